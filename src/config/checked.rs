@@ -1,0 +1,239 @@
+//! The checked configuration: what the rest of the program is built from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::delivery::prefix::PrefixTemplate;
+use crate::json::Pointer;
+use crate::schema::columns::Columns;
+
+/// The node and every pipeline that it runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `forebay.toml`, or its defaults.
+    pub node: Node,
+    /// One a pipeline file. Stream names are unique.
+    pub pipelines: Vec<Pipeline>,
+}
+
+/// `forebay.toml`.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Where the node keeps its state.
+    pub data_dir: PathBuf,
+    /// The byte budget of the process.
+    pub memory_budget_bytes: u64,
+    /// `[server]`.
+    pub server: Server,
+}
+
+/// `[server]`: the listeners and their bounds.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Public address of the edge.
+    pub listen: SocketAddr,
+    /// Address of metrics and health.
+    pub admin: SocketAddr,
+    /// Edge threads; one a core where it is not given.
+    pub threads: Option<NonZeroUsize>,
+    /// Open connections over all threads.
+    pub connections_max: usize,
+    /// Bytes of request line and headers.
+    pub header_bytes_max: usize,
+    /// Bytes of a body, compressed or not: the bound holds for the decoded form.
+    pub body_bytes_max: u64,
+    /// Time from the first byte of a request to the end of its headers.
+    pub header_timeout: Duration,
+    /// Time for the whole body to come in.
+    pub body_timeout: Duration,
+    /// Time that a connection may be kept open with nothing on it.
+    pub idle_timeout: Duration,
+    /// Time that a shutdown may take until what is not delivered is given up (and reported).
+    pub drain_timeout: Duration,
+    /// Cross-origin rules; none means that browsers of other origins are refused.
+    pub cors: Option<Cors>,
+    /// Whether each request is logged.
+    pub access_log: bool,
+}
+
+/// `[server.cors]`.
+#[derive(Debug, Clone)]
+pub struct Cors {
+    /// Allowed origins, such as `https://shop.example`; `*` alone allows every one.
+    pub origins: Vec<String>,
+    /// How long a browser may keep the answer to a preflight.
+    pub max_age: Duration,
+}
+
+/// One pipeline file.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// The file, as it was found.
+    pub file: PathBuf,
+    /// `[stream]`.
+    pub stream: Stream,
+    /// `[ingest]`.
+    pub ingest: Ingest,
+    /// `[[delivery]]`, in the order of the file. Names are unique within the stream.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// `[stream]`.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// 1 to 128 of `a-z A-Z 0-9 _ . -`, as in Kinesis.
+    pub name: String,
+    /// Number of shards at the start.
+    pub shards: u32,
+    /// What an ack means.
+    pub durability: Durability,
+    /// How long a record stays readable.
+    pub retention: Duration,
+    /// How many payload bytes of the stream stay readable, besides what a delivery still needs.
+    pub retention_bytes: Option<u64>,
+}
+
+/// What an ack means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The record is in this process's memory: lost with the process.
+    Memory,
+}
+
+impl Durability {
+    /// The word in configuration and replies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Durability::Memory => "memory",
+        }
+    }
+}
+
+/// `[ingest]`.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    /// Where the partition key comes from, unless the request has an `X-Partition-Key`.
+    pub partition_key: PartitionKeySource,
+    /// The JSON Schema document; its draft is told by `$schema` (2020-12 where that is missing).
+    pub schema: Option<Arc<serde_json::Value>>,
+    /// What becomes of a record that is no JSON object or breaks the schema.
+    pub on_invalid: OnInvalid,
+    /// Bytes of one record.
+    pub record_bytes_max: u64,
+}
+
+/// Where a record's partition key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartitionKeySource {
+    /// A field of the record: `/client_ip`.
+    Pointer(Pointer),
+    /// A request header: `header:x-device`.
+    Header(http::HeaderName),
+    /// A query parameter: `query:device`.
+    Query(String),
+    /// `random`: records are spread evenly.
+    Random,
+}
+
+/// What becomes of an invalid record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnInvalid {
+    /// It is refused, with its reason in the reply.
+    Reject,
+    /// It is accepted and goes to the dead letters of each delivery.
+    DeadLetter,
+}
+
+/// `[[delivery]]`.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Same alphabet as a stream's name.
+    pub name: String,
+    /// Where the files go.
+    pub sink: ObjectSink,
+    /// What the files are.
+    pub format: Format,
+    /// When a file is closed.
+    pub buffer: BufferHints,
+    /// Path of a file below the sink's URL, up to its name.
+    pub prefix: PrefixTemplate,
+    /// The same for dead letters; `{reason}` stands for the reason code.
+    pub error_prefix: PrefixTemplate,
+    /// The field that `{event_time}` reads.
+    pub event_time: Option<Pointer>,
+    /// Open files at a time, dead letters not counted; the least recently used is sealed for a new one.
+    pub open_partitions_max: usize,
+}
+
+/// When a file is closed: whatever comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferHints {
+    /// Bytes as stored.
+    pub size_bytes: u64,
+    /// Age since the first record.
+    pub interval: Duration,
+}
+
+/// What a delivery's files are.
+#[derive(Debug, Clone)]
+pub enum Format {
+    /// JSON lines; the payload as it came.
+    Json {
+        /// Codec of the file.
+        compression: JsonCompression,
+    },
+    /// Parquet.
+    Parquet {
+        /// Codec of the pages.
+        compression: ParquetCompression,
+        /// The columns, declared or derived from the JSON Schema.
+        columns: Arc<Columns>,
+    },
+}
+
+/// Codec of JSON lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonCompression {
+    /// Plain text.
+    None,
+    /// Gzip at a level of libdeflate's (1 to 12).
+    Gzip {
+        /// The level.
+        level: u8,
+    },
+}
+
+/// Codec of Parquet pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParquetCompression {
+    /// Not compressed.
+    None,
+    /// Snappy.
+    Snappy,
+}
+
+/// A folder in an object store or in the file system.
+#[derive(Clone)]
+pub struct ObjectSink {
+    /// `file:///…`, `s3://bucket/prefix/`, `gs://…`, `az://…`.
+    pub url: Url,
+    /// The store's own settings by the names that `object_store` knows them (`aws_endpoint`, `aws_region`,
+    /// `aws_access_key_id`, …). May hold secrets: never printed.
+    pub options: BTreeMap<String, String>,
+    /// Objects larger than this are stored in parts.
+    pub multipart_bytes: u64,
+}
+
+impl fmt::Debug for ObjectSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options: Vec<_> = self.options.keys().collect();
+        f.debug_struct("ObjectSink").field("url", &self.url.as_str()).field("options", &options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,190 @@
+//! Strings: finding their end sixteen bytes at a time, and undoing their escapes.
+
+use std::borrow::Cow;
+
+use super::scanner::{SyntaxError, SyntaxErrorKind};
+
+/// What stands between a string's quotes. Already checked: every escape in it is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawString<'a> {
+    raw: &'a str,
+    escaped: bool,
+}
+
+impl<'a> RawString<'a> {
+    #[inline]
+    pub(super) fn new(raw: &'a str, escaped: bool) -> Self {
+        Self { raw, escaped }
+    }
+
+    /// The text as written, escapes and all.
+    #[inline]
+    pub fn raw(&self) -> &'a str {
+        self.raw
+    }
+
+    /// Whether the text as written differs from the string that it stands for.
+    #[inline]
+    pub fn is_escaped(&self) -> bool {
+        self.escaped
+    }
+
+    /// The string itself: borrowed unless an escape had to be undone.
+    #[inline]
+    pub fn decode(&self) -> Cow<'a, str> {
+        if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
+    }
+
+    /// Whether the string is `other`.
+    #[inline]
+    pub fn equals(&self, other: &str) -> bool {
+        if self.escaped { unescape(self.raw) == other } else { self.raw == other }
+    }
+}
+
+pub(super) struct Found {
+    /// Offset of the closing quote.
+    pub end: usize,
+    pub escaped: bool,
+}
+
+/// Finds the closing quote of the string whose first byte stands at `start`.
+#[inline]
+pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Found, SyntaxError> {
+    let mut pos = start;
+    let mut escaped = false;
+    loop {
+        pos = find_special(bytes, pos);
+        match bytes.get(pos) {
+            Some(b'"') => return Ok(Found { end: pos, escaped }),
+            Some(b'\\') => {
+                escaped = true;
+                pos = check_escape(bytes, pos)?;
+            }
+            Some(&byte) => {
+                return Err(SyntaxError { offset: pos, kind: SyntaxErrorKind::ControlCharacter(byte) });
+            }
+            None => return Err(SyntaxError { offset: pos, kind: SyntaxErrorKind::UnexpectedEnd }),
+        }
+    }
+}
+
+/// The first quote, backslash or control character at or after `pos`, or the end.
+#[inline]
+fn find_special(bytes: &[u8], mut pos: usize) -> usize {
+    while let Some(block) = bytes.get(pos..pos + BLOCK).and_then(|rest| rest.first_chunk::<BLOCK>()) {
+        let mask = special_mask(block);
+        if mask != 0 {
+            return pos + mask.trailing_zeros() as usize;
+        }
+        pos += BLOCK;
+    }
+    while let Some(&byte) = bytes.get(pos) {
+        if byte == b'"' || byte == b'\\' || byte < 0x20 {
+            break;
+        }
+        pos += 1;
+    }
+    pos
+}
+
+const BLOCK: usize = 16;
+
+/// A bit for each of the sixteen bytes that is a quote, a backslash or a control character.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn special_mask(block: &[u8; BLOCK]) -> u32 {
+    // SSE2 is part of the x86-64 baseline, so these need no run-time check and no `unsafe`.
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+    };
+    let value = u128::from_le_bytes(*block);
+    let vector = _mm_set_epi64x((value >> 64) as i64, value as i64);
+    let quote = _mm_cmpeq_epi8(vector, _mm_set1_epi8(b'"' as i8));
+    let backslash = _mm_cmpeq_epi8(vector, _mm_set1_epi8(b'\\' as i8));
+    let control = _mm_cmpeq_epi8(_mm_min_epu8(vector, _mm_set1_epi8(0x1f)), vector);
+    _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control)) as u32
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+fn special_mask(block: &[u8; BLOCK]) -> u32 {
+    let mut mask = 0;
+    for (index, &byte) in block.iter().enumerate() {
+        mask |= u32::from(byte == b'"' || byte == b'\\' || byte < 0x20) << index;
+    }
+    mask
+}
+
+/// Checks the escape whose backslash stands at `pos`; returns the offset behind it.
+#[cold]
+fn check_escape(bytes: &[u8], pos: usize) -> Result<usize, SyntaxError> {
+    let error = |kind| SyntaxError { offset: pos, kind };
+    match bytes.get(pos + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(pos + 2),
+        Some(b'u') => {
+            let unit = hex4(bytes, pos + 2).ok_or(error(SyntaxErrorKind::BadEscape))?;
+            match unit {
+                0xd800..=0xdbff => {
+                    let low = match bytes.get(pos + 6..pos + 8) {
+                        Some(b"\\u") => hex4(bytes, pos + 8),
+                        _ => None,
+                    };
+                    match low {
+                        Some(0xdc00..=0xdfff) => Ok(pos + 12),
+                        _ => Err(error(SyntaxErrorKind::LoneSurrogate)),
+                    }
+                }
+                0xdc00..=0xdfff => Err(error(SyntaxErrorKind::LoneSurrogate)),
+                _ => Ok(pos + 6),
+            }
+        }
+        Some(_) => Err(error(SyntaxErrorKind::BadEscape)),
+        None => Err(error(SyntaxErrorKind::UnexpectedEnd)),
+    }
+}
+
+fn hex4(bytes: &[u8], pos: usize) -> Option<u32> {
+    let digits = bytes.get(pos..pos + 4)?;
+    digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | (digit as char).to_digit(16)?))
+}
+
+/// Undoes the escapes of a text that [`scan`] has accepted. Anything else stays as it stands.
+fn unescape(raw: &str) -> String {
+    let bytes = raw.as_bytes();
+    let mut text = String::with_capacity(raw.len());
+    let mut pos = 0;
+    while let Some(offset) = memchr::memchr(b'\\', &bytes[pos..]) {
+        text.push_str(&raw[pos..pos + offset]);
+        pos += offset;
+        let plain = match bytes.get(pos + 1) {
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let (unit, length) = unescape_unit(bytes, pos);
+                text.push(unit);
+                pos += length;
+                continue;
+            }
+            Some(&byte) => byte as char,
+            None => break,
+        };
+        text.push(plain);
+        pos += 2;
+    }
+    text.push_str(raw.get(pos..).unwrap_or_default());
+    text
+}
+
+/// The character of the `\u` escape (or pair of them) at `pos`, and its length in bytes.
+fn unescape_unit(bytes: &[u8], pos: usize) -> (char, usize) {
+    let high = hex4(bytes, pos + 2).unwrap_or(0xfffd);
+    if let (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) = (high, hex4(bytes, pos + 8)) {
+        let scalar = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+        return (char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
+    }
+    (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
+}
