@@ -234,6 +234,9 @@ pub struct ObjectSink {
 impl fmt::Debug for ObjectSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options: Vec<_> = self.options.keys().collect();
-        f.debug_struct("ObjectSink").field("url", &self.url.as_str()).field("options", &options).finish_non_exhaustive()
+        f.debug_struct("ObjectSink")
+            .field("url", &self.url.as_str())
+            .field("options", &options)
+            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Strings: finding their end sixteen bytes at a time, and undoing their escapes.
+//! Strings: finding their end eight bytes at a time, and undoing their escapes.
 
 use std::borrow::Cow;
 
@@ -72,12 +72,12 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Found, SyntaxError> {
 /// The first quote, backslash or control character at or after `pos`, or the end.
 #[inline]
 fn find_special(bytes: &[u8], mut pos: usize) -> usize {
-    while let Some(block) = bytes.get(pos..pos + BLOCK).and_then(|rest| rest.first_chunk::<BLOCK>()) {
-        let mask = special_mask(block);
+    while let Some(block) = bytes.get(pos..).and_then(|rest| rest.first_chunk::<8>()) {
+        let mask = special_mask(u64::from_le_bytes(*block));
         if mask != 0 {
-            return pos + mask.trailing_zeros() as usize;
+            return pos + mask.trailing_zeros() as usize / 8;
         }
-        pos += BLOCK;
+        pos += 8;
     }
     while let Some(&byte) = bytes.get(pos) {
         if byte == b'"' || byte == b'\\' || byte < 0x20 {
@@ -88,32 +88,17 @@ fn find_special(bytes: &[u8], mut pos: usize) -> usize {
     pos
 }
 
-const BLOCK: usize = 16;
-
-/// A bit for each of the sixteen bytes that is a quote, a backslash or a control character.
-#[cfg(target_arch = "x86_64")]
+/// The high bit of each of the eight bytes that is a quote, a backslash or a control character. A byte above the
+/// first such byte may be marked wrongly (a borrow runs upwards), so only the lowest mark counts.
 #[inline]
-fn special_mask(block: &[u8; BLOCK]) -> u32 {
-    // SSE2 is part of the x86-64 baseline, so these need no run-time check and no `unsafe`.
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
-    };
-    let value = u128::from_le_bytes(*block);
-    let vector = _mm_set_epi64x((value >> 64) as i64, value as i64);
-    let quote = _mm_cmpeq_epi8(vector, _mm_set1_epi8(b'"' as i8));
-    let backslash = _mm_cmpeq_epi8(vector, _mm_set1_epi8(b'\\' as i8));
-    let control = _mm_cmpeq_epi8(_mm_min_epu8(vector, _mm_set1_epi8(0x1f)), vector);
-    _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control)) as u32
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-#[inline]
-fn special_mask(block: &[u8; BLOCK]) -> u32 {
-    let mut mask = 0;
-    for (index, &byte) in block.iter().enumerate() {
-        mask |= u32::from(byte == b'"' || byte == b'\\' || byte < 0x20) << index;
-    }
-    mask
+fn special_mask(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word;
+    let quote = zero_bytes(word ^ (ONES * b'"' as u64));
+    let backslash = zero_bytes(word ^ (ONES * b'\\' as u64));
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (quote | backslash | control) & HIGH
 }
 
 /// Checks the escape whose backslash stands at `pos`; returns the offset behind it.
