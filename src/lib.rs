@@ -1,4 +1,16 @@
 //! Forebay takes events over HTTP, keeps them in an ordered sharded log, and delivers files to a data lake.
+//!
+//! The flow, and the module of each step:
+//!
+//! 1. [`config`]: files → checked settings; [`pipeline`] builds the stages from them;
+//! 2. [`edge`]: a socket → a request → its records, paid for ([`runtime::budget`]), validated ([`schema`]) in one scan
+//!    of their bytes ([`json`]);
+//! 3. [`stream`]: records → shards, numbered, acknowledged;
+//! 4. [`tap`]: live reads of a shard;
+//! 5. [`delivery`]: records → open files → sealed files → objects, or dead letters;
+//! 6. [`telemetry`]: what operators see of all that.
+//!
+//! [`record`] is what travels.
 
 // Tests may unwrap: a panic there is a failed test.
 #![cfg_attr(
@@ -14,8 +26,12 @@
 
 pub mod config;
 pub mod delivery;
+pub mod edge;
 pub mod json;
+pub mod pipeline;
 pub mod record;
 pub mod runtime;
 pub mod schema;
 pub mod stream;
+pub mod tap;
+pub mod telemetry;

@@ -48,3 +48,47 @@ pub const BUFFER_BYTES_DEFAULT: u64 = 64 << 20;
 
 /// `buffer.interval` in seconds where it is not given.
 pub const BUFFER_SECONDS_DEFAULT: u64 = 60;
+
+/// When the ingest share is spent, this part of it is freed at a time: with 128 MiB a sixteenth is 8 MiB, thousands of
+/// requests, so that the search for it does not show in the cost of one.
+pub const RECLAIM_DIVISOR: u64 = 16;
+
+/// What a request costs beside its body: the shared source, a batch a shard, and the log's entries (about 400 bytes
+/// with one shard), rounded up. It keeps the budget true for single small events.
+pub const REQUEST_OVERHEAD_BYTES: u64 = 512;
+
+/// Bytes that a body's buffer starts with where its length is not known, and the step in which the budget is asked.
+pub const BODY_STEP_BYTES: usize = 64 << 10;
+
+/// Refused records that a reply names; the others are only counted. 1,000 × about 120 bytes = 120 KB of reply.
+pub const REPLY_ERRORS_MAX: usize = 1_000;
+
+/// Records of a tap's page, and where `limit` is not given.
+pub const TAP_RECORDS_MAX: usize = 10_000;
+/// See [`TAP_RECORDS_MAX`].
+pub const TAP_RECORDS_DEFAULT: usize = 1_000;
+
+/// Payload bytes of a tap's page; a page goes on to the end of the batch that passes it.
+pub const TAP_BYTES_MAX: u64 = 4 << 20;
+
+/// Seconds that a long poll may wait.
+pub const TAP_WAIT_SECONDS_MAX: u64 = 30;
+
+/// Payload bytes that a delivery reads from a shard before it looks at the next shard, at its files and at the rest
+/// of the world: about 2 ms of encoding.
+pub const DELIVERY_READ_BYTES: u64 = 512 << 10;
+
+/// How long a delivery that was idle lets records gather before it reads: a wake-up then serves many requests.
+pub const DELIVERY_LINGER_MS: u64 = 20;
+
+/// Files of one delivery that are uploaded at a time. While all are busy the delivery does not read on.
+pub const DELIVERY_UPLOADS_MAX: usize = 4;
+
+/// Share of the delivery budget (in per cent) above which the largest open files are closed early.
+pub const DELIVERY_PRESSURE_PERCENT: u64 = 75;
+
+/// A part of a multipart upload, and parts under way at a time. S3 wants 5 MiB at least and 10,000 parts at most, so
+/// a file may have 80 GB.
+pub const MULTIPART_PART_BYTES: usize = 8 << 20;
+/// See [`MULTIPART_PART_BYTES`].
+pub const MULTIPART_PARTS_UNDER_WAY: usize = 4;

@@ -1,4 +1,101 @@
 //! Delivery: a buffered route from a stream to a sink.
+//!
+//! ```text
+//! stream ──read──▶ worker ──partition──▶ open file ──seal──▶ upload ──▶ sink
+//!                     └──does not fit──▶ open file of dead letters ──┘
+//! ```
+//!
+//! One task a delivery reads, encodes and seals; uploads run beside it. A record is in exactly one open file from the
+//! moment it is read, and its memory is charged to the delivery share of the byte budget until the sink has confirmed
+//! the file. When that share is spent the delivery stops reading, the stream fills, and the edge refuses: nothing in
+//! between is dropped.
 
 pub mod encode;
+mod files;
+mod intake;
 pub mod prefix;
+mod seal;
+pub mod sink;
+pub mod status;
+mod upload;
+mod worker;
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::config::checked;
+use crate::config::limits::DELIVERY_PRESSURE_PERCENT;
+use crate::runtime::budget::Budget;
+use crate::stream::{Captures, ReaderId, Stream};
+
+pub use status::{Status, StatusReport};
+pub use worker::Worker;
+
+/// The delivery share of the budget, and the call to close files when it runs short.
+#[derive(Debug)]
+pub struct Memory {
+    /// The share.
+    pub budget: Arc<Budget>,
+    pressure: Notify,
+}
+
+impl Memory {
+    /// A share of `capacity` bytes.
+    pub fn new(capacity: u64) -> Arc<Self> {
+        Arc::new(Self { budget: Budget::new(capacity), pressure: Notify::new() })
+    }
+
+    /// Whether open files should be closed before they are full.
+    pub fn is_short(&self) -> bool {
+        self.budget.used() >= self.budget.capacity() / 100 * DELIVERY_PRESSURE_PERCENT
+    }
+
+    /// Whether nothing more may be encoded for now.
+    pub fn is_spent(&self) -> bool {
+        self.budget.used() >= self.budget.capacity()
+    }
+
+    /// Tells every delivery, also those that sleep over open files, to close some.
+    fn call_for_seals(&self) {
+        self.pressure.notify_waiters();
+    }
+}
+
+/// Where a delivery finds its fields among the stream's captures.
+#[derive(Debug, Clone)]
+pub struct Slots {
+    event_time: Option<usize>,
+    prefix: Vec<usize>,
+}
+
+impl Slots {
+    /// Makes the slots that `config` needs.
+    pub fn of(config: &checked::Delivery, captures: &mut Captures) -> Self {
+        let uses_event_time = config.prefix.uses_event_time() || config.error_prefix.uses_event_time();
+        let event_time = config.event_time.as_ref().filter(|_| uses_event_time).map(|field| captures.slot(field));
+        let prefix = config.prefix.pointers().iter().map(|field| captures.slot(field)).collect();
+        Self { event_time, prefix }
+    }
+}
+
+/// What a worker is built from.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its part of the pipeline file.
+    pub config: checked::Delivery,
+    /// What it reads.
+    pub stream: Arc<Stream>,
+    /// Its number among the stream's deliveries.
+    pub reader: ReaderId,
+    /// Its fields among the captures.
+    pub slots: Slots,
+    /// Where its files go.
+    pub sink: sink::ObjectSink,
+    /// What the rest of the process sees of it.
+    pub status: Arc<Status>,
+    /// The delivery share.
+    pub memory: Arc<Memory>,
+    /// Names this run of the process in object keys.
+    pub epoch: u64,
+}

@@ -1,4 +1,6 @@
-//! What every stage stands on: the byte budget, the clock, and the tasks that must be joined.
+//! What every stage stands on: the byte budget, the clock, the phases, and the tasks that must be joined.
 
 pub mod budget;
 pub mod clock;
+pub mod phases;
+pub mod tasks;

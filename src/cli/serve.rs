@@ -1,0 +1,175 @@
+//! `forebay serve`: run every pipeline until a signal comes, then drain.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::checked::Config;
+use crate::delivery::StatusReport;
+use crate::pipeline::{Pipelines, StartError};
+use crate::runtime::tasks::Tasks;
+use crate::telemetry::admin;
+
+/// How often streams forget and histograms settle.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why serving has failed.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// A stage could not be built.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The admin address cannot be bound.
+    #[error("cannot listen on {address} (admin): {source}")]
+    Admin {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The runtime of the main thread or its signal handlers cannot be set up.
+    #[error("cannot set up the main thread: {0}")]
+    Runtime(#[from] io::Error),
+}
+
+/// How a run has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that was accepted is stored.
+    Drained,
+    /// The deadline came first, or a second signal: what is pending was in memory and is lost.
+    Undelivered,
+}
+
+/// Runs until SIGTERM or SIGINT, then drains. What a user reads goes to `out`.
+pub fn run(config: Config, out: &mut dyn Write) -> Result<Ended, ServeError> {
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (admin_address, banner) = (config.node.server.admin, Banner::of(&config));
+        let mut stop = Stop::new()?;
+        let listener = admin::bind(admin_address)
+            .await
+            .map_err(|source| ServeError::Admin { address: admin_address, source })?;
+        let admin_address = listener.local_addr()?;
+        let pipelines = Arc::new(Pipelines::start(config)?);
+        let tasks = Tasks::new();
+        tasks.spawn(admin::serve(listener, Arc::clone(&pipelines)));
+        tasks.spawn(housekeeping(Arc::clone(&pipelines)));
+        banner.print(&pipelines, admin_address, out);
+        tracing::info!(listen = %pipelines.address(), admin = %admin_address, "serving");
+
+        let name = stop.next().await;
+        tracing::info!(signal = name, "stopping: answering what is in flight, then closing and uploading open files");
+        let draining = tokio::task::spawn_blocking({
+            let pipelines = Arc::clone(&pipelines);
+            move || pipelines.drain()
+        });
+        let reports = tokio::select! {
+            reports = draining => reports.unwrap_or_else(|_| pipelines.reports()),
+            _ = stop.next() => {
+                tracing::error!("second signal: giving up the drain");
+                pipelines.reports()
+            }
+        };
+        Ok(report(&reports, out))
+    })
+}
+
+async fn housekeeping(pipelines: Arc<Pipelines>) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+    loop {
+        ticks.tick().await;
+        pipelines.housekeeping();
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Each connection is a file descriptor, and many systems allow a process 1,024 of them unless it asks for more.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
+        tracing::warn!(?current, ?maximum, "cannot raise the limit of open files");
+    }
+}
+
+/// What a new user needs to know: where to send and where to look.
+struct Banner {
+    streams: Vec<(String, Vec<String>)>,
+}
+
+impl Banner {
+    fn of(config: &Config) -> Self {
+        let sinks = |pipeline: &crate::config::checked::Pipeline| {
+            let delivery = |delivery: &crate::config::checked::Delivery| {
+                format!("{} (a file at most every {:?})", delivery.sink.url, delivery.buffer.interval)
+            };
+            (pipeline.stream.name.clone(), pipeline.deliveries.iter().map(delivery).collect())
+        };
+        Self { streams: config.pipelines.iter().map(sinks).collect() }
+    }
+
+    fn print(&self, pipelines: &Pipelines, admin: std::net::SocketAddr, out: &mut dyn Write) {
+        let address = pipelines.address();
+        let mut text = format!("forebay {} listens on http://{address}, admin on http://{admin}\n", env!("CARGO_PKG_VERSION"));
+        const STREAMS_SHOWN: usize = 10;
+        for (stream, sinks) in self.streams.iter().take(STREAMS_SHOWN) {
+            text.push_str(&format!("  stream {stream}\n"));
+            for sink in sinks {
+                text.push_str(&format!("    -> {sink}\n"));
+            }
+        }
+        if self.streams.len() > STREAMS_SHOWN {
+            text.push_str(&format!("  and {} streams more\n", self.streams.len() - STREAMS_SHOWN));
+        }
+        if let Some((stream, _)) = self.streams.first() {
+            text.push_str(&format!(
+                "try:\n  curl -s http://{address}/v1/streams/{stream}/records -H 'Content-Type: application/x-ndjson' \
+                 --data-binary @pipelines/samples/{stream}.ndjson\n  curl -s 'http://{address}/v1/streams/{stream}/records?from=earliest&limit=2'\n\
+                 stop with Ctrl-C: open files are then closed and stored\n"
+            ));
+        }
+        // A closed terminal must not keep the server from running.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+/// Prints the balance of each delivery.
+fn report(reports: &[StatusReport], out: &mut dyn Write) -> Ended {
+    let mut text = String::from("drained:\n");
+    let mut ended = Ended::Drained;
+    for report in reports {
+        let StatusReport { stream, delivery, accepted, delivered, dead_lettered, pending, .. } = report;
+        text.push_str(&format!(
+            "  {stream}/{delivery}: accepted {accepted} = delivered {delivered} + dead-lettered {dead_lettered} + pending {pending}\n"
+        ));
+        if *pending > 0 {
+            ended = Ended::Undelivered;
+            tracing::error!(stream, delivery, pending, "records were not delivered; with durability memory they are lost");
+        }
+    }
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    ended
+}

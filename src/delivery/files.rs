@@ -1,0 +1,192 @@
+//! Open files: one a partition.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::encode::{EncodeError, Encoder, PushError};
+use super::seal::ShardRange;
+use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::budget::Permit;
+use crate::runtime::clock::UnixMicros;
+
+/// Bytes between two looks at a file's size: never more than this, and less for small files, so that the budget is
+/// off by a quarter of a file at most.
+const WEIGH_BYTES_MAX: u64 = 64 << 10;
+/// See [`WEIGH_BYTES_MAX`].
+const WEIGH_BYTES_MIN: u64 = 1 << 10;
+
+/// A file that is being filled.
+pub struct OpenFile {
+    /// Folder below the sink, ending with `/` unless empty.
+    pub folder: String,
+    /// Ending of the file's name.
+    pub extension: &'static str,
+    /// The reason code, if it takes dead letters.
+    pub dead: Option<String>,
+    /// Records in it.
+    pub records: u64,
+    /// Arrival of its oldest record.
+    pub oldest: UnixMicros,
+    /// When its first record came.
+    pub opened: Instant,
+    /// First and last record of each shard, in the order in which the shards came.
+    pub ranges: Vec<ShardRange>,
+    encoder: Box<dyn Encoder>,
+    permit: Permit,
+    last_used: u64,
+    pushed: u64,
+    weighed_at: u64,
+}
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Position {
+    /// Its shard.
+    pub shard: ShardId,
+    /// Its number.
+    pub number: SequenceNumber,
+    /// Its arrival.
+    pub arrival: UnixMicros,
+}
+
+/// How a new file begins.
+pub struct Opening {
+    /// See [`OpenFile::folder`].
+    pub folder: String,
+    /// See [`OpenFile::extension`].
+    pub extension: &'static str,
+    /// See [`OpenFile::dead`].
+    pub dead: Option<String>,
+    /// The empty encoder.
+    pub encoder: Box<dyn Encoder>,
+    /// A permit of the delivery share, of any size.
+    pub permit: Permit,
+    /// Now.
+    pub opened: Instant,
+}
+
+impl OpenFile {
+    /// An empty file.
+    pub fn new(opening: Opening) -> Self {
+        let Opening { folder, extension, dead, encoder, mut permit, opened } = opening;
+        permit.set(encoder.memory_bytes());
+        Self {
+            folder,
+            extension,
+            dead,
+            records: 0,
+            oldest: UnixMicros(i64::MAX),
+            opened,
+            ranges: Vec::new(),
+            encoder,
+            permit,
+            last_used: 0,
+            pushed: 0,
+            weighed_at: 0,
+        }
+    }
+
+    /// Adds a record. Nothing changes if it does not fit.
+    pub fn push(&mut self, record: &str, position: Position) -> Result<(), PushError> {
+        self.encoder.push(record)?;
+        self.records += 1;
+        self.pushed += record.len() as u64;
+        self.oldest = self.oldest.min(position.arrival);
+        let Position { shard, number, .. } = position;
+        // Slices come shard by shard, so the last range is nearly always the one.
+        match self.ranges.iter_mut().rev().find(|range| range.shard == shard) {
+            Some(range) => range.last = number,
+            None => self.ranges.push(ShardRange { shard, first: number, last: number }),
+        }
+        Ok(())
+    }
+
+    /// Whether the size should be looked at again.
+    pub fn is_due_for_weighing(&self) -> bool {
+        self.pushed - self.weighed_at >= (self.pushed / 4).clamp(WEIGH_BYTES_MIN, WEIGH_BYTES_MAX)
+    }
+
+    /// Charges what the file holds and returns its size as stored.
+    pub fn weigh(&mut self) -> u64 {
+        self.weighed_at = self.pushed;
+        self.permit.set(self.encoder.memory_bytes());
+        self.encoder.stored_bytes()
+    }
+
+    /// Bytes of memory that it holds, as charged last.
+    pub fn memory_bytes(&self) -> u64 {
+        self.permit.bytes()
+    }
+
+    /// Closes it: its chunks, and the permit that now pays for exactly them.
+    pub fn finish(self) -> Result<(Vec<bytes::Bytes>, Permit), EncodeError> {
+        let mut permit = self.permit;
+        let chunks = self.encoder.finish()?;
+        permit.set(chunks.iter().map(|chunk| chunk.len() as u64).sum());
+        Ok((chunks, permit))
+    }
+}
+
+/// The open files of a delivery by partition key.
+#[derive(Default)]
+pub struct Files {
+    by_key: HashMap<Box<[u8]>, OpenFile, foldhash::fast::RandomState>,
+    tick: u64,
+}
+
+impl Files {
+    /// How many are open, dead letters included.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// The file of a partition, marked as used.
+    pub fn get(&mut self, key: &[u8]) -> Option<&mut OpenFile> {
+        let file = self.by_key.get_mut(key)?;
+        self.tick += 1;
+        file.last_used = self.tick;
+        Some(file)
+    }
+
+    /// Adds a file.
+    pub fn insert(&mut self, key: &[u8], file: OpenFile) {
+        self.by_key.insert(key.into(), file);
+    }
+
+    /// Takes a file out.
+    pub fn remove(&mut self, key: &[u8]) -> Option<OpenFile> {
+        self.by_key.remove(key)
+    }
+
+    /// Key of the least recently used file that takes no dead letters.
+    pub fn least_recently_used(&self) -> Option<Box<[u8]>> {
+        let files = self.by_key.iter().filter(|(_, file)| file.dead.is_none());
+        files.min_by_key(|(_, file)| file.last_used).map(|(key, _)| key.clone())
+    }
+
+    /// Key of the file that holds most memory.
+    pub fn largest(&self) -> Option<Box<[u8]>> {
+        self.by_key.iter().max_by_key(|(_, file)| file.memory_bytes()).map(|(key, _)| key.clone())
+    }
+
+    /// Keys of the files that are `age` old at `now`.
+    pub fn older_than(&self, age: Duration, now: Instant) -> Vec<Box<[u8]>> {
+        let due = |file: &OpenFile| now.saturating_duration_since(file.opened) >= age;
+        self.by_key.iter().filter(|(_, file)| due(file)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// When the oldest file was opened.
+    pub fn first_opened(&self) -> Option<Instant> {
+        self.by_key.values().map(|file| file.opened).min()
+    }
+
+    /// Arrival of the oldest record in any of them.
+    pub fn oldest_record(&self) -> Option<UnixMicros> {
+        self.by_key.values().map(|file| file.oldest).min()
+    }
+
+    /// Keys of all files.
+    pub fn keys(&self) -> Vec<Box<[u8]>> {
+        self.by_key.keys().cloned().collect()
+    }
+}

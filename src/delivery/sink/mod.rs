@@ -1,0 +1,5 @@
+//! Sinks: where files go.
+
+mod object;
+
+pub use object::{ObjectSink, SinkError, SinkErrorClass, Stored};

@@ -1,0 +1,195 @@
+//! What the rest of the process sees of a delivery: counts that balance, and whether it is paused.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use metrics::Counter;
+
+use super::seal::SealReason;
+use super::sink::SinkErrorClass;
+use crate::record::SequenceNumber;
+use crate::runtime::clock::{self, UnixMicros};
+use crate::stream::Stream;
+use crate::telemetry::metrics::{DeliveryMetrics, Registry};
+
+/// No record is held.
+const NOTHING_HELD: i64 = i64::MAX;
+
+/// Counters and facts of one delivery. `accepted = delivered + dead-lettered + pending` holds at every moment,
+/// because pending is what is missing from the other two.
+pub struct Status {
+    stream: Arc<Stream>,
+    name: String,
+    registry: Registry,
+    delivered: AtomicU64,
+    dead_lettered: AtomicU64,
+    skipped: AtomicU64,
+    /// Read position of each shard.
+    positions: Vec<AtomicU64>,
+    /// Arrival of the oldest record in a file that is not stored yet.
+    oldest_held: AtomicI64,
+    paused: Mutex<Option<String>>,
+    reasons: Mutex<HashMap<String, Counter>>,
+    /// Metric handles.
+    pub metrics: DeliveryMetrics,
+}
+
+impl std::fmt::Debug for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Status").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A delivery's balance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusReport {
+    /// Name of the stream.
+    pub stream: String,
+    /// Name of the delivery.
+    pub delivery: String,
+    /// Records that the stream has accepted.
+    pub accepted: u64,
+    /// Records in stored files.
+    pub delivered: u64,
+    /// Records in stored dead letters.
+    pub dead_lettered: u64,
+    /// The rest.
+    pub pending: u64,
+    /// Why it is paused, if it is.
+    pub paused: Option<String>,
+}
+
+impl Status {
+    /// All zero.
+    pub fn new(stream: Arc<Stream>, name: &str, registry: &Registry) -> Self {
+        let first = |id| stream.shard(id).map_or(SequenceNumber(0), |shard| shard.bounds().first);
+        let positions = stream.shard_ids().map(|id| AtomicU64::new(first(id).0)).collect();
+        let metrics = registry.delivery(stream.name(), name);
+        metrics.paused.set(0.0);
+        Self {
+            stream,
+            name: name.to_owned(),
+            registry: registry.clone(),
+            delivered: AtomicU64::new(0),
+            dead_lettered: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            positions,
+            oldest_held: AtomicI64::new(NOTHING_HELD),
+            paused: Mutex::new(None),
+            reasons: Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// Name of the delivery.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Name of its stream.
+    pub fn stream_name(&self) -> &Arc<str> {
+        self.stream.name()
+    }
+
+    pub(super) fn set_position(&self, shard: usize, position: SequenceNumber) {
+        if let Some(slot) = self.positions.get(shard) {
+            slot.store(position.0, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn set_oldest_held(&self, oldest: Option<UnixMicros>) {
+        self.oldest_held.store(oldest.map_or(NOTHING_HELD, |oldest| oldest.0), Ordering::Relaxed);
+    }
+
+    pub(super) fn skipped(&self, records: u64) {
+        self.skipped.fetch_add(records, Ordering::Relaxed);
+        self.metrics.skipped.increment(records);
+    }
+
+    pub(super) fn sealed(&self, reason: SealReason) {
+        match reason {
+            SealReason::Size => self.metrics.sealed_size.increment(1),
+            SealReason::Age => self.metrics.sealed_age.increment(1),
+            SealReason::Pressure => self.metrics.sealed_pressure.increment(1),
+            SealReason::Partitions => self.metrics.sealed_partitions.increment(1),
+            SealReason::Shutdown => self.metrics.sealed_shutdown.increment(1),
+        }
+    }
+
+    /// Counts the records of a stored file; `dead` is the reason if it is a file of dead letters.
+    pub(super) fn stored(&self, records: u64, bytes: u64, dead: Option<&str>) {
+        self.metrics.stored_files.increment(1);
+        self.metrics.stored_bytes.increment(bytes);
+        match dead {
+            None => {
+                self.delivered.fetch_add(records, Ordering::Relaxed);
+                self.metrics.delivered.increment(records);
+            }
+            Some(reason) => {
+                self.dead_lettered.fetch_add(records, Ordering::Relaxed);
+                let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+                reasons
+                    .entry(reason.to_owned())
+                    .or_insert_with(|| self.registry.dead_lettered(self.stream.name(), &self.name, reason))
+                    .increment(records);
+            }
+        }
+    }
+
+    pub(super) fn upload_failed(&self, class: SinkErrorClass) {
+        match class {
+            SinkErrorClass::Transient => self.metrics.errors_transient.increment(1),
+            SinkErrorClass::Denied => self.metrics.errors_denied.increment(1),
+            SinkErrorClass::NotFound => self.metrics.errors_not_found.increment(1),
+            SinkErrorClass::Other => self.metrics.errors_other.increment(1),
+        }
+    }
+
+    /// Publishes that somebody has to act. Returns whether that is news.
+    pub(super) fn pause(&self, why: &str) -> bool {
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = paused.is_none();
+        *paused = Some(why.to_owned());
+        self.metrics.paused.set(1.0);
+        news
+    }
+
+    /// Publishes that the sink takes files again. Returns whether that is news.
+    pub(super) fn resume(&self) -> bool {
+        let news = self.paused.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
+        if news {
+            self.metrics.paused.set(0.0);
+        }
+        news
+    }
+
+    /// The balance.
+    pub fn report(&self) -> StatusReport {
+        // Settled counts are read before the accepted ones, so that pending is never below zero.
+        let delivered = self.delivered.load(Ordering::Relaxed);
+        let dead_lettered = self.dead_lettered.load(Ordering::Relaxed);
+        let accepted = self.stream.accepted();
+        StatusReport {
+            stream: self.stream.name().to_string(),
+            delivery: self.name.clone(),
+            accepted,
+            delivered,
+            dead_lettered,
+            pending: accepted.saturating_sub(delivered + dead_lettered),
+            paused: self.paused.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Brings the gauges that time alone changes up to date. Called before metrics are rendered.
+    pub fn refresh_gauges(&self) {
+        let unread = self.stream.shard_ids().zip(&self.positions).filter_map(|(id, position)| {
+            self.stream.shard(id)?.arrival_at(SequenceNumber(position.load(Ordering::Relaxed)))
+        });
+        let held = UnixMicros(self.oldest_held.load(Ordering::Relaxed));
+        let oldest = unread.chain([held]).min().filter(|oldest| oldest.0 != NOTHING_HELD);
+        let age = oldest.map_or(0, |oldest| clock::wall().0.saturating_sub(oldest.0).max(0));
+        self.metrics.oldest_pending_seconds.set(age as f64 / 1e6);
+        self.metrics.pending.set(self.report().pending as f64);
+    }
+}

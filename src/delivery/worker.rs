@@ -1,0 +1,243 @@
+//! The loop of one delivery: read, encode, seal, upload, wait.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::files::Files;
+use super::intake::Intake;
+use super::seal::{SealReason, Sealed};
+use super::sink::ObjectSink;
+use super::status::Status;
+use super::{Memory, Parts, upload};
+use crate::config::limits::{DELIVERY_LINGER_MS, DELIVERY_READ_BYTES, DELIVERY_UPLOADS_MAX};
+use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::clock::{self, UnixMicros};
+use crate::runtime::phases::{Phase, Phases};
+use crate::stream::{ReaderId, Signal, Stream};
+
+/// How long a delivery that may not encode (no memory, or all uploads busy) waits until it looks again.
+const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
+
+/// One delivery.
+pub struct Worker {
+    stream: Arc<Stream>,
+    reader: ReaderId,
+    signal: Arc<Signal>,
+    sink: ObjectSink,
+    status: Arc<Status>,
+    memory: Arc<Memory>,
+    interval: Duration,
+    /// Where to read on, by shard.
+    positions: Vec<(ShardId, SequenceNumber)>,
+    /// The shard to begin the next round with.
+    turn: usize,
+    intake: Intake,
+    files: Files,
+    /// Sealed and waiting for a free upload.
+    queue: VecDeque<(u64, Sealed)>,
+    uploads: JoinSet<u64>,
+    /// Arrival of the oldest record of each sealed file that is not stored yet, by seal number.
+    unstored: BTreeMap<u64, UnixMicros>,
+}
+
+impl Worker {
+    /// A worker that begins at the oldest record of its stream.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { stream, reader, sink, status, memory, .. } = &parts;
+        let position = |id| stream.shard(id).map(|shard| (id, shard.bounds().first));
+        Self {
+            stream: Arc::clone(stream),
+            reader: *reader,
+            signal: stream.deliveries.get(*reader).cloned().unwrap_or_default(),
+            sink: sink.clone(),
+            status: Arc::clone(status),
+            memory: Arc::clone(memory),
+            interval: parts.config.buffer.interval,
+            positions: stream.shard_ids().filter_map(position).collect(),
+            turn: 0,
+            intake: Intake::new(&parts),
+            files: Files::default(),
+            queue: VecDeque::new(),
+            uploads: JoinSet::new(),
+            unstored: BTreeMap::new(),
+        }
+    }
+
+    /// Works until the drain is over: returns once everything that was accepted is stored. Whoever cannot wait that
+    /// long drops the future; what was not stored then shows as pending in the status.
+    pub async fn run(mut self, phases: Phases) {
+        loop {
+            // Before the look at the phase and at the stream, so that nothing that comes after it is missed.
+            let signal = Arc::clone(&self.signal);
+            let waiter = signal.wait();
+            let draining = phases.current() >= Phase::Draining;
+            let read = self.read_round();
+            self.seal_what_is_due(draining && read == Round::CaughtUp);
+            if read != Round::CaughtUp && self.memory.is_short() {
+                // Only a delivery that has work calls, so that those that sleep do not wake each other for ever.
+                self.memory.call_for_seals();
+            }
+            self.start_uploads(draining);
+            self.publish();
+            if draining && read == Round::CaughtUp && self.files.len() == 0 && self.unstored.is_empty() {
+                return;
+            }
+            match read {
+                Round::MoreToRead => tokio::task::yield_now().await,
+                Round::Blocked => self.pause(Instant::now() + BLOCKED_PAUSE).await,
+                Round::CaughtUp => {
+                    let due = self.next_due();
+                    let memory = Arc::clone(&self.memory);
+                    tokio::select! {
+                        () = waiter.woken() => {
+                            if !draining {
+                                tokio::time::sleep(Duration::from_millis(DELIVERY_LINGER_MS)).await;
+                            }
+                        }
+                        () = self.pause(due) => {}
+                        () = memory.pressure.notified() => {}
+                        () = phases.reached(Phase::Draining), if !draining => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for an upload to end, or until `until`.
+    async fn pause(&mut self, until: Instant) {
+        tokio::select! {
+            Some(ended) = self.uploads.join_next(), if !self.uploads.is_empty() => self.ended(ended),
+            () = tokio::time::sleep_until(until) => {}
+        }
+    }
+
+    fn ended(&mut self, upload: Result<u64, tokio::task::JoinError>) {
+        match upload {
+            Ok(number) => {
+                self.unstored.remove(&number);
+            }
+            // Only a panic ends an upload early. Its records stay pending, which the balance shows.
+            Err(error) => {
+                tracing::error!(
+                    stream = %self.stream.name(), delivery = self.status.name(), %error,
+                    "an upload ended without a result; its records are not delivered"
+                );
+            }
+        }
+    }
+
+    /// Reads and encodes about [`DELIVERY_READ_BYTES`], taking the shards in turn.
+    fn read_round(&mut self) -> Round {
+        let mut left = DELIVERY_READ_BYTES;
+        for step in 0..self.positions.len() {
+            if self.memory.is_spent() || self.queue.len() + self.uploads.len() >= DELIVERY_UPLOADS_MAX {
+                return Round::Blocked;
+            }
+            let index = (self.turn + step) % self.positions.len();
+            let taken = self.read_shard(index, left);
+            left = left.saturating_sub(taken);
+            if left == 0 {
+                self.turn = (index + 1) % self.positions.len();
+                return Round::MoreToRead;
+            }
+        }
+        if left == DELIVERY_READ_BYTES { Round::CaughtUp } else { Round::MoreToRead }
+    }
+
+    /// Reads from one shard; returns the payload bytes.
+    fn read_shard(&mut self, index: usize, bytes_max: u64) -> u64 {
+        let Some((id, position)) = self.positions.get_mut(index) else { return 0 };
+        let Some(shard) = self.stream.shard(*id) else { return 0 };
+        let read = shard.read(*position, bytes_max);
+        if read.next == *position {
+            return 0;
+        }
+        if read.skipped > 0 {
+            self.status.skipped(read.skipped);
+        }
+        let mut bytes = 0;
+        for slice in &read.slices {
+            let sealed = self.intake.take(*id, slice, &mut self.files);
+            for (number, sealed) in sealed {
+                self.unstored.insert(number, sealed.oldest);
+                self.queue.push_back((number, sealed));
+            }
+            bytes += slice.batch.payload_bytes();
+            self.status.metrics.read.increment(slice.len() as u64);
+        }
+        *position = read.next;
+        // What is encoded is in an open file, and the file's memory is paid for from the delivery share.
+        shard.release(self.reader, read.next);
+        self.status.set_position(index, read.next);
+        bytes.max(1)
+    }
+
+    /// Closes files that are old enough, the largest ones while memory is short, and all of them at the end.
+    fn seal_what_is_due(&mut self, all: bool) {
+        if all {
+            for key in self.files.keys() {
+                self.seal(&key, SealReason::Shutdown);
+            }
+        }
+        if self.files.len() > 0 {
+            for key in self.files.older_than(self.interval, clock::monotonic()) {
+                self.seal(&key, SealReason::Age);
+            }
+        }
+        if self.memory.is_short() {
+            // Uploads give memory back as well: closing one file a round is enough, and keeps files large.
+            if let Some(key) = self.files.largest().filter(|_| self.uploads.is_empty() && self.queue.is_empty()) {
+                self.seal(&key, SealReason::Pressure);
+            }
+        }
+    }
+
+    fn seal(&mut self, key: &[u8], reason: SealReason) {
+        if let Some((number, sealed)) = self.intake.seal(&mut self.files, key, reason) {
+            self.unstored.insert(number, sealed.oldest);
+            self.queue.push_back((number, sealed));
+        }
+    }
+
+    fn start_uploads(&mut self, draining: bool) {
+        while let Some(ended) = self.uploads.try_join_next() {
+            self.ended(ended);
+        }
+        // A drain has a deadline and nothing else to do, so small files go out many at a time.
+        let uploads_max = if draining { DELIVERY_UPLOADS_MAX * 4 } else { DELIVERY_UPLOADS_MAX };
+        while self.uploads.len() < uploads_max {
+            let Some((number, sealed)) = self.queue.pop_front() else { break };
+            let (sink, status) = (self.sink.clone(), Arc::clone(&self.status));
+            self.uploads.spawn(async move {
+                upload::store(&sink, sealed, &status).await;
+                number
+            });
+        }
+    }
+
+    fn next_due(&self) -> Instant {
+        let far = Instant::now() + Duration::from_secs(3600);
+        self.files.first_opened().map_or(far, |opened| Instant::from_std(opened + self.interval).min(far))
+    }
+
+    fn publish(&self) {
+        let unstored = self.unstored.values().copied();
+        self.status.set_oldest_held(unstored.chain(self.files.oldest_record()).min());
+        self.status.metrics.open_partitions.set(self.files.len() as f64);
+    }
+}
+
+/// What a round of reading has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// There may be more.
+    MoreToRead,
+    /// No shard has anything left.
+    CaughtUp,
+    /// Nothing may be encoded for now.
+    Blocked,
+}

@@ -1,0 +1,185 @@
+//! One connection: what it is waiting for, and when that has taken too long.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+
+use super::{Edge, route};
+use crate::config::checked::Server;
+use crate::config::limits::HEADERS_MAX;
+use crate::runtime::clock;
+use crate::runtime::phases::Phase;
+
+/// What a connection is waiting for, kept in atomics because hyper wants `Send` futures; all uses are on one thread.
+#[derive(Debug)]
+struct Progress {
+    opened: Instant,
+    /// Requests that are being answered.
+    answering: AtomicUsize,
+    /// Microseconds after `opened` at which the wait began.
+    since: AtomicU64,
+    /// 1 while bytes of a request head have come in and the head is not complete.
+    head_begun: AtomicUsize,
+}
+
+/// Which time-out a connection has run into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Late {
+    Head,
+    NextRequest,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            opened: clock::monotonic(),
+            answering: AtomicUsize::new(0),
+            since: AtomicU64::new(0),
+            // A new connection owes its first head at once.
+            head_begun: AtomicUsize::new(1),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Bytes came in.
+    fn received(&self) {
+        if self.answering.load(Ordering::Relaxed) == 0 && self.head_begun.swap(1, Ordering::Relaxed) == 0 {
+            self.since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    fn request_begins(&self) {
+        self.answering.fetch_add(1, Ordering::Relaxed);
+        self.head_begun.store(0, Ordering::Relaxed);
+    }
+
+    fn request_ends(&self) {
+        self.answering.fetch_sub(1, Ordering::Relaxed);
+        self.since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// How long it may still wait, or what it is late with. While a request is being answered the handler's own
+    /// time-outs count; the look is then repeated after the shorter bound.
+    fn remaining(&self, server: &Server) -> Result<Duration, Late> {
+        if self.answering.load(Ordering::Relaxed) > 0 {
+            return Ok(server.header_timeout.min(server.idle_timeout));
+        }
+        let (limit, late) = if self.head_begun.load(Ordering::Relaxed) == 1 {
+            (server.header_timeout, Late::Head)
+        } else {
+            (server.idle_timeout, Late::NextRequest)
+        };
+        let waited = Duration::from_micros(self.now().saturating_sub(self.since.load(Ordering::Relaxed)));
+        match limit.checked_sub(waited) {
+            Some(rest) if !rest.is_zero() => Ok(rest),
+            _ => Err(late),
+        }
+    }
+
+    /// Returns when the connection is late. The timer is set again only when it fires, so that a busy connection
+    /// costs one timer a time-out, not one a request.
+    async fn late(&self, server: &Server) -> Late {
+        loop {
+            match self.remaining(server) {
+                // A head that begins while an idle wait runs must be noticed in its own time.
+                Ok(rest) => tokio::time::sleep(rest.min(server.header_timeout)).await,
+                Err(late) => return late,
+            }
+        }
+    }
+}
+
+/// The socket, reporting what comes in.
+struct Watched {
+    io: TokioIo<TcpStream>,
+    progress: Arc<Progress>,
+}
+
+impl Read for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.io).poll_read(cx, buf);
+        if poll.is_ready() {
+            self.progress.received();
+        }
+        poll
+    }
+}
+
+impl Write for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+}
+
+/// Serves a connection until it ends, is late, or the edge stops.
+pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr) {
+    let progress = Arc::new(Progress::new());
+    let io = Watched { io: TokioIo::new(socket), progress: Arc::clone(&progress) };
+    let service = service_fn(|request| {
+        let (edge, progress) = (Arc::clone(&edge), Arc::clone(&progress));
+        async move {
+            progress.request_begins();
+            let response = route::answer(&edge, client, request).await;
+            progress.request_ends();
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().pipeline_flush(true).max_headers(HEADERS_MAX).max_buf_size(edge.server.header_bytes_max.max(8 << 10));
+    builder.http2().max_header_list_size(u32::try_from(edge.server.header_bytes_max).unwrap_or(u32::MAX));
+    let connection = builder.serve_connection(io, service);
+    tokio::pin!(connection);
+    let stopping = edge.phases.reached(Phase::StoppingEdge);
+    tokio::pin!(stopping);
+    let mut stopped = false;
+    loop {
+        tokio::select! {
+            // A connection that breaks is the client's affair; what it had sent whole is kept.
+            _ = connection.as_mut() => return,
+            late = progress.late(&edge.server) => {
+                match late {
+                    Late::Head => edge.connection_metrics.late_head.increment(1),
+                    Late::NextRequest => edge.connection_metrics.late_idle.increment(1),
+                }
+                return;
+            }
+            () = &mut stopping, if !stopped => {
+                stopped = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}

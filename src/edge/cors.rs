@@ -1,0 +1,44 @@
+//! Cross-origin requests of browsers (the Fetch standard's CORS protocol).
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::reply::Body;
+use crate::config::checked::Cors;
+
+/// What a browser may send.
+const ALLOWED_HEADERS: &str =
+    "content-type, content-encoding, x-partition-key, idempotency-key, authorization, last-event-id";
+/// What a script may read of an answer.
+const EXPOSED_HEADERS: &str = "retry-after";
+
+/// The value of `Access-Control-Allow-Origin` for this request, if its origin is allowed.
+pub fn allowed_origin(cors: Option<&Cors>, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let origins = &cors?.origins;
+    if origins.iter().any(|allowed| allowed == "*") {
+        return Some(HeaderValue::from_static("*"));
+    }
+    origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+}
+
+/// Marks an answer as readable for `origin`.
+pub fn decorate(response: &mut Response<Body>, origin: HeaderValue) {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
+    headers.insert(header::VARY, HeaderValue::from_static("origin"));
+}
+
+/// The answer to `OPTIONS`. Without an allowed origin it carries no permission, and the browser refuses.
+pub fn preflight(cors: Option<&Cors>, allow: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    if let Some(cors) = cors {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from(cors.max_age.as_secs()));
+    }
+    response
+}

@@ -1,0 +1,70 @@
+//! Decoded records → one batch a shard.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Intake;
+use super::decode::Decoded;
+use crate::record::{Batch, RecordSpans, ShardId, Source, Span};
+use crate::runtime::budget::Permit;
+use crate::runtime::clock::UnixMicros;
+use crate::stream::HashKey;
+
+/// What the records of a request share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The decoded body.
+    pub body: Bytes,
+    /// What it has cost.
+    pub permit: Permit,
+    /// When it was complete.
+    pub arrival: UnixMicros,
+}
+
+/// Splits the records by the shard of their key, keeping their order within a shard.
+pub fn partition(intake: &Intake, decoded: Decoded, shared: Shared) -> Vec<(ShardId, Batch)> {
+    let Decoded { records, captures, side, .. } = decoded;
+    let Shared { body, mut permit, arrival } = shared;
+    let bookkeeping = records.len() * size_of::<RecordSpans>() + captures.len() * size_of::<Span>() + side.len();
+    permit.set(permit.bytes() + bookkeeping as u64);
+    let source = Arc::new(Source { body, side: Bytes::from(side), arrival, permit });
+    if records.is_empty() {
+        return Vec::new();
+    }
+    let ranges = intake.stream.ranges();
+    if ranges.len() == 1 {
+        return vec![(ShardId(0), Batch { source, records: records.into(), captures: captures.into() })];
+    }
+    let shard_of = |record: &RecordSpans| {
+        let hash = match record.key.is_present() {
+            true => HashKey::of(source.bytes(record.key)),
+            false => HashKey(fastrand::u128(..)),
+        };
+        ranges.shard_of(hash)
+    };
+    if let [record] = *records {
+        let shard = shard_of(&record);
+        return vec![(shard, Batch { source, records: records.into(), captures: captures.into() })];
+    }
+    let mut parts: Vec<(ShardId, Vec<RecordSpans>, Vec<Span>)> = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        let shard = shard_of(record);
+        let slot = match parts.iter().position(|(id, ..)| *id == shard) {
+            Some(slot) => slot,
+            None => {
+                parts.push((shard, Vec::with_capacity(records.len() / ranges.len() + 1), Vec::new()));
+                parts.len() - 1
+            }
+        };
+        if let Some((_, part, part_captures)) = parts.get_mut(slot) {
+            part.push(*record);
+            part_captures.extend_from_slice(&captures[index * intake.slots..(index + 1) * intake.slots]);
+        }
+    }
+    parts.sort_unstable_by_key(|(shard, ..)| *shard);
+    let batch = |(shard, records, captures): (ShardId, Vec<RecordSpans>, Vec<Span>)| {
+        (shard, Batch { source: Arc::clone(&source), records: records.into(), captures: captures.into() })
+    };
+    parts.into_iter().map(batch).collect()
+}

@@ -1,0 +1,160 @@
+//! Refusals: RFC 9457 problem documents, each with one stable code.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde::Serialize;
+
+/// Why a request was refused as a whole. One place maps each to a status and a code; both are part of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// No such route.
+    NotFound,
+    /// The route has other methods.
+    MethodNotAllowed {
+        /// The value of `Allow`.
+        allow: &'static str,
+    },
+    /// No such stream.
+    UnknownStream(String),
+    /// No such shard.
+    UnknownShard(String),
+    /// A query parameter or header that cannot be read.
+    BadParameter {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A content type that no decoder takes.
+    UnsupportedMediaType(String),
+    /// A content encoding that no decoder takes.
+    UnsupportedEncoding(String),
+    /// The body is larger than allowed, as sent or decoded.
+    BodyTooLarge {
+        /// The bound in bytes.
+        limit: u64,
+    },
+    /// More records than one request may have.
+    TooManyRecords {
+        /// The bound.
+        limit: usize,
+    },
+    /// No record in the body.
+    Empty,
+    /// The body is no JSON at all, or an array of it is broken.
+    NotJson(String),
+    /// The compressed body cannot be decoded.
+    BadEncoding(String),
+    /// The client went away or broke the protocol while sending the body.
+    BodyIncomplete(String),
+    /// The body did not come in time.
+    BodyTimeout,
+    /// The byte budget is spent.
+    MemoryFull,
+    /// The process is stopping.
+    Draining,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+}
+
+/// Seconds after which a client may try again when memory is short: about the time in which a stalled sink shows
+/// whether it comes back, and long enough that refused clients do not add to the load.
+const RETRY_AFTER_SECONDS: u16 = 1;
+
+impl Problem {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.facts().1
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.facts().0
+    }
+
+    fn facts(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Problem::NotFound => (StatusCode::NOT_FOUND, "not_found", "No such route"),
+            Problem::MethodNotAllowed { .. } => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
+            }
+            Problem::UnknownStream(_) => (StatusCode::NOT_FOUND, "unknown_stream", "Unknown stream"),
+            Problem::UnknownShard(_) => (StatusCode::NOT_FOUND, "unknown_shard", "Unknown shard"),
+            Problem::BadParameter { .. } => (StatusCode::BAD_REQUEST, "bad_parameter", "Invalid parameter"),
+            Problem::UnsupportedMediaType(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported content type")
+            }
+            Problem::UnsupportedEncoding(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Unsupported content encoding")
+            }
+            Problem::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
+            Problem::TooManyRecords { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too_many_records", "Too many records")
+            }
+            Problem::Empty => (StatusCode::BAD_REQUEST, "empty", "No record"),
+            Problem::NotJson(_) => (StatusCode::BAD_REQUEST, "json", "Invalid JSON"),
+            Problem::BadEncoding(_) => (StatusCode::BAD_REQUEST, "bad_encoding", "Undecodable body"),
+            Problem::BodyIncomplete(_) => (StatusCode::BAD_REQUEST, "body_incomplete", "Incomplete body"),
+            Problem::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout", "Body came too slowly"),
+            Problem::MemoryFull => (StatusCode::SERVICE_UNAVAILABLE, "memory_full", "Out of memory budget"),
+            Problem::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Shutting down"),
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Problem::NotFound => "see the route table in the documentation".to_owned(),
+            Problem::MethodNotAllowed { allow } => format!("allowed: {allow}"),
+            Problem::UnknownStream(name) => format!("there is no stream named '{name}' here"),
+            Problem::UnknownShard(name) => format!("the stream has no shard '{name}'"),
+            Problem::BadParameter { name, detail } => format!("{name}: {detail}"),
+            Problem::UnsupportedMediaType(found) => format!(
+                "'{found}' is not taken: send application/json (one object or an array), application/x-ndjson, or \
+                 text/plain with JSON in it"
+            ),
+            Problem::UnsupportedEncoding(found) => {
+                format!("'{found}' is not taken: send gzip, zstd, deflate or identity")
+            }
+            Problem::BodyTooLarge { limit } => format!("a body may have {limit} bytes once it is decoded"),
+            Problem::TooManyRecords { limit } => format!("a request may have {limit} records: send several"),
+            Problem::Empty => "the body holds no record".to_owned(),
+            Problem::NotJson(detail) | Problem::BadEncoding(detail) | Problem::BodyIncomplete(detail) => {
+                detail.clone()
+            }
+            Problem::BodyTimeout => "the body was not complete in time".to_owned(),
+            Problem::MemoryFull => {
+                "the byte budget for records that are not delivered yet is spent; nothing of this request was kept"
+                    .to_owned()
+            }
+            Problem::Draining => "this process is stopping; nothing of this request was kept".to_owned(),
+        }
+    }
+
+    /// The whole answer.
+    pub fn into_response(self) -> Response<Full<Bytes>> {
+        let (status, code, title) = self.facts();
+        let detail = self.detail();
+        let document = Document { r#type: "about:blank", title, status: status.as_u16(), code, detail: &detail };
+        // A struct of strings always serialises.
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Problem::MethodNotAllowed { allow } = &self {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        response
+    }
+}

@@ -1,0 +1,151 @@
+//! The reply to an ingest request.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use serde::Serialize;
+
+use super::decode::Refused;
+use crate::config::checked::Durability;
+use crate::record::ShardId;
+use crate::stream::Appended;
+
+/// The body of every answer of the edge: in one piece.
+pub type Body = Full<Bytes>;
+
+/// A JSON answer.
+pub fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    /// Records appended.
+    pub accepted: u64,
+    /// Records refused.
+    pub rejected: usize,
+    /// What the ack means.
+    pub durability: Durability,
+    /// Where the records went.
+    pub shards: &'a [(ShardId, Appended)],
+    /// The first refused records.
+    pub refused: &'a [Refused],
+}
+
+#[derive(Serialize)]
+struct ErrorItem<'a> {
+    index: usize,
+    code: &'static str,
+    message: &'a str,
+}
+
+/// 200, or 400 if every record was refused.
+pub fn ingest(outcome: &Outcome<'_>) -> Response<Body> {
+    // Written by hand: this is the answer to every single event.
+    let mut body = Vec::with_capacity(160 + outcome.shards.len() * 120 + outcome.refused.len() * 120);
+    let mut number = itoa::Buffer::new();
+    body.extend_from_slice(b"{\"accepted\":");
+    body.extend_from_slice(number.format(outcome.accepted).as_bytes());
+    body.extend_from_slice(b",\"rejected\":");
+    body.extend_from_slice(number.format(outcome.rejected).as_bytes());
+    body.extend_from_slice(b",\"durability\":\"");
+    body.extend_from_slice(outcome.durability.as_str().as_bytes());
+    body.extend_from_slice(b"\",\"shards\":[");
+    for (index, (shard, appended)) in outcome.shards.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(b"{\"shard\":\"shardId-");
+        push_padded(&mut body, shard.0);
+        body.extend_from_slice(b"\",\"first\":\"");
+        body.extend_from_slice(number.format(appended.first.0).as_bytes());
+        body.extend_from_slice(b"\",\"last\":\"");
+        body.extend_from_slice(number.format(appended.last.0).as_bytes());
+        body.extend_from_slice(b"\",\"count\":");
+        body.extend_from_slice(number.format(appended.last.0 - appended.first.0 + 1).as_bytes());
+        body.push(b'}');
+    }
+    body.push(b']');
+    if outcome.rejected > 0 {
+        push_errors(&mut body, outcome);
+    }
+    body.push(b'}');
+    let status = if outcome.accepted == 0 { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    json(status, body)
+}
+
+fn push_errors(body: &mut Vec<u8>, outcome: &Outcome<'_>) {
+    let items: Vec<_> = outcome
+        .refused
+        .iter()
+        .map(|refused| ErrorItem { index: refused.index, code: refused.code, message: &refused.message })
+        .collect();
+    body.extend_from_slice(b",\"errors\":");
+    // A list of numbers and strings always serialises.
+    body.extend_from_slice(&serde_json::to_vec(&items).unwrap_or_else(|_| b"[]".to_vec()));
+    let omitted = outcome.rejected - outcome.refused.len();
+    if omitted > 0 {
+        body.extend_from_slice(format!(",\"errors_omitted\":{omitted}").as_bytes());
+    }
+    if outcome.accepted == 0 {
+        body.extend_from_slice(b",\"code\":\"all_rejected\",\"title\":\"Every record was refused\",\"status\":400");
+    }
+}
+
+/// The twelve digits of a shard id.
+fn push_padded(body: &mut Vec<u8>, number: u32) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(number);
+    body.extend(std::iter::repeat_n(b'0', 12 - digits.len()));
+    body.extend_from_slice(digits.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::record::SequenceNumber;
+
+    async fn body_of(response: Response<Body>) -> serde_json::Value {
+        serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_reply_tells_where_the_records_went() {
+        let appended = Appended { first: SequenceNumber(7), last: SequenceNumber(u64::MAX) };
+        let outcome = Outcome {
+            accepted: 1,
+            rejected: 2,
+            durability: Durability::Memory,
+            shards: &[(ShardId(2), appended)],
+            refused: &[Refused { index: 3, code: "schema", message: "/a: expected \"x\"".into() }],
+        };
+        let response = ingest(&outcome);
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(
+            body_of(response).await,
+            serde_json::json!({
+                "accepted": 1, "rejected": 2, "durability": "memory",
+                "shards": [{"shard": "shardId-000000000002", "first": "7", "last": "18446744073709551615",
+                            "count": 18446744073709551609_u64}],
+                "errors": [{"index": 3, "code": "schema", "message": "/a: expected \"x\""}],
+                "errors_omitted": 1,
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn all_refused_is_a_400_with_a_code() {
+        let refused = [Refused { index: 0, code: "json", message: "unexpected end of JSON at byte 1".into() }];
+        let outcome =
+            Outcome { accepted: 0, rejected: 1, durability: Durability::Memory, shards: &[], refused: &refused };
+        let response = ingest(&outcome);
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(body_of(response).await["code"], "all_rejected");
+    }
+}

@@ -1,0 +1,163 @@
+//! Method and path → handler, with what every answer gets: metrics, CORS, the access log.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use metrics::{Counter, Histogram};
+
+use super::problem::Problem;
+use super::reply::Body;
+use super::{Edge, cors, ingest, streams};
+use crate::runtime::clock;
+use crate::tap;
+use crate::telemetry::access_log::{self, Access};
+use crate::telemetry::metrics::Registry;
+
+/// What a path stands for. The name is the `route` label of the metrics, so that paths cannot multiply them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route<'a> {
+    Records(&'a str),
+    Stream(&'a str),
+    Shards(&'a str),
+    Streams,
+    Unknown,
+}
+
+/// Names of the routes, by [`Route::index`].
+const ROUTES: [&str; 5] = ["records", "stream", "shards", "streams", "unknown"];
+/// Status codes that the edge answers with; the last stands for any other.
+const CODES: [u16; 10] = [200, 204, 400, 404, 405, 408, 413, 415, 503, 0];
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Self {
+        let Some(rest) = path.strip_prefix("/v1/streams") else { return Route::Unknown };
+        let mut segments = rest.strip_prefix('/').unwrap_or(rest).split('/');
+        match (segments.next().unwrap_or_default(), segments.next(), segments.next()) {
+            ("", None, None) => Route::Streams,
+            ("", ..) => Route::Unknown,
+            _ if !rest.starts_with('/') => Route::Unknown,
+            (stream, Some("records"), None) => Route::Records(stream),
+            (stream, Some("shards"), None) => Route::Shards(stream),
+            (stream, None, None) => Route::Stream(stream),
+            _ => Route::Unknown,
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Route::Records(_) => 0,
+            Route::Stream(_) => 1,
+            Route::Shards(_) => 2,
+            Route::Streams => 3,
+            Route::Unknown => 4,
+        }
+    }
+
+    fn allow(self) -> &'static str {
+        match self {
+            Route::Records(_) => "GET, POST, OPTIONS",
+            _ => "GET, OPTIONS",
+        }
+    }
+}
+
+/// Handles of the request metrics, made when they are first needed.
+pub struct RouteMetrics {
+    registry: Registry,
+    requests: [OnceLock<Counter>; ROUTES.len() * CODES.len()],
+    durations: [OnceLock<Histogram>; ROUTES.len()],
+}
+
+impl std::fmt::Debug for RouteMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RouteMetrics").finish_non_exhaustive()
+    }
+}
+
+impl RouteMetrics {
+    /// None made yet.
+    pub fn new(registry: Registry) -> Self {
+        Self {
+            registry,
+            requests: std::array::from_fn(|_| OnceLock::new()),
+            durations: std::array::from_fn(|_| OnceLock::new()),
+        }
+    }
+
+    fn observe(&self, route: Route<'_>, status: u16, seconds: f64) {
+        let (route, name) = (route.index(), ROUTES[route.index()]);
+        let code = CODES.iter().position(|&code| code == status).unwrap_or(CODES.len() - 1);
+        let slot = &self.requests[route * CODES.len() + code];
+        slot.get_or_init(|| self.registry.http_requests(name, CODES[code])).increment(1);
+        self.durations[route].get_or_init(|| self.registry.http_duration(name)).record(seconds);
+    }
+}
+
+/// Answers one request.
+pub async fn answer(edge: &Edge, client: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    let started = clock::monotonic();
+    let (head, body) = request.into_parts();
+    let origin = cors::allowed_origin(edge.server.cors.as_ref(), &head.headers);
+    // The head moves into the handler; what is said about the request afterwards is kept only where it is wanted.
+    let logged = edge.server.access_log.then(|| (head.method.clone(), head.uri.path().to_owned()));
+    let uri = head.uri.clone();
+    let route = Route::of(uri.path());
+    let mut response = match dispatch(edge, route, head, body).await {
+        Ok(response) => response,
+        Err(problem) => {
+            if matches!(route, Route::Records(_)) {
+                edge.route_metrics.registry.ingest_refused(problem.code()).increment(1);
+            }
+            problem.into_response()
+        }
+    };
+    if let Some(origin) = origin {
+        cors::decorate(&mut response, origin);
+    }
+    let duration = started.elapsed();
+    let status = response.status().as_u16();
+    edge.route_metrics.observe(route, status, duration.as_secs_f64());
+    if let Some((method, path)) = logged {
+        access_log::write(&Access { client, method: &method, path: &path, status, duration });
+    }
+    response
+}
+
+async fn dispatch(
+    edge: &Edge,
+    route: Route<'_>,
+    head: http::request::Parts,
+    body: Incoming,
+) -> Result<Response<Body>, Problem> {
+    if head.method == Method::OPTIONS && route != Route::Unknown {
+        return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
+    }
+    let intake = |name: &str| edge.intakes.get(name).ok_or_else(|| Problem::UnknownStream(name.to_owned()));
+    match (route, &head.method) {
+        (Route::Records(name), &Method::POST) => ingest::post(edge, intake(name)?, head, body).await,
+        (Route::Records(name), &Method::GET) => tap::page::get(edge, intake(name)?, &head).await,
+        (Route::Stream(name), &Method::GET) => Ok(streams::describe(intake(name)?)),
+        (Route::Shards(name), &Method::GET) => Ok(streams::shards(intake(name)?)),
+        (Route::Streams, &Method::GET) => Ok(streams::list(edge)),
+        (Route::Unknown, _) => Err(Problem::NotFound),
+        _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_told_apart() {
+        assert_eq!(Route::of("/v1/streams/a/records"), Route::Records("a"));
+        assert_eq!(Route::of("/v1/streams/a/shards"), Route::Shards("a"));
+        assert_eq!(Route::of("/v1/streams/a"), Route::Stream("a"));
+        assert_eq!(Route::of("/v1/streams"), Route::Streams);
+        for path in ["/", "/v1", "/v1/streamsa", "/v1/streams//records", "/v1/streams/a/records/b", "/v1/streams/a/x"] {
+            assert_eq!(Route::of(path), Route::Unknown, "{path}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The only place that spawns: every task is tracked, so that a shutdown can wait for it.
+
+use std::future::Future;
+
+use tokio_util::task::TaskTracker;
+
+/// The tasks of one stage.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+}
+
+impl Tasks {
+    /// No task yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a task on the current runtime.
+    pub fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        // The tracker keeps account of the task; nobody needs its handle.
+        drop(self.tracker.spawn(task));
+    }
+
+    /// How many are running.
+    pub fn running(&self) -> usize {
+        self.tracker.len()
+    }
+
+    /// Waits until every task has ended.
+    pub async fn joined(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}

@@ -1,0 +1,191 @@
+//! The log of durability `memory`: a ring of batches.
+//!
+//! One short lock a shard guards it. An append pushes one entry, whatever the number of records; a read clones the
+//! `Arc`s of the batches it needs; nothing is copied and nothing is dropped under the lock.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::log::{Appended, Bounds, Evicted, Read, ReaderId, ShardLog, Slice};
+use crate::record::{Batch, SequenceNumber};
+use crate::runtime::clock::UnixMicros;
+
+/// How long records stay readable once no delivery needs them.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Since arrival.
+    pub age: Duration,
+    /// Payload bytes of what is kept.
+    pub bytes: Option<u64>,
+}
+
+impl Retention {
+    /// The part of a stream's retention that each of its `shards` gets.
+    pub fn of_one_shard(self, shards: u32) -> Self {
+        Self { age: self.age, bytes: self.bytes.map(|bytes| bytes / u64::from(shards.max(1))) }
+    }
+
+    fn oldest(&self, now: UnixMicros) -> UnixMicros {
+        UnixMicros(now.0.saturating_sub(i64::try_from(self.age.as_micros()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct MemoryLog {
+    retention: Retention,
+    ring: Mutex<Ring>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    entries: VecDeque<Entry>,
+    next: SequenceNumber,
+    bytes: u64,
+    /// What each delivery has released.
+    released: Vec<SequenceNumber>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    first: SequenceNumber,
+    bytes: u64,
+    batch: Arc<Batch>,
+}
+
+impl Entry {
+    fn end(&self) -> SequenceNumber {
+        SequenceNumber(self.first.0 + self.batch.records.len() as u64)
+    }
+}
+
+impl MemoryLog {
+    /// An empty log whose first record gets the number `first`.
+    pub fn new(first: SequenceNumber, retention: Retention, readers: usize) -> Self {
+        let ring = Ring { entries: VecDeque::new(), next: first, bytes: 0, released: vec![first; readers] };
+        Self { retention, ring: Mutex::new(ring) }
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        // No code under the lock can panic half-way through a change, so a poisoned ring is still whole.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ring {
+    fn first(&self) -> SequenceNumber {
+        self.entries.front().map_or(self.next, |entry| entry.first)
+    }
+
+    /// Index of the entry that holds `position`, or of the first behind it.
+    fn index_of(&self, position: SequenceNumber) -> usize {
+        self.entries.partition_point(|entry| entry.end() <= position)
+    }
+
+    /// Everything below is released by every delivery.
+    fn released(&self) -> SequenceNumber {
+        self.released.iter().copied().min().unwrap_or(self.next)
+    }
+
+    /// Takes out released entries from the oldest on, for as long as `unwanted` says so of the ring and the entry.
+    fn evict(&mut self, mut unwanted: impl FnMut(&Ring, &Entry) -> bool, out: &mut Vec<Entry>) -> u64 {
+        let released = self.released();
+        let mut records = 0;
+        while let Some(entry) = self.entries.front() {
+            if entry.end() > released || !unwanted(self, entry) {
+                break;
+            }
+            if let Some(entry) = self.entries.pop_front() {
+                self.bytes -= entry.bytes;
+                records += entry.batch.records.len() as u64;
+                out.push(entry);
+            }
+        }
+        records
+    }
+}
+
+impl ShardLog for MemoryLog {
+    fn append(&self, batch: Batch) -> Appended {
+        let count = batch.records.len() as u64;
+        let bytes = batch.payload_bytes();
+        let batch = Arc::new(batch);
+        let mut ring = self.ring();
+        let first = ring.next;
+        ring.next = SequenceNumber(first.0 + count);
+        ring.bytes += bytes;
+        ring.entries.push_back(Entry { first, bytes, batch });
+        Appended { first, last: SequenceNumber(first.0 + count.saturating_sub(1)) }
+    }
+
+    fn durable(&self) -> SequenceNumber {
+        self.ring().next
+    }
+
+    fn read(&self, from: SequenceNumber, bytes_max: u64) -> Read {
+        let ring = self.ring();
+        let first = ring.first();
+        let skipped = first.0.saturating_sub(from.0);
+        let mut next = from.max(first);
+        let mut slices = Vec::new();
+        let mut bytes = 0;
+        for entry in ring.entries.range(ring.index_of(next).min(ring.entries.len())..) {
+            if bytes >= bytes_max && !slices.is_empty() {
+                break;
+            }
+            let skip = (next.0 - entry.first.0) as usize;
+            slices.push(Slice { batch: Arc::clone(&entry.batch), skip, first: next });
+            bytes += entry.bytes;
+            next = entry.end();
+        }
+        Read { slices, next, skipped }
+    }
+
+    fn bounds(&self) -> Bounds {
+        let ring = self.ring();
+        Bounds { first: ring.first(), next: ring.next, bytes: ring.bytes }
+    }
+
+    fn position_at(&self, time: UnixMicros) -> SequenceNumber {
+        let ring = self.ring();
+        let index = ring.entries.partition_point(|entry| entry.batch.source.arrival < time);
+        ring.entries.get(index).map_or(ring.next, |entry| entry.first)
+    }
+
+    fn arrival_at(&self, from: SequenceNumber) -> Option<UnixMicros> {
+        let ring = self.ring();
+        ring.entries.get(ring.index_of(from)).map(|entry| entry.batch.source.arrival)
+    }
+
+    fn release(&self, reader: ReaderId, upto: SequenceNumber) {
+        if let Some(released) = self.ring().released.get_mut(reader) {
+            *released = (*released).max(upto);
+        }
+    }
+
+    fn enforce_retention(&self, now: UnixMicros) -> Evicted {
+        let oldest = self.retention.oldest(now);
+        let bytes_max = self.retention.bytes.unwrap_or(u64::MAX);
+        let mut out = Vec::new();
+        let mut ring = self.ring();
+        let by_age = ring.evict(|_, entry| entry.batch.source.arrival < oldest, &mut out);
+        let by_bytes = ring.evict(|ring, _| ring.bytes > bytes_max, &mut out);
+        drop(ring);
+        Evicted { by_age, by_bytes }
+    }
+
+    fn reclaim(&self, bytes: u64) -> (u64, u64) {
+        let mut out = Vec::new();
+        let mut ring = self.ring();
+        let target = ring.bytes.saturating_sub(bytes);
+        let before = ring.bytes;
+        let records = ring.evict(|ring, _| ring.bytes > target, &mut out);
+        let freed = before - ring.bytes;
+        drop(ring);
+        (records, freed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! Where a reader stands in each shard, as text that a client hands back.
+
+use std::fmt;
+
+use crate::record::{SequenceNumber, ShardId};
+
+/// For each shard the number of the record to read next. Written `0-17320_1-995`: shard, number, shard, number.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cursor {
+    /// In the order of the shards.
+    pub positions: Vec<(ShardId, SequenceNumber)>,
+}
+
+impl Cursor {
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let position = |part: &str| {
+            let (shard, number) = part.split_once('-')?;
+            Some((ShardId(shard.parse().ok()?), SequenceNumber(number.parse().ok()?)))
+        };
+        Some(Self { positions: text.split('_').map(position).collect::<Option<_>>()? })
+    }
+
+    /// The position in `shard`.
+    pub fn position(&self, shard: ShardId) -> Option<SequenceNumber> {
+        self.positions.iter().find(|(id, _)| *id == shard).map(|&(_, position)| position)
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (shard, position)) in self.positions.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "_" };
+            write!(f, "{separator}{}-{position}", shard.0)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_cursor_that_is_none_is_refused() {
+        for text in ["", "1", "a-1", "1-", "1-2_", "1-2-3", "-1-2"] {
+            assert_eq!(Cursor::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_reads_back_as_it_was_written(positions in prop::collection::vec((any::<u32>(), any::<u64>()), 1..5)) {
+            let positions = positions.into_iter().map(|(id, at)| (ShardId(id), SequenceNumber(at))).collect();
+            let cursor = Cursor { positions };
+            prop_assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+        }
+    }
+}

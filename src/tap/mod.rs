@@ -1,0 +1,4 @@
+//! Tap: live reads of a stream.
+
+pub mod cursor;
+pub mod page;

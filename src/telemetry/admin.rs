@@ -1,0 +1,82 @@
+//! The admin port: `/metrics`, `/livez`, `/readyz`.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::pipeline::Pipelines;
+use crate::runtime::tasks::Tasks;
+
+/// Connections at a time: scrapers and probes, not users. More wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 64;
+
+/// How long a client may take to send a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Binds the admin port.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Serves for ever.
+pub async fn serve(listener: TcpListener, pipelines: Arc<Pipelines>) {
+    let connections = Tasks::new();
+    loop {
+        if connections.running() >= CONNECTIONS_MAX {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        }
+        match listener.accept().await {
+            Ok((socket, _)) => connections.spawn(connection(socket, Arc::clone(&pipelines))),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn connection(socket: TcpStream, pipelines: Arc<Pipelines>) {
+    let service = service_fn(move |request| {
+        let response = answer(&pipelines, &request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    // A probe that hangs up early is its own affair.
+    let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+}
+
+fn answer(pipelines: &Pipelines, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
+    }
+    match request.uri().path() {
+        "/metrics" => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", pipelines.render_metrics()),
+        "/livez" => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        "/readyz" => readyz(pipelines),
+        _ => text(StatusCode::NOT_FOUND, "text/plain", "there are /metrics, /livez and /readyz\n".to_owned()),
+    }
+}
+
+fn readyz(pipelines: &Pipelines) -> Response<Full<Bytes>> {
+    let reasons = pipelines.unready();
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let phase = pipelines.phases.current().as_str();
+    let body = serde_json::json!({ "ready": reasons.is_empty(), "phase": phase, "reasons": reasons });
+    text(status, "application/json", format!("{body}\n"))
+}
+
+fn text(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
