@@ -26,8 +26,9 @@ impl HashRanges {
     /// `shards` ranges of equal size; the last takes the remainder.
     pub fn even(shards: u32) -> Self {
         let shards = u128::from(shards.max(1));
-        // 2^128 / shards without a 129-bit number: exact for powers of two, else rounded down.
-        let size = u128::MAX / shards + u128::from(shards.is_power_of_two());
+        // 2^128 / shards without a 129-bit number: exact for powers of two (and 0 for one shard, whose only range
+        // begins at 0), else rounded down.
+        let size = (u128::MAX / shards).wrapping_add(u128::from(shards.is_power_of_two()));
         Self { starts: (0..shards).map(|index| size.wrapping_mul(index)).collect() }
     }
 

@@ -1,0 +1,18 @@
+//! The real binary over real sockets: one module a concern.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a panic in a test is a failed test, and skipped tests say why"
+)]
+
+mod bad_input;
+mod delivery;
+mod edge;
+mod lake;
+mod real_data;
+mod server;
+mod shutdown;
+mod store;
+mod tap;
