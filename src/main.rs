@@ -1,1 +1,26 @@
-fn main() {}
+//! Arguments and environment → a command → its exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use forebay::cli::{self, Cli, Exit, Session};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = io::stdout().lock();
+    let mut err = io::stderr().lock();
+    let env = |name: &str| std::env::var(name).ok();
+    let mut session = Session { env: &env, out: &mut out, err: &mut err };
+    let ended = cli::run(cli, &mut session).and_then(|exit| out.flush().map(|()| exit));
+    match ended {
+        Ok(exit) => exit.into(),
+        // Whoever reads has seen enough, as in `forebay check | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Well.into(),
+        Err(error) => {
+            // There is nowhere left to report that this failed as well.
+            let _ = writeln!(err, "forebay: the output cannot be written: {error}");
+            Exit::NotWell.into()
+        }
+    }
+}

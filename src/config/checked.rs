@@ -83,6 +83,17 @@ pub struct Pipeline {
     pub ingest: Ingest,
     /// `[[delivery]]`, in the order of the file. Names are unique within the stream.
     pub deliveries: Vec<Delivery>,
+    /// Where the columns of Parquet files come from, if there are any.
+    pub columns_source: Option<ColumnsSource>,
+}
+
+/// Where the columns of a pipeline come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnsSource {
+    /// `[schema] columns`.
+    Declared,
+    /// Derived from the JSON Schema of `[ingest]`.
+    JsonSchema,
 }
 
 /// `[stream]`.

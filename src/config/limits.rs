@@ -92,3 +92,35 @@ pub const DELIVERY_PRESSURE_PERCENT: u64 = 75;
 pub const MULTIPART_PART_BYTES: usize = 8 << 20;
 /// See [`MULTIPART_PART_BYTES`].
 pub const MULTIPART_PARTS_UNDER_WAY: usize = 4;
+/// Open partitions that a delivery may ask for: at the 256 KiB that one may hold, 10,000 need 2.5 GiB.
+pub const OPEN_PARTITIONS_MAX: usize = 10_000;
+
+/// `multipart` of a sink where it is not given.
+pub const MULTIPART_BYTES_DEFAULT: u64 = 16 << 20;
+
+/// The least and the most bytes of one part of an S3 multipart upload.
+pub const MULTIPART_BYTES_RANGE: std::ops::RangeInclusive<u64> = (5 << 20)..=(5 << 30);
+
+/// Edge threads: one a core, on the largest machines there are.
+pub const THREADS_MAX: usize = 1_024;
+
+/// Open connections that the configuration may ask for: at 3 KiB each, a million need 3 GiB of ours alone.
+pub const CONNECTIONS_MAX: usize = 1_000_000;
+
+/// Bytes of request line and headers that the configuration may ask for: a buffer of this size per connection.
+pub const HEADER_BYTES_MAX: u64 = 1 << 20;
+
+/// Bytes of one configuration file. The largest sensible one, with hundreds of columns, has 100 KiB.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Bytes of one JSON Schema file.
+pub const SCHEMA_FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Bytes of a stream's or delivery's name, as in Kinesis.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// Bytes of a prefix that is rendered: an S3 key has at most 1,024, and a file's name needs up to 256 of them.
+pub const PREFIX_BYTES_MAX: usize = 768;
+
+/// Bytes of one segment of a path: what file systems allow for a name.
+pub const SEGMENT_BYTES_MAX: usize = 255;

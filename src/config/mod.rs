@@ -1,7 +1,42 @@
 //! Configuration: raw (as written) → checked (every problem found at once) → built.
 //!
-//! Only the checked types of [`checked`] are used by the rest of the program, so no stage can meet a setting that
-//! nobody looked at.
+//! ```text
+//! text ─ shape ──▶ raw ─ check_* ──▶ checked
+//!        keys, types,    values, and how they
+//!        environment     fit each other
+//! ```
+//!
+//! [`load`] is the way in. Only the checked types of [`checked`] are used by the rest of the program, so no stage can
+//! meet a setting that nobody looked at. A problem never ends the search for the next one.
 
 pub mod checked;
 pub mod limits;
+
+mod check_delivery;
+mod check_ingest;
+mod check_node;
+mod check_pipeline;
+mod check_sink;
+mod check_together;
+mod checker;
+mod document;
+mod duration;
+mod interpolate;
+mod json_schema;
+mod load;
+mod problem;
+mod quantity;
+mod raw;
+mod secret;
+mod shape;
+mod size;
+mod suggest;
+
+pub use duration::{parse_duration, print_duration};
+pub use json_schema::{node_schema, pipeline_schema};
+pub use load::load;
+pub use problem::{Problem, Problems};
+pub use quantity::QuantityError;
+pub use secret::Secret;
+pub use size::{Size, parse_size};
+pub use suggest::{listed, nearest};

@@ -1,0 +1,234 @@
+//! `forebay check`: reads the configuration, reports every problem of it, or what it would run.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::{Exit, Session};
+use crate::config::checked::{ColumnsSource, Config, Delivery, Format, JsonCompression, ParquetCompression, Pipeline};
+use crate::config::{Problem, Size, load, node_schema, pipeline_schema, print_duration};
+
+/// `forebay check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 no problem, 1 problems, 2 wrong arguments.")]
+pub struct CheckArgs {
+    /// Pipeline files, or folders of *.toml files [default: pipelines/]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The node's file [default: forebay.toml if there is one, built-in defaults otherwise]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print the JSON Schema of a kind of file, for editors, and check nothing
+    #[arg(long, value_name = "KIND", conflicts_with_all = ["paths", "config", "json"])]
+    pub print_schema: Option<SchemaKind>,
+}
+
+/// The kinds of configuration files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// A pipeline file
+    Pipeline,
+    /// forebay.toml
+    Forebay,
+}
+
+/// Runs the command.
+pub fn run(args: CheckArgs, session: &mut Session<'_>) -> io::Result<Exit> {
+    if let Some(kind) = args.print_schema {
+        let schema = match kind {
+            SchemaKind::Pipeline => pipeline_schema(),
+            SchemaKind::Forebay => node_schema(),
+        };
+        print_json(&schema, session.out)?;
+        return Ok(Exit::Well);
+    }
+    let loaded = load(&args.paths, args.config.as_deref(), session.env);
+    let (exit, report) = match &loaded {
+        Ok(config) => (Exit::Well, Report::of(config)),
+        Err(problems) => (Exit::NotWell, Report::of_problems(problems.as_slice())),
+    };
+    if args.json {
+        print_json(&report, session.out)?;
+    } else {
+        report.print(session.out)?;
+    }
+    Ok(exit)
+}
+
+fn print_json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}
+
+/// What `--json` prints. Nothing secret is in it: the URLs of sinks have no credentials, and options are left out.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    ok: bool,
+    problems: &'a [Problem],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<NodeReport>,
+    streams: Vec<StreamReport<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeReport {
+    listen: String,
+    admin: String,
+    data_dir: String,
+    memory_budget_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct StreamReport<'a> {
+    name: &'a str,
+    file: String,
+    shards: u32,
+    durability: &'static str,
+    retention: String,
+    validated: bool,
+    deliveries: Vec<DeliveryReport<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct DeliveryReport<'a> {
+    name: &'a str,
+    sink: String,
+    prefix: &'a str,
+    format: &'static str,
+    compression: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<&'static str>,
+    buffer_bytes: u64,
+    buffer_interval: String,
+}
+
+impl<'a> Report<'a> {
+    fn of_problems(problems: &'a [Problem]) -> Self {
+        Self { ok: false, problems, node: None, streams: Vec::new() }
+    }
+
+    fn of(config: &'a Config) -> Self {
+        let node = &config.node;
+        Self {
+            ok: true,
+            problems: &[],
+            node: Some(NodeReport {
+                listen: node.server.listen.to_string(),
+                admin: node.server.admin.to_string(),
+                data_dir: node.data_dir.display().to_string(),
+                memory_budget_bytes: node.memory_budget_bytes,
+            }),
+            streams: config.pipelines.iter().map(StreamReport::of).collect(),
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        for problem in self.problems {
+            writeln!(out, "{problem}")?;
+        }
+        for stream in &self.streams {
+            stream.print(out)?;
+        }
+        if let Some(node) = &self.node {
+            writeln!(
+                out,
+                "node: HTTP on {}, admin on {}, data in {}, memory budget {}",
+                node.listen,
+                node.admin,
+                node.data_dir,
+                Size(node.memory_budget_bytes)
+            )?;
+            let deliveries = self.streams.iter().map(|stream| stream.deliveries.len()).sum();
+            return writeln!(
+                out,
+                "ok: {}, {}",
+                counted(self.streams.len(), "stream", "streams"),
+                counted(deliveries, "delivery", "deliveries")
+            );
+        }
+        writeln!(out, "{}", counted(self.problems.len(), "problem", "problems"))
+    }
+}
+
+impl<'a> StreamReport<'a> {
+    fn of(pipeline: &'a Pipeline) -> Self {
+        let stream = &pipeline.stream;
+        Self {
+            name: &stream.name,
+            file: pipeline.file.display().to_string(),
+            shards: stream.shards,
+            durability: stream.durability.as_str(),
+            retention: print_duration(stream.retention),
+            validated: pipeline.ingest.schema.is_some(),
+            deliveries: pipeline
+                .deliveries
+                .iter()
+                .map(|delivery| DeliveryReport::of(delivery, pipeline.columns_source))
+                .collect(),
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { name, file, durability, retention, .. } = self;
+        let shards = counted(self.shards as usize, "shard", "shards");
+        let schema = if self.validated { "JSON Schema" } else { "no JSON Schema" };
+        writeln!(out, "stream {name} ({file}): {shards}, durability {durability}, retention {retention}, {schema}")?;
+        for delivery in &self.deliveries {
+            delivery.print(out)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> DeliveryReport<'a> {
+    fn of(delivery: &'a Delivery, source: Option<ColumnsSource>) -> Self {
+        let (format, compression, columns) = match &delivery.format {
+            Format::Json { compression: JsonCompression::None } => ("json", "none".to_owned(), None),
+            Format::Json { compression: JsonCompression::Gzip { level } } => {
+                ("json", format!("gzip level {level}"), None)
+            }
+            Format::Parquet { compression, .. } => {
+                let compression = match compression {
+                    ParquetCompression::None => "none",
+                    ParquetCompression::Snappy => "snappy",
+                };
+                let columns = source.map(|source| match source {
+                    ColumnsSource::Declared => "declared",
+                    ColumnsSource::JsonSchema => "JSON Schema",
+                });
+                ("parquet", compression.to_owned(), columns)
+            }
+        };
+        Self {
+            name: &delivery.name,
+            sink: delivery.sink.url.to_string(),
+            prefix: delivery.prefix.as_str(),
+            format,
+            compression,
+            columns,
+            buffer_bytes: delivery.buffer.size_bytes,
+            buffer_interval: print_duration(delivery.buffer.interval),
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { name, sink, prefix, format, compression, buffer_interval, .. } = self;
+        let columns = self.columns.map(|source| format!(", columns from {source}")).unwrap_or_default();
+        let columns = columns.replace("from declared", "declared");
+        let size = Size(self.buffer_bytes);
+        writeln!(out, "  delivery {name}: {format} ({compression}){columns}, a file every {size} or {buffer_interval}")?;
+        writeln!(out, "    to {sink}{prefix}")
+    }
+}
+
+fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! `[[delivery]]`: raw → checked.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::check_sink::{Env, check_sink, folder_sink};
+use super::checked::{BufferHints, Delivery, Format, JsonCompression, ObjectSink, ParquetCompression};
+use super::checker::Checker;
+use super::limits;
+use super::raw::{BufferTable, DeliveryTable, SinkTable};
+use super::size::Size;
+use crate::delivery::prefix::PrefixTemplate;
+use crate::json::Pointer;
+use crate::schema::columns::Columns;
+
+/// `prefix` where it is not given: what Hive, Athena, DuckDB and Spark take for partitions.
+const PREFIX_DEFAULT: &str = "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/";
+
+/// `error_prefix` where it is not given.
+const ERROR_PREFIX_DEFAULT: &str = "errors/{reason}/";
+
+/// What a delivery's checks need to know of the rest of the configuration.
+pub(super) struct Surroundings<'a> {
+    pub data_dir: &'a Path,
+    pub memory_budget: Option<u64>,
+    pub stream: Option<&'a str>,
+    pub columns: PipelineColumns,
+    pub env: Env<'a>,
+}
+
+/// The columns of a pipeline.
+#[derive(Clone)]
+pub(super) enum PipelineColumns {
+    Known(Arc<Columns>),
+    /// Neither declared nor to be derived.
+    None,
+    /// A problem has been added.
+    Wrong,
+}
+
+/// The delivery at `path`; `None` where a problem was added.
+pub(super) fn check_delivery(
+    raw: DeliveryTable,
+    path: &str,
+    around: &Surroundings<'_>,
+    checker: &mut Checker<'_>,
+) -> Option<Delivery> {
+    let name = checker.name(&format!("{path}.name"), raw.name.clone(), "write name = \"lake\" or another name");
+    let sink = check_sink_or_default(raw.sink.clone(), path, name.as_deref(), around, checker);
+    let format = check_format(&raw, path, &around.columns, checker);
+    let buffer = check_buffer(raw.buffer.clone().unwrap_or_default(), path, around.memory_budget, checker);
+    let event_time = match raw.event_time.as_deref() {
+        None => Some(None),
+        Some(text) => match Pointer::parse(text) {
+            Ok(pointer) => Some(Some(pointer)),
+            Err(error) => {
+                checker.refused(&format!("{path}.event_time"), &error);
+                None
+            }
+        },
+    };
+    let prefix = check_prefix(&raw, path, checker);
+    let error_prefix = check_error_prefix(&raw, path, checker);
+    let open = checker.count(
+        &format!("{path}.max_open_partitions"),
+        raw.max_open_partitions,
+        limits::OPEN_PARTITIONS_DEFAULT,
+        limits::OPEN_PARTITIONS_MAX,
+    );
+    Some(Delivery {
+        name: name?,
+        sink: sink?,
+        format: format?,
+        buffer: buffer?,
+        prefix: prefix?,
+        error_prefix: error_prefix?,
+        event_time: event_time?,
+        open_partitions_max: open?,
+    })
+}
+
+fn check_sink_or_default(
+    raw: Option<SinkTable>,
+    path: &str,
+    name: Option<&str>,
+    around: &Surroundings<'_>,
+    checker: &mut Checker<'_>,
+) -> Option<ObjectSink> {
+    let path = format!("{path}.sink");
+    match raw {
+        Some(raw) => check_sink(raw, &path, around.env, checker),
+        None if checker.document.has(&path) => None,
+        None => {
+            let folder = around.data_dir.join("lake").join(around.stream?).join(name?);
+            folder_sink(&folder, &path, checker)
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FormatName {
+    Json,
+    Parquet,
+}
+
+fn check_format(
+    raw: &DeliveryTable,
+    path: &str,
+    columns: &PipelineColumns,
+    checker: &mut Checker<'_>,
+) -> Option<Format> {
+    let format_path = format!("{path}.format");
+    if raw.format.as_deref() == Some("orc") {
+        let message = format!("format = {} is not in this version", checker.quote(&format_path, "orc"));
+        checker.problem_with_help(&format_path, message, "write format = \"parquet\" or \"json\"");
+        return None;
+    }
+    let words = [("json", FormatName::Json), ("parquet", FormatName::Parquet)];
+    let name = checker.word(&format_path, raw.format.as_deref(), FormatName::Json, &words)?;
+    match name {
+        FormatName::Json => check_json_compression(raw, path, checker).map(|compression| Format::Json { compression }),
+        FormatName::Parquet => {
+            let compression = check_parquet_compression(raw, path, checker);
+            let columns = match columns {
+                PipelineColumns::Known(columns) => Some(Arc::clone(columns)),
+                PipelineColumns::Wrong => None,
+                PipelineColumns::None => {
+                    let message = "format = \"parquet\" needs columns, and there are neither columns nor a JSON Schema to derive them from";
+                    let help = "write [schema] columns = [{ name = \"id\", type = \"int64\" }], or schema = \"FILE\" in [ingest]";
+                    checker.problem_with_help(&format_path, message, help);
+                    None
+                }
+            };
+            Some(Format::Parquet { compression: compression?, columns: columns? })
+        }
+    }
+}
+
+fn check_json_compression(
+    raw: &DeliveryTable,
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<JsonCompression> {
+    let level_path = format!("{path}.compression_level");
+    match raw.compression.as_deref() {
+        None | Some("gzip") => {
+            let level = checker.count(&level_path, raw.compression_level, 1, 12)?;
+            u8::try_from(level).ok().map(|level| JsonCompression::Gzip { level })
+        }
+        Some("none") => {
+            if raw.compression_level.is_some() {
+                checker.problem(&level_path, "compression_level is for compression = \"gzip\" only");
+                return None;
+            }
+            Some(JsonCompression::None)
+        }
+        Some(other) => refuse_compression(other, "json", "\"none\" or \"gzip\"", path, checker),
+    }
+}
+
+fn check_parquet_compression(
+    raw: &DeliveryTable,
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<ParquetCompression> {
+    if raw.compression_level.is_some() {
+        let message = "compression_level is for format = \"json\" with compression = \"gzip\" only";
+        checker.problem(&format!("{path}.compression_level"), message);
+        return None;
+    }
+    match raw.compression.as_deref() {
+        None | Some("snappy") => Some(ParquetCompression::Snappy),
+        Some("none") => Some(ParquetCompression::None),
+        Some(other) => refuse_compression(other, "parquet", "\"none\" or \"snappy\"", path, checker),
+    }
+}
+
+fn refuse_compression<T>(
+    found: &str,
+    format: &str,
+    allowed: &str,
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<T> {
+    let path = format!("{path}.compression");
+    let quoted = checker.quote(&path, found);
+    checker.problem(&path, format!("compression = {quoted} is not for {format} files: write {allowed}"));
+    None
+}
+
+/// An open file is held in memory until it is closed, so one that is larger than half the budget never gets there.
+fn check_buffer(
+    raw: BufferTable,
+    path: &str,
+    budget: Option<u64>,
+    checker: &mut Checker<'_>,
+) -> Option<BufferHints> {
+    let budget = budget.unwrap_or(u64::MAX);
+    let size_path = format!("{path}.buffer.size");
+    let default = limits::BUFFER_BYTES_DEFAULT.min(budget / 4);
+    let size = checker.size_within(&size_path, raw.size.as_deref(), default, 1..=u64::MAX);
+    let size = size.filter(|&size| {
+        let right = size <= budget / 2;
+        if !right {
+            let (size, budget, most) = (Size(size), Size(budget), Size(budget / 2));
+            checker.problem(
+                &size_path,
+                format!("buffer.size = {size} is more than half the node's memory_budget = {budget}: write at most {most}, or a larger memory_budget"),
+            );
+        }
+        right
+    });
+    let default = Duration::from_secs(limits::BUFFER_SECONDS_DEFAULT);
+    let interval = checker.duration(&format!("{path}.buffer.interval"), raw.interval.as_deref(), default);
+    Some(BufferHints { size_bytes: size?, interval: interval? })
+}
+
+fn check_template(
+    text: Option<&str>,
+    default: &str,
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<PrefixTemplate> {
+    let text = text.unwrap_or(default);
+    PrefixTemplate::parse(text).map_err(|error| checker.refused(path, &error)).ok()
+}
+
+fn check_prefix(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> Option<PrefixTemplate> {
+    let prefix_path = format!("{path}.prefix");
+    // The default has to do where the setting itself is of a wrong type.
+    let prefix = check_template(raw.prefix.as_deref(), PREFIX_DEFAULT, &prefix_path, checker)?;
+    if prefix.uses_reason() {
+        checker.problem(&prefix_path, "{reason} is for error_prefix only");
+        return None;
+    }
+    let has_event_time = raw.event_time.is_some() || checker.document.has(&format!("{path}.event_time"));
+    if prefix.uses_event_time() && !has_event_time {
+        checker.problem_with_help(
+            &prefix_path,
+            "prefix uses {event_time}, but event_time is missing",
+            "write event_time = \"/timestamp\" or the pointer of another field, or use {arrival_time:…}",
+        );
+        return None;
+    }
+    Some(prefix)
+}
+
+/// A dead letter need not be JSON at all, so its path cannot depend on its fields.
+fn check_error_prefix(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> Option<PrefixTemplate> {
+    let path = format!("{path}.error_prefix");
+    let prefix = check_template(raw.error_prefix.as_deref(), ERROR_PREFIX_DEFAULT, &path, checker)?;
+    let field = match prefix.pointers().first() {
+        Some(pointer) => Some(format!("{{{pointer}}}")),
+        None => prefix.uses_event_time().then(|| "{event_time}".to_owned()),
+    };
+    if let Some(field) = field {
+        let field = if checker.document.written(&path).is_some() { "a field".to_owned() } else { field };
+        checker.problem_with_help(
+            &path,
+            format!("error_prefix uses {field}, which a dead letter may not have"),
+            "use {arrival_time:…}, {reason}, {stream}, {shard} or {delivery}",
+        );
+        return None;
+    }
+    Some(prefix)
+}

@@ -1,0 +1,206 @@
+//! `[stream]` and `[ingest]`: raw → checked.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use serde_json::Value;
+
+use super::checked::{Durability, Ingest, OnInvalid, PartitionKeySource, Stream};
+use super::checker::Checker;
+use super::limits;
+use super::problem::Problem;
+use super::raw::{IngestTable, StreamTable};
+use super::size::Size;
+use crate::json::Pointer;
+
+/// How long records may stay readable: as in Kinesis.
+const RETENTION_MAX: Duration = Duration::from_secs(365 * 86_400);
+
+/// Problems of one schema file that are reported.
+const SCHEMA_PROBLEMS_MAX: usize = 10;
+
+/// `[stream]`; `None` where a problem was added.
+pub(super) fn check_stream(raw: StreamTable, checker: &mut Checker<'_>) -> Option<Stream> {
+    let name = checker.name("stream.name", raw.name, "write name = \"clickstream\" or another name");
+    let shards = checker.count("stream.shards", raw.shards, 1, limits::SHARDS_MAX as usize);
+    let durability = check_durability(raw.durability.as_deref(), checker);
+    let day = Duration::from_secs(86_400);
+    let retention = checker.duration("stream.retention", raw.retention.as_deref(), day);
+    let retention = retention.filter(|&retention| {
+        let right = retention <= RETENTION_MAX;
+        if !right {
+            checker.problem("stream.retention", "retention must be at most 365d");
+        }
+        right
+    });
+    let retention_bytes = match raw.retention_bytes.as_deref() {
+        None => Some(None),
+        text => checker.size_within("stream.retention_bytes", text, 0, 1..=u64::MAX).map(Some),
+    };
+    Some(Stream {
+        name: name?,
+        shards: u32::try_from(shards?).ok()?,
+        durability: durability?,
+        retention: retention?,
+        retention_bytes: retention_bytes?,
+    })
+}
+
+fn check_durability(text: Option<&str>, checker: &mut Checker<'_>) -> Option<Durability> {
+    const PATH: &str = "stream.durability";
+    const HELP: &str =
+        "write durability = \"memory\", whose acks mean that the record is in this process's memory";
+    match text {
+        Some("memory") => Some(Durability::Memory),
+        Some(word @ ("fsync" | "os")) => {
+            let quoted = checker.quote(PATH, word);
+            let message = format!(
+                "durability = {quoted} needs the write-ahead log, which is not in this version"
+            );
+            checker.problem_with_help(PATH, message, HELP);
+            None
+        }
+        Some(_) => checker.word(PATH, text, Durability::Memory, &[("memory", Durability::Memory)]),
+        None if checker.document.has(PATH) => None,
+        None => {
+            let message = "missing \"durability\": its default, \"fsync\", needs the write-ahead log, which is not in this version";
+            checker.problem_with_help(PATH, message, HELP);
+            None
+        }
+    }
+}
+
+/// `[ingest]`; `None` where a problem was added. `body_bytes_max` is the node's.
+pub(super) fn check_ingest(
+    raw: IngestTable,
+    deliveries: usize,
+    body_bytes_max: Option<u64>,
+    checker: &mut Checker<'_>,
+) -> Option<Ingest> {
+    let partition_key = check_partition_key(raw.partition_key.as_deref(), checker);
+    let schema = match raw.schema {
+        None => Some(None),
+        Some(file) => check_schema(&file, checker).map(|schema| Some(Arc::new(schema))),
+    };
+    let on_invalid = checker.word(
+        "ingest.on_invalid",
+        raw.on_invalid.as_deref(),
+        OnInvalid::Reject,
+        &[("reject", OnInvalid::Reject), ("dead_letter", OnInvalid::DeadLetter)],
+    );
+    if on_invalid == Some(OnInvalid::DeadLetter) && deliveries == 0 {
+        checker.problem_with_help(
+            "ingest.on_invalid",
+            "on_invalid = \"dead_letter\" needs a delivery, whose sink keeps the dead letters",
+            "write on_invalid = \"reject\", or add a [[delivery]]",
+        );
+    }
+    let body_bytes_max = body_bytes_max.unwrap_or(u64::MAX);
+    let default = limits::RECORD_BYTES_DEFAULT.min(body_bytes_max);
+    let record = checker.size_within("ingest.max_record", raw.max_record.as_deref(), default, 1..=u64::MAX);
+    if let Some(record) = record.filter(|&record| record > body_bytes_max) {
+        let (record, body) = (Size(record), Size(body_bytes_max));
+        checker.problem(
+            "ingest.max_record",
+            format!("max_record = {record} is more than the node's max_body = {body}: write at most {body}, or a larger max_body"),
+        );
+    }
+    Some(Ingest {
+        partition_key: partition_key?,
+        schema: schema?,
+        on_invalid: on_invalid?,
+        record_bytes_max: record?,
+    })
+}
+
+fn check_partition_key(text: Option<&str>, checker: &mut Checker<'_>) -> Option<PartitionKeySource> {
+    const PATH: &str = "ingest.partition_key";
+    let text = match text {
+        None | Some("random") => return Some(PartitionKeySource::Random),
+        Some(text) => text,
+    };
+    if let Some(name) = text.strip_prefix("header:") {
+        let header = HeaderName::from_bytes(name.as_bytes()).ok();
+        if header.is_none() {
+            let quoted = checker.quote(PATH, name);
+            checker.problem(PATH, format!("{quoted} is no name of a header: write header:x-device"));
+        }
+        return header.map(PartitionKeySource::Header);
+    }
+    if let Some(name) = text.strip_prefix("query:") {
+        if name.is_empty() {
+            checker.problem(PATH, "the name of the query parameter is missing: write query:device");
+            return None;
+        }
+        return Some(PartitionKeySource::Query(name.to_owned()));
+    }
+    if text.starts_with('/') {
+        let pointer = Pointer::parse(text).map_err(|error| checker.refused(PATH, &error)).ok();
+        return pointer.map(PartitionKeySource::Pointer);
+    }
+    let quoted = checker.quote(PATH, text);
+    let message = format!(
+        "partition_key = {quoted} is not known: write a JSON pointer such as \"/client_ip\", \"header:NAME\", \"query:NAME\" or \"random\""
+    );
+    checker.problem(PATH, message);
+    None
+}
+
+/// Reads the JSON Schema, which lies beside the pipeline file.
+fn check_schema(file: &str, checker: &mut Checker<'_>) -> Option<Value> {
+    const PATH: &str = "ingest.schema";
+    let folder = checker.document.file().parent().unwrap_or(Path::new(""));
+    let path = folder.join(file);
+    let bytes = match super::load::read_bounded(&path, limits::SCHEMA_FILE_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            checker.problem(PATH, format!("JSON Schema {}: {error}", checker.quote(PATH, file)));
+            return None;
+        }
+    };
+    let schema: Value = match serde_json::from_slice(&bytes) {
+        Ok(schema) => schema,
+        Err(error) => {
+            // The position is told by the problem itself.
+            let text = error.to_string();
+            let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+            let mut problem = Problem::of_file(path, format!("not valid JSON: {message}"));
+            (problem.line, problem.column) = (error.line(), error.column().max(1));
+            problem.path = PATH.to_owned();
+            checker.problems.push(problem);
+            return None;
+        }
+    };
+    let found = schema_problems(&schema);
+    for message in &found {
+        let mut problem = Problem::of_file(path.clone(), message);
+        problem.path = PATH.to_owned();
+        checker.problems.push(problem);
+    }
+    found.is_empty().then_some(schema)
+}
+
+/// What keeps a document from being a JSON Schema, first by its meta-schema, then by building it.
+fn schema_problems(schema: &Value) -> Vec<String> {
+    let meta = match jsonschema::meta::validator_for(schema) {
+        Ok(meta) => meta,
+        Err(error) => return vec![format!("not a JSON Schema that is known: {error}")],
+    };
+    let broken: Vec<String> = meta
+        .iter_errors(schema)
+        .take(SCHEMA_PROBLEMS_MAX)
+        .map(|error| match error.instance_path().as_str() {
+            "" => format!("not a valid JSON Schema: {error}"),
+            place => format!("not a valid JSON Schema: at {place}: {error}"),
+        })
+        .collect();
+    if !broken.is_empty() {
+        return broken;
+    }
+    match jsonschema::validator_for(schema) {
+        Ok(_) => Vec::new(),
+        Err(error) => vec![format!("this JSON Schema cannot be used: {error}")],
+    }
+}

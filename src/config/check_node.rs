@@ -1,0 +1,162 @@
+//! `forebay.toml`: raw → checked.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::checked::{Cors, Node, Server};
+use super::checker::Checker;
+use super::limits;
+use super::raw::{CorsTable, NodeFile, ServerTable};
+use super::size::Size;
+
+/// Every setting of the node; `None` where a problem was added.
+pub(super) fn check_node(raw: NodeFile, checker: &mut Checker<'_>) -> Option<Node> {
+    let data_dir = raw.data_dir.unwrap_or_else(|| "./data".to_owned());
+    if data_dir.is_empty() {
+        checker.problem("data_dir", "data_dir must not be empty: write \"./data\" or another folder");
+    }
+    let budget = check_budget(raw.memory_budget.as_deref(), checker);
+    let server = check_server(raw.server.unwrap_or_default(), budget, checker);
+    Some(Node { data_dir: PathBuf::from(data_dir), memory_budget_bytes: budget?, server: server? })
+}
+
+fn check_budget(text: Option<&str>, checker: &mut Checker<'_>) -> Option<u64> {
+    let budget = checker.size("memory_budget", text, limits::MEMORY_BUDGET_DEFAULT)?;
+    if budget >= limits::MEMORY_BUDGET_MIN {
+        return Some(budget);
+    }
+    let (found, least) = (Size(budget), Size(limits::MEMORY_BUDGET_MIN));
+    checker.problem("memory_budget", format!("memory_budget = {found} is too little: write {least} or more"));
+    None
+}
+
+fn check_server(raw: ServerTable, budget: Option<u64>, checker: &mut Checker<'_>) -> Option<Server> {
+    let listen = address("server.listen", raw.listen.as_deref(), 8080, checker);
+    let admin = address("server.admin", raw.admin.as_deref(), 9090, checker);
+    if let (Some(listen), Some(admin)) = (listen, admin)
+        && collide(listen, admin)
+    {
+        let path = if checker.document.has("server.admin") { "server.admin" } else { "server.listen" };
+        checker.problem(path, format!("listen = {listen} and admin = {admin} need different ports"));
+    }
+    // The default does not matter where the number is wrong: the problem is what comes out.
+    let threads = match raw.threads {
+        None => Some(None),
+        given => {
+            checker.count("server.threads", given, 1, limits::THREADS_MAX).map(|count| NonZeroUsize::new(count))
+        }
+    };
+    let connections = checker.count(
+        "server.max_connections",
+        raw.max_connections,
+        limits::CONNECTIONS_DEFAULT,
+        limits::CONNECTIONS_MAX,
+    );
+    let header = checker.size_within(
+        "server.max_header",
+        raw.max_header.as_deref(),
+        limits::HEADER_BYTES_DEFAULT as u64,
+        1024..=limits::HEADER_BYTES_MAX,
+    );
+    let body = check_body(raw.max_body.as_deref(), budget, checker);
+    let mut time_out = |key: &str, text: Option<&str>, default: u64| {
+        checker.duration(&format!("server.{key}"), text, Duration::from_secs(default))
+    };
+    let header_timeout = time_out("header_timeout", raw.header_timeout.as_deref(), 10);
+    let body_timeout = time_out("body_timeout", raw.body_timeout.as_deref(), 30);
+    let idle_timeout = time_out("idle_timeout", raw.idle_timeout.as_deref(), 75);
+    let drain_timeout = time_out("drain_timeout", raw.drain_timeout.as_deref(), 25);
+    let cors = match raw.cors {
+        Some(cors) => Some(check_cors(cors, checker)?),
+        None => None,
+    };
+    Some(Server {
+        listen: listen?,
+        admin: admin?,
+        threads: threads?,
+        connections_max: connections?,
+        header_bytes_max: usize::try_from(header?).ok()?,
+        body_bytes_max: body?,
+        header_timeout: header_timeout?,
+        body_timeout: body_timeout?,
+        idle_timeout: idle_timeout?,
+        drain_timeout: drain_timeout?,
+        cors,
+        access_log: raw.access_log.unwrap_or(false),
+    })
+}
+
+/// A body takes its decoded form and what encoders make of it along: a quarter of the budget keeps one client from
+/// spending it all.
+fn check_body(text: Option<&str>, budget: Option<u64>, checker: &mut Checker<'_>) -> Option<u64> {
+    let budget = budget.unwrap_or(u64::MAX);
+    let default = limits::BODY_BYTES_DEFAULT.min(budget / 4);
+    let body = checker.size_within("server.max_body", text, default, 1..=limits::BODY_BYTES_MAX)?;
+    if body <= budget / 4 {
+        return Some(body);
+    }
+    let (found, budget, most) = (Size(body), Size(budget), Size(budget / 4));
+    checker.problem(
+        "server.max_body",
+        format!(
+            "max_body = {found} is more than a quarter of memory_budget = {budget}: write at most {most}, or a larger memory_budget"
+        ),
+    );
+    None
+}
+
+fn address(path: &str, text: Option<&str>, port: u16, checker: &mut Checker<'_>) -> Option<SocketAddr> {
+    let Some(text) = text else {
+        return Some(SocketAddr::from(([127, 0, 0, 1], port)));
+    };
+    let address = text.parse().ok();
+    if address.is_none() {
+        let quoted = checker.quote(path, text);
+        let message = format!(
+            "{quoted} is no address: write an IP address and a port, such as \"127.0.0.1:{port}\" or \"[::]:{port}\""
+        );
+        checker.problem(path, message);
+    }
+    address
+}
+
+/// Whether both cannot be bound: port 0 is a free one each time, and an unspecified address takes in every other.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = |ip: IpAddr| ip.is_unspecified();
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || any(one.ip()) || any(other.ip()))
+}
+
+fn check_cors(raw: CorsTable, checker: &mut Checker<'_>) -> Option<Cors> {
+    let help = "write origins = [\"https://shop.example\"]";
+    let origins = checker.required("server.cors.origins", raw.origins, help);
+    let max_age =
+        checker.duration("server.cors.max_age", raw.max_age.as_deref(), Duration::from_secs(10 * 60));
+    let origins = origins?;
+    if origins.is_empty() {
+        checker.problem_with_help("server.cors.origins", "origins must not be empty", help);
+    }
+    let mut right = !origins.is_empty();
+    for (index, origin) in origins.iter().enumerate() {
+        let path = format!("server.cors.origins[{index}]");
+        if origin != "*" && !is_origin(origin) {
+            right = false;
+            let quoted = checker.quote(&path, origin);
+            checker.problem(
+                &path,
+                format!("{quoted} is no origin: write scheme and host, such as \"https://shop.example\", without a path, or \"*\""),
+            );
+        }
+    }
+    right.then_some(Cors { origins, max_age: max_age? })
+}
+
+/// Browsers send an origin in exactly this form.
+fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == text)
+}

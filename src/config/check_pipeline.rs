@@ -1,0 +1,161 @@
+//! One pipeline file: raw → checked.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::check_delivery::{PipelineColumns, Surroundings, check_delivery};
+use super::check_ingest::{check_ingest, check_stream};
+use super::check_sink::Env;
+use super::checked::{ColumnsSource, Delivery, Ingest, Node, Pipeline};
+use super::checker::Checker;
+use super::raw::{PipelineFile, SchemaTable};
+use crate::schema::columns::{ColumnDeclaration, Columns};
+
+/// What became of one file. The parts are there for the checks over all files even if others of it are wrong.
+pub(super) struct CheckedFile {
+    pub stream_name: Option<String>,
+    /// Deliveries without problems, with their paths in the file.
+    pub deliveries: Vec<(String, Delivery)>,
+    /// There if there was no problem at all.
+    pub pipeline: Option<Pipeline>,
+}
+
+/// Every setting of the file. `node` is missing where the node's file has problems of its own.
+pub(super) fn check_pipeline(
+    raw: PipelineFile,
+    node: Option<&Node>,
+    env: Env<'_>,
+    checker: &mut Checker<'_>,
+) -> CheckedFile {
+    let help = "write [stream] with name and durability";
+    let stream_name = raw.stream.as_ref().and_then(|stream| stream.name.clone());
+    let stream =
+        checker.required("stream", raw.stream, help).and_then(|stream| check_stream(stream, checker));
+    let raw_deliveries = raw.delivery.unwrap_or_default();
+    let body_bytes_max = node.map(|node| node.server.body_bytes_max);
+    let schema_given = raw.ingest.as_ref().is_some_and(|ingest| ingest.schema.is_some());
+    let ingest =
+        check_ingest(raw.ingest.unwrap_or_default(), raw_deliveries.len(), body_bytes_max, checker);
+    let parquet = raw_deliveries.iter().any(|delivery| delivery.format.as_deref() == Some("parquet"));
+    let (columns, columns_source) = check_columns(raw.schema, ingest.as_ref(), parquet, checker);
+    let columns = match columns {
+        // The schema was to be read, and could not be.
+        PipelineColumns::None if schema_given && ingest.is_none() => PipelineColumns::Wrong,
+        columns => columns,
+    };
+    let around = Surroundings {
+        data_dir: node.map_or(Path::new("data"), |node| &node.data_dir),
+        memory_budget: node.map(|node| node.memory_budget_bytes),
+        stream: stream_name.as_deref(),
+        columns,
+        env,
+    };
+    let count = raw_deliveries.len();
+    let mut names = HashMap::new();
+    let mut deliveries = Vec::with_capacity(count);
+    for (index, raw) in raw_deliveries.into_iter().enumerate() {
+        let path = format!("delivery[{index}]");
+        check_name_is_new(raw.name.as_deref(), &path, &mut names, checker);
+        if let Some(delivery) = check_delivery(raw, &path, &around, checker) {
+            deliveries.push((path, delivery));
+        }
+    }
+    let complete = checker.problems.is_empty() && deliveries.len() == count;
+    let pipeline = match (stream, ingest) {
+        (Some(stream), Some(ingest)) if complete => Some(Pipeline {
+            file: checker.document.file().to_owned(),
+            stream,
+            ingest,
+            deliveries: deliveries.iter().map(|(_, delivery)| delivery.clone()).collect(),
+            columns_source,
+        }),
+        _ => None,
+    };
+    CheckedFile { stream_name, deliveries, pipeline }
+}
+
+fn check_name_is_new(
+    name: Option<&str>,
+    path: &str,
+    names: &mut HashMap<String, usize>,
+    checker: &mut Checker<'_>,
+) {
+    let Some(name) = name else { return };
+    let path = format!("{path}.name");
+    let (line, _) = checker.document.place_of(&path);
+    match names.get(name) {
+        None => {
+            names.insert(name.to_owned(), line);
+        }
+        Some(first) => {
+            let message = format!(
+                "delivery name {} is used twice: it is also in line {first}",
+                checker.quote(&path, name)
+            );
+            checker.problem_with_help(&path, message, "write another name");
+        }
+    }
+}
+
+/// Declared columns; or those of the JSON Schema, if a delivery needs them.
+fn check_columns(
+    declared: Option<SchemaTable>,
+    ingest: Option<&Ingest>,
+    parquet: bool,
+    checker: &mut Checker<'_>,
+) -> (PipelineColumns, Option<ColumnsSource>) {
+    if let Some(declared) = declared {
+        let columns = check_declared(declared, checker);
+        let columns = columns.map_or(PipelineColumns::Wrong, |columns| PipelineColumns::Known(Arc::new(columns)));
+        return (columns, Some(ColumnsSource::Declared));
+    }
+    if checker.document.has("schema") {
+        return (PipelineColumns::Wrong, None);
+    }
+    let schema = ingest.and_then(|ingest| ingest.schema.as_deref());
+    let Some(schema) = schema.filter(|_| parquet) else {
+        return (PipelineColumns::None, None);
+    };
+    match Columns::derive(schema) {
+        Ok(columns) => (PipelineColumns::Known(Arc::new(columns)), Some(ColumnsSource::JsonSchema)),
+        Err(error) => {
+            checker.problem_with_help(
+                "ingest.schema",
+                format!("no columns can be derived from the JSON Schema: {error}"),
+                "declare them: [schema] columns = [{ name = \"id\", type = \"int64\" }]",
+            );
+            (PipelineColumns::Wrong, None)
+        }
+    }
+}
+
+fn check_declared(raw: SchemaTable, checker: &mut Checker<'_>) -> Option<Columns> {
+    const HELP: &str = "write columns = [{ name = \"id\", type = \"int64\" }]";
+    let columns = checker.required("schema.columns", raw.columns, HELP)?;
+    if columns.is_empty() {
+        checker.problem_with_help("schema.columns", "columns must not be empty", HELP);
+        return None;
+    }
+    let declarations: Vec<_> = columns
+        .into_iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let path = format!("schema.columns[{index}]");
+            let name = checker.required(&format!("{path}.name"), column.name, HELP);
+            let type_text = checker.required(&format!("{path}.type"), column.type_text, HELP);
+            let nullable = column.nullable.unwrap_or(true);
+            Some(ColumnDeclaration { name: name?, type_text: type_text?, nullable })
+        })
+        .collect();
+    let declarations: Vec<_> = declarations.into_iter().collect::<Option<_>>()?;
+    match Columns::declared(&declarations) {
+        Ok(columns) => Some(columns),
+        Err(errors) => {
+            for (index, error) in errors {
+                checker.problem(&format!("schema.columns[{index}]"), format!("column: {error}"));
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The files as they are written. Everything is optional here: what is missing or wrong is reported by the checks,
+//! all at once, and not by the first failure of a deserialiser. The comments are the descriptions that editors show
+//! (see [`super::json_schema`]).
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::limits;
+use super::secret::Secret;
+
+/// A pipeline: one stream, how records come in, and where they are delivered.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Forebay pipeline")]
+pub struct PipelineFile {
+    /// The stream that records are appended to.
+    #[schemars(required)]
+    pub stream: Option<StreamTable>,
+    /// How records come in.
+    pub ingest: Option<IngestTable>,
+    /// Where records are delivered. Each delivery has its own files, its own pace and its own dead letters.
+    pub delivery: Option<Vec<DeliveryTable>>,
+    /// The columns of Parquet files. Without it they are derived from the JSON Schema of `[ingest]`.
+    pub schema: Option<SchemaTable>,
+}
+
+/// `[stream]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StreamTable {
+    /// Name in URLs and paths: 1 to 128 of `a-z A-Z 0-9 _ . -`, not beginning with a point. Unique over all files.
+    #[schemars(required, example = &"clickstream")]
+    pub name: Option<String>,
+    /// Number of shards. Order is kept within each. Default: 1.
+    #[schemars(range(min = 1, max = limits::SHARDS_MAX), example = 4)]
+    pub shards: Option<i64>,
+    /// What an ack means. `memory`: the record is in this process's memory and is lost with the process.
+    #[schemars(required, extend("enum" = ["memory"]), example = &"memory")]
+    pub durability: Option<String>,
+    /// How long a record stays readable. Default: `24h`.
+    #[schemars(example = &"24h")]
+    pub retention: Option<String>,
+    /// How many payload bytes of the stream stay readable. Default: what the memory budget allows.
+    #[schemars(example = &"64MiB")]
+    pub retention_bytes: Option<String>,
+}
+
+/// `[ingest]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngestTable {
+    /// Where the partition key comes from, which decides a record's shard: a JSON pointer into the record such as
+    /// `/client_ip`, `header:NAME`, `query:NAME`, or `random`. Default: `random`.
+    #[schemars(example = &"/client_ip")]
+    pub partition_key: Option<String>,
+    /// JSON Schema file that records must fit, relative to this file.
+    #[schemars(example = &"clickstream.schema.json")]
+    pub schema: Option<String>,
+    /// What becomes of a record that breaks the schema: `reject` refuses it with its reason, `dead_letter` accepts it
+    /// into the dead letters of each delivery. Default: `reject`.
+    #[schemars(extend("enum" = ["reject", "dead_letter"]), example = &"reject")]
+    pub on_invalid: Option<String>,
+    /// Largest record. Default: `1MiB`, or `max_body` of the node where that is less.
+    #[schemars(example = &"1MiB")]
+    pub max_record: Option<String>,
+}
+
+/// `[[delivery]]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliveryTable {
+    /// Unique within the pipeline; same alphabet as a stream's name.
+    #[schemars(required, example = &"lake")]
+    pub name: Option<String>,
+    /// Where the files go. Default: the folder `lake/STREAM/DELIVERY/` in the node's `data_dir`.
+    pub sink: Option<SinkTable>,
+    /// What the files are. Default: `json`, which is JSON lines.
+    #[schemars(extend("enum" = ["json", "parquet"]), example = &"parquet")]
+    pub format: Option<String>,
+    /// `none` or `gzip` for JSON (default: `gzip`); `none` or `snappy` for Parquet (default: `snappy`).
+    #[schemars(extend("enum" = ["none", "gzip", "snappy"]), example = &"snappy")]
+    pub compression: Option<String>,
+    /// Level of gzip, from 1 (fast) to 12 (small). Default: 1.
+    #[schemars(range(min = 1, max = 12), example = 6)]
+    pub compression_level: Option<i64>,
+    /// When a file is closed: by size or by age, whatever comes first.
+    pub buffer: Option<BufferTable>,
+    /// Folder of a file below the sink. Fields: `{arrival_time:%Y-%m-%d}` and `{event_time:%H}` with any strftime
+    /// format in UTC, a JSON pointer such as `{/tenant/id}`, `{stream}`, `{shard}`, `{delivery}`; `{{` and `}}` for
+    /// braces. Default: `dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/`.
+    #[schemars(example = &"dt={event_time:%Y-%m-%d}/hour={event_time:%H}/")]
+    pub prefix: Option<String>,
+    /// The same for dead letters, with `{reason}` for the reason's code, and without fields of the record.
+    /// Default: `errors/{reason}/`.
+    #[schemars(example = &"errors/{reason}/dt={arrival_time:%Y-%m-%d}/")]
+    pub error_prefix: Option<String>,
+    /// JSON pointer to the field that `{event_time}` reads: an RFC 3339 string, or seconds, milliseconds or
+    /// microseconds since 1970 as an integer.
+    #[schemars(example = &"/timestamp")]
+    pub event_time: Option<String>,
+    /// Files that are open at a time, dead letters not counted; for one more, the least recently used is closed.
+    /// Default: 500.
+    #[schemars(range(min = 1, max = limits::OPEN_PARTITIONS_MAX), example = 500)]
+    pub max_open_partitions: Option<i64>,
+}
+
+/// `sink` of a delivery: `url` or `path`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SinkTable {
+    /// `s3://BUCKET/PREFIX/`, `gs://BUCKET/PREFIX/`, `az://CONTAINER/PREFIX/` or `file:///FOLDER/`.
+    #[schemars(example = &"s3://lake/clickstream/")]
+    pub url: Option<String>,
+    /// A folder in the file system; a relative one counts from the working folder.
+    #[schemars(example = &"data/lake/clickstream")]
+    pub path: Option<String>,
+    /// Endpoint of an S3-compatible store. Default: `AWS_ENDPOINT_URL` of the environment, or AWS itself.
+    #[schemars(example = &"http://127.0.0.1:9000")]
+    pub endpoint: Option<String>,
+    /// Region of the bucket. Default: `AWS_REGION` or `AWS_DEFAULT_REGION` of the environment.
+    #[schemars(example = &"eu-central-1")]
+    pub region: Option<String>,
+    /// Access key. Default: `AWS_ACCESS_KEY_ID` of the environment, or the machine's own role.
+    #[schemars(example = &"${LAKE_KEY_ID}")]
+    pub access_key_id: Option<Secret>,
+    /// Its secret. Default: `AWS_SECRET_ACCESS_KEY` of the environment.
+    #[schemars(example = &"${LAKE_SECRET}")]
+    pub secret_access_key: Option<Secret>,
+    /// Whether the bucket stands in the path (true) or in the host name. Default: true where an endpoint is given.
+    #[schemars(example = true)]
+    pub path_style: Option<bool>,
+    /// Whether plain HTTP is allowed. Default: true where the endpoint begins with `http://`.
+    #[schemars(example = true)]
+    pub allow_http: Option<bool>,
+    /// Objects larger than this are uploaded in parts. Default: `16MiB`.
+    #[schemars(example = &"16MiB")]
+    pub multipart: Option<String>,
+}
+
+/// `buffer` of a delivery.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BufferTable {
+    /// Size of a file as stored. Default: `64MiB`, or a quarter of the node's `memory_budget` where that is less.
+    #[schemars(example = &"64MiB")]
+    pub size: Option<String>,
+    /// Age of a file since its first record. Default: `60s`.
+    #[schemars(example = &"60s")]
+    pub interval: Option<String>,
+}
+
+/// `[schema]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SchemaTable {
+    /// The columns, in the order of the file.
+    #[schemars(required)]
+    pub columns: Option<Vec<ColumnTable>>,
+}
+
+/// One of `columns`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ColumnTable {
+    /// The record's field, and the name of the column.
+    #[schemars(required, example = &"price")]
+    pub name: Option<String>,
+    /// `bool`, `int8` to `int64`, `uint8` to `uint64`, `float32`, `float64`, `decimal(p, s)`, `string`, `binary`,
+    /// `date`, `timestamp_seconds`, `_millis`, `_micros` or `_nanos`, `list<T>`, `map<string, T>`,
+    /// `struct<name: T, …>`, or `json` for the value's text.
+    #[serde(rename = "type")]
+    #[schemars(required, example = &"decimal(12, 2)")]
+    pub type_text: Option<String>,
+    /// Whether the field may be null or missing. Default: true.
+    #[schemars(example = false)]
+    pub nullable: Option<bool>,
+}
+
+/// The node: `forebay.toml`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Forebay node")]
+pub struct NodeFile {
+    /// Folder of the node's state; a relative one counts from the working folder. Default: `./data`.
+    #[schemars(example = &"./data")]
+    pub data_dir: Option<String>,
+    /// Bytes of records that the process holds at most. Default: `256MiB`.
+    #[schemars(example = &"256MiB")]
+    pub memory_budget: Option<String>,
+    /// The listeners and their bounds.
+    pub server: Option<ServerTable>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerTable {
+    /// Address for producers and consumers. Default: `127.0.0.1:8080`.
+    #[schemars(example = &"127.0.0.1:8080")]
+    pub listen: Option<String>,
+    /// Address of metrics and health. Default: `127.0.0.1:9090`.
+    #[schemars(example = &"127.0.0.1:9090")]
+    pub admin: Option<String>,
+    /// Threads of the edge. Default: one a core.
+    #[schemars(range(min = 1, max = limits::THREADS_MAX), example = 2)]
+    pub threads: Option<i64>,
+    /// Open connections. Default: 20000.
+    #[schemars(range(min = 1, max = limits::CONNECTIONS_MAX), example = 20_000)]
+    pub max_connections: Option<i64>,
+    /// Bytes of a request's line and headers. Default: `16KiB`.
+    #[schemars(example = &"16KiB")]
+    pub max_header: Option<String>,
+    /// Bytes of a request's body, decompressed. Default: `10MiB`, or a quarter of `memory_budget` where that is less.
+    #[schemars(example = &"10MiB")]
+    pub max_body: Option<String>,
+    /// Time from a request's first byte to the end of its headers. Default: `10s`.
+    #[schemars(example = &"10s")]
+    pub header_timeout: Option<String>,
+    /// Time for the whole body to come in. Default: `30s`.
+    #[schemars(example = &"30s")]
+    pub body_timeout: Option<String>,
+    /// Time that a connection is kept open with nothing on it. Default: `75s`.
+    #[schemars(example = &"75s")]
+    pub idle_timeout: Option<String>,
+    /// Time that a shutdown may take to deliver what is pending. Default: `25s`.
+    #[schemars(example = &"25s")]
+    pub drain_timeout: Option<String>,
+    /// Whether each request is logged. Default: false.
+    #[schemars(example = true)]
+    pub access_log: Option<bool>,
+    /// Cross-origin rules for browsers. Default: browsers of other origins are refused.
+    pub cors: Option<CorsTable>,
+}
+
+/// `cors` of `[server]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CorsTable {
+    /// Allowed origins, such as `https://shop.example`; `*` allows every one.
+    #[schemars(required, extend("examples" = [["https://shop.example"]]))]
+    pub origins: Option<Vec<String>>,
+    /// How long a browser may keep the answer to a preflight. Default: `10m`.
+    #[schemars(example = &"10m")]
+    pub max_age: Option<String>,
+}
