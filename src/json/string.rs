@@ -35,6 +35,12 @@ impl<'a> RawString<'a> {
         if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
 
+    /// Appends the string itself to `text`.
+    #[inline]
+    pub fn decode_into(&self, text: &mut String) {
+        if self.escaped { unescape_into(self.raw, text) } else { text.push_str(self.raw) }
+    }
+
     /// Whether the string is `other`.
     #[inline]
     pub fn equals(&self, other: &str) -> bool {
@@ -136,8 +142,13 @@ fn hex4(bytes: &[u8], pos: usize) -> Option<u32> {
 
 /// Undoes the escapes of a text that [`scan`] has accepted. Anything else stays as it stands.
 fn unescape(raw: &str) -> String {
-    let bytes = raw.as_bytes();
     let mut text = String::with_capacity(raw.len());
+    unescape_into(raw, &mut text);
+    text
+}
+
+fn unescape_into(raw: &str, text: &mut String) {
+    let bytes = raw.as_bytes();
     let mut pos = 0;
     while let Some(offset) = memchr::memchr(b'\\', &bytes[pos..]) {
         text.push_str(&raw[pos..pos + offset]);
@@ -161,7 +172,6 @@ fn unescape(raw: &str) -> String {
         pos += 2;
     }
     text.push_str(raw.get(pos..).unwrap_or_default());
-    text
 }
 
 /// The character of the `\u` escape (or pair of them) at `pos`, and its length in bytes.

@@ -12,6 +12,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+pub(crate) use arrow_schema::fields as arrow_fields;
 pub use arrow_schema::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE};
 
 /// Levels of `list`, `map` and `struct` in one type. Parquet's readers recurse over them; real records have fewer

@@ -1,9 +1,19 @@
 //! Records → the bytes of a file.
 
+pub mod columns;
+pub mod dead_letter;
+pub mod json_lines;
+pub mod parquet;
+
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
+
+use self::json_lines::JsonLinesEncoder;
+use self::parquet::{ParquetEncoder, ParquetOptions};
+use crate::config::checked::Format;
 
 /// Why a record does not fit the columns of a file. It goes to the dead letters; its neighbours stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +37,7 @@ impl fmt::Display for Misfit {
 pub enum EncodeError {
     /// The Parquet writer refused.
     #[error("parquet writer: {0}")]
-    Parquet(#[from] parquet::errors::ParquetError),
+    Parquet(#[from] ::parquet::errors::ParquetError),
     /// Arrow refused to build a batch.
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -61,4 +71,15 @@ pub trait Encoder: Send {
 
     /// Closes the file. The chunks, one behind the other, are the file.
     fn finish(self: Box<Self>) -> Result<Vec<Bytes>, EncodeError>;
+}
+
+/// Opens a file of `format`. `metadata` are names and values for the file's own header, where the format has one.
+pub fn open(format: &Format, metadata: Vec<(String, String)>) -> Box<dyn Encoder> {
+    match format {
+        Format::Json { compression } => Box::new(JsonLinesEncoder::new(*compression)),
+        Format::Parquet { compression, columns } => {
+            let options = ParquetOptions { compression: *compression, metadata };
+            Box::new(ParquetEncoder::new(Arc::clone(columns), options))
+        }
+    }
 }
