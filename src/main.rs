@@ -5,11 +5,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use forebay::cli::{self, Cli, Exit, Session};
+use mimalloc::MiMalloc;
+
+/// Small and large blocks come and go on many threads; measured against the system's allocator in
+/// `docs/performance.md`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let mut out = io::stdout().lock();
-    let mut err = io::stderr().lock();
+    // Not locked: other threads log to standard error as well.
+    let mut out = io::stdout();
+    let mut err = io::stderr();
     let env = |name: &str| std::env::var(name).ok();
     let mut session = Session { env: &env, out: &mut out, err: &mut err };
     let ended = cli::run(cli, &mut session).and_then(|exit| out.flush().map(|()| exit));

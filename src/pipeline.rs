@@ -115,7 +115,8 @@ impl Pipelines {
             statuses: Vec::new(),
             workers: Vec::new(),
         };
-        let intakes = pipelines.into_iter().map(|pipeline| builder.build(pipeline)).collect::<Result<_, _>>()?;
+        let intakes =
+            pipelines.into_iter().map(|pipeline| builder.build(pipeline)).collect::<Result<_, _>>()?;
         let Builder { statuses, workers: built, .. } = builder;
         let guard = deliveries.enter();
         for worker in built {
@@ -214,7 +215,10 @@ impl Pipelines {
         let workers = self.workers.clone();
         let drained = deliveries.block_on(async move { tokio::time::timeout(rest, workers.joined()).await });
         if drained.is_err() {
-            tracing::error!(drain_timeout_seconds = self.drain_timeout.as_secs(), "the drain deadline has passed");
+            tracing::error!(
+                drain_timeout_seconds = self.drain_timeout.as_secs(),
+                "the drain deadline has passed"
+            );
         }
         let reports = self.reports();
         deliveries.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
@@ -247,7 +251,16 @@ impl Builder<'_> {
             self.statuses.push(Arc::clone(&status));
             let (stream, memory) = (Arc::clone(&stream), Arc::clone(self.memory));
             let epoch = self.epoch;
-            self.workers.push(Worker::new(Parts { config, stream, reader, slots, sink, status, memory, epoch }));
+            self.workers.push(Worker::new(Parts {
+                config,
+                stream,
+                reader,
+                slots,
+                sink,
+                status,
+                memory,
+                epoch,
+            }));
         }
         let name = stream.name().to_string();
         Intake::new(stream, ingest, &captures).map_err(|source| StartError::Schema { stream: name, source })

@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{Exit, Session};
-use crate::config::checked::{ColumnsSource, Config, Delivery, Format, JsonCompression, ParquetCompression, Pipeline};
+use crate::config::checked::{
+    ColumnsSource, Config, Delivery, Format, JsonCompression, ParquetCompression, Pipeline,
+};
 use crate::config::{Problem, Size, load, node_schema, pipeline_schema, print_duration};
 
 /// `forebay check`.
@@ -177,7 +179,10 @@ impl<'a> StreamReport<'a> {
         let Self { name, file, durability, retention, .. } = self;
         let shards = counted(self.shards as usize, "shard", "shards");
         let schema = if self.validated { "JSON Schema" } else { "no JSON Schema" };
-        writeln!(out, "stream {name} ({file}): {shards}, durability {durability}, retention {retention}, {schema}")?;
+        writeln!(
+            out,
+            "stream {name} ({file}): {shards}, durability {durability}, retention {retention}, {schema}"
+        )?;
         for delivery in &self.deliveries {
             delivery.print(out)?;
         }
@@ -221,7 +226,10 @@ impl<'a> DeliveryReport<'a> {
         let columns = self.columns.map(|source| format!(", columns from {source}")).unwrap_or_default();
         let columns = columns.replace("from declared", "declared");
         let size = Size(self.buffer_bytes);
-        writeln!(out, "  delivery {name}: {format} ({compression}){columns}, a file every {size} or {buffer_interval}")?;
+        writeln!(
+            out,
+            "  delivery {name}: {format} ({compression}){columns}, a file every {size} or {buffer_interval}"
+        )?;
         writeln!(out, "    to {sink}{prefix}")
     }
 }

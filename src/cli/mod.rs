@@ -16,7 +16,7 @@ pub use check::CheckArgs;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes: 0 all is well, 1 what the command found is not (its output says what), 2 wrong arguments."
+    after_help = "Exit codes: 0 all is well, 1 what the command found is not (its output says what), 2 wrong arguments, 3 stopped before everything was delivered."
 )]
 pub struct Cli {
     /// What to do.
@@ -63,6 +63,8 @@ pub enum Exit {
     NotWell,
     /// 2: the arguments make no sense. clap ends with the same number.
     Usage,
+    /// 3: the server has stopped, and not everything that it had accepted was delivered.
+    Undelivered,
 }
 
 impl From<Exit> for ExitCode {
@@ -71,6 +73,7 @@ impl From<Exit> for ExitCode {
             Exit::Well => ExitCode::SUCCESS,
             Exit::NotWell => ExitCode::from(1),
             Exit::Usage => ExitCode::from(2),
+            Exit::Undelivered => ExitCode::from(3),
         }
     }
 }

@@ -1,17 +1,19 @@
 //! `forebay serve`: run every pipeline until a signal comes, then drain.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::{Exit, ServeArgs, Session};
+use crate::config;
 use crate::config::checked::Config;
 use crate::delivery::StatusReport;
 use crate::pipeline::{Pipelines, StartError};
 use crate::runtime::tasks::Tasks;
-use crate::telemetry::admin;
+use crate::telemetry::{admin, logging};
 
 /// How often streams forget and histograms settle.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,17 +37,31 @@ pub enum ServeError {
     Runtime(#[from] io::Error),
 }
 
-/// How a run has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Everything that was accepted is stored.
-    Drained,
-    /// The deadline came first, or a second signal: what is pending was in memory and is lost.
-    Undelivered,
+/// `forebay serve`.
+pub fn run(args: ServeArgs, session: &mut Session<'_>) -> io::Result<Exit> {
+    // Text for people at a terminal, JSON lines for everything else.
+    let json = !io::stderr().is_terminal();
+    logging::start((session.env)("FOREBAY_LOG").as_deref(), json);
+    let config = match config::load(&args.paths, args.config.as_deref(), session.env) {
+        Ok(config) => config,
+        Err(problems) => {
+            writeln!(session.err, "{problems}")?;
+            return Ok(Exit::NotWell);
+        }
+    };
+    // The object stores' client is built without a TLS provider of its own; a second call finds one installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match serve(config, session.out) {
+        Ok(exit) => Ok(exit),
+        Err(error) => {
+            writeln!(session.err, "forebay serve: {error}")?;
+            Ok(Exit::NotWell)
+        }
+    }
 }
 
 /// Runs until SIGTERM or SIGINT, then drains. What a user reads goes to `out`.
-pub fn run(config: Config, out: &mut dyn Write) -> Result<Ended, ServeError> {
+fn serve(config: Config, out: &mut dyn Write) -> Result<Exit, ServeError> {
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -63,7 +79,10 @@ pub fn run(config: Config, out: &mut dyn Write) -> Result<Ended, ServeError> {
         tracing::info!(listen = %pipelines.address(), admin = %admin_address, "serving");
 
         let name = stop.next().await;
-        tracing::info!(signal = name, "stopping: answering what is in flight, then closing and uploading open files");
+        tracing::info!(
+            signal = name,
+            "stopping: answering what is in flight, then closing and uploading open files"
+        );
         let draining = tokio::task::spawn_blocking({
             let pipelines = Arc::clone(&pipelines);
             move || pipelines.drain()
@@ -133,7 +152,10 @@ impl Banner {
 
     fn print(&self, pipelines: &Pipelines, admin: std::net::SocketAddr, out: &mut dyn Write) {
         let address = pipelines.address();
-        let mut text = format!("forebay {} listens on http://{address}, admin on http://{admin}\n", env!("CARGO_PKG_VERSION"));
+        let mut text = format!(
+            "forebay {} listens on http://{address}, admin on http://{admin}\n",
+            env!("CARGO_PKG_VERSION")
+        );
         const STREAMS_SHOWN: usize = 10;
         for (stream, sinks) in self.streams.iter().take(STREAMS_SHOWN) {
             text.push_str(&format!("  stream {stream}\n"));
@@ -157,19 +179,24 @@ impl Banner {
 }
 
 /// Prints the balance of each delivery.
-fn report(reports: &[StatusReport], out: &mut dyn Write) -> Ended {
+fn report(reports: &[StatusReport], out: &mut dyn Write) -> Exit {
     let mut text = String::from("drained:\n");
-    let mut ended = Ended::Drained;
+    let mut exit = Exit::Well;
     for report in reports {
         let StatusReport { stream, delivery, accepted, delivered, dead_lettered, pending, .. } = report;
         text.push_str(&format!(
             "  {stream}/{delivery}: accepted {accepted} = delivered {delivered} + dead-lettered {dead_lettered} + pending {pending}\n"
         ));
         if *pending > 0 {
-            ended = Ended::Undelivered;
-            tracing::error!(stream, delivery, pending, "records were not delivered; with durability memory they are lost");
+            exit = Exit::Undelivered;
+            tracing::error!(
+                stream,
+                delivery,
+                pending,
+                "records were not delivered; with durability memory they are lost"
+            );
         }
     }
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    ended
+    exit
 }

@@ -226,10 +226,7 @@ fn place_name(path: &str) -> String {
 }
 
 fn without_indices(path: &str) -> String {
-    path.split('.')
-        .map(|segment| segment.split('[').next().unwrap_or(segment))
-        .collect::<Vec<_>>()
-        .join(".")
+    path.split('.').map(|segment| segment.split('[').next().unwrap_or(segment)).collect::<Vec<_>>().join(".")
 }
 
 fn scalar(expected: &str, text: &str) -> Option<Value> {

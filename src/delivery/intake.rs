@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat};
-
 use super::encode::dead_letter::DeadLetter;
 use super::encode::{self, PushError};
 use super::files::{Files, OpenFile, Opening, Position};
@@ -34,7 +32,7 @@ pub struct Intake {
     epoch: u64,
     seals: u64,
     key: Vec<u8>,
-    line: Vec<u8>,
+    line: String,
 }
 
 /// Why a record cannot go into a file.
@@ -57,7 +55,7 @@ impl Intake {
             epoch: parts.epoch,
             seals: 0,
             key: Vec::new(),
-            line: Vec::new(),
+            line: String::new(),
         }
     }
 
@@ -89,7 +87,8 @@ impl Intake {
         sealed: &mut SealedFiles,
     ) -> Result<(), Dead> {
         let not_text = |_| Dead { reason: "json", message: "the record is not UTF-8".to_owned() };
-        let payload = std::str::from_utf8(batch.source.bytes(batch.records[index].payload)).map_err(not_text)?;
+        let payload =
+            std::str::from_utf8(batch.source.bytes(batch.records[index].payload)).map_err(not_text)?;
         let event_time = self.event_time(batch, index)?;
         self.key.clear();
         self.key.push(RECORDS);
@@ -122,7 +121,8 @@ impl Intake {
     /// Closes the file of `self.key` if it has reached its size.
     fn seal_if_full(&mut self, files: &mut Files, sealed: &mut SealedFiles) {
         let size = self.config.buffer.size_bytes;
-        let full = files.get(&self.key).is_some_and(|file| file.is_due_for_weighing() && file.weigh() >= size);
+        let full =
+            files.get(&self.key).is_some_and(|file| file.is_due_for_weighing() && file.weigh() >= size);
         if full {
             let key = std::mem::take(&mut self.key);
             sealed.extend(self.seal(files, &key, SealReason::Size));
@@ -162,8 +162,7 @@ impl Intake {
         ask: impl FnOnce(&checked::Delivery, &RecordFacts<'_>, &mut Vec<u8>) -> Result<T, PartitionError>,
     ) -> Result<T, Dead> {
         let prefix = &self.slots.prefix;
-        let pointer_values =
-            |field: usize| prefix.get(field).and_then(|&slot| captured(batch, index, slot));
+        let pointer_values = |field: usize| prefix.get(field).and_then(|&slot| captured(batch, index, slot));
         let facts = RecordFacts {
             stream: &self.stream,
             delivery: &self.config.name,
@@ -174,7 +173,7 @@ impl Intake {
             reason: "",
         };
         ask(&self.config, &facts, &mut self.key)
-            .map_err(|error| Dead { reason: "partition", message: error.to_string() })
+            .map_err(|error| Dead { reason: error.code(), message: error.to_string() })
     }
 
     fn open(&self, folder: String, dead: Option<String>) -> OpenFile {
@@ -204,23 +203,23 @@ impl Intake {
         sealed: &mut SealedFiles,
     ) {
         let record = &batch.records[index];
-        let now = rfc3339(clock::wall());
+        let now = clock::wall();
         self.line.clear();
         DeadLetter {
             reason: dead.reason,
             message: &dead.message,
             attempts: 1,
-            first_failed_at: &now,
-            failed_at: &now,
-            arrival_time: &rfc3339(position.arrival),
+            first_failed_at: now,
+            failed_at: now,
+            arrival_time: position.arrival,
             stream: &self.stream,
             delivery: &self.config.name,
             shard: position.shard,
             sequence_number: position.number,
-            partition_key: batch.source.bytes(record.key),
+            partition_key: &String::from_utf8_lossy(batch.source.bytes(record.key)),
             raw: batch.source.bytes(record.payload),
         }
-        .write(&mut self.line);
+        .write_to(&mut self.line);
         self.key.clear();
         self.key.push(DEAD);
         self.key.extend_from_slice(dead.reason.as_bytes());
@@ -230,8 +229,7 @@ impl Intake {
             files.insert(&self.key, file);
         }
         let Some(file) = files.get(&self.key) else { return };
-        let line = String::from_utf8_lossy(&self.line);
-        if let Err(error) = file.push(&line, position) {
+        if let Err(error) = file.push(&self.line, position) {
             self.give_up(files, &error.to_string());
             return;
         }
@@ -307,8 +305,4 @@ fn extension(format: &Format) -> &'static str {
         Format::Json { compression: JsonCompression::Gzip { .. } } => ".json.gz",
         Format::Parquet { .. } => ".parquet",
     }
-}
-
-fn rfc3339(time: UnixMicros) -> String {
-    DateTime::from_timestamp_micros(time.0).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Micros, true)
 }

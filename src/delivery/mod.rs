@@ -73,7 +73,8 @@ impl Slots {
     /// Makes the slots that `config` needs.
     pub fn of(config: &checked::Delivery, captures: &mut Captures) -> Self {
         let uses_event_time = config.prefix.uses_event_time() || config.error_prefix.uses_event_time();
-        let event_time = config.event_time.as_ref().filter(|_| uses_event_time).map(|field| captures.slot(field));
+        let event_time =
+            config.event_time.as_ref().filter(|_| uses_event_time).map(|field| captures.slot(field));
         let prefix = config.prefix.pointers().iter().map(|field| captures.slot(field)).collect();
         Self { event_time, prefix }
     }

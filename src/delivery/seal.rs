@@ -100,10 +100,12 @@ mod tests {
 
     #[test]
     fn a_key_depends_on_what_is_inside_alone() {
-        let range = |last| ShardRange { shard: ShardId(1), first: SequenceNumber(5), last: SequenceNumber(last) };
+        let range =
+            |last| ShardRange { shard: ShardId(1), first: SequenceNumber(5), last: SequenceNumber(last) };
         let key = |last| {
             let ranges = [range(last)];
-            SealId { stream: "s", delivery: "d", epoch: 255, number: 7, ranges: &ranges }.key("dt=1/", ".json.gz")
+            SealId { stream: "s", delivery: "d", epoch: 255, number: 7, ranges: &ranges }
+                .key("dt=1/", ".json.gz")
         };
         assert!(key(9).starts_with("dt=1/s-d-ff-00000007-") && key(9).ends_with(".json.gz"), "{}", key(9));
         assert_eq!(key(9), key(9));

@@ -190,7 +190,9 @@ impl Worker {
         }
         if self.memory.is_short() {
             // Uploads give memory back as well: closing one file a round is enough, and keeps files large.
-            if let Some(key) = self.files.largest().filter(|_| self.uploads.is_empty() && self.queue.is_empty()) {
+            if let Some(key) =
+                self.files.largest().filter(|_| self.uploads.is_empty() && self.queue.is_empty())
+            {
                 self.seal(&key, SealReason::Pressure);
             }
         }

@@ -85,7 +85,12 @@ async fn within(
 
 /// Copies the frames into one buffer. They cannot be kept as they are: each is a slice of the connection's read
 /// buffer, so that a small record would hold kilobytes.
-async fn collect(edge: &Edge, mut body: Incoming, hint: Option<u64>, mut permit: Permit) -> Result<Paid, Problem> {
+async fn collect(
+    edge: &Edge,
+    mut body: Incoming,
+    hint: Option<u64>,
+    mut permit: Permit,
+) -> Result<Paid, Problem> {
     let limit = edge.server.body_bytes_max;
     // A length that a client merely claims is believed up to one step.
     let capacity = hint.map_or(0, |length| (length as usize).min(BODY_STEP_BYTES));

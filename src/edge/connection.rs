@@ -109,7 +109,11 @@ struct Watched {
 }
 
 impl Read for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.io).poll_read(cx, buf);
         if poll.is_ready() {
             self.progress.received();
@@ -158,7 +162,11 @@ pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr) {
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().pipeline_flush(true).max_headers(HEADERS_MAX).max_buf_size(edge.server.header_bytes_max.max(8 << 10));
+    builder
+        .http1()
+        .pipeline_flush(true)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(edge.server.header_bytes_max.max(8 << 10));
     builder.http2().max_header_list_size(u32::try_from(edge.server.header_bytes_max).unwrap_or(u32::MAX));
     let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);

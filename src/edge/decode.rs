@@ -32,8 +32,12 @@ impl Framing {
         let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
             "application/json" => Ok(Framing::Json),
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines"
-            | "application/jsonlines" | "application/json-lines" => Ok(Framing::Lines),
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/x-jsonlines"
+            | "application/jsonlines"
+            | "application/json-lines" => Ok(Framing::Lines),
             "text/plain" => Ok(Framing::Detect),
             other if other.starts_with("application/") && other.ends_with("+json") => Ok(Framing::Json),
             _ => Err(Problem::UnsupportedMediaType(shown(value))),
@@ -84,9 +88,15 @@ thread_local! {
 }
 
 /// Finds and judges the records of `body`.
-pub fn decode(intake: &Intake, framing: Framing, body: &[u8], key: RequestKey<'_>) -> Result<Decoded, Problem> {
+pub fn decode(
+    intake: &Intake,
+    framing: Framing,
+    body: &[u8],
+    key: RequestKey<'_>,
+) -> Result<Decoded, Problem> {
     SCRATCH.with_borrow_mut(|scratch| {
-        let mut decoder = Decoder { intake, body, scratch, shared_key: Span::ABSENT, index: 0, out: Decoded::default() };
+        let mut decoder =
+            Decoder { intake, body, scratch, shared_key: Span::ABSENT, index: 0, out: Decoded::default() };
         if let RequestKey::Given(key) = key {
             decoder.shared_key = decoder.remember(key);
         }
@@ -135,7 +145,9 @@ impl Decoder<'_> {
         });
         match result {
             Ok((verdict, end)) => self.judge(verdict, Span::new(start, end)),
-            Err(error) if self.dead_letters() => self.invalid(Span::new(start, text.len()), "json", &error.to_string()),
+            Err(error) if self.dead_letters() => {
+                self.invalid(Span::new(start, text.len()), "json", &error.to_string())
+            }
             Err(error) => Err(Problem::NotJson(error.to_string())),
         }
     }
@@ -243,7 +255,8 @@ impl Decoder<'_> {
     fn judge(&mut self, verdict: Verdict, payload: Span) -> Result<(), Problem> {
         if payload.len() as u64 > self.intake.ingest.record_bytes_max {
             let limit = self.intake.ingest.record_bytes_max;
-            return self.refuse("record_too_large", format!("{} bytes, at most {limit} are taken", payload.len()));
+            return self
+                .refuse("record_too_large", format!("{} bytes, at most {limit} are taken", payload.len()));
         }
         match verdict {
             Verdict::Fits => self.accept(payload),
@@ -277,7 +290,9 @@ impl Decoder<'_> {
     /// The key that a captured value stands for: a string without its quotes, a number or boolean as written. A
     /// record without one is spread at random.
     fn key_of(&mut self, value: Span) -> Span {
-        let Some(raw) = self.body.get(value.start()..value.start() + value.len()).filter(|_| value.is_present()) else {
+        let Some(raw) =
+            self.body.get(value.start()..value.start() + value.len()).filter(|_| value.is_present())
+        else {
             return Span::ABSENT;
         };
         match raw {

@@ -18,7 +18,12 @@ use crate::runtime::phases::Phase;
 const PARTITION_KEY: &str = "x-partition-key";
 
 /// Reads, judges and appends the records of one request.
-pub async fn post(edge: &Edge, intake: &Intake, head: request::Parts, body: Incoming) -> Result<Response<Body>, Problem> {
+pub async fn post(
+    edge: &Edge,
+    intake: &Intake,
+    head: request::Parts,
+    body: Incoming,
+) -> Result<Response<Body>, Problem> {
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
     let key = request_key(intake, &head)?;
@@ -74,13 +79,16 @@ fn header_text(headers: &HeaderMap, name: &str) -> Result<Option<String>, Proble
     let Some(value) = headers.get(name) else { return Ok(None) };
     match value.to_str() {
         Ok(text) => Ok(Some(text.to_owned())),
-        Err(_) => {
-            Err(Problem::BadParameter { name: "partition key", detail: "the header is no visible ASCII".to_owned() })
-        }
+        Err(_) => Err(Problem::BadParameter {
+            name: "partition key",
+            detail: "the header is no visible ASCII".to_owned(),
+        }),
     }
 }
 
 /// The first value of a query parameter, decoded.
 pub fn query_value(query: &str, name: &str) -> Option<String> {
-    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    url::form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
 }

@@ -26,7 +26,8 @@ pub struct Shared {
 pub fn partition(intake: &Intake, decoded: Decoded, shared: Shared) -> Vec<(ShardId, Batch)> {
     let Decoded { records, captures, side, .. } = decoded;
     let Shared { body, mut permit, arrival } = shared;
-    let bookkeeping = records.len() * size_of::<RecordSpans>() + captures.len() * size_of::<Span>() + side.len();
+    let bookkeeping =
+        records.len() * size_of::<RecordSpans>() + captures.len() * size_of::<Span>() + side.len();
     permit.set(permit.bytes() + bookkeeping as u64);
     let source = Arc::new(Source { body, side: Bytes::from(side), arrival, permit });
     if records.is_empty() {

@@ -95,7 +95,9 @@ impl Problem {
             Problem::UnsupportedEncoding(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "Unsupported content encoding")
             }
-            Problem::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
+            Problem::BodyTooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large")
+            }
             Problem::TooManyRecords { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too_many_records", "Too many records")
             }
@@ -142,7 +144,8 @@ impl Problem {
     pub fn into_response(self) -> Response<Full<Bytes>> {
         let (status, code, title) = self.facts();
         let detail = self.detail();
-        let document = Document { r#type: "about:blank", title, status: status.as_u16(), code, detail: &detail };
+        let document =
+            Document { r#type: "about:blank", title, status: status.as_u16(), code, detail: &detail };
         // A struct of strings always serialises.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(Full::new(Bytes::from(body)));

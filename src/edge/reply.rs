@@ -92,7 +92,9 @@ fn push_errors(body: &mut Vec<u8>, outcome: &Outcome<'_>) {
         body.extend_from_slice(format!(",\"errors_omitted\":{omitted}").as_bytes());
     }
     if outcome.accepted == 0 {
-        body.extend_from_slice(b",\"code\":\"all_rejected\",\"title\":\"Every record was refused\",\"status\":400");
+        body.extend_from_slice(
+            b",\"code\":\"all_rejected\",\"title\":\"Every record was refused\",\"status\":400",
+        );
     }
 }
 
@@ -141,9 +143,15 @@ mod tests {
 
     #[tokio::test]
     async fn all_refused_is_a_400_with_a_code() {
-        let refused = [Refused { index: 0, code: "json", message: "unexpected end of JSON at byte 1".into() }];
-        let outcome =
-            Outcome { accepted: 0, rejected: 1, durability: Durability::Memory, shards: &[], refused: &refused };
+        let refused =
+            [Refused { index: 0, code: "json", message: "unexpected end of JSON at byte 1".into() }];
+        let outcome = Outcome {
+            accepted: 0,
+            rejected: 1,
+            durability: Durability::Memory,
+            shards: &[],
+            refused: &refused,
+        };
         let response = ingest(&outcome);
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
         assert_eq!(body_of(response).await["code"], "all_rejected");

@@ -156,7 +156,9 @@ mod tests {
         assert_eq!(Route::of("/v1/streams/a/shards"), Route::Shards("a"));
         assert_eq!(Route::of("/v1/streams/a"), Route::Stream("a"));
         assert_eq!(Route::of("/v1/streams"), Route::Streams);
-        for path in ["/", "/v1", "/v1/streamsa", "/v1/streams//records", "/v1/streams/a/records/b", "/v1/streams/a/x"] {
+        for path in
+            ["/", "/v1", "/v1/streamsa", "/v1/streams//records", "/v1/streams/a/records/b", "/v1/streams/a/x"]
+        {
             assert_eq!(Route::of(path), Route::Unknown, "{path}");
         }
     }

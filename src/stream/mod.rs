@@ -47,7 +47,10 @@ pub struct Stream {
 
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stream").field("name", &self.name).field("shards", &self.shards.len()).finish_non_exhaustive()
+        f.debug_struct("Stream")
+            .field("name", &self.name)
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
     }
 }
 

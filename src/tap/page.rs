@@ -107,9 +107,14 @@ fn parse(stream: &Stream, query: &str) -> Result<Query, Problem> {
     };
     let wait = match wait.as_deref() {
         None => 0,
-        Some(text) => bounded(text.strip_suffix('s').unwrap_or(text), TAP_WAIT_SECONDS_MAX).ok_or_else(|| {
-            Problem::BadParameter { name: "wait", detail: format!("seconds from 0 to {TAP_WAIT_SECONDS_MAX}") }
-        })?,
+        Some(text) => {
+            bounded(text.strip_suffix('s').unwrap_or(text), TAP_WAIT_SECONDS_MAX).ok_or_else(|| {
+                Problem::BadParameter {
+                    name: "wait",
+                    detail: format!("seconds from 0 to {TAP_WAIT_SECONDS_MAX}"),
+                }
+            })?
+        }
     };
     Ok(Query { cursor, limit, wait: Duration::from_secs(wait) })
 }
@@ -119,7 +124,10 @@ fn bounded(text: &str, max: u64) -> Option<u64> {
 }
 
 fn resume(shards: &[ShardId], text: &str) -> Result<Cursor, Problem> {
-    let bad = || Problem::BadParameter { name: "after", detail: "not a cursor: hand back 'next' as it was".to_owned() };
+    let bad = || Problem::BadParameter {
+        name: "after",
+        detail: "not a cursor: hand back 'next' as it was".to_owned(),
+    };
     let cursor = Cursor::parse(text).ok_or_else(bad)?;
     let positions = shards.iter().map(|&shard| Some((shard, cursor.position(shard)?))).collect::<Option<_>>();
     Ok(Cursor { positions: positions.ok_or_else(bad)? })
@@ -134,7 +142,8 @@ fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor, Prob
             Ok(time) => Box::new(move |log| log.position_at(UnixMicros(time.timestamp_micros()))),
             Err(_) => {
                 let detail =
-                    "earliest, latest, an RFC 3339 time, or with 'shard' (or one shard) a sequence number".to_owned();
+                    "earliest, latest, an RFC 3339 time, or with 'shard' (or one shard) a sequence number"
+                        .to_owned();
                 return Err(Problem::BadParameter { name: "from", detail });
             }
         },
@@ -182,7 +191,14 @@ impl Page {
         slice.len()
     }
 
-    fn push_record(&mut self, shard: ShardId, number: u64, batch: &Batch, record: &RecordSpans, arrival: &str) {
+    fn push_record(
+        &mut self,
+        shard: ShardId,
+        number: u64,
+        batch: &Batch,
+        record: &RecordSpans,
+        arrival: &str,
+    ) {
         let payload = batch.source.bytes(record.payload);
         let key = String::from_utf8_lossy(batch.source.bytes(record.key));
         // Strings always serialise.

@@ -59,7 +59,9 @@ fn answer(pipelines: &Pipelines, request: &Request<Incoming>) -> Response<Full<B
         return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
     }
     match request.uri().path() {
-        "/metrics" => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", pipelines.render_metrics()),
+        "/metrics" => {
+            text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", pipelines.render_metrics())
+        }
         "/livez" => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
         "/readyz" => readyz(pipelines),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "there are /metrics, /livez and /readyz\n".to_owned()),

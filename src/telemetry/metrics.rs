@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 
 /// A metric that exists: what a [`Registry`] describes and registers.
 #[derive(Debug, Clone, Copy)]
@@ -23,53 +25,181 @@ macro_rules! metric {
 }
 
 metric!(HTTP_REQUESTS, "forebay_http_requests_total", None, "Answered requests by route and status code.");
-metric!(HTTP_DURATION, "forebay_http_request_duration_seconds", Some(Unit::Seconds), "Time from a request's head to its answer.");
+metric!(
+    HTTP_DURATION,
+    "forebay_http_request_duration_seconds",
+    Some(Unit::Seconds),
+    "Time from a request's head to its answer."
+);
 metric!(HTTP_CONNECTIONS, "forebay_http_connections", None, "Open connections of the edge.");
-metric!(HTTP_CONNECTIONS_REFUSED, "forebay_http_connections_refused_total", None, "Connections closed because the connection cap was reached.");
-metric!(HTTP_CONNECTIONS_TIMED_OUT, "forebay_http_connections_timed_out_total", None, "Connections closed because the client was too slow or silent, by what it was late with.");
-metric!(INGEST_RECORDS, "forebay_ingest_records_total", None, "Records by verdict: accepted, rejected, or accepted as dead_letter.");
+metric!(
+    HTTP_CONNECTIONS_REFUSED,
+    "forebay_http_connections_refused_total",
+    None,
+    "Connections closed because the connection cap was reached."
+);
+metric!(
+    HTTP_CONNECTIONS_TIMED_OUT,
+    "forebay_http_connections_timed_out_total",
+    None,
+    "Connections closed because the client was too slow or silent, by what it was late with."
+);
+metric!(
+    INGEST_RECORDS,
+    "forebay_ingest_records_total",
+    None,
+    "Records by verdict: accepted, rejected, or accepted as dead_letter."
+);
 metric!(INGEST_BYTES, "forebay_ingest_bytes_total", Some(Unit::Bytes), "Payload bytes of accepted records.");
-metric!(INGEST_REFUSED, "forebay_ingest_refused_requests_total", None, "Requests refused as a whole, by error code.");
-metric!(STREAM_RETAINED_BYTES, "forebay_stream_retained_bytes", Some(Unit::Bytes), "Payload bytes that the stream holds.");
+metric!(
+    INGEST_REFUSED,
+    "forebay_ingest_refused_requests_total",
+    None,
+    "Requests refused as a whole, by error code."
+);
+metric!(
+    STREAM_RETAINED_BYTES,
+    "forebay_stream_retained_bytes",
+    Some(Unit::Bytes),
+    "Payload bytes that the stream holds."
+);
 metric!(STREAM_RETAINED_RECORDS, "forebay_stream_retained_records", None, "Records that the stream holds.");
-metric!(STREAM_EVICTED, "forebay_stream_evicted_records_total", None, "Records that left the stream, by reason: time, bytes or pressure.");
-metric!(DELIVERY_READ, "forebay_delivery_read_records_total", None, "Records that the delivery has read from its stream.");
+metric!(
+    STREAM_EVICTED,
+    "forebay_stream_evicted_records_total",
+    None,
+    "Records that left the stream, by reason: time, bytes or pressure."
+);
+metric!(
+    DELIVERY_READ,
+    "forebay_delivery_read_records_total",
+    None,
+    "Records that the delivery has read from its stream."
+);
 metric!(DELIVERY_DELIVERED, "forebay_delivery_delivered_records_total", None, "Records in stored files.");
-metric!(DELIVERY_DEAD_LETTERED, "forebay_delivery_dead_lettered_records_total", None, "Records in stored dead letters, by reason.");
-metric!(DELIVERY_PENDING, "forebay_delivery_pending_records", None, "Accepted records that are neither delivered nor dead-lettered yet.");
-metric!(DELIVERY_OLDEST_PENDING, "forebay_delivery_oldest_pending_age_seconds", Some(Unit::Seconds), "Age of the oldest pending record; 0 if there is none.");
-metric!(DELIVERY_SEALED, "forebay_delivery_sealed_files_total", None, "Closed files, by reason: size, age, pressure, partitions or shutdown.");
-metric!(DELIVERY_STORED_FILES, "forebay_delivery_stored_files_total", None, "Files that the sink has confirmed.");
-metric!(DELIVERY_STORED_BYTES, "forebay_delivery_stored_bytes_total", Some(Unit::Bytes), "Bytes of stored files.");
+metric!(
+    DELIVERY_DEAD_LETTERED,
+    "forebay_delivery_dead_lettered_records_total",
+    None,
+    "Records in stored dead letters, by reason."
+);
+metric!(
+    DELIVERY_PENDING,
+    "forebay_delivery_pending_records",
+    None,
+    "Accepted records that are neither delivered nor dead-lettered yet."
+);
+metric!(
+    DELIVERY_OLDEST_PENDING,
+    "forebay_delivery_oldest_pending_age_seconds",
+    Some(Unit::Seconds),
+    "Age of the oldest pending record; 0 if there is none."
+);
+metric!(
+    DELIVERY_SEALED,
+    "forebay_delivery_sealed_files_total",
+    None,
+    "Closed files, by reason: size, age, pressure, partitions or shutdown."
+);
+metric!(
+    DELIVERY_STORED_FILES,
+    "forebay_delivery_stored_files_total",
+    None,
+    "Files that the sink has confirmed."
+);
+metric!(
+    DELIVERY_STORED_BYTES,
+    "forebay_delivery_stored_bytes_total",
+    Some(Unit::Bytes),
+    "Bytes of stored files."
+);
 metric!(DELIVERY_OPEN, "forebay_delivery_open_partitions", None, "Open files.");
-metric!(DELIVERY_UPLOAD_DURATION, "forebay_delivery_upload_duration_seconds", Some(Unit::Seconds), "Time of a successful upload try.");
-metric!(DELIVERY_FRESHNESS, "forebay_delivery_freshness_seconds", Some(Unit::Seconds), "Time from the arrival of a file's oldest record to the file being stored.");
-metric!(DELIVERY_UPLOAD_ERRORS, "forebay_delivery_upload_errors_total", None, "Failed upload tries, by class: transient, denied, not_found or other.");
-metric!(DELIVERY_PAUSED, "forebay_delivery_paused", None, "1 while the sink refuses the delivery and somebody has to act.");
-metric!(DELIVERY_SKIPPED, "forebay_delivery_skipped_records_total", None, "Records that were gone from the stream before the delivery read them.");
-metric!(MEMORY_USED, "forebay_memory_used_bytes", Some(Unit::Bytes), "Bytes taken from a share of the byte budget.");
-metric!(MEMORY_CAPACITY, "forebay_memory_capacity_bytes", Some(Unit::Bytes), "Bytes of a share of the byte budget.");
+metric!(
+    DELIVERY_UPLOAD_DURATION,
+    "forebay_delivery_upload_duration_seconds",
+    Some(Unit::Seconds),
+    "Time of a successful upload try."
+);
+metric!(
+    DELIVERY_FRESHNESS,
+    "forebay_delivery_freshness_seconds",
+    Some(Unit::Seconds),
+    "Time from the arrival of a file's oldest record to the file being stored."
+);
+metric!(
+    DELIVERY_UPLOAD_ERRORS,
+    "forebay_delivery_upload_errors_total",
+    None,
+    "Failed upload tries, by class: transient, denied, not_found or other."
+);
+metric!(
+    DELIVERY_PAUSED,
+    "forebay_delivery_paused",
+    None,
+    "1 while the sink refuses the delivery and somebody has to act."
+);
+metric!(
+    DELIVERY_SKIPPED,
+    "forebay_delivery_skipped_records_total",
+    None,
+    "Records that were gone from the stream before the delivery read them."
+);
+metric!(
+    MEMORY_USED,
+    "forebay_memory_used_bytes",
+    Some(Unit::Bytes),
+    "Bytes taken from a share of the byte budget."
+);
+metric!(
+    MEMORY_CAPACITY,
+    "forebay_memory_capacity_bytes",
+    Some(Unit::Bytes),
+    "Bytes of a share of the byte budget."
+);
 metric!(BUILD_INFO, "forebay_build_info", None, "Always 1; the labels tell the version.");
 
 const COUNTERS: &[Metric] = &[
-    HTTP_REQUESTS, HTTP_CONNECTIONS_REFUSED, HTTP_CONNECTIONS_TIMED_OUT, INGEST_RECORDS, INGEST_BYTES, INGEST_REFUSED,
-    STREAM_EVICTED, DELIVERY_READ, DELIVERY_DELIVERED, DELIVERY_DEAD_LETTERED, DELIVERY_SEALED, DELIVERY_STORED_FILES,
-    DELIVERY_STORED_BYTES, DELIVERY_UPLOAD_ERRORS, DELIVERY_SKIPPED,
+    HTTP_REQUESTS,
+    HTTP_CONNECTIONS_REFUSED,
+    HTTP_CONNECTIONS_TIMED_OUT,
+    INGEST_RECORDS,
+    INGEST_BYTES,
+    INGEST_REFUSED,
+    STREAM_EVICTED,
+    DELIVERY_READ,
+    DELIVERY_DELIVERED,
+    DELIVERY_DEAD_LETTERED,
+    DELIVERY_SEALED,
+    DELIVERY_STORED_FILES,
+    DELIVERY_STORED_BYTES,
+    DELIVERY_UPLOAD_ERRORS,
+    DELIVERY_SKIPPED,
 ];
 const GAUGES: &[Metric] = &[
-    HTTP_CONNECTIONS, STREAM_RETAINED_BYTES, STREAM_RETAINED_RECORDS, DELIVERY_PENDING, DELIVERY_OLDEST_PENDING,
-    DELIVERY_OPEN, DELIVERY_PAUSED, MEMORY_USED, MEMORY_CAPACITY, BUILD_INFO,
+    HTTP_CONNECTIONS,
+    STREAM_RETAINED_BYTES,
+    STREAM_RETAINED_RECORDS,
+    DELIVERY_PENDING,
+    DELIVERY_OLDEST_PENDING,
+    DELIVERY_OPEN,
+    DELIVERY_PAUSED,
+    MEMORY_USED,
+    MEMORY_CAPACITY,
+    BUILD_INFO,
 ];
 const HISTOGRAMS: &[Metric] = &[HTTP_DURATION, DELIVERY_UPLOAD_DURATION, DELIVERY_FRESHNESS];
 
 /// Upper bounds of request durations: from a memory append (tens of microseconds) to the longest long poll.
 const HTTP_SECONDS: &[f64] = &[
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+    30.0,
 ];
 /// Upper bounds of upload times: from a local file to a large multipart upload.
-const UPLOAD_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+const UPLOAD_SECONDS: &[f64] =
+    &[0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 /// Upper bounds of freshness: around the usual buffer intervals.
-const FRESHNESS_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 90.0, 120.0, 300.0, 600.0, 900.0, 3600.0];
+const FRESHNESS_SECONDS: &[f64] =
+    &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 90.0, 120.0, 300.0, 600.0, 900.0, 3600.0];
 
 static METADATA: Metadata<'static> = Metadata::new("forebay", Level::INFO, None);
 
@@ -202,7 +332,10 @@ impl Registry {
 
     /// `forebay_delivery_dead_lettered_records_total` of one reason.
     pub fn dead_lettered(&self, stream: &str, delivery: &str, reason: &str) -> Counter {
-        self.counter(DELIVERY_DEAD_LETTERED, &[("stream", stream), ("delivery", delivery), ("reason", reason)])
+        self.counter(
+            DELIVERY_DEAD_LETTERED,
+            &[("stream", stream), ("delivery", delivery), ("reason", reason)],
+        )
     }
 
     /// The metrics of the byte budget. Also publishes the version.

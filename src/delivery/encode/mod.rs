@@ -1,9 +1,19 @@
 //! Records → the bytes of a file.
 
+pub mod columns;
+pub mod dead_letter;
+pub mod json_lines;
+pub mod parquet;
+
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
+
+use self::json_lines::JsonLinesEncoder;
+use self::parquet::{ParquetEncoder, ParquetOptions};
+use crate::config::checked::Format;
 
 /// Why a record does not fit the columns of a file. It goes to the dead letters; its neighbours stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +37,7 @@ impl fmt::Display for Misfit {
 pub enum EncodeError {
     /// The Parquet writer refused.
     #[error("parquet writer: {0}")]
-    Parquet(#[from] parquet::errors::ParquetError),
+    Parquet(#[from] ::parquet::errors::ParquetError),
     /// Arrow refused to build a batch.
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -63,9 +73,13 @@ pub trait Encoder: Send {
     fn finish(self: Box<Self>) -> Result<Vec<Bytes>, EncodeError>;
 }
 
-/// stub
-#[allow(missing_docs)]
-pub mod dead_letter { pub struct DeadLetter<'a>{pub reason:&'a str,pub message:&'a str,pub attempts:u32,pub first_failed_at:&'a str,pub failed_at:&'a str,pub arrival_time:&'a str,pub stream:&'a str,pub delivery:&'a str,pub shard:crate::record::ShardId,pub sequence_number:crate::record::SequenceNumber,pub partition_key:&'a [u8],pub raw:&'a [u8]}
-impl DeadLetter<'_>{pub fn write(&self,_:&mut Vec<u8>){}} }
-/// stub
-pub fn open(_:&crate::config::checked::Format,_:Vec<(String,String)>)->Box<dyn Encoder>{todo!()}
+/// Opens a file of `format`. `metadata` are names and values for the file's own header, where the format has one.
+pub fn open(format: &Format, metadata: Vec<(String, String)>) -> Box<dyn Encoder> {
+    match format {
+        Format::Json { compression } => Box::new(JsonLinesEncoder::new(*compression)),
+        Format::Parquet { compression, columns } => {
+            let options = ParquetOptions { compression: *compression, metadata };
+            Box::new(ParquetEncoder::new(Arc::clone(columns), options))
+        }
+    }
+}

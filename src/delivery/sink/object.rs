@@ -56,9 +56,9 @@ impl From<object_store::Error> for SinkError {
         let class = match &source {
             Error::NotFound { .. } => SinkErrorClass::NotFound,
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => SinkErrorClass::Denied,
-            Error::InvalidPath { .. } | Error::NotSupported { .. } | Error::UnknownConfigurationKey { .. } => {
-                SinkErrorClass::Other
-            }
+            Error::InvalidPath { .. }
+            | Error::NotSupported { .. }
+            | Error::UnknownConfigurationKey { .. } => SinkErrorClass::Other,
             _ => SinkErrorClass::Transient,
         };
         Self { class, source }
@@ -91,30 +91,41 @@ impl ObjectSink {
         let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         let store: Arc<dyn ObjectStore> = match url.scheme() {
             "file" => {
-                let path = url.to_file_path().map_err(|()| invalid(url.as_str(), "not a path of a local file"))?;
+                let path =
+                    url.to_file_path().map_err(|()| invalid(url.as_str(), "not a path of a local file"))?;
                 std::fs::create_dir_all(&path).map_err(|error| invalid(url.as_str(), &error.to_string()))?;
                 let store = LocalFileSystem::new_with_prefix(path)?;
-                return Ok(Self { store: Arc::new(store), folder: Path::default(), multipart_bytes: u64::MAX });
+                return Ok(Self {
+                    store: Arc::new(store),
+                    folder: Path::default(),
+                    multipart_bytes: u64::MAX,
+                });
             }
             "s3" | "s3a" => {
-                let mut builder =
-                    AmazonS3Builder::new().with_url(url.as_str()).with_client_options(client).with_retry(retry);
+                let mut builder = AmazonS3Builder::new()
+                    .with_url(url.as_str())
+                    .with_client_options(client)
+                    .with_retry(retry);
                 for (key, value) in &config.options {
                     builder = builder.with_config(key.parse()?, value);
                 }
                 Arc::new(builder.build()?)
             }
             "gs" => {
-                let mut builder =
-                    GoogleCloudStorageBuilder::new().with_url(url.as_str()).with_client_options(client).with_retry(retry);
+                let mut builder = GoogleCloudStorageBuilder::new()
+                    .with_url(url.as_str())
+                    .with_client_options(client)
+                    .with_retry(retry);
                 for (key, value) in &config.options {
                     builder = builder.with_config(key.parse()?, value);
                 }
                 Arc::new(builder.build()?)
             }
             "az" | "azure" | "abfs" | "abfss" => {
-                let mut builder =
-                    MicrosoftAzureBuilder::new().with_url(url.as_str()).with_client_options(client).with_retry(retry);
+                let mut builder = MicrosoftAzureBuilder::new()
+                    .with_url(url.as_str())
+                    .with_client_options(client)
+                    .with_retry(retry);
                 for (key, value) in &config.options {
                     builder = builder.with_config(key.parse()?, value);
                 }
@@ -147,7 +158,8 @@ impl ObjectSink {
     }
 
     fn path(&self, key: &str) -> Result<Path, SinkError> {
-        let text = if self.folder.as_ref().is_empty() { key.to_owned() } else { format!("{}/{key}", self.folder) };
+        let text =
+            if self.folder.as_ref().is_empty() { key.to_owned() } else { format!("{}/{key}", self.folder) };
         Ok(Path::parse(text).map_err(object_store::Error::from)?)
     }
 }

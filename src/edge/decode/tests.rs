@@ -39,7 +39,9 @@ fn run(framing: Framing, body: &[u8]) -> Outcome {
     let payloads = decoded
         .records
         .iter()
-        .map(|record| String::from_utf8(body[record.payload.start()..][..record.payload.len()].to_vec()).unwrap())
+        .map(|record| {
+            String::from_utf8(body[record.payload.start()..][..record.payload.len()].to_vec()).unwrap()
+        })
         .collect();
     Ok((payloads, decoded.refused.iter().map(|refused| (refused.index, refused.code)).collect()))
 }
@@ -136,7 +138,8 @@ fn keys_and_captured_fields_are_found() {
 #[test]
 fn a_key_of_the_request_overrules_the_field_and_a_long_one_fails_its_record() {
     let intake = intake(OnInvalid::Reject);
-    let body = format!("{{\"k\":\"{}\"}}\n{{\"k\":\"b\"}}", "x".repeat(PARTITION_KEY_BYTES_MAX + 1).split_off(100));
+    let body =
+        format!("{{\"k\":\"{}\"}}\n{{\"k\":\"b\"}}", "x".repeat(PARTITION_KEY_BYTES_MAX + 1).split_off(100));
     let decoded = decode(&intake, Framing::Lines, body.as_bytes(), RequestKey::Given(b"mine")).unwrap();
     assert_eq!(decoded.side, b"mine");
     assert!(decoded.records.iter().all(|record| record.key.len() == 4));

@@ -27,7 +27,8 @@ fn log(age_micros: u64, bytes: Option<u64>, readers: usize) -> MemoryLog {
 
 fn read_all(log: &MemoryLog, from: u64) -> (Vec<u64>, u64) {
     let read = log.read(SequenceNumber(from), u64::MAX);
-    let numbers = read.slices.iter().flat_map(|slice| slice.first.0..slice.first.0 + slice.len() as u64).collect();
+    let numbers =
+        read.slices.iter().flat_map(|slice| slice.first.0..slice.first.0 + slice.len() as u64).collect();
     (numbers, read.skipped)
 }
 

@@ -1,0 +1,105 @@
+//! JSON bytes → Arrow columns, without a tree in between.
+//!
+//! The scanner walks a record once and each value goes straight to the builder of its column. A builder owns plain
+//! vectors (values, offsets, validity), which has two uses: a record that turns out not to fit is undone by cutting
+//! them back to the row's start, and a finished batch takes them over without copying.
+
+mod fault;
+mod fields;
+mod nested;
+mod numbers;
+mod slot;
+mod text;
+mod times;
+mod validity;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+
+use self::fault::Fault;
+use self::fields::Fields;
+use self::slot::Cells;
+use super::Misfit;
+use crate::json::{Kind, Scanner};
+use crate::schema::columns::Columns;
+
+/// The rows that are not a batch yet.
+#[derive(Debug)]
+pub struct RecordColumns {
+    schema: SchemaRef,
+    fields: Fields,
+    leaves: usize,
+    cells: usize,
+}
+
+impl RecordColumns {
+    /// Builders for `columns`, with no row in them.
+    pub fn new(columns: &Columns) -> Self {
+        let schema = columns.arrow_schema();
+        let leaves = columns.leaves();
+        Self { schema, fields: Fields::new(columns.as_slice()), leaves, cells: 0 }
+    }
+
+    /// What the batches look like.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Adds one record: a JSON object. Keys without a column are left out.
+    ///
+    /// # Errors
+    /// If it does not fit; nothing of it is kept then.
+    pub fn push(&mut self, record: &str) -> Result<(), Misfit> {
+        let rows = self.fields.rows();
+        let mut cells = Cells::for_record(record.len());
+        match self.fill(record, &mut cells) {
+            Ok(()) => {
+                self.cells += self.leaves + cells.taken();
+                Ok(())
+            }
+            Err(fault) => {
+                self.fields.truncate(rows);
+                Err(fault.into_misfit())
+            }
+        }
+    }
+
+    fn fill(&mut self, record: &str, cells: &mut Cells) -> Result<(), Fault> {
+        let mut scanner = Scanner::new(record);
+        let kind = scanner.peek()?;
+        if kind != Kind::Object {
+            return Err(Fault::kind(kind).expecting("an object"));
+        }
+        self.fields.push(&mut scanner, cells)?;
+        Ok(scanner.end()?)
+    }
+
+    /// Rows since the last batch.
+    pub fn rows(&self) -> usize {
+        self.fields.rows()
+    }
+
+    /// Values since the last batch, nulls included: what a batch costs where records are much smaller than their
+    /// columns. Each is at most 16 bytes beside its text.
+    pub fn cells(&self) -> usize {
+        self.cells
+    }
+
+    /// Bytes that the builders hold.
+    pub fn memory_bytes(&self) -> usize {
+        self.fields.memory_bytes()
+    }
+
+    /// All rows since the last batch. The builders are empty afterwards.
+    ///
+    /// # Errors
+    /// If Arrow refuses what was built, which would be a defect here.
+    pub fn take_batch(&mut self) -> Result<RecordBatch, ArrowError> {
+        self.cells = 0;
+        RecordBatch::try_new(self.schema.clone(), self.fields.finish()?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

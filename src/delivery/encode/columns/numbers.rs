@@ -1,0 +1,246 @@
+//! Columns of numbers and of true and false.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray};
+use arrow::datatypes::{DataType, Decimal128Type};
+use arrow::error::ArrowError;
+
+use super::fault::Fault;
+use super::slot::{Cells, ColumnBuilder};
+use super::validity::{Bits, Validity};
+use crate::json::{Kind, RawNumber, Scanner};
+use crate::schema::decimal;
+
+/// Values of fixed width with their validity.
+#[derive(Debug)]
+pub(super) struct Primitives<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    validity: Validity,
+}
+
+impl<T: ArrowPrimitiveType> Default for Primitives<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), validity: Validity::default() }
+    }
+}
+
+impl<T: ArrowPrimitiveType> Primitives<T> {
+    #[inline]
+    pub(super) fn push(&mut self, value: T::Native) {
+        self.values.push(value);
+        self.validity.push_valid();
+    }
+
+    pub(super) fn push_null(&mut self) {
+        self.values.push(T::Native::default());
+        self.validity.push_null();
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.values.truncate(len);
+        self.validity.truncate(len);
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.values.capacity() * size_of::<T::Native>() + self.validity.memory_bytes()
+    }
+
+    pub(super) fn finish(&mut self) -> Result<PrimitiveArray<T>, ArrowError> {
+        PrimitiveArray::try_new(std::mem::take(&mut self.values).into(), self.validity.finish())
+    }
+}
+
+/// `number` if it is integral and fits, however it is written: `1000`, `1000.0` and `1e3` are one number.
+#[inline]
+pub(super) fn integer<N: TryFrom<i64> + TryFrom<i128>>(number: RawNumber<'_>) -> Result<N, Fault> {
+    match number.as_i64() {
+        Some(value) => N::try_from(value).map_err(|_| Fault::found(OUT_OF_RANGE)),
+        None => large_or_odd_integer(number),
+    }
+}
+
+#[cold]
+fn large_or_odd_integer<N: TryFrom<i128>>(number: RawNumber<'_>) -> Result<N, Fault> {
+    let scaled = decimal::scale(number.text(), 0).ok_or_else(|| Fault::found(OUT_OF_RANGE))?;
+    if !scaled.exact {
+        return Err(Fault::found("a number with a fraction"));
+    }
+    N::try_from(scaled.value).map_err(|_| Fault::found(OUT_OF_RANGE))
+}
+
+pub(super) const OUT_OF_RANGE: &str = "a number out of range";
+
+#[derive(Debug)]
+pub(super) struct IntegerBuilder<T: ArrowPrimitiveType>(Primitives<T>);
+
+impl<T: ArrowPrimitiveType> Default for IntegerBuilder<T> {
+    fn default() -> Self {
+        Self(Primitives::default())
+    }
+}
+
+impl<T> ColumnBuilder for IntegerBuilder<T>
+where
+    T: ArrowPrimitiveType + fmt::Debug,
+    T::Native: TryFrom<i64> + TryFrom<i128>,
+{
+    fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
+        if kind != Kind::Number {
+            return Err(Fault::kind(kind));
+        }
+        self.0.push(integer(scanner.number()?)?);
+        Ok(())
+    }
+
+    fn push_null(&mut self) {
+        self.0.push_null();
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(Arc::new(self.0.finish()?))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct FloatBuilder<T: ArrowPrimitiveType>(Primitives<T>);
+
+impl<T: ArrowPrimitiveType> Default for FloatBuilder<T> {
+    fn default() -> Self {
+        Self(Primitives::default())
+    }
+}
+
+impl<T> ColumnBuilder for FloatBuilder<T>
+where
+    T: ArrowPrimitiveType + fmt::Debug,
+    T::Native: FromStr + Into<f64>,
+{
+    fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
+        if kind != Kind::Number {
+            return Err(Fault::kind(kind));
+        }
+        // From the digits and not from a double, which would round a float32 twice.
+        let value: T::Native =
+            scanner.number()?.text().parse().map_err(|_| Fault::found("a number that no float can hold"))?;
+        if !value.into().is_finite() {
+            return Err(Fault::found(OUT_OF_RANGE));
+        }
+        self.0.push(value);
+        Ok(())
+    }
+
+    fn push_null(&mut self) {
+        self.0.push_null();
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(Arc::new(self.0.finish()?))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct DecimalBuilder {
+    values: Primitives<Decimal128Type>,
+    precision: u8,
+    scale: u8,
+    /// The first magnitude that has more digits than `precision`.
+    bound: i128,
+}
+
+impl DecimalBuilder {
+    pub(super) fn new(precision: u8, scale: u8) -> Self {
+        let bound = decimal::power(u64::from(precision)).unwrap_or(i128::MAX);
+        Self { values: Primitives::default(), precision, scale, bound }
+    }
+}
+
+impl ColumnBuilder for DecimalBuilder {
+    fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
+        if kind != Kind::Number {
+            return Err(Fault::kind(kind));
+        }
+        let scaled = decimal::scale(scanner.number()?.text(), i32::from(self.scale));
+        match scaled {
+            Some(scaled) if !scaled.exact => {
+                Err(Fault::found(format!("a number with more than {} fraction digits", self.scale)))
+            }
+            Some(scaled) if scaled.value.abs() < self.bound => {
+                self.values.push(scaled.value);
+                Ok(())
+            }
+            _ => Err(Fault::found(OUT_OF_RANGE)),
+        }
+    }
+
+    fn push_null(&mut self) {
+        self.values.push_null();
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.values.truncate(len);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.values.memory_bytes()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        // The cast cannot wrap: a scale is at most 38.
+        let data_type = DataType::Decimal128(self.precision, self.scale as i8);
+        Ok(Arc::new(self.values.finish()?.with_data_type(data_type)))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct BoolBuilder {
+    values: Bits,
+    validity: Validity,
+}
+
+impl ColumnBuilder for BoolBuilder {
+    fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
+        if kind != Kind::Bool {
+            return Err(Fault::kind(kind));
+        }
+        self.values.push(scanner.bool()?);
+        self.validity.push_valid();
+        Ok(())
+    }
+
+    fn push_null(&mut self) {
+        self.values.push(false);
+        self.validity.push_null();
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.values.truncate(len);
+        self.validity.truncate(len);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.values.memory_bytes() + self.validity.memory_bytes()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(Arc::new(BooleanArray::new(self.values.finish(), self.validity.finish())))
+    }
+}

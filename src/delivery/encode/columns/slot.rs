@@ -1,0 +1,146 @@
+//! A place for values: the builder of a column, and what may stand in it.
+
+use std::fmt;
+
+use arrow::array::ArrayRef;
+use arrow::error::ArrowError;
+
+use super::fault::Fault;
+use super::nested::{ListBuilder, MapBuilder, StructBuilder};
+use super::numbers::{BoolBuilder, DecimalBuilder, FloatBuilder, IntegerBuilder};
+use super::text::{BinaryBuilder, JsonBuilder, StringBuilder};
+use super::times::{DateBuilder, timestamp_builder};
+use crate::json::{Kind, Scanner};
+use crate::schema::columns::ColumnType;
+
+/// Values that the lists and maps of one record may have, whatever its size. An element of a list of structs costs
+/// a value in each field, also where it is `{}`; without a bound a record of 1 MiB in a list of 4,096 fields would
+/// become 350,000 × 4,096 × 8 bytes = 11 GB. With it, nested values of a record need at most 16 MiB or 16 times its
+/// size.
+const NESTED_CELLS_MIN: usize = 1 << 20;
+
+/// Counts the values in lists and maps of one record.
+#[derive(Debug)]
+pub(super) struct Cells {
+    taken: usize,
+    max: usize,
+}
+
+impl Cells {
+    pub(super) fn for_record(bytes: usize) -> Self {
+        Self { taken: 0, max: bytes.max(NESTED_CELLS_MIN) }
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self, cells: usize) -> Result<(), Fault> {
+        self.taken += cells;
+        if self.taken > self.max {
+            return Err(Fault::found(format!("more than {} nested values in one record", self.max)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+}
+
+/// The values of one column since the last batch.
+pub(super) trait ColumnBuilder: fmt::Debug + Send {
+    /// Consumes the value of the given kind, never null, that the scanner stands before. After an error the builder
+    /// may hold a part of it until it is cut back.
+    fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, cells: &mut Cells) -> Result<(), Fault>;
+
+    /// Adds a null.
+    fn push_null(&mut self);
+
+    /// Cuts back to `len` values, wherever the last [`ColumnBuilder::push`] has stopped.
+    fn truncate(&mut self, len: usize);
+
+    /// Bytes that it holds.
+    fn memory_bytes(&self) -> usize;
+
+    /// Hands over all values.
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError>;
+}
+
+/// A builder with its type's name and the rule for null.
+#[derive(Debug)]
+pub(super) struct Slot {
+    builder: Box<dyn ColumnBuilder>,
+    nullable: bool,
+    expected: String,
+}
+
+impl Slot {
+    pub(super) fn new(column_type: &ColumnType, nullable: bool) -> Self {
+        Self { builder: builder(column_type), nullable, expected: column_type.short_name() }
+    }
+
+    /// Consumes one value.
+    #[inline]
+    pub(super) fn push(&mut self, scanner: &mut Scanner<'_>, cells: &mut Cells) -> Result<(), Fault> {
+        let kind = scanner.peek()?;
+        if kind == Kind::Null {
+            scanner.null()?;
+            return self.push_missing("null");
+        }
+        self.builder.push(kind, scanner, cells).map_err(|fault| fault.expecting(&self.expected))
+    }
+
+    /// Adds a null where the record has none or no value at all, if that is allowed.
+    #[inline]
+    pub(super) fn push_missing(&mut self, found: &str) -> Result<(), Fault> {
+        if !self.nullable {
+            return Err(Fault::found(found).expecting(&self.expected));
+        }
+        self.builder.push_null();
+        Ok(())
+    }
+
+    /// Adds a null because what surrounds it is null.
+    pub(super) fn push_hidden(&mut self) {
+        self.builder.push_null();
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.builder.truncate(len);
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.builder.memory_bytes()
+    }
+
+    pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        self.builder.finish()
+    }
+}
+
+fn builder(column_type: &ColumnType) -> Box<dyn ColumnBuilder> {
+    use arrow::datatypes::{
+        Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+        UInt32Type, UInt64Type,
+    };
+    match column_type {
+        ColumnType::Bool => Box::new(BoolBuilder::default()),
+        ColumnType::Int8 => Box::new(IntegerBuilder::<Int8Type>::default()),
+        ColumnType::Int16 => Box::new(IntegerBuilder::<Int16Type>::default()),
+        ColumnType::Int32 => Box::new(IntegerBuilder::<Int32Type>::default()),
+        ColumnType::Int64 => Box::new(IntegerBuilder::<Int64Type>::default()),
+        ColumnType::UInt8 => Box::new(IntegerBuilder::<UInt8Type>::default()),
+        ColumnType::UInt16 => Box::new(IntegerBuilder::<UInt16Type>::default()),
+        ColumnType::UInt32 => Box::new(IntegerBuilder::<UInt32Type>::default()),
+        ColumnType::UInt64 => Box::new(IntegerBuilder::<UInt64Type>::default()),
+        ColumnType::Float32 => Box::new(FloatBuilder::<Float32Type>::default()),
+        ColumnType::Float64 => Box::new(FloatBuilder::<Float64Type>::default()),
+        ColumnType::Decimal { precision, scale } => Box::new(DecimalBuilder::new(*precision, *scale)),
+        ColumnType::String => Box::new(StringBuilder::default()),
+        ColumnType::Json => Box::new(JsonBuilder::default()),
+        ColumnType::Binary => Box::new(BinaryBuilder::default()),
+        ColumnType::Date => Box::new(DateBuilder::default()),
+        ColumnType::Timestamp(unit) => timestamp_builder(*unit),
+        ColumnType::List(element) => Box::new(ListBuilder::new(element)),
+        ColumnType::Map(value) => Box::new(MapBuilder::new(value)),
+        ColumnType::Struct(fields) => Box::new(StructBuilder::new(fields)),
+    }
+}

@@ -1,0 +1,215 @@
+//! Columns of strings, of bytes, and of JSON kept as its text.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, StringArray};
+use arrow::buffer::{Buffer, OffsetBuffer};
+use arrow::error::ArrowError;
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::fault::Fault;
+use super::slot::{Cells, ColumnBuilder};
+use super::validity::Validity;
+use crate::json::{Kind, RawString, Scanner};
+
+/// Where each of some values ends in the buffer that they share.
+#[derive(Debug)]
+pub(super) struct Offsets(Vec<i32>);
+
+impl Offsets {
+    pub(super) fn new() -> Self {
+        Self(vec![0])
+    }
+
+    /// Adds a value that ends at `end`. A batch is closed long before 2 GiB, so only a record of that size can fail.
+    #[inline]
+    pub(super) fn push(&mut self, end: usize) -> Result<(), Fault> {
+        let end = i32::try_from(end).map_err(|_| Fault::found("more than 2 GiB in one column"))?;
+        self.0.push(end);
+        Ok(())
+    }
+
+    /// Adds an empty value.
+    pub(super) fn push_empty(&mut self) {
+        self.0.extend_from_within(self.0.len() - 1..);
+    }
+
+    /// Cuts back to `len` values; returns where the last of them ends.
+    pub(super) fn truncate(&mut self, len: usize) -> usize {
+        self.0.truncate(len + 1);
+        // Never negative: ends come from `usize`.
+        self.0.last().map_or(0, |end| *end as usize)
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<i32>()
+    }
+
+    pub(super) fn finish(&mut self) -> OffsetBuffer<i32> {
+        OffsetBuffer::new(std::mem::replace(self, Self::new()).0.into())
+    }
+}
+
+/// Strings one behind the other.
+#[derive(Debug)]
+pub(super) struct Strings {
+    values: String,
+    offsets: Offsets,
+    validity: Validity,
+}
+
+impl Default for Strings {
+    fn default() -> Self {
+        Self { values: String::new(), offsets: Offsets::new(), validity: Validity::default() }
+    }
+}
+
+impl Strings {
+    #[inline]
+    fn push_verbatim(&mut self, text: &str) -> Result<(), Fault> {
+        self.values.push_str(text);
+        self.push_end()
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, text: RawString<'_>) -> Result<(), Fault> {
+        text.decode_into(&mut self.values);
+        self.push_end()
+    }
+
+    #[inline]
+    fn push_end(&mut self) -> Result<(), Fault> {
+        self.offsets.push(self.values.len())?;
+        self.validity.push_valid();
+        Ok(())
+    }
+
+    fn push_null(&mut self) {
+        self.offsets.push_empty();
+        self.validity.push_null();
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.values.truncate(self.offsets.truncate(len));
+        self.validity.truncate(len);
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.values.capacity() + self.offsets.memory_bytes() + self.validity.memory_bytes()
+    }
+
+    pub(super) fn finish(&mut self) -> Result<StringArray, ArrowError> {
+        let values = Buffer::from_vec(std::mem::take(&mut self.values).into_bytes());
+        StringArray::try_new(self.offsets.finish(), values, self.validity.finish())
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct StringBuilder(Strings);
+
+impl ColumnBuilder for StringBuilder {
+    fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
+        if kind != Kind::String {
+            return Err(Fault::kind(kind));
+        }
+        self.0.push(scanner.string()?)
+    }
+
+    fn push_null(&mut self) {
+        self.0.push_null();
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(Arc::new(self.0.finish()?))
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct JsonBuilder(Strings);
+
+impl ColumnBuilder for JsonBuilder {
+    fn push(&mut self, _: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
+        let start = scanner.position();
+        scanner.skip_value()?;
+        self.0.push_verbatim(&scanner.text()[start..scanner.position()])
+    }
+
+    fn push_null(&mut self) {
+        self.0.push_null();
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(Arc::new(self.0.finish()?))
+    }
+}
+
+/// The standard alphabet. Many encoders leave the padding out, and nothing is ambiguous without it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+#[derive(Debug)]
+pub(super) struct BinaryBuilder {
+    values: Vec<u8>,
+    offsets: Offsets,
+    validity: Validity,
+}
+
+impl Default for BinaryBuilder {
+    fn default() -> Self {
+        Self { values: Vec::new(), offsets: Offsets::new(), validity: Validity::default() }
+    }
+}
+
+impl ColumnBuilder for BinaryBuilder {
+    fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
+        if kind != Kind::String {
+            return Err(Fault::kind(kind));
+        }
+        let text = scanner.string()?.decode();
+        BASE64
+            .decode_vec(text.as_bytes(), &mut self.values)
+            .map_err(|_| Fault::found("a string that is no base64"))?;
+        self.offsets.push(self.values.len())?;
+        self.validity.push_valid();
+        Ok(())
+    }
+
+    fn push_null(&mut self) {
+        self.offsets.push_empty();
+        self.validity.push_null();
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.values.truncate(self.offsets.truncate(len));
+        self.validity.truncate(len);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.values.capacity() + self.offsets.memory_bytes() + self.validity.memory_bytes()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        let values = Buffer::from_vec(std::mem::take(&mut self.values));
+        Ok(Arc::new(BinaryArray::try_new(self.offsets.finish(), values, self.validity.finish())?))
+    }
+}
