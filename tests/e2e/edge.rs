@@ -18,7 +18,10 @@ async fn a_reply_tells_what_was_accepted_where() {
     let server = schema_pipeline().start();
     let (status, reply) = server.post("s", "application/json", r#"{"k":"a","status":200}"#).await;
     assert_eq!(status, 200, "{reply}");
-    assert_eq!((&reply["accepted"], &reply["rejected"], &reply["durability"]), (&json!(1), &json!(0), &json!("memory")));
+    assert_eq!(
+        (&reply["accepted"], &reply["rejected"], &reply["durability"]),
+        (&json!(1), &json!(0), &json!("memory"))
+    );
     // md5("a") begins with 0c: the first quarter of the hash space.
     assert_eq!(reply["shards"][0]["shard"], "shardId-000000000000");
     assert_eq!(reply["shards"][0]["first"], reply["shards"][0]["last"]);
@@ -30,11 +33,20 @@ async fn one_bad_record_fails_alone_and_all_bad_is_a_400() {
     let body = "{\"k\":\"a\"}\n{\"k\":\"b\",\"status\":\"x\"}\n{\"k\":\"c\"}\n{\"status\":1}\n{\"k\"";
     let (status, reply) = server.post("s", "application/x-ndjson", body).await;
     assert_eq!((status, &reply["accepted"], &reply["rejected"]), (200, &json!(2), &json!(3)), "{reply}");
-    let errors: Vec<_> = reply["errors"].as_array().unwrap().iter().map(|e| (&e["index"], e["code"].as_str().unwrap())).collect();
+    let errors: Vec<_> = reply["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| (&e["index"], e["code"].as_str().unwrap()))
+        .collect();
     assert_eq!(errors, [(&json!(1), "schema"), (&json!(3), "schema"), (&json!(4), "json")]);
     assert_eq!(reply["errors"][0]["message"], "/status: expected integer, got string");
     let (status, reply) = server.post("s", "application/json", r#"[{"k":1},{}]"#).await;
-    assert_eq!((status, &reply["rejected"], &reply["code"]), (400, &json!(2), &json!("all_rejected")), "{reply}");
+    assert_eq!(
+        (status, &reply["rejected"], &reply["code"]),
+        (400, &json!(2), &json!("all_rejected")),
+        "{reply}"
+    );
 }
 
 #[tokio::test]
@@ -79,7 +91,11 @@ async fn every_content_type_and_encoding_that_is_promised_is_taken() {
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         let reply: serde_json::Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
-        assert_eq!((status, &reply["accepted"]), (200, &json!(records)), "{content_type} {encoding}: {reply}");
+        assert_eq!(
+            (status, &reply["accepted"]),
+            (200, &json!(records)),
+            "{content_type} {encoding}: {reply}"
+        );
     }
 }
 
@@ -92,7 +108,8 @@ async fn the_partition_key_comes_from_where_the_pipeline_says() {
         .and_pipeline("random", with("random", "random"))
         .start();
     let client = reqwest::Client::new();
-    let post = |url: String| client.post(url).header("content-type", "application/json").body(r#"{"a":{"b":"me"}}"#);
+    let post =
+        |url: String| client.post(url).header("content-type", "application/json").body(r#"{"a":{"b":"me"}}"#);
     for (stream, request) in [
         ("pointer", post(server.records("pointer"))),
         ("header", post(server.records("header")).header("x-device", "me")),
@@ -113,7 +130,11 @@ async fn http2_without_tls_works_with_prior_knowledge() {
     let server = Setup::pipeline(stream("s", 1)).start();
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let requests = (0..50).map(|n| {
-        client.post(server.records("s")).header("content-type", "application/json").body(format!("{{\"n\":{n}}}")).send()
+        client
+            .post(server.records("s"))
+            .header("content-type", "application/json")
+            .body(format!("{{\"n\":{n}}}"))
+            .send()
     });
     for response in futures_join(requests).await {
         let response = response.unwrap();
@@ -137,7 +158,9 @@ where
 
 #[tokio::test]
 async fn browsers_of_allowed_origins_get_cors_answers() {
-    let server = Setup::pipeline(stream("s", 1)).server("cors = { origins = [\"https://shop.example\"], max_age = \"10m\" }").start();
+    let server = Setup::pipeline(stream("s", 1))
+        .server("cors = { origins = [\"https://shop.example\"], max_age = \"10m\" }")
+        .start();
     let client = reqwest::Client::new();
     let preflight = |origin: &str| {
         client
@@ -153,9 +176,15 @@ async fn browsers_of_allowed_origins_get_cors_answers() {
     assert!(response.headers()["access-control-allow-methods"].to_str().unwrap().contains("POST"));
     let response = preflight("https://evil.example").await.unwrap();
     assert!(!response.headers().contains_key("access-control-allow-origin"));
-    let beacon = client.post(server.records("s")).header("origin", "https://shop.example").header("content-type", "text/plain");
+    let beacon = client
+        .post(server.records("s"))
+        .header("origin", "https://shop.example")
+        .header("content-type", "text/plain");
     let response = beacon.body("{\"n\":1}").send().await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["access-control-allow-origin"]), (200, &"https://shop.example".parse().unwrap()));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["access-control-allow-origin"]),
+        (200, &"https://shop.example".parse().unwrap())
+    );
 }
 
 #[tokio::test]
@@ -163,10 +192,14 @@ async fn streams_and_shards_are_listed() {
     let server = Setup::pipeline(stream("b", 2)).and_pipeline("a", stream("a", 1)).start();
     server.accept("b", "{}\n{}").await;
     let (_, list) = server.get("/v1/streams").await;
-    let names: Vec<_> = list["streams"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        list["streams"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["a", "b"]);
     let (_, one) = server.get("/v1/streams/b").await;
-    assert_eq!((&one["shards"], &one["accepted_records"], &one["retained_records"]), (&json!(2), &json!(2), &json!(2)));
+    assert_eq!(
+        (&one["shards"], &one["accepted_records"], &one["retained_records"]),
+        (&json!(2), &json!(2), &json!(2))
+    );
     let (_, shards) = server.get("/v1/streams/b/shards").await;
     assert_eq!(shards["shards"][0]["starting_hash_key"], "0");
     assert_eq!(shards["shards"][1]["ending_hash_key"], u128::MAX.to_string());

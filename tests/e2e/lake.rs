@@ -46,7 +46,9 @@ pub fn dead_letters(folder: &Path) -> Vec<Value> {
 pub fn python() -> Option<PathBuf> {
     let python = std::env::var_os("FOREBAY_PYTHON").map(PathBuf::from);
     if python.is_none() {
-        eprintln!("skipped: FOREBAY_PYTHON is not set (`make test` sets it to a Python with pyarrow and DuckDB)");
+        eprintln!(
+            "skipped: FOREBAY_PYTHON is not set (`make test` sets it to a Python with pyarrow and DuckDB)"
+        );
     }
     python
 }

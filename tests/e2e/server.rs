@@ -80,7 +80,12 @@ impl Setup {
         );
         std::fs::write(folder.path().join("forebay.toml"), node).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
-        command.arg("serve").current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg("serve")
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command.env("FOREBAY_LOG", "info").envs(self.env);
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -152,8 +157,14 @@ impl Server {
     }
 
     /// Posts a body and reads the answer as JSON.
-    pub async fn post(&self, stream: &str, content_type: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
-        let request = reqwest::Client::new().post(self.records(stream)).header("content-type", content_type).body(body);
+    pub async fn post(
+        &self,
+        stream: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, Value) {
+        let request =
+            reqwest::Client::new().post(self.records(stream)).header("content-type", content_type).body(body);
         answer(request).await
     }
 
@@ -239,7 +250,11 @@ impl Stopped {
     pub fn assert_drained(&self) {
         assert_eq!(self.status.code(), Some(0), "{}\n{}", self.stdout, self.stderr);
         assert!(self.stdout.contains("drained:"), "{}", self.stdout);
-        assert!(!self.stdout.lines().any(|line| line.contains(": accepted") && !line.ends_with("pending 0")), "{}", self.stdout);
+        assert!(
+            !self.stdout.lines().any(|line| line.contains(": accepted") && !line.ends_with("pending 0")),
+            "{}",
+            self.stdout
+        );
     }
 }
 
@@ -247,5 +262,9 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     let body = response.bytes().await.unwrap();
-    (status, serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into())))
+    (
+        status,
+        serde_json::from_slice(&body)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into())),
+    )
 }

@@ -25,7 +25,8 @@ async fn a_page_shows_records_as_they_were_sent() {
     assert_eq!(record["shard"], "shardId-000000000000");
     let arrival = chrono::DateTime::parse_from_rfc3339(record["arrival_time"].as_str().unwrap()).unwrap();
     assert!(arrival.timestamp() > 1_700_000_000);
-    let number = |index: usize| page["records"][index]["sequence_number"].as_str().unwrap().parse::<u64>().unwrap();
+    let number =
+        |index: usize| page["records"][index]["sequence_number"].as_str().unwrap().parse::<u64>().unwrap();
     assert_eq!(number(1), number(0) + 1);
 }
 
@@ -33,7 +34,8 @@ async fn a_page_shows_records_as_they_were_sent() {
 async fn pages_follow_each_other_without_gap_or_repetition() {
     let server = Setup::pipeline(keyed("s", 3)).start();
     for start in (0..300).step_by(60) {
-        let lines: String = (start..start + 60).map(|n| format!("{{\"k\":\"{}\",\"n\":{n}}}\n", n % 7)).collect();
+        let lines: String =
+            (start..start + 60).map(|n| format!("{{\"k\":\"{}\",\"n\":{n}}}\n", n % 7)).collect();
         server.accept("s", lines).await;
     }
     let mut path = "/v1/streams/s/records?from=earliest&limit=17".to_owned();
@@ -45,12 +47,20 @@ async fn pages_follow_each_other_without_gap_or_repetition() {
             break;
         }
         assert!(records.len() <= 17);
-        seen.extend(records.iter().map(|record| (record["k"].as_str().unwrap().to_owned(), record["n"].as_u64().unwrap())));
+        seen.extend(
+            records
+                .iter()
+                .map(|record| (record["k"].as_str().unwrap().to_owned(), record["n"].as_u64().unwrap())),
+        );
         path = format!("/v1/streams/s/records?after={}&limit=17", page["next"].as_str().unwrap());
     }
     for key in 0..7 {
         let numbers: Vec<_> = seen.iter().filter(|(k, _)| *k == key.to_string()).map(|&(_, n)| n).collect();
-        assert_eq!(numbers, (0..300).filter(|n| n % 7 == key).collect::<Vec<_>>(), "key {key} keeps its order");
+        assert_eq!(
+            numbers,
+            (0..300).filter(|n| n % 7 == key).collect::<Vec<_>>(),
+            "key {key} keeps its order"
+        );
     }
     assert_eq!(seen.len(), 300);
 }
@@ -90,7 +100,8 @@ async fn a_reader_can_begin_at_a_time_a_number_or_a_shard() {
     let (_, page) = server.get(&format!("/v1/streams/s/records?from={middle}")).await;
     assert_eq!(data(&page), [json!({"n": 1}), json!({"n": 2})]);
     let number = page["records"][1]["sequence_number"].as_str().unwrap();
-    let (_, page) = server.get(&format!("/v1/streams/s/records?from={number}&shard=shardId-000000000000")).await;
+    let (_, page) =
+        server.get(&format!("/v1/streams/s/records?from={number}&shard=shardId-000000000000")).await;
     assert_eq!(data(&page), [json!({"n": 2})]);
 }
 

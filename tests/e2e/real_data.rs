@@ -1,0 +1,135 @@
+//! Real events through the real binary, judged by pyarrow and DuckDB. The data is not part of the project: these tests
+//! are skipped, and say so, where it is not there.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use crate::lake;
+use crate::server::{Setup, stream};
+
+/// Lines of a file of real events.
+fn events(name: &str) -> Option<(PathBuf, Vec<String>)> {
+    let folder = std::env::var_os("FOREBAY_TEST_DATA")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
+    let path = folder.join(name);
+    let Ok(file) = std::fs::File::open(&path) else {
+        eprintln!("skipped: there is no {} (FOREBAY_TEST_DATA names its folder)", path.display());
+        return None;
+    };
+    let mut text = String::new();
+    flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
+    Some((path, text.lines().map(ToOwned::to_owned).collect()))
+}
+
+const WEB_SCHEMA: &str = r#"{
+  "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+  "required": ["client_ip", "timestamp", "status"],
+  "properties": {
+    "client_ip": {"type": "string", "minLength": 3}, "timestamp": {"type": "string", "format": "date-time"},
+    "method": {"enum": ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE"]}, "path": {"type": "string"},
+    "protocol": {"type": "string", "pattern": "^HTTP/"}, "status": {"type": "integer", "minimum": 100, "maximum": 599},
+    "bytes": {"type": ["integer", "null"], "minimum": 0}, "referrer": {"type": ["string", "null"]},
+    "user_agent": {"type": ["string", "null"]}
+  }
+}"#;
+
+#[tokio::test]
+async fn web_events_arrive_in_parquet_and_json_with_every_value_right() {
+    let Some((source, lines)) = events("web_access.ndjson.gz") else { return };
+    let config = stream("web", 4)
+        + r#"
+[ingest]
+partition_key = "/client_ip"
+schema = "web.schema.json"
+
+[[delivery]]
+name = "parquet"
+sink = { path = "lake/parquet" }
+format = "parquet"
+event_time = "/timestamp"
+prefix = "dt={event_time:%Y-%m-%d}/hour={event_time:%H}/"
+
+[[delivery]]
+name = "json"
+sink = { path = "lake/json" }
+format = "json"
+prefix = "dt={arrival_time:%Y-%m-%d}/"
+"#;
+    let server = Setup::pipeline(config).file("web.schema.json", WEB_SCHEMA).start();
+    for chunk in lines.chunks(100) {
+        assert_eq!(server.accept("web", chunk.join("\n")).await, chunk.len() as u64);
+    }
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let mut found = lake::gunzip_all(&stopped.path("lake/json"));
+    let mut sent = lines.clone();
+    found.sort_unstable();
+    sent.sort_unstable();
+    assert!(found == sent, "JSON lines are what was sent: {} of {}", found.len(), sent.len());
+    let Some(python) = lake::python() else { return };
+    let lake_folder = stopped.path("lake");
+    let report = lake::run_reader(
+        &python,
+        "check_web_access.py",
+        &[&source.to_string_lossy(), &lake_folder.to_string_lossy()],
+    );
+    assert!(report.contains("9999 rows equal in pyarrow, DuckDB and JSON"), "{report}");
+}
+
+#[tokio::test]
+async fn deeply_nested_telemetry_arrives_in_parquet_and_json_with_every_value_right() {
+    let Some((source, lines)) = events("nginx_status.ndjson.gz") else { return };
+    let config = stream("nginx", 2)
+        + r#"
+[ingest]
+partition_key = "/address"
+
+[[delivery]]
+name = "parquet"
+sink = { path = "lake/parquet" }
+format = "parquet"
+event_time = "/timestamp"
+prefix = "dt={event_time:%Y-%m-%d}/"
+
+[[delivery]]
+name = "json"
+sink = { path = "lake/json" }
+format = "json"
+prefix = ""
+
+[schema]
+columns = [
+  { name = "version", type = "int32", nullable = false },
+  { name = "nginx_version", type = "string" },
+  { name = "timestamp", type = "timestamp_millis", nullable = false },
+  { name = "load_timestamp", type = "int64" },
+  { name = "pid", type = "uint32" },
+  { name = "connections", type = "struct<accepted: int64, dropped: int64, active: int32, idle: int32>" },
+  { name = "server_zones", type = "map<string, struct<processing: int64, requests: int64, responses: map<string, int64>, discarded: int64, received: int64, sent: int64>>" },
+  { name = "upstreams", type = "map<string, struct<peers: list<struct<id: int32, server: string, backup: bool, weight: int32, state: string, active: int64, requests: int64, responses: map<string, int64>, health_checks: struct<checks: int64, fails: int64, unhealthy: int64, last_passed: bool>, downtime: int64, selected: timestamp_millis>>, keepalive: int64>>" },
+  { name = "caches", type = "json" },
+]
+"#;
+    let server = Setup::pipeline(config).start();
+    for chunk in lines.chunks(50) {
+        let array = format!("[{}]", chunk.join(","));
+        let (status, reply) = server.post("nginx", "application/json", array).await;
+        assert_eq!((status, reply["accepted"].as_u64()), (200, Some(chunk.len() as u64)), "{reply}");
+    }
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let mut found = lake::gunzip_all(&stopped.path("lake/json"));
+    let mut sent = lines.clone();
+    found.sort_unstable();
+    sent.sort_unstable();
+    assert!(found == sent, "JSON lines are what was sent: {} of {}", found.len(), sent.len());
+    assert!(stopped.stdout.contains("nginx/parquet: accepted 500 = delivered 500"), "{}", stopped.stdout);
+    let Some(python) = lake::python() else { return };
+    let folder = stopped.path("lake/parquet");
+    let report = lake::run_reader(
+        &python,
+        "check_nginx_status.py",
+        &[&source.to_string_lossy(), &folder.to_string_lossy()],
+    );
+    assert!(report.contains("500 documents equal"), "{report}");
+}
