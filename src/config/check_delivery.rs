@@ -46,7 +46,8 @@ pub(super) fn check_delivery(
     around: &Surroundings<'_>,
     checker: &mut Checker<'_>,
 ) -> Option<Delivery> {
-    let name = checker.name(&format!("{path}.name"), raw.name.clone(), "write name = \"lake\" or another name");
+    let name =
+        checker.name(&format!("{path}.name"), raw.name.clone(), "write name = \"lake\" or another name");
     let sink = check_sink_or_default(raw.sink.clone(), path, name.as_deref(), around, checker);
     let format = check_format(&raw, path, &around.columns, checker);
     let buffer = check_buffer(raw.buffer.clone().unwrap_or_default(), path, around.memory_budget, checker);
@@ -119,7 +120,9 @@ fn check_format(
     let words = [("json", FormatName::Json), ("parquet", FormatName::Parquet)];
     let name = checker.word(&format_path, raw.format.as_deref(), FormatName::Json, &words)?;
     match name {
-        FormatName::Json => check_json_compression(raw, path, checker).map(|compression| Format::Json { compression }),
+        FormatName::Json => {
+            check_json_compression(raw, path, checker).map(|compression| Format::Json { compression })
+        }
         FormatName::Parquet => {
             let compression = check_parquet_compression(raw, path, checker);
             let columns = match columns {

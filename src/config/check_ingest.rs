@@ -56,9 +56,8 @@ fn check_durability(text: Option<&str>, checker: &mut Checker<'_>) -> Option<Dur
         Some("memory") => Some(Durability::Memory),
         Some(word @ ("fsync" | "os")) => {
             let quoted = checker.quote(PATH, word);
-            let message = format!(
-                "durability = {quoted} needs the write-ahead log, which is not in this version"
-            );
+            let message =
+                format!("durability = {quoted} needs the write-ahead log, which is not in this version");
             checker.problem_with_help(PATH, message, HELP);
             None
         }

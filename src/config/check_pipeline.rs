@@ -35,8 +35,7 @@ pub(super) fn check_pipeline(
     let raw_deliveries = raw.delivery.unwrap_or_default();
     let body_bytes_max = node.map(|node| node.server.body_bytes_max);
     let schema_given = raw.ingest.as_ref().is_some_and(|ingest| ingest.schema.is_some());
-    let ingest =
-        check_ingest(raw.ingest.unwrap_or_default(), raw_deliveries.len(), body_bytes_max, checker);
+    let ingest = check_ingest(raw.ingest.unwrap_or_default(), raw_deliveries.len(), body_bytes_max, checker);
     let parquet = raw_deliveries.iter().any(|delivery| delivery.format.as_deref() == Some("parquet"));
     let (columns, columns_source) = check_columns(raw.schema, ingest.as_ref(), parquet, checker);
     let columns = match columns {
@@ -107,7 +106,8 @@ fn check_columns(
 ) -> (PipelineColumns, Option<ColumnsSource>) {
     if let Some(declared) = declared {
         let columns = check_declared(declared, checker);
-        let columns = columns.map_or(PipelineColumns::Wrong, |columns| PipelineColumns::Known(Arc::new(columns)));
+        let columns =
+            columns.map_or(PipelineColumns::Wrong, |columns| PipelineColumns::Known(Arc::new(columns)));
         return (columns, Some(ColumnsSource::Declared));
     }
     if checker.document.has("schema") {

@@ -75,11 +75,7 @@ pub(super) fn check_sink(
 /// The sink of a delivery that names none.
 pub(super) fn folder_sink(folder: &Path, path: &str, checker: &mut Checker<'_>) -> Option<ObjectSink> {
     let url = folder_url(folder, path, checker)?;
-    Some(ObjectSink {
-        url,
-        options: BTreeMap::new(),
-        multipart_bytes: limits::MULTIPART_BYTES_DEFAULT,
-    })
+    Some(ObjectSink { url, options: BTreeMap::new(), multipart_bytes: limits::MULTIPART_BYTES_DEFAULT })
 }
 
 /// `url` or `path`, as a URL that ends with a slash.
@@ -96,7 +92,9 @@ fn check_place(raw: &SinkTable, path: &str, checker: &mut Checker<'_>) -> Option
         }
         (None, Some(folder)) => folder_url(Path::new(folder), &format!("{path}.path"), checker),
         (None, None) => {
-            let given = ["url", "path"].iter().any(|key| checker.document.has(&format!("{path}.{key}")));
+            // One of a wrong type, or of a later version, has been reported.
+            let given =
+                ["url", "path", "kafka"].iter().any(|key| checker.document.has(&format!("{path}.{key}")));
             if !given {
                 checker.problem_with_help(path, "a sink needs url or path", FORMS);
             }
@@ -276,7 +274,8 @@ fn check_endpoint(text: &str, path: &str, checker: &mut Checker<'_>) -> Option<U
     const HELP: &str = "write endpoint = \"http://HOST:PORT\" or \"https://HOST\"";
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let Some(url) = url else {
-        let from = if path.ends_with("endpoint") { "endpoint" } else { "AWS_ENDPOINT_URL of the environment" };
+        let from =
+            if path.ends_with("endpoint") { "endpoint" } else { "AWS_ENDPOINT_URL of the environment" };
         checker.problem_with_help(path, format!("{from} is no http or https URL"), HELP);
         return None;
     };

@@ -7,13 +7,8 @@ use super::quantity::{QuantityError, Units};
 const FACTORS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
-const UNITS: Units = Units {
-    kind: "duration",
-    example: "60s",
-    smaller: "90s",
-    bare: ("s", "seconds"),
-    factors: &FACTORS,
-};
+const UNITS: Units =
+    Units { kind: "duration", example: "60s", smaller: "90s", bare: ("s", "seconds"), factors: &FACTORS };
 
 /// A duration in whole milliseconds from a text such as `500ms`, `60s`, `10m`, `24h` or `7d`.
 pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {

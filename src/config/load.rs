@@ -53,7 +53,7 @@ pub fn load(paths: &[PathBuf], node_file: Option<&Path>, env: Env<'_>) -> Result
 }
 
 /// One pipeline file's text.
-fn check_text(
+pub(super) fn check_text(
     document: &mut Document,
     schema: &serde_json::Value,
     node: Option<&Node>,
@@ -82,7 +82,8 @@ fn load_node(node_file: Option<&Path>, env: Env<'_>, problems: &mut Vec<Problem>
     node_of(&mut document, env, problems)
 }
 
-fn node_of(document: &mut Document, env: Env<'_>, problems: &mut Vec<Problem>) -> Option<Node> {
+/// The text of the node's file.
+pub(super) fn node_of(document: &mut Document, env: Env<'_>, problems: &mut Vec<Problem>) -> Option<Node> {
     let before = problems.len();
     let raw: NodeFile = shape::read(document, &node_schema(), env, problems)?;
     let node = check_node(raw, &mut Checker { document, problems });
@@ -166,6 +167,3 @@ pub(super) fn read_bounded(file: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadE
     }
     Ok(bytes)
 }
-
-#[cfg(test)]
-mod tests;

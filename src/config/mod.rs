@@ -40,3 +40,6 @@ pub use quantity::QuantityError;
 pub use secret::Secret;
 pub use size::{Size, parse_size};
 pub use suggest::{listed, nearest};
+
+#[cfg(test)]
+mod tests;

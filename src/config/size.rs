@@ -74,10 +74,7 @@ mod tests {
                 "64",
                 r#""64" has no unit: write 64B if bytes are meant; the units are B, KiB, MiB, GiB, TiB, kB, KB, MB, GB, TB"#,
             ),
-            (
-                "64mb",
-                r#""mb" is no unit of a size: the units are B, KiB, MiB, GiB, TiB, kB, KB, MB, GB, TB"#,
-            ),
+            ("64mb", r#""mb" is no unit of a size: the units are B, KiB, MiB, GiB, TiB, kB, KB, MB, GB, TB"#),
             ("18446744073709551616B", r#""18446744073709551616B" is too large"#),
             ("99999999TiB", r#""99999999TiB" is too large"#),
         ] {

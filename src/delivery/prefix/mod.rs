@@ -227,7 +227,8 @@ impl PrefixTemplate {
         out: &mut Vec<u8>,
     ) -> Result<(), PartitionError> {
         let start = out.len();
-        let pointer = || self.pointers.get(index).map(|pointer| pointer.as_str().to_owned()).unwrap_or_default();
+        let pointer =
+            || self.pointers.get(index).map(|pointer| pointer.as_str().to_owned()).unwrap_or_default();
         let raw = (facts.pointer_values)(index).unwrap_or_default();
         match segment::append_json(raw, out) {
             Ok(()) if out.len() - start <= self.value_bytes_max => Ok(()),

@@ -104,9 +104,12 @@ mod tests {
         ] {
             assert_eq!(of_json(raw).as_deref(), Ok(text), "{raw}");
         }
-        for (raw, why) in
-            [("", NoText::Null), ("null", NoText::Null), ("{}", NoText::Container), ("[1]", NoText::Container)]
-        {
+        for (raw, why) in [
+            ("", NoText::Null),
+            ("null", NoText::Null),
+            ("{}", NoText::Container),
+            ("[1]", NoText::Container),
+        ] {
             assert_eq!(of_json(raw), Err(why), "{raw}");
         }
     }

@@ -123,9 +123,17 @@ fn a_record_without_a_folder_says_why_and_leaves_no_key_behind() {
     let template = parse("{event_time:%Y}/{/tenant/id}/");
     let long = format!("{:?}", "x".repeat(256));
     let cases = [
-        (Facts { values: vec![None], ..Facts::default() }, "/tenant/id: missing or null, but the prefix needs it", "partition"),
+        (
+            Facts { values: vec![None], ..Facts::default() },
+            "/tenant/id: missing or null, but the prefix needs it",
+            "partition",
+        ),
         (Facts::with_values(&["null"]), "/tenant/id: missing or null, but the prefix needs it", "partition"),
-        (Facts::with_values(&["{}"]), "/tenant/id: an object or an array cannot be part of a path", "partition"),
+        (
+            Facts::with_values(&["{}"]),
+            "/tenant/id: an object or an array cannot be part of a path",
+            "partition",
+        ),
         (
             Facts::with_values(&[&long]),
             "/tenant/id: too long for a path, which has room for 255 bytes of it",

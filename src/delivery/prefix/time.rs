@@ -29,7 +29,9 @@ impl TimeUnit {
 
     fn of_item(item: &Item<'_>) -> Option<Self> {
         match item {
-            Item::Literal(_) | Item::OwnedLiteral(_) | Item::Space(_) | Item::OwnedSpace(_) | Item::Error => None,
+            Item::Literal(_) | Item::OwnedLiteral(_) | Item::Space(_) | Item::OwnedSpace(_) | Item::Error => {
+                None
+            }
             Item::Numeric(numeric, _) => Some(match numeric {
                 Numeric::Year | Numeric::YearDiv100 | Numeric::YearMod100 => Self::Year,
                 Numeric::Quarter | Numeric::Month => Self::Month,
