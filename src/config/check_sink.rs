@@ -190,12 +190,8 @@ fn s3_options(
     env: Env<'_>,
     checker: &mut Checker<'_>,
 ) -> Option<BTreeMap<String, String>> {
-    let mut options = s3_credentials(raw, path, env, checker)?;
+    let options = s3_credentials(raw, path, env, checker);
     let first_of = |names: &[&str]| names.iter().find_map(|name| env(name).filter(|text| !text.is_empty()));
-    let region = raw.region.clone().or_else(|| first_of(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
-    if let Some(region) = region {
-        options.insert("aws_region".to_owned(), region);
-    }
     let given = raw.endpoint.clone();
     let place = if given.is_some() { format!("{path}.endpoint") } else { path.to_owned() };
     let endpoint = given.or_else(|| first_of(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
@@ -212,6 +208,11 @@ fn s3_options(
             "allow_http = false, but the endpoint begins with http://: write true, or an endpoint with https://",
         );
         return None;
+    }
+    let mut options = options?;
+    let region = raw.region.clone().or_else(|| first_of(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
+    if let Some(region) = region {
+        options.insert("aws_region".to_owned(), region);
     }
     options.insert("aws_virtual_hosted_style_request".to_owned(), (!path_style).to_string());
     options.insert("aws_allow_http".to_owned(), allow_http.to_string());

@@ -6,7 +6,7 @@
 //!        environment     fit each other
 //! ```
 //!
-//! [`load`] is the way in. Only the checked types of [`checked`] are used by the rest of the program, so no stage can
+//! [`load()`] is the way in. Only the checked types of [`checked`] are used by the rest of the program, so no stage can
 //! meet a setting that nobody looked at. A problem never ends the search for the next one.
 
 pub mod checked;

@@ -81,7 +81,7 @@ fn an_empty_folder_is_a_problem() {
     let folder = folder(&[("p/x.txt", "")]);
     assert_eq!(
         load_in(&folder).expect_err("a problem"),
-        "p: no pipeline file (*.toml) in this folder\n  help: name the files or folders: forebay serve PATH…"
+        "p: no pipeline file (*.toml) in this folder\n  help: name the pipeline files or their folders: forebay serve PATH…"
     );
 }
 

@@ -107,6 +107,7 @@ fn every_wrong_setting_of_the_node_is_refused() {
             "[server]\nbody_timeout = \"30\"",
             "2:16: body_timeout: \"30\" has no unit: write 30s if seconds are meant; the units are ms, s, m, h, d".to_owned(),
         ),
+        ("[server]\nbody_timeout = \"366d\"", "2:16: body_timeout must be at most 365d".to_owned()),
         ("[server]\nidle_timeout = \"0ms\"", "2:16: idle_timeout must be longer than zero".to_owned()),
         ("[server.cors]\norigins = [\"https://a.example/\"]", format!("2:12: \"https://a.example/\" {origin}")),
         ("[server.cors]\norigins = [\"*\", \"a.example\"]", format!("2:17: \"a.example\" {origin}")),

@@ -191,6 +191,10 @@ fn every_wrong_sink_is_refused_without_showing_it() {
             "{ url = \"s3://b/\", access_key_id = \"a\", secret_access_key = \"${hunter2\" }",
             "5:68: '${' without a '}' behind it: write ${NAME}, or $${ for a literal ${".to_owned(),
         ),
+        (
+            "{ url = \"s3://b/\", access_key_id = \"a\", endpoint = \"hunter2\" }",
+            format!("5:43: access_key_id is given without secret_access_key\n  help: write secret_access_key = \"${{NAME}}\" too, or leave both to the environment\np.toml:5:59: endpoint is no http or https URL{endpoint}"),
+        ),
         ("{ url = \"az://c/\" }", "5:16: an az:// sink needs AZURE_STORAGE_ACCOUNT_NAME in the environment".to_owned()),
         ("{ path = \"x\", multipart = \"1MiB\" }", "5:34: multipart must be from 5MiB to 5GiB, found 1MiB".to_owned()),
         (
