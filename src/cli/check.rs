@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -91,7 +92,7 @@ struct StreamReport<'a> {
     file: String,
     shards: u32,
     durability: &'static str,
-    retention: String,
+    retention_ms: u128,
     validated: bool,
     deliveries: Vec<DeliveryReport<'a>>,
 }
@@ -102,11 +103,13 @@ struct DeliveryReport<'a> {
     sink: String,
     prefix: &'a str,
     format: &'static str,
-    compression: String,
+    compression: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression_level: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     columns: Option<&'static str>,
     buffer_bytes: u64,
-    buffer_interval: String,
+    buffer_interval_ms: u128,
 }
 
 impl<'a> Report<'a> {
@@ -165,7 +168,7 @@ impl<'a> StreamReport<'a> {
             file: pipeline.file.display().to_string(),
             shards: stream.shards,
             durability: stream.durability.as_str(),
-            retention: print_duration(stream.retention),
+            retention_ms: stream.retention.as_millis(),
             validated: pipeline.ingest.schema.is_some(),
             deliveries: pipeline
                 .deliveries
@@ -176,7 +179,8 @@ impl<'a> StreamReport<'a> {
     }
 
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Self { name, file, durability, retention, .. } = self;
+        let Self { name, file, durability, .. } = self;
+        let retention = printed(self.retention_ms);
         let shards = counted(self.shards as usize, "shard", "shards");
         let schema = if self.validated { "JSON Schema" } else { "no JSON Schema" };
         writeln!(
@@ -192,22 +196,16 @@ impl<'a> StreamReport<'a> {
 
 impl<'a> DeliveryReport<'a> {
     fn of(delivery: &'a Delivery, source: Option<ColumnsSource>) -> Self {
-        let (format, compression, columns) = match &delivery.format {
-            Format::Json { compression: JsonCompression::None } => ("json", "none".to_owned(), None),
-            Format::Json { compression: JsonCompression::Gzip { level } } => {
-                ("json", format!("gzip level {level}"), None)
-            }
-            Format::Parquet { compression, .. } => {
-                let compression = match compression {
-                    ParquetCompression::None => "none",
-                    ParquetCompression::Snappy => "snappy",
-                };
-                let columns = source.map(|source| match source {
-                    ColumnsSource::Declared => "declared",
-                    ColumnsSource::JsonSchema => "JSON Schema",
-                });
-                ("parquet", compression.to_owned(), columns)
-            }
+        let (format, compression, compression_level) = match &delivery.format {
+            Format::Json { compression: JsonCompression::None } => ("json", "none", None),
+            Format::Json { compression: JsonCompression::Gzip { level } } => ("json", "gzip", Some(*level)),
+            Format::Parquet { compression: ParquetCompression::None, .. } => ("parquet", "none", None),
+            Format::Parquet { compression: ParquetCompression::Snappy, .. } => ("parquet", "snappy", None),
+        };
+        let columns = match (&delivery.format, source) {
+            (Format::Parquet { .. }, Some(ColumnsSource::Declared)) => Some("declared"),
+            (Format::Parquet { .. }, Some(ColumnsSource::JsonSchema)) => Some("json_schema"),
+            _ => None,
         };
         Self {
             name: &delivery.name,
@@ -215,23 +213,32 @@ impl<'a> DeliveryReport<'a> {
             prefix: delivery.prefix.as_str(),
             format,
             compression,
+            compression_level,
             columns,
             buffer_bytes: delivery.buffer.size_bytes,
-            buffer_interval: print_duration(delivery.buffer.interval),
+            buffer_interval_ms: delivery.buffer.interval.as_millis(),
         }
     }
 
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Self { name, sink, prefix, format, compression, buffer_interval, .. } = self;
-        let columns = self.columns.map(|source| format!(", columns from {source}")).unwrap_or_default();
-        let columns = columns.replace("from declared", "declared");
-        let size = Size(self.buffer_bytes);
+        let Self { name, sink, prefix, format, compression, .. } = self;
+        let level = self.compression_level.map(|level| format!(" level {level}")).unwrap_or_default();
+        let columns = match self.columns {
+            Some("declared") => ", columns declared",
+            Some(_) => ", columns from the JSON Schema",
+            None => "",
+        };
+        let (size, interval) = (Size(self.buffer_bytes), printed(self.buffer_interval_ms));
         writeln!(
             out,
-            "  delivery {name}: {format} ({compression}){columns}, a file every {size} or {buffer_interval}"
+            "  delivery {name}: {format} ({compression}{level}){columns}, a file every {size} or {interval}"
         )?;
         writeln!(out, "    to {sink}{prefix}")
     }
+}
+
+fn printed(millis: u128) -> String {
+    print_duration(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
 }
 
 fn counted(count: usize, one: &str, more: &str) -> String {

@@ -170,7 +170,6 @@ fn check_parquet_compression(
     if raw.compression_level.is_some() {
         let message = "compression_level is for format = \"json\" with compression = \"gzip\" only";
         checker.problem(&format!("{path}.compression_level"), message);
-        return None;
     }
     match raw.compression.as_deref() {
         None | Some("snappy") => Some(ParquetCompression::Snappy),

@@ -15,9 +15,6 @@ use super::raw::{IngestTable, StreamTable};
 use super::size::Size;
 use crate::json::Pointer;
 
-/// How long records may stay readable: as in Kinesis.
-const RETENTION_MAX: Duration = Duration::from_secs(365 * 86_400);
-
 /// Problems of one schema file that are reported.
 const SCHEMA_PROBLEMS_MAX: usize = 10;
 
@@ -28,13 +25,6 @@ pub(super) fn check_stream(raw: StreamTable, checker: &mut Checker<'_>) -> Optio
     let durability = check_durability(raw.durability.as_deref(), checker);
     let day = Duration::from_secs(86_400);
     let retention = checker.duration("stream.retention", raw.retention.as_deref(), day);
-    let retention = retention.filter(|&retention| {
-        let right = retention <= RETENTION_MAX;
-        if !right {
-            checker.problem("stream.retention", "retention must be at most 365d");
-        }
-        right
-    });
     let retention_bytes = match raw.retention_bytes.as_deref() {
         None => Some(None),
         text => checker.size_within("stream.retention_bytes", text, 0, 1..=u64::MAX).map(Some),

@@ -46,9 +46,7 @@ fn check_server(raw: ServerTable, budget: Option<u64>, checker: &mut Checker<'_>
     // The default does not matter where the number is wrong: the problem is what comes out.
     let threads = match raw.threads {
         None => Some(None),
-        given => checker
-            .count("server.threads", given, 1, limits::THREADS_MAX)
-            .map(|count| NonZeroUsize::new(count)),
+        given => checker.count("server.threads", given, 1, limits::THREADS_MAX).map(NonZeroUsize::new),
     };
     let connections = checker.count(
         "server.max_connections",

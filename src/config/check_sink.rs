@@ -92,7 +92,9 @@ fn check_place(raw: &SinkTable, path: &str, checker: &mut Checker<'_>) -> Option
         }
         (None, Some(folder)) => folder_url(Path::new(folder), &format!("{path}.path"), checker),
         (None, None) => {
-            let given = ["url", "path"].iter().any(|key| checker.document.has(&format!("{path}.{key}")));
+            // One of a wrong type, or of a later version, has been reported.
+            let given =
+                ["url", "path", "kafka"].iter().any(|key| checker.document.has(&format!("{path}.{key}")));
             if !given {
                 checker.problem_with_help(path, "a sink needs url or path", FORMS);
             }
@@ -188,12 +190,8 @@ fn s3_options(
     env: Env<'_>,
     checker: &mut Checker<'_>,
 ) -> Option<BTreeMap<String, String>> {
-    let mut options = s3_credentials(raw, path, env, checker)?;
+    let options = s3_credentials(raw, path, env, checker);
     let first_of = |names: &[&str]| names.iter().find_map(|name| env(name).filter(|text| !text.is_empty()));
-    let region = raw.region.clone().or_else(|| first_of(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
-    if let Some(region) = region {
-        options.insert("aws_region".to_owned(), region);
-    }
     let given = raw.endpoint.clone();
     let place = if given.is_some() { format!("{path}.endpoint") } else { path.to_owned() };
     let endpoint = given.or_else(|| first_of(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
@@ -210,6 +208,11 @@ fn s3_options(
             "allow_http = false, but the endpoint begins with http://: write true, or an endpoint with https://",
         );
         return None;
+    }
+    let mut options = options?;
+    let region = raw.region.clone().or_else(|| first_of(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
+    if let Some(region) = region {
+        options.insert("aws_region".to_owned(), region);
     }
     options.insert("aws_virtual_hosted_style_request".to_owned(), (!path_style).to_string());
     options.insert("aws_allow_http".to_owned(), allow_http.to_string());

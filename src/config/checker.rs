@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::document::Document;
-use super::duration::parse_duration;
+use super::duration::{parse_duration, print_duration};
+use super::limits::{DURATION_MAX, NAME_BYTES_MAX};
 use super::problem::Problem;
 use super::shape::last_key;
 use super::size::{Size, parse_size};
@@ -80,12 +81,17 @@ impl Checker<'_> {
         None
     }
 
-    /// A duration that is not zero, or `default`.
+    /// A duration that is not zero and at most a year, or `default`.
     pub fn duration(&mut self, path: &str, text: Option<&str>, default: Duration) -> Option<Duration> {
         let Some(text) = text else { return Some(default) };
         match parse_duration(text) {
             Ok(Duration::ZERO) => {
                 self.problem(path, format!("{} must be longer than zero", last_key(path)));
+                None
+            }
+            Ok(duration) if duration > DURATION_MAX => {
+                let most = print_duration(DURATION_MAX);
+                self.problem(path, format!("{} must be at most {most}", last_key(path)));
                 None
             }
             Ok(duration) => Some(duration),
@@ -138,7 +144,7 @@ impl Checker<'_> {
         let quoted = self.quote(path, &name);
         let wrong = if name.is_empty() {
             "a name must not be empty"
-        } else if name.len() > super::limits::NAME_BYTES_MAX {
+        } else if name.len() > NAME_BYTES_MAX {
             "a name has at most 128 characters"
         } else if name.starts_with('.') {
             "a name must not begin with a point"

@@ -116,6 +116,10 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of one JSON Schema file.
 pub const SCHEMA_FILE_BYTES_MAX: u64 = 4 << 20;
 
+/// The longest duration that the configuration may ask for: a year, which is what Kinesis keeps records for, and far
+/// from where adding to a point in time overflows.
+pub const DURATION_MAX: std::time::Duration = std::time::Duration::from_secs(365 * 86_400);
+
 /// Bytes of a stream's or delivery's name, as in Kinesis.
 pub const NAME_BYTES_MAX: usize = 128;
 

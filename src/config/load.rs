@@ -27,6 +27,8 @@ const PIPELINES_DEFAULT: &str = "pipelines";
 /// The node's file, taken if it is there.
 const NODE_FILE_DEFAULT: &str = "forebay.toml";
 
+const NAME_THEM: &str = "name the pipeline files or their folders: forebay serve PATH…";
+
 /// Reads and checks everything.
 ///
 /// `paths` are pipeline files, or folders whose `*.toml` files are taken in the order of their names (`forebay.toml`
@@ -36,7 +38,15 @@ pub fn load(paths: &[PathBuf], node_file: Option<&Path>, env: Env<'_>) -> Result
     let mut problems = Vec::new();
     let node = load_node(node_file, env, &mut problems);
     let defaults = [PathBuf::from(PIPELINES_DEFAULT)];
-    let files = find_files(if paths.is_empty() { &defaults } else { paths }, &mut problems);
+    let files = match paths {
+        [] if !Path::new(PIPELINES_DEFAULT).exists() => {
+            let problem = Problem::of_file(PIPELINES_DEFAULT, "there is no such folder here");
+            problems.push(problem.with_help(NAME_THEM));
+            Vec::new()
+        }
+        [] => find_files(&defaults, &mut problems),
+        paths => find_files(paths, &mut problems),
+    };
     let schema = pipeline_schema();
     let mut checked = Vec::with_capacity(files.len());
     for file in files {
@@ -53,7 +63,7 @@ pub fn load(paths: &[PathBuf], node_file: Option<&Path>, env: Env<'_>) -> Result
 }
 
 /// One pipeline file's text.
-fn check_text(
+pub(super) fn check_text(
     document: &mut Document,
     schema: &serde_json::Value,
     node: Option<&Node>,
@@ -82,7 +92,8 @@ fn load_node(node_file: Option<&Path>, env: Env<'_>, problems: &mut Vec<Problem>
     node_of(&mut document, env, problems)
 }
 
-fn node_of(document: &mut Document, env: Env<'_>, problems: &mut Vec<Problem>) -> Option<Node> {
+/// The text of the node's file.
+pub(super) fn node_of(document: &mut Document, env: Env<'_>, problems: &mut Vec<Problem>) -> Option<Node> {
     let before = problems.len();
     let raw: NodeFile = shape::read(document, &node_schema(), env, problems)?;
     let node = check_node(raw, &mut Checker { document, problems });
@@ -101,7 +112,7 @@ fn find_files(paths: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
         match toml_files(path) {
             Ok(found) if found.is_empty() => {
                 let problem = Problem::of_file(path, "no pipeline file (*.toml) in this folder");
-                problems.push(problem.with_help("name the files or folders: forebay serve PATH…"));
+                problems.push(problem.with_help(NAME_THEM));
             }
             Ok(mut found) => files.append(&mut found),
             Err(error) => {
@@ -166,6 +177,3 @@ pub(super) fn read_bounded(file: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadE
     }
     Ok(bytes)
 }
-
-#[cfg(test)]
-mod tests;

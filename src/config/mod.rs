@@ -6,7 +6,7 @@
 //!        environment     fit each other
 //! ```
 //!
-//! [`load`] is the way in. Only the checked types of [`checked`] are used by the rest of the program, so no stage can
+//! [`load()`] is the way in. Only the checked types of [`checked`] are used by the rest of the program, so no stage can
 //! meet a setting that nobody looked at. A problem never ends the search for the next one.
 
 pub mod checked;
@@ -40,3 +40,6 @@ pub use quantity::QuantityError;
 pub use secret::Secret;
 pub use size::{Size, parse_size};
 pub use suggest::{listed, nearest};
+
+#[cfg(test)]
+mod tests;

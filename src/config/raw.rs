@@ -40,7 +40,7 @@ pub struct StreamTable {
     /// How long a record stays readable. Default: `24h`.
     #[schemars(example = &"24h")]
     pub retention: Option<String>,
-    /// How many payload bytes of the stream stay readable. Default: what the memory budget allows.
+    /// How many payload bytes of the stream stay readable. Default: as many as the memory budget allows.
     #[schemars(example = &"64MiB")]
     pub retention_bytes: Option<String>,
 }

@@ -11,7 +11,7 @@ use super::interpolate::interpolate;
 use super::problem::Problem;
 use super::suggest::{listed, nearest};
 
-/// Syntax errors that are reported of one file; what comes behind is mostly their echo.
+/// Syntax errors that are reported of one file.
 const SYNTAX_ERRORS_MAX: usize = 10;
 
 /// Keys that the product has and this version has not: the table without indices, the key, and what to say.
@@ -33,10 +33,18 @@ pub(super) fn read<T: DeserializeOwned>(
     let text = document.text().to_owned();
     let (table, errors) = DeTable::parse_recoverable(&text);
     if !errors.is_empty() {
-        for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
-            let message = format!("not valid TOML: {}", error.message());
-            problems.push(document.problem_at(error.span().unwrap_or_default(), "", message));
-        }
+        let mut found: Vec<_> = errors
+            .iter()
+            .map(|error| {
+                let message = format!("not valid TOML: {}", error.message());
+                document.problem_at(error.span().unwrap_or_default(), "", message)
+            })
+            .collect();
+        // What follows in the same line is mostly an echo.
+        found.sort();
+        found.dedup_by_key(|problem| problem.line);
+        found.truncate(SYNTAX_ERRORS_MAX);
+        problems.append(&mut found);
         return None;
     }
     let mut shaper = Shaper { document, root: schema, env, problems };
@@ -174,9 +182,11 @@ impl Shaper<'_> {
         let name = key.get_ref().as_ref();
         let table = without_indices(path);
         let child = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        let problem = |message: String| self.document.problem_at(key.span(), &child, message);
-
         let later = LATER.iter().find(|later| later.0 == table && later.1 == name);
+        if later.is_some() {
+            self.document.mark(&child, key.span().start);
+        }
+        let problem = |message: String| self.document.problem_at(key.span(), &child, message);
         let problem = if let Some(&(_, _, message, help)) = later {
             problem(message.to_owned()).with_help(help)
         } else {

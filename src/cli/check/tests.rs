@@ -1,1 +1,104 @@
+use std::fs;
 
+use clap::Parser;
+use serde_json::Value;
+
+use super::super::{Cli, run};
+use super::*;
+
+/// Runs `forebay` with arguments; its exit and its output.
+fn forebay(arguments: &[&str]) -> (Exit, String) {
+    let cli = Cli::try_parse_from(["forebay"].iter().chain(arguments)).expect("arguments that make sense");
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let env = |name: &str| (name == "SECRET").then(|| "hunter2".to_owned());
+    let mut session = Session { env: &env, out: &mut out, err: &mut err };
+    let exit = run(cli, &mut session).expect("a vector takes everything");
+    assert!(err.is_empty(), "what is found is output, not an error");
+    (exit, String::from_utf8(out).expect("text"))
+}
+
+const GOOD: &str = r#"
+[stream]
+name = "s"
+durability = "memory"
+[schema]
+columns = [{ name = "id", type = "int64" }]
+[[delivery]]
+name = "a"
+format = "parquet"
+sink = { url = "s3://lake/x", endpoint = "http://h:1", access_key_id = "${SECRET}", secret_access_key = "${SECRET}" }
+[[delivery]]
+name = "b"
+sink = { path = "/srv/lake" }
+buffer = { size = "1MiB", interval = "90s" }
+prefix = ""
+"#;
+
+#[test]
+fn a_good_configuration_is_summed_up_without_its_secrets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("s.toml");
+    let file = file.to_str().expect("text");
+    fs::write(file, GOOD).expect("a file");
+    let (exit, said) = forebay(&["check", file]);
+    assert_eq!(
+        said,
+        format!(
+            "stream s ({file}): 1 shard, durability memory, retention 1d, no JSON Schema
+  delivery a: parquet (snappy), columns declared, a file every 64MiB or 1m
+    to s3://lake/x/dt={{arrival_time:%Y-%m-%d}}/hour={{arrival_time:%H}}/
+  delivery b: json (gzip level 1), a file every 1MiB or 90s
+    to file:///srv/lake/
+node: HTTP on 127.0.0.1:8080, admin on 127.0.0.1:9090, data in ./data, memory budget 256MiB
+ok: 1 stream, 2 deliveries
+"
+        )
+    );
+    assert_eq!(exit, Exit::Well);
+    let (exit, said) = forebay(&["check", file, "--json"]);
+    assert_eq!(exit, Exit::Well);
+    assert!(!said.contains("hunter2"), "{said}");
+    let report: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(report["ok"], true);
+    assert_eq!(report["problems"], Value::Array(Vec::new()));
+    let stream = &report["streams"][0];
+    assert_eq!((&stream["name"], &stream["retention_ms"]), (&"s".into(), &86_400_000.into()));
+    let delivery = &stream["deliveries"][1];
+    assert_eq!((&delivery["compression"], &delivery["compression_level"]), (&"gzip".into(), &1.into()));
+    assert_eq!(
+        (&delivery["buffer_bytes"], &delivery["buffer_interval_ms"]),
+        (&1_048_576.into(), &90_000.into())
+    );
+}
+
+#[test]
+fn problems_are_printed_and_end_with_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("s.toml");
+    let file = file.to_str().expect("text");
+    fs::write(file, "[stream]\nname = \"s\"\ndurability = \"memory\"\nsahrds = 1\n").expect("a file");
+    let (exit, said) = forebay(&["check", file]);
+    let message = "unknown key \"sahrds\" in [stream]: did you mean \"shards\"?";
+    assert_eq!((exit, said), (Exit::NotWell, format!("{file}:4:1: {message}\n1 problem\n")));
+    let (exit, said) = forebay(&["check", "--json", file]);
+    let report: Value = serde_json::from_str(&said).expect("JSON");
+    let problem = serde_json::json!({
+        "file": file, "line": 4, "column": 1, "path": "stream.sahrds", "message": message, "help": null,
+    });
+    assert_eq!(exit, Exit::NotWell);
+    assert_eq!((&report["ok"], &report["problems"]), (&false.into(), &Value::Array(vec![problem])));
+}
+
+#[test]
+fn the_schemas_of_the_files_are_printed_for_editors() {
+    for (kind, schema) in [("pipeline", pipeline_schema()), ("forebay", node_schema())] {
+        let (exit, said) = forebay(&["check", "--print-schema", kind]);
+        assert_eq!(exit, Exit::Well);
+        assert_eq!(serde_json::from_str::<Value>(&said).expect("JSON"), schema);
+    }
+}
+
+#[test]
+fn a_schema_is_printed_or_files_are_checked() {
+    assert!(Cli::try_parse_from(["forebay", "check", "--print-schema", "pipeline", "x.toml"]).is_err());
+}

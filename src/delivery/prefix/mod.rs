@@ -13,7 +13,7 @@
 //! | `{reason}` | the code of a dead letter's reason |
 //! | `{{` `}}` | a brace |
 //!
-//! Values are percent-encoded as Hive does, so that none can leave its segment: see [`segment`].
+//! Values are percent-encoded as Hive does, so that none can leave its segment.
 
 mod parse;
 mod segment;
