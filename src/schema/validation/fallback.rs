@@ -5,6 +5,7 @@ use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::{Map, Number, Value};
 
 use super::error::{SchemaError, shown};
+use super::node::Kinds;
 use super::violation::{Violation, pointer, snippet};
 use crate::json::{Kind, Scanner, SyntaxError};
 
@@ -84,9 +85,12 @@ fn violation(error: &ValidationError<'_>) -> Violation {
             found = kind_name(error.instance()).to_owned();
             match kind {
                 TypeKind::Single(kind) => kind.to_string(),
-                TypeKind::Multiple(kinds) => {
-                    kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or ")
-                }
+                // In the order of the compiled form.
+                TypeKind::Multiple(kinds) => kinds
+                    .iter()
+                    .filter_map(|kind| Kinds::named(&kind.to_string()))
+                    .fold(Kinds::NONE, Kinds::with)
+                    .to_string(),
             }
         }
         ValidationErrorKind::Required { property } => {

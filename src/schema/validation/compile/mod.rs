@@ -117,7 +117,7 @@ impl<'s> Compiler<'s> {
         if let Some(types) = schema.get("type") {
             node.kinds = scalar::kinds(types).ok_or_else(|| Bail::unclaimed("\"type\"", at))?;
         }
-        node.values = self.values(schema, at)?;
+        node.values = self.values(schema, at, &mut node.rules)?;
         node.number = self.number(schema, at)?;
         node.string = self.string(schema, at)?;
         node.object = self.object(schema, at)?;
@@ -130,15 +130,31 @@ impl<'s> Compiler<'s> {
         Ok(node)
     }
 
-    fn values(&self, schema: &Map<String, Value>, at: &str) -> Result<Option<Box<Values>>, Bail> {
-        let list = match (schema.get("enum"), schema.get("const")) {
-            (None, None) => return Ok(None),
-            (Some(Value::Array(values)), None) => Values::new(values, self.seed),
-            (None, Some(value)) => Values::new(std::slice::from_ref(value), self.seed),
-            _ => None,
+    /// `enum` and `const`; where both are there, `const` becomes a node of its own.
+    fn values(
+        &mut self,
+        schema: &Map<String, Value>,
+        at: &str,
+        rules: &mut Vec<Rule>,
+    ) -> Result<Option<Box<Values>>, Bail> {
+        let list = |values: &[Value]| {
+            let list = Values::new(values, self.seed).ok_or_else(|| Bail::unclaimed("a value", at))?;
+            Ok(Some(Box::new(list)))
         };
-        let list = list.ok_or_else(|| Bail::unclaimed("\"enum\" or \"const\"", at))?;
-        Ok(Some(Box::new(list)))
+        let constant = schema.get("const").map(std::slice::from_ref);
+        match (schema.get("enum"), constant) {
+            (None, None) => Ok(None),
+            (None, Some(constant)) => list(constant),
+            (Some(Value::Array(values)), None) => list(values),
+            (Some(Value::Array(values)), Some(constant)) => {
+                let node = Node { values: list(constant)?, ..Node::any() };
+                let values = list(values)?;
+                rules.push(Rule::All(NodeId(self.nodes.len() as u32)));
+                self.nodes.push(node);
+                Ok(values)
+            }
+            _ => Err(Bail::unclaimed("\"enum\"", at)),
+        }
     }
 
     /// `allOf`, `anyOf`, `oneOf`, `not`, `if`.
