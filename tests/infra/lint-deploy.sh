@@ -68,6 +68,14 @@ fi
 
 if has systemd-analyze; then unit_checks; else cannot "systemd-analyze" "there is no systemd here"; fi
 
+# Built by the tests; not built for this alone, because that takes minutes.
+forebay="${CARGO_TARGET_DIR:-target}/debug/forebay"
+if [ -x "$forebay" ]; then
+  check "forebay check deploy/pipelines" "$forebay" check deploy/pipelines --config deploy/forebay.toml
+else
+  cannot "forebay check deploy/pipelines" "build the program first (cargo build)"
+fi
+
 check "docs/operations.md against alerts, metrics and time-outs" python3 tests/infra/check_operations.py
 
 if [ "${#missing[@]}" -gt 0 ]; then printf 'not run here: %s\n' "${missing[*]}"; fi

@@ -19,7 +19,8 @@ install_venv() {
   say "python: installing $(basename "$requirements") into $venv"
   rm -rf "$venv"
   python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" >&2
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" >&2 ||
+    die "could not install what $requirements lists; is the Python package index reachable?"
   want >"$stamp"
 }
 
