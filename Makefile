@@ -1,0 +1,26 @@
+# Everything is run from here: `make` alone lists it. The work is done by the scripts in tests/infra/.
+
+.DEFAULT_GOAL := help
+.PHONY: help test check bench deny deploy-lint clean-infra
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## install what the tests need and run all of them (plain `cargo test` runs those that need no server)
+	@tests/infra/test.sh
+
+check: ## formatting and lints, warnings as errors
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+bench: ## measure: one benchmark a stage, with the limits of this machine beside it
+	cargo bench --workspace --locked
+
+deny: ## licences, banned crates, sources and known vulnerabilities of the dependencies
+	@tests/infra/deny.sh
+
+deploy-lint: ## check the scripts and everything in deploy/
+	@tests/infra/lint-deploy.sh
+
+clean-infra: ## remove what the scripts have installed or left in .infra/ (or FOREBAY_INFRA_DIR)
+	@tests/infra/clean.sh

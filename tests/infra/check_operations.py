@@ -1,0 +1,66 @@
+"""Keeps docs/operations.md, deploy/ and the program in step. Prints every difference and exits 1 if there is one."""
+
+import re
+import sys
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+DOC = REPO / "docs/operations.md"
+ALERTS = REPO / "deploy/alerts.yml"
+SOURCE = REPO / "src/telemetry"
+
+DRAIN_SECONDS = 25
+HISTOGRAM_SUFFIX = re.compile(r"_(bucket|sum|count)$")
+
+
+def anchors(markdown: str) -> set[str]:
+    """The anchors that the usual renderers give to headings."""
+    headings = re.findall(r"^#+ (.+)$", markdown, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def documented_metrics(markdown: str) -> set[str]:
+    """The names in the first column of the metric tables."""
+    return set(re.findall(r"^\| `((?:forebay|process)_\w+)", markdown, re.MULTILINE))
+
+
+def problems() -> list[str]:
+    doc, alerts = DOC.read_text(), ALERTS.read_text()
+    documented = documented_metrics(doc)
+    found = []
+
+    known = anchors(doc)
+    for runbook in re.findall(r"runbook: docs/operations\.md#(\S+)", alerts):
+        if runbook not in known:
+            found.append(f"deploy/alerts.yml: docs/operations.md has no section #{runbook}")
+    for alert in re.findall(r"- alert: (\w+)", alerts):
+        if f"`{alert}`" not in doc:
+            found.append(f"docs/operations.md: the alert {alert} is not mentioned")
+
+    for metric in sorted(set(re.findall(r"\bforebay_\w+", alerts))):
+        if HISTOGRAM_SUFFIX.sub("", metric) not in documented:
+            found.append(f"deploy/alerts.yml: {metric} is not in the metric tables of docs/operations.md")
+
+    # The program keeps its names as whole literals, so that they can be found here and by a reader's search.
+    text = "".join(path.read_text() for path in sorted(SOURCE.rglob("*.rs")))
+    exported = set(re.findall(r'"((?:forebay|process)_[a-z0-9_]*[a-z0-9])"', text))
+    if exported:
+        for metric in sorted(exported - documented):
+            found.append(f"docs/operations.md: the metric tables lack {metric}")
+        for metric in sorted(documented - exported):
+            found.append(f"docs/operations.md: {metric} is not in {SOURCE.relative_to(REPO)}")
+
+    waits = {
+        "deploy/compose.yaml": r"stop_grace_period: (\d+)s",
+        "deploy/forebay.service": r"TimeoutStopSec=(\d+)s",
+    }
+    for name, pattern in waits.items():
+        wait = re.search(pattern, (REPO / name).read_text())
+        if wait is None or int(wait[1]) <= DRAIN_SECONDS:
+            found.append(f"{name}: a stop must be given more than the {DRAIN_SECONDS} s of drain_timeout")
+    return found
+
+
+differences = problems()
+print("\n".join(differences) or "in step")
+sys.exit(bool(differences))

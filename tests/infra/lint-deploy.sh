@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# lint-deploy.sh: checks the scripts and everything in deploy/ with what can be had on this machine, runs every check
+# even if one has failed, and tells which ones could not be run.
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+cd "$REPO"
+
+failed=()
+missing=()
+
+# check NAME COMMAND...: prints what COMMAND says only if it fails.
+check() {
+  local name="$1" said
+  shift
+  if said="$("$@" 2>&1)"; then
+    printf 'ok       %s\n' "$name"
+  else
+    printf 'FAILED   %s\n%s\n' "$name" "$said"
+    failed+=("$name")
+  fi
+}
+
+cannot() {
+  printf 'not run  %s: %s\n' "$1" "$2"
+  missing+=("$1")
+}
+
+bash_scripts() {
+  printf '%s\n' .ci/run tests/infra/*.sh
+  # Scripts of other parts of the tests, wherever they are bash.
+  grep -rlE --exclude-dir=infra '^#!.*\bbash\b' tests || true
+}
+
+unit_checks() {
+  local folder
+  folder="$(mktemp -d "$INFRA/fetch.XXXXXX")"
+  # The program need not be installed where its unit is checked.
+  sed 's#^\(Exec[A-Za-z]*=\)/usr/local/bin/forebay#\1/bin/true#' deploy/forebay.service >"$folder/forebay.service"
+  check "systemd-analyze verify deploy/forebay.service" systemd-analyze verify "$folder/forebay.service"
+  # The scale goes from 0 (shut in) to 10; the threshold counts tenths.
+  if systemd-analyze --help | grep -q -- --offline; then
+    check "systemd-analyze security deploy/forebay.service" \
+      systemd-analyze security --offline=true --threshold=15 --no-pager "$folder/forebay.service"
+  else
+    cannot "systemd-analyze security deploy/forebay.service" "this systemd cannot do it offline"
+  fi
+  rm -rf "$folder"
+}
+
+if tools="$("$REPO/tests/infra/python.sh" "$REPO/tests/requirements-lint.txt")"; then
+  mapfile -t scripts < <(bash_scripts)
+  check "shellcheck (${#scripts[@]} scripts)" "$tools/shellcheck" -x "${scripts[@]}"
+  check "yamllint deploy/" "$tools/yamllint" --strict .yamllint.yaml deploy
+  check "hadolint deploy/Dockerfile" "$tools/hadolint" deploy/Dockerfile
+  check "compose schema deploy/compose.yaml" \
+    "$tools/check-jsonschema" --builtin-schema vendor.compose-spec deploy/compose.yaml
+  check "compose-lint deploy/compose.yaml" "$tools/compose-lint" check --quiet --no-env deploy/compose.yaml
+else
+  cannot "shellcheck, yamllint, hadolint, compose schema, compose-lint" "the linters could not be installed"
+fi
+
+if promtool="${FOREBAY_PROMTOOL:-$("$REPO/tests/infra/promtool.sh")}"; then
+  check "promtool check config deploy/prometheus.yml" "$promtool" check config deploy/prometheus.yml
+  check "promtool check rules deploy/alerts.yml" "$promtool" check rules deploy/alerts.yml
+  check "promtool test rules deploy/alerts.test.yml" "$promtool" test rules deploy/alerts.test.yml
+else
+  cannot "promtool" "see above"
+fi
+
+if has systemd-analyze; then unit_checks; else cannot "systemd-analyze" "there is no systemd here"; fi
+
+# Built by the tests; not built for this alone, because that takes minutes.
+forebay="${CARGO_TARGET_DIR:-target}/debug/forebay"
+if [ -x "$forebay" ]; then
+  check "forebay check deploy/pipelines" "$forebay" check deploy/pipelines --config deploy/forebay.toml
+else
+  cannot "forebay check deploy/pipelines" "build the program first (cargo build)"
+fi
+
+check "docs/operations.md against alerts, metrics and time-outs" python3 tests/infra/check_operations.py
+
+if [ "${#missing[@]}" -gt 0 ]; then printf 'not run here: %s\n' "${missing[*]}"; fi
+[ "${#failed[@]}" = 0 ] || die "failed: ${failed[*]}"

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# rust-tests.sh: every test of the workspace but the documentation's. Meant to be run by test.sh, with a server beside it.
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+cd "$REPO"
+
+if tools="$("$REPO/tests/infra/cargo-tool.sh" nextest)"; then
+  PATH="$PATH${tools:+:$tools}" cargo nextest run --workspace --locked
+else
+  say "cargo nextest is not to be had here: using cargo test"
+  cargo test --workspace --locked --lib --bins --tests
+fi
