@@ -19,3 +19,4 @@ pub mod record;
 pub mod runtime;
 pub mod schema;
 pub mod stream;
+pub mod testkit;
