@@ -36,3 +36,4 @@ pub mod schema;
 pub mod stream;
 pub mod tap;
 pub mod telemetry;
+pub mod testkit;

@@ -1,0 +1,362 @@
+//! Arguments → plans.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use forebay::runtime::clock::UnixMicros;
+use forebay::testkit::generators;
+use forebay_load::manifest::Manifest;
+use forebay_load::{generate, run, verify};
+
+/// Load for Forebay, and the proof that all of it arrived.
+#[derive(Debug, Parser)]
+#[command(name = "forebay-load", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Post records and measure. Exit code 1 if any request failed for good
+    Run(Box<RunArgs>),
+    /// Read lakes back. Exit code 1 if records are missing, duplicated, reordered or damaged
+    Verify(VerifyArgs),
+    /// Print records as NDJSON
+    Generate(GenerateArgs),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    Clickstream,
+    Iot,
+    Telemetry,
+}
+
+impl From<Profile> for generators::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Clickstream => Self::Clickstream,
+            Profile::Iot => Self::Iot,
+            Profile::Telemetry => Self::Telemetry,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// At a constant rate; latency counts from when a request was due
+    Open,
+    /// Each connection sends as soon as it has the reply to the request before
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Where the server listens
+    #[arg(long, env = "FOREBAY_LOAD_URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// Which stream to post to [default: the profile's name]
+    #[arg(long)]
+    stream: Option<String>,
+    /// What the records are about
+    #[arg(long, value_enum, default_value = "clickstream", conflicts_with = "file")]
+    profile: Profile,
+    /// Replay NDJSON, plain or .gz, instead of making records; once, unless --duration or --records say more
+    #[arg(long, requires = "stream")]
+    file: Option<PathBuf>,
+    /// When a request starts [default: open if --rate is given, else closed]
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// Records a second over all connections (open loop)
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Connections, each with one request at a time
+    #[arg(long, default_value_t = 8)]
+    connections: u32,
+    /// Threads of the connections
+    #[arg(long, default_value_t = 1)]
+    threads: u32,
+    /// Threads that make request bodies ahead
+    #[arg(long, default_value_t = 1)]
+    feeders: u32,
+    /// End after so long: 500ms, 30s, 2m [default: 10s without --records and --file]
+    #[arg(long, value_parser = duration)]
+    duration: Option<Duration>,
+    /// End after so many records
+    #[arg(long)]
+    records: Option<u64>,
+    /// Records in a request; 1 sends single events as application/json
+    #[arg(long, default_value_t = 100)]
+    batch: u32,
+    /// Bytes of a record, about; 0 for the natural size
+    #[arg(long, default_value_t = 0)]
+    record_size: usize,
+    /// Number of partition keys
+    #[arg(long, default_value_t = 10_000)]
+    keys: u32,
+    /// Skew of the keys: Zipf exponent, 0 for none
+    #[arg(long, default_value_t = 1.0)]
+    zipf: f64,
+    /// Content-Encoding of the bodies
+    #[arg(long, value_enum, default_value = "none")]
+    compression: Compression,
+    /// Seed of the records
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Producers, at least one for each connection [default: as many as connections]
+    #[arg(long)]
+    producers: Option<u32>,
+    /// Part of the producers' names that keeps runs apart [default: the time of day]
+    #[arg(long)]
+    run_name: Option<String>,
+    /// Try again after 429, 503 and broken connections, with growing pauses and not before Retry-After
+    #[arg(long)]
+    retry: bool,
+    /// For how long a request is tried again
+    #[arg(long, value_parser = duration, default_value = "5m", requires = "retry")]
+    retry_for: Duration,
+    /// After how long without a reply a request counts as broken
+    #[arg(long, value_parser = duration, default_value = "30s")]
+    timeout: Duration,
+    /// Process id of the server: measure its CPU time and memory
+    #[arg(long)]
+    server_pid: Option<u32>,
+    /// Go on measuring the server for so long after the last reply, for the work that is still under way
+    #[arg(long, value_parser = duration, default_value = "0s", requires = "server_pid")]
+    settle: Duration,
+    /// Write the report as JSON to this file; - for standard output, in the place of the text
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write what was acked to this file, for `verify --manifest`
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+}
+
+impl RunArgs {
+    pub fn plan(self) -> Result<run::Plan, String> {
+        let mode = match (self.mode, self.rate) {
+            (Some(Mode::Open) | None, Some(rate)) => run::Mode::Open { rate },
+            (Some(Mode::Closed) | None, None) => run::Mode::Closed,
+            (Some(Mode::Open), None) => return Err("--mode open needs a --rate in records a second".into()),
+            (Some(Mode::Closed), Some(_)) => {
+                return Err("--mode closed has no --rate: it is as fast as the replies".into());
+            }
+        };
+        let profile: generators::Profile = self.profile.into();
+        let has_end = self.records.is_some() || self.file.is_some();
+        let source = match self.file {
+            Some(path) => run::Source::File(path),
+            None => run::Source::Profile(profile),
+        };
+        Ok(run::Plan {
+            target: run::Target::parse(&self.url).map_err(|error| error.to_string())?,
+            stream: self.stream.unwrap_or_else(|| profile.name().to_owned()),
+            source,
+            mode,
+            connections: self.connections,
+            threads: self.threads,
+            feeders: self.feeders,
+            producers: self.producers.unwrap_or(self.connections),
+            duration: self.duration.or((!has_end).then_some(Duration::from_secs(10))),
+            records: self.records,
+            batch: self.batch,
+            record_bytes: self.record_size,
+            keys: self.keys,
+            zipf: self.zipf,
+            compression: match self.compression {
+                Compression::None => run::Compression::None,
+                Compression::Gzip => run::Compression::Gzip,
+                Compression::Zstd => run::Compression::Zstd,
+            },
+            seed: self.seed,
+            run_name: self.run_name.unwrap_or_else(|| Utc::now().format("%Y%m%dT%H%M%S%3f").to_string()),
+            retry: self.retry.then_some(self.retry_for),
+            timeout: self.timeout,
+            server_pid: self.server_pid,
+            settle: self.settle,
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// s3://BUCKET/PREFIX/, file:///FOLDER/ or a folder; each is a complete copy and judged alone
+    #[arg(required = true, value_name = "LAKE-URL")]
+    lakes: Vec<String>,
+    /// What a run wrote about acked records; once for each run into the lake. Without one, only gaps are missing
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Vec<PathBuf>,
+    /// URL of an S3-compatible store. Access keys and region come from AWS_* in the environment
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// JSON pointer to the partition key, or none [default: where the profile has it]
+    #[arg(long)]
+    key: Option<String>,
+    /// Name of the folders that hold dead letters
+    #[arg(long, default_value = "errors")]
+    errors: String,
+    /// Objects that are read at a time [default: one a CPU]
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Write the verdicts as JSON to this file; - for standard output, in the place of the text
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub json: Option<PathBuf>,
+}
+
+impl VerifyArgs {
+    pub fn plan(
+        self,
+        environment: Vec<(String, String)>,
+        manifests: Vec<Manifest>,
+    ) -> Result<verify::Plan, String> {
+        let mut options = environment;
+        if let Some(endpoint) = self.endpoint {
+            options.retain(|(name, _)| !name.starts_with("aws_endpoint"));
+            options.push(("aws_allow_http".into(), endpoint.starts_with("http://").to_string()));
+            options.push(("aws_endpoint".into(), endpoint));
+        }
+        let key = self.key.map(|key| verify::KeyRule::parse(&key)).transpose();
+        let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(verify::Plan {
+            lakes: self.lakes,
+            options,
+            manifests,
+            key: key.map_err(|error| error.to_string())?.unwrap_or_default(),
+            errors_folder: self.errors,
+            jobs: self.jobs.unwrap_or_else(cpus).clamp(1, 64),
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// What the records are about
+    #[arg(long, value_enum)]
+    profile: Profile,
+    /// How many
+    #[arg(long)]
+    count: u64,
+    /// Seed of the records
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Number of partition keys
+    #[arg(long, default_value_t = 10_000)]
+    keys: u32,
+    /// Skew of the keys: Zipf exponent, 0 for none
+    #[arg(long, default_value_t = 1.0)]
+    zipf: f64,
+    /// Bytes of a record, about; 0 for the natural size
+    #[arg(long, default_value_t = 0)]
+    record_size: usize,
+    /// Event time of the first record, RFC 3339
+    #[arg(long, default_value = "2026-01-01T00:00:00Z")]
+    start: DateTime<Utc>,
+    /// Event time from record to record: 250ms, 1s
+    #[arg(long, value_parser = duration, default_value = "250ms")]
+    step: Duration,
+}
+
+impl GenerateArgs {
+    pub fn plan(&self) -> Result<generate::Plan, String> {
+        let step = self.step.as_micros().try_into().map_err(|_| "--step is too long".to_owned())?;
+        Ok(generate::Plan {
+            profile: self.profile.into(),
+            count: self.count,
+            seed: self.seed,
+            keys: self.keys,
+            zipf: self.zipf,
+            record_bytes: self.record_size,
+            start: UnixMicros(self.start.timestamp_micros()),
+            step_micros: step,
+        })
+    }
+}
+
+/// `500ms`, `30s`, `2m`, `1h`; a plain number means seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let unit_at = text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let seconds = match unit {
+        "ms" => 1e-3,
+        "s" | "" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        _ => return Err("give a time such as 500ms, 30s, 2m or 1h".into()),
+    };
+    let number: f64 = number.parse().map_err(|_| "give a time such as 500ms, 30s, 2m or 1h".to_owned())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| "the time is negative or too long".into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn plan(args: &[&str]) -> Result<run::Plan, String> {
+        let cli = Cli::try_parse_from([&["forebay-load", "run"], args].concat())
+            .map_err(|error| error.to_string())?;
+        let Command::Run(args) = cli.command else { return Err("another command".into()) };
+        args.plan()
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_rate_means_an_open_loop_and_none_a_closed_one() {
+        assert_eq!(plan(&["--rate", "500"]).unwrap().mode, run::Mode::Open { rate: 500.0 });
+        assert_eq!(plan(&[]).unwrap().mode, run::Mode::Closed);
+        assert!(plan(&["--mode", "open"]).is_err());
+        assert!(plan(&["--mode", "closed", "--rate", "5"]).is_err());
+    }
+
+    #[test]
+    fn a_run_without_an_end_lasts_ten_seconds() {
+        let of = |args: &[&str]| {
+            let plan = plan(args).unwrap();
+            (plan.duration, plan.records)
+        };
+        assert_eq!(of(&[]), (Some(Duration::from_secs(10)), None));
+        assert_eq!(of(&["--records", "5"]), (None, Some(5)));
+        assert_eq!(of(&["--file", "a", "--stream", "s"]), (None, None));
+    }
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
+        for text in ["", "s", "-1s", "5d", "1e400s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_on_the_command_line_wins_over_the_environment() {
+        let cli =
+            Cli::try_parse_from(["forebay-load", "verify", "s3://b/", "--endpoint", "http://h:1"]).unwrap();
+        let Command::Verify(args) = cli.command else { panic!("another command") };
+        let environment =
+            vec![("aws_endpoint_url".into(), "http://other".into()), ("aws_region".into(), "r".into())];
+        let plan = args.plan(environment, vec![]).unwrap();
+        let get =
+            |name: &str| plan.options.iter().find(|(has, _)| has == name).map(|(_, value)| value.as_str());
+        assert_eq!((get("aws_endpoint"), get("aws_allow_http")), (Some("http://h:1"), Some("true")));
+        assert_eq!((get("aws_endpoint_url"), get("aws_region")), (None, Some("r")));
+    }
+}

@@ -1,0 +1,273 @@
+//! What became of requests and records, and how long it took.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::bodies::Body;
+use super::reply::Answer;
+use crate::manifest::Account;
+
+/// Longest time that histograms tell apart, in microseconds: one hour. What took longer counts as this.
+const MICROS_MAX: u64 = 3_600_000_000;
+
+/// Distinct codes that are counted each on its own; a server that sends more has them counted as [`OTHER_CODE`].
+const CODES_MAX: usize = 64;
+
+/// Stands for codes beyond [`CODES_MAX`].
+const OTHER_CODE: &str = "other";
+
+/// Code of a request that never reached the server.
+pub(super) const NOT_SENT: &str = "not_sent";
+
+/// Times in microseconds, to three significant digits.
+#[derive(Debug, Clone)]
+pub(super) struct Times(Histogram<u64>);
+
+impl Times {
+    fn new() -> Self {
+        #[expect(clippy::expect_used, reason = "the bounds are constants, and a test makes one")]
+        let histogram = Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("bounds of a histogram");
+        Self(histogram)
+    }
+
+    pub(super) fn record(&mut self, time: Duration) {
+        self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(MICROS_MAX));
+    }
+
+    fn add(&mut self, other: &Times) {
+        // Both have the same bounds, so that there is nothing that could not be added.
+        let _ = self.0.add(&other.0);
+    }
+
+    pub(super) fn histogram(&self) -> &Histogram<u64> {
+        &self.0
+    }
+}
+
+/// How many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Requests with a final fate.
+    pub(super) requests: u64,
+    /// Of them, those that did not end with a success.
+    pub(super) failed: u64,
+    /// Further tries.
+    pub(super) retries: u64,
+    /// Requests that found no body ready when they were due: the load generator was too slow.
+    pub(super) starved: u64,
+    /// Records that the server has.
+    pub(super) acked: u64,
+    /// Records that the server said not to have.
+    pub(super) refused: u64,
+    /// Records whose last try does not tell.
+    pub(super) unknown: u64,
+    /// Records that were sent at least once without a reply, whatever became of further tries.
+    pub(super) uncertain: u64,
+    /// Bytes of acked records before compression; pro rata for a request that was taken in part.
+    pub(super) payload_bytes: u64,
+    /// Bytes of bodies as sent, tries included.
+    pub(super) body_bytes: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.retries += other.retries;
+        self.starved += other.starved;
+        self.acked += other.acked;
+        self.refused += other.refused;
+        self.unknown += other.unknown;
+        self.uncertain += other.uncertain;
+        self.payload_bytes += other.payload_bytes;
+        self.body_bytes += other.body_bytes;
+    }
+}
+
+/// What the connections of one thread have seen.
+#[derive(Debug, Clone)]
+pub(super) struct Tally {
+    pub(super) counts: Counts,
+    /// From the start of the last try to its reply.
+    pub(super) service: Times,
+    /// From when the request was due to its final fate, failures included.
+    pub(super) latency: Times,
+    /// From when a request was due to when it was sent, where its connection was idle: the generator's own share.
+    pub(super) pacing: Times,
+    /// Tries that did not end with a success, and refused records of those that did, by status and code.
+    pub(super) errors: BTreeMap<(u16, String), u64>,
+    /// What the server says that an ack means.
+    pub(super) durability: Option<String>,
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        Self {
+            counts: Counts::default(),
+            service: Times::new(),
+            latency: Times::new(),
+            pacing: Times::new(),
+            errors: BTreeMap::new(),
+            durability: None,
+        }
+    }
+
+    /// Counts an error; status 0 stands for none.
+    pub(super) fn error(&mut self, status: u16, code: &str) {
+        let code = if self.errors.len() < CODES_MAX { code } else { OTHER_CODE };
+        *self.errors.entry((status, code.to_owned())).or_default() += 1;
+    }
+
+    pub(super) fn merge(&mut self, other: &Tally) {
+        self.counts.add(&other.counts);
+        self.service.add(&other.service);
+        self.latency.add(&other.latency);
+        self.pacing.add(&other.pacing);
+        for ((status, code), count) in &other.errors {
+            *self.errors.entry((*status, code.clone())).or_default() += count;
+        }
+        if self.durability.is_none() {
+            self.durability.clone_from(&other.durability);
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// There was a reply.
+    Answered(Answer),
+    /// It never reached the server.
+    NotSent,
+    /// It was sent, and there was no reply.
+    Lost,
+}
+
+impl Fate {
+    /// Whether the server took the request as such; it may have refused single records.
+    pub(super) fn is_success(&self) -> bool {
+        matches!(self, Fate::Answered(Answer::Taken { .. }))
+    }
+}
+
+/// Writes down what became of the records of `body`.
+pub(super) fn settle(account: &mut Account, counts: &mut Counts, body: &Body, fate: &Fate) {
+    let last = body.first + body.records - 1;
+    match fate {
+        Fate::Answered(Answer::Taken { refused, unlisted, .. }) => {
+            let mut next = body.first;
+            let mut others = Vec::with_capacity(1);
+            for (index, code) in refused {
+                let sequence = body.first + index;
+                refuse(account, code, sequence, sequence);
+                others.extend((next < sequence).then(|| (next, sequence - 1)));
+                next = sequence + 1;
+            }
+            others.extend((next <= last).then_some((next, last)));
+            let count = body.records - refused.len() as u64;
+            counts.refused += refused.len() as u64;
+            // Refused without a name: nobody can say which of the others are there.
+            if *unlisted > 0 {
+                others.iter().for_each(|&(first, last)| account.uncertain.insert(first, last));
+                counts.unknown += count;
+                return;
+            }
+            others.iter().for_each(|&(first, last)| account.acked.insert(first, last));
+            counts.acked += count;
+            counts.payload_bytes += body.payload_bytes * count / body.records;
+        }
+        Fate::Answered(Answer::Refused { code, .. }) => {
+            refuse(account, code, body.first, last);
+            counts.refused += body.records;
+        }
+        Fate::NotSent => {
+            refuse(account, NOT_SENT, body.first, last);
+            counts.refused += body.records;
+        }
+        Fate::Answered(Answer::Unknown { .. }) | Fate::Lost => {
+            account.uncertain.insert(body.first, last);
+            counts.unknown += body.records;
+        }
+    }
+}
+
+fn refuse(account: &mut Account, code: &str, first: u64, last: u64) {
+    let is_known = account.refused.contains_key(code) || account.refused.len() < CODES_MAX;
+    let code = if is_known { code } else { OTHER_CODE };
+    account.refused.entry(code.to_owned()).or_default().insert(first, last);
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn settled(fates: &[Fate]) -> (Account, Counts) {
+        let (mut account, mut counts) = (Account::default(), Counts::default());
+        for (index, fate) in fates.iter().enumerate() {
+            let first = index as u64 * 10;
+            let body = Body { bytes: Bytes::new(), payload_bytes: 1_000, producer: 0, first, records: 10 };
+            settle(&mut account, &mut counts, &body, fate);
+        }
+        (account, counts)
+    }
+
+    fn taken(refused: &[u64], unlisted: u64) -> Fate {
+        let refused = refused.iter().map(|&index| (index, "schema".to_owned())).collect();
+        Fate::Answered(Answer::Taken { refused, unlisted, durability: None })
+    }
+
+    #[test]
+    fn each_record_of_a_request_that_was_taken_in_part_is_either_acked_or_refused() {
+        let (account, counts) = settled(&[taken(&[0, 3, 4, 9], 0), taken(&[], 0)]);
+        assert_eq!(Vec::from(account.acked), [(1, 2), (5, 8), (10, 19)]);
+        assert_eq!(Vec::from(account.refused["schema"].clone()), [(0, 0), (3, 4), (9, 9)]);
+        assert_eq!((counts.acked, counts.refused, counts.payload_bytes), (16, 4, 1_600));
+        let (account, counts) = settled(&[taken(&(0..10).collect::<Vec<_>>(), 0)]);
+        assert!(account.acked.is_empty());
+        assert_eq!((counts.acked, counts.refused), (0, 10));
+    }
+
+    #[test]
+    fn refusals_without_a_name_make_the_rest_of_the_request_uncertain() {
+        let (account, counts) = settled(&[taken(&[2], 1)]);
+        assert!(account.acked.is_empty());
+        assert_eq!(Vec::from(account.uncertain), [(0, 1), (3, 9)]);
+        assert_eq!((counts.acked, counts.refused, counts.unknown), (0, 1, 9));
+    }
+
+    #[test]
+    fn what_nobody_answered_is_uncertain_and_what_was_refused_is_not() {
+        let unknown = Fate::Answered(Answer::Unknown { code: "internal".into() });
+        let refused = Fate::Answered(Answer::Refused { code: "throttled".into(), retry: None });
+        let (account, counts) = settled(&[Fate::Lost, unknown, refused, Fate::NotSent]);
+        assert_eq!(Vec::from(account.uncertain), [(0, 19)]);
+        assert_eq!(Vec::from(account.refused["throttled"].clone()), [(20, 29)]);
+        assert_eq!(Vec::from(account.refused[NOT_SENT].clone()), [(30, 39)]);
+        assert_eq!((counts.unknown, counts.refused, counts.acked), (20, 20, 0));
+    }
+
+    #[test]
+    fn a_server_cannot_fill_memory_with_codes() {
+        let refused = |code: usize| Fate::Answered(Answer::Refused { code: code.to_string(), retry: None });
+        let (account, _) = settled(&(0..1_000).map(refused).collect::<Vec<_>>());
+        assert_eq!(account.refused.len(), CODES_MAX + 1);
+        let mut tally = Tally::new();
+        (0..1_000).for_each(|code: u16| tally.error(400, &code.to_string()));
+        assert_eq!(tally.errors.len(), CODES_MAX + 1);
+        assert_eq!(tally.errors.values().sum::<u64>(), 1_000);
+    }
+
+    #[test]
+    fn tallies_add_up() {
+        let mut tally = Tally::new();
+        tally.service.record(Duration::from_millis(5));
+        tally.counts.acked = 3;
+        let mut sum = tally.clone();
+        sum.merge(&tally);
+        assert_eq!((sum.counts.acked, sum.service.histogram().len()), (6, 2));
+    }
+}

@@ -1,0 +1,296 @@
+//! A connection's work: take a body, wait until it is due, send it, and try again where that is asked for.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use forebay::runtime::clock;
+use forebay::testkit::generators::mix;
+use tokio::sync::Notify;
+
+use super::account::{Fate, NOT_SENT, Tally, settle};
+use super::bodies::{Body, Queue};
+use super::client::{Attempt, Link};
+use super::reply::{self, Answer, Retry};
+use super::schedule::Schedule;
+use crate::manifest::{Account, RANGES_MAX};
+
+/// First pause before another try where the server names none; it doubles with each further one.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+
+/// Longest such pause.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Shortest pause, whatever the server says: it may say 0.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// Pause of a connection that cannot be opened and must not try again: a server that is gone must not burn a core.
+const UNREACHABLE_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a pause looks whether the run was stopped.
+const STOP_CHECK: Duration = Duration::from_millis(50);
+
+/// What all connections of a run share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) start: Instant,
+    /// `None` in a closed loop.
+    pub(super) schedule: Option<Schedule>,
+    pub(super) duration: Option<Duration>,
+    pub(super) retry: Option<Duration>,
+    pub(super) live: Live,
+}
+
+/// What can be read while the run goes on.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) requests: AtomicU64,
+    pub(super) records: AtomicU64,
+    pub(super) payload_bytes: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) retries: AtomicU64,
+    /// Ranges that the manifest holds so far.
+    pub(super) ranges: AtomicUsize,
+}
+
+impl Live {
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_too_many_ranges(&self) -> bool {
+        self.ranges.load(Ordering::Relaxed) > RANGES_MAX
+    }
+}
+
+pub(super) struct Lane {
+    pub(super) index: u32,
+    pub(super) queue: Queue,
+    pub(super) link: Link,
+    /// Notified when a request is due.
+    pub(super) due: Arc<Notify>,
+    /// Of the producers whose records this connection sends.
+    pub(super) accounts: Vec<Account>,
+}
+
+impl Lane {
+    /// Works until there is nothing more to send. Returns what became of the records.
+    pub(super) async fn work(mut self, shared: &Shared, tally: &RefCell<Tally>) -> Vec<Account> {
+        self.link.open_ahead().await;
+        let early = shared.start.saturating_duration_since(clock::monotonic());
+        tokio::time::sleep(early).await;
+        let mut turn = 0;
+        while !shared.live.is_stopped() {
+            let (body, is_starved) = match self.queue.try_next() {
+                Some(body) => (body, false),
+                None => match self.queue.next().await {
+                    Some(body) => (body, true),
+                    None => break,
+                },
+            };
+            let Some(intended) = self.wait(shared, tally, turn, is_starved).await else { break };
+            turn += 1;
+            self.request(shared, tally, &body, intended).await;
+            if shared.live.has_too_many_ranges() {
+                break;
+            }
+        }
+        self.accounts
+    }
+
+    /// Waits until the next request is due. Returns when it was due; nothing if the run is over by then.
+    async fn wait(
+        &mut self,
+        shared: &Shared,
+        tally: &RefCell<Tally>,
+        turn: u64,
+        is_starved: bool,
+    ) -> Option<Instant> {
+        let Some(schedule) = &shared.schedule else {
+            tally.borrow_mut().counts.starved += u64::from(is_starved);
+            let now = clock::monotonic();
+            let is_over = shared.duration.is_some_and(|duration| now >= shared.start + duration);
+            return (!is_over).then_some(now);
+        };
+        let due = schedule.due(self.index, turn);
+        if shared.duration.is_some_and(|duration| due >= duration) {
+            return None;
+        }
+        let intended = shared.start + due;
+        let was_idle = clock::monotonic() < intended;
+        while clock::monotonic() < intended {
+            if shared.live.is_stopped() {
+                return None;
+            }
+            // The bound is for a run that was stopped; otherwise the pacer comes first.
+            let _ = tokio::time::timeout(STOP_CHECK, self.due.notified()).await;
+        }
+        let mut tally = tally.borrow_mut();
+        if was_idle {
+            tally.pacing.record(clock::monotonic() - intended);
+        } else {
+            tally.counts.starved += u64::from(is_starved);
+        }
+        Some(intended)
+    }
+
+    async fn request(&mut self, shared: &Shared, tally: &RefCell<Tally>, body: &Body, intended: Instant) {
+        let live = &shared.live;
+        let fate = self.deliver(shared, tally, body).await;
+        let latency = clock::monotonic().saturating_duration_since(intended);
+        let mut tally = tally.borrow_mut();
+        tally.latency.record(latency);
+        let account = &mut self.accounts[body.producer];
+        let (acked, payload, ranges) = (tally.counts.acked, tally.counts.payload_bytes, account.fragments());
+        settle(account, &mut tally.counts, body, &fate);
+        tally.counts.requests += 1;
+        live.requests.fetch_add(1, Ordering::Relaxed);
+        live.records.fetch_add(tally.counts.acked - acked, Ordering::Relaxed);
+        live.payload_bytes.fetch_add(tally.counts.payload_bytes - payload, Ordering::Relaxed);
+        let more_ranges = account.fragments().saturating_sub(ranges);
+        if more_ranges > 0 {
+            live.ranges.fetch_add(more_ranges, Ordering::Relaxed);
+        }
+        if !fate.is_success() {
+            tally.counts.failed += 1;
+            live.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Fate::Answered(Answer::Taken { durability: Some(durability), .. }) = fate
+            && tally.durability.is_none()
+        {
+            tally.durability = Some(durability);
+        }
+    }
+
+    /// Sends a body until it has a final fate.
+    async fn deliver(&mut self, shared: &Shared, tally: &RefCell<Tally>, body: &Body) -> Fate {
+        let give_up = shared.retry.map(|retry| clock::monotonic() + retry);
+        let mut is_uncertain = false;
+        let mut tries = 0;
+        loop {
+            let fate = self.attempt(tally, body).await;
+            if fate == Fate::Lost && !is_uncertain {
+                is_uncertain = true;
+                let last = body.first + body.records - 1;
+                self.accounts[body.producer].uncertain.insert(body.first, last);
+                tally.borrow_mut().counts.uncertain += body.records;
+            }
+            let now = clock::monotonic();
+            let pause = pause(&fate, tries, body.first).filter(|_| !shared.live.is_stopped());
+            let Some(pause) = pause.filter(|&pause| give_up.is_some_and(|end| now + pause <= end)) else {
+                if fate == Fate::NotSent && give_up.is_none() {
+                    rest(UNREACHABLE_PAUSE, shared).await;
+                }
+                return fate;
+            };
+            rest(pause, shared).await;
+            tries += 1;
+            tally.borrow_mut().counts.retries += 1;
+            shared.live.retries.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn attempt(&mut self, tally: &RefCell<Tally>, body: &Body) -> Fate {
+        let sent = clock::monotonic();
+        let attempt = self.link.post(body.bytes.clone()).await;
+        let mut tally = tally.borrow_mut();
+        match attempt {
+            Attempt::Answered { status, headers, body: reply } => {
+                tally.service.record(clock::monotonic() - sent);
+                tally.counts.body_bytes += body.bytes.len() as u64;
+                let answer = reply::read(status, &headers, &reply, body.records);
+                match &answer {
+                    Answer::Taken { refused, .. } => {
+                        refused.iter().for_each(|(_, code)| tally.error(status.as_u16(), code));
+                    }
+                    Answer::Refused { code, .. } | Answer::Unknown { code } => {
+                        tally.error(status.as_u16(), code);
+                    }
+                }
+                Fate::Answered(answer)
+            }
+            Attempt::NotSent => {
+                tally.error(0, NOT_SENT);
+                Fate::NotSent
+            }
+            Attempt::Lost(code) => {
+                tally.counts.body_bytes += body.bytes.len() as u64;
+                tally.error(0, code);
+                Fate::Lost
+            }
+        }
+    }
+}
+
+/// How long to wait before another try; nothing if trying again cannot help.
+fn pause(fate: &Fate, tries: u32, salt: u64) -> Option<Duration> {
+    // A share of one half, different for each request and try, keeps clients from coming back all at once.
+    let jitter = mix(salt ^ (u64::from(tries) << 48)) as f64 / u64::MAX as f64 / 2.0;
+    match fate {
+        Fate::Answered(Answer::Refused { retry: Some(Retry { after: Some(after) }), .. }) => {
+            Some((*after).max(PAUSE_MIN).mul_f64(1.0 + jitter))
+        }
+        Fate::Answered(Answer::Refused { retry: Some(Retry { after: None }), .. })
+        | Fate::NotSent
+        | Fate::Lost => {
+            let whole = BACKOFF_MIN.saturating_mul(1 << tries.min(16)).min(BACKOFF_MAX);
+            Some(whole.mul_f64(0.5 + jitter))
+        }
+        Fate::Answered(_) => None,
+    }
+}
+
+/// Sleeps, or until the run is stopped.
+async fn rest(pause: Duration, shared: &Shared) {
+    let end = clock::monotonic() + pause;
+    while !shared.live.is_stopped() {
+        let left = end.saturating_duration_since(clock::monotonic());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(STOP_CHECK)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(after: Option<u64>) -> Fate {
+        let retry = Some(Retry { after: after.map(Duration::from_secs) });
+        Fate::Answered(Answer::Refused { code: "throttled".into(), retry })
+    }
+
+    #[test]
+    fn a_pause_is_never_shorter_than_the_server_asked_for() {
+        for salt in 0..1_000 {
+            let two = pause(&refused(Some(2)), 5, salt).unwrap();
+            assert!(two >= Duration::from_secs(2) && two <= Duration::from_secs(3), "{two:?}");
+            assert!(pause(&refused(Some(0)), 0, salt).unwrap() >= PAUSE_MIN);
+        }
+    }
+
+    #[test]
+    fn pauses_grow_differ_and_have_an_end() {
+        for fate in [refused(None), Fate::Lost, Fate::NotSent] {
+            for (tries, most) in [(0, BACKOFF_MIN), (3, BACKOFF_MIN * 8), (40, BACKOFF_MAX)] {
+                let pauses: Vec<_> = (0..100).map(|salt| pause(&fate, tries, salt).unwrap()).collect();
+                assert!(pauses.iter().all(|pause| (most / 2..=most).contains(pause)));
+                assert!(pauses.iter().any(|pause| *pause != pauses[0]));
+            }
+        }
+    }
+
+    #[test]
+    fn what_trying_again_cannot_help_is_final() {
+        for answer in [
+            Answer::Refused { code: "schema".into(), retry: None },
+            Answer::Unknown { code: "internal".into() },
+            Answer::Taken { refused: vec![], unlisted: 0, durability: None },
+        ] {
+            assert_eq!(pause(&Fate::Answered(answer), 0, 0), None);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What a run is asked to do, and what about that makes no sense.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use forebay::config::limits::REQUEST_RECORDS_MAX;
+use forebay::testkit::generators::Profile;
+use http::Uri;
+use http::uri::Scheme;
+use thiserror::Error;
+
+/// Connections of a run. Each costs a socket, a few KiB, and the bodies that are made ahead for it.
+pub const CONNECTIONS_MAX: u32 = 20_000;
+
+/// Producers of a run. Each costs about 200 bytes.
+pub const PRODUCERS_MAX: u32 = 1_000_000;
+
+/// What a run is asked to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where the server is.
+    pub target: Target,
+    /// Which stream to post to.
+    pub stream: String,
+    /// Where the records come from.
+    pub source: Source,
+    /// When a request starts.
+    pub mode: Mode,
+    /// Connections, each with one request at a time.
+    pub connections: u32,
+    /// Threads that the connections are spread over.
+    pub threads: u32,
+    /// Threads that make bodies ahead of the connections.
+    pub feeders: u32,
+    /// Producers, spread over the connections; a producer's records are sent in order over one connection, so
+    /// there are at least as many as connections.
+    pub producers: u32,
+    /// When it ends: after so long, …
+    pub duration: Option<Duration>,
+    /// … or after so many records, whatever comes first. A replay without either sends its file once.
+    pub records: Option<u64>,
+    /// Records in a request. 1 sends single events as `application/json`.
+    pub batch: u32,
+    /// Bytes of a record, about; 0 for the natural size. Not for replays.
+    pub record_bytes: usize,
+    /// Number of partition keys. Not for replays.
+    pub keys: u32,
+    /// Zipf exponent of the keys; 0 means all alike. Not for replays.
+    pub zipf: f64,
+    /// `Content-Encoding` of the bodies.
+    pub compression: Compression,
+    /// Seed of the records.
+    pub seed: u64,
+    /// What the producers' names hold, so that two runs into one stream can be told apart.
+    pub run_name: String,
+    /// For how long a refused or broken request is tried again; `None` means never.
+    pub retry: Option<Duration>,
+    /// After how long without a reply a request counts as broken.
+    pub timeout: Duration,
+    /// The process whose CPU time and memory are read.
+    pub server_pid: Option<u32>,
+    /// How long to go on reading them after the last reply, for the work that the server still does.
+    pub settle: Duration,
+}
+
+/// Where records come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// They are made.
+    Profile(Profile),
+    /// They are read from NDJSON, plain or gzip (`.gz`).
+    File(PathBuf),
+}
+
+impl Source {
+    /// The first part of the producers' names.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Source::Profile(profile) => profile.name(),
+            Source::File(_) => forebay::testkit::generators::envelope::REPLAY,
+        }
+    }
+}
+
+/// When a request starts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// On schedule, whatever became of the ones before it.
+    Open {
+        /// Records a second, over all connections.
+        rate: f64,
+    },
+    /// As soon as its connection is free.
+    Closed,
+}
+
+/// `Content-Encoding` of the bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// As it is.
+    None,
+    /// Level 1.
+    Gzip,
+    /// Level 1.
+    Zstd,
+}
+
+impl Compression {
+    /// The header's value.
+    pub fn content_encoding(self) -> Option<&'static str> {
+        match self {
+            Compression::None => None,
+            Compression::Gzip => Some("gzip"),
+            Compression::Zstd => Some("zstd"),
+        }
+    }
+}
+
+/// A server, from a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Host and port, as in the `Host` header.
+    pub authority: String,
+    /// Name or address to connect to.
+    pub host: String,
+    /// Port to connect to.
+    pub port: u16,
+    /// Path in front of `/v1/…`; no slash at its end.
+    pub prefix: String,
+}
+
+impl Target {
+    /// Reads `http://host[:port][/prefix]`.
+    pub fn parse(url: &str) -> Result<Self, PlanError> {
+        let bad = |reason| PlanError::Url { url: url.to_owned(), reason };
+        let uri: Uri = url.parse().map_err(|_| bad("is no URL"))?;
+        if uri.scheme() != Some(&Scheme::HTTP) {
+            return Err(bad("does not begin with http:// (load is sent without TLS)"));
+        }
+        let authority = uri.authority().ok_or_else(|| bad("names no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(bad("holds a user name, which is never sent"));
+        }
+        if uri.query().is_some() {
+            return Err(bad("has a query"));
+        }
+        Ok(Self {
+            authority: authority.to_string(),
+            host: authority.host().trim_matches(['[', ']']).to_owned(),
+            port: authority.port_u16().unwrap_or(80),
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+/// What makes no sense about a plan.
+#[derive(Debug, Error, PartialEq)]
+pub enum PlanError {
+    /// Not a URL that load can be sent to.
+    #[error("{url:?} {reason}: give http://HOST:PORT")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A number out of its range.
+    #[error("--{option} {value} cannot be used: give {allowed}")]
+    Range {
+        /// The option's name.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What can be given.
+        allowed: String,
+    },
+    /// Not a name that can be part of a producer's name.
+    #[error("--run-name {0:?} cannot be used: give 1 to 64 of a-z A-Z 0-9 _ . -")]
+    RunName(String),
+    /// Not a name that a stream can have.
+    #[error("--stream {0:?} cannot be used: give 1 to 128 of a-z A-Z 0-9 _ . -")]
+    Stream(String),
+    /// It would never end.
+    #[error("the run has no end: give --duration or --records")]
+    Endless,
+}
+
+impl Plan {
+    /// Says what makes no sense.
+    pub fn check(&self) -> Result<(), PlanError> {
+        within("connections", self.connections.into(), 1, CONNECTIONS_MAX.into())?;
+        within("threads", self.threads.into(), 1, 256)?;
+        within("feeders", self.feeders.into(), 1, 256)?;
+        within("batch", self.batch.into(), 1, REQUEST_RECORDS_MAX as u64)?;
+        // A producer's records are in order only if one connection sends them all.
+        within("producers", self.producers.into(), self.connections.into(), PRODUCERS_MAX.into())?;
+        if let Mode::Open { rate } = self.mode
+            && !(rate > 0.0 && rate <= 1e9)
+        {
+            let allowed = "more than 0, up to 1000000000 records a second".to_owned();
+            return Err(PlanError::Range { option: "rate", value: rate.to_string(), allowed });
+        }
+        if !is_word(&self.run_name, 64) {
+            return Err(PlanError::RunName(self.run_name.clone()));
+        }
+        if !is_word(&self.stream, 128) {
+            return Err(PlanError::Stream(self.stream.clone()));
+        }
+        let is_endless = self.duration.is_none() && self.records.is_none();
+        if is_endless && matches!(self.source, Source::Profile(_)) {
+            return Err(PlanError::Endless);
+        }
+        Ok(())
+    }
+}
+
+fn within(option: &'static str, value: u64, least: u64, most: u64) -> Result<(), PlanError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let allowed = match option {
+        "producers" => format!("{least} (one for each connection) to {most}"),
+        _ => format!("{least} to {most}"),
+    };
+    Err(PlanError::Range { option, value: value.to_string(), allowed })
+}
+
+fn is_word(text: &str, bytes_max: usize) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=bytes_max).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_becomes_what_to_connect_to() {
+        let target = Target::parse("http://127.0.0.1:8080").unwrap();
+        assert_eq!((target.host.as_str(), target.port, target.prefix.as_str()), ("127.0.0.1", 8080, ""));
+        let target = Target::parse("http://[::1]/ingest/").unwrap();
+        assert_eq!((target.host.as_str(), target.port, target.prefix.as_str()), ("::1", 80, "/ingest"));
+        assert_eq!(target.authority, "[::1]");
+    }
+
+    #[test]
+    fn what_load_cannot_be_sent_to_is_refused() {
+        for url in ["", "127.0.0.1:8080", "https://h", "http://", "http://u:p@h/", "http://h/?a=b"] {
+            assert!(matches!(Target::parse(url), Err(PlanError::Url { .. })), "{url}");
+        }
+    }
+}

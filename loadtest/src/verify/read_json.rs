@@ -1,0 +1,162 @@
+//! JSON lines, plain or gzip with any number of members, and dead letters that carry records in base64.
+
+use std::borrow::Cow;
+use std::io::{self, BufRead, BufReader, Read};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::bufread::MultiGzDecoder;
+use forebay::testkit::generators::{canonical, envelope};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::key::KeyRule;
+use super::lake::{Format, Object};
+use super::object::ObjectFile;
+use super::sighting::{OriginKind, Reporter, Unheard, kind_of};
+
+/// Bytes of a line. A record of 1 MiB needs 1.4 MiB in a dead letter; this leaves room for streams that take more.
+const LINE_BYTES_MAX: u64 = 32 << 20;
+
+/// Bytes of text that are decoded at a time.
+const TEXT_BYTES: usize = 256 << 10;
+
+/// A line of a file of dead letters. What else is in it does not matter here.
+#[derive(Deserialize)]
+struct DeadLetter<'a> {
+    #[serde(borrow)]
+    raw: Cow<'a, str>,
+    #[serde(borrow, default)]
+    reason: Option<Cow<'a, str>>,
+}
+
+/// Reads all records of an object.
+pub(super) fn read(
+    file: &ObjectFile,
+    object: &Object,
+    key: &KeyRule,
+    to: &mut Reporter,
+) -> Result<(), Unheard> {
+    let stored = BufReader::with_capacity(TEXT_BYTES, file.reader(0));
+    let text: Box<dyn Read> = match object.format {
+        Format::JsonGzip => Box::new(MultiGzDecoder::new(stored)),
+        Format::Json | Format::Parquet => Box::new(stored),
+    };
+    let mut text = BufReader::with_capacity(TEXT_BYTES, text);
+    let mut line = Vec::new();
+    let mut row = 0;
+    loop {
+        match next_line(&mut text, &mut line) {
+            Ok(true) => row += 1,
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                to.unreadable(row + 1, error.to_string());
+                return Ok(());
+            }
+        }
+        let record = line.trim_ascii();
+        if record.is_empty() {
+            continue;
+        }
+        if object.is_dead_letters {
+            read_dead_letter(record, row, key, to);
+        } else if let Err(reason) = inspect(record, row, key, to) {
+            to.damaged(row, reason);
+        }
+        to.flush_if_full()?;
+    }
+}
+
+/// False at the end.
+fn next_line(text: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    text.take(LINE_BYTES_MAX).read_until(b'\n', line)?;
+    if line.len() as u64 == LINE_BYTES_MAX && !line.ends_with(b"\n") {
+        return Err(io::Error::other(format!("a line of more than {LINE_BYTES_MAX} bytes")));
+    }
+    Ok(!line.is_empty())
+}
+
+fn read_dead_letter(line: &[u8], row: u64, key: &KeyRule, to: &mut Reporter) {
+    let Ok(letter) = serde_json::from_slice::<DeadLetter<'_>>(line) else {
+        return to.damaged(row, "no dead letter: it has no `raw` text");
+    };
+    let Ok(raw) = STANDARD.decode(letter.raw.as_bytes()) else {
+        return to.damaged(row, "`raw` is no base64");
+    };
+    to.dead_letter(letter.reason.as_deref().unwrap_or("unknown"));
+    // Whatever a client sent may be in a dead letter, so what is no record of ours was no record before either.
+    // Where a record is to be found it has to be whole.
+    match inspect(raw.trim_ascii(), row, key, to) {
+        Ok(()) => {}
+        Err(reason @ (Reason::Json | Reason::Envelope)) => {
+            let _ = reason;
+            to.foreign();
+        }
+        Err(reason) => to.damaged(row, reason),
+    }
+}
+
+/// Why a record is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Json,
+    Envelope,
+    Hash,
+}
+
+impl From<Reason> for String {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Json => "no JSON object".into(),
+            Reason::Envelope => "producer, sequence or hash is not what it has to be".into(),
+            Reason::Hash => "the hash does not match the content".into(),
+        }
+    }
+}
+
+fn inspect(record: &[u8], row: u64, key: &KeyRule, to: &mut Reporter) -> Result<(), Reason> {
+    let text = std::str::from_utf8(record).map_err(|_| Reason::Json)?;
+    if let Some((found, members)) = envelope::split(text)
+        && kind_of(found.producer) == OriginKind::Replay
+    {
+        if envelope::hash_of_members(found.producer, found.sequence, members) != found.hash {
+            return Err(Reason::Hash);
+        }
+        let key = match key {
+            KeyRule::Member(_) => key.hash_of(None, &parse(text)?),
+            KeyRule::Profile | KeyRule::Nowhere => None,
+        };
+        let origin = to.origin(found.producer);
+        to.seen(origin, found.sequence, key, row);
+        return Ok(());
+    }
+    let record = parse(text)?;
+    let names = ["producer", "sequence", "hash"];
+    if names.iter().all(|name| !record.contains_key(*name)) {
+        to.foreign();
+        return Ok(());
+    }
+    let [producer, sequence, hash] = names.map(|name| record.get(name));
+    let producer = producer.and_then(Value::as_str).ok_or(Reason::Envelope)?;
+    let sequence = sequence.and_then(Value::as_u64).ok_or(Reason::Envelope)?;
+    let hash = hash.and_then(Value::as_str).and_then(envelope::parse_hash).ok_or(Reason::Envelope)?;
+    match kind_of(producer) {
+        OriginKind::Foreign => to.foreign(),
+        // Its bytes are what the hash covers, and they did not begin as they were sent.
+        OriginKind::Replay => return Err(Reason::Hash),
+        OriginKind::Profile(profile) => {
+            let of = canonical::hash_of_object(profile.fields(), (producer, sequence), &record);
+            if of != Some(hash) {
+                return Err(Reason::Hash);
+            }
+            let origin = to.origin(producer);
+            to.seen(origin, sequence, key.hash_of(Some(profile), &record), row);
+        }
+    }
+    Ok(())
+}
+
+fn parse(text: &str) -> Result<serde_json::Map<String, Value>, Reason> {
+    serde_json::from_str(text).map_err(|_| Reason::Json)
+}

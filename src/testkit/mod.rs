@@ -1,0 +1,3 @@
+//! What tests, benches and the load generator share.
+
+pub mod generators;
