@@ -35,7 +35,8 @@ pub struct OpenFile {
     permit: Permit,
     last_used: u64,
     pushed: u64,
-    weighed_at: u64,
+    /// When `pushed` reaches this, the size is looked at.
+    weigh_at: u64,
 }
 
 /// Where a record stands.
@@ -82,7 +83,7 @@ impl OpenFile {
             permit,
             last_used: 0,
             pushed: 0,
-            weighed_at: 0,
+            weigh_at: WEIGH_BYTES_MIN,
         }
     }
 
@@ -101,16 +102,20 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Whether the size should be looked at again.
-    pub fn is_due_for_weighing(&self) -> bool {
-        self.pushed - self.weighed_at >= (self.pushed / 4).clamp(WEIGH_BYTES_MIN, WEIGH_BYTES_MAX)
-    }
-
-    /// Charges what the file holds and returns its size as stored.
-    pub fn weigh(&mut self) -> u64 {
-        self.weighed_at = self.pushed;
+    /// Looks at the file's size if enough was added since the last look; true if it has reached `size_max` bytes as
+    /// stored. Then also charges what it holds.
+    pub fn is_full(&mut self, size_max: u64) -> bool {
+        if self.pushed < self.weigh_at {
+            return false;
+        }
         self.permit.set(self.encoder.memory_bytes());
-        self.encoder.stored_bytes()
+        let stored = self.encoder.stored_bytes();
+        let missing = size_max.saturating_sub(stored);
+        // How much more input the file takes if it goes on compressing as it has so far.
+        let input = (missing as f64 * self.pushed as f64 / stored.max(1) as f64) as u64;
+        let step = (self.pushed / 4).clamp(WEIGH_BYTES_MIN, WEIGH_BYTES_MAX);
+        self.weigh_at = self.pushed + step.min(input).max(1);
+        missing == 0
     }
 
     /// Bytes of memory that it holds, as charged last.

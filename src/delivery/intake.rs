@@ -121,9 +121,7 @@ impl Intake {
     /// Closes the file of `self.key` if it has reached its size.
     fn seal_if_full(&mut self, files: &mut Files, sealed: &mut SealedFiles) {
         let size = self.config.buffer.size_bytes;
-        let full =
-            files.get(&self.key).is_some_and(|file| file.is_due_for_weighing() && file.weigh() >= size);
-        if full {
+        if files.get(&self.key).is_some_and(|file| file.is_full(size)) {
             let key = std::mem::take(&mut self.key);
             sealed.extend(self.seal(files, &key, SealReason::Size));
             self.key = key;

@@ -32,6 +32,15 @@ struct Query {
     wait: Duration,
 }
 
+/// Where a reader without a cursor begins.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    Earliest,
+    Latest,
+    At(SequenceNumber),
+    Time(UnixMicros),
+}
+
 /// Records found, as text, and where to read on.
 struct Page {
     json: Vec<u8>,
@@ -134,12 +143,12 @@ fn resume(shards: &[ShardId], text: &str) -> Result<Cursor, Problem> {
 }
 
 fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor, Problem> {
-    let at: Box<dyn Fn(&dyn ShardLog) -> SequenceNumber> = match (from, from.parse::<u64>()) {
-        ("earliest", _) => Box::new(|log| log.bounds().first),
-        ("latest", _) => Box::new(|log| log.bounds().next),
-        (_, Ok(number)) if shards.len() == 1 => Box::new(move |_| SequenceNumber(number)),
+    let start = match (from, from.parse::<u64>()) {
+        ("earliest", _) => Start::Earliest,
+        ("latest", _) => Start::Latest,
+        (_, Ok(number)) if shards.len() == 1 => Start::At(SequenceNumber(number)),
         (text, _) => match DateTime::parse_from_rfc3339(text) {
-            Ok(time) => Box::new(move |log| log.position_at(UnixMicros(time.timestamp_micros()))),
+            Ok(time) => Start::Time(UnixMicros(time.timestamp_micros())),
             Err(_) => {
                 let detail =
                     "earliest, latest, an RFC 3339 time, or with 'shard' (or one shard) a sequence number"
@@ -147,6 +156,12 @@ fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor, Prob
                 return Err(Problem::BadParameter { name: "from", detail });
             }
         },
+    };
+    let at = |log: &dyn ShardLog| match start {
+        Start::Earliest => log.bounds().first,
+        Start::Latest => log.bounds().next,
+        Start::At(number) => number,
+        Start::Time(time) => log.position_at(time),
     };
     let positions = shards.iter().filter_map(|&id| Some((id, at(stream.shard(id)?)))).collect();
     Ok(Cursor { positions })

@@ -47,7 +47,7 @@ pub struct SinkError {
     /// What helps.
     pub class: SinkErrorClass,
     /// What the store said.
-    pub source: object_store::Error,
+    pub source: Box<object_store::Error>,
 }
 
 impl From<object_store::Error> for SinkError {
@@ -61,7 +61,7 @@ impl From<object_store::Error> for SinkError {
             | Error::UnknownConfigurationKey { .. } => SinkErrorClass::Other,
             _ => SinkErrorClass::Transient,
         };
-        Self { class, source }
+        Self { class, source: Box::new(source) }
     }
 }
 
@@ -166,7 +166,7 @@ impl ObjectSink {
 
 fn invalid(url: &str, why: &str) -> SinkError {
     let source = object_store::Error::Generic { store: "sink", source: format!("{url}: {why}").into() };
-    SinkError { class: SinkErrorClass::Other, source }
+    SinkError { class: SinkErrorClass::Other, source: Box::new(source) }
 }
 
 #[cfg(test)]
