@@ -208,8 +208,8 @@ pub struct VerifyArgs {
     /// Objects that are read at a time [default: one a CPU]
     #[arg(long)]
     jobs: Option<usize>,
-    /// Write the verdicts as JSON to this file; - for standard output, in the place of the text
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    /// Print the verdicts as JSON in the place of the text; with =FILE, write them there besides the text
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub json: Option<PathBuf>,
 }
 
@@ -222,8 +222,14 @@ impl VerifyArgs {
         let mut options = environment;
         if let Some(endpoint) = self.endpoint {
             options.retain(|(name, _)| !name.starts_with("aws_endpoint"));
-            options.push(("aws_allow_http".into(), endpoint.starts_with("http://").to_string()));
             options.push(("aws_endpoint".into(), endpoint));
+        }
+        // Whoever names a plain endpoint means it.
+        let is_plain = |(name, value): &(String, String)| {
+            name.starts_with("aws_endpoint") && value.starts_with("http://")
+        };
+        if options.iter().any(is_plain) && options.iter().all(|(name, _)| name != "aws_allow_http") {
+            options.push(("aws_allow_http".into(), "true".into()));
         }
         let key = self.key.map(|key| verify::KeyRule::parse(&key)).transpose();
         let cpus = || std::thread::available_parallelism().map_or(1, usize::from);

@@ -72,9 +72,8 @@ pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], records
 
 fn read_success(body: &[u8], records: u64) -> Option<Answer> {
     let success: Success<'_> = serde_json::from_slice(body).ok()?;
-    let listed = success.errors.len() as u64;
-    let adds_up =
-        success.accepted.checked_add(success.rejected) == Some(records) && listed <= success.rejected;
+    let unlisted = success.rejected.checked_sub(success.errors.len() as u64)?;
+    let adds_up = success.accepted.checked_add(success.rejected) == Some(records);
     let mut refused = Vec::with_capacity(success.errors.len());
     for error in success.errors {
         if error.index >= records {
@@ -85,11 +84,7 @@ fn read_success(body: &[u8], records: u64) -> Option<Answer> {
     refused.sort_unstable();
     let has_twice = refused.windows(2).any(|pair| pair[0].0 == pair[1].0);
     let durability = success.durability.map(Cow::into_owned);
-    (adds_up && !has_twice).then_some(Answer::Taken {
-        refused,
-        unlisted: success.rejected - listed,
-        durability,
-    })
+    (adds_up && !has_twice).then_some(Answer::Taken { refused, unlisted, durability })
 }
 
 /// `Retry-After` in seconds. A date, which HTTP allows too, counts as not given.
