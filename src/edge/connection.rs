@@ -20,6 +20,10 @@ use crate::config::limits::HEADERS_MAX;
 use crate::runtime::clock;
 use crate::runtime::phases::Phase;
 
+/// How far a connection's read buffer may grow: a large body then takes few system calls, and 1,000 connections that
+/// all send large bodies hold 128 MiB at most. Headers have a bound of their own, see `route`.
+const READ_BUFFER_BYTES_MAX: usize = 128 << 10;
+
 /// What a connection is waiting for, kept in atomics because hyper wants `Send` futures; all uses are on one thread.
 #[derive(Debug)]
 struct Progress {
@@ -162,11 +166,11 @@ pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr) {
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    // No `pipeline_flush`: with it hyper does not send the answer that stands before a request it cannot parse.
     builder
         .http1()
-        .pipeline_flush(true)
         .max_headers(HEADERS_MAX)
-        .max_buf_size(edge.server.header_bytes_max.max(8 << 10));
+        .max_buf_size(edge.server.header_bytes_max.max(READ_BUFFER_BYTES_MAX));
     builder.http2().max_header_list_size(u32::try_from(edge.server.header_bytes_max).unwrap_or(u32::MAX));
     let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);

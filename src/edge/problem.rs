@@ -15,6 +15,11 @@ pub enum Problem {
         /// The value of `Allow`.
         allow: &'static str,
     },
+    /// Request line and headers are larger than allowed.
+    HeadersTooLarge {
+        /// The bound in bytes.
+        limit: usize,
+    },
     /// No such stream.
     UnknownStream(String),
     /// No such shard.
@@ -86,6 +91,9 @@ impl Problem {
             Problem::MethodNotAllowed { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
             }
+            Problem::HeadersTooLarge { .. } => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Headers too large")
+            }
             Problem::UnknownStream(_) => (StatusCode::NOT_FOUND, "unknown_stream", "Unknown stream"),
             Problem::UnknownShard(_) => (StatusCode::NOT_FOUND, "unknown_shard", "Unknown shard"),
             Problem::BadParameter { .. } => (StatusCode::BAD_REQUEST, "bad_parameter", "Invalid parameter"),
@@ -115,6 +123,7 @@ impl Problem {
         match self {
             Problem::NotFound => "see the route table in the documentation".to_owned(),
             Problem::MethodNotAllowed { allow } => format!("allowed: {allow}"),
+            Problem::HeadersTooLarge { limit } => format!("request line and headers may have {limit} bytes"),
             Problem::UnknownStream(name) => format!("there is no stream named '{name}' here"),
             Problem::UnknownShard(name) => format!("the stream has no shard '{name}'"),
             Problem::BadParameter { name, detail } => format!("{name}: {detail}"),

@@ -28,7 +28,7 @@ enum Route<'a> {
 /// Names of the routes, by [`Route::index`].
 const ROUTES: [&str; 5] = ["records", "stream", "shards", "streams", "unknown"];
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 10] = [200, 204, 400, 404, 405, 408, 413, 415, 503, 0];
+const CODES: [u16; 11] = [200, 204, 400, 404, 405, 408, 413, 415, 431, 503, 0];
 
 impl<'a> Route<'a> {
     fn of(path: &'a str) -> Self {
@@ -131,6 +131,10 @@ async fn dispatch(
     head: http::request::Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
+    let limit = edge.server.header_bytes_max;
+    if head_bytes(&head) > limit {
+        return Err(Problem::HeadersTooLarge { limit });
+    }
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
@@ -144,6 +148,12 @@ async fn dispatch(
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),
     }
+}
+
+/// Bytes of the target and of the headers, without what stands between them.
+fn head_bytes(head: &http::request::Parts) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() + target
 }
 
 #[cfg(test)]

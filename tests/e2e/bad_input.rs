@@ -90,11 +90,11 @@ async fn a_bad_record_among_good_ones_is_named_by_its_place() {
 async fn bombs_and_oversized_bodies_are_stopped_at_the_bound() {
     let server = server();
     let compress = |bytes: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     };
-    let bomb = vec![b' '; 200 << 20];
+    let bomb = vec![b' '; 64 << 20];
     for (encoding, body) in [("gzip", compress(&bomb)), ("zstd", zstd::encode_all(&bomb[..], 3).unwrap())] {
         assert!(body.len() < 1 << 20, "the bomb itself is small");
         let request =
@@ -214,9 +214,11 @@ async fn lengths_that_lie_are_not_believed() {
         assert!(answer.starts_with("HTTP/1.1 400"), "{head}: {answer}");
     }
     let answer = raw(&server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "a TLS greeting: {answer}");
+    assert!(answer.starts_with("HTTP/1.1 400"), "a TLS greeting: {answer}");
     let long = format!("GET /v1/streams HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(100_000));
-    let answer = raw(&server, long.as_bytes());
+    assert!(raw(&server, long.as_bytes()).starts_with("HTTP/1.1 431"));
+    let endless = format!("GET /v1/streams HTTP/1.1\r\nhost: x\r\nx-long: {}", "x".repeat(1_000_000));
+    let answer = raw(&server, endless.as_bytes());
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert_unharmed(&server).await;
 }
