@@ -298,7 +298,7 @@ fn check(python: &str, compression: ParquetCompression, rows: usize) {
 #[test]
 fn independent_readers_find_every_value_of_every_type() {
     let Ok(python) = std::env::var("FOREBAY_PYTHON") else {
-        eprintln!("skipped: FOREBAY_PYTHON is not set to a Python that has pyarrow and duckdb");
+        forebay::testkit::skip::skipped("FOREBAY_PYTHON is not set to a Python that has pyarrow and duckdb");
         return;
     };
     // Fewer than one batch, and more than one with dictionaries and without.

@@ -1,3 +1,4 @@
 //! What tests, benches and the load generator share.
 
 pub mod generators;
+pub mod skip;

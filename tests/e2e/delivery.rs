@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base64::Engine;
+use forebay::testkit::skip::skipped;
 use serde_json::{Value, json};
 
 use crate::lake;
@@ -192,7 +193,7 @@ async fn the_balance_is_in_the_metrics() {
     if let Some(promtool) = std::env::var_os("FOREBAY_PROMTOOL") {
         check_with_promtool(&promtool, &text);
     } else {
-        eprintln!("skipped: FOREBAY_PROMTOOL is not set, so promtool does not check the metrics");
+        skipped("FOREBAY_PROMTOOL is not set, so promtool does not check the metrics");
     }
     server.stop().assert_drained();
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use forebay::testkit::skip::skipped;
 use serde_json::Value;
 
 /// All files below `folder` whose name ends with `extension`, sorted.
@@ -46,9 +47,7 @@ pub fn dead_letters(folder: &Path) -> Vec<Value> {
 pub fn python() -> Option<PathBuf> {
     let python = std::env::var_os("FOREBAY_PYTHON").map(PathBuf::from);
     if python.is_none() {
-        eprintln!(
-            "skipped: FOREBAY_PYTHON is not set (`make test` sets it to a Python with pyarrow and DuckDB)"
-        );
+        skipped("FOREBAY_PYTHON is not set (`make test` sets it to a Python with pyarrow and DuckDB)");
     }
     python
 }

@@ -3,8 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stderr,
-    reason = "a panic in a test is a failed test, and skipped tests say why"
+    reason = "a panic in a test is a failed test"
 )]
 
 mod bad_input;

@@ -4,6 +4,8 @@
 use std::io::Read;
 use std::path::PathBuf;
 
+use forebay::testkit::skip::skipped;
+
 use crate::lake;
 use crate::server::{Setup, stream};
 
@@ -13,7 +15,7 @@ fn events(name: &str) -> Option<(PathBuf, Vec<String>)> {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
     let path = folder.join(name);
     let Ok(file) = std::fs::File::open(&path) else {
-        eprintln!("skipped: there is no {} (FOREBAY_TEST_DATA names its folder)", path.display());
+        skipped(&format!("there is no {} (FOREBAY_TEST_DATA names its folder)", path.display()));
         return None;
     };
     let mut text = String::new();

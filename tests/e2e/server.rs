@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -144,16 +144,6 @@ impl Server {
     /// `http://…/v1/streams/{stream}/records`.
     pub fn records(&self, stream: &str) -> String {
         format!("http://{}/v1/streams/{stream}/records", self.address)
-    }
-
-    /// The working folder.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Posts a body and reads the answer as JSON.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use forebay::testkit::skip::skipped;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -32,9 +33,7 @@ impl S3 {
             })
         })();
         if found.is_none() {
-            eprintln!(
-                "skipped: FOREBAY_S3_ENDPOINT is not set (`make test` starts an S3 server and sets it)"
-            );
+            skipped("FOREBAY_S3_ENDPOINT is not set (`make test` starts an S3 server and sets it)");
         }
         found
     }
