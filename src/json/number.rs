@@ -6,7 +6,15 @@ use super::scanner::{SyntaxError, SyntaxErrorKind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawNumber<'a> {
     text: &'a str,
-    integer: bool,
+    spelling: Spelling,
+}
+
+/// As wide as a register, for the reason that strings give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+enum Spelling {
+    Integer,
+    Decimal,
 }
 
 /// The most digits before the point for which no exponent can be missing and the value must fit a double:
@@ -16,7 +24,7 @@ const SURELY_FINITE_DIGITS: usize = 308;
 impl<'a> RawNumber<'a> {
     #[inline]
     pub(super) fn new(text: &'a str, integer: bool) -> Self {
-        Self { text, integer }
+        Self { text, spelling: if integer { Spelling::Integer } else { Spelling::Decimal } }
     }
 
     /// The number as written.
@@ -28,19 +36,19 @@ impl<'a> RawNumber<'a> {
     /// Whether it is written without a point and an exponent.
     #[inline]
     pub fn is_written_as_integer(&self) -> bool {
-        self.integer
+        self.spelling == Spelling::Integer
     }
 
     /// The value if it is written as an integer that fits.
     #[inline]
     pub fn as_i64(&self) -> Option<i64> {
-        if self.integer { self.text.parse().ok() } else { None }
+        if self.is_written_as_integer() { self.text.parse().ok() } else { None }
     }
 
     /// The value if it is written as an integer that fits.
     #[inline]
     pub fn as_u64(&self) -> Option<u64> {
-        if !self.integer {
+        if !self.is_written_as_integer() {
             return None;
         }
         // `-0` is the integer zero; the standard parser takes no sign here.
@@ -57,7 +65,7 @@ impl<'a> RawNumber<'a> {
     #[inline]
     pub(super) fn is_in_range(&self) -> bool {
         let short = self.text.len() <= SURELY_FINITE_DIGITS;
-        (short && (self.integer || !self.has_exponent())) || self.as_f64().is_finite()
+        (short && (self.is_written_as_integer() || !self.has_exponent())) || self.as_f64().is_finite()
     }
 
     fn has_exponent(&self) -> bool {

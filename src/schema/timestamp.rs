@@ -94,11 +94,12 @@ pub fn event_time(raw: &str) -> Option<UnixMicros> {
 }
 
 fn epoch_micros(number: &str) -> Option<i64> {
+    // Powers of ten are told apart by the count of digits.
     let whole = decimal::scale(number, 0)?.value.unsigned_abs();
-    let scale = match whole {
-        0..100_000_000_000 => 6,
-        0..100_000_000_000_000 => 3,
-        0..100_000_000_000_000_000 => 0,
+    let scale = match whole.checked_ilog10().unwrap_or(0) + 1 {
+        ..=11 => 6,
+        12..=14 => 3,
+        15..=17 => 0,
         _ => -3,
     };
     let micros = decimal::scale(number, scale)?;

@@ -5,7 +5,7 @@ use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::{Map, Number, Value};
 
 use super::error::{SchemaError, shown};
-use super::node::Kinds;
+use super::kinds::Kinds;
 use super::violation::{Violation, pointer, snippet};
 use crate::json::{Kind, Scanner, SyntaxError};
 

@@ -26,6 +26,7 @@ mod error;
 mod fallback;
 mod fingerprint;
 mod format;
+mod kinds;
 mod node;
 mod number;
 mod pattern;

@@ -148,7 +148,7 @@ impl Divisor {
         }
         // The digits do not end in zero, so no power of ten divides them.
         let Ok(shift) = u64::try_from(decimal.exponent.saturating_sub(self.exponent)) else { return false };
-        remainder * power_of_ten(shift, modulus) % modulus == 0
+        (remainder * power_of_ten(shift, modulus)).is_multiple_of(modulus)
     }
 }
 

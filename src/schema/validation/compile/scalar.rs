@@ -4,7 +4,8 @@ use jsonschema::Draft;
 use serde_json::{Map, Value};
 
 use super::super::format::Format;
-use super::super::node::{Kinds, NumberRules, StringRules};
+use super::super::kinds::Kinds;
+use super::super::node::{NumberRules, StringRules};
 use super::super::number::{Bound, Divisor, Number, Side};
 use super::super::pattern::Pattern;
 use super::{Bail, Compiler, counts};

@@ -226,7 +226,7 @@ fn spelled(document: &Value, spelling: u8) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(768))]
     #[test]
     fn both_forms_give_the_same_verdict(
         schema in versioned(),

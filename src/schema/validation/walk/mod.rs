@@ -7,7 +7,8 @@ mod second;
 use foldhash::quality::RandomState;
 
 use super::Scratch;
-use super::node::{Kinds, Node, NodeId, NumberRules, StringRules};
+use super::kinds::Kinds;
+use super::node::{Node, NodeId, NumberRules, StringRules};
 use super::number::Number;
 use super::values::Values;
 use super::violation::{Path, Violation, snippet};
@@ -175,7 +176,8 @@ impl<'p> Walk<'p> {
 
     #[inline]
     fn number(&mut self, number: RawNumber<'_>, node: &Node, path: &Path<'_>) -> Result<(), SyntaxError> {
-        if !node.kinds.has(Kind::Number) && !(node.kinds.has_integers() && self.is_integer(number)) {
+        let allowed = node.kinds.has(Kind::Number) || (node.kinds.has_integers() && self.is_integer(number));
+        if !allowed {
             let found = if node.kinds.has_integers() { number.text() } else { Kind::Number.name() };
             return self.wrong_kind(node.kinds, found, path);
         }
