@@ -1,25 +1,28 @@
 //! The schema's verdict on a record, in one pass over its bytes.
 //!
-//! A [`Plan`] is a JSON Schema compiled to flat nodes. [`Plan::check`] walks a record once with a
-//! [`Scanner`] and does three things at the same time: strict JSON syntax (a key that
-//! occurs twice in an object is refused), the verdict, and the capture of chosen fields. No tree is built, and a
-//! record that fits costs no allocation.
+//! A [`Plan`] is a JSON Schema compiled to flat nodes. [`Plan::check`] walks a record once with a [`Scanner`] and does
+//! three things at the same time: strict JSON syntax (a key that occurs twice in an object is refused), the verdict,
+//! and the capture of chosen fields. No tree is built, and a record that fits costs no allocation (unusual spellings
+//! aside: an escaped key, a string whose format takes more than the quick check).
 //!
 //! # Drafts
 //! `$schema` tells the draft: 2020-12 (also where it is missing), 2019-09, 7, 6 or 4. Two rules differ from what a
 //! reader may expect:
-//! - `format` is an assertion in every draft, for the formats that the draft defines (`date-time`, `email`, `ipv4`, …);
-//!   an unknown one is an annotation. See [`Options::assert_formats`].
+//! - `format` is an assertion in every draft, for the formats that the draft defines (`date-time`, `email`, `ipv4`, …)
+//!   except the internationalised names; an unknown one is an annotation. See [`Options::assert_formats`].
 //! - `1.0` is an integer except in draft 4, where a number with a point or an exponent is none.
 //!
 //! # What is compiled
-//! `type`, `enum`, `const`, all bounds on numbers, strings, arrays and objects, `pattern` (where ECMA-262 and the `regex`
-//! crate agree), `format`, `properties` and its relatives, `items` and its relatives, `contains`, `uniqueItems`,
-//! dependencies, `$ref` within the document (also recursive), `allOf`, `anyOf`, `oneOf`, `not` and `if`. The last
-//! six groups read the value at hand again, still without a tree, and with a bound on how often. Everything else
-//! (`unevaluatedProperties`, `$dynamicRef`, identifiers below the root, look-around in a pattern, …) makes the whole schema fall
-//! back: the record is scanned as without a schema and then judged by the `jsonschema` crate on a tree, several times
-//! slower. [`Plan::fallback_reason`] says why. Both forms give the same verdicts.
+//! `type`, `enum`, `const`, all bounds on numbers, strings, arrays and objects, `pattern` (where ECMA-262 and the
+//! `regex` crate agree), `format`, `properties` and its relatives, `items` and its relatives, `contains`, `uniqueItems`,
+//! dependencies, `$ref` within the document (also recursive), `allOf`, `anyOf`, `oneOf`, `not` and `if`. From `contains`
+//! on, these read the value at hand again, still without a tree, and with a bound on how often.
+//!
+//! Everything else (`unevaluatedProperties`, `$dynamicRef`, identifiers below the root, look-around in a pattern, …)
+//! makes the whole schema fall back: the record is scanned as without a schema and then judged by the `jsonschema` crate
+//! on a tree, several times slower. [`Plan::fallback_reason`] says why. Both forms give the same verdicts, with two
+//! exceptions where the crate knows only the nearest double and the compiled form the digits: `multipleOf` of
+//! integers beyond 2⁵³, and `1e300` as an integer of draft 4.
 
 mod compile;
 mod error;

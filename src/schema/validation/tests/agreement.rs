@@ -225,6 +225,13 @@ fn spelled(document: &Value, spelling: u8) -> String {
     }
 }
 
+/// Whether the crate goes by the double where the compiled form goes by the digits: 10^300 is no multiple of 3, and in
+/// draft 4 `1e300` is no integer.
+fn is_inexact_in_the_crate(schema: &Value) -> bool {
+    let text = schema.to_string();
+    text.contains("multipleOf") || (text.contains("draft-04") && text.contains("integer"))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(768))]
     #[test]
@@ -239,8 +246,7 @@ proptest! {
         let mut scratch = Scratch::new();
         for (document, spelling) in documents {
             let text = spelled(&document, spelling);
-            // The crate divides such numbers as doubles, the compiled form as decimals: 10^300 is no multiple of 3.
-            if text.contains("e+300") && schema.to_string().contains("multipleOf") {
+            if text.contains("e+300") && is_inexact_in_the_crate(&schema) {
                 continue;
             }
             let mut scanner = Scanner::new(&text);

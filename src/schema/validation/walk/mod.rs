@@ -4,6 +4,8 @@ mod array;
 mod object;
 mod second;
 
+use std::fmt;
+
 use foldhash::quality::RandomState;
 
 use super::Scratch;
@@ -167,11 +169,13 @@ impl<'p> Walk<'p> {
         if let Some(values) = &node.values
             && !values.has_string(text)
         {
-            return self.not_listed(values, &quoted(text), path);
+            return self.violate(path, || (values.text.to_string(), quoted(text)));
         }
         let Some(rules) = &node.string else { return Ok(()) };
-        let Some(expected) = unmet(rules, text) else { return Ok(()) };
-        self.violate(path, || (expected, quoted(text)))
+        match unmet(rules, text) {
+            None => Ok(()),
+            Some(unmet) => self.violate(path, || (unmet.to_string(), quoted(text))),
+        }
     }
 
     #[inline]
@@ -255,9 +259,27 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", snippet(text))
 }
 
-/// What the rules expect that `text` is not.
+/// A rule for strings that one does not keep.
+enum Unmet<'r> {
+    LengthMin(u64),
+    LengthMax(u64),
+    Pattern(&'r str),
+    Format(&'r str),
+}
+
+impl fmt::Display for Unmet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unmet::LengthMin(min) => write!(f, "at least {min} characters"),
+            Unmet::LengthMax(max) => write!(f, "at most {max} characters"),
+            Unmet::Pattern(source) => write!(f, "a string that matches '{}'", snippet(source)),
+            Unmet::Format(name) => write!(f, "a string of the format {name}"),
+        }
+    }
+}
+
 #[inline]
-fn unmet(rules: &StringRules, text: &str) -> Option<String> {
+fn unmet<'r>(rules: &'r StringRules, text: &str) -> Option<Unmet<'r>> {
     if let Some((min, max)) = rules.length {
         // A character has one to four bytes, so most strings need no count.
         let bytes = text.len() as u64;
@@ -265,22 +287,20 @@ fn unmet(rules: &StringRules, text: &str) -> Option<String> {
         if !surely {
             let chars = text.chars().count() as u64;
             if chars < min {
-                return Some(format!("at least {min} characters"));
+                return Some(Unmet::LengthMin(min));
             }
             if chars > max {
-                return Some(format!("at most {max} characters"));
+                return Some(Unmet::LengthMax(max));
             }
         }
     }
     if let Some(pattern) = &rules.pattern
         && !pattern.is_match(text)
     {
-        return Some(format!("a string that matches '{}'", snippet(&pattern.source)));
+        return Some(Unmet::Pattern(&pattern.source));
     }
-    if let Some(format) = &rules.format
-        && !format.is_match(text)
-    {
-        return Some(format!("a string of the format {}", format.name));
+    match &rules.format {
+        Some(format) if !format.is_match(text) => Some(Unmet::Format(&format.name)),
+        _ => None,
     }
-    None
 }

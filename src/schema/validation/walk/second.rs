@@ -77,26 +77,24 @@ impl<'p> Walk<'p> {
     ) -> Result<(), SyntaxError> {
         let expected = match rule {
             Rule::Any(ids) if !ids.iter().any(|&id| self.fits(before, end, id)) => {
-                "a value that fits one of the schemas of \"anyOf\"".to_owned()
+                "a value that fits one of the schemas of \"anyOf\""
             }
             Rule::One(ids) => {
                 // Two that fit are enough to know.
                 match ids.iter().filter(|&&id| self.fits(before, end, id)).take(2).count() {
                     1 => return Ok(()),
-                    0 => "a value that fits one of the schemas of \"oneOf\"".to_owned(),
-                    _ => "a value that fits only one of the schemas of \"oneOf\"".to_owned(),
+                    0 => "a value that fits one of the schemas of \"oneOf\"",
+                    _ => "a value that fits only one of the schemas of \"oneOf\"",
                 }
             }
-            Rule::Not(id) if self.fits(before, end, *id) => {
-                "a value that does not fit the schema of \"not\"".to_owned()
-            }
+            Rule::Not(id) if self.fits(before, end, *id) => "a value that does not fit the schema of \"not\"",
             Rule::If { condition, then, otherwise } => {
                 let branch = if self.fits(before, end, *condition) { then } else { otherwise };
                 return self.again(before, end, *branch, path);
             }
             _ => return Ok(()),
         };
-        self.violate(path, || (expected, kind.name().to_owned()))
+        self.violate(path, || (expected.to_owned(), kind.name().to_owned()))
     }
 
     fn contains(
