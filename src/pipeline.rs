@@ -13,7 +13,7 @@ use crate::delivery::sink::{ObjectSink, SinkError};
 use crate::delivery::{Memory, Parts, Slots, Status, StatusReport, Worker};
 use crate::edge::accept::Listeners;
 use crate::edge::{Edge, Intake};
-use crate::runtime::budget::Budget;
+use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
@@ -97,8 +97,9 @@ impl Pipelines {
         let registry = Registry::new()?;
         let phases = Phases::new();
         // Half for what has come in, half for what goes out: see `runtime::budget`.
-        let ingest = Budget::new(node.memory_budget_bytes / 2);
-        let memory = Memory::new(node.memory_budget_bytes / 2);
+        let ingest = Share::new(node.memory_budget_bytes / 2, pipelines.len() + 1);
+        let deliveries_count = pipelines.iter().map(|pipeline| pipeline.deliveries.len()).sum();
+        let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(node.server.listen, threads)
             .map_err(|source| StartError::Listen { address: node.server.listen, source })?;
         let address = listeners.address();
@@ -110,13 +111,17 @@ impl Pipelines {
         let workers = Tasks::new();
         let mut builder = Builder {
             registry: &registry,
+            ingest: &ingest,
             memory: &memory,
             epoch: clock::wall().0.unsigned_abs(),
             statuses: Vec::new(),
             workers: Vec::new(),
         };
-        let intakes =
-            pipelines.into_iter().map(|pipeline| builder.build(pipeline)).collect::<Result<_, _>>()?;
+        let intakes = pipelines
+            .into_iter()
+            .enumerate()
+            .map(|(index, pipeline)| builder.build(index, pipeline))
+            .collect::<Result<_, _>>()?;
         let Builder { statuses, workers: built, .. } = builder;
         let guard = deliveries.enter();
         for worker in built {
@@ -191,8 +196,8 @@ impl Pipelines {
         let gauges = &self.memory_metrics;
         gauges.ingest_used.set(self.edge.budget.used() as f64);
         gauges.ingest_capacity.set(self.edge.budget.capacity() as f64);
-        gauges.delivery_used.set(self.memory.budget.used() as f64);
-        gauges.delivery_capacity.set(self.memory.budget.capacity() as f64);
+        gauges.delivery_used.set(self.memory.share.used() as f64);
+        gauges.delivery_capacity.set(self.memory.share.capacity() as f64);
         let mut text = self.registry.render();
         crate::telemetry::process::render(&mut text);
         text
@@ -220,15 +225,15 @@ impl Pipelines {
                 "the drain deadline has passed"
             );
         }
-        let reports = self.reports();
         deliveries.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
         self.phases.advance(Phase::Stopped);
-        reports
+        self.reports()
     }
 }
 
 struct Builder<'a> {
     registry: &'a Registry,
+    ingest: &'a Share,
     memory: &'a Arc<Memory>,
     epoch: u64,
     statuses: Vec<Arc<Status>>,
@@ -236,7 +241,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn build(&mut self, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
+    fn build(&mut self, index: usize, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
         let checked::Pipeline { stream, ingest, deliveries, .. } = pipeline;
         let mut captures = Captures::default();
         let slots: Vec<_> = deliveries.iter().map(|config| Slots::of(config, &mut captures)).collect();
@@ -251,6 +256,7 @@ impl Builder<'_> {
             self.statuses.push(Arc::clone(&status));
             let (stream, memory) = (Arc::clone(&stream), Arc::clone(self.memory));
             let epoch = self.epoch;
+            let budget = self.memory.share.account(self.workers.len());
             self.workers.push(Worker::new(Parts {
                 config,
                 stream,
@@ -259,10 +265,11 @@ impl Builder<'_> {
                 sink,
                 status,
                 memory,
+                budget,
                 epoch,
             }));
         }
         let name = stream.name().to_string();
-        Intake::new(stream, ingest, &captures).map_err(|source| StartError::Schema { stream: name, source })
+        Intake::new(stream, ingest, &captures, self.ingest.account(index)).map_err(|source| StartError::Schema { stream: name, source })
     }
 }

@@ -63,15 +63,17 @@ pub fn run(args: ServeArgs, session: &mut Session<'_>) -> io::Result<Exit> {
 /// Runs until SIGTERM or SIGINT, then drains. What a user reads goes to `out`.
 fn serve(config: Config, out: &mut dyn Write) -> Result<Exit, ServeError> {
     raise_file_limit();
+    let (admin_address, banner) = (config.node.server.admin, Banner::of(&config));
+    // Outside the runtime of this thread: if a stage cannot be built, those before it are taken down again, and that
+    // must not happen inside a runtime.
+    let pipelines = Arc::new(Pipelines::start(config)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let (admin_address, banner) = (config.node.server.admin, Banner::of(&config));
+    let exit = runtime.block_on(async {
         let mut stop = Stop::new()?;
         let listener = admin::bind(admin_address)
             .await
             .map_err(|source| ServeError::Admin { address: admin_address, source })?;
         let admin_address = listener.local_addr()?;
-        let pipelines = Arc::new(Pipelines::start(config)?);
         let tasks = Tasks::new();
         tasks.spawn(admin::serve(listener, Arc::clone(&pipelines)));
         tasks.spawn(housekeeping(Arc::clone(&pipelines)));
@@ -95,7 +97,10 @@ fn serve(config: Config, out: &mut dyn Write) -> Result<Exit, ServeError> {
             }
         };
         Ok(report(&reports, out))
-    })
+    });
+    // Without waiting for a drain that was given up.
+    runtime.shutdown_background();
+    exit
 }
 
 async fn housekeeping(pipelines: Arc<Pipelines>) {

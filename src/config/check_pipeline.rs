@@ -9,6 +9,7 @@ use super::check_ingest::{check_ingest, check_stream};
 use super::check_sink::Env;
 use super::checked::{ColumnsSource, Delivery, Ingest, Node, Pipeline};
 use super::checker::Checker;
+use super::limits::FILE_NAME_BYTES_MAX;
 use super::raw::{PipelineFile, SchemaTable};
 use crate::schema::columns::{ColumnDeclaration, Columns};
 
@@ -56,6 +57,7 @@ pub(super) fn check_pipeline(
     for (index, raw) in raw_deliveries.into_iter().enumerate() {
         let path = format!("delivery[{index}]");
         check_name_is_new(raw.name.as_deref(), &path, &mut names, checker);
+        check_file_name(stream_name.as_deref(), raw.name.as_deref(), &path, checker);
         if let Some(delivery) = check_delivery(raw, &path, &around, checker) {
             deliveries.push((path, delivery));
         }
@@ -94,6 +96,15 @@ fn check_name_is_new(
             );
             checker.problem_with_help(&path, message, "write another name");
         }
+    }
+}
+
+/// Both names are part of each file's name.
+fn check_file_name(stream: Option<&str>, delivery: Option<&str>, path: &str, checker: &mut Checker<'_>) {
+    let bytes = stream.map_or(0, str::len) + delivery.map_or(0, str::len);
+    if bytes > FILE_NAME_BYTES_MAX {
+        let message = format!("the names of stream and delivery have {bytes} characters together, at most {FILE_NAME_BYTES_MAX} go into the name of a file");
+        checker.problem_with_help(&format!("{path}.name"), message, "write a shorter name");
     }
 }
 

@@ -136,6 +136,7 @@ impl OpenFile {
 #[derive(Default)]
 pub struct Files {
     by_key: HashMap<Box<[u8]>, OpenFile, foldhash::fast::RandomState>,
+    dead: usize,
     tick: u64,
 }
 
@@ -143,6 +144,11 @@ impl Files {
     /// How many are open, dead letters included.
     pub fn len(&self) -> usize {
         self.by_key.len()
+    }
+
+    /// How many of them take dead letters.
+    pub fn dead(&self) -> usize {
+        self.dead
     }
 
     /// The file of a partition, marked as used.
@@ -155,17 +161,20 @@ impl Files {
 
     /// Adds a file.
     pub fn insert(&mut self, key: &[u8], file: OpenFile) {
+        self.dead += usize::from(file.dead.is_some());
         self.by_key.insert(key.into(), file);
     }
 
     /// Takes a file out.
     pub fn remove(&mut self, key: &[u8]) -> Option<OpenFile> {
-        self.by_key.remove(key)
+        let file = self.by_key.remove(key)?;
+        self.dead -= usize::from(file.dead.is_some());
+        Some(file)
     }
 
-    /// Key of the least recently used file that takes no dead letters.
-    pub fn least_recently_used(&self) -> Option<Box<[u8]>> {
-        let files = self.by_key.iter().filter(|(_, file)| file.dead.is_none());
+    /// Key of the least recently used file of those that take dead letters, or of the others.
+    pub fn least_recently_used(&self, dead: bool) -> Option<Box<[u8]>> {
+        let files = self.by_key.iter().filter(|(_, file)| file.dead.is_some() == dead);
         files.min_by_key(|(_, file)| file.last_used).map(|(key, _)| key.clone())
     }
 

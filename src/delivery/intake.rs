@@ -1,5 +1,6 @@
 //! Records → open files, each record into the file of its partition or of its reason to be dead.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::encode::dead_letter::DeadLetter;
@@ -8,9 +9,11 @@ use super::files::{Files, OpenFile, Opening, Position};
 use super::prefix::{PartitionError, RecordFacts};
 use super::seal::{SealId, SealReason, Sealed};
 use super::status::Status;
-use super::{Memory, Parts, Slots};
+use super::{Parts, Slots};
 use crate::config::checked::{self, Format, JsonCompression};
+use crate::config::limits::DEAD_FILES_MAX;
 use crate::record::{Batch, SequenceNumber, ShardId};
+use crate::runtime::budget::Budget;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::schema::timestamp;
 use crate::stream::Slice;
@@ -27,12 +30,21 @@ pub struct Intake {
     config: checked::Delivery,
     stream: Arc<str>,
     slots: Slots,
-    memory: Arc<Memory>,
+    budget: Arc<Budget>,
     status: Arc<Status>,
     epoch: u64,
     seals: u64,
     key: Vec<u8>,
     line: String,
+}
+
+/// A record and where it stands.
+#[derive(Clone, Copy)]
+struct Record<'a> {
+    batch: &'a Batch,
+    /// In the batch.
+    index: usize,
+    position: Position,
 }
 
 /// Why a record cannot go into a file.
@@ -50,7 +62,7 @@ impl Intake {
             config: parts.config.clone(),
             stream: Arc::clone(parts.stream.name()),
             slots: parts.slots.clone(),
-            memory: Arc::clone(&parts.memory),
+            budget: Arc::clone(&parts.budget),
             status: Arc::clone(&parts.status),
             epoch: parts.epoch,
             seals: 0,
@@ -59,20 +71,23 @@ impl Intake {
         }
     }
 
-    /// Puts every record of `slice` into a file. Returns the files that were closed on the way.
-    pub fn take(&mut self, shard: ShardId, slice: &Slice, files: &mut Files) -> SealedFiles {
+    /// Puts some records of `slice` into files: those at `part`, counted from the slice's first. Returns the files
+    /// that were closed on the way.
+    pub fn take(&mut self, shard: ShardId, slice: &Slice, part: Range<usize>, files: &mut Files) -> SealedFiles {
         let mut sealed = Vec::new();
         let batch = &*slice.batch;
-        for (offset, record) in batch.records[slice.skip..].iter().enumerate() {
+        for offset in part {
             let number = SequenceNumber(slice.first.0 + offset as u64);
             let position = Position { shard, number, arrival: batch.source.arrival };
+            let Some(record) = batch.records.get(slice.skip + offset) else { break };
+            let at = Record { batch, index: slice.skip + offset, position };
             let result = if record.refusal.is_present() {
                 Err(refused_at_the_edge(batch.source.bytes(record.refusal)))
             } else {
-                self.take_record(batch, slice.skip + offset, position, files, &mut sealed)
+                self.take_record(at, files, &mut sealed)
             };
             if let Err(dead) = result {
-                self.bury(batch, slice.skip + offset, position, &dead, files, &mut sealed);
+                self.bury(at, &dead, files, &mut sealed);
             }
         }
         sealed
@@ -80,23 +95,22 @@ impl Intake {
 
     fn take_record(
         &mut self,
-        batch: &Batch,
-        index: usize,
-        position: Position,
+        at: Record<'_>,
         files: &mut Files,
         sealed: &mut SealedFiles,
     ) -> Result<(), Dead> {
+        let Record { batch, index, position } = at;
         let not_text = |_| Dead { reason: "json", message: "the record is not UTF-8".to_owned() };
         let payload =
             std::str::from_utf8(batch.source.bytes(batch.records[index].payload)).map_err(not_text)?;
         let event_time = self.event_time(batch, index)?;
         self.key.clear();
         self.key.push(RECORDS);
-        self.with_facts(batch, index, position, event_time, |config, facts, key| {
+        self.with_facts(at, event_time, |config, facts, key| {
             config.prefix.partition_key(facts, key)
         })?;
         if files.get(&self.key).is_none() {
-            let folder = self.with_facts(batch, index, position, event_time, |config, facts, _| {
+            let folder = self.with_facts(at, event_time, |config, facts, _| {
                 config.prefix.render(facts)
             })?;
             self.make_room(files, sealed);
@@ -130,8 +144,8 @@ impl Intake {
 
     /// Closes the least recently used file if there are as many as there may be.
     fn make_room(&mut self, files: &mut Files, sealed: &mut SealedFiles) {
-        while files.len() >= self.config.open_partitions_max {
-            let Some(key) = files.least_recently_used() else { return };
+        while files.len() - files.dead() >= self.config.open_partitions_max {
+            let Some(key) = files.least_recently_used(false) else { return };
             sealed.extend(self.seal(files, &key, SealReason::Partitions));
         }
     }
@@ -153,12 +167,11 @@ impl Intake {
     /// Calls `ask` with what the prefix may use of the record.
     fn with_facts<T>(
         &mut self,
-        batch: &Batch,
-        index: usize,
-        position: Position,
+        at: Record<'_>,
         event_time: Option<UnixMicros>,
         ask: impl FnOnce(&checked::Delivery, &RecordFacts<'_>, &mut Vec<u8>) -> Result<T, PartitionError>,
     ) -> Result<T, Dead> {
+        let Record { batch, index, position } = at;
         let prefix = &self.slots.prefix;
         let pointer_values = |field: usize| prefix.get(field).and_then(|&slot| captured(batch, index, slot));
         let facts = RecordFacts {
@@ -185,21 +198,14 @@ impl Intake {
             extension: extension(format),
             dead,
             encoder: encode::open(format, metadata),
-            permit: self.memory.budget.take_anyway(0),
+            permit: self.budget.take_anyway(0),
             opened: clock::monotonic(),
         })
     }
 
     /// Puts a record into the dead letters of its reason.
-    fn bury(
-        &mut self,
-        batch: &Batch,
-        index: usize,
-        position: Position,
-        dead: &Dead,
-        files: &mut Files,
-        sealed: &mut SealedFiles,
-    ) {
+    fn bury(&mut self, at: Record<'_>, dead: &Dead, files: &mut Files, sealed: &mut SealedFiles) {
+        let Record { batch, index, position } = at;
         let record = &batch.records[index];
         let now = clock::wall();
         self.line.clear();
@@ -218,11 +224,12 @@ impl Intake {
             raw: batch.source.bytes(record.payload),
         }
         .write_to(&mut self.line);
-        self.key.clear();
-        self.key.push(DEAD);
-        self.key.extend_from_slice(dead.reason.as_bytes());
+        let folder = self.dead_partition(dead.reason, position);
         if files.get(&self.key).is_none() {
-            let folder = self.dead_folder(dead.reason, position);
+            while files.dead() >= DEAD_FILES_MAX {
+                let Some(key) = files.least_recently_used(true) else { break };
+                sealed.extend(self.seal(files, &key, SealReason::Partitions));
+            }
             let file = self.open(folder, Some(dead.reason.to_owned()));
             files.insert(&self.key, file);
         }
@@ -234,8 +241,9 @@ impl Intake {
         self.seal_if_full(files, sealed);
     }
 
-    /// The error prefix may use the reason and the arrival, but no field of a record that may lack it.
-    fn dead_folder(&self, reason: &str, position: Position) -> String {
+    /// Makes `self.key` that of the dead letters that the record belongs to, and returns their folder. The error prefix
+    /// may use the reason and the arrival, but no field of a record, which may lack it.
+    fn dead_partition(&mut self, reason: &str, position: Position) -> String {
         let facts = RecordFacts {
             stream: &self.stream,
             delivery: &self.config.name,
@@ -245,7 +253,14 @@ impl Intake {
             pointer_values: &|_| None,
             reason,
         };
-        self.config.error_prefix.render(&facts).unwrap_or_else(|_| format!("errors/{reason}/"))
+        self.key.clear();
+        self.key.push(DEAD);
+        self.key.extend_from_slice(reason.as_bytes());
+        self.key.push(0);
+        let prefix = &self.config.error_prefix;
+        let folder = prefix.partition_key(&facts, &mut self.key).and_then(|()| prefix.render(&facts));
+        // Only a clock outside the years 0 to 9999 leads here.
+        folder.unwrap_or_else(|_| format!("errors/{reason}/"))
     }
 
     /// Drops a file whose encoder has failed. Its records stay pending for ever, which the balance shows.

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! One task a delivery reads, encodes and seals; uploads run beside it. A record is in exactly one open file from the
-//! moment it is read, and its memory is charged to the delivery share of the byte budget until the sink has confirmed
-//! the file. When that share is spent the delivery stops reading, the stream fills, and the edge refuses: nothing in
-//! between is dropped.
+//! moment it is read, and its memory is charged to the delivery's account of the byte budget until the sink has
+//! confirmed the file. When the account is spent the delivery stops reading, the stream fills, and the edge refuses:
+//! nothing in between is dropped. A delivery whose sink stalls cannot take the floor of another one's account.
 
 pub mod encode;
 mod files;
@@ -25,8 +25,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::config::checked;
-use crate::config::limits::DELIVERY_PRESSURE_PERCENT;
-use crate::runtime::budget::Budget;
+use crate::runtime::budget::{Budget, Share};
 use crate::stream::{Captures, ReaderId, Stream};
 
 pub use status::{Status, StatusReport};
@@ -35,25 +34,15 @@ pub use worker::Worker;
 /// The delivery share of the budget, and the call to close files when it runs short.
 #[derive(Debug)]
 pub struct Memory {
-    /// The share.
-    pub budget: Arc<Budget>,
+    /// The share: an account a delivery.
+    pub share: Share,
     pressure: Notify,
 }
 
 impl Memory {
-    /// A share of `capacity` bytes.
-    pub fn new(capacity: u64) -> Arc<Self> {
-        Arc::new(Self { budget: Budget::new(capacity), pressure: Notify::new() })
-    }
-
-    /// Whether open files should be closed before they are full.
-    pub fn is_short(&self) -> bool {
-        self.budget.used() >= self.budget.capacity() / 100 * DELIVERY_PRESSURE_PERCENT
-    }
-
-    /// Whether nothing more may be encoded for now.
-    pub fn is_spent(&self) -> bool {
-        self.budget.used() >= self.budget.capacity()
+    /// A share of `capacity` bytes for `deliveries` deliveries.
+    pub fn new(capacity: u64, deliveries: usize) -> Arc<Self> {
+        Arc::new(Self { share: Share::new(capacity, deliveries), pressure: Notify::new() })
     }
 
     /// Tells every delivery, also those that sleep over open files, to close some.
@@ -97,6 +86,8 @@ pub struct Parts {
     pub status: Arc<Status>,
     /// The delivery share.
     pub memory: Arc<Memory>,
+    /// Its account of the share.
+    pub budget: Arc<Budget>,
     /// Names this run of the process in object keys.
     pub epoch: u64,
 }

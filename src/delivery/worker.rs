@@ -13,11 +13,18 @@ use super::seal::{SealReason, Sealed};
 use super::sink::ObjectSink;
 use super::status::Status;
 use super::{Memory, Parts, upload};
-use crate::config::limits::{DELIVERY_LINGER_MS, DELIVERY_READ_BYTES, DELIVERY_UPLOADS_MAX};
+use crate::config::limits::{
+    DELIVERY_LINGER_MS, DELIVERY_PRESSURE_PERCENT, DELIVERY_READ_BYTES, DELIVERY_UPLOADS_MAX,
+};
 use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::budget::Budget;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::{Phase, Phases};
-use crate::stream::{ReaderId, Signal, Stream};
+use crate::stream::{ReadLimit, ReaderId, Signal, Slice, Stream};
+
+/// Records that are encoded between two looks at what may be encoded. Each can close one file, so that the queue of
+/// sealed files has at most this many more than its bound.
+const RECORDS_PER_LOOK: usize = 64;
 
 /// How long a delivery that may not encode (no memory, or all uploads busy) waits until it looks again.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
@@ -30,6 +37,7 @@ pub struct Worker {
     sink: ObjectSink,
     status: Arc<Status>,
     memory: Arc<Memory>,
+    budget: Arc<Budget>,
     interval: Duration,
     /// Where to read on, by shard.
     positions: Vec<(ShardId, SequenceNumber)>,
@@ -47,7 +55,7 @@ pub struct Worker {
 impl Worker {
     /// A worker that begins at the oldest record of its stream.
     pub fn new(parts: Parts) -> Self {
-        let Parts { stream, reader, sink, status, memory, .. } = &parts;
+        let Parts { stream, reader, sink, status, memory, budget, .. } = &parts;
         let position = |id| stream.shard(id).map(|shard| (id, shard.bounds().first));
         Self {
             stream: Arc::clone(stream),
@@ -56,6 +64,7 @@ impl Worker {
             sink: sink.clone(),
             status: Arc::clone(status),
             memory: Arc::clone(memory),
+            budget: Arc::clone(budget),
             interval: parts.config.buffer.interval,
             positions: stream.shard_ids().filter_map(position).collect(),
             turn: 0,
@@ -77,7 +86,7 @@ impl Worker {
             let draining = phases.current() >= Phase::Draining;
             let read = self.read_round();
             self.seal_what_is_due(draining && read == Round::CaughtUp);
-            if read != Round::CaughtUp && self.memory.is_short() {
+            if read != Round::CaughtUp && self.is_short() {
                 // Only a delivery that has work calls, so that those that sleep do not wake each other for ever.
                 self.memory.call_for_seals();
             }
@@ -88,7 +97,7 @@ impl Worker {
             }
             match read {
                 Round::MoreToRead => tokio::task::yield_now().await,
-                Round::Blocked => self.pause(Instant::now() + BLOCKED_PAUSE).await,
+                Round::Blocked => self.pause(Instant::from_std(clock::monotonic() + BLOCKED_PAUSE)).await,
                 Round::CaughtUp => {
                     let due = self.next_due();
                     let memory = Arc::clone(&self.memory);
@@ -130,16 +139,29 @@ impl Worker {
         }
     }
 
+    /// Whether open files should be closed before they are full.
+    fn is_short(&self) -> bool {
+        self.budget.is_taken_to(DELIVERY_PRESSURE_PERCENT)
+    }
+
+    /// Whether nothing more may be encoded for now.
+    fn is_blocked(&self) -> bool {
+        self.budget.is_taken_to(100) || self.queue.len() + self.uploads.len() >= DELIVERY_UPLOADS_MAX
+    }
+
     /// Reads and encodes about [`DELIVERY_READ_BYTES`], taking the shards in turn.
     fn read_round(&mut self) -> Round {
         let mut left = DELIVERY_READ_BYTES;
         for step in 0..self.positions.len() {
-            if self.memory.is_spent() || self.queue.len() + self.uploads.len() >= DELIVERY_UPLOADS_MAX {
+            let index = (self.turn + step) % self.positions.len();
+            if !self.has_more(index) {
+                continue;
+            }
+            if self.is_blocked() {
+                self.turn = index;
                 return Round::Blocked;
             }
-            let index = (self.turn + step) % self.positions.len();
-            let taken = self.read_shard(index, left);
-            left = left.saturating_sub(taken);
+            left = left.saturating_sub(self.read_shard(index, left));
             if left == 0 {
                 self.turn = (index + 1) % self.positions.len();
                 return Round::MoreToRead;
@@ -148,32 +170,53 @@ impl Worker {
         if left == DELIVERY_READ_BYTES { Round::CaughtUp } else { Round::MoreToRead }
     }
 
-    /// Reads from one shard; returns the payload bytes.
+    fn has_more(&self, index: usize) -> bool {
+        let shard = |&(id, position): &(ShardId, SequenceNumber)| Some(self.stream.shard(id)?.bounds().next > position);
+        self.positions.get(index).and_then(shard).unwrap_or(false)
+    }
+
+    /// Reads from one shard until the bytes are read, or nothing more may be encoded; returns the payload bytes.
     fn read_shard(&mut self, index: usize, bytes_max: u64) -> u64 {
-        let Some((id, position)) = self.positions.get_mut(index) else { return 0 };
-        let Some(shard) = self.stream.shard(*id) else { return 0 };
-        let read = shard.read(*position, bytes_max);
-        if read.next == *position {
-            return 0;
-        }
+        let Some(&(id, from)) = self.positions.get(index) else { return 0 };
+        let stream = Arc::clone(&self.stream);
+        let Some(shard) = stream.shard(id) else { return 0 };
+        let read = shard.read(from, ReadLimit::bytes(bytes_max));
         if read.skipped > 0 {
             self.status.skipped(read.skipped);
         }
-        let mut bytes = 0;
+        let (mut bytes, mut next) = (0, SequenceNumber(read.next.0));
         for slice in &read.slices {
-            let sealed = self.intake.take(*id, slice, &mut self.files);
+            let taken = self.take_slice(id, slice);
+            self.status.metrics.read.increment(taken as u64);
+            bytes += slice.batch.payload_bytes();
+            if taken < slice.len() {
+                next = SequenceNumber(slice.first.0 + taken as u64);
+                break;
+            }
+        }
+        if let Some(position) = self.positions.get_mut(index) {
+            position.1 = next;
+        }
+        // What is encoded is in an open file, and the file's memory is paid for from the delivery share.
+        shard.release(self.reader, next);
+        self.status.set_position(index, next);
+        bytes.max(1)
+    }
+
+    /// Encodes the records of a slice, some at a time, so that a single request of many partitions cannot take more
+    /// than there is. Returns how many it got to.
+    fn take_slice(&mut self, shard: ShardId, slice: &Slice) -> usize {
+        let mut taken = 0;
+        while taken < slice.len() && (taken == 0 || !self.is_blocked()) {
+            let part = taken..slice.len().min(taken + RECORDS_PER_LOOK);
+            let sealed = self.intake.take(shard, slice, part.clone(), &mut self.files);
             for (number, sealed) in sealed {
                 self.unstored.insert(number, sealed.oldest);
                 self.queue.push_back((number, sealed));
             }
-            bytes += slice.batch.payload_bytes();
-            self.status.metrics.read.increment(slice.len() as u64);
+            taken = part.end;
         }
-        *position = read.next;
-        // What is encoded is in an open file, and the file's memory is paid for from the delivery share.
-        shard.release(self.reader, read.next);
-        self.status.set_position(index, read.next);
-        bytes.max(1)
+        taken
     }
 
     /// Closes files that are old enough, the largest ones while memory is short, and all of them at the end.
@@ -188,7 +231,7 @@ impl Worker {
                 self.seal(&key, SealReason::Age);
             }
         }
-        if self.memory.is_short() {
+        if self.is_short() {
             // Uploads give memory back as well: closing one file a round is enough, and keeps files large.
             if let Some(key) =
                 self.files.largest().filter(|_| self.uploads.is_empty() && self.queue.is_empty())
@@ -222,8 +265,8 @@ impl Worker {
     }
 
     fn next_due(&self) -> Instant {
-        let far = Instant::now() + Duration::from_secs(3600);
-        self.files.first_opened().map_or(far, |opened| Instant::from_std(opened + self.interval).min(far))
+        let far = clock::monotonic() + Duration::from_secs(3600);
+        Instant::from_std(self.files.first_opened().map_or(far, |opened| (opened + self.interval).min(far)))
     }
 
     fn publish(&self) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::{Edge, connection};
 use crate::runtime::phases::Phase;
@@ -21,8 +22,11 @@ const BACKLOG: i32 = 4096;
 /// enough that a client does not notice.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long the answer to what is in flight may take once the edge stops.
+/// How long the answer to what is in flight may take once the edge stops, and which part of the time for the whole
+/// drain at most: the rest is for uploads.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// See [`STOP_TIMEOUT`].
+const STOP_TIMEOUT_DIVISOR: u32 = 4;
 
 /// Sockets of all edge threads, bound but not served yet.
 #[derive(Debug)]
@@ -78,22 +82,36 @@ fn run(socket: std::net::TcpListener, edge: Arc<Edge>) -> io::Result<()> {
     runtime.block_on(async {
         let listener = TcpListener::from_std(socket)?;
         let connections = Tasks::new();
+        // One channel a thread: all its connections look at it at each step, and would contend for a common one.
+        let stop = watch::Sender::new(false);
         tokio::select! {
-            () = accept(&listener, &edge, &connections) => {}
+            () = accept(&listener, &edge, &connections, &stop) => {}
             () = edge.phases.reached(Phase::StoppingEdge) => {}
         }
         drop(listener);
-        if tokio::time::timeout(STOP_TIMEOUT, connections.joined()).await.is_err() {
+        stop.send_replace(true);
+        let timeout = STOP_TIMEOUT.min(edge.server.drain_timeout / STOP_TIMEOUT_DIVISOR);
+        if tokio::time::timeout(timeout, connections.joined()).await.is_err() {
             tracing::warn!(connections = connections.running(), "edge: connections cut off while stopping");
         }
         Ok(())
     })
 }
 
-async fn accept(listener: &TcpListener, edge: &Arc<Edge>, connections: &Tasks) {
+async fn accept(listener: &TcpListener, edge: &Arc<Edge>, connections: &Tasks, stop: &watch::Sender<bool>) {
     loop {
         match listener.accept().await {
-            Ok((socket, client)) => admit(edge, connections, socket, client),
+            Ok((socket, client)) => {
+                if let Some(place) = Place::take(edge, &socket) {
+                    // Small replies must not wait for the client's delayed acks. A failure only costs latency.
+                    let _ = socket.set_nodelay(true);
+                    let serving = connection::serve(Arc::clone(edge), socket, client, stop.subscribe());
+                    connections.spawn(async move {
+                        serving.await;
+                        drop(place);
+                    });
+                }
+            }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "edge: cannot accept connections, trying again");
@@ -110,23 +128,28 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn admit(edge: &Arc<Edge>, connections: &Tasks, socket: TcpStream, client: SocketAddr) {
-    let open = edge.connections.fetch_add(1, Ordering::Relaxed) + 1;
-    if open > edge.server.connections_max {
-        edge.connections.fetch_sub(1, Ordering::Relaxed);
-        edge.connection_metrics.refused.increment(1);
-        refuse(&socket);
-        return;
+/// A connection's place under the cap, given back when it is dropped.
+struct Place(Arc<Edge>);
+
+impl Place {
+    /// Takes one, or refuses the connection.
+    fn take(edge: &Arc<Edge>, socket: &TcpStream) -> Option<Self> {
+        if edge.connections.fetch_add(1, Ordering::Relaxed) >= edge.server.connections_max {
+            edge.connections.fetch_sub(1, Ordering::Relaxed);
+            edge.connection_metrics.refused.increment(1);
+            refuse(socket);
+            return None;
+        }
+        edge.connection_metrics.open.increment(1.0);
+        Some(Self(Arc::clone(edge)))
     }
-    edge.connection_metrics.open.increment(1.0);
-    // Small replies must not wait for the client's delayed acks. A failure only costs latency.
-    let _ = socket.set_nodelay(true);
-    let edge = Arc::clone(edge);
-    connections.spawn(async move {
-        connection::serve(Arc::clone(&edge), socket, client).await;
-        edge.connections.fetch_sub(1, Ordering::Relaxed);
-        edge.connection_metrics.open.decrement(1.0);
-    });
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.connection_metrics.open.decrement(1.0);
+    }
 }
 
 /// Tells a client why its connection is closed, as far as one packet does that.

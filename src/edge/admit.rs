@@ -1,21 +1,35 @@
-//! Admission: no byte of a body is kept that is not paid for from the ingest share of the budget.
+//! Admission: no byte is kept that is not paid for from the ingest share of the budget.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Edge;
 use super::problem::Problem;
+use super::{Edge, Intake};
 use crate::config::limits::RECLAIM_DIVISOR;
-use crate::runtime::budget::Permit;
+use crate::runtime::budget::{Budget, Permit};
+use crate::runtime::clock::{self, UnixMicros};
 
 /// Lets one thread at a time look for memory that can be freed.
 #[derive(Debug, Default)]
 pub struct Reclaiming(Mutex<()>);
 
+/// Steps in which the time before which records are let go of nears the present. The last one takes all that can be
+/// let go of.
+const RECLAIM_STEPS: i64 = 8;
+
 impl Edge {
-    /// Takes `bytes` for a request. If they are not there, records that no delivery needs any more, and that are
-    /// kept for taps alone, are let go of first.
-    pub fn admit(&self, bytes: u64) -> Result<Permit, Problem> {
-        let mut permit = self.budget.take_anyway(0);
+    /// Takes `bytes` for a request to a stream. If they are not there, records that no delivery needs any more, and
+    /// that are kept for taps alone, are let go of first.
+    pub fn admit(&self, intake: &Intake, bytes: u64) -> Result<Permit, Problem> {
+        self.admit_to(&intake.budget, bytes)
+    }
+
+    /// Takes `bytes` for a page that a tap is about to build. All taps share one account.
+    pub fn admit_tap(&self, bytes: u64) -> Result<Permit, Problem> {
+        self.admit_to(&self.taps_budget, bytes)
+    }
+
+    fn admit_to(&self, account: &Arc<Budget>, bytes: u64) -> Result<Permit, Problem> {
+        let mut permit = account.take_anyway(0);
         self.admit_more(&mut permit, bytes)?;
         Ok(permit)
     }
@@ -35,13 +49,23 @@ impl Edge {
         if permit.try_grow(bytes) { Ok(()) } else { Err(Problem::MemoryFull) }
     }
 
+    /// Lets go of the oldest records of all streams that no delivery needs, whatever their stream and shard, until
+    /// enough is free. A body goes when the last of its records does, so what counts is the budget, not the records.
     fn reclaim(&self, bytes: u64) {
         // More than is needed at the moment, so that a full budget is not searched again for each request.
-        let mut wanted = bytes.max(self.budget.capacity() / RECLAIM_DIVISOR);
-        for intake in self.intakes.values() {
-            wanted = wanted.saturating_sub(intake.stream.reclaim(wanted));
-            if wanted == 0 {
-                break;
+        let wanted = bytes.max(self.budget.capacity() / RECLAIM_DIVISOR);
+        let goal = self.budget.used().saturating_sub(wanted);
+        let streams = || self.intakes.values().map(|intake| &intake.stream);
+        let Some(oldest) = streams().filter_map(|stream| stream.oldest_arrival()).min() else { return };
+        // Records that arrived in this very microsecond count as well.
+        let now = clock::wall().0 + 1;
+        for step in 1..=RECLAIM_STEPS {
+            let before = if step == RECLAIM_STEPS { now } else { oldest.0 + (now - oldest.0) / RECLAIM_STEPS * step };
+            for stream in streams() {
+                stream.reclaim(UnixMicros(before));
+            }
+            if self.budget.used() <= goal {
+                return;
             }
         }
     }

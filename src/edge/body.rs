@@ -8,10 +8,16 @@ use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
-use super::Edge;
 use super::problem::Problem;
+use super::{Edge, Intake};
 use crate::config::limits::{BODY_STEP_BYTES, REQUEST_OVERHEAD_BYTES};
 use crate::runtime::budget::Permit;
+
+/// How long the rest of a refused body may take to come in.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The largest window of a Zstandard body, as a power of two: 8 MiB, what RFC 9659 demands of senders over HTTP.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// A body in one piece, and what it has cost.
 #[derive(Debug)]
@@ -60,51 +66,53 @@ pub(super) fn shown(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).chars().take(80).collect()
 }
 
-/// Reads and decodes the body of a request.
-pub async fn read(edge: &Edge, encoding: Encoding, body: Incoming) -> Result<Paid, Problem> {
-    let limit = edge.server.body_bytes_max;
-    let hint = body.size_hint().exact();
-    if hint.is_some_and(|length| length > limit) {
-        return Err(Problem::BodyTooLarge { limit });
-    }
-    let permit = edge.admit(REQUEST_OVERHEAD_BYTES)?;
-    let raw = within(edge.server.body_timeout, collect(edge, body, hint, permit)).await?;
-    match encoding {
-        Encoding::Identity => Ok(raw),
-        _ => decode(edge, encoding, raw),
-    }
+/// Reads and decodes the body of a request to a stream.
+pub async fn read(edge: &Edge, intake: &Intake, encoding: Encoding, body: &mut Incoming) -> Result<Paid, Problem> {
+    // A body that is there already is read at the first poll, and then no timer is set.
+    let reading = tokio::time::timeout(edge.server.body_timeout, collect(edge, intake, body));
+    let raw = reading.await.unwrap_or(Err(Problem::BodyTimeout))?;
+    if encoding == Encoding::Identity { Ok(raw) } else { decode(edge, intake, encoding, &raw) }
 }
 
-async fn within(
-    timeout: Duration,
-    reading: impl Future<Output = Result<Paid, Problem>>,
-) -> Result<Paid, Problem> {
-    // A body that is there already is read at the first poll, and then no timer is set.
-    tokio::time::timeout(timeout, reading).await.unwrap_or(Err(Problem::BodyTimeout))
+/// Throws away what is left of a refused body, within bounds: a client that writes before it reads would otherwise
+/// see a reset connection instead of the answer. Not for a client that waits for `100 Continue`: it has sent nothing.
+pub async fn discard(body: &mut Incoming, bytes_max: u64) {
+    let discarding = async {
+        let mut left = bytes_max;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Too slow or too long: then the connection is reset after all.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, discarding).await;
 }
 
 /// Copies the frames into one buffer. They cannot be kept as they are: each is a slice of the connection's read
-/// buffer, so that a small record would hold kilobytes.
-async fn collect(
-    edge: &Edge,
-    mut body: Incoming,
-    hint: Option<u64>,
-    mut permit: Permit,
-) -> Result<Paid, Problem> {
+/// buffer, so that a small record would hold kilobytes. A length that the client announces is paid for before the
+/// first byte is read, so that bodies which have begun also come to their end; otherwise each growth of the buffer is
+/// paid for before it happens.
+async fn collect(edge: &Edge, intake: &Intake, body: &mut Incoming) -> Result<Paid, Problem> {
     let limit = edge.server.body_bytes_max;
-    // A length that a client merely claims is believed up to one step.
-    let capacity = hint.map_or(0, |length| (length as usize).min(BODY_STEP_BYTES));
-    let mut bytes = Vec::new();
+    let announced = body.size_hint().exact();
+    if announced.is_some_and(|length| length > limit) {
+        return Err(Problem::BodyTooLarge { limit });
+    }
+    let mut permit = edge.admit(intake, REQUEST_OVERHEAD_BYTES + announced.unwrap_or(0))?;
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(0) as usize);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Problem::BodyIncomplete(incomplete(&error)))?;
         let Ok(data) = frame.into_data() else { continue };
-        let length = (bytes.len() + data.len()) as u64;
-        if length > limit {
+        let length = bytes.len() + data.len();
+        if length as u64 > limit {
             return Err(Problem::BodyTooLarge { limit });
         }
-        edge.admit_more(&mut permit, data.len() as u64)?;
-        if bytes.capacity() == 0 {
-            bytes.reserve_exact(capacity.max(data.len()));
+        if length > bytes.capacity() {
+            let capacity = length.max(bytes.capacity() * 2).max(BODY_STEP_BYTES);
+            edge.admit_more(&mut permit, (capacity - bytes.capacity()) as u64)?;
+            bytes.reserve_exact(capacity - bytes.len());
         }
         bytes.extend_from_slice(&data);
     }
@@ -119,39 +127,40 @@ fn incomplete(error: &hyper::Error) -> String {
     }
 }
 
-/// Decodes step by step, so that a small body that would become a large one is given up at the bound.
-fn decode(edge: &Edge, encoding: Encoding, raw: Paid) -> Result<Paid, Problem> {
-    let Paid { bytes, permit } = raw;
-    let input = bytes.as_slice();
-    let paid = match encoding {
-        Encoding::Identity => return Ok(Paid { bytes, permit }),
-        Encoding::Gzip => inflate(edge, flate2::bufread::MultiGzDecoder::new(input)),
+/// Decodes step by step, so that a small body that would become a large one is given up at the bound. The compressed
+/// form stays paid for until the decoded one is complete, because both are in memory.
+fn decode(edge: &Edge, intake: &Intake, encoding: Encoding, raw: &Paid) -> Result<Paid, Problem> {
+    let input = raw.bytes.as_slice();
+    match encoding {
+        Encoding::Identity => inflate(edge, intake, input),
+        Encoding::Gzip => inflate(edge, intake, flate2::bufread::MultiGzDecoder::new(input)),
         // RFC 9110 means the zlib form by `deflate`; its first byte tells it from the raw form (RFC 1950: method 8,
         // and the first two bytes are a multiple of 31).
-        Encoding::Deflate if is_zlib(input) => inflate(edge, flate2::bufread::ZlibDecoder::new(input)),
-        Encoding::Deflate => inflate(edge, flate2::bufread::DeflateDecoder::new(input)),
+        Encoding::Deflate if is_zlib(input) => inflate(edge, intake, flate2::bufread::ZlibDecoder::new(input)),
+        Encoding::Deflate => inflate(edge, intake, flate2::bufread::DeflateDecoder::new(input)),
         Encoding::Zstd => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(input)
-                .map_err(|error| Problem::BadEncoding(error.to_string()))?;
-            inflate(edge, decoder)
+            let broken = |error: std::io::Error| Problem::BadEncoding(error.to_string());
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(broken)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(broken)?;
+            inflate(edge, intake, decoder)
         }
-    };
-    // The compressed form is given back only now, because both were in memory.
-    drop(permit);
-    paid
+    }
 }
 
 fn is_zlib(input: &[u8]) -> bool {
     matches!(input, [first, second, ..] if first & 0x0f == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0)
 }
 
-fn inflate(edge: &Edge, mut decoder: impl Read) -> Result<Paid, Problem> {
+fn inflate(edge: &Edge, intake: &Intake, mut decoder: impl Read) -> Result<Paid, Problem> {
     let limit = edge.server.body_bytes_max;
-    let mut permit = edge.admit(REQUEST_OVERHEAD_BYTES)?;
+    let mut permit = edge.admit(intake, REQUEST_OVERHEAD_BYTES)?;
     let mut bytes = Vec::new();
     loop {
-        edge.admit_more(&mut permit, BODY_STEP_BYTES as u64)?;
-        let before = bytes.len();
+        if bytes.capacity() - bytes.len() < BODY_STEP_BYTES {
+            let capacity = (bytes.capacity() * 2).max(BODY_STEP_BYTES * 2);
+            edge.admit_more(&mut permit, (capacity - bytes.capacity()) as u64)?;
+            bytes.reserve_exact(capacity - bytes.len());
+        }
         let read = decoder
             .by_ref()
             .take(BODY_STEP_BYTES as u64)
@@ -160,9 +169,7 @@ fn inflate(edge: &Edge, mut decoder: impl Read) -> Result<Paid, Problem> {
         if bytes.len() as u64 > limit {
             return Err(Problem::BodyTooLarge { limit });
         }
-        debug_assert_eq!(bytes.len(), before + read, "read_to_end appends what it counts");
         if read < BODY_STEP_BYTES {
-            permit.set(REQUEST_OVERHEAD_BYTES + bytes.len() as u64);
             return Ok(Paid { bytes, permit });
         }
     }
@@ -171,8 +178,9 @@ fn inflate(edge: &Edge, mut decoder: impl Read) -> Result<Paid, Problem> {
 impl Paid {
     /// The bytes in their shared form; spare capacity is given back.
     pub fn into_shared(self) -> (Bytes, Permit) {
-        let mut bytes = self.bytes;
+        let Self { mut bytes, mut permit } = self;
         bytes.shrink_to_fit();
-        (Bytes::from(bytes), self.permit)
+        permit.set(REQUEST_OVERHEAD_BYTES + bytes.len() as u64);
+        (Bytes::from(bytes), permit)
     }
 }

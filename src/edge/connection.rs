@@ -4,25 +4,26 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use http::{Request, Version};
+use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use super::{Edge, route};
 use crate::config::checked::Server;
-use crate::config::limits::HEADERS_MAX;
+use crate::config::limits::{HEADERS_MAX, READ_BUFFER_BYTES_MAX};
 use crate::runtime::clock;
-use crate::runtime::phases::Phase;
 
-/// How far a connection's read buffer may grow: a large body then takes few system calls, and 1,000 connections that
-/// all send large bodies hold 128 MiB at most. Headers have a bound of their own, see `route`.
-const READ_BUFFER_BYTES_MAX: usize = 128 << 10;
+/// How long a client may take to notice that its silent connection is being closed.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a connection is waiting for, kept in atomics because hyper wants `Send` futures; all uses are on one thread.
 #[derive(Debug)]
@@ -32,8 +33,31 @@ struct Progress {
     answering: AtomicUsize,
     /// Microseconds after `opened` at which the wait began.
     since: AtomicU64,
-    /// 1 while bytes of a request head have come in and the head is not complete.
-    head_begun: AtomicUsize,
+    /// While bytes of a request head have come in and the head is not complete.
+    head_begun: AtomicBool,
+    /// Once a request has come over HTTP/2. Its frames are not told apart here, so only silence counts.
+    http2: AtomicBool,
+}
+
+/// A request that is being answered, for as long as it exists: hyper drops it where the client resets its stream.
+struct Answering(Arc<Progress>);
+
+impl Answering {
+    fn new(progress: &Arc<Progress>, version: Version) -> Self {
+        progress.answering.fetch_add(1, Ordering::Relaxed);
+        progress.head_begun.store(false, Ordering::Relaxed);
+        if version == Version::HTTP_2 {
+            progress.http2.store(true, Ordering::Relaxed);
+        }
+        Self(Arc::clone(progress))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+        self.0.wait_begins();
+    }
 }
 
 /// Which time-out a connection has run into.
@@ -50,7 +74,8 @@ impl Progress {
             answering: AtomicUsize::new(0),
             since: AtomicU64::new(0),
             // A new connection owes its first head at once.
-            head_begun: AtomicUsize::new(1),
+            head_begun: AtomicBool::new(true),
+            http2: AtomicBool::new(false),
         }
     }
 
@@ -58,21 +83,17 @@ impl Progress {
         u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    fn wait_begins(&self) {
+        self.since.store(self.now(), Ordering::Relaxed);
+    }
+
     /// Bytes came in.
     fn received(&self) {
-        if self.answering.load(Ordering::Relaxed) == 0 && self.head_begun.swap(1, Ordering::Relaxed) == 0 {
-            self.since.store(self.now(), Ordering::Relaxed);
+        if self.http2.load(Ordering::Relaxed) {
+            self.wait_begins();
+        } else if self.answering.load(Ordering::Relaxed) == 0 && !self.head_begun.swap(true, Ordering::Relaxed) {
+            self.wait_begins();
         }
-    }
-
-    fn request_begins(&self) {
-        self.answering.fetch_add(1, Ordering::Relaxed);
-        self.head_begun.store(0, Ordering::Relaxed);
-    }
-
-    fn request_ends(&self) {
-        self.answering.fetch_sub(1, Ordering::Relaxed);
-        self.since.store(self.now(), Ordering::Relaxed);
     }
 
     /// How long it may still wait, or what it is late with. While a request is being answered the handler's own
@@ -81,7 +102,7 @@ impl Progress {
         if self.answering.load(Ordering::Relaxed) > 0 {
             return Ok(server.header_timeout.min(server.idle_timeout));
         }
-        let (limit, late) = if self.head_begun.load(Ordering::Relaxed) == 1 {
+        let (limit, late) = if self.head_begun.load(Ordering::Relaxed) {
             (server.header_timeout, Late::Head)
         } else {
             (server.idle_timeout, Late::NextRequest)
@@ -112,6 +133,15 @@ struct Watched {
     progress: Arc<Progress>,
 }
 
+impl Watched {
+    /// A client that takes its answer slowly, but takes it, is not silent.
+    fn wrote(&self, poll: &Poll<io::Result<usize>>) {
+        if poll.is_ready() {
+            self.progress.wait_begins();
+        }
+    }
+}
+
 impl Read for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -128,7 +158,9 @@ impl Read for Watched {
 
 impl Write for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let poll = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(&poll);
+        poll
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -148,34 +180,30 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let poll = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(&poll);
+        poll
     }
 }
 
-/// Serves a connection until it ends, is late, or the edge stops.
-pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr) {
+/// Serves a connection until it ends, is late, or `stop` turns true.
+pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr, mut stop: watch::Receiver<bool>) {
     let progress = Arc::new(Progress::new());
     let io = Watched { io: TokioIo::new(socket), progress: Arc::clone(&progress) };
-    let service = service_fn(|request| {
-        let (edge, progress) = (Arc::clone(&edge), Arc::clone(&progress));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (edge, answering) = (Arc::clone(&edge), Answering::new(&progress, request.version()));
         async move {
-            progress.request_begins();
             let response = route::answer(&edge, client, request).await;
-            progress.request_ends();
+            drop(answering);
             Ok::<_, std::convert::Infallible>(response)
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // No `pipeline_flush`: with it hyper does not send the answer that stands before a request it cannot parse.
-    builder
-        .http1()
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(edge.server.header_bytes_max.max(READ_BUFFER_BYTES_MAX));
+    builder.http1().max_headers(HEADERS_MAX).max_buf_size(edge.server.header_bytes_max.max(READ_BUFFER_BYTES_MAX));
     builder.http2().max_header_list_size(u32::try_from(edge.server.header_bytes_max).unwrap_or(u32::MAX));
     let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);
-    let stopping = edge.phases.reached(Phase::StoppingEdge);
-    tokio::pin!(stopping);
     let mut stopped = false;
     loop {
         tokio::select! {
@@ -183,12 +211,19 @@ pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr) {
             _ = connection.as_mut() => return,
             late = progress.late(&edge.server) => {
                 match late {
-                    Late::Head => edge.connection_metrics.late_head.increment(1),
+                    Late::Head => {
+                        edge.connection_metrics.late_head.increment(1);
+                        return;
+                    }
                     Late::NextRequest => edge.connection_metrics.late_idle.increment(1),
                 }
+                // Over HTTP/2 the client is told; over HTTP/1.1 the connection just ends.
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(GOODBYE_TIMEOUT, connection.as_mut()).await;
                 return;
             }
-            () = &mut stopping, if !stopped => {
+            // The thread outlives its connections, so the sender is there.
+            () = async { drop(stop.wait_for(|stop| *stop).await) }, if !stopped => {
                 stopped = true;
                 connection.as_mut().graceful_shutdown();
             }

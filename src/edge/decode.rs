@@ -20,7 +20,7 @@ pub enum Framing {
     Json,
     /// A JSON value a line; empty lines are nothing.
     Lines,
-    /// Not told by the client: an array, or values one behind the other as in [`Framing::Lines`] or on several lines.
+    /// Not told by the client: an array, one value on any number of lines, or a value a line.
     Detect,
 }
 
@@ -195,8 +195,8 @@ impl Decoder<'_> {
         }
     }
 
-    /// Values one behind the other, on one line or several. A syntax error is as in [`Decoder::single`] for the first
-    /// value; behind it the rest is taken line by line.
+    /// One value on any number of lines, or a value a line. A syntax error is as in [`Decoder::single`] if there is
+    /// one line.
     fn values(&mut self, text: &str) -> Result<(), Problem> {
         let mut scanner = Scanner::new(text);
         scanner.skip_whitespace();
@@ -219,22 +219,22 @@ impl Decoder<'_> {
     /// body in which damage is blanked out, so that every span still counts from the start of the body.
     fn damaged_lines(&mut self) -> Result<(), Problem> {
         let body = self.body;
+        let lines = || {
+            let ends = memchr::memchr_iter(b'\n', body).chain([body.len()]);
+            let starts = [0].into_iter().chain(memchr::memchr_iter(b'\n', body).map(|end| end + 1));
+            starts.zip(ends)
+        };
         let mut mended = body.to_vec();
-        let mut lines = Vec::new();
-        let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', body).chain([body.len()]) {
-            let damage = std::str::from_utf8(&body[start..end]).err();
-            if damage.is_some() {
+        for (start, end) in lines() {
+            if std::str::from_utf8(&body[start..end]).is_err() {
                 mended[start..end].fill(b' ');
             }
-            lines.push((start, end, damage));
-            start = end + 1;
         }
         let text = String::from_utf8_lossy(&mended);
-        for (start, end, damage) in lines {
-            match damage {
-                None => self.line(&text[..end], start)?,
-                Some(error) => {
+        for (start, end) in lines() {
+            match std::str::from_utf8(&body[start..end]) {
+                Ok(_) => self.line(&text[..end], start)?,
+                Err(error) => {
                     let message = format!("invalid UTF-8 at byte {}", error.valid_up_to());
                     self.invalid(Span::new(start, end), "json", &message)?;
                 }

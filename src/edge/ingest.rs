@@ -1,7 +1,7 @@
 //! `POST /v1/streams/{stream}/records`.
 
-use http::{HeaderMap, Response, request};
-use hyper::body::Incoming;
+use http::{HeaderMap, Response, header, request};
+use hyper::body::{Body as _, Incoming};
 
 use super::body::{self, Encoding};
 use super::decode::{self, Framing, RequestKey};
@@ -17,17 +17,34 @@ use crate::runtime::phases::Phase;
 /// The header that overrules `[ingest] partition_key`.
 const PARTITION_KEY: &str = "x-partition-key";
 
-/// Reads, judges and appends the records of one request.
+/// Answers one request.
 pub async fn post(
     edge: &Edge,
     intake: &Intake,
     head: request::Parts,
-    body: Incoming,
+    mut body: Incoming,
+) -> Result<Response<Body>, Problem> {
+    let result = ingest(edge, intake, &head, &mut body).await;
+    let waits = head.headers.contains_key(header::EXPECT);
+    if let (Err(problem), false, false) = (&result, waits, body.is_end_stream()) {
+        if !matches!(problem, Problem::BodyTimeout | Problem::BodyIncomplete(_)) {
+            body::discard(&mut body, edge.server.body_bytes_max).await;
+        }
+    }
+    result
+}
+
+/// Reads, judges and appends the records of one request.
+async fn ingest(
+    edge: &Edge,
+    intake: &Intake,
+    head: &request::Parts,
+    body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
-    let key = request_key(intake, &head)?;
-    let paid = body::read(edge, encoding, body).await?;
+    let key = request_key(intake, head)?;
+    let paid = body::read(edge, intake, encoding, body).await?;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining);

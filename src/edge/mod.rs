@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use crate::config::checked;
-use crate::runtime::budget::Budget;
+use crate::runtime::budget::{Budget, Share};
 use crate::runtime::phases::Phases;
 use crate::schema::validation::Plan;
 use crate::stream::{Captures, Stream};
@@ -46,6 +46,8 @@ pub struct Intake {
     pub slots: usize,
     /// Slot of the partition key, where it is a field.
     pub key_slot: Option<usize>,
+    /// The stream's account of the ingest share.
+    pub budget: Arc<Budget>,
 }
 
 impl Intake {
@@ -54,6 +56,7 @@ impl Intake {
         stream: Arc<Stream>,
         ingest: checked::Ingest,
         captures: &Captures,
+        budget: Arc<Budget>,
     ) -> Result<Self, crate::schema::validation::SchemaError> {
         let mut all = captures.clone();
         let key_slot = match &ingest.partition_key {
@@ -61,7 +64,7 @@ impl Intake {
             _ => None,
         };
         let plan = Plan::compile(ingest.schema.as_deref(), all.pointers())?;
-        Ok(Self { stream, ingest, plan, slots: captures.pointers().len(), key_slot })
+        Ok(Self { stream, ingest, plan, slots: captures.pointers().len(), key_slot, budget })
     }
 }
 
@@ -72,8 +75,10 @@ pub struct Edge {
     pub server: checked::Server,
     /// By stream name.
     pub intakes: HashMap<Arc<str>, Intake, foldhash::fast::RandomState>,
-    /// The ingest share of the byte budget.
-    pub budget: Arc<Budget>,
+    /// The ingest share of the byte budget: an account a stream, and the last one for the pages of taps.
+    pub budget: Share,
+    /// The account of taps.
+    pub taps_budget: Arc<Budget>,
     /// Told to stop by it.
     pub phases: Phases,
     /// Open connections of all threads.
@@ -91,7 +96,7 @@ impl Edge {
     pub fn new(
         server: checked::Server,
         intakes: Vec<Intake>,
-        budget: Arc<Budget>,
+        budget: Share,
         phases: Phases,
         registry: &Registry,
     ) -> Self {
@@ -99,6 +104,7 @@ impl Edge {
         Self {
             server,
             intakes,
+            taps_budget: budget.account(usize::MAX),
             budget,
             phases,
             connections: AtomicUsize::new(0),

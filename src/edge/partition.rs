@@ -49,16 +49,16 @@ pub fn partition(intake: &Intake, decoded: Decoded, shared: Shared) -> Vec<(Shar
         return vec![(shard, Batch { source, records: records.into(), captures: captures.into() })];
     }
     let mut parts: Vec<(ShardId, Vec<RecordSpans>, Vec<Span>)> = Vec::new();
+    // For each shard, where its part stands in `parts`.
+    let mut slots = vec![usize::MAX; ranges.len()];
     for (index, record) in records.iter().enumerate() {
         let shard = shard_of(record);
-        let slot = match parts.iter().position(|(id, ..)| *id == shard) {
-            Some(slot) => slot,
-            None => {
-                parts.push((shard, Vec::with_capacity(records.len() / ranges.len() + 1), Vec::new()));
-                parts.len() - 1
-            }
-        };
-        if let Some((_, part, part_captures)) = parts.get_mut(slot) {
+        let Some(slot) = slots.get_mut(shard.0 as usize) else { continue };
+        if *slot == usize::MAX {
+            *slot = parts.len();
+            parts.push((shard, Vec::with_capacity(records.len() / ranges.len() + 1), Vec::new()));
+        }
+        if let Some((_, part, part_captures)) = parts.get_mut(*slot) {
             part.push(*record);
             part_captures.extend_from_slice(&captures[index * intake.slots..(index + 1) * intake.slots]);
         }

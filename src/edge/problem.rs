@@ -75,6 +75,27 @@ struct Document<'a> {
 const RETRY_AFTER_SECONDS: u16 = 1;
 
 impl Problem {
+    /// Every code that there is.
+    pub const CODES: [&'static str; 17] = [
+        "not_found",
+        "method_not_allowed",
+        "headers_too_large",
+        "unknown_stream",
+        "unknown_shard",
+        "bad_parameter",
+        "unsupported_media_type",
+        "unsupported_encoding",
+        "body_too_large",
+        "too_many_records",
+        "empty",
+        "json",
+        "bad_encoding",
+        "body_incomplete",
+        "body_timeout",
+        "memory_full",
+        "draining",
+    ];
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.facts().1

@@ -43,12 +43,20 @@ struct ErrorItem<'a> {
     message: &'a str,
 }
 
+/// The members that make the reply a problem document (RFC 9457) where nothing was accepted.
+const ALL_REJECTED: &[u8] = b"\"type\":\"about:blank\",\"title\":\"Every record was refused\",\"status\":400,\
+    \"code\":\"all_rejected\",\"detail\":\"the reason of each record is in errors\",";
+
 /// 200, or 400 if every record was refused.
 pub fn ingest(outcome: &Outcome<'_>) -> Response<Body> {
     // Written by hand: this is the answer to every single event.
     let mut body = Vec::with_capacity(160 + outcome.shards.len() * 120 + outcome.refused.len() * 120);
     let mut number = itoa::Buffer::new();
-    body.extend_from_slice(b"{\"accepted\":");
+    body.push(b'{');
+    if outcome.accepted == 0 {
+        body.extend_from_slice(ALL_REJECTED);
+    }
+    body.extend_from_slice(b"\"accepted\":");
     body.extend_from_slice(number.format(outcome.accepted).as_bytes());
     body.extend_from_slice(b",\"rejected\":");
     body.extend_from_slice(number.format(outcome.rejected).as_bytes());
@@ -74,8 +82,12 @@ pub fn ingest(outcome: &Outcome<'_>) -> Response<Body> {
         push_errors(&mut body, outcome);
     }
     body.push(b'}');
-    let status = if outcome.accepted == 0 { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    json(status, body)
+    if outcome.accepted > 0 {
+        return json(StatusCode::OK, body);
+    }
+    let mut response = json(StatusCode::BAD_REQUEST, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
 }
 
 fn push_errors(body: &mut Vec<u8>, outcome: &Outcome<'_>) {

@@ -57,8 +57,8 @@ impl<'a> Route<'a> {
 
     fn allow(self) -> &'static str {
         match self {
-            Route::Records(_) => "GET, POST, OPTIONS",
-            _ => "GET, OPTIONS",
+            Route::Records(_) => "GET, HEAD, POST, OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
         }
     }
 }
@@ -68,6 +68,7 @@ pub struct RouteMetrics {
     registry: Registry,
     requests: [OnceLock<Counter>; ROUTES.len() * CODES.len()],
     durations: [OnceLock<Histogram>; ROUTES.len()],
+    refused: [OnceLock<Counter>; Problem::CODES.len()],
 }
 
 impl std::fmt::Debug for RouteMetrics {
@@ -83,6 +84,13 @@ impl RouteMetrics {
             registry,
             requests: std::array::from_fn(|_| OnceLock::new()),
             durations: std::array::from_fn(|_| OnceLock::new()),
+            refused: std::array::from_fn(|_| OnceLock::new()),
+        }
+    }
+
+    fn refuse(&self, code: &'static str) {
+        if let Some(index) = Problem::CODES.iter().position(|&known| known == code) {
+            self.refused[index].get_or_init(|| self.registry.ingest_refused(code)).increment(1);
         }
     }
 
@@ -108,7 +116,7 @@ pub async fn answer(edge: &Edge, client: SocketAddr, request: Request<Incoming>)
         Ok(response) => response,
         Err(problem) => {
             if matches!(route, Route::Records(_)) {
-                edge.route_metrics.registry.ingest_refused(problem.code()).increment(1);
+                edge.route_metrics.refuse(problem.code());
             }
             problem.into_response()
         }
@@ -139,7 +147,9 @@ async fn dispatch(
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
     let intake = |name: &str| edge.intakes.get(name).ok_or_else(|| Problem::UnknownStream(name.to_owned()));
-    match (route, &head.method) {
+    // hyper leaves the body away where a client asks for the head alone.
+    let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
+    match (route, method) {
         (Route::Records(name), &Method::POST) => ingest::post(edge, intake(name)?, head, body).await,
         (Route::Records(name), &Method::GET) => tap::page::get(edge, intake(name)?, &head).await,
         (Route::Stream(name), &Method::GET) => Ok(streams::describe(intake(name)?)),

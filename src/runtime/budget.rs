@@ -5,22 +5,34 @@
 //! - **ingest** pays for request bodies, from before they are read until no batch, tap or delivery holds them;
 //! - **delivery** pays for what encoders hold and for files on their way to a sink.
 //!
-//! A share is a counter and nothing else: taking and giving back are one atomic operation each.
+//! A share is cut into accounts, one a stream or delivery, so that none can starve its neighbours: each account has a
+//! *floor* that nobody else can use, and what it takes beyond the floor comes from the share's common *pool*. Floors
+//! and pool together are the share.
+//!
+//! An account is a counter and nothing else: taking and giving back are one atomic operation each, two beyond the
+//! floor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One share of the budget.
 #[derive(Debug)]
-pub struct Budget {
+pub struct Share {
     capacity: u64,
-    used: AtomicU64,
+    pool: Arc<Pool>,
+    accounts: Vec<Arc<Budget>>,
 }
 
-impl Budget {
-    /// A share of `capacity` bytes.
-    pub fn new(capacity: u64) -> Arc<Self> {
-        Arc::new(Self { capacity, used: AtomicU64::new(0) })
+impl Share {
+    /// A share of `capacity` bytes for `accounts` accounts: half of it is the pool, the other half is the floors. A
+    /// single account gets all of it.
+    pub fn new(capacity: u64, accounts: usize) -> Self {
+        let count = accounts.max(1) as u64;
+        let floor = if count == 1 { capacity } else { capacity / 2 / count };
+        let pool = Arc::new(Pool { capacity: capacity - floor * count, used: AtomicU64::new(0) });
+        let account =
+            |_| Arc::new(Budget { floor, used: AtomicU64::new(0), pool: Arc::clone(&pool) });
+        Self { capacity, accounts: (0..count).map(account).collect(), pool: Arc::clone(&pool) }
     }
 
     /// All of its bytes.
@@ -28,23 +40,105 @@ impl Budget {
         self.capacity
     }
 
-    /// Bytes taken at the moment. May be above the capacity: see [`Budget::take_anyway`].
+    /// Bytes taken at the moment, by all accounts.
+    pub fn used(&self) -> u64 {
+        self.accounts.iter().map(|account| account.used()).sum()
+    }
+
+    /// Bytes of the pool that are taken.
+    pub fn pool_used(&self) -> u64 {
+        self.pool.used.load(Ordering::Relaxed)
+    }
+
+    /// The accounts. There is always one.
+    pub fn accounts(&self) -> &[Arc<Budget>] {
+        &self.accounts
+    }
+
+    /// The account of a number that was counted in [`Share::new`]; a larger one shares the last account.
+    pub fn account(&self, index: usize) -> Arc<Budget> {
+        Arc::clone(&self.accounts[index.min(self.accounts.len() - 1)])
+    }
+}
+
+/// What the accounts of a share have in common.
+#[derive(Debug)]
+struct Pool {
+    capacity: u64,
+    used: AtomicU64,
+}
+
+/// One account of a share.
+#[derive(Debug)]
+pub struct Budget {
+    floor: u64,
+    used: AtomicU64,
+    pool: Arc<Pool>,
+}
+
+impl Budget {
+    /// An account that is a share of its own.
+    pub fn new(capacity: u64) -> Arc<Self> {
+        let pool = Arc::new(Pool { capacity: 0, used: AtomicU64::new(0) });
+        Arc::new(Self { floor: capacity, used: AtomicU64::new(0), pool })
+    }
+
+    /// Bytes taken at the moment. May be more than there is: see [`Budget::take_anyway`].
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Takes `bytes`, or nothing if they are not there.
-    pub fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Permit> {
-        let take = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= self.capacity);
-        self.used.try_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
-        Some(Permit { budget: Arc::clone(self), bytes })
+    /// Whether its floor and the pool are taken to `percent` or more.
+    pub fn is_taken_to(&self, percent: u64) -> bool {
+        let over = |used: u64, capacity: u64| used.saturating_mul(100) >= capacity.saturating_mul(percent);
+        over(self.used(), self.floor) && over(self.pool.used.load(Ordering::Relaxed), self.pool.capacity)
     }
 
-    /// Takes `bytes` even if that overdraws the share: for what has already come into being, such as the last
-    /// record of a file. The share refuses [`Budget::try_take`] until it is repaid.
+    /// Takes `bytes`, or nothing if they are not there.
+    pub fn try_take(self: &Arc<Self>, bytes: u64) -> Option<Permit> {
+        self.try_add(bytes).then(|| Permit { budget: Arc::clone(self), bytes })
+    }
+
+    /// Takes `bytes` even if that overdraws the account: for what has already come into being, such as the last
+    /// record of a file. The account refuses [`Budget::try_take`] until it is repaid.
     pub fn take_anyway(self: &Arc<Self>, bytes: u64) -> Permit {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
+        self.add(bytes);
         Permit { budget: Arc::clone(self), bytes }
+    }
+
+    fn beyond_floor(&self, used: u64) -> u64 {
+        used.saturating_sub(self.floor)
+    }
+
+    /// Adds to the account, and what goes beyond the floor to the pool. Returns the pool's bytes before, if it was
+    /// asked for any, and how many.
+    fn add(&self, bytes: u64) -> Option<(u64, u64)> {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        // Every byte beyond the floor is counted by exactly one call, whatever the order of the calls.
+        let beyond = self.beyond_floor(before + bytes) - self.beyond_floor(before);
+        (beyond > 0).then(|| (self.pool.used.fetch_add(beyond, Ordering::Relaxed), beyond))
+    }
+
+    fn try_add(&self, bytes: u64) -> bool {
+        // A sum that no memory could hold must not wrap the counters.
+        if bytes > self.floor + self.pool.capacity {
+            return false;
+        }
+        match self.add(bytes) {
+            Some((before, beyond)) if before + beyond > self.pool.capacity => {
+                self.remove(bytes);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn remove(&self, bytes: u64) {
+        let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
+        let beyond = self.beyond_floor(before) - self.beyond_floor(before - bytes);
+        if beyond > 0 {
+            self.pool.used.fetch_sub(beyond, Ordering::Relaxed);
+        }
     }
 }
 
@@ -64,35 +158,27 @@ impl Permit {
     /// Takes `more` bytes on top; false, and nothing taken, if they are not there.
     #[must_use]
     pub fn try_grow(&mut self, more: u64) -> bool {
-        match self.budget.try_take(more) {
-            Some(permit) => {
-                self.merge(permit);
-                true
-            }
-            None => false,
+        let taken = self.budget.try_add(more);
+        if taken {
+            self.bytes += more;
         }
+        taken
     }
 
     /// Makes it hold exactly `bytes`, overdrawing the share if need be.
     pub fn set(&mut self, bytes: u64) {
         if bytes >= self.bytes {
-            self.budget.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+            self.budget.add(bytes - self.bytes);
         } else {
-            self.budget.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+            self.budget.remove(self.bytes - bytes);
         }
         self.bytes = bytes;
-    }
-
-    /// Adds what `other`, of the same share, holds.
-    pub fn merge(&mut self, mut other: Permit) {
-        debug_assert!(Arc::ptr_eq(&self.budget, &other.budget), "permits of one share only");
-        self.bytes += std::mem::take(&mut other.bytes);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.remove(self.bytes);
     }
 }
 
@@ -120,9 +206,46 @@ mod tests {
         assert!(!permit.try_grow(1));
         permit.set(3);
         assert_eq!(budget.used(), 3);
-        permit.merge(budget.take_anyway(20));
+        permit.set(23);
         assert_eq!((permit.bytes(), budget.used()), (23, 23));
         drop(permit);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn an_account_cannot_take_the_floor_of_another() {
+        // Pool 50, two floors of 25.
+        let share = Share::new(100, 2);
+        let (greedy, modest) = (share.account(0), share.account(1));
+        let all = greedy.try_take(75).expect("its floor and the pool");
+        assert!(greedy.try_take(1).is_none());
+        assert!(greedy.is_taken_to(100) && !modest.is_taken_to(1));
+        let floor = modest.try_take(25).expect("its floor");
+        assert!(modest.try_take(1).is_none());
+        assert_eq!((share.used(), share.pool_used()), (100, 50));
+        drop(all);
+        assert_eq!((share.used(), share.pool_used()), (25, 0));
+        assert!(modest.try_take(50).is_some());
+        drop(floor);
+        assert_eq!((share.used(), share.pool_used()), (0, 0));
+    }
+
+    #[test]
+    fn many_threads_leave_nothing_behind() {
+        let share = Share::new(1_000, 3);
+        std::thread::scope(|scope| {
+            for thread in 0..6 {
+                let account = share.account(thread % 3);
+                scope.spawn(move || {
+                    for step in 0..10_000_u64 {
+                        let mut permit = account.take_anyway(step % 400);
+                        let _ = permit.try_grow(step % 300);
+                        permit.set(step % 500);
+                        drop(account.try_take(step % 700));
+                    }
+                });
+            }
+        });
+        assert_eq!((share.used(), share.pool_used()), (0, 0));
     }
 }

@@ -51,6 +51,22 @@ impl Slice {
     }
 }
 
+/// How much [`ShardLog::read`] gives at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLimit {
+    /// Payload bytes of the batches that are read.
+    pub bytes: u64,
+    /// Records from the asked position on.
+    pub records: usize,
+}
+
+impl ReadLimit {
+    /// Any number of records.
+    pub const fn bytes(bytes: u64) -> Self {
+        Self { bytes, records: usize::MAX }
+    }
+}
+
 /// The answer to [`ShardLog::read`].
 #[derive(Debug, Clone)]
 pub struct Read {
@@ -58,7 +74,8 @@ pub struct Read {
     pub slices: Vec<Slice>,
     /// Where to read on.
     pub next: SequenceNumber,
-    /// Records between the asked position and the oldest that is still there.
+    /// Records that this log has had between the asked position and the oldest that is still there. Numbers from
+    /// before its very first record do not count: nothing of it was ever there.
     pub skipped: u64,
 }
 
@@ -80,9 +97,9 @@ pub trait ShardLog: Send + Sync {
     /// Every record below this number has reached the stream's durability. Acks are released by this alone.
     fn durable(&self) -> SequenceNumber;
 
-    /// Records from `from` on, oldest first: whole batches until `bytes_max` payload bytes are reached, but at least
-    /// one batch if there is one.
-    fn read(&self, from: SequenceNumber, bytes_max: u64) -> Read;
+    /// Records from `from` on, oldest first: up to the end of the batch that reaches either bound of `limit`, so at
+    /// least one batch if there is one.
+    fn read(&self, from: SequenceNumber, limit: ReadLimit) -> Read;
 
     /// What there is.
     fn bounds(&self) -> Bounds;
@@ -99,6 +116,10 @@ pub trait ShardLog: Send + Sync {
     /// Lets go of what has outlived its retention and is released by every reader.
     fn enforce_retention(&self, now: UnixMicros) -> Evicted;
 
-    /// Lets go of released records, oldest first, until `bytes` payload bytes are free. Returns records and bytes.
-    fn reclaim(&self, bytes: u64) -> (u64, u64);
+    /// Lets go of batches that arrived before `before`, oldest first, up to the first that a reader has not released
+    /// or that is younger. Returns their records.
+    fn reclaim(&self, before: UnixMicros) -> u64;
+
+    /// Arrival of the oldest batch, if every reader has released it: what [`ShardLog::reclaim`] would begin with.
+    fn oldest_arrival(&self) -> Option<UnixMicros>;
 }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::log::{Appended, Bounds, Evicted, Read, ReaderId, ShardLog, Slice};
+use super::log::{Appended, Bounds, Evicted, Read, ReadLimit, ReaderId, ShardLog, Slice};
 use crate::record::{Batch, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
 
@@ -41,6 +41,8 @@ pub struct MemoryLog {
 #[derive(Debug)]
 struct Ring {
     entries: VecDeque<Entry>,
+    /// Number of the first record ever.
+    origin: SequenceNumber,
     next: SequenceNumber,
     bytes: u64,
     /// What each delivery has released.
@@ -63,7 +65,13 @@ impl Entry {
 impl MemoryLog {
     /// An empty log whose first record gets the number `first`.
     pub fn new(first: SequenceNumber, retention: Retention, readers: usize) -> Self {
-        let ring = Ring { entries: VecDeque::new(), next: first, bytes: 0, released: vec![first; readers] };
+        let ring = Ring {
+            entries: VecDeque::new(),
+            origin: first,
+            next: first,
+            bytes: 0,
+            released: vec![first; readers],
+        };
         Self { retention, ring: Mutex::new(ring) }
     }
 
@@ -123,20 +131,21 @@ impl ShardLog for MemoryLog {
         self.ring().next
     }
 
-    fn read(&self, from: SequenceNumber, bytes_max: u64) -> Read {
+    fn read(&self, from: SequenceNumber, limit: ReadLimit) -> Read {
         let ring = self.ring();
         let first = ring.first();
-        let skipped = first.0.saturating_sub(from.0);
+        let skipped = first.0.saturating_sub(from.max(ring.origin).0);
         let mut next = from.max(first);
         let mut slices = Vec::new();
-        let mut bytes = 0;
-        for entry in ring.entries.range(ring.index_of(next).min(ring.entries.len())..) {
-            if bytes >= bytes_max && !slices.is_empty() {
+        let (mut bytes, mut records) = (0, 0);
+        for entry in ring.entries.range(ring.index_of(next)..) {
+            if (bytes >= limit.bytes || records >= limit.records) && !slices.is_empty() {
                 break;
             }
             let skip = (next.0 - entry.first.0) as usize;
             slices.push(Slice { batch: Arc::clone(&entry.batch), skip, first: next });
             bytes += entry.bytes;
+            records += entry.batch.records.len() - skip;
             next = entry.end();
         }
         Read { slices, next, skipped }
@@ -175,15 +184,19 @@ impl ShardLog for MemoryLog {
         Evicted { by_age, by_bytes }
     }
 
-    fn reclaim(&self, bytes: u64) -> (u64, u64) {
+    fn reclaim(&self, before: UnixMicros) -> u64 {
         let mut out = Vec::new();
         let mut ring = self.ring();
-        let target = ring.bytes.saturating_sub(bytes);
-        let before = ring.bytes;
-        let records = ring.evict(|ring, _| ring.bytes > target, &mut out);
-        let freed = before - ring.bytes;
+        let records = ring.evict(|_, entry| entry.batch.source.arrival < before, &mut out);
         drop(ring);
-        (records, freed)
+        records
+    }
+
+    fn oldest_arrival(&self) -> Option<UnixMicros> {
+        let ring = self.ring();
+        let released = ring.released();
+        let oldest = ring.entries.front().filter(|entry| entry.end() <= released);
+        oldest.map(|entry| entry.batch.source.arrival)
     }
 }
 

@@ -17,7 +17,7 @@ mod signal;
 
 pub use captures::Captures;
 pub use hash::{HashKey, HashRanges};
-pub use log::{Appended, Bounds, Read, ReaderId, ShardLog, Slice};
+pub use log::{Appended, Bounds, Read, ReadLimit, ReaderId, ShardLog, Slice};
 pub use memory::{MemoryLog, Retention};
 pub use signal::{Signal, Waiter};
 
@@ -118,18 +118,17 @@ impl Stream {
     /// Appends one request's batches, each to its shard, and wakes who waits for them. The caller must not answer
     /// before [`ShardLog::durable`] has passed each [`Appended::last`]; in memory that is so on return.
     pub fn append(&self, batches: Vec<(ShardId, Batch)>) -> Vec<(ShardId, Appended)> {
-        let mut records = 0;
+        // Counted before the records can be read, so that no delivery ever settles more than was accepted.
+        let records: usize = batches.iter().map(|(_, batch)| batch.records.len()).sum();
+        self.accepted.fetch_add(records as u64, Ordering::Relaxed);
         let mut bytes = 0;
         let appended = batches
             .into_iter()
             .filter_map(|(id, batch)| {
-                let shard = self.shard(id)?;
-                records += batch.records.len() as u64;
                 bytes += batch.payload_bytes();
-                Some((id, shard.append(batch)))
+                Some((id, self.shard(id)?.append(batch)))
             })
             .collect();
-        self.accepted.fetch_add(records, Ordering::Relaxed);
         self.metrics.bytes.increment(bytes);
         self.taps.notify();
         for delivery in &self.deliveries {
@@ -147,17 +146,16 @@ impl Stream {
         }
     }
 
-    /// Lets go of at least `bytes` of what no delivery needs, oldest first within a shard, because memory is short.
-    /// Returns how many bytes were freed.
-    pub fn reclaim(&self, bytes: u64) -> u64 {
-        let mut freed = 0;
-        let per_shard = bytes.div_ceil(self.shards.len().max(1) as u64);
+    /// Lets go of what no delivery needs and arrived before `before`, because memory is short.
+    pub fn reclaim(&self, before: UnixMicros) {
         for shard in &self.shards {
-            let (records, got) = shard.reclaim(per_shard);
-            self.metrics.evicted_pressure.increment(records);
-            freed += got;
+            self.metrics.evicted_pressure.increment(shard.reclaim(before));
         }
-        freed
+    }
+
+    /// Arrival of the oldest record that could be let go of.
+    pub fn oldest_arrival(&self) -> Option<UnixMicros> {
+        self.shards.iter().filter_map(|shard| shard.oldest_arrival()).min()
     }
 
     /// Records and payload bytes that the stream holds, over all shards.

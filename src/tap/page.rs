@@ -1,245 +1,246 @@
 //! `GET /v1/streams/{stream}/records`: a page of records, with a long poll.
 //!
-//! | parameter | meaning |
-//! | --- | --- |
-//! | `from` | `earliest`, `latest` (the default), an RFC 3339 time, or a sequence number together with `shard` |
-//! | `after` | the `next` of the last page; overrules `from` |
-//! | `shard` | only this shard |
-//! | `limit` | records of a page |
-//! | `wait` | how long to wait for a record if there is none: seconds, at most [`TAP_WAIT_SECONDS_MAX`] |
+//! A page is found first, as slices of the log's batches, then paid for from the ingest share of the byte budget, and
+//! only then written, once, into the buffer that goes to the socket. What was paid comes back when that buffer has
+//! been sent or the client is gone, so readers that ask and do not read cannot hold more than the share has.
+//!
+//! A page may have fewer records than were asked for although there are more. If it has none, then there were none.
 
 use std::io::Write;
-use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat};
 use http::{Response, StatusCode, request};
 
 use super::cursor::Cursor;
-use crate::config::limits::{TAP_BYTES_MAX, TAP_RECORDS_DEFAULT, TAP_RECORDS_MAX, TAP_WAIT_SECONDS_MAX};
+use super::query::{self, Query};
+use crate::config::limits::TAP_BYTES_MAX;
 use crate::edge::problem::Problem;
 use crate::edge::reply::{self, Body};
 use crate::edge::{Edge, Intake};
-use crate::record::{Batch, RecordSpans, SequenceNumber, ShardId};
+use crate::record::{RecordSpans, SequenceNumber, ShardId};
+use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::phases::Phase;
-use crate::stream::{ShardLog, Slice, Stream};
+use crate::stream::{ReadLimit, ShardLog, Slice, Stream};
 
-/// What a client asks for.
+/// Bytes of a record in a page beside its payload and its key, with the longest numbers.
+const RECORD_BYTES: u64 = 150;
+
+/// Bytes of a shard's position in the cursor: ten digits, a dash, twenty digits and a separator.
+const POSITION_BYTES: u64 = 32;
+
+/// Bytes of what stands around records and cursor.
+const FRAME_BYTES: u64 = 64;
+
+/// Records found, and where to read on.
 #[derive(Debug)]
-struct Query {
-    cursor: Cursor,
-    limit: usize,
-    wait: Duration,
-}
-
-/// Where a reader without a cursor begins.
-#[derive(Debug, Clone, Copy)]
-enum Start {
-    Earliest,
-    Latest,
-    At(SequenceNumber),
-    Time(UnixMicros),
-}
-
-/// Records found, as text, and where to read on.
-struct Page {
-    json: Vec<u8>,
+struct Found {
+    parts: Vec<Part>,
     records: usize,
+    /// What the records will need in the page, at most.
     bytes: u64,
+    /// The same of all records that were looked at, with those that taps do not show. It bounds the work on a page.
+    looked_at: u64,
     skipped: u64,
     next: Cursor,
 }
 
+/// Records of one batch.
+#[derive(Debug)]
+struct Part {
+    shard: ShardId,
+    slice: Slice,
+    /// How many of the slice belong to it.
+    len: usize,
+}
+
+/// A page on its way to the client.
+struct PaidPage {
+    json: Vec<u8>,
+    _permit: Permit,
+}
+
+impl AsRef<[u8]> for PaidPage {
+    fn as_ref(&self) -> &[u8] {
+        &self.json
+    }
+}
+
 /// Answers one page. Waits for the first record if the client asked for that.
 pub async fn get(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<Response<Body>, Problem> {
-    let stream = &intake.stream;
-    let query = parse(stream, head.uri.query().unwrap_or_default())?;
-    let mut page = read(stream, &query.cursor, query.limit);
-    if page.records == 0 && !query.wait.is_zero() {
-        page = wait(edge, stream, &query, page).await;
-    }
-    Ok(page.into_response())
+    let query = query::parse(&intake.stream, head.uri.query().unwrap_or_default())?;
+    let found = find(edge, &intake.stream, query).await;
+    let mut response = reply::json(StatusCode::OK, Vec::new());
+    *response.body_mut() = Body::new(found.into_page(|bytes| edge.admit_tap(bytes))?);
+    Ok(response)
 }
 
 /// Registers, looks, and sleeps, until there is a record or the time is over.
-async fn wait(edge: &Edge, stream: &Stream, query: &Query, mut page: Page) -> Page {
+async fn find(edge: &Edge, stream: &Stream, query: Query) -> Found {
     let deadline = tokio::time::sleep(query.wait);
     tokio::pin!(deadline);
-    while page.records == 0 {
-        let waiter = stream.taps.wait();
-        // Records may be there that taps do not show (dead letters), so reading goes on behind them.
-        page = read(stream, &page.next, query.limit);
-        if page.records > 0 {
-            break;
+    let (mut cursor, mut skipped) = (query.cursor, 0);
+    loop {
+        let waiter = (!query.wait.is_zero()).then(|| stream.taps.wait());
+        let mut found = look(stream, &cursor, query.limit);
+        skipped += found.skipped;
+        found.skipped = skipped;
+        if found.records > 0 {
+            return found;
         }
+        if found.next != cursor {
+            // All that was looked at are records that taps do not show; others may stand behind them.
+            cursor = found.next;
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let Some(waiter) = waiter else { return found };
         tokio::select! {
             () = waiter.woken() => {}
-            () = &mut deadline => break,
+            () = &mut deadline => return found,
             // A poll must not hold up a shutdown.
-            () = edge.phases.reached(Phase::StoppingEdge) => break,
+            () = edge.phases.reached(Phase::StoppingEdge) => return found,
         }
     }
-    page
 }
 
-fn parse(stream: &Stream, query: &str) -> Result<Query, Problem> {
-    let (mut from, mut after, mut shard, mut limit, mut wait) = (None, None, None, None, None);
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        match &*name {
-            "from" => from = Some(value),
-            "after" => after = Some(value),
-            "shard" => shard = Some(value),
-            "limit" => limit = Some(value),
-            "wait" => wait = Some(value),
-            _ => {
-                let detail = format!("'{name}' is none: there are from, after, shard, limit and wait");
-                return Err(Problem::BadParameter { name: "query parameter", detail });
-            }
+/// Finds records in all shards in turn, oldest first within each. Each look begins at another shard, so that a reader
+/// that cannot keep up with one of them sees the others all the same.
+fn look(stream: &Stream, cursor: &Cursor, limit: usize) -> Found {
+    let mut positions = cursor.positions.clone();
+    let mut found = Found::none();
+    let first = fastrand::usize(..positions.len().max(1));
+    let (behind, ahead) = positions.split_at_mut(first);
+    for (shard, position) in ahead.iter_mut().chain(behind) {
+        if let Some(log) = stream.shard(*shard) {
+            *position = found.take_shard(*shard, log, *position, limit);
         }
     }
-    let shards: Vec<_> = match shard.as_deref() {
-        None => stream.shard_ids().collect(),
-        Some(text) => {
-            let known = ShardId::parse(text).filter(|&id| stream.shard(id).is_some());
-            vec![known.ok_or_else(|| Problem::UnknownShard(text.to_owned()))?]
-        }
-    };
-    let cursor = match after.as_deref() {
-        Some(text) => resume(&shards, text)?,
-        None => start(stream, &shards, from.as_deref().unwrap_or("latest"))?,
-    };
-    let limit = match limit.as_deref() {
-        None => TAP_RECORDS_DEFAULT,
-        Some(text) => bounded(text, TAP_RECORDS_MAX as u64).filter(|&limit| limit > 0).ok_or_else(|| {
-            Problem::BadParameter { name: "limit", detail: format!("a number from 1 to {TAP_RECORDS_MAX}") }
-        })? as usize,
-    };
-    let wait = match wait.as_deref() {
-        None => 0,
-        Some(text) => {
-            bounded(text.strip_suffix('s').unwrap_or(text), TAP_WAIT_SECONDS_MAX).ok_or_else(|| {
-                Problem::BadParameter {
-                    name: "wait",
-                    detail: format!("seconds from 0 to {TAP_WAIT_SECONDS_MAX}"),
-                }
-            })?
-        }
-    };
-    Ok(Query { cursor, limit, wait: Duration::from_secs(wait) })
+    found.next = Cursor { positions };
+    found
 }
 
-fn bounded(text: &str, max: u64) -> Option<u64> {
-    text.parse().ok().filter(|&number| number <= max)
-}
-
-fn resume(shards: &[ShardId], text: &str) -> Result<Cursor, Problem> {
-    let bad = || Problem::BadParameter {
-        name: "after",
-        detail: "not a cursor: hand back 'next' as it was".to_owned(),
-    };
-    let cursor = Cursor::parse(text).ok_or_else(bad)?;
-    let positions = shards.iter().map(|&shard| Some((shard, cursor.position(shard)?))).collect::<Option<_>>();
-    Ok(Cursor { positions: positions.ok_or_else(bad)? })
-}
-
-fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor, Problem> {
-    let start = match (from, from.parse::<u64>()) {
-        ("earliest", _) => Start::Earliest,
-        ("latest", _) => Start::Latest,
-        (_, Ok(number)) if shards.len() == 1 => Start::At(SequenceNumber(number)),
-        (text, _) => match DateTime::parse_from_rfc3339(text) {
-            Ok(time) => Start::Time(UnixMicros(time.timestamp_micros())),
-            Err(_) => {
-                let detail =
-                    "earliest, latest, an RFC 3339 time, or with 'shard' (or one shard) a sequence number"
-                        .to_owned();
-                return Err(Problem::BadParameter { name: "from", detail });
-            }
-        },
-    };
-    let at = |log: &dyn ShardLog| match start {
-        Start::Earliest => log.bounds().first,
-        Start::Latest => log.bounds().next,
-        Start::At(number) => number,
-        Start::Time(time) => log.position_at(time),
-    };
-    let positions = shards.iter().filter_map(|&id| Some((id, at(stream.shard(id)?)))).collect();
-    Ok(Cursor { positions })
-}
-
-/// Fills a page from all shards in turn, oldest first within each.
-fn read(stream: &Stream, cursor: &Cursor, limit: usize) -> Page {
-    let mut page = Page { json: Vec::new(), records: 0, bytes: 0, skipped: 0, next: Cursor::default() };
-    for &(id, from) in &cursor.positions {
-        let Some(log) = stream.shard(id) else { continue };
-        let mut position = from;
-        if page.records < limit && page.bytes < TAP_BYTES_MAX {
-            let read = log.read(from, TAP_BYTES_MAX - page.bytes);
-            page.skipped += read.skipped;
-            position = read.next;
-            for slice in &read.slices {
-                let taken = page.push(id, slice, limit);
-                if taken < slice.len() {
-                    position = SequenceNumber(slice.first.0 + taken as u64);
-                    break;
-                }
-            }
-        }
-        page.next.positions.push((id, position));
-    }
-    page
-}
-
-impl Page {
-    /// Adds records of `slice` up to the limit; returns how many of its records are done with.
-    fn push(&mut self, shard: ShardId, slice: &Slice, limit: usize) -> usize {
-        let arrival = rfc3339(slice.batch.source.arrival);
-        for (offset, record) in slice.batch.records[slice.skip..].iter().enumerate() {
-            if self.records == limit || self.bytes >= TAP_BYTES_MAX {
-                return offset;
-            }
-            // A record bound for the dead letters need not even be JSON.
-            if !record.refusal.is_present() {
-                self.push_record(shard, slice.first.0 + offset as u64, &slice.batch, record, &arrival);
-            }
-        }
-        slice.len()
+impl Found {
+    fn none() -> Self {
+        Self { parts: Vec::new(), records: 0, bytes: 0, looked_at: 0, skipped: 0, next: Cursor::default() }
     }
 
-    fn push_record(
+    fn is_full(&self, limit: usize) -> bool {
+        self.records >= limit || self.looked_at >= TAP_BYTES_MAX
+    }
+
+    /// Takes records of a shard until the page is full or the shard has no more; returns where to read on in it.
+    fn take_shard(
         &mut self,
         shard: ShardId,
-        number: u64,
-        batch: &Batch,
-        record: &RecordSpans,
-        arrival: &str,
-    ) {
-        let payload = batch.source.bytes(record.payload);
-        let key = String::from_utf8_lossy(batch.source.bytes(record.key));
-        // Strings always serialise.
-        let key = serde_json::to_string(&key).unwrap_or_else(|_| "\"\"".to_owned());
-        let separator = if self.records == 0 { "" } else { "," };
-        // Writing to a vector cannot fail.
-        let _ = write!(
-            self.json,
-            "{separator}{{\"shard\":\"{shard}\",\"sequence_number\":\"{number}\",\"arrival_time\":\"{arrival}\",\
-             \"partition_key\":{key},\"data\":"
-        );
-        self.json.extend_from_slice(payload);
-        self.json.push(b'}');
-        self.records += 1;
-        self.bytes += payload.len() as u64;
+        log: &dyn ShardLog,
+        from: SequenceNumber,
+        limit: usize,
+    ) -> SequenceNumber {
+        let mut position = from;
+        while !self.is_full(limit) {
+            let rest = ReadLimit { bytes: TAP_BYTES_MAX - self.looked_at, records: limit - self.records };
+            let read = log.read(position, rest);
+            self.skipped += read.skipped;
+            position = read.next;
+            if read.slices.is_empty() {
+                break;
+            }
+            for slice in read.slices {
+                let (first, len) = (slice.first, slice.len());
+                let taken = self.take_slice(shard, slice, limit);
+                if taken < len {
+                    return SequenceNumber(first.0 + taken as u64);
+                }
+            }
+        }
+        position
     }
 
-    fn into_response(self) -> Response<Body> {
-        let mut body = Vec::with_capacity(self.json.len() + 128);
-        body.extend_from_slice(b"{\"records\":[");
-        body.extend_from_slice(&self.json);
-        let _ = write!(body, "],\"next\":\"{}\",\"skipped\":{}}}", self.next, self.skipped);
-        reply::json(StatusCode::OK, body)
+    /// Takes records of a slice until the page is full; returns how many of its records are done with.
+    fn take_slice(&mut self, shard: ShardId, slice: Slice, limit: usize) -> usize {
+        let before = self.records;
+        let mut len = 0;
+        for record in &slice.batch.records[slice.skip..] {
+            if self.is_full(limit) {
+                break;
+            }
+            len += 1;
+            let mut bytes = RECORD_BYTES + record.payload.len() as u64;
+            if is_shown(record) {
+                bytes += key_bytes(slice.batch.source.bytes(record.key));
+                self.records += 1;
+                self.bytes += bytes;
+            }
+            self.looked_at += bytes;
+        }
+        if self.records > before {
+            self.parts.push(Part { shard, slice, len });
+        }
+        len
     }
+
+    /// The page as it goes to the client. `pay` is asked for its bytes before it is written; a page without records
+    /// costs nothing, so that waiting readers are never refused.
+    fn into_page(self, pay: impl FnOnce(u64) -> Result<Permit, Problem>) -> Result<Bytes, Problem> {
+        if self.records == 0 {
+            return Ok(self.write(0).into());
+        }
+        let bytes = self.bytes + FRAME_BYTES + POSITION_BYTES * self.next.positions.len() as u64;
+        let permit = pay(bytes)?;
+        Ok(Bytes::from_owner(PaidPage { json: self.write(bytes), _permit: permit }))
+    }
+
+    // Writing to a vector cannot fail.
+    fn write(&self, capacity: u64) -> Vec<u8> {
+        let mut json = Vec::with_capacity(capacity as usize);
+        json.extend_from_slice(b"{\"records\":[");
+        for (index, part) in self.parts.iter().enumerate() {
+            part.write(index == 0, &mut json);
+        }
+        let _ = write!(json, "],\"next\":\"{}\",\"skipped\":{}}}", self.next, self.skipped);
+        json
+    }
+}
+
+impl Part {
+    fn write(&self, mut is_first: bool, json: &mut Vec<u8>) {
+        let source = &self.slice.batch.source;
+        let arrival = rfc3339(source.arrival);
+        let records = self.slice.batch.records.iter().skip(self.slice.skip).take(self.len);
+        for (number, record) in (self.slice.first.0..).zip(records).filter(|(_, record)| is_shown(record)) {
+            let separator = if is_first { "" } else { "," };
+            is_first = false;
+            let _ = write!(
+                json,
+                "{separator}{{\"shard\":\"{}\",\"sequence_number\":\"{number}\",\"arrival_time\":\"{arrival}\",\
+                 \"partition_key\":",
+                self.shard
+            );
+            let _ = serde_json::to_writer(&mut *json, &String::from_utf8_lossy(source.bytes(record.key)));
+            json.extend_from_slice(b",\"data\":");
+            json.extend_from_slice(source.bytes(record.payload));
+            json.push(b'}');
+        }
+    }
+}
+
+/// A record bound for the dead letters need not even be JSON.
+fn is_shown(record: &RecordSpans) -> bool {
+    !record.refusal.is_present()
+}
+
+/// Bytes of a key as the inside of a JSON string, at most: `\u0000` for a byte is the longest form.
+fn key_bytes(key: &[u8]) -> u64 {
+    let is_plain = |&byte: &u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    let times = if key.iter().all(is_plain) { 1 } else { 6 };
+    key.len() as u64 * times
 }
 
 fn rfc3339(time: UnixMicros) -> String {
     DateTime::from_timestamp_micros(time.0).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Micros, true)
 }
+
+#[cfg(test)]
+mod tests;

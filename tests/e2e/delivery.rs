@@ -244,3 +244,72 @@ async fn memory_that_taps_alone_hold_is_given_up_for_new_records() {
     assert!(server.metric("forebay_memory_used_bytes", "share=\"ingest\"").await <= f64::from(16 << 20));
     tokio::time::sleep(Duration::from_millis(10)).await;
 }
+
+#[tokio::test]
+async fn dead_letters_take_no_place_of_a_partition_and_follow_their_own_prefix() {
+    let lines = "format = \"json\"\nprefix = \"p={/p}/\"\nmax_open_partitions = 2\nerror_prefix = \"bad/{reason}/{shard}/\"";
+    let config = stream("s", 4) + "[ingest]\npartition_key = \"/k\"\n" + &delivery("lake", lines);
+    let server = Setup::pipeline(config).start();
+    let lines: String = (0..600)
+        .map(|n| if n % 3 == 2 { format!("{{\"k\":\"{n}\"}}\n") } else { format!("{{\"k\":\"{n}\",\"p\":{}}}\n", n % 3) })
+        .collect();
+    server.accept("s", lines).await;
+    let stopped = server.stop();
+    stopped.assert_drained();
+    assert!(stopped.stdout.contains("delivered 400 + dead-lettered 200"), "{}", stopped.stdout);
+    assert_eq!(lake::files(&stopped.path("lake"), ".json.gz").len(), 2 + 4, "one file a partition, one a shard of dead letters");
+    for path in lake::files(&stopped.path("lake/bad/partition"), ".json.gz") {
+        let folder = path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+        for line in lake::gunzip_lines(&path) {
+            assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["shard"], folder.as_str());
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_request_of_very_many_partitions_stays_within_the_budget() {
+    let lines = "format = \"parquet\"\nprefix = \"k={/k}/\"";
+    let schema = "[schema]\ncolumns = [ { name = \"k\", type = \"int64\" } ]\n";
+    let server =
+        Setup::pipeline(stream("s", 1) + &delivery("lake", lines) + schema).node("memory_budget = \"32MiB\"").start();
+    let lines: String = (0..5_000).map(|n| format!("{{\"k\":{n}}}\n")).collect();
+    server.accept("s", lines).await;
+    let labels = "stream=\"s\",delivery=\"lake\"";
+    let mut most = 0_f64;
+    while server.metric("forebay_delivery_read_records_total", labels).await < 5_000.0 {
+        most = most.max(server.metric("forebay_memory_used_bytes", "share=\"delivery\"").await);
+    }
+    assert!(most < f64::from(18 << 20), "{most} bytes of a share of 16 MiB");
+    let stopped = server.stop();
+    stopped.assert_drained();
+    assert_eq!(lake::files(&stopped.path("lake"), ".parquet").len(), 5_000);
+}
+
+#[tokio::test]
+async fn a_delivery_whose_sink_is_away_does_not_hold_up_its_neighbours() {
+    let away = "sink = { url = \"s3://nowhere/\", endpoint = \"http://127.0.0.1:9\", region = \"us-east-1\", access_key_id = \"a\", secret_access_key = \"b\" }";
+    let bad = format!("[[delivery]]\nname = \"away\"\n{away}\nformat = \"json\"\ncompression = \"none\"\nbuffer = {{ size = \"1MiB\", interval = \"1s\" }}\n");
+    let good = delivery("lake", "format = \"json\"\ncompression = \"none\"\nbuffer = { size = \"1MiB\", interval = \"1s\" }");
+    let server = Setup::pipeline(stream("bad", 1) + &bad)
+        .and_pipeline("good", stream("good", 1) + &good)
+        .node("memory_budget = \"32MiB\"")
+        .server("drain_timeout = \"2s\"")
+        .start();
+    let body = format!("{{\"pad\":\"{}\"}}\n", "x".repeat(50_000)).repeat(10);
+    let mut refused = 0;
+    for _ in 0..100 {
+        refused += u64::from(server.post("bad", "application/x-ndjson", body.clone()).await.0 == 503);
+    }
+    assert!(refused > 0, "50 MB do not fit where nothing leaves");
+    for _ in 0..50 {
+        assert_eq!(server.accept("good", body.clone()).await, 10, "the neighbour has room of its own");
+        // As fast as it is delivered.
+        server.until("forebay_delivery_pending_records", "stream=\"good\"", |pending| pending < 40.0).await;
+    }
+    server.until("forebay_delivery_delivered_records_total", "stream=\"good\"", |count| count == 500.0).await;
+    let files = server.metric("forebay_delivery_stored_files_total", "stream=\"good\"").await;
+    assert!(files <= 60.0, "25 MB in files of up to 1 MiB, not in scraps: {files}");
+    let stopped = server.stop();
+    assert_eq!(stopped.status.code(), Some(3), "the other one is not delivered");
+    assert!(stopped.stdout.contains("good/lake: accepted 500 = delivered 500"), "{}", stopped.stdout);
+}

@@ -67,6 +67,29 @@ impl Setup {
 
     /// Starts the binary and waits until it says where it listens.
     pub fn start(self) -> Server {
+        let (mut child, folder) = self.spawn();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let stderr = drain(child.stderr.take().unwrap());
+        let mut banner = String::new();
+        stdout.read_line(&mut banner).unwrap();
+        let addresses = banner_addresses(&banner);
+        let Some((address, admin)) = addresses else {
+            let _ = child.kill();
+            panic!("the server did not start: {banner}\n{}", stderr.join().unwrap());
+        };
+        Server { child, stdout: Some(stdout), stderr: Some(stderr), address, admin, folder }
+    }
+
+    /// Starts the binary, which must end with exit code 1; returns what it had to say.
+    pub fn start_that_fails(self) -> String {
+        let (child, _folder) = self.spawn();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        stderr
+    }
+
+    fn spawn(self) -> (Child, TempDir) {
         // The client side of reqwest is built without a TLS provider of its own.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
@@ -80,24 +103,9 @@ impl Setup {
         );
         std::fs::write(folder.path().join("forebay.toml"), node).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
-        command
-            .arg("serve")
-            .current_dir(&folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.arg("serve").current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("FOREBAY_LOG", "info").envs(self.env);
-        let mut child = command.spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let stderr = drain(child.stderr.take().unwrap());
-        let mut banner = String::new();
-        stdout.read_line(&mut banner).unwrap();
-        let addresses = banner_addresses(&banner);
-        let Some((address, admin)) = addresses else {
-            let _ = child.kill();
-            panic!("the server did not start: {banner}\n{}", stderr.join().unwrap());
-        };
-        Server { child, stdout: Some(stdout), stderr: Some(stderr), address, admin, folder }
+        (command.spawn().unwrap(), folder)
     }
 }
 

@@ -26,7 +26,7 @@ fn log(age_micros: u64, bytes: Option<u64>, readers: usize) -> MemoryLog {
 }
 
 fn read_all(log: &MemoryLog, from: u64) -> (Vec<u64>, u64) {
-    let read = log.read(SequenceNumber(from), u64::MAX);
+    let read = log.read(SequenceNumber(from), ReadLimit::bytes(u64::MAX));
     let numbers =
         read.slices.iter().flat_map(|slice| slice.first.0..slice.first.0 + slice.len() as u64).collect();
     (numbers, read.skipped)
@@ -48,10 +48,42 @@ fn a_read_stops_at_its_byte_bound_but_gives_at_least_one_batch() {
     for _ in 0..3 {
         log.append(batch(2, 0));
     }
-    let read = log.read(SequenceNumber(100), 1);
+    let read = log.read(SequenceNumber(100), ReadLimit::bytes(1));
     assert_eq!((read.slices.len(), read.next), (1, SequenceNumber(102)));
-    let read = log.read(read.next, 21);
+    let read = log.read(read.next, ReadLimit::bytes(21));
     assert_eq!((read.slices.len(), read.next), (2, SequenceNumber(106)));
+}
+
+#[test]
+fn a_read_stops_behind_the_batch_that_has_the_last_record_asked_for() {
+    let log = log(1_000, None, 0);
+    for _ in 0..4 {
+        log.append(batch(2, 0));
+    }
+    for (from, records, batches, next) in
+        [(100, 0, 1, 102), (100, 1, 1, 102), (100, 2, 1, 102), (100, 3, 2, 104), (101, 2, 2, 104)]
+    {
+        let read = log.read(SequenceNumber(from), ReadLimit { bytes: u64::MAX, records });
+        assert_eq!(
+            (read.slices.len(), read.next),
+            (batches, SequenceNumber(next)),
+            "{records} records from {from}"
+        );
+    }
+}
+
+#[test]
+fn only_numbers_that_this_log_has_given_are_skipped() {
+    let log = log(1_000, None, 0);
+    assert_eq!(read_all(&log, 0), (vec![], 0));
+    log.append(batch(3, 0));
+    log.append(batch(2, 1));
+    assert_eq!(read_all(&log, 0), (vec![100, 101, 102, 103, 104], 0));
+    assert_eq!(log.reclaim(UnixMicros(1)), 3);
+    for (from, skipped) in [(0, 3), (99, 3), (100, 3), (102, 1), (103, 0)] {
+        assert_eq!(read_all(&log, from), (vec![103, 104], skipped), "from {from}");
+    }
+    assert_eq!(read_all(&log, 1_000), (vec![], 0));
 }
 
 #[test]
@@ -60,12 +92,29 @@ fn retention_never_takes_what_a_delivery_still_needs() {
     log.append(batch(1, 0));
     log.append(batch(1, 0));
     log.release(0, SequenceNumber(102));
+    assert_eq!((log.oldest_arrival(), log.reclaim(UnixMicros(i64::MAX))), (None, 0));
     log.release(1, SequenceNumber(101));
     assert_eq!(log.enforce_retention(UnixMicros(1_000)), Evicted { by_age: 1, by_bytes: 0 });
-    assert_eq!(log.reclaim(u64::MAX), (0, 0));
+    assert_eq!((log.oldest_arrival(), log.reclaim(UnixMicros(i64::MAX))), (None, 0));
     log.release(1, SequenceNumber(102));
-    assert_eq!(log.reclaim(u64::MAX), (1, 10));
+    assert_eq!((log.oldest_arrival(), log.reclaim(UnixMicros(i64::MAX))), (Some(UnixMicros(0)), 1));
     assert_eq!(read_all(&log, 100), (vec![], 2));
+}
+
+#[test]
+fn reclaiming_takes_the_released_batches_that_arrived_before_a_time() {
+    let log = log(1_000, None, 1);
+    for arrival in [10, 20, 30, 40] {
+        log.append(batch(2, arrival));
+    }
+    // The end of a batch must be released too.
+    log.release(0, SequenceNumber(101));
+    assert_eq!((log.oldest_arrival(), log.reclaim(UnixMicros(100))), (None, 0));
+    log.release(0, SequenceNumber(107));
+    assert_eq!((log.oldest_arrival(), log.reclaim(UnixMicros(10))), (Some(UnixMicros(10)), 0));
+    assert_eq!((log.reclaim(UnixMicros(21)), log.oldest_arrival()), (4, Some(UnixMicros(30))));
+    assert_eq!((log.reclaim(UnixMicros(100)), log.oldest_arrival()), (2, None));
+    assert_eq!(log.bounds(), Bounds { first: SequenceNumber(106), next: SequenceNumber(108), bytes: 20 });
 }
 
 #[test]
@@ -83,54 +132,94 @@ fn a_position_is_found_by_arrival_time() {
 #[derive(Debug, Clone)]
 enum Step {
     Append(usize),
-    Read(usize),
+    Read(usize, usize),
     Release(usize, u64),
     Retain(i64),
-    Reclaim(u64),
+    Reclaim(i64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (1_usize..5).prop_map(Step::Append),
-        (0_usize..60).prop_map(Step::Read),
+        (0_usize..170, 0_usize..20).prop_map(|(from, records)| Step::Read(from, records)),
         (0_usize..2, 0_u64..60).prop_map(|(reader, upto)| Step::Release(reader, upto)),
         (0_i64..60).prop_map(Step::Retain),
-        (0_u64..200).prop_map(Step::Reclaim),
+        (0_i64..60).prop_map(Step::Reclaim),
     ];
     prop::collection::vec(step, 0..60)
 }
 
+/// The model of a log: end and arrival of each batch that it has, and how far the prefix goes that it has not.
+struct Model {
+    batches: VecDeque<(u64, i64)>,
+    first: u64,
+    released: [u64; 2],
+}
+
+impl Model {
+    fn may_forget(&self) -> Option<(u64, i64)> {
+        let released = self.released[0].min(self.released[1]);
+        self.batches.front().copied().filter(|&(end, _)| end <= released)
+    }
+
+    /// Returns the records.
+    fn forget(&mut self, unwanted: impl Fn(&Self, i64) -> bool) -> u64 {
+        let before = self.first;
+        while let Some((end, arrival)) = self.may_forget()
+            && unwanted(self, arrival)
+        {
+            self.batches.pop_front();
+            self.first = end;
+        }
+        self.first - before
+    }
+}
+
 proptest! {
-    /// The model is the list of all numbers: the log may only forget a prefix of it, and only a released one.
+    /// The log may only forget a prefix of what it was given, only a released one, and exactly what it was told to.
     #[test]
     fn the_log_behaves_like_a_list_with_a_forgotten_prefix(steps in steps()) {
         let log = log(20, Some(300), 2);
-        let (mut next, mut clock, mut released) = (100_u64, 0_i64, [100_u64; 2]);
+        let mut model = Model { batches: VecDeque::new(), first: 100, released: [100; 2] };
+        let (mut next, mut clock) = (100_u64, 0_i64);
         for step in steps {
             match step {
                 Step::Append(count) => {
                     clock += 1;
                     prop_assert_eq!(log.append(batch(count, clock)).first.0, next);
                     next += count as u64;
+                    model.batches.push_back((next, clock));
                 }
-                Step::Read(offset) => {
-                    let from = 100 + offset as u64;
+                Step::Read(from, records) => {
+                    let from = from as u64;
                     let (numbers, skipped) = read_all(&log, from);
-                    let start = (from + skipped).min(next).max(from);
-                    prop_assert_eq!(numbers, (start..next).collect::<Vec<_>>());
+                    prop_assert_eq!(numbers, (from.max(model.first)..next).collect::<Vec<_>>());
+                    prop_assert_eq!(skipped, model.first.saturating_sub(from.max(100)));
+                    let read = log.read(SequenceNumber(from), ReadLimit { bytes: u64::MAX, records });
+                    let wanted = from.max(model.first) + (records as u64).max(1);
+                    let end = model.batches.iter().map(|&(end, _)| end).find(|&end| end >= wanted);
+                    prop_assert_eq!(read.next.0, end.unwrap_or(next).max(from));
                 }
                 Step::Release(reader, upto) => {
                     let upto = (100 + upto).min(next);
-                    released[reader] = released[reader].max(upto);
+                    model.released[reader] = model.released[reader].max(upto);
                     log.release(reader, SequenceNumber(upto));
                 }
-                Step::Retain(ahead) => { log.enforce_retention(UnixMicros(clock + ahead)); }
-                Step::Reclaim(bytes) => { log.reclaim(bytes); }
+                Step::Retain(ahead) => {
+                    let evicted = log.enforce_retention(UnixMicros(clock + ahead));
+                    prop_assert_eq!(evicted.by_age, model.forget(|_, arrival| arrival < clock + ahead - 20));
+                    prop_assert_eq!(evicted.by_bytes, model.forget(|model, _| (next - model.first) * 10 > 300));
+                }
+                Step::Reclaim(before) => {
+                    let records = log.reclaim(UnixMicros(before));
+                    prop_assert_eq!(records, model.forget(|_, arrival| arrival < before));
+                }
             }
-            let bounds = log.bounds();
-            prop_assert_eq!(bounds.next.0, next);
-            prop_assert_eq!(bounds.bytes, (bounds.next.0 - bounds.first.0) * 10);
-            prop_assert!(bounds.first.0 <= released[0].min(released[1]).max(100));
+            let bytes = (next - model.first) * 10;
+            let bounds = Bounds { first: SequenceNumber(model.first), next: SequenceNumber(next), bytes };
+            prop_assert_eq!(log.bounds(), bounds);
+            let oldest = model.may_forget().map(|(_, arrival)| UnixMicros(arrival));
+            prop_assert_eq!(log.oldest_arrival(), oldest);
         }
     }
 }
