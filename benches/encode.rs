@@ -16,6 +16,10 @@ use forebay::delivery::encode::{self, Encoder};
 use forebay::schema::columns::Columns;
 use forebay::testkit::web_events;
 
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Records of one file: 33 MB of input.
 const RECORDS: u64 = 100_000;
 

@@ -114,7 +114,7 @@ fn measure(call: &Call, row: &Row) {
 fn cpu_share(client: impl FnOnce() -> u32) -> (f64, f64) {
     let (started, cpu) = (Instant::now(), clocks::others_cpu());
     let requests = client();
-    let used = (clocks::others_cpu() - cpu).as_secs_f64();
+    let used = clocks::others_cpu().saturating_sub(cpu).as_secs_f64();
     (used / started.elapsed().as_secs_f64() * 100.0, used * 1e6 / f64::from(requests))
 }
 

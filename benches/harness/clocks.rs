@@ -19,7 +19,9 @@ pub fn process_cpu() -> Duration {
     read(ClockId::ProcessCPUTime)
 }
 
-/// CPU time of all threads but the calling one: the server's, where the caller is the client.
+/// CPU time of all threads but the calling one: the server's, where the caller is the client. The two clocks are read
+/// one after the other, so two readings around a time in which nothing happened may differ by a microsecond, and the
+/// second one may be the smaller.
 pub fn others_cpu() -> Duration {
     process_cpu().saturating_sub(thread_cpu())
 }

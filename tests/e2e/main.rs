@@ -1,10 +1,6 @@
 //! The real binary over real sockets: one module a concern.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic in a test is a failed test"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is a failed test")]
 
 mod bad_input;
 mod delivery;

@@ -122,6 +122,9 @@ impl Encoder for ParquetEncoder {
         Ok(())
     }
 
+    /// The writer tells dictionaries and the pages that it has not closed as they are before compression. From
+    /// 4 MiB on that hardly shows (4 %). Measured on web events, a file of 2 MiB is told up to 12 % too large, one of
+    /// 1 MiB 22 %, and one of about a page (20,000 rows) up to 2.4 times its size. So small files are sealed early.
     fn stored_bytes(&self) -> u64 {
         let ratio = match self.input_bytes {
             0 => RATIO_GUESS,
