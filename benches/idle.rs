@@ -10,7 +10,7 @@
 
 mod harness;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use harness::client::{Connection, post};
 use harness::forebay::{Judging, Server, StreamSpec};
 use harness::{Call, clocks};
 use mimalloc::MiMalloc;
+use serde::{Deserialize, Serialize};
 
 /// As in the binary.
 #[global_allocator]
@@ -60,7 +61,9 @@ const ROWS: [Row; 5] = [
 fn main() {
     let call = Call::read();
     if let Ok(row) = std::env::var(ROW) {
-        return measure(&call, &ROWS[row.parse::<usize>().unwrap()]);
+        let cost = measure(&call, &ROWS[row.parse::<usize>().unwrap()]);
+        println!("{}", serde_json::to_string(&cost).unwrap());
+        return;
     }
     println!("{}; load average {}", harness::machine(), harness::load_average());
     println!(
@@ -72,50 +75,104 @@ fn main() {
         "files are closed after {FILE_SECONDS} s; CPU in per cent of one core, without the client's; memory is resident\n"
     );
     println!(
-        "  {:<28} {:>9} {:>11} {:>9} {:>8} {:>9} {:>12} {:>11}",
+        "  {:<28} {:>9} {:>11} {:>9} {:>9} {:>10} {:>11} {:>11}",
         "", "start ms", "idle CPU %", "memory MB", "KB/shard", "traffic %", "CPU us/req", "+ memory MB"
     );
-    for row in 0..ROWS.len() {
-        let mut own = Command::new(std::env::current_exe().unwrap());
-        let status = own.args(std::env::args_os().skip(1)).env(ROW, row.to_string()).status().unwrap();
-        assert!(status.success(), "row {row} failed: {status}");
+    let mut least: Option<Cost> = None;
+    for (number, row) in ROWS.iter().enumerate() {
+        let cost = in_a_process(number);
+        let least = least.get_or_insert(cost);
+        // The process itself, with its one shard, is not the other shards' cost.
+        let shards = f64::from(row.streams * row.shards - 1);
+        let per_shard = match number {
+            0 => "-".to_owned(),
+            _ => format!("{:.1}", (cost.memory_bytes - least.memory_bytes) / shards / 1e3),
+        };
+        println!(
+            "  {:<28} {:>9.0} {:>11.3} {:>9.1} {per_shard:>9} {:>10.2} {:>11.0} {:>11.1}",
+            row.name,
+            cost.start_seconds * 1e3,
+            cost.idle_share * 100.0,
+            cost.memory_bytes / 1e6,
+            cost.traffic_share * 100.0,
+            cost.request_seconds * 1e6,
+            cost.traffic_memory_bytes / 1e6
+        );
     }
     println!("\nload average {}", harness::load_average());
 }
 
-fn measure(call: &Call, row: &Row) {
+/// What a row costs.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Cost {
+    start_seconds: f64,
+    /// CPU time over wall time while nothing happens.
+    idle_share: f64,
+    /// Resident, while nothing happens.
+    memory_bytes: f64,
+    /// CPU time over wall time under light traffic, without the client's.
+    traffic_share: f64,
+    /// CPU time of the server over requests.
+    request_seconds: f64,
+    /// How much the traffic added.
+    traffic_memory_bytes: f64,
+}
+
+/// Runs this program again for one row.
+fn in_a_process(number: usize) -> Cost {
+    let mut own = Command::new(std::env::current_exe().unwrap());
+    own.args(std::env::args_os().skip(1)).env(ROW, number.to_string());
+    let output = own.stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "row {number} failed: {}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn measure(call: &Call, row: &Row) -> Cost {
     let spec = |index| StreamSpec {
         delivery_seconds: row.delivery_seconds,
         ..StreamSpec::new(&format!("s{index:04}"), row.shards, Judging::Syntax)
     };
     let specs: Vec<_> = (0..row.streams).map(spec).collect();
-    let memory_before = clocks::resident_bytes();
     let started = Instant::now();
     let server = Server::start(&specs);
-    let start_ms = started.elapsed().as_secs_f64() * 1e3;
+    let start_seconds = started.elapsed().as_secs_f64();
     thread::sleep(SETTLE);
-    let memory = clocks::resident_bytes();
-    let (idle, _) = cpu_share(|| {
+    let memory_bytes = clocks::resident_bytes() as f64;
+    let idle = usage_during(|| {
         thread::sleep(call.duration(IDLE));
         0
     });
-    let (traffic, cpu_us) = cpu_share(|| light_traffic(&server, row.streams, call.duration(TRAFFIC)));
-    let own = memory.saturating_sub(memory_before);
-    println!(
-        "  {:<28} {start_ms:>9.0} {idle:>11.3} {:>9.1} {:>8.1} {traffic:>9.2} {cpu_us:>12.0} {:>11.1}",
-        row.name,
-        memory as f64 / 1e6,
-        own as f64 / 1e3 / f64::from(row.streams * row.shards),
-        clocks::resident_bytes().saturating_sub(memory) as f64 / 1e6,
-    );
+    let traffic = usage_during(|| light_traffic(&server, row.streams, call.duration(TRAFFIC)));
+    Cost {
+        start_seconds,
+        idle_share: idle.share(),
+        memory_bytes,
+        traffic_share: traffic.share(),
+        request_seconds: traffic.cpu_seconds / f64::from(traffic.requests),
+        traffic_memory_bytes: clocks::resident_bytes() as f64 - memory_bytes,
+    }
 }
 
-/// Per cent of one core that the server's threads use while `client` runs on this one, and microseconds a request.
-fn cpu_share(client: impl FnOnce() -> u32) -> (f64, f64) {
+/// What the server's threads used.
+struct Usage {
+    requests: u32,
+    cpu_seconds: f64,
+    wall_seconds: f64,
+}
+
+impl Usage {
+    /// Of one core.
+    fn share(&self) -> f64 {
+        self.cpu_seconds / self.wall_seconds
+    }
+}
+
+/// While `client` runs on this thread, whose own CPU time does not count.
+fn usage_during(client: impl FnOnce() -> u32) -> Usage {
     let (started, cpu) = (Instant::now(), clocks::others_cpu());
     let requests = client();
-    let used = clocks::others_cpu().saturating_sub(cpu).as_secs_f64();
-    (used / started.elapsed().as_secs_f64() * 100.0, used * 1e6 / f64::from(requests))
+    let cpu_seconds = clocks::others_cpu().saturating_sub(cpu).as_secs_f64();
+    Usage { requests, cpu_seconds, wall_seconds: started.elapsed().as_secs_f64() }
 }
 
 fn light_traffic(server: &Server, streams: u32, duration: Duration) -> u32 {

@@ -97,7 +97,7 @@ fn print(body: &Body<'_>, contestants: &[Contestant]) {
     );
     println!(
         "  {:<24} {:>10} {:>8} {:>12} {:>12} {:>14} {:>14}",
-        "", "requests/s", "MB/s", "server busy", "CPU us/req", "rate ratio", "CPU ratio"
+        "", "requests/s", "MB/s", "server busy", "CPU us/req", "rate / bare's", "CPU / bare's"
     );
     let [bare, ..] = contestants else { return };
     for contestant in contestants {

@@ -187,9 +187,14 @@ impl Reader {
             let now_us = clock::wall().0;
             let page: Page<'_> = serde_json::from_slice(page).unwrap();
             assert!(page.skipped == 0 && !page.records.is_empty(), "a reader must miss nothing");
+            // Records of one request have one arrival time.
+            let (mut arrival_time, mut arrival_us) = ("", 0);
             for record in &page.records {
-                let arrival = DateTime::parse_from_rfc3339(record.arrival_time).unwrap().timestamp_micros();
-                appended.record((now_us - arrival).max(1).unsigned_abs()).unwrap();
+                if record.arrival_time != arrival_time {
+                    arrival_time = record.arrival_time;
+                    arrival_us = DateTime::parse_from_rfc3339(arrival_time).unwrap().timestamp_micros();
+                }
+                appended.record((now_us - arrival_us).max(1).unsigned_abs()).unwrap();
                 intended.record((now_us - record.data.sent_us).max(1).unsigned_abs()).unwrap();
             }
             self.next = page.next;
