@@ -1,13 +1,13 @@
 //! Admission: no byte of a body is kept that is not paid for from the ingest share of the budget.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use super::Edge;
 use super::problem::Problem;
 use crate::config::limits::RECLAIM_DIVISOR;
 use crate::runtime::budget::Permit;
 
-/// Lets one thread at a time look for memory that can be freed; the others refuse meanwhile.
+/// Lets one thread at a time look for memory that can be freed.
 #[derive(Debug, Default)]
 pub struct Reclaiming(Mutex<()>);
 
@@ -15,15 +15,19 @@ impl Edge {
     /// Takes `bytes` for a request. If they are not there, records that no delivery needs any more, and that are
     /// kept for taps alone, are let go of first.
     pub fn admit(&self, bytes: u64) -> Result<Permit, Problem> {
-        if let Some(permit) = self.budget.try_take(bytes) {
-            return Ok(permit);
-        }
-        self.reclaim(bytes);
-        self.budget.try_take(bytes).ok_or(Problem::MemoryFull)
+        let mut permit = self.budget.take_anyway(0);
+        self.admit_more(&mut permit, bytes)?;
+        Ok(permit)
     }
 
     /// Adds `bytes` to a permit under the same rule.
     pub fn admit_more(&self, permit: &mut Permit, bytes: u64) -> Result<(), Problem> {
+        if permit.try_grow(bytes) {
+            return Ok(());
+        }
+        // Whoever comes second waits for the one who frees memory already, which takes well below a millisecond, and
+        // then finds room: a request must not be refused because another one is making room.
+        let _alone = self.reclaiming.0.lock().unwrap_or_else(PoisonError::into_inner);
         if permit.try_grow(bytes) {
             return Ok(());
         }
@@ -32,7 +36,6 @@ impl Edge {
     }
 
     fn reclaim(&self, bytes: u64) {
-        let Ok(_alone) = self.reclaiming.0.try_lock() else { return };
         // More than is needed at the moment, so that a full budget is not searched again for each request.
         let mut wanted = bytes.max(self.budget.capacity() / RECLAIM_DIVISOR);
         for intake in self.intakes.values() {

@@ -8,6 +8,7 @@ mod edge;
 mod lake;
 mod real_data;
 mod server;
+mod shipped;
 mod shutdown;
 mod store;
 mod tap;

@@ -5,7 +5,7 @@
 //! | `service` | string; fixed for each host |
 //! | `host` | string, the partition key |
 //! | `timestamp` | RFC 3339 with microseconds, `Z` |
-//! | `level` | `DEBUG`, `INFO`, `WARN` or `ERROR` |
+//! | `level` | `debug`, `info`, `warn` or `error` |
 //! | `trace_id`, `span_id` | 32 and 16 hex digits |
 //! | `message` | string, some with escapes; padded to reach a record size |
 //! | `duration_ms` | number, 3 places |
@@ -93,7 +93,7 @@ pub(super) fn members(subject: &Subject, random: &mut Random, draft: &mut Draft<
     draft.raw(",\"span_id\":");
     draft.built(|out| hex(out, span, 16));
     draft.raw(",\"message\":");
-    let phrase = random.pick(if matches!(level, "DEBUG" | "INFO") { QUIET } else { LOUD });
+    let phrase = random.pick(if matches!(level, "debug" | "info") { QUIET } else { LOUD });
     draft.phrase(phrase, |out| {
         if subject.pad_bytes > 0 {
             out.push(b' ');
@@ -116,11 +116,11 @@ pub(super) fn members(subject: &Subject, random: &mut Random, draft: &mut Draft<
 
 fn outcome(random: &mut Random) -> (&'static str, i64) {
     match random.below(100) {
-        0..10 => ("DEBUG", 200),
-        10..80 => ("INFO", 200),
-        80..90 => ("INFO", 201),
-        90..96 => ("WARN", 404),
-        _ => ("ERROR", 503),
+        0..10 => ("debug", 200),
+        10..80 => ("info", 200),
+        80..90 => ("info", 201),
+        90..96 => ("warn", 404),
+        _ => ("error", 503),
     }
 }
 

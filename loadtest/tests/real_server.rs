@@ -1,0 +1,121 @@
+//! The load generator against the real binary, and the real lake judged.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is a failed test")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use forebay::testkit::generators::Profile;
+use forebay::testkit::skip::skipped;
+use forebay_load::run::{Compression, Mode, Plan, Source, Target, run};
+use forebay_load::verify::{self, KeyRule};
+
+/// The server's binary: built beside this test by `cargo test --workspace`, but not by `cargo test -p forebay-load`.
+fn binary() -> Option<PathBuf> {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join("forebay");
+    if path.exists() {
+        return Some(path);
+    }
+    skipped("the forebay binary is not built: run the tests of the whole workspace");
+    None
+}
+
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(binary: &Path, folder: &Path) -> Server {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::fs::write(
+        folder.join("forebay.toml"),
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n",
+    )
+    .unwrap();
+    let mut child = Command::new(binary)
+        .args(["serve".as_ref(), repository.join("pipelines").as_os_str()])
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut banner = String::new();
+    stdout.read_line(&mut banner).unwrap();
+    let (_, rest) = banner.split_once("listens on ").expect(&banner);
+    let url = rest.split(',').next().unwrap().to_owned();
+    // The rest of the output must not fill the pipe.
+    std::thread::spawn(move || stdout.read_to_string(&mut String::new()));
+    Server { child, url }
+}
+
+#[test]
+fn every_acked_record_is_in_every_lake_once_and_whole() {
+    let Some(binary) = binary() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = start(&binary, folder.path());
+    let mut manifests = Vec::new();
+    let profiles = [
+        (Profile::Clickstream, Compression::None, 50),
+        (Profile::Iot, Compression::Gzip, 1),
+        (Profile::Telemetry, Compression::Zstd, 20),
+    ];
+    for (profile, compression, batch) in profiles {
+        let plan = Plan {
+            target: Target::parse(&server.url).unwrap(),
+            stream: profile.name().into(),
+            source: Source::Profile(profile),
+            mode: Mode::Closed,
+            connections: 4,
+            threads: 2,
+            feeders: 2,
+            producers: 6,
+            duration: None,
+            records: Some(1_500),
+            batch,
+            record_bytes: 0,
+            keys: 50,
+            zipf: 1.0,
+            compression,
+            seed: 5,
+            run_name: "test".into(),
+            retry: Some(Duration::from_secs(60)),
+            timeout: Duration::from_secs(20),
+            server_pid: Some(server.child.id()),
+            settle: Duration::ZERO,
+        };
+        let outcome = run(&plan, Arc::new(AtomicBool::new(false)), &mut |_| {}).unwrap();
+        assert!(outcome.is_success());
+        assert_eq!(outcome.report.records.acked, 1_500, "{}", profile.name());
+        manifests.push((profile.name(), outcome.manifest));
+    }
+    let pid = rustix::process::Pid::from_child(&server.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    for (name, manifest) in manifests {
+        let lake = |format: &str| folder.path().join("data/lake").join(name).join(format);
+        let plan = verify::Plan {
+            lakes: ["parquet", "json"].map(|format| lake(format).to_str().unwrap().to_owned()).into(),
+            options: vec![],
+            manifests: vec![manifest],
+            key: KeyRule::Profile,
+            errors_folder: "errors".into(),
+            jobs: 2,
+        };
+        for verdict in verify::verify(&plan, &mut |_| {}).unwrap() {
+            assert!(verdict.ok, "{name}: {verdict}");
+            assert_eq!((verdict.records, verdict.expected), (1_500, 1_500), "{name}");
+        }
+    }
+}
