@@ -32,6 +32,8 @@ const IDLE: Duration = Duration::from_secs(5);
 const TRAFFIC: Duration = Duration::from_secs(10);
 const FILE_SECONDS: u32 = 5;
 const BUSY_STREAMS: u32 = 100;
+/// Processes of each row.
+const RUNS: usize = 3;
 /// One record a second to each of the busy streams.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -67,9 +69,11 @@ fn main() {
     }
     println!("{}; load average {}", harness::machine(), harness::load_average());
     println!(
-        "idle: {:?}; traffic: {:?} of 1 record/s to each of {BUSY_STREAMS} streams (or to the only one, as many)",
+        "idle: {:?}; traffic: {:?} of 1 record/s to each of {BUSY_STREAMS} streams (or to the only one, as many); \
+         medians of {} processes",
         call.duration(IDLE),
-        call.duration(TRAFFIC)
+        call.duration(TRAFFIC),
+        call.rounds(RUNS)
     );
     println!(
         "files are closed after {FILE_SECONDS} s; CPU in per cent of one core, without the client's; memory is resident\n"
@@ -80,7 +84,8 @@ fn main() {
     );
     let mut least: Option<Cost> = None;
     for (number, row) in ROWS.iter().enumerate() {
-        let cost = in_a_process(number);
+        let runs: Vec<_> = (0..call.rounds(RUNS)).map(|_| in_a_process(number)).collect();
+        let cost = Cost::median(&runs);
         let least = least.get_or_insert(cost);
         // The process itself, with its one shard, is not the other shards' cost.
         let shards = f64::from(row.streams * row.shards - 1);
@@ -116,6 +121,21 @@ struct Cost {
     request_seconds: f64,
     /// How much the traffic added.
     traffic_memory_bytes: f64,
+}
+
+impl Cost {
+    /// Of each figure alone.
+    fn median(runs: &[Self]) -> Self {
+        let median = |of: fn(&Self) -> f64| harness::median(runs.iter().map(of));
+        Self {
+            start_seconds: median(|cost| cost.start_seconds),
+            idle_share: median(|cost| cost.idle_share),
+            memory_bytes: median(|cost| cost.memory_bytes),
+            traffic_share: median(|cost| cost.traffic_share),
+            request_seconds: median(|cost| cost.request_seconds),
+            traffic_memory_bytes: median(|cost| cost.traffic_memory_bytes),
+        }
+    }
 }
 
 /// Runs this program again for one row.
