@@ -1,4 +1,4 @@
-//! What one record costs to scan, to capture from, and to validate: web events of 331 bytes as lines of one body.
+//! What one record costs to scan, to capture from, and to validate: web events of about 331 bytes as lines of one body.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -10,52 +10,10 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use forebay::json::{Pointer, Scanner};
 use forebay::schema::validation::{Plan, Scratch, Verdict};
-use serde_json::{Value, json};
+use forebay::testkit::web_events;
+use serde_json::Value;
 
 const RECORDS: usize = 1_000;
-const RECORD_BYTES: usize = 331;
-
-/// One event. The user agent is filled up so that every record has the same length.
-fn event(index: usize) -> String {
-    let fields = [
-        ("client_ip", json!(format!("203.0.{}.{}", index % 100 + 100, index % 155 + 100))),
-        (
-            "timestamp",
-            json!(format!("2019-01-22T{:02}:{:02}:{:02}Z", index / 3600 % 24, index / 60 % 60, index % 60)),
-        ),
-        ("method", json!(if index.is_multiple_of(7) { "POST" } else { "GET" })),
-        ("path", json!(format!("/product/{}/details?page={}", 10_000 + index, index % 10))),
-        ("protocol", json!("HTTP/1.1")),
-        ("status", json!(if index.is_multiple_of(11) { 404 } else { 200 })),
-        ("bytes", json!(10_000 + index * 13 % 80_000)),
-        ("referrer", json!("https://www.example.com/search/shoes")),
-        ("user_agent", json!("Mozilla/5.0 (Linux; Android 9) ")),
-    ];
-    let members: Vec<_> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
-    let record = format!("{{{}}}", members.join(","));
-    let padding = "x".repeat(RECORD_BYTES - record.len());
-    record.replace("Android 9) ", &format!("Android 9) {padding}"))
-}
-
-fn schema() -> Value {
-    json!({
-        "type": "object",
-        "required": ["client_ip", "timestamp", "method", "path", "status"],
-        "properties": {
-            "client_ip": {"type": "string", "minLength": 7, "maxLength": 45},
-            "timestamp": {"type": "string", "format": "date-time"},
-            "method": {"type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]},
-            "path": {"type": "string", "minLength": 1, "maxLength": 2048},
-            "protocol": {"type": ["string", "null"]},
-            "status": {"type": "integer", "minimum": 100, "maximum": 599},
-            "bytes": {"type": "integer", "minimum": 0},
-            "referrer": {"type": ["string", "null"], "maxLength": 2048},
-            "user_agent": {"type": ["string", "null"], "maxLength": 1024},
-        },
-        "additionalProperties": false,
-    })
-}
-
 fn check_all(plan: &Plan, body: &str, scratch: &mut Scratch) -> usize {
     let mut scanner = Scanner::new(body);
     let mut fits = 0;
@@ -67,9 +25,8 @@ fn check_all(plan: &Plan, body: &str, scratch: &mut Scratch) -> usize {
 }
 
 fn validate(criterion: &mut Criterion) {
-    let body: String = (0..RECORDS).map(|index| event(index) + "\n").collect();
-    assert_eq!(body.len(), RECORDS * (RECORD_BYTES + 1));
-    let schema = schema();
+    let body = web_events::lines(0..RECORDS as u64);
+    let schema = web_events::schema();
     let captures = [Pointer::parse("/client_ip").unwrap(), Pointer::parse("/timestamp").unwrap()];
     let mut scratch = Scratch::new();
 

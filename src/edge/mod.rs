@@ -14,7 +14,7 @@ mod connection;
 mod cors;
 pub mod decode;
 mod ingest;
-mod partition;
+pub mod partition;
 pub mod problem;
 pub mod reply;
 mod route;

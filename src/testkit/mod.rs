@@ -2,3 +2,4 @@
 
 pub mod generators;
 pub mod skip;
+pub mod web_events;

@@ -1,0 +1,119 @@
+//! The whole server in this process, from pipeline files as a user writes them.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use forebay::config::checked::Config;
+use forebay::pipeline::Pipelines;
+use forebay::testkit::web_events;
+use tempfile::TempDir;
+
+/// As often as the binary does it.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a stream checks and looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judging {
+    /// That it is JSON.
+    Syntax,
+    /// The same, and the partition key is a field.
+    Key,
+    /// The schema of the web events, and the partition key is a field.
+    SchemaAndKey,
+}
+
+/// A stream to be configured.
+#[derive(Debug, Clone)]
+pub struct StreamSpec {
+    pub name: String,
+    pub shards: u32,
+    pub judging: Judging,
+    /// Seconds after which a file of its delivery is closed; no delivery without it.
+    pub delivery_seconds: Option<u32>,
+}
+
+impl StreamSpec {
+    /// Without a delivery.
+    pub fn new(name: &str, shards: u32, judging: Judging) -> Self {
+        Self { name: name.to_owned(), shards, judging, delivery_seconds: None }
+    }
+
+    fn file(&self) -> String {
+        let Self { name, shards, .. } = self;
+        let mut text =
+            format!("[stream]\nname = \"{name}\"\nshards = {shards}\ndurability = \"memory\"\n[ingest]\n");
+        if self.judging != Judging::Syntax {
+            writeln!(text, "partition_key = \"{}\"", web_events::KEY_POINTER).unwrap();
+        }
+        if self.judging == Judging::SchemaAndKey {
+            text.push_str("schema = \"web.schema.json\"\n");
+        }
+        if let Some(seconds) = self.delivery_seconds {
+            write!(text, "[[delivery]]\nname = \"lake\"\nbuffer = {{ interval = \"{seconds}s\" }}\n")
+                .unwrap();
+        }
+        text
+    }
+}
+
+/// Writes the files of one edge thread and these streams into a folder of its own, and checks them.
+pub fn configure(streams: &[StreamSpec]) -> (Config, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let pipelines = folder.path().join("pipelines");
+    std::fs::create_dir(&pipelines).unwrap();
+    std::fs::write(pipelines.join("web.schema.json"), web_events::schema().to_string()).unwrap();
+    for stream in streams {
+        std::fs::write(pipelines.join(format!("{}.toml", stream.name)), stream.file()).unwrap();
+    }
+    let node = folder.path().join("forebay.toml");
+    let data = folder.path().join("data");
+    let listen = "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nthreads = 1\n";
+    std::fs::write(&node, format!("data_dir = {:?}\n{listen}", data.to_str().unwrap())).unwrap();
+    let config = forebay::config::load(&[pipelines], Some(&node), &|_| None);
+    (config.unwrap_or_else(|problems| panic!("{problems}")), folder)
+}
+
+/// A running server. Drained when dropped.
+pub struct Server {
+    pub pipelines: Arc<Pipelines>,
+    /// Dropped to end the housekeeping.
+    stop: Option<mpsc::Sender<()>>,
+    housekeeping: Option<JoinHandle<()>>,
+    _folder: TempDir,
+}
+
+impl Server {
+    /// Starts these streams.
+    pub fn start(streams: &[StreamSpec]) -> Self {
+        let (config, folder) = configure(streams);
+        let pipelines = Arc::new(Pipelines::start(config).unwrap());
+        let (stop, stopped) = mpsc::channel();
+        let housekeeping = thread::Builder::new().name("housekeeping".to_owned()).spawn({
+            let pipelines = Arc::clone(&pipelines);
+            move || {
+                while stopped.recv_timeout(HOUSEKEEPING_INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    pipelines.housekeeping();
+                }
+            }
+        });
+        Self { pipelines, stop: Some(stop), housekeeping: Some(housekeeping.unwrap()), _folder: folder }
+    }
+
+    /// Where the edge listens.
+    pub fn address(&self) -> SocketAddr {
+        self.pipelines.address()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.housekeeping.take() {
+            let _ = thread.join();
+        }
+        self.pipelines.drain();
+    }
+}

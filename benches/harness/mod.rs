@@ -1,0 +1,71 @@
+//! What the benches share: clocks, cores, a running Forebay, and a client that is cheap enough to measure it with.
+
+#![allow(dead_code, reason = "each bench uses its part")]
+#![allow(clippy::unwrap_used, reason = "a bench that cannot run has to stop")]
+
+pub mod client;
+pub mod clocks;
+pub mod cores;
+pub mod door;
+pub mod forebay;
+
+use std::time::Duration;
+
+/// How a bench without criterion was called.
+pub struct Call {
+    /// `cargo bench` hands over `--bench`; without it (`cargo test --benches`) one short round shows that all works.
+    pub full: bool,
+    /// Sections to run, by name; none means all.
+    sections: Vec<String>,
+}
+
+impl Call {
+    /// Reads the arguments of the process.
+    pub fn read() -> Self {
+        let arguments: Vec<_> = std::env::args().skip(1).collect();
+        let full = arguments.iter().any(|argument| argument == "--bench");
+        let sections = arguments.into_iter().filter(|argument| !argument.starts_with('-')).collect();
+        Self { full, sections }
+    }
+
+    /// Whether a section was asked for.
+    pub fn wants(&self, section: &str) -> bool {
+        self.sections.is_empty() || self.sections.iter().any(|wanted| section.contains(wanted.as_str()))
+    }
+
+    /// `full` rounds, or one.
+    pub fn rounds(&self, full: usize) -> usize {
+        if self.full { full } else { 1 }
+    }
+
+    /// The time that one measurement takes.
+    pub fn duration(&self, full: Duration) -> Duration {
+        if self.full { full } else { Duration::from_millis(200) }
+    }
+}
+
+/// The middle value; the mean of the two in the middle where there are two.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        length if length % 2 == 0 => (values[middle - 1] + values[middle]) / 2.0,
+        _ => values[middle],
+    }
+}
+
+/// Load averages over 1, 5 and 15 minutes: whether something else was running.
+pub fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// One line about the machine.
+pub fn machine() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let count = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{count} CPUs, {}", model.map_or("unknown model", |(_, model)| model))
+}

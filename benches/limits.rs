@@ -1,0 +1,54 @@
+//! What this machine can do at all, measured in the same run as our stages, so that every figure is a ratio.
+//!
+//! ```text
+//! cargo bench --bench limits                 # everything, about two minutes
+//! cargo bench --bench limits -- stages       # or only: stages, http, tap
+//! ```
+//!
+//! - `stages`: each stage on one thread beside the best that a simpler thing does with the same bytes;
+//! - `http`: our edge beside a bare hyper server that reads the body and answers 200;
+//! - `tap`: from an append to the reader that waits for it.
+//!
+//! Whatever is compared takes turns with what it is compared with, and medians are printed: what else the machine
+//! does then hits both. The load average tells how much that was.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench that cannot run has to stop and reports on its own output"
+)]
+
+#[path = "limits/bare_server.rs"]
+mod bare_server;
+mod harness;
+#[path = "limits/http.rs"]
+mod http;
+#[path = "limits/stages.rs"]
+mod stages;
+#[path = "limits/tap.rs"]
+mod tap;
+
+use harness::Call;
+use harness::cores::Cores;
+use mimalloc::MiMalloc;
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() {
+    let call = Call::read();
+    let cores = Cores::of_this_machine();
+    println!("{}; load average {}", harness::machine(), harness::load_average());
+    cores.be_client();
+    if call.wants("stages") {
+        stages::run(&call);
+    }
+    if call.wants("http") {
+        http::run(&call, &cores);
+    }
+    if call.wants("tap") {
+        tap::run(&call, &cores);
+    }
+    println!("\nload average {}", harness::load_average());
+}

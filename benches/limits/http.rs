@@ -1,0 +1,116 @@
+//! Our edge beside a bare hyper server, with the same client, the same requests and answers of the same size.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use forebay::testkit::web_events;
+
+use crate::bare_server::BareServer;
+use crate::harness::client::{Connection, Seen, closed_loop, post};
+use crate::harness::cores::Cores;
+use crate::harness::forebay::{Judging, Server, StreamSpec};
+use crate::harness::{Call, median};
+
+const CONNECTIONS: usize = 32;
+const BATCH_EVENTS: u64 = 100;
+const ROUNDS: usize = 9;
+const ROUND_DURATION: Duration = Duration::from_secs(1);
+
+/// One who takes the requests, and what he has shown in each round.
+struct Contestant {
+    name: &'static str,
+    address: SocketAddr,
+    request: Bytes,
+    rounds: Vec<Seen>,
+}
+
+impl Contestant {
+    fn new(name: &'static str, address: SocketAddr, request: &Bytes) -> Self {
+        Self { name, address, request: request.clone(), rounds: Vec::new() }
+    }
+
+    fn median(&self, of: impl Fn(&Seen) -> f64) -> f64 {
+        median(self.rounds.iter().map(of))
+    }
+
+    /// The median over the rounds of how this one compares with `other` in the same round.
+    fn ratio(&self, other: &Contestant, of: impl Fn(&Seen) -> f64) -> f64 {
+        median(self.rounds.iter().zip(&other.rounds).map(|(own, other)| of(own) / of(other)))
+    }
+}
+
+/// Runs both sizes of body.
+pub fn run(call: &Call, cores: &Cores) {
+    println!(
+        "\nHTTP: POST over {CONNECTIONS} keep-alive connections, closed loop; {}; medians of {} rounds, taking turns",
+        cores.describe(),
+        call.rounds(ROUNDS)
+    );
+    let single = web_events::typical_event();
+    let batch = web_events::lines(0..BATCH_EVENTS);
+    compare(call, cores, &Body { text: &single, content_type: "application/json", events: 1 });
+    compare(call, cores, &Body { text: &batch, content_type: "application/x-ndjson", events: BATCH_EVENTS });
+}
+
+struct Body<'a> {
+    text: &'a str,
+    content_type: &'static str,
+    events: u64,
+}
+
+fn compare(call: &Call, cores: &Cores, body: &Body<'_>) {
+    // Two servers, so that what one stream holds in memory is not the other's burden.
+    let serve = |name, judging| cores.on_server(|| Server::start(&[StreamSpec::new(name, 1, judging)]));
+    let (syntax, schema) = (serve("syntax", Judging::Syntax), serve("schema", Judging::SchemaAndKey));
+    let syntax_request = post("syntax", body.content_type, body.text);
+    let schema_request = post("schema", body.content_type, body.text);
+    let mut connection = Connection::open(syntax.address()).unwrap();
+    let answer = Bytes::copy_from_slice(connection.exchange(&syntax_request).unwrap());
+    drop(connection);
+    let bare = cores.on_server(|| BareServer::start(answer));
+    let mut contestants = [
+        Contestant::new("bare hyper", bare.address, &syntax_request),
+        Contestant::new("forebay", syntax.address(), &syntax_request),
+        Contestant::new("forebay, schema and key", schema.address(), &schema_request),
+    ];
+    for _ in 0..call.rounds(ROUNDS) {
+        for contestant in &mut contestants {
+            let duration = call.duration(ROUND_DURATION);
+            contestant.rounds.push(closed_loop(
+                contestant.address,
+                &contestant.request,
+                CONNECTIONS,
+                duration,
+            ));
+        }
+    }
+    print(body, &contestants);
+}
+
+fn print(body: &Body<'_>, contestants: &[Contestant]) {
+    println!(
+        "\n  bodies of {} event{}, {} bytes",
+        body.events,
+        if body.events == 1 { "" } else { "s" },
+        body.text.len()
+    );
+    println!(
+        "  {:<24} {:>10} {:>8} {:>12} {:>12} {:>14} {:>14}",
+        "", "requests/s", "MB/s", "server busy", "CPU us/req", "rate / bare's", "CPU / bare's"
+    );
+    let [bare, ..] = contestants else { return };
+    for contestant in contestants {
+        let rate = contestant.median(Seen::rate);
+        println!(
+            "  {:<24} {:>10.0} {:>8.0} {:>11.0}% {:>12.2} {:>14.2} {:>14.2}",
+            contestant.name,
+            rate,
+            rate * body.text.len() as f64 / 1e6,
+            contestant.median(Seen::busy) * 100.0,
+            contestant.median(Seen::cpu_us),
+            contestant.ratio(bare, Seen::rate),
+            contestant.ratio(bare, Seen::cpu_us),
+        );
+    }
+}
