@@ -8,7 +8,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use forebay::config::limits::DELIVERY_READ_BYTES;
 use forebay::edge::decode::Framing;
 use forebay::record::{Batch, ShardId};
-use forebay::stream::Stream;
+use forebay::runtime::clock::UnixMicros;
+use forebay::stream::{ReadLimit, Stream};
 use forebay::testkit::web_events;
 use harness::door::Door;
 use harness::forebay::Judging;
@@ -47,7 +48,7 @@ fn append(criterion: &mut Criterion) {
                 bencher.iter_batched(
                     || {
                         // The ring keeps its room, as one that has been running does.
-                        stream(&door).reclaim(u64::MAX);
+                        stream(&door).reclaim(UnixMicros(i64::MAX));
                         requests(&door, REQUESTS, events)
                     },
                     |requests| {
@@ -89,7 +90,7 @@ fn read_all(stream: &Stream) -> u64 {
     for shard in stream.shard_ids().filter_map(|id| stream.shard(id)) {
         let mut position = shard.bounds().first;
         loop {
-            let read = shard.read(position, DELIVERY_READ_BYTES);
+            let read = shard.read(position, ReadLimit::bytes(DELIVERY_READ_BYTES));
             if read.slices.is_empty() {
                 break;
             }
@@ -122,7 +123,7 @@ fn wake(criterion: &mut Criterion) {
         group.bench_function(format!("{taps}_taps"), |bencher| {
             bencher.iter_batched(
                 || {
-                    stream(door).reclaim(u64::MAX);
+                    stream(door).reclaim(UnixMicros(i64::MAX));
                     requests(door, REQUESTS, 1)
                 },
                 |requests| {

@@ -270,6 +270,7 @@ impl Builder<'_> {
             }));
         }
         let name = stream.name().to_string();
-        Intake::new(stream, ingest, &captures, self.ingest.account(index)).map_err(|source| StartError::Schema { stream: name, source })
+        Intake::new(stream, ingest, &captures, self.ingest.account(index))
+            .map_err(|source| StartError::Schema { stream: name, source })
     }
 }

@@ -8,7 +8,7 @@ use forebay::edge::decode::{Decoded, Framing, RequestKey, decode};
 use forebay::edge::partition::{Shared, partition};
 use forebay::edge::{Edge, Intake};
 use forebay::record::{Batch, ShardId};
-use forebay::runtime::budget::Budget;
+use forebay::runtime::budget::Share;
 use forebay::runtime::clock;
 use forebay::runtime::phases::Phases;
 use forebay::stream::{Appended, Captures, Stream};
@@ -31,9 +31,9 @@ impl Door {
         let pipeline = config.pipelines.into_iter().next().unwrap();
         let registry = Registry::new().unwrap();
         let stream = Arc::new(Stream::new(&pipeline.stream, 0, registry.stream(STREAM)));
-        let intake = Intake::new(stream, pipeline.ingest, &Captures::default()).unwrap();
-        let budget = Budget::new(config.node.memory_budget_bytes / 2);
-        Self { edge: Edge::new(config.node.server, vec![intake], budget, Phases::new(), &registry) }
+        let share = Share::new(config.node.memory_budget_bytes / 2, 2);
+        let intake = Intake::new(stream, pipeline.ingest, &Captures::default(), share.account(0)).unwrap();
+        Self { edge: Edge::new(config.node.server, vec![intake], share, Phases::new(), &registry) }
     }
 
     /// The stream and what its records must look like.
@@ -48,8 +48,7 @@ impl Door {
 
     /// Pays for a body, copies it as the edge does from its frames, and cuts it into a batch a shard.
     pub fn batches(&self, framing: Framing, body: &[u8]) -> Vec<(ShardId, Batch)> {
-        let mut permit = self.edge.admit(REQUEST_OVERHEAD_BYTES).unwrap();
-        self.edge.admit_more(&mut permit, body.len() as u64).unwrap();
+        let permit = self.edge.admit(self.intake(), REQUEST_OVERHEAD_BYTES + body.len() as u64).unwrap();
         let paid = Paid { bytes: body.to_vec(), permit };
         let decoded = self.decode(framing, &paid.bytes);
         let (body, permit) = paid.into_shared();

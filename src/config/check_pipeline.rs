@@ -103,7 +103,9 @@ fn check_name_is_new(
 fn check_file_name(stream: Option<&str>, delivery: Option<&str>, path: &str, checker: &mut Checker<'_>) {
     let bytes = stream.map_or(0, str::len) + delivery.map_or(0, str::len);
     if bytes > FILE_NAME_BYTES_MAX {
-        let message = format!("the names of stream and delivery have {bytes} characters together, at most {FILE_NAME_BYTES_MAX} go into the name of a file");
+        let message = format!(
+            "the names of stream and delivery have {bytes} characters together, at most {FILE_NAME_BYTES_MAX} go into the name of a file"
+        );
         checker.problem_with_help(&format!("{path}.name"), message, "write a shorter name");
     }
 }

@@ -73,7 +73,13 @@ impl Intake {
 
     /// Puts some records of `slice` into files: those at `part`, counted from the slice's first. Returns the files
     /// that were closed on the way.
-    pub fn take(&mut self, shard: ShardId, slice: &Slice, part: Range<usize>, files: &mut Files) -> SealedFiles {
+    pub fn take(
+        &mut self,
+        shard: ShardId,
+        slice: &Slice,
+        part: Range<usize>,
+        files: &mut Files,
+    ) -> SealedFiles {
         let mut sealed = Vec::new();
         let batch = &*slice.batch;
         for offset in part {
@@ -106,13 +112,9 @@ impl Intake {
         let event_time = self.event_time(batch, index)?;
         self.key.clear();
         self.key.push(RECORDS);
-        self.with_facts(at, event_time, |config, facts, key| {
-            config.prefix.partition_key(facts, key)
-        })?;
+        self.with_facts(at, event_time, |config, facts, key| config.prefix.partition_key(facts, key))?;
         if files.get(&self.key).is_none() {
-            let folder = self.with_facts(at, event_time, |config, facts, _| {
-                config.prefix.render(facts)
-            })?;
+            let folder = self.with_facts(at, event_time, |config, facts, _| config.prefix.render(facts))?;
             self.make_room(files, sealed);
             let file = self.open(folder, None);
             files.insert(&self.key, file);

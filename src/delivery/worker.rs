@@ -171,7 +171,9 @@ impl Worker {
     }
 
     fn has_more(&self, index: usize) -> bool {
-        let shard = |&(id, position): &(ShardId, SequenceNumber)| Some(self.stream.shard(id)?.bounds().next > position);
+        let shard = |&(id, position): &(ShardId, SequenceNumber)| {
+            Some(self.stream.shard(id)?.bounds().next > position)
+        };
         self.positions.get(index).and_then(shard).unwrap_or(false)
     }
 

@@ -60,7 +60,8 @@ impl Edge {
         // Records that arrived in this very microsecond count as well.
         let now = clock::wall().0 + 1;
         for step in 1..=RECLAIM_STEPS {
-            let before = if step == RECLAIM_STEPS { now } else { oldest.0 + (now - oldest.0) / RECLAIM_STEPS * step };
+            let before =
+                if step == RECLAIM_STEPS { now } else { oldest.0 + (now - oldest.0) / RECLAIM_STEPS * step };
             for stream in streams() {
                 stream.reclaim(UnixMicros(before));
             }

@@ -67,7 +67,12 @@ pub(super) fn shown(value: &HeaderValue) -> String {
 }
 
 /// Reads and decodes the body of a request to a stream.
-pub async fn read(edge: &Edge, intake: &Intake, encoding: Encoding, body: &mut Incoming) -> Result<Paid, Problem> {
+pub async fn read(
+    edge: &Edge,
+    intake: &Intake,
+    encoding: Encoding,
+    body: &mut Incoming,
+) -> Result<Paid, Problem> {
     // A body that is there already is read at the first poll, and then no timer is set.
     let reading = tokio::time::timeout(edge.server.body_timeout, collect(edge, intake, body));
     let raw = reading.await.unwrap_or(Err(Problem::BodyTimeout))?;
@@ -136,7 +141,9 @@ fn decode(edge: &Edge, intake: &Intake, encoding: Encoding, raw: &Paid) -> Resul
         Encoding::Gzip => inflate(edge, intake, flate2::bufread::MultiGzDecoder::new(input)),
         // RFC 9110 means the zlib form by `deflate`; its first byte tells it from the raw form (RFC 1950: method 8,
         // and the first two bytes are a multiple of 31).
-        Encoding::Deflate if is_zlib(input) => inflate(edge, intake, flate2::bufread::ZlibDecoder::new(input)),
+        Encoding::Deflate if is_zlib(input) => {
+            inflate(edge, intake, flate2::bufread::ZlibDecoder::new(input))
+        }
         Encoding::Deflate => inflate(edge, intake, flate2::bufread::DeflateDecoder::new(input)),
         Encoding::Zstd => {
             let broken = |error: std::io::Error| Problem::BadEncoding(error.to_string());

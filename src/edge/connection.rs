@@ -89,9 +89,9 @@ impl Progress {
 
     /// Bytes came in.
     fn received(&self) {
-        if self.http2.load(Ordering::Relaxed) {
-            self.wait_begins();
-        } else if self.answering.load(Ordering::Relaxed) == 0 && !self.head_begun.swap(true, Ordering::Relaxed) {
+        let begins_head =
+            || self.answering.load(Ordering::Relaxed) == 0 && !self.head_begun.swap(true, Ordering::Relaxed);
+        if self.http2.load(Ordering::Relaxed) || begins_head() {
             self.wait_begins();
         }
     }
@@ -200,7 +200,10 @@ pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr, mut s
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // No `pipeline_flush`: with it hyper does not send the answer that stands before a request it cannot parse.
-    builder.http1().max_headers(HEADERS_MAX).max_buf_size(edge.server.header_bytes_max.max(READ_BUFFER_BYTES_MAX));
+    builder
+        .http1()
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(edge.server.header_bytes_max.max(READ_BUFFER_BYTES_MAX));
     builder.http2().max_header_list_size(u32::try_from(edge.server.header_bytes_max).unwrap_or(u32::MAX));
     let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);

@@ -25,11 +25,11 @@ pub async fn post(
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let result = ingest(edge, intake, &head, &mut body).await;
-    let waits = head.headers.contains_key(header::EXPECT);
-    if let (Err(problem), false, false) = (&result, waits, body.is_end_stream()) {
-        if !matches!(problem, Problem::BodyTimeout | Problem::BodyIncomplete(_)) {
-            body::discard(&mut body, edge.server.body_bytes_max).await;
-        }
+    // A client that waits for `100 Continue` has sent nothing; one that was too slow, or has gone, will not send more.
+    let nothing_comes = head.headers.contains_key(header::EXPECT) || body.is_end_stream();
+    let late = |problem: &Problem| matches!(problem, Problem::BodyTimeout | Problem::BodyIncomplete(_));
+    if result.as_ref().is_err_and(|problem| !nothing_comes && !late(problem)) {
+        body::discard(&mut body, edge.server.body_bytes_max).await;
     }
     result
 }

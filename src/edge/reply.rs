@@ -44,7 +44,8 @@ struct ErrorItem<'a> {
 }
 
 /// The members that make the reply a problem document (RFC 9457) where nothing was accepted.
-const ALL_REJECTED: &[u8] = b"\"type\":\"about:blank\",\"title\":\"Every record was refused\",\"status\":400,\
+const ALL_REJECTED: &[u8] =
+    b"\"type\":\"about:blank\",\"title\":\"Every record was refused\",\"status\":400,\
     \"code\":\"all_rejected\",\"detail\":\"the reason of each record is in errors\",";
 
 /// 200, or 400 if every record was refused.

@@ -30,8 +30,7 @@ impl Share {
         let count = accounts.max(1) as u64;
         let floor = if count == 1 { capacity } else { capacity / 2 / count };
         let pool = Arc::new(Pool { capacity: capacity - floor * count, used: AtomicU64::new(0) });
-        let account =
-            |_| Arc::new(Budget { floor, used: AtomicU64::new(0), pool: Arc::clone(&pool) });
+        let account = |_| Arc::new(Budget { floor, used: AtomicU64::new(0), pool: Arc::clone(&pool) });
         Self { capacity, accounts: (0..count).map(account).collect(), pool: Arc::clone(&pool) }
     }
 

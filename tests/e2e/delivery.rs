@@ -251,13 +251,23 @@ async fn dead_letters_take_no_place_of_a_partition_and_follow_their_own_prefix()
     let config = stream("s", 4) + "[ingest]\npartition_key = \"/k\"\n" + &delivery("lake", lines);
     let server = Setup::pipeline(config).start();
     let lines: String = (0..600)
-        .map(|n| if n % 3 == 2 { format!("{{\"k\":\"{n}\"}}\n") } else { format!("{{\"k\":\"{n}\",\"p\":{}}}\n", n % 3) })
+        .map(|n| {
+            if n % 3 == 2 {
+                format!("{{\"k\":\"{n}\"}}\n")
+            } else {
+                format!("{{\"k\":\"{n}\",\"p\":{}}}\n", n % 3)
+            }
+        })
         .collect();
     server.accept("s", lines).await;
     let stopped = server.stop();
     stopped.assert_drained();
     assert!(stopped.stdout.contains("delivered 400 + dead-lettered 200"), "{}", stopped.stdout);
-    assert_eq!(lake::files(&stopped.path("lake"), ".json.gz").len(), 2 + 4, "one file a partition, one a shard of dead letters");
+    assert_eq!(
+        lake::files(&stopped.path("lake"), ".json.gz").len(),
+        2 + 4,
+        "one file a partition, one a shard of dead letters"
+    );
     for path in lake::files(&stopped.path("lake/bad/partition"), ".json.gz") {
         let folder = path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
         for line in lake::gunzip_lines(&path) {
@@ -270,8 +280,9 @@ async fn dead_letters_take_no_place_of_a_partition_and_follow_their_own_prefix()
 async fn one_request_of_very_many_partitions_stays_within_the_budget() {
     let lines = "format = \"parquet\"\nprefix = \"k={/k}/\"";
     let schema = "[schema]\ncolumns = [ { name = \"k\", type = \"int64\" } ]\n";
-    let server =
-        Setup::pipeline(stream("s", 1) + &delivery("lake", lines) + schema).node("memory_budget = \"32MiB\"").start();
+    let server = Setup::pipeline(stream("s", 1) + &delivery("lake", lines) + schema)
+        .node("memory_budget = \"32MiB\"")
+        .start();
     let lines: String = (0..5_000).map(|n| format!("{{\"k\":{n}}}\n")).collect();
     server.accept("s", lines).await;
     let labels = "stream=\"s\",delivery=\"lake\"";
@@ -288,8 +299,13 @@ async fn one_request_of_very_many_partitions_stays_within_the_budget() {
 #[tokio::test]
 async fn a_delivery_whose_sink_is_away_does_not_hold_up_its_neighbours() {
     let away = "sink = { url = \"s3://nowhere/\", endpoint = \"http://127.0.0.1:9\", region = \"us-east-1\", access_key_id = \"a\", secret_access_key = \"b\" }";
-    let bad = format!("[[delivery]]\nname = \"away\"\n{away}\nformat = \"json\"\ncompression = \"none\"\nbuffer = {{ size = \"1MiB\", interval = \"1s\" }}\n");
-    let good = delivery("lake", "format = \"json\"\ncompression = \"none\"\nbuffer = { size = \"1MiB\", interval = \"1s\" }");
+    let bad = format!(
+        "[[delivery]]\nname = \"away\"\n{away}\nformat = \"json\"\ncompression = \"none\"\nbuffer = {{ size = \"1MiB\", interval = \"1s\" }}\n"
+    );
+    let good = delivery(
+        "lake",
+        "format = \"json\"\ncompression = \"none\"\nbuffer = { size = \"1MiB\", interval = \"1s\" }",
+    );
     let server = Setup::pipeline(stream("bad", 1) + &bad)
         .and_pipeline("good", stream("good", 1) + &good)
         .node("memory_budget = \"32MiB\"")

@@ -103,7 +103,12 @@ impl Setup {
         );
         std::fs::write(folder.path().join("forebay.toml"), node).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
-        command.arg("serve").current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg("serve")
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command.env("FOREBAY_LOG", "info").envs(self.env);
         (command.spawn().unwrap(), folder)
     }

@@ -85,10 +85,11 @@ async fn what_cannot_be_delivered_by_the_deadline_is_reported_and_the_exit_code_
 #[tokio::test]
 async fn a_second_signal_gives_up_at_once() {
     let sink = "sink = { url = \"s3://nowhere/\", endpoint = \"http://127.0.0.1:9\", region = \"us-east-1\", access_key_id = \"a\", secret_access_key = \"b\" }";
-    let server =
-        Setup::pipeline(stream("s", 1) + &format!("[[delivery]]\nname = \"lake\"\n{sink}\nformat = \"json\"\n"))
-            .server("drain_timeout = \"1h\"")
-            .start();
+    let server = Setup::pipeline(
+        stream("s", 1) + &format!("[[delivery]]\nname = \"lake\"\n{sink}\nformat = \"json\"\n"),
+    )
+    .server("drain_timeout = \"1h\"")
+    .start();
     server.accept("s", "{\"n\":1}").await;
     server.signal(Signal::TERM);
     while server.admin_get("/readyz").await.1.contains("\"phase\":\"serving\"") {
@@ -102,7 +103,8 @@ async fn a_second_signal_gives_up_at_once() {
 
 #[test]
 fn a_stage_that_cannot_be_built_is_named() {
-    let delivery = "[[delivery]]\nname = \"lake\"\nsink = { url = \"file:///proc/nowhere/\" }\nformat = \"json\"\n";
+    let delivery =
+        "[[delivery]]\nname = \"lake\"\nsink = { url = \"file:///proc/nowhere/\" }\nformat = \"json\"\n";
     let stderr = Setup::pipeline(stream("s", 1) + delivery).start_that_fails();
     assert!(stderr.contains("delivery 'lake' of stream 's': "), "{stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");

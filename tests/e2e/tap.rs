@@ -1,10 +1,12 @@
 //! Taps: pages, cursors, long polls.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::server::{Setup, stream};
+use crate::server::{Server, Setup, stream};
 
 fn keyed(name: &str, shards: u32) -> String {
     stream(name, shards) + "[ingest]\npartition_key = \"/k\"\n"
@@ -122,4 +124,92 @@ async fn a_wrong_parameter_is_named() {
         let (found, problem) = server.get(&format!("/v1/streams/s/records?{query}")).await;
         assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{query}: {problem}");
     }
+}
+
+#[tokio::test]
+async fn small_pages_reach_every_shard() {
+    let server = Setup::pipeline(keyed("s", 3)).start();
+    let lines: String = (0..3_000).map(|n| format!("{{\"k\":\"{n}\"}}\n")).collect();
+    server.accept("s", lines).await;
+    let mut path = "/v1/streams/s/records?from=earliest&limit=1".to_owned();
+    let mut shards = std::collections::BTreeSet::new();
+    // Each shard has about a thousand records, so the first is not empty when this ends.
+    for _ in 0..200 {
+        let (_, page) = server.get(&path).await;
+        shards.insert(page["records"][0]["shard"].as_str().unwrap().to_owned());
+        path = format!("/v1/streams/s/records?after={}&limit=1", page["next"].as_str().unwrap());
+    }
+    assert_eq!(shards.len(), 3, "{shards:?}");
+}
+
+#[tokio::test]
+async fn a_wait_tells_the_same_number_of_skipped_records() {
+    let config = keyed("s", 1).replace("durability", "retention = \"1s\"\ndurability");
+    let server = Setup::pipeline(config).start();
+    let (_, page) = server.get("/v1/streams/s/records?from=earliest").await;
+    let origin = page["next"].as_str().unwrap().to_owned();
+    server.accept("s", "{}\n".repeat(10)).await;
+    server.until("forebay_stream_evicted_records_total", "reason=\"time\"", |count| count == 10.0).await;
+    for after in ["0-0", &origin] {
+        for wait in [0, 1] {
+            let (_, page) = server.get(&format!("/v1/streams/s/records?after={after}&wait={wait}")).await;
+            assert_eq!(
+                (&page["skipped"], &page["records"]),
+                (&json!(10), &json!([])),
+                "{after}, wait {wait}"
+            );
+        }
+    }
+    let path = format!("/v1/streams/s/records?after={origin}&wait=30");
+    let post = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        server.accept("s", "{\"n\":1}").await;
+    };
+    let ((_, page), ()) = tokio::join!(server.get(&path), post);
+    assert_eq!((&page["skipped"], data(&page)), (&json!(10), vec![json!({"n": 1})]));
+}
+
+/// Asks for a page and reads no more of the answer than its status.
+fn ask_and_do_not_read(server: &Server, target: &str) -> (TcpStream, String) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    // Little room in the kernel, so that the rest of the page has to stay with the server.
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    socket.connect(&server.address.into()).unwrap();
+    let mut socket = TcpStream::from(socket);
+    write!(socket, "GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut status = [0; 12];
+    socket.read_exact(&mut status).unwrap();
+    (socket, String::from_utf8_lossy(&status[9..]).into_owned())
+}
+
+#[tokio::test]
+async fn clients_that_ask_for_pages_and_do_not_read_them_are_held_within_the_budget() {
+    // What a delivery has not delivered cannot be let go of to make room for pages.
+    let config = stream("s", 1)
+        + "[[delivery]]\nname = \"lake\"\nsink = { path = \"lake\" }\nformat = \"json\"\n\
+           buffer = { size = \"64MiB\", interval = \"1h\" }\n";
+    let server = Setup::pipeline(config).node("memory_budget = \"32MiB\"").start();
+    let body = format!("{{\"pad\":\"{}\"}}\n", "x".repeat(100_000)).repeat(10);
+    for _ in 0..6 {
+        server.accept("s", body.clone()).await;
+    }
+    let (used, share) = ("forebay_memory_used_bytes", "share=\"ingest\"");
+    let before = server.metric(used, share).await;
+    let target = "/v1/streams/s/records?from=earliest&limit=10000";
+    let clients: Vec<_> = (0..50).map(|_| ask_and_do_not_read(&server, target)).collect();
+    let count = |status: &str| clients.iter().filter(|(_, found)| found == status).count();
+    let (held, refused) = (count("200"), count("503"));
+    assert!(held > 0 && refused > 0 && held + refused == 50, "{held} held, {refused} refused");
+    let while_held = server.metric(used, share).await;
+    assert!(
+        while_held >= before + (held * (4 << 20)) as f64,
+        "{before}, then {while_held} with {held} pages"
+    );
+    assert!(while_held <= f64::from(16 << 20), "{while_held}");
+    let (status, problem) = server.get(target).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("memory_full")), "{problem}");
+    drop(clients);
+    server.until(used, share, |used| used == before).await;
+    let (status, page) = server.get(target).await;
+    assert_eq!((status, data(&page).len()), (200, 42), "4 MiB");
 }
