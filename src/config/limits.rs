@@ -74,7 +74,7 @@ pub const TAP_RECORDS_MAX: usize = 10_000;
 /// See [`TAP_RECORDS_MAX`].
 pub const TAP_RECORDS_DEFAULT: usize = 1_000;
 
-/// Payload bytes of a tap's page; a page goes on to the end of the batch that passes it.
+/// Bytes of a tap's page, framing included; a page has at most this and one record more.
 pub const TAP_BYTES_MAX: u64 = 4 << 20;
 
 /// Seconds that a long poll may wait.

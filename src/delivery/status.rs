@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::Counter;
 
@@ -29,7 +29,7 @@ pub struct Status {
     positions: Vec<AtomicU64>,
     /// Arrival of the oldest record in a file that is not stored yet.
     oldest_held: AtomicI64,
-    paused: Mutex<Option<String>>,
+    refusals: Mutex<Refusals>,
     reasons: Mutex<HashMap<String, Counter>>,
     /// Metric handles.
     pub metrics: DeliveryMetrics,
@@ -56,7 +56,7 @@ pub struct StatusReport {
     pub dead_lettered: u64,
     /// The rest.
     pub pending: u64,
-    /// Why it is paused, if it is.
+    /// Why the sink refused last, while it refuses any file.
     pub paused: Option<String>,
 }
 
@@ -76,7 +76,7 @@ impl Status {
             skipped: AtomicU64::new(0),
             positions,
             oldest_held: AtomicI64::new(NOTHING_HELD),
-            paused: Mutex::new(None),
+            refusals: Mutex::default(),
             reasons: Mutex::default(),
             metrics,
         }
@@ -146,22 +146,8 @@ impl Status {
         }
     }
 
-    /// Publishes that somebody has to act. Returns whether that is news.
-    pub(super) fn pause(&self, why: &str) -> bool {
-        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = paused.is_none();
-        *paused = Some(why.to_owned());
-        self.metrics.paused.set(1.0);
-        news
-    }
-
-    /// Publishes that the sink takes files again. Returns whether that is news.
-    pub(super) fn resume(&self) -> bool {
-        let news = self.paused.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
-        if news {
-            self.metrics.paused.set(0.0);
-        }
-        news
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The balance.
@@ -177,7 +163,7 @@ impl Status {
             delivered,
             dead_lettered,
             pending: accepted.saturating_sub(delivered + dead_lettered),
-            paused: self.paused.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            paused: self.refusals().why.clone(),
         }
     }
 
@@ -191,5 +177,140 @@ impl Status {
         let age = oldest.map_or(0, |oldest| clock::wall().0.saturating_sub(oldest.0).max(0));
         self.metrics.oldest_pending_seconds.set(age as f64 / 1e6);
         self.metrics.pending.set(self.report().pending as f64);
+    }
+}
+
+/// What the sink refuses at the moment.
+#[derive(Debug, Default)]
+struct Refusals {
+    uploads: usize,
+    /// The last reason, as long as there are such uploads.
+    why: Option<String>,
+}
+
+/// Whether one upload is being refused. A delivery is paused while any of its uploads is, so that those that get
+/// through beside it do not hide it. An upload that is dropped takes its refusal back.
+#[derive(Debug)]
+pub(super) struct Refusal<'a> {
+    status: &'a Status,
+    counted: bool,
+}
+
+impl<'a> Refusal<'a> {
+    /// Not refused so far.
+    pub fn none(status: &'a Status) -> Self {
+        Self { status, counted: false }
+    }
+
+    /// Publishes that somebody has to act for this upload. Returns whether the delivery was not paused before.
+    pub fn pause(&mut self, why: &str) -> bool {
+        let mut refusals = self.status.refusals();
+        let news = refusals.uploads == 0;
+        refusals.uploads += usize::from(!self.counted);
+        refusals.why = Some(why.to_owned());
+        self.counted = true;
+        self.status.metrics.paused.set(1.0);
+        news
+    }
+
+    /// Publishes that this upload is not refused any more. Returns whether the delivery was paused and no longer is.
+    pub fn resume(&mut self) -> bool {
+        if !self.counted {
+            return false;
+        }
+        self.counted = false;
+        let mut refusals = self.status.refusals();
+        refusals.uploads -= 1;
+        let news = refusals.uploads == 0;
+        if news {
+            refusals.why = None;
+            self.status.metrics.paused.set(0.0);
+        }
+        news
+    }
+}
+
+impl Drop for Refusal<'_> {
+    fn drop(&mut self) {
+        if self.resume() {
+            tracing::info!(
+                stream = %self.status.stream_name(), delivery = self.status.name(),
+                "the last refused upload has ended without being stored: delivery is no longer paused"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::checked;
+
+    fn status(registry: &Registry) -> Status {
+        let config = checked::Stream {
+            name: "s".into(),
+            shards: 1,
+            durability: checked::Durability::Memory,
+            retention: Duration::from_secs(60),
+            retention_bytes: None,
+        };
+        Status::new(Arc::new(Stream::new(&config, 1, registry.stream("s"))), "d", registry)
+    }
+
+    /// Why it is paused, after a check that the gauge says the same.
+    fn paused(status: &Status, registry: &Registry) -> Option<String> {
+        let why = status.report().paused;
+        let value = i32::from(why.is_some());
+        let text = registry.render();
+        let gauge = text.lines().find(|line| line.starts_with("forebay_delivery_paused{")).unwrap();
+        assert!(gauge.ends_with(&format!(" {value}")), "{gauge}");
+        why
+    }
+
+    #[test]
+    fn one_refused_upload_keeps_a_delivery_paused_while_others_succeed() {
+        let registry = Registry::new().unwrap();
+        let status = status(&registry);
+        let mut refused = Refusal::none(&status);
+        assert!(refused.pause("denied"));
+        for _ in 0..3 {
+            assert!(!Refusal::none(&status).resume(), "an upload that was not refused changes nothing");
+            assert_eq!(paused(&status, &registry).as_deref(), Some("denied"));
+            assert!(!refused.pause("denied"), "refused again is no news");
+        }
+        assert!(refused.resume());
+        assert!(!refused.resume(), "resuming twice is no news");
+        assert_eq!(paused(&status, &registry), None);
+    }
+
+    #[test]
+    fn a_delivery_resumes_with_the_last_refused_upload_and_shows_the_last_reason() {
+        let registry = Registry::new().unwrap();
+        let status = status(&registry);
+        let (mut first, mut second) = (Refusal::none(&status), Refusal::none(&status));
+        assert!(first.pause("one"));
+        assert!(!second.pause("two"));
+        assert!(!first.resume());
+        assert_eq!(paused(&status, &registry).as_deref(), Some("two"));
+        assert!(second.resume());
+        assert_eq!(paused(&status, &registry), None);
+        assert!(first.pause("three"), "pausing anew is news");
+        assert_eq!(paused(&status, &registry).as_deref(), Some("three"));
+    }
+
+    #[test]
+    fn a_dropped_upload_takes_its_refusal_back_once() {
+        let registry = Registry::new().unwrap();
+        let status = status(&registry);
+        let (mut first, mut second) = (Refusal::none(&status), Refusal::none(&status));
+        first.pause("one");
+        second.pause("two");
+        second.resume();
+        drop(second);
+        assert_eq!(paused(&status, &registry).as_deref(), Some("two"));
+        drop(first);
+        assert_eq!(paused(&status, &registry), None);
     }
 }

@@ -1,11 +1,11 @@
 //! Admission: no byte is kept that is not paid for from the ingest share of the budget.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use super::problem::Problem;
 use super::{Edge, Intake};
 use crate::config::limits::RECLAIM_DIVISOR;
-use crate::runtime::budget::{Budget, Permit};
+use crate::runtime::budget::Permit;
 use crate::runtime::clock::{self, UnixMicros};
 
 /// Lets one thread at a time look for memory that can be freed.
@@ -20,18 +20,15 @@ impl Edge {
     /// Takes `bytes` for a request to a stream. If they are not there, records that no delivery needs any more, and
     /// that are kept for taps alone, are let go of first.
     pub fn admit(&self, intake: &Intake, bytes: u64) -> Result<Permit, Problem> {
-        self.admit_to(&intake.budget, bytes)
-    }
-
-    /// Takes `bytes` for a page that a tap is about to build. All taps share one account.
-    pub fn admit_tap(&self, bytes: u64) -> Result<Permit, Problem> {
-        self.admit_to(&self.taps_budget, bytes)
-    }
-
-    fn admit_to(&self, account: &Arc<Budget>, bytes: u64) -> Result<Permit, Problem> {
-        let mut permit = account.take_anyway(0);
+        let mut permit = intake.budget.take_anyway(0);
         self.admit_more(&mut permit, bytes)?;
         Ok(permit)
+    }
+
+    /// Takes `bytes` for a page that a tap is about to build. All taps share one account, and nothing is let go of for
+    /// them: readers that do not read must not empty the streams of everybody else.
+    pub fn admit_tap(&self, bytes: u64) -> Result<Permit, Problem> {
+        self.taps_budget.try_take(bytes).ok_or(Problem::MemoryFull)
     }
 
     /// Adds `bytes` to a permit under the same rule.
@@ -57,11 +54,13 @@ impl Edge {
         let goal = self.budget.used().saturating_sub(wanted);
         let streams = || self.intakes.values().map(|intake| &intake.stream);
         let Some(oldest) = streams().filter_map(|stream| stream.oldest_arrival()).min() else { return };
-        // Records that arrived in this very microsecond count as well.
-        let now = clock::wall().0 + 1;
+        let now = clock::wall().0;
         for step in 1..=RECLAIM_STEPS {
-            let before =
-                if step == RECLAIM_STEPS { now } else { oldest.0 + (now - oldest.0) / RECLAIM_STEPS * step };
+            let before = if step == RECLAIM_STEPS {
+                i64::MAX
+            } else {
+                oldest.0 + (now - oldest.0) / RECLAIM_STEPS * step
+            };
             for stream in streams() {
                 stream.reclaim(UnixMicros(before));
             }

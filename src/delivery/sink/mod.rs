@@ -1,5 +1,8 @@
 //! Sinks: where files go.
 
+mod error;
+mod multipart;
 mod object;
 
-pub use object::{ObjectSink, SinkError, SinkErrorClass, Stored};
+pub use error::{SinkError, SinkErrorClass};
+pub use object::{ObjectSink, Stored};

@@ -1,4 +1,8 @@
 //! Objects in an S3-compatible store, in Google's or Azure's, or files below a folder, through `object_store`.
+//!
+//! A large object goes up in parts, and a failed upload is taken back. A process that is killed, or stopped in the
+//! middle of an upload, cannot do that: its parts stay in the bucket, unseen and paid for. A lifecycle rule of the
+//! bucket that removes incomplete multipart uploads after some days is advisable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,61 +13,17 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig, WriteMultipart};
-use thiserror::Error;
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
 
+use super::error::{SinkError, SinkErrorClass};
+use super::multipart;
 use crate::config::checked;
-use crate::config::limits::{MULTIPART_PART_BYTES, MULTIPART_PARTS_UNDER_WAY};
+use crate::config::limits::MULTIPART_PART_BYTES;
 
 /// One request to the store: a part of 8 MiB passes in this time at 130 KB/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// A store that does not take a connection in this time is asked again later.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What kind of failure it is, which tells what helps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SinkErrorClass {
-    /// Time: the store is away, slow or overloaded.
-    Transient,
-    /// A person: credentials or permissions are wrong (401, 403).
-    Denied,
-    /// A person: the bucket does not exist (404).
-    NotFound,
-    /// A person: the store refuses the request for another reason.
-    Other,
-}
-
-impl SinkErrorClass {
-    /// Whether trying again soon is pointless until somebody acts.
-    pub fn needs_a_person(self) -> bool {
-        self != SinkErrorClass::Transient
-    }
-}
-
-/// A failed call to the store.
-#[derive(Debug, Error)]
-#[error("{source}")]
-pub struct SinkError {
-    /// What helps.
-    pub class: SinkErrorClass,
-    /// What the store said.
-    pub source: Box<object_store::Error>,
-}
-
-impl From<object_store::Error> for SinkError {
-    fn from(source: object_store::Error) -> Self {
-        use object_store::Error;
-        let class = match &source {
-            Error::NotFound { .. } => SinkErrorClass::NotFound,
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => SinkErrorClass::Denied,
-            Error::InvalidPath { .. }
-            | Error::NotSupported { .. }
-            | Error::UnknownConfigurationKey { .. } => SinkErrorClass::Other,
-            _ => SinkErrorClass::Transient,
-        };
-        Self { class, source: Box::new(source) }
-    }
-}
 
 /// A confirmed object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,13 +104,7 @@ impl ObjectSink {
         let bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         let result = if bytes > self.multipart_bytes {
             let upload = self.store.put_multipart(&path).await?;
-            let mut writer = WriteMultipart::new_with_chunk_size(upload, MULTIPART_PART_BYTES);
-            for chunk in chunks {
-                writer.wait_for_capacity(MULTIPART_PARTS_UNDER_WAY).await?;
-                writer.put(chunk.clone());
-            }
-            // Takes the upload back if a part fails, so that nothing half-done stays in the store.
-            writer.finish().await?
+            multipart::send(upload, multipart::cut(chunks, MULTIPART_PART_BYTES)).await?
         } else {
             self.store.put(&path, chunks.iter().cloned().collect::<PutPayload>()).await?
         };
@@ -170,28 +124,4 @@ fn invalid(url: &str, why: &str) -> SinkError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use url::Url;
-
-    #[tokio::test]
-    async fn an_object_below_a_folder_is_written_whole_and_again_without_change() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = Url::from_directory_path(folder.path().join("lake")).unwrap();
-        let config = checked::ObjectSink { url, options: Default::default(), multipart_bytes: 1 };
-        let sink = ObjectSink::open(&config).unwrap();
-        let chunks = [Bytes::from_static(b"ab"), Bytes::from_static(b"c")];
-        for _ in 0..2 {
-            let stored = sink.put("dt=1/a%2Fb.json", &chunks).await.unwrap();
-            assert_eq!(stored.bytes, 3);
-            assert_eq!(std::fs::read(folder.path().join("lake/dt=1/a%2Fb.json")).unwrap(), b"abc");
-        }
-    }
-
-    #[test]
-    fn an_unknown_scheme_is_refused() {
-        let url = Url::parse("ftp://host/x").unwrap();
-        let config = checked::ObjectSink { url, options: Default::default(), multipart_bytes: 1 };
-        assert_eq!(ObjectSink::open(&config).unwrap_err().class, SinkErrorClass::Other);
-    }
-}
+mod tests;

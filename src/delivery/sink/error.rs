@@ -1,0 +1,207 @@
+//! What a failed call to a store means for whoever waits for it.
+//!
+//! `object_store` has variants for 401, 403, 404 and a few more. Everything else arrives as `Error::Generic`, whose
+//! cause says what happened: an HTTP response, a failed connection, or an error of the local file system.
+
+use std::error::Error as StdError;
+use std::io;
+
+use object_store::client::HttpError;
+use thiserror::Error;
+
+/// How `object_store` begins the message of a response that is not a success; the status follows. It keeps the type
+/// itself to itself. The message of a cause begins with it, so that no URL or response body can pass for it.
+const RESPONSE: &str = "Server returned non-2xx status code: ";
+/// The message of a redirect that does not say where to: S3 answers so when the region is wrong.
+const BARE_REDIRECT: &str = "Received redirect without LOCATION";
+/// What S3 answers with status 400 although it is the connection that was too slow or broke off.
+/// Source: "Error responses", Amazon S3 API Reference.
+const SLOW_CONNECTION: [&str; 2] = ["<Code>RequestTimeout</Code>", "<Code>IncompleteBody</Code>"];
+
+/// What kind of failure it is, which tells what helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkErrorClass {
+    /// Time: the store is away, slow or overloaded.
+    Transient,
+    /// A person: credentials or permissions are wrong (401, 403), or the file system may not be written.
+    Denied,
+    /// A person: the bucket does not exist (404).
+    NotFound,
+    /// A person: the store refuses the request for another reason, or its disk is full.
+    Other,
+}
+
+impl SinkErrorClass {
+    /// Whether trying again soon is pointless until somebody acts.
+    pub fn needs_a_person(self) -> bool {
+        self != SinkErrorClass::Transient
+    }
+
+    fn of(error: &object_store::Error) -> Self {
+        use object_store::Error;
+        match error {
+            Error::NotFound { .. } => Self::NotFound,
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Self::Denied,
+            Error::InvalidPath { .. }
+            | Error::NotSupported { .. }
+            | Error::NotImplemented { .. }
+            | Error::NotModified { .. }
+            | Error::Precondition { .. }
+            | Error::UnknownConfigurationKey { .. } => Self::Other,
+            Error::Generic { source, .. } => Self::of_cause(source.as_ref()),
+            // A conflict (409) is over as soon as the other writer is done.
+            _ => Self::Transient,
+        }
+    }
+
+    /// Follows the causes to the first one that tells.
+    fn of_cause(cause: &(dyn StdError + 'static)) -> Self {
+        let mut next = Some(cause);
+        while let Some(cause) = next {
+            if let Some(error) = cause.downcast_ref::<object_store::Error>() {
+                return Self::of(error);
+            }
+            // No response came. The I/O errors below it are those of a connection, not those of a disk.
+            if cause.is::<HttpError>() {
+                return Self::Transient;
+            }
+            if let Some(error) = cause.downcast_ref::<io::Error>() {
+                return Self::of_io(error.kind());
+            }
+            if let Some(class) = Self::of_response(&cause.to_string()) {
+                return class;
+            }
+            next = cause.source();
+        }
+        Self::Transient
+    }
+
+    fn of_io(kind: io::ErrorKind) -> Self {
+        use io::ErrorKind;
+        match kind {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::Denied,
+            ErrorKind::StorageFull
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::FileTooLarge
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::InvalidFilename
+            | ErrorKind::InvalidInput
+            | ErrorKind::Unsupported => Self::Other,
+            _ => Self::Transient,
+        }
+    }
+
+    /// The class of the message of a response, `None` if it is not one.
+    fn of_response(message: &str) -> Option<Self> {
+        if message.starts_with(BARE_REDIRECT) {
+            return Some(Self::Other);
+        }
+        let rest = message.strip_prefix(RESPONSE)?;
+        let status = rest.get(..3)?.parse::<u16>().ok()?;
+        // A longer number is no status.
+        if rest.as_bytes().get(3).is_some_and(u8::is_ascii_digit) {
+            return None;
+        }
+        Some(match status {
+            400 if SLOW_CONNECTION.iter().any(|code| rest.contains(code)) => Self::Transient,
+            // Here they come from whoever hands out credentials: the store's own have variants.
+            401 | 403 => Self::Denied,
+            408 | 409 | 429 => Self::Transient,
+            // What a store has not implemented today it will not have in a minute.
+            300..=499 | 501 => Self::Other,
+            _ => Self::Transient,
+        })
+    }
+}
+
+/// A failed call to the store.
+#[derive(Debug, Error)]
+#[error("{source}")]
+pub struct SinkError {
+    /// What helps.
+    pub class: SinkErrorClass,
+    /// What the store said.
+    pub source: Box<object_store::Error>,
+}
+
+impl From<object_store::Error> for SinkError {
+    fn from(source: object_store::Error) -> Self {
+        Self { class: SinkErrorClass::of(&source), source: Box::new(source) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::client::HttpErrorKind;
+
+    fn generic(source: impl Into<Box<dyn StdError + Send + Sync>>) -> SinkErrorClass {
+        SinkError::from(object_store::Error::Generic { store: "test", source: source.into() }).class
+    }
+
+    #[test]
+    fn a_file_system_that_may_not_be_written_is_denied() {
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+            assert_eq!(generic(io::Error::from(kind)), SinkErrorClass::Denied, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_and_an_impossible_path_need_a_person() {
+        let kinds = [
+            io::ErrorKind::StorageFull,
+            io::ErrorKind::QuotaExceeded,
+            io::ErrorKind::NotADirectory,
+            io::ErrorKind::IsADirectory,
+            io::ErrorKind::InvalidFilename,
+        ];
+        for kind in kinds {
+            assert_eq!(generic(io::Error::from(kind)), SinkErrorClass::Other, "{kind}");
+        }
+    }
+
+    #[test]
+    fn other_errors_of_a_disk_pass_with_time() {
+        for kind in [io::ErrorKind::Interrupted, io::ErrorKind::ResourceBusy, io::ErrorKind::TimedOut] {
+            assert_eq!(generic(io::Error::from(kind)), SinkErrorClass::Transient, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_failed_connection_is_transient_whatever_its_io_error() {
+        let refused = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert_eq!(generic(HttpError::new(HttpErrorKind::Connect, refused)), SinkErrorClass::Transient);
+    }
+
+    #[test]
+    fn a_cause_inside_another_error_of_the_store_counts() {
+        let source = io::Error::from(io::ErrorKind::StorageFull).into();
+        let inner = object_store::Error::Generic { store: "inner", source };
+        assert_eq!(generic(inner), SinkErrorClass::Other);
+    }
+
+    #[test]
+    fn only_a_message_that_begins_as_that_of_a_response_has_a_status() {
+        let of = SinkErrorClass::of_response;
+        assert_eq!(
+            of("Server returned non-2xx status code: 400 Bad Request: no"),
+            Some(SinkErrorClass::Other)
+        );
+        assert_eq!(
+            of("Server returned non-2xx status code: 503 Service Unavailable: 400"),
+            Some(SinkErrorClass::Transient)
+        );
+        assert_eq!(of("Server returned non-2xx status code: 4000 x"), None);
+        assert_eq!(of("Server returned non-2xx status code: "), None);
+        assert_eq!(of("Server returned non-2xx status code: 40é"), None);
+        assert_eq!(of("PUT http://h/Server returned non-2xx status code: 400 Bad Request"), None);
+        assert_eq!(of("400 Bad Request"), None);
+    }
+
+    #[test]
+    fn a_response_that_blames_a_slow_connection_is_transient() {
+        let text = "Server returned non-2xx status code: 400 Bad Request: <Error><Code>RequestTimeout</Code></Error>";
+        assert_eq!(SinkErrorClass::of_response(text), Some(SinkErrorClass::Transient));
+    }
+}
