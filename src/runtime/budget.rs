@@ -13,7 +13,7 @@
 //! floor.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// One share of the budget.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Share {
     pub fn new(capacity: u64, accounts: usize) -> Self {
         let count = accounts.max(1) as u64;
         let floor = if count == 1 { capacity } else { capacity / 2 / count };
-        let pool = Arc::new(Pool { capacity: capacity - floor * count, used: AtomicU64::new(0) });
+        let pool = Pool::new(capacity - floor * count);
         let account = |_| Arc::new(Budget { floor, used: AtomicU64::new(0), pool: Arc::clone(&pool) });
         Self { capacity, accounts: (0..count).map(account).collect(), pool: Arc::clone(&pool) }
     }
@@ -46,7 +46,7 @@ impl Share {
 
     /// Bytes of the pool that are taken.
     pub fn pool_used(&self) -> u64 {
-        self.pool.used.load(Ordering::Relaxed)
+        self.pool.used()
     }
 
     /// The accounts. There is always one.
@@ -64,7 +64,19 @@ impl Share {
 #[derive(Debug)]
 struct Pool {
     capacity: u64,
-    used: AtomicU64,
+    /// Below zero for a moment where bytes are given back by one thread before the one that takes them has counted
+    /// them here.
+    used: AtomicI64,
+}
+
+impl Pool {
+    fn new(capacity: u64) -> Arc<Self> {
+        Arc::new(Self { capacity, used: AtomicI64::new(0) })
+    }
+
+    fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed).max(0).unsigned_abs()
+    }
 }
 
 /// One account of a share.
@@ -78,7 +90,7 @@ pub struct Budget {
 impl Budget {
     /// An account that is a share of its own.
     pub fn new(capacity: u64) -> Arc<Self> {
-        let pool = Arc::new(Pool { capacity: 0, used: AtomicU64::new(0) });
+        let pool = Pool::new(0);
         Arc::new(Self { floor: capacity, used: AtomicU64::new(0), pool })
     }
 
@@ -90,7 +102,7 @@ impl Budget {
     /// Whether its floor and the pool are taken to `percent` or more.
     pub fn is_taken_to(&self, percent: u64) -> bool {
         let over = |used: u64, capacity: u64| used.saturating_mul(100) >= capacity.saturating_mul(percent);
-        over(self.used(), self.floor) && over(self.pool.used.load(Ordering::Relaxed), self.pool.capacity)
+        over(self.used(), self.floor) && over(self.pool.used(), self.pool.capacity)
     }
 
     /// Takes `bytes`, or nothing if they are not there.
@@ -109,13 +121,15 @@ impl Budget {
         used.saturating_sub(self.floor)
     }
 
-    /// Adds to the account, and what goes beyond the floor to the pool. Returns the pool's bytes before, if it was
-    /// asked for any, and how many.
-    fn add(&self, bytes: u64) -> Option<(u64, u64)> {
+    /// Adds to the account, and what goes beyond the floor to the pool. Returns the pool's bytes afterwards, if it was
+    /// asked for any.
+    fn add(&self, bytes: u64) -> Option<i64> {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         // Every byte beyond the floor is counted by exactly one call, whatever the order of the calls.
         let beyond = self.beyond_floor(before + bytes) - self.beyond_floor(before);
-        (beyond > 0).then(|| (self.pool.used.fetch_add(beyond, Ordering::Relaxed), beyond))
+        // Far below 2^63: nobody has exbibytes.
+        let beyond = beyond.cast_signed();
+        (beyond > 0).then(|| self.pool.used.fetch_add(beyond, Ordering::Relaxed) + beyond)
     }
 
     fn try_add(&self, bytes: u64) -> bool {
@@ -124,7 +138,7 @@ impl Budget {
             return false;
         }
         match self.add(bytes) {
-            Some((before, beyond)) if before + beyond > self.pool.capacity => {
+            Some(used) if used > self.pool.capacity.cast_signed() => {
                 self.remove(bytes);
                 false
             }
@@ -136,7 +150,7 @@ impl Budget {
         let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
         let beyond = self.beyond_floor(before) - self.beyond_floor(before - bytes);
         if beyond > 0 {
-            self.pool.used.fetch_sub(beyond, Ordering::Relaxed);
+            self.pool.used.fetch_sub(beyond.cast_signed(), Ordering::Relaxed);
         }
     }
 }

@@ -187,7 +187,7 @@ async fn clients_that_ask_for_pages_and_do_not_read_them_are_held_within_the_bud
     // What a delivery has not delivered cannot be let go of to make room for pages.
     let config = stream("s", 1)
         + "[[delivery]]\nname = \"lake\"\nsink = { path = \"lake\" }\nformat = \"json\"\n\
-           buffer = { size = \"64MiB\", interval = \"1h\" }\n";
+           buffer = { size = \"16MiB\", interval = \"1h\" }\n";
     let server = Setup::pipeline(config).node("memory_budget = \"32MiB\"").start();
     let body = format!("{{\"pad\":\"{}\"}}\n", "x".repeat(100_000)).repeat(10);
     for _ in 0..6 {
