@@ -47,6 +47,9 @@ pub fn run(call: &Call, cores: &Cores) {
         cores.describe(),
         call.rounds(ROUNDS)
     );
+    println!(
+        "  (a server far from 100 % busy was not the bottleneck, or had to share its core: then compare CPU, not rates)"
+    );
     let single = web_events::typical_event();
     let batch = web_events::lines(0..BATCH_EVENTS);
     compare(call, cores, &Body { text: &single, content_type: "application/json", events: 1 });

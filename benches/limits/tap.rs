@@ -2,7 +2,8 @@
 //!
 //! Producers send at a constant rate whatever happens (open loop), and every record carries the time at which it was
 //! to be sent, so a stall shows in all that it delayed. Producers, readers and the server are one process and read one
-//! clock.
+//! clock. Beside them, two threads that do nothing but sleep for a millisecond, one a core, tell how late this machine
+//! wakes anybody.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -38,6 +39,8 @@ struct Seen {
     appended: Histogram<u64>,
     /// From the time at which the producer was to send.
     intended: Histogram<u64>,
+    /// From the time at which a sleeping thread was to wake to its waking.
+    woken: Histogram<u64>,
     /// Events a second that readers got, each.
     rate: f64,
     /// Share of a core that server threads and clients have used together.
@@ -58,8 +61,9 @@ pub fn run(call: &Call, cores: &Cores) {
     for readers in [1, 8] {
         let server = cores.on_server(|| Server::start(&[StreamSpec::new(STREAM, SHARDS, Judging::Key)]));
         let rounds: Vec<_> = (0..call.rounds(ROUNDS))
-            .map(|_| round(server.address(), readers, call.duration(ROUND_DURATION)))
+            .map(|_| round(cores, server.address(), readers, call.duration(ROUND_DURATION)))
             .collect();
+        print("limit: a sleeping thread's waking", &rounds, |seen| &seen.woken);
         print(&format!("append to {readers} waiting"), &rounds, |seen| &seen.appended);
         print(&format!("intended send to {readers} waiting"), &rounds, |seen| &seen.intended);
     }
@@ -79,7 +83,7 @@ fn print(name: &str, rounds: &[Seen], of: impl Fn(&Seen) -> &Histogram<u64>) {
     );
 }
 
-fn round(address: SocketAddr, readers: u32, duration: Duration) -> Seen {
+fn round(cores: &Cores, address: SocketAddr, readers: u32, duration: Duration) -> Seen {
     let requests = (duration.as_secs_f64() * f64::from(REQUESTS_PER_SECOND)) as u32;
     let expected = u64::from(requests) * BATCH_EVENTS as u64;
     // Opened before the first record is sent, so that every reader must get all of them.
@@ -88,13 +92,19 @@ fn round(address: SocketAddr, readers: u32, duration: Duration) -> Seen {
     let begin = Begin { wall_us: clock::wall().0, at: started };
     let reading: Vec<_> =
         readers.into_iter().map(|reader| thread::spawn(move || reader.read(expected))).collect();
+    let sleeper = || thread::spawn(move || sleep_until(started + duration));
+    let sleeping = [sleeper(), cores.on_server(sleeper)];
     let producing: Vec<_> = (0..PRODUCERS)
         .map(|number| thread::spawn(move || produce(address, begin, number, requests)))
         .collect();
     for thread in producing {
         thread.join().unwrap();
     }
-    let mut seen = Seen { appended: histogram(), intended: histogram(), rate: 0.0, busy: 0.0 };
+    let (appended, intended, woken) = (histogram(), histogram(), histogram());
+    let mut seen = Seen { appended, intended, woken, rate: 0.0, busy: 0.0 };
+    for thread in sleeping {
+        seen.woken.add(thread.join().unwrap()).unwrap();
+    }
     for thread in reading {
         let (appended, intended) = thread.join().unwrap();
         seen.appended.add(appended).unwrap();
@@ -109,6 +119,19 @@ fn round(address: SocketAddr, readers: u32, duration: Duration) -> Seen {
 /// From a microsecond to a minute, with three digits.
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000, 3).unwrap()
+}
+
+/// Wakes every millisecond, and how late each time.
+fn sleep_until(end: Instant) -> Histogram<u64> {
+    let mut woken = histogram();
+    let mut due = Instant::now();
+    while due < end {
+        due = Instant::now() + Duration::from_millis(1);
+        thread::sleep(Duration::from_millis(1));
+        let late = Instant::now().saturating_duration_since(due);
+        woken.record(u64::try_from(late.as_micros()).unwrap().max(1)).unwrap();
+    }
+    woken
 }
 
 /// One moment on both clocks.
