@@ -329,3 +329,24 @@ async fn a_delivery_whose_sink_is_away_does_not_hold_up_its_neighbours() {
     assert_eq!(stopped.status.code(), Some(3), "the other one is not delivered");
     assert!(stopped.stdout.contains("good/lake: accepted 500 = delivered 500"), "{}", stopped.stdout);
 }
+
+#[tokio::test]
+async fn the_largest_files_are_closed_early_when_memory_is_short() {
+    let lines = "format = \"json\"\ncompression = \"none\"\nprefix = \"p={/p}/\"\nbuffer = { size = \"16MiB\", interval = \"1h\" }";
+    let server =
+        Setup::pipeline(stream("s", 1) + &delivery("lake", lines)).node("memory_budget = \"32MiB\"").start();
+    // 30 MB in ten files, where 16 MiB may be open.
+    for round in 0..30 {
+        let lines: String = (0..10)
+            .map(|p| format!("{{\"p\":{p},\"round\":{round},\"pad\":\"{}\"}}\n", "x".repeat(100_000)))
+            .collect();
+        assert_eq!(server.accept("s", lines).await, 10);
+    }
+    server.until("forebay_delivery_sealed_files_total", "reason=\"pressure\"", |count| count >= 3.0).await;
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let files = lake::files(&stopped.path("lake"), ".json");
+    let sizes: u64 = files.iter().map(|path| std::fs::metadata(path).unwrap().len()).sum();
+    assert!((30_000_000..31_000_000).contains(&sizes), "{sizes} bytes");
+    assert!(files.len() < 60, "not in scraps: {}", files.len());
+}
