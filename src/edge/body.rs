@@ -1,6 +1,9 @@
 //! A request's body: read once, paid for before it is kept, decoded under a bound.
 
+use std::future::poll_fn;
 use std::io::Read;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -73,9 +76,14 @@ pub async fn read(
     encoding: Encoding,
     body: &mut Incoming,
 ) -> Result<Paid, Problem> {
-    // A body that is there already is read at the first poll, and then no timer is set.
-    let reading = tokio::time::timeout(edge.server.body_timeout, collect(edge, intake, body));
-    let raw = reading.await.unwrap_or(Err(Problem::BodyTimeout))?;
+    let mut reading = pin!(collect(edge, intake, body));
+    // A body that is there already, as that of a single event nearly always is, needs no timer.
+    let raw = match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
+        Poll::Ready(raw) => raw?,
+        Poll::Pending => tokio::time::timeout(edge.server.body_timeout, reading)
+            .await
+            .unwrap_or(Err(Problem::BodyTimeout))?,
+    };
     if encoding == Encoding::Identity { Ok(raw) } else { decode(edge, intake, encoding, &raw) }
 }
 

@@ -21,10 +21,10 @@ const PARTITION_KEY: &str = "x-partition-key";
 pub async fn post(
     edge: &Edge,
     intake: &Intake,
-    head: request::Parts,
+    head: &request::Parts,
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
-    let result = ingest(edge, intake, &head, &mut body).await;
+    let result = ingest(edge, intake, head, &mut body).await;
     // A client that waits for `100 Continue` has sent nothing; one that was too slow, or has gone, will not send more.
     let nothing_comes = head.headers.contains_key(header::EXPECT) || body.is_end_stream();
     let late = |problem: &Problem| matches!(problem, Problem::BodyTimeout | Problem::BodyIncomplete(_));
@@ -51,10 +51,10 @@ async fn ingest(
     }
     let arrival = clock::wall();
     let key = key.as_deref().map_or(RequestKey::FromRecord, |key| RequestKey::Given(key.as_bytes()));
-    let decoded = decode::decode(intake, framing, &paid.bytes, key)?;
+    let mut decoded = decode::decode(intake, framing, &paid.bytes, key)?;
 
+    let refused = std::mem::take(&mut decoded.refused);
     let (rejected, dead, accepted) = (decoded.rejected, decoded.dead as u64, decoded.records.len() as u64);
-    let refused = decoded.refused.clone();
     let stream = &intake.stream;
     let appended = if accepted == 0 {
         Vec::new()

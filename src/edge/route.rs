@@ -108,11 +108,8 @@ pub async fn answer(edge: &Edge, client: SocketAddr, request: Request<Incoming>)
     let started = clock::monotonic();
     let (head, body) = request.into_parts();
     let origin = cors::allowed_origin(edge.server.cors.as_ref(), &head.headers);
-    // The head moves into the handler; what is said about the request afterwards is kept only where it is wanted.
-    let logged = edge.server.access_log.then(|| (head.method.clone(), head.uri.path().to_owned()));
-    let uri = head.uri.clone();
-    let route = Route::of(uri.path());
-    let mut response = match dispatch(edge, route, head, body).await {
+    let route = Route::of(head.uri.path());
+    let mut response = match dispatch(edge, route, &head, body).await {
         Ok(response) => response,
         Err(problem) => {
             if matches!(route, Route::Records(_)) {
@@ -127,8 +124,8 @@ pub async fn answer(edge: &Edge, client: SocketAddr, request: Request<Incoming>)
     let duration = started.elapsed();
     let status = response.status().as_u16();
     edge.route_metrics.observe(route, status, duration.as_secs_f64());
-    if let Some((method, path)) = logged {
-        access_log::write(&Access { client, method: &method, path: &path, status, duration });
+    if edge.server.access_log {
+        access_log::write(&Access { client, method: &head.method, path: head.uri.path(), status, duration });
     }
     response
 }
@@ -136,11 +133,11 @@ pub async fn answer(edge: &Edge, client: SocketAddr, request: Request<Incoming>)
 async fn dispatch(
     edge: &Edge,
     route: Route<'_>,
-    head: http::request::Parts,
+    head: &http::request::Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let limit = edge.server.header_bytes_max;
-    if head_bytes(&head) > limit {
+    if head_bytes(head) > limit {
         return Err(Problem::HeadersTooLarge { limit });
     }
     if head.method == Method::OPTIONS && route != Route::Unknown {
@@ -151,7 +148,7 @@ async fn dispatch(
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
         (Route::Records(name), &Method::POST) => ingest::post(edge, intake(name)?, head, body).await,
-        (Route::Records(name), &Method::GET) => tap::page::get(edge, intake(name)?, &head).await,
+        (Route::Records(name), &Method::GET) => tap::page::get(edge, intake(name)?, head).await,
         (Route::Stream(name), &Method::GET) => Ok(streams::describe(intake(name)?)),
         (Route::Shards(name), &Method::GET) => Ok(streams::shards(intake(name)?)),
         (Route::Streams, &Method::GET) => Ok(streams::list(edge)),
