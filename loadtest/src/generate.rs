@@ -9,7 +9,7 @@ use forebay::testkit::generators::{
 };
 use thiserror::Error;
 
-/// The run in the names of producers that [`write`] uses.
+/// The run in the names of producers that [`write()`] uses.
 pub const SAMPLE_RUN: &str = "sample";
 
 /// 2026-01-01 00:00:00 UTC: when generated records begin unless told otherwise, so that one seed means one text.

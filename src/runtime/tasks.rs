@@ -1,4 +1,5 @@
-//! The only place that spawns: every task is tracked, so that a shutdown can wait for it.
+//! Tasks that live as long as their stage: each is tracked, so that a shutdown can wait for it. Shorter ones (an upload,
+//! the streams of an HTTP/2 connection) belong to the task that started them and end with it.
 
 use std::future::Future;
 
