@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use forebay::testkit::skip::skipped;
 
 use crate::lake;
-use crate::server::{Setup, stream};
+use crate::server::{Setup, Stopped, stream};
 
 /// Lines of a file of real events.
 fn events(name: &str) -> Option<(PathBuf, Vec<String>)> {
@@ -21,6 +21,14 @@ fn events(name: &str) -> Option<(PathBuf, Vec<String>)> {
     let mut text = String::new();
     flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
     Some((path, text.lines().map(ToOwned::to_owned).collect()))
+}
+
+/// The JSON files hold exactly the lines that were sent, byte for byte.
+fn assert_json_is(stopped: &Stopped, mut sent: Vec<String>) {
+    let mut found = lake::gunzip_all(&stopped.path("lake/json"));
+    found.sort_unstable();
+    sent.sort_unstable();
+    assert!(found == sent, "JSON lines are what was sent: {} of {}", found.len(), sent.len());
 }
 
 const WEB_SCHEMA: &str = r#"{
@@ -63,11 +71,7 @@ prefix = "dt={arrival_time:%Y-%m-%d}/"
     }
     let stopped = server.stop();
     stopped.assert_drained();
-    let mut found = lake::gunzip_all(&stopped.path("lake/json"));
-    let mut sent = lines.clone();
-    found.sort_unstable();
-    sent.sort_unstable();
-    assert!(found == sent, "JSON lines are what was sent: {} of {}", found.len(), sent.len());
+    assert_json_is(&stopped, lines);
     let Some(python) = lake::python() else { return };
     let lake_folder = stopped.path("lake");
     let report = lake::run_reader(
@@ -120,11 +124,7 @@ columns = [
     }
     let stopped = server.stop();
     stopped.assert_drained();
-    let mut found = lake::gunzip_all(&stopped.path("lake/json"));
-    let mut sent = lines.clone();
-    found.sort_unstable();
-    sent.sort_unstable();
-    assert!(found == sent, "JSON lines are what was sent: {} of {}", found.len(), sent.len());
+    assert_json_is(&stopped, lines);
     assert!(stopped.stdout.contains("nginx/parquet: accepted 500 = delivered 500"), "{}", stopped.stdout);
     let Some(python) = lake::python() else { return };
     let folder = stopped.path("lake/parquet");
