@@ -122,7 +122,9 @@ impl Intake {
         let Some(file) = files.get(&self.key) else { return Ok(()) };
         match file.push(payload, position) {
             Ok(()) => {
-                self.seal_if_full(files, sealed);
+                if file.is_full(self.config.buffer.size_bytes) {
+                    self.seal_full(files, sealed);
+                }
                 Ok(())
             }
             Err(PushError::Misfit(misfit)) => Err(Dead { reason: "columns", message: misfit.to_string() }),
@@ -134,14 +136,11 @@ impl Intake {
         }
     }
 
-    /// Closes the file of `self.key` if it has reached its size.
-    fn seal_if_full(&mut self, files: &mut Files, sealed: &mut SealedFiles) {
-        let size = self.config.buffer.size_bytes;
-        if files.get(&self.key).is_some_and(|file| file.is_full(size)) {
-            let key = std::mem::take(&mut self.key);
-            sealed.extend(self.seal(files, &key, SealReason::Size));
-            self.key = key;
-        }
+    /// Closes the file of `self.key`, which has reached its size.
+    fn seal_full(&mut self, files: &mut Files, sealed: &mut SealedFiles) {
+        let key = std::mem::take(&mut self.key);
+        sealed.extend(self.seal(files, &key, SealReason::Size));
+        self.key = key;
     }
 
     /// Closes the least recently used file if there are as many as there may be.
@@ -240,7 +239,9 @@ impl Intake {
             self.give_up(files, &error.to_string());
             return;
         }
-        self.seal_if_full(files, sealed);
+        if file.is_full(self.config.buffer.size_bytes) {
+            self.seal_full(files, sealed);
+        }
     }
 
     /// Makes `self.key` that of the dead letters that the record belongs to, and returns their folder. The error prefix
@@ -275,9 +276,9 @@ impl Intake {
         }
     }
 
-    /// Closes the file of `key`: `None` if there is none.
+    /// Closes the file of `key`: `None` if there is none, or if nothing is in it because no record has fitted yet.
     pub fn seal(&mut self, files: &mut Files, key: &[u8], reason: SealReason) -> Option<(u64, Sealed)> {
-        let file = files.remove(key)?;
+        let file = files.remove(key).filter(|file| file.records > 0)?;
         let number = self.seals;
         self.seals += 1;
         let (stream, delivery) = (&*self.stream, self.config.name.as_str());

@@ -19,7 +19,6 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct Share {
     capacity: u64,
-    pool: Arc<Pool>,
     accounts: Vec<Arc<Budget>>,
 }
 
@@ -31,7 +30,7 @@ impl Share {
         let floor = if count == 1 { capacity } else { capacity / 2 / count };
         let pool = Pool::new(capacity - floor * count);
         let account = |_| Arc::new(Budget { floor, used: AtomicU64::new(0), pool: Arc::clone(&pool) });
-        Self { capacity, accounts: (0..count).map(account).collect(), pool: Arc::clone(&pool) }
+        Self { capacity, accounts: (0..count).map(account).collect() }
     }
 
     /// All of its bytes.
@@ -45,13 +44,9 @@ impl Share {
     }
 
     /// Bytes of the pool that are taken.
-    pub fn pool_used(&self) -> u64 {
-        self.pool.used()
-    }
-
-    /// The accounts. There is always one.
-    pub fn accounts(&self) -> &[Arc<Budget>] {
-        &self.accounts
+    #[cfg(test)]
+    fn pool_used(&self) -> u64 {
+        self.accounts[0].pool.used()
     }
 
     /// The account of a number that was counted in [`Share::new`]; a larger one shares the last account.

@@ -152,6 +152,21 @@ async fn a_record_that_does_not_fit_its_columns_is_dead_and_its_neighbours_are_s
 }
 
 #[tokio::test]
+async fn a_partition_that_no_record_fits_leaves_no_empty_file() {
+    let config = stream("s", 1)
+        + &delivery("lake", "format = \"parquet\"\nprefix = \"p={/p}/\"")
+        + "[schema]\ncolumns = [ { name = \"n\", type = \"int64\", nullable = false } ]\n";
+    let server = Setup::pipeline(config).start();
+    server.accept("s", "{\"p\":1,\"n\":\"x\"}\n{\"p\":2,\"n\":5}").await;
+    let stopped = server.stop();
+    stopped.assert_drained();
+    assert!(stopped.stdout.contains("delivered 1 + dead-lettered 1"), "{}", stopped.stdout);
+    let files = lake::files(&stopped.path("lake"), ".parquet");
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert!(files[0].to_string_lossy().contains("p=2"), "{files:?}");
+}
+
+#[tokio::test]
 async fn invalid_records_become_dead_letters_of_every_delivery_where_the_pipeline_says_so() {
     let config = stream("s", 1)
         + "[ingest]\nschema = \"s.json\"\non_invalid = \"dead_letter\"\n"

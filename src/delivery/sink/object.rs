@@ -49,6 +49,17 @@ impl ObjectSink {
         let client = ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT);
         // `upload` tries again itself, because it also counts, logs and pauses.
         let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        // The builders have the same methods, but no trait in common.
+        macro_rules! remote {
+            ($builder:ident) => {{
+                let mut builder =
+                    $builder::new().with_url(url.as_str()).with_client_options(client).with_retry(retry);
+                for (key, value) in &config.options {
+                    builder = builder.with_config(key.parse()?, value);
+                }
+                Arc::new(builder.build()?)
+            }};
+        }
         let store: Arc<dyn ObjectStore> = match url.scheme() {
             "file" => {
                 let path =
@@ -61,36 +72,9 @@ impl ObjectSink {
                     multipart_bytes: u64::MAX,
                 });
             }
-            "s3" | "s3a" => {
-                let mut builder = AmazonS3Builder::new()
-                    .with_url(url.as_str())
-                    .with_client_options(client)
-                    .with_retry(retry);
-                for (key, value) in &config.options {
-                    builder = builder.with_config(key.parse()?, value);
-                }
-                Arc::new(builder.build()?)
-            }
-            "gs" => {
-                let mut builder = GoogleCloudStorageBuilder::new()
-                    .with_url(url.as_str())
-                    .with_client_options(client)
-                    .with_retry(retry);
-                for (key, value) in &config.options {
-                    builder = builder.with_config(key.parse()?, value);
-                }
-                Arc::new(builder.build()?)
-            }
-            "az" | "azure" | "abfs" | "abfss" => {
-                let mut builder = MicrosoftAzureBuilder::new()
-                    .with_url(url.as_str())
-                    .with_client_options(client)
-                    .with_retry(retry);
-                for (key, value) in &config.options {
-                    builder = builder.with_config(key.parse()?, value);
-                }
-                Arc::new(builder.build()?)
-            }
+            "s3" | "s3a" => remote!(AmazonS3Builder),
+            "gs" => remote!(GoogleCloudStorageBuilder),
+            "az" | "azure" | "abfs" | "abfss" => remote!(MicrosoftAzureBuilder),
             _ => return Err(invalid(url.as_str(), "no store is known for this scheme")),
         };
         let folder = Path::from_url_path(url.path()).map_err(object_store::Error::from)?;
