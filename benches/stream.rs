@@ -9,7 +9,7 @@ use forebay::config::limits::DELIVERY_READ_BYTES;
 use forebay::edge::decode::Framing;
 use forebay::record::{Batch, ShardId};
 use forebay::runtime::clock::UnixMicros;
-use forebay::stream::{ReadLimit, Stream};
+use forebay::stream::{Found, ReadLimit, Stream};
 use forebay::testkit::web_events;
 use harness::door::Door;
 use harness::forebay::Judging;
@@ -53,7 +53,7 @@ fn append(criterion: &mut Criterion) {
                     },
                     |requests| {
                         for request in requests {
-                            black_box(stream(&door).append(request));
+                            black_box(stream(&door).append(request).unwrap());
                         }
                     },
                     BatchSize::PerIteration,
@@ -72,7 +72,7 @@ fn read(criterion: &mut Criterion) {
         for shards in SHARDS {
             let door = Door::new(shards, Judging::Key);
             for request in requests(&door, RETAINED_REQUESTS * BATCH_EVENTS / events, events) {
-                stream(&door).append(request);
+                drop(stream(&door).append(request).unwrap());
             }
             group.bench_function(format!("{shards}_shards"), |bencher| {
                 bencher.iter(|| {
@@ -90,7 +90,8 @@ fn read_all(stream: &Stream) -> u64 {
     for shard in stream.shard_ids().filter_map(|id| stream.shard(id)) {
         let mut position = shard.bounds().first;
         loop {
-            let read = shard.read(position, ReadLimit::bytes(DELIVERY_READ_BYTES));
+            let found = shard.read(position, ReadLimit::bytes(DELIVERY_READ_BYTES));
+            let Found::Here(read) = found else { unreachable!("a memory log is in memory") };
             if read.slices.is_empty() {
                 break;
             }
@@ -129,7 +130,7 @@ fn wake(criterion: &mut Criterion) {
                 |requests| {
                     runtime.block_on(async {
                         for request in requests {
-                            black_box(stream(door).append(request));
+                            black_box(stream(door).append(request).unwrap());
                             // All taps run before this task goes on.
                             tokio::task::yield_now().await;
                         }

@@ -245,7 +245,10 @@ impl Builder<'_> {
         let checked::Pipeline { stream, ingest, deliveries, .. } = pipeline;
         let mut captures = Captures::default();
         let slots: Vec<_> = deliveries.iter().map(|config| Slots::of(config, &mut captures)).collect();
-        let stream = Arc::new(Stream::new(&stream, deliveries.len(), self.registry.stream(&stream.name)));
+        let plan =
+            captures.plan().map_err(|source| StartError::Schema { stream: stream.name.clone(), source })?;
+        let metrics = self.registry.stream(&stream.name);
+        let stream = Arc::new(Stream::new(&stream, deliveries.len(), plan, metrics));
         for (reader, (config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
             let sink = ObjectSink::open(&config.sink).map_err(|source| StartError::Sink {
                 stream: stream.name().to_string(),

@@ -55,6 +55,17 @@ impl Span {
         Self { start: start as u32, len: (end - start) as u32 }
     }
 
+    /// The same bytes, counted from `offset` bytes earlier on.
+    #[inline]
+    #[must_use]
+    pub fn behind(self, offset: usize) -> Self {
+        if self.is_present() {
+            Self::new(offset + self.start(), offset + self.start() + self.len())
+        } else {
+            self
+        }
+    }
+
     /// Whether there is a field at all (it may be empty).
     #[inline]
     pub fn is_present(self) -> bool {

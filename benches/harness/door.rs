@@ -11,7 +11,7 @@ use forebay::record::{Batch, ShardId};
 use forebay::runtime::budget::Share;
 use forebay::runtime::clock;
 use forebay::runtime::phases::Phases;
-use forebay::stream::{Appended, Captures, Stream};
+use forebay::stream::{Captures, Receipt, Stream};
 use forebay::telemetry::metrics::Registry;
 
 use super::forebay::{Judging, StreamSpec, configure};
@@ -30,7 +30,12 @@ impl Door {
         let (config, _folder) = configure(&[StreamSpec::new(STREAM, shards, judging)]);
         let pipeline = config.pipelines.into_iter().next().unwrap();
         let registry = Registry::new().unwrap();
-        let stream = Arc::new(Stream::new(&pipeline.stream, 0, registry.stream(STREAM)));
+        let stream = Arc::new(Stream::new(
+            &pipeline.stream,
+            0,
+            Captures::default().plan().unwrap(),
+            registry.stream(STREAM),
+        ));
         let share = Share::new(config.node.memory_budget_bytes / 2, 2);
         let intake = Intake::new(stream, pipeline.ingest, &Captures::default(), share.account(0)).unwrap();
         Self { edge: Edge::new(config.node.server, vec![intake], share, Phases::new(), &registry) }
@@ -56,7 +61,7 @@ impl Door {
     }
 
     /// The whole way of a body into the log.
-    pub fn append(&self, framing: Framing, body: &[u8]) -> Vec<(ShardId, Appended)> {
-        self.intake().stream.append(self.batches(framing, body))
+    pub fn append(&self, framing: Framing, body: &[u8]) -> Receipt {
+        self.intake().stream.append(self.batches(framing, body)).unwrap()
     }
 }

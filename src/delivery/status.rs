@@ -247,6 +247,7 @@ mod tests {
 
     use super::*;
     use crate::config::checked;
+    use crate::stream::Captures;
 
     fn status(registry: &Registry) -> Status {
         let config = checked::Stream {
@@ -256,7 +257,11 @@ mod tests {
             retention: Duration::from_secs(60),
             retention_bytes: None,
         };
-        Status::new(Arc::new(Stream::new(&config, 1, registry.stream("s"))), "d", registry)
+        Status::new(
+            Arc::new(Stream::new(&config, 1, Captures::default().plan().unwrap(), registry.stream("s"))),
+            "d",
+            registry,
+        )
     }
 
     /// Why it is paused, after a check that the gauge says the same.

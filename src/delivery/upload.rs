@@ -72,7 +72,7 @@ mod tests {
     use crate::config::checked;
     use crate::runtime::budget::Budget;
     use crate::runtime::clock::UnixMicros;
-    use crate::stream::Stream;
+    use crate::stream::{Captures, Stream};
     use crate::telemetry::metrics::Registry;
 
     fn status() -> Arc<Status> {
@@ -84,7 +84,7 @@ mod tests {
             retention_bytes: None,
         };
         let registry = Registry::new().unwrap();
-        let stream = Stream::new(&config, 1, registry.stream("s"));
+        let stream = Stream::new(&config, 1, Captures::default().plan().unwrap(), registry.stream("s"));
         Arc::new(Status::new(Arc::new(stream), "d", &registry))
     }
 

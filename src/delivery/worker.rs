@@ -20,7 +20,7 @@ use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::{Phase, Phases};
-use crate::stream::{ReadLimit, ReaderId, Signal, Slice, Stream};
+use crate::stream::{Payer, ReadLimit, ReaderId, Signal, Slice, Stream};
 
 /// Records that are encoded between two looks at what may be encoded. Each can close one file, so that the queue of
 /// sealed files has at most this many more than its bound.
@@ -84,7 +84,7 @@ impl Worker {
             let signal = Arc::clone(&self.signal);
             let waiter = signal.wait();
             let draining = phases.current() >= Phase::Draining;
-            let read = self.read_round();
+            let read = self.read_round().await;
             self.seal_what_is_due(draining && read == Round::CaughtUp);
             if read != Round::CaughtUp && self.is_short() {
                 // Only a delivery that has work calls, so that those that sleep do not wake each other for ever.
@@ -150,7 +150,7 @@ impl Worker {
     }
 
     /// Reads and encodes about [`DELIVERY_READ_BYTES`], taking the shards in turn.
-    fn read_round(&mut self) -> Round {
+    async fn read_round(&mut self) -> Round {
         let mut left = DELIVERY_READ_BYTES;
         for step in 0..self.positions.len() {
             let index = (self.turn + step) % self.positions.len();
@@ -161,7 +161,7 @@ impl Worker {
                 self.turn = index;
                 return Round::Blocked;
             }
-            left = left.saturating_sub(self.read_shard(index, left));
+            left = left.saturating_sub(self.read_shard(index, left).await);
             if left == 0 {
                 self.turn = (index + 1) % self.positions.len();
                 return Round::MoreToRead;
@@ -178,11 +178,18 @@ impl Worker {
     }
 
     /// Reads from one shard until the bytes are read, or nothing more may be encoded; returns the payload bytes.
-    fn read_shard(&mut self, index: usize, bytes_max: u64) -> u64 {
+    async fn read_shard(&mut self, index: usize, bytes_max: u64) -> u64 {
         let Some(&(id, from)) = self.positions.get(index) else { return 0 };
         let stream = Arc::clone(&self.stream);
         let Some(shard) = stream.shard(id) else { return 0 };
-        let read = shard.read(from, ReadLimit::bytes(bytes_max));
+        let payer = Payer { budget: Arc::clone(&self.budget), overdraws: true };
+        let read = match stream.read(id, from, ReadLimit::bytes(bytes_max), &payer).await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::error!(stream = %self.stream.name(), delivery = self.status.name(), %error, "cannot read");
+                return 0;
+            }
+        };
         if read.skipped > 0 {
             self.status.skipped(read.skipped);
         }

@@ -13,6 +13,7 @@ use crate::config::checked::PartitionKeySource;
 use crate::config::limits::PARTITION_KEY_BYTES_MAX;
 use crate::runtime::clock;
 use crate::runtime::phases::Phase;
+use crate::stream::Receipt;
 
 /// The header that overrules `[ingest] partition_key`.
 const PARTITION_KEY: &str = "x-partition-key";
@@ -60,7 +61,10 @@ async fn ingest(
         Vec::new()
     } else {
         let (body, permit) = paid.into_shared();
-        stream.append(partition::partition(intake, decoded, Shared { body, permit, arrival }))
+        let batches = partition::partition(intake, decoded, Shared { body, permit, arrival });
+        let Receipt { appended, commit } = stream.append(batches)?;
+        commit.await?;
+        appended
     };
     stream.metrics.accepted.increment(accepted - dead);
     if dead > 0 {

@@ -5,6 +5,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
 
+use crate::stream::{AppendError, CommitError, ReadError};
+
 /// Why a request was refused as a whole. One place maps each to a status and a code; both are part of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
@@ -59,6 +61,41 @@ pub enum Problem {
     MemoryFull,
     /// The process is stopping.
     Draining,
+    /// The disk of the log has no room.
+    DiskFull,
+    /// The log cannot be written, so that nothing was kept.
+    LogUnavailable(String),
+    /// The log could not be written to the end. Nothing was kept, unless the disk failed altogether.
+    LogFailed(String),
+    /// Records cannot be read back from the disk.
+    LogUnreadable(String),
+}
+
+impl From<AppendError> for Problem {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::DiskFull => Problem::DiskFull,
+            AppendError::Unavailable(why) => Problem::LogUnavailable(why),
+        }
+    }
+}
+
+impl From<CommitError> for Problem {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Failed(why) => Problem::LogFailed(why),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NoMemory { .. } => Problem::MemoryFull,
+            ReadError::Stopped => Problem::Draining,
+            other => Problem::LogUnreadable(other.to_string()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -76,7 +113,7 @@ const RETRY_AFTER_SECONDS: u16 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 17] = [
+    pub const CODES: [&'static str; 21] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -94,6 +131,10 @@ impl Problem {
         "body_timeout",
         "memory_full",
         "draining",
+        "disk_full",
+        "log_unavailable",
+        "log_failed",
+        "log_unreadable",
     ];
 
     /// The stable code.
@@ -137,6 +178,14 @@ impl Problem {
             Problem::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout", "Body came too slowly"),
             Problem::MemoryFull => (StatusCode::SERVICE_UNAVAILABLE, "memory_full", "Out of memory budget"),
             Problem::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Shutting down"),
+            Problem::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full", "Out of disk space"),
+            Problem::LogUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "log_unavailable", "Log cannot be written")
+            }
+            Problem::LogFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, "log_failed", "Log write failed"),
+            Problem::LogUnreadable(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "log_unreadable", "Log cannot be read")
+            }
         }
     }
 
@@ -167,6 +216,17 @@ impl Problem {
                     .to_owned()
             }
             Problem::Draining => "this process is stopping; nothing of this request was kept".to_owned(),
+            Problem::DiskFull => {
+                "the disk that holds the log has no room; nothing of this request was kept".to_owned()
+            }
+            Problem::LogUnavailable(why) => {
+                format!("the log cannot be written at the moment ({why}); nothing of this request was kept")
+            }
+            Problem::LogFailed(why) => format!(
+                "the log could not be written ({why}); the records are not acknowledged: send them again, with the \
+                 same Idempotency-Key if you use one"
+            ),
+            Problem::LogUnreadable(why) => why.clone(),
         }
     }
 
@@ -185,7 +245,7 @@ impl Problem {
         if let Problem::MethodNotAllowed { allow } = &self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         response

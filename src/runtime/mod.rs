@@ -1,6 +1,7 @@
-//! What every stage stands on: the byte budget, the clock, the phases, and the tasks that must be joined.
+//! What every stage stands on: the byte budget, the clock, the disk, the phases, and the tasks that must be joined.
 
 pub mod budget;
 pub mod clock;
+pub mod disk;
 pub mod phases;
 pub mod tasks;

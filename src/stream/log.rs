@@ -1,8 +1,14 @@
 //! The seam between a shard's log and everything else.
 
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 
+use thiserror::Error;
+
+use super::captures::CapturePlan;
 use crate::record::{Batch, SequenceNumber};
+use crate::runtime::budget::{Budget, Permit};
 use crate::runtime::clock::UnixMicros;
 
 /// Number of a delivery among those of its stream.
@@ -67,6 +73,73 @@ impl ReadLimit {
     }
 }
 
+/// Who pays for the memory of records that are read back from the disk.
+#[derive(Debug, Clone)]
+pub struct Payer {
+    /// The account.
+    pub budget: Arc<Budget>,
+    /// Whether it may be overdrawn. A delivery may, because giving memory back needs reading on, and it has one read
+    /// under way at a time; a tap may not.
+    pub overdraws: bool,
+}
+
+impl Payer {
+    /// Takes `bytes`.
+    pub fn pay(&self, bytes: u64) -> Result<Permit, ReadError> {
+        if self.overdraws {
+            return Ok(self.budget.take_anyway(bytes));
+        }
+        self.budget.try_take(bytes).ok_or(ReadError::NoMemory { bytes })
+    }
+}
+
+/// Why records cannot be read back.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The payer's account is spent.
+    #[error("no memory for {bytes} bytes of records from the disk: read less at a time, or later")]
+    NoMemory {
+        /// What was asked for.
+        bytes: u64,
+    },
+    /// The disk does not answer.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// The segment or its index.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What stands there is not what was written.
+    #[error("{path} is damaged at byte {offset}: {what}")]
+    Damaged {
+        /// The segment or its index.
+        path: String,
+        /// Where.
+        offset: u64,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// The process stops.
+    #[error("the process stops")]
+    Stopped,
+}
+
+/// Where records were found.
+#[derive(Debug)]
+pub enum Found {
+    /// In memory.
+    Here(Read),
+    /// On the disk; loading them takes a while.
+    Stored(Box<dyn StoredRead>),
+}
+
+/// Records that must be loaded from a disk.
+pub trait StoredRead: Send + fmt::Debug {
+    /// Loads them. Blocks the thread. The captured fields of the batches are those of `captures`.
+    fn load(self: Box<Self>, payer: &Payer, captures: &CapturePlan) -> Result<Read, ReadError>;
+}
+
 /// The answer to [`ShardLog::read`].
 #[derive(Debug, Clone)]
 pub struct Read {
@@ -79,6 +152,13 @@ pub struct Read {
     pub skipped: u64,
 }
 
+impl Read {
+    /// No record from `next` on.
+    pub fn nothing(next: SequenceNumber) -> Self {
+        Self { slices: Vec::new(), next, skipped: 0 }
+    }
+}
+
 /// What [`ShardLog::enforce_retention`] has let go of, in records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Evicted {
@@ -88,18 +168,12 @@ pub struct Evicted {
     pub by_bytes: u64,
 }
 
-/// One shard's log. Every call is short and never waits for a disk, a network or a consumer: a log that writes does
-/// so behind `append`, and tells through `durable` how far it has come.
+/// One shard of a log, as readers see it: nothing that has not reached the stream's durability can be seen. Every call
+/// is short and never waits for a disk, a network or a consumer.
 pub trait ShardLog: Send + Sync {
-    /// Takes a batch and numbers its records. Appends of one shard are totally ordered.
-    fn append(&self, batch: Batch) -> Appended;
-
-    /// Every record below this number has reached the stream's durability. Acks are released by this alone.
-    fn durable(&self) -> SequenceNumber;
-
     /// Records from `from` on, oldest first: up to the end of the batch that reaches either bound of `limit`, so at
-    /// least one batch if there is one.
-    fn read(&self, from: SequenceNumber, limit: ReadLimit) -> Read;
+    /// least one batch if there is one. A read from the disk may end earlier than that.
+    fn read(&self, from: SequenceNumber, limit: ReadLimit) -> Found;
 
     /// What there is.
     fn bounds(&self) -> Bounds;
@@ -110,16 +184,17 @@ pub trait ShardLog: Send + Sync {
     /// Arrival of the record at `from`, or of the next one that is there.
     fn arrival_at(&self, from: SequenceNumber) -> Option<UnixMicros>;
 
-    /// Tells that delivery `reader` does not need records below `upto` any more.
+    /// Tells that delivery `reader` does not need records below `upto` any more, not even after a crash.
     fn release(&self, reader: ReaderId, upto: SequenceNumber);
 
     /// Lets go of what has outlived its retention and is released by every reader.
     fn enforce_retention(&self, now: UnixMicros) -> Evicted;
 
-    /// Lets go of batches that arrived before `before`, oldest first, up to the first that a reader has not released
-    /// or that is younger. Returns their records.
+    /// Gives memory back: lets go of batches in memory that arrived before `before`, oldest first, up to the first that
+    /// is younger or that would be lost with its memory although a reader has not released it. Returns the records
+    /// that cannot be read any more.
     fn reclaim(&self, before: UnixMicros) -> u64;
 
-    /// Arrival of the oldest batch, if every reader has released it: what [`ShardLog::reclaim`] would begin with.
+    /// Arrival of the oldest batch in memory that could be let go of: what [`ShardLog::reclaim`] would begin with.
     fn oldest_arrival(&self) -> Option<UnixMicros>;
 }

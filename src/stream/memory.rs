@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::log::{Appended, Bounds, Evicted, Read, ReadLimit, ReaderId, ShardLog, Slice};
+use super::log::{Appended, Bounds, Evicted, Found, Read, ReadLimit, ReaderId, ShardLog, Slice};
 use crate::record::{Batch, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
 
@@ -114,8 +114,9 @@ impl Ring {
     }
 }
 
-impl ShardLog for MemoryLog {
-    fn append(&self, batch: Batch) -> Appended {
+impl MemoryLog {
+    /// Takes a batch and numbers its records. Appends are totally ordered.
+    pub fn append(&self, batch: Batch) -> Appended {
         let count = batch.records.len() as u64;
         let bytes = batch.payload_bytes();
         let batch = Arc::new(batch);
@@ -127,11 +128,8 @@ impl ShardLog for MemoryLog {
         Appended { first, last: SequenceNumber(first.0 + count.saturating_sub(1)) }
     }
 
-    fn durable(&self) -> SequenceNumber {
-        self.ring().next
-    }
-
-    fn read(&self, from: SequenceNumber, limit: ReadLimit) -> Read {
+    /// See [`ShardLog::read`]; everything is in memory.
+    pub fn read(&self, from: SequenceNumber, limit: ReadLimit) -> Read {
         let ring = self.ring();
         let first = ring.first();
         let skipped = first.0.saturating_sub(from.max(ring.origin).0);
@@ -149,6 +147,12 @@ impl ShardLog for MemoryLog {
             next = entry.end();
         }
         Read { slices, next, skipped }
+    }
+}
+
+impl ShardLog for MemoryLog {
+    fn read(&self, from: SequenceNumber, limit: ReadLimit) -> Found {
+        Found::Here(MemoryLog::read(self, from, limit))
     }
 
     fn bounds(&self) -> Bounds {

@@ -7,6 +7,7 @@
 //! A page may have fewer records than were asked for although there are more. If it has none, then there were none.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat};
@@ -22,7 +23,7 @@ use crate::record::{RecordSpans, SequenceNumber, ShardId};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::phases::Phase;
-use crate::stream::{ReadLimit, ShardLog, Slice, Stream};
+use crate::stream::{Payer, Read, ReadError, ReadLimit, Slice, Stream};
 
 /// Bytes of a record in a page beside its payload and its key, with the longest numbers.
 const RECORD_BYTES: u64 = 150;
@@ -55,6 +56,14 @@ struct Part {
     len: usize,
 }
 
+/// Where a look finds records, and who pays if they come from the disk.
+#[derive(Clone, Copy)]
+struct ShardSource<'a> {
+    stream: &'a Arc<Stream>,
+    shard: ShardId,
+    payer: &'a Payer,
+}
+
 /// A page on its way to the client.
 struct PaidPage {
     json: Vec<u8>,
@@ -70,24 +79,25 @@ impl AsRef<[u8]> for PaidPage {
 /// Answers one page. Waits for the first record if the client asked for that.
 pub async fn get(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<Response<Body>, Problem> {
     let query = query::parse(&intake.stream, head.uri.query().unwrap_or_default())?;
-    let found = find(edge, &intake.stream, query).await;
+    let found = find(edge, &intake.stream, query).await?;
     let mut response = reply::json(StatusCode::OK, Vec::new());
     *response.body_mut() = Body::new(found.into_page(|bytes| edge.admit_tap(bytes))?);
     Ok(response)
 }
 
 /// Registers, looks, and sleeps, until there is a record or the time is over.
-async fn find(edge: &Edge, stream: &Stream, query: Query) -> Found {
+async fn find(edge: &Edge, stream: &Arc<Stream>, query: Query) -> Result<Found, Problem> {
+    let payer = Payer { budget: Arc::clone(&edge.taps_budget), overdraws: false };
     let deadline = tokio::time::sleep(query.wait);
     tokio::pin!(deadline);
     let (mut cursor, mut skipped) = (query.cursor, 0);
     loop {
         let waiter = (!query.wait.is_zero()).then(|| stream.taps.wait());
-        let mut found = look(stream, &cursor, query.limit);
+        let mut found = look(stream, &cursor, query.limit, &payer).await?;
         skipped += found.skipped;
         found.skipped = skipped;
         if found.records > 0 {
-            return found;
+            return Ok(found);
         }
         if found.next != cursor {
             // All that was looked at are records that taps do not show; others may stand behind them.
@@ -95,30 +105,34 @@ async fn find(edge: &Edge, stream: &Stream, query: Query) -> Found {
             tokio::task::yield_now().await;
             continue;
         }
-        let Some(waiter) = waiter else { return found };
+        let Some(waiter) = waiter else { return Ok(found) };
         tokio::select! {
             () = waiter.woken() => {}
-            () = &mut deadline => return found,
+            () = &mut deadline => return Ok(found),
             // A poll must not hold up a shutdown.
-            () = edge.phases.reached(Phase::StoppingEdge) => return found,
+            () = edge.phases.reached(Phase::StoppingEdge) => return Ok(found),
         }
     }
 }
 
 /// Finds records in all shards in turn, oldest first within each. Each look begins at another shard, so that a reader
 /// that cannot keep up with one of them sees the others all the same.
-fn look(stream: &Stream, cursor: &Cursor, limit: usize) -> Found {
+async fn look(
+    stream: &Arc<Stream>,
+    cursor: &Cursor,
+    limit: usize,
+    payer: &Payer,
+) -> Result<Found, ReadError> {
     let mut positions = cursor.positions.clone();
     let mut found = Found::none();
     let first = fastrand::usize(..positions.len().max(1));
     let (behind, ahead) = positions.split_at_mut(first);
     for (shard, position) in ahead.iter_mut().chain(behind) {
-        if let Some(log) = stream.shard(*shard) {
-            *position = found.take_shard(*shard, log, *position, limit);
-        }
+        let source = ShardSource { stream, shard: *shard, payer };
+        *position = found.take_shard(source, *position, limit).await?;
     }
     found.next = Cursor { positions };
-    found
+    Ok(found)
 }
 
 impl Found {
@@ -131,31 +145,41 @@ impl Found {
     }
 
     /// Takes records of a shard until the page is full or the shard has no more; returns where to read on in it.
-    fn take_shard(
+    async fn take_shard(
         &mut self,
-        shard: ShardId,
-        log: &dyn ShardLog,
+        source: ShardSource<'_>,
         from: SequenceNumber,
         limit: usize,
-    ) -> SequenceNumber {
+    ) -> Result<SequenceNumber, ReadError> {
+        let ShardSource { stream, shard, payer } = source;
         let mut position = from;
         while !self.is_full(limit) {
-            let rest = ReadLimit { bytes: TAP_BYTES_MAX - self.looked_at, records: limit - self.records };
-            let read = log.read(position, rest);
-            self.skipped += read.skipped;
-            position = read.next;
-            if read.slices.is_empty() {
+            let read = stream.read(shard, position, self.rest(limit), payer).await?;
+            let found_nothing = read.slices.is_empty();
+            position = self.take_read(shard, read, limit);
+            if found_nothing {
                 break;
             }
-            for slice in read.slices {
-                let (first, len) = (slice.first, slice.len());
-                let taken = self.take_slice(shard, slice, limit);
-                if taken < len {
-                    return SequenceNumber(first.0 + taken as u64);
-                }
+        }
+        Ok(position)
+    }
+
+    /// How much more the page takes.
+    fn rest(&self, limit: usize) -> ReadLimit {
+        ReadLimit { bytes: TAP_BYTES_MAX - self.looked_at, records: limit - self.records }
+    }
+
+    /// Takes records of a read until the page is full; returns where to read on.
+    fn take_read(&mut self, shard: ShardId, read: Read, limit: usize) -> SequenceNumber {
+        self.skipped += read.skipped;
+        for slice in read.slices {
+            let (first, len) = (slice.first, slice.len());
+            let taken = self.take_slice(shard, slice, limit);
+            if taken < len {
+                return SequenceNumber(first.0 + taken as u64);
             }
         }
-        position
+        read.next
     }
 
     /// Takes records of a slice until the page is full; returns how many of its records are done with.

@@ -18,7 +18,12 @@ fn intake(on_invalid: OnInvalid) -> Intake {
         retention: Duration::from_secs(60),
         retention_bytes: None,
     };
-    let stream = Arc::new(Stream::new(&config, 0, Registry::new().unwrap().stream("s")));
+    let stream = Arc::new(Stream::new(
+        &config,
+        0,
+        Captures::default().plan().unwrap(),
+        Registry::new().unwrap().stream("s"),
+    ));
     let ingest = Ingest {
         partition_key: PartitionKeySource::Pointer(Pointer::parse("/k").unwrap()),
         schema: Some(Arc::new(json!({"type": "object", "properties": {"n": {"type": "integer"}}}))),
