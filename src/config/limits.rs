@@ -142,3 +142,25 @@ pub const PREFIX_BYTES_MAX: usize = 768;
 
 /// Bytes of one segment of a path: what file systems allow for a name.
 pub const SEGMENT_BYTES_MAX: usize = 255;
+
+/// Frames that are read back from a segment at a time: at 40 bytes each, 160 KiB of index.
+pub const STORED_READ_ENTRIES_MAX: usize = 4_096;
+
+/// Bytes of other shards that are read along when records of one are read back, because one call for both frames
+/// costs less than two: a call costs about as much as copying 16 KiB.
+pub const STORED_READ_GAP_BYTES: u64 = 16 << 10;
+
+/// Bytes of requests that a journal writes with one commit. Two buffers of this size are kept by each journal; a single
+/// request that is larger is written from memory of its own.
+pub const COMMIT_BUFFER_BYTES: usize = 4 << 20;
+
+/// Replies that a stream remembers for clients that ask again with the same idempotency key: about 50,000 of one shard
+/// each. Allocated as they come.
+pub const REPLY_WINDOW_BYTES: u64 = 16 << 20;
+
+/// What a remembered reply costs beside its key and its bytes: two handles of the key and one of the reply (32 bytes
+/// each), their headers, and the room of a map and a queue that are half full.
+pub const REPLY_ENTRY_BYTES: u64 = 200;
+
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
