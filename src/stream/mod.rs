@@ -17,7 +17,7 @@ mod notices;
 mod receipt;
 mod replies;
 mod signal;
-// pub mod wal;
+pub mod wal;
 
 pub use captures::{CapturePlan, Captures};
 pub use hash::{HashKey, HashRanges};
