@@ -15,6 +15,7 @@ mod log;
 mod memory;
 mod receipt;
 mod signal;
+pub mod wal;
 
 pub use captures::{CapturePlan, Captures};
 pub use hash::{HashKey, HashRanges};
