@@ -56,6 +56,16 @@ pub enum StartError {
         /// What the store's client said.
         source: SinkError,
     },
+    /// A stream is durable, and the log for that does not run yet.
+    #[error(
+        "stream '{stream}' has durability \"{durability}\", and durable streams are not wired yet: write durability = \"memory\""
+    )]
+    NotWired {
+        /// The stream.
+        stream: String,
+        /// Its durability.
+        durability: &'static str,
+    },
     /// The metrics registry refused its own buckets.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -243,6 +253,10 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn build(&mut self, index: usize, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
         let checked::Pipeline { stream, ingest, deliveries, .. } = pipeline;
+        if stream.durability.is_durable() {
+            let durability = stream.durability.as_str();
+            return Err(StartError::NotWired { stream: stream.name, durability });
+        }
         let mut captures = Captures::default();
         let slots: Vec<_> = deliveries.iter().map(|config| Slots::of(config, &mut captures)).collect();
         let plan =

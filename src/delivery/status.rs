@@ -256,6 +256,7 @@ mod tests {
             durability: checked::Durability::Memory,
             retention: Duration::from_secs(60),
             retention_bytes: None,
+            idempotency_window: Duration::ZERO,
         };
         Status::new(
             Arc::new(Stream::new(&config, 1, Captures::default().plan().unwrap(), registry.stream("s"))),

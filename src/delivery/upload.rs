@@ -82,6 +82,7 @@ mod tests {
             durability: checked::Durability::Memory,
             retention: Duration::from_secs(60),
             retention_bytes: None,
+            idempotency_window: Duration::ZERO,
         };
         let registry = Registry::new().unwrap();
         let stream = Stream::new(&config, 1, Captures::default().plan().unwrap(), registry.stream("s"));

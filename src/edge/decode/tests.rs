@@ -17,6 +17,7 @@ fn intake(on_invalid: OnInvalid) -> Intake {
         durability: Durability::Memory,
         retention: Duration::from_secs(60),
         retention_bytes: None,
+        idempotency_window: Duration::ZERO,
     };
     let stream = Arc::new(Stream::new(
         &config,

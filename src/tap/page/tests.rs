@@ -89,6 +89,7 @@ fn edge(shards: u32, budget_bytes: u64) -> Edge {
         durability: checked::Durability::Memory,
         retention: Duration::from_secs(60),
         retention_bytes: None,
+        idempotency_window: Duration::ZERO,
     };
     let ingest = checked::Ingest {
         partition_key: checked::PartitionKeySource::Random,
