@@ -62,6 +62,6 @@ impl Door {
 
     /// The whole way of a body into the log.
     pub fn append(&self, framing: Framing, body: &[u8]) -> Receipt {
-        self.intake().stream.append(self.batches(framing, body)).unwrap()
+        self.intake().stream.append(self.batches(framing, body), None).unwrap()
     }
 }

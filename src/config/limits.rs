@@ -131,6 +131,15 @@ pub const DELIVERY_PRESSURE_PERCENT: u64 = 75;
 pub const MULTIPART_PART_BYTES: usize = 8 << 20;
 /// See [`MULTIPART_PART_BYTES`].
 pub const MULTIPART_PARTS_UNDER_WAY: usize = 4;
+
+/// Bytes of a stored object that are read at a time when it is read back: a request each, and all of it that is in
+/// memory.
+pub const OBJECT_PIECE_BYTES: u64 = 4 << 20;
+
+/// Folders of which a folder sink remembers that their names are durable, so that it need not sync all those above
+/// them again. At about 200 bytes each 200 KB; when there are more, it begins anew, which costs a sync a level.
+pub const DURABLE_FOLDERS_MAX: usize = 1_024;
+
 /// Open partitions that a delivery may ask for: at the 256 KiB that one may hold, 10,000 need 2.5 GiB.
 pub const OPEN_PARTITIONS_MAX: usize = 10_000;
 
@@ -171,3 +180,37 @@ pub const PREFIX_BYTES_MAX: usize = 768;
 
 /// Bytes of one segment of a path: what file systems allow for a name.
 pub const SEGMENT_BYTES_MAX: usize = 255;
+
+/// Frames that are read back from a segment at a time: at 40 bytes each, 160 KiB of index.
+pub const STORED_READ_ENTRIES_MAX: usize = 4_096;
+
+/// Bytes of other shards that are read along when records of one are read back, because one call for both frames
+/// costs less than two: a call costs about as much as copying 16 KiB.
+pub const STORED_READ_GAP_BYTES: u64 = 16 << 10;
+
+/// Replies that a stream remembers for clients that ask again with the same idempotency key: about 50,000 of one shard
+/// each. Allocated as they come.
+pub const REPLY_WINDOW_BYTES: u64 = 16 << 20;
+
+/// What a remembered reply costs beside its key and its bytes: two handles of the key and one of the reply (32 bytes
+/// each), their headers, and the room of a map and a queue that are half full.
+pub const REPLY_ENTRY_BYTES: u64 = 200;
+
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+/// Bytes of a segment of the write-ahead log where nothing else is said. Making one takes about 30 ms of a disk that
+/// writes 2 GB/s, and at 100 MB/s of records it is full after 0.6 s, so that segments made ahead of time suffice.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// Zeros that are written, and synced, at a time while a segment is made: at 2 GB/s a commit's sync waits 2 ms behind
+/// them at most.
+pub const SEGMENT_FILL_BYTES: usize = 4 << 20;
+
+/// Bytes of one of the two buffers of a journal's writer. What gathers in the 100 us of a sync at 1 GB/s is 100 KB; a
+/// request with the default body bound goes beyond it and is written from memory of its own.
+pub const COMMIT_BUFFER_BYTES: usize = 4 << 20;
+
+/// Bytes of a segment that recovery has in memory at a time, beside another window of the same size while it looks for
+/// commits behind damage. It fits into the cache of a core.
+pub const SCAN_WINDOW_BYTES: usize = 1 << 20;

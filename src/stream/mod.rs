@@ -13,8 +13,11 @@ mod captures;
 mod hash;
 mod log;
 mod memory;
+mod notices;
 mod receipt;
+mod replies;
 mod signal;
+pub mod wal;
 
 pub use captures::{CapturePlan, Captures};
 pub use hash::{HashKey, HashRanges};
@@ -23,15 +26,17 @@ pub use log::{
     StoredRead,
 };
 pub use memory::{MemoryLog, Retention};
-pub use receipt::{AppendError, Commit, CommitError, Receipt};
+pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};
+pub use replies::{Claim, Known, Replies};
 pub use signal::{Signal, Waiter};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::config::checked;
 use crate::record::{Batch, SequenceNumber, ShardId};
 use crate::runtime::clock::{self, UnixMicros};
+use notices::Notices;
 use crate::telemetry::metrics::StreamMetrics;
 
 /// One stream and its shards.
@@ -42,11 +47,8 @@ pub struct Stream {
     ranges: HashRanges,
     log: Log,
     captures: CapturePlan,
-    accepted: AtomicU64,
-    /// Woken at each append, for taps.
-    pub taps: Signal,
-    /// Woken when a delivery that waits has something to read.
-    pub deliveries: Vec<Arc<Signal>>,
+    replies: Arc<Replies>,
+    notices: Arc<Notices>,
     /// Metric handles.
     pub metrics: StreamMetrics,
 }
@@ -107,9 +109,8 @@ impl Stream {
             ranges: HashRanges::even(config.shards),
             log: Log::Memory(shards),
             captures,
-            accepted: AtomicU64::new(0),
-            taps: Signal::default(),
-            deliveries: (0..readers).map(|_| Arc::default()).collect(),
+            replies: Replies::new(Duration::from_secs(600)),
+            notices: Arc::new(Notices::new(readers)),
             metrics,
         }
     }
@@ -129,6 +130,21 @@ impl Stream {
         &self.retention
     }
 
+    /// Woken when there is something new to read, for taps.
+    pub fn taps(&self) -> &Signal {
+        &self.notices.taps
+    }
+
+    /// The same for one of the deliveries.
+    pub fn delivery_signal(&self, reader: ReaderId) -> Arc<Signal> {
+        self.notices.deliveries.get(reader).cloned().unwrap_or_default()
+    }
+
+    /// Replies to requests with an idempotency key.
+    pub fn replies(&self) -> &Arc<Replies> {
+        &self.replies
+    }
+
     /// Which hashes belong to which shard.
     pub fn ranges(&self) -> &HashRanges {
         &self.ranges
@@ -146,35 +162,36 @@ impl Stream {
 
     /// Records accepted since the start.
     pub fn accepted(&self) -> u64 {
-        self.accepted.load(Ordering::Relaxed)
+        self.notices.accepted()
     }
 
     /// Appends one request's batches, each to its shard: all of them, or none. The caller must not answer before
     /// [`Receipt::commit`] is done.
-    pub fn append(&self, batches: Vec<(ShardId, Batch)>) -> Result<Receipt, AppendError> {
-        // Counted before the records can be read, so that no delivery ever settles more than was accepted.
+    pub fn append(
+        &self,
+        batches: Vec<(ShardId, Batch)>,
+        reply: Option<NewReply>,
+    ) -> Result<Receipt, AppendError> {
         let records: usize = batches.iter().map(|(_, batch)| batch.records.len()).sum();
         let bytes: u64 = batches.iter().map(|(_, batch)| batch.payload_bytes()).sum();
-        self.accepted.fetch_add(records as u64, Ordering::Relaxed);
         let receipt = match &self.log {
             Log::Memory(shards) => {
                 let append =
                     |(id, batch): (ShardId, Batch)| Some((id, shards.get(id.0 as usize)?.append(batch)));
-                let appended = batches.into_iter().filter_map(append).collect();
-                self.notify();
-                Receipt { appended, commit: Commit::Done }
+                // Counted before the records can be read, so that no delivery ever settles more than was accepted.
+                self.notices.accept(records as u64);
+                let appended: Vec<_> = batches.into_iter().filter_map(append).collect();
+                self.notices.notify_all();
+                let reply = reply.map(|NewReply { claim, arrival, make, .. }| {
+                    let reply = make(&appended);
+                    claim.keep(reply.clone(), arrival);
+                    reply
+                });
+                Receipt { appended, reply, commit: Commit::Done }
             }
         };
         self.metrics.bytes.increment(bytes);
         Ok(receipt)
-    }
-
-    /// Wakes who waits for records.
-    fn notify(&self) {
-        self.taps.notify();
-        for delivery in &self.deliveries {
-            delivery.notify();
-        }
     }
 
     /// Records of a shard from `from` on, wherever they are. Waits for the disk where they are no longer in memory;
@@ -199,6 +216,7 @@ impl Stream {
 
     /// Lets go of what has outlived its retention and is not needed by a delivery.
     pub fn enforce_retention(&self, now: UnixMicros) {
+        self.replies.expire(now);
         for shard in self.log.shards() {
             let evicted = shard.enforce_retention(now);
             self.metrics.evicted_time.increment(evicted.by_age);

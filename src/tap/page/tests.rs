@@ -104,7 +104,7 @@ fn edge(shards: u32, budget_bytes: u64) -> Edge {
 }
 
 fn append(stream: &Stream, batches: Vec<(ShardId, Batch)>) {
-    drop(stream.append(batches).expect("memory takes everything"));
+    drop(stream.append(batches, None).expect("memory takes everything"));
 }
 
 async fn ask(edge: &Edge, query: &str) -> Result<Response<Body>, Problem> {
