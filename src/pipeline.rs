@@ -18,7 +18,7 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
 use crate::schema::validation::SchemaError;
-use crate::stream::{Captures, Stream};
+use crate::stream::{Backing, Captures, Stream};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 
 /// How long blocking calls of the deliveries (file-system writes) may take once their tasks are gone.
@@ -262,7 +262,7 @@ impl Builder<'_> {
         let plan =
             captures.plan().map_err(|source| StartError::Schema { stream: stream.name.clone(), source })?;
         let metrics = self.registry.stream(&stream.name);
-        let stream = Arc::new(Stream::new(&stream, deliveries.len(), plan, metrics));
+        let stream = Arc::new(Stream::new(&stream, Backing::Memory, deliveries.len(), plan, metrics));
         for (reader, (config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
             let sink = ObjectSink::open(&config.sink).map_err(|source| StartError::Sink {
                 stream: stream.name().to_string(),

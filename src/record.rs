@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
 
 /// A place in a shard; strictly increasing within it, printed as a decimal number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct SequenceNumber(pub u64);
 
 impl fmt::Display for SequenceNumber {
@@ -19,7 +21,8 @@ impl fmt::Display for SequenceNumber {
 }
 
 /// A shard's number within its stream, printed as `shardId-000000000002`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ShardId(pub u32);
 
 impl ShardId {

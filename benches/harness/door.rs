@@ -11,7 +11,7 @@ use forebay::record::{Batch, ShardId};
 use forebay::runtime::budget::Share;
 use forebay::runtime::clock;
 use forebay::runtime::phases::Phases;
-use forebay::stream::{Captures, Receipt, Stream};
+use forebay::stream::{Backing, Captures, Receipt, Stream};
 use forebay::telemetry::metrics::Registry;
 
 use super::forebay::{Judging, StreamSpec, configure};
@@ -32,6 +32,7 @@ impl Door {
         let registry = Registry::new().unwrap();
         let stream = Arc::new(Stream::new(
             &pipeline.stream,
+            Backing::Memory,
             0,
             Captures::default().plan().unwrap(),
             registry.stream(STREAM),

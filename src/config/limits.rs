@@ -199,10 +199,6 @@ pub const REPLY_ENTRY_BYTES: u64 = 200;
 /// Bytes of an idempotency key.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
-/// Bytes of a segment of the write-ahead log where nothing else is said. Making one takes about 30 ms of a disk that
-/// writes 2 GB/s, and at 100 MB/s of records it is full after 0.6 s, so that segments made ahead of time suffice.
-pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
-
 /// Zeros that are written, and synced, at a time while a segment is made: at 2 GB/s a commit's sync waits 2 ms behind
 /// them at most.
 pub const SEGMENT_FILL_BYTES: usize = 4 << 20;
@@ -214,3 +210,27 @@ pub const COMMIT_BUFFER_BYTES: usize = 4 << 20;
 /// Bytes of a segment that recovery has in memory at a time, beside another window of the same size while it looks for
 /// commits behind damage. It fits into the cache of a core.
 pub const SCAN_WINDOW_BYTES: usize = 1 << 20;
+
+/// Frames of a segment, whose places are in memory until its index file is written: at 40 bytes each, 10 MiB a journal.
+/// A segment of 64 MiB reaches it with frames of 256 bytes.
+pub const INDEX_ENTRIES_MAX: usize = 262_144;
+/// A ledger file is zeroed this far ahead of what is written. An entry takes about 300 bytes and 100 more a shard, so
+/// that one file in a hundred pays for the second sync.
+pub const LEDGER_STEP_BYTES: u64 = 64 << 10;
+
+/// A ledger begins a new file when this much was appended since the last one began, or as much as its first line has,
+/// if that is more: the first line repeats the state, and must not become most of what is written.
+pub const LEDGER_FILE_BYTES: u64 = 1 << 20;
+
+/// Old ledger files that a delivery keeps for `forebay verify`: at 500 bytes for a file's seal and commit, 130,000
+/// files, or three months of one a minute.
+pub const LEDGER_HISTORY_BYTES: u64 = 64 << 20;
+
+/// Multipart uploads that a ledger remembers for one file, so that they can be aborted. One comes with each try that
+/// a crash has ended; forgotten ones are left to the bucket's own rules.
+pub const LEDGER_MULTIPARTS_MAX: usize = 100;
+
+/// Pairs of partition and shard that are stored beyond the delivery's cursor. At about 150 bytes each that is 15 MB of
+/// memory and of the first line of each ledger file. Whoever seals files must close the one that holds the cursor back
+/// before there are more.
+pub const LEDGER_SETTLED_MAX: usize = 100_000;

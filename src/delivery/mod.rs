@@ -13,6 +13,7 @@
 pub mod encode;
 mod files;
 mod intake;
+pub mod ledger;
 pub mod prefix;
 mod seal;
 pub mod sink;

@@ -248,7 +248,7 @@ mod tests {
 
     use super::*;
     use crate::config::checked;
-    use crate::stream::Captures;
+    use crate::stream::{Backing, Captures};
 
     fn status(registry: &Registry) -> Status {
         let config = checked::Stream {
@@ -260,7 +260,13 @@ mod tests {
             idempotency_window: Duration::ZERO,
         };
         Status::new(
-            Arc::new(Stream::new(&config, 1, Captures::default().plan().unwrap(), registry.stream("s"))),
+            Arc::new(Stream::new(
+                &config,
+                Backing::Memory,
+                1,
+                Captures::default().plan().unwrap(),
+                registry.stream("s"),
+            )),
             "d",
             registry,
         )

@@ -76,7 +76,7 @@ mod tests {
     use crate::config::checked;
     use crate::runtime::budget::Budget;
     use crate::runtime::clock::UnixMicros;
-    use crate::stream::{Captures, Stream};
+    use crate::stream::{Backing, Captures, Stream};
     use crate::telemetry::metrics::Registry;
 
     fn status() -> Arc<Status> {
@@ -89,7 +89,13 @@ mod tests {
             idempotency_window: Duration::ZERO,
         };
         let registry = Registry::new().unwrap();
-        let stream = Stream::new(&config, 1, Captures::default().plan().unwrap(), registry.stream("s"));
+        let stream = Stream::new(
+            &config,
+            Backing::Memory,
+            1,
+            Captures::default().plan().unwrap(),
+            registry.stream("s"),
+        );
         Arc::new(Status::new(Arc::new(stream), "d", &registry))
     }
 

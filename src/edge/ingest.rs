@@ -59,7 +59,8 @@ async fn ingest(
     let stream = &intake.stream;
     let claim = match idempotency_key(&head.headers)? {
         None => None,
-        Some(id) => match stream.replies().claim(id, fingerprint(&paid.bytes, key.as_deref()), arrival).await {
+        Some(id) => match stream.replies().claim(id, fingerprint(&paid.bytes, key.as_deref()), arrival).await
+        {
             Known::New(claim) => Some(claim),
             Known::Answered(reply) => return Ok(reply::replayed(reply)),
             Known::Other => return Err(Problem::IdempotencyKeyReused),

@@ -14,7 +14,7 @@ use crate::record::{Batch, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
 
 pub use decode::{decode_batch, decode_reply};
-pub use encode::{CommitEncoder, EncodeError, FrameLocation};
+pub use encode::{CommitEncoder, EncodeError, FrameLocation, batch_bytes, reply_bytes};
 
 pub(super) use decode::reply_of;
 

@@ -89,7 +89,12 @@
 //! as its side region.
 
 pub mod frame;
+pub mod index;
+pub mod journal;
+pub mod recovery;
 pub mod segment;
+pub mod shard;
+pub mod stored;
 pub mod writer;
 
 #[cfg(test)]

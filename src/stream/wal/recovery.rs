@@ -102,7 +102,9 @@ pub enum RecoveryError {
     #[error(transparent)]
     Index(#[from] IndexError),
     /// A segment of another node.
-    #[error("{path} was written by node {found}, this is node {expected}: each node needs a data folder of its own")]
+    #[error(
+        "{path} was written by node {found}, this is node {expected}: each node needs a data folder of its own"
+    )]
     OtherNode {
         /// The segment.
         path: PathBuf,
@@ -275,14 +277,21 @@ impl Recovery<'_> {
             segment.file.read_exact_at(&mut frame, u64::from(entry.offset)).map_err(io)?;
             match frame::decode_reply(&frame) {
                 Ok(reply) => self.recovered.replies.push(KeptReply::of(&reply)),
-                Err(error) => self.damaged(segment, (entry.offset.into(), entry.bytes.into()), &error.to_string())?,
+                Err(error) => {
+                    self.damaged(segment, (entry.offset.into(), entry.bytes.into()), &error.to_string())?
+                }
             }
         }
         Ok(())
     }
 
     /// Bytes of acknowledged records are not there any more: an error, unless that is accepted.
-    fn damaged(&mut self, segment: &Segment, (at, bytes): (u64, u64), what: &str) -> Result<(), RecoveryError> {
+    fn damaged(
+        &mut self,
+        segment: &Segment,
+        (at, bytes): (u64, u64),
+        what: &str,
+    ) -> Result<(), RecoveryError> {
         let (path, what) = (segment.path.clone(), what.to_owned());
         if !self.source.accept_damage {
             return Err(RecoveryError::Damaged { path, at, until: at + bytes, bytes, what });

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::frame::{self, ShardNumber};
-use super::index::{IndexEntry, IndexReader};
+use super::index::{IndexBuilder, IndexEntry, IndexError, IndexReader, ReplyEntry};
 use crate::config::limits::{STORED_READ_ENTRIES_MAX, STORED_READ_GAP_BYTES};
 use crate::record::SequenceNumber;
 use crate::runtime::disk::{Disk, DiskFile};
@@ -31,15 +31,21 @@ pub struct StoredSegment {
 #[derive(Debug)]
 enum Index {
     /// In memory, while the segment is written or its index file is not there yet.
-    Growing(HashMap<ShardNumber, Vec<IndexEntry>>),
+    Growing(Growing),
     /// In the index file.
     Written,
+}
+
+#[derive(Debug, Default)]
+struct Growing {
+    shards: HashMap<ShardNumber, Vec<IndexEntry>, foldhash::fast::RandomState>,
+    replies: Vec<ReplyEntry>,
 }
 
 impl StoredSegment {
     /// One that is being written.
     pub fn growing(disk: Arc<dyn Disk>, path: PathBuf, index_path: PathBuf) -> Self {
-        let index = Mutex::new(Index::Growing(HashMap::new()));
+        let index = Mutex::new(Index::Growing(Growing::default()));
         Self { disk, path, index_path, index, holders: AtomicUsize::new(0) }
     }
 
@@ -64,22 +70,29 @@ impl StoredSegment {
     }
 
     /// Adds frames that are durable now.
-    pub fn add(&self, entries: impl Iterator<Item = (ShardNumber, IndexEntry)>) {
-        if let Index::Growing(shards) = &mut *self.index() {
+    pub fn add(
+        &self,
+        entries: impl Iterator<Item = (ShardNumber, IndexEntry)>,
+        replies: impl Iterator<Item = ReplyEntry>,
+    ) {
+        if let Index::Growing(growing) = &mut *self.index() {
             for (shard, entry) in entries {
-                shards.entry(shard).or_default().push(entry);
+                growing.shards.entry(shard).or_default().push(entry);
             }
+            growing.replies.extend(replies);
         }
     }
 
-    /// All entries, for the index file.
-    pub fn entries(&self) -> Vec<(ShardNumber, IndexEntry)> {
-        match &*self.index() {
-            Index::Growing(shards) => shards
-                .iter()
-                .flat_map(|(shard, entries)| entries.iter().map(|entry| (*shard, *entry)))
-                .collect(),
-            Index::Written => Vec::new(),
+    /// Tells all of them to the maker of the index file.
+    pub fn fill(&self, index: &mut IndexBuilder) {
+        let Index::Growing(growing) = &*self.index() else { return };
+        for (shard, entries) in &growing.shards {
+            for entry in entries {
+                index.add(*shard, *entry);
+            }
+        }
+        for reply in &growing.replies {
+            index.add_reply(*reply);
         }
     }
 
@@ -110,14 +123,17 @@ impl StoredSegment {
 
     /// Entries of `shard` from the one that holds `from` on, at most [`STORED_READ_ENTRIES_MAX`].
     fn find(&self, shard: ShardNumber, from: SequenceNumber) -> Result<Vec<IndexEntry>, ReadError> {
-        if let Index::Growing(shards) = &*self.index() {
-            let entries = shards.get(&shard).map(Vec::as_slice).unwrap_or_default();
+        if let Index::Growing(growing) = &*self.index() {
+            let entries = growing.shards.get(&shard).map(Vec::as_slice).unwrap_or_default();
             let start = entries.partition_point(|entry| entry.first.0 + u64::from(entry.count) <= from.0);
             return Ok(entries[start..].iter().take(STORED_READ_ENTRIES_MAX).copied().collect());
         }
-        let reader = IndexReader::open(&*self.disk, &self.index_path)?;
-        let position = reader.find(shard, from)?;
-        Ok(reader.entries(shard, position, STORED_READ_ENTRIES_MAX)?)
+        let read = || {
+            let reader = IndexReader::open(&*self.disk, &self.index_path)?;
+            let position = reader.find(shard, from)?;
+            reader.entries(shard, position, STORED_READ_ENTRIES_MAX)
+        };
+        read().map_err(|error: IndexError| error.into())
     }
 }
 
@@ -157,7 +173,8 @@ impl StoredRange {
         let path = &self.segment.path;
         let io = |source| ReadError::Io { path: path.display().to_string(), source };
         let file = self.segment.disk.open(path).map_err(io)?;
-        let mut read = Read { slices: Vec::with_capacity(wanted.len()), next: self.from, skipped: self.skipped };
+        let mut read =
+            Read { slices: Vec::with_capacity(wanted.len()), next: self.from, skipped: self.skipped };
         for run in runs(&wanted) {
             self.load_run(&*file, run, (payer, captures), &mut read)?;
         }
@@ -205,9 +222,9 @@ impl StoredRange {
             let frame = buffer.slice(begin..begin + entry.bytes as usize);
             let permit = Payer { overdraws: true, ..payer.clone() }.pay(entry.bytes.into())?;
             let (number, batch) =
-                frame::decode_batch(frame, permit, captures).map_err(|error| damaged(error.what()))?;
+                frame::decode_batch(frame, permit, captures).map_err(|error| damaged(error.to_string()))?;
             if number != entry.first || batch.records.len() != entry.count as usize {
-                return Err(damaged("the index names other records than the frame has"));
+                return Err(damaged("the index names other records than the frame has".to_owned()));
             }
             let skip = (read.next.0.saturating_sub(number.0)) as usize;
             let first = read.next.max(number);

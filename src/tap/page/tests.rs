@@ -10,7 +10,7 @@ use crate::config::checked;
 use crate::record::{Batch, Source, Span};
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::phases::Phases;
-use crate::stream::{Captures, MemoryLog, Retention};
+use crate::stream::{Backing, Captures, MemoryLog, Retention};
 use crate::telemetry::metrics::Registry;
 
 /// A record to be: payload, key, and whether it is bound for the dead letters.
@@ -98,7 +98,13 @@ fn edge(shards: u32, budget_bytes: u64) -> Edge {
         record_bytes_max: 1 << 20,
     };
     let share = Share::new(budget_bytes, 2);
-    let stream = Arc::new(Stream::new(&config, 1, Captures::default().plan().unwrap(), registry.stream("s")));
+    let stream = Arc::new(Stream::new(
+        &config,
+        Backing::Memory,
+        1,
+        Captures::default().plan().unwrap(),
+        registry.stream("s"),
+    ));
     let intake = Intake::new(stream, ingest, &Captures::default(), share.account(0)).expect("no schema");
     Edge::new(server, vec![intake], share, Phases::new(), &registry)
 }

@@ -40,15 +40,22 @@ pub enum EncodeError {
 impl Entry<'_> {
     /// Bytes of its frame, exactly.
     pub fn encoded_bytes(&self) -> u64 {
-        FRAME_HEADER_BYTES as u64
-            + match self {
-                Entry::Batch { batch, .. } => {
-                    let sizes = Sizes::of(batch);
-                    batch.records.len() as u64 * TABLE_ROW_BYTES as u64 + sizes.payload + sizes.side
-                }
-                Entry::Reply(reply) => reply.key.len() as u64 + reply.reply.len() as u64,
-            }
+        match self {
+            Entry::Batch { batch, .. } => batch_bytes(batch),
+            Entry::Reply(reply) => reply_bytes(reply.key, reply.reply.len()),
+        }
     }
+}
+
+/// Bytes of the frame of a batch, exactly.
+pub fn batch_bytes(batch: &Batch) -> u64 {
+    let sizes = Sizes::of(batch);
+    (FRAME_HEADER_BYTES + batch.records.len() * TABLE_ROW_BYTES) as u64 + sizes.payload + sizes.side
+}
+
+/// Bytes of the frame of a reply of `bytes` bytes to a request with the idempotency key `key`.
+pub fn reply_bytes(key: &[u8], bytes: usize) -> u64 {
+    (FRAME_HEADER_BYTES + key.len() + bytes) as u64
 }
 
 /// Bytes of a batch's regions.

@@ -4,21 +4,17 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Options;
 use super::queue::Queue;
 use crate::runtime::clock;
 use crate::stream::wal::index::IndexBuilder;
-use crate::stream::wal::segment::{Filling, PreparedSegment};
+use crate::stream::wal::segment::{PreparedSegment, SegmentHeader};
 use crate::stream::wal::stored::StoredSegment;
 
 /// How long to wait until a segment is tried to be made again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-
-/// A segment that lasted less than this is followed by one whose space is reserved, but not filled with zeros: with
-/// large commits zeros gain nothing, and filling would take half of the disk's bandwidth.
-const FAST_SEGMENT: Duration = Duration::from_secs(4);
 
 /// How long the writing thread waits for a segment that was promised.
 const SPARE_PATIENCE: Duration = Duration::from_secs(30);
@@ -35,16 +31,27 @@ pub struct Keeping {
 #[derive(Debug)]
 struct State {
     spare: Option<PreparedSegment>,
-    /// Full segments whose index file is to be written.
-    full: VecDeque<(Arc<StoredSegment>, u64)>,
+    /// Segments whose index file is to be written.
+    full: VecDeque<Full>,
     /// All segments, oldest first.
     segments: VecDeque<Arc<StoredSegment>>,
     /// Whether there may be segments that nobody needs.
     removing: bool,
     disk_is_full: bool,
-    opened: Instant,
-    filling: Filling,
     closed: bool,
+}
+
+/// A segment to which nothing is written any more.
+#[derive(Debug, Clone)]
+pub struct Full {
+    /// The segment.
+    pub stored: Arc<StoredSegment>,
+    /// Its header.
+    pub header: SegmentHeader,
+    /// Where what is valid ends.
+    pub end: u64,
+    /// The number behind its last commit.
+    pub next_commit: u64,
 }
 
 impl Keeping {
@@ -56,8 +63,6 @@ impl Keeping {
             segments: segments.into(),
             removing: false,
             disk_is_full: false,
-            opened: clock::monotonic(),
-            filling: Filling::Zeros,
             closed: false,
         };
         Self { options, queue, state: Mutex::new(state), changed: Condvar::new() }
@@ -86,8 +91,8 @@ impl Keeping {
             if wants_spare {
                 failed |= self.make_spare().is_err();
             }
-            if let Some((segment, end)) = full {
-                failed |= self.index(&segment, end).is_err();
+            if let Some(full) = full {
+                failed |= self.index(&full).is_err();
             }
             if removing {
                 self.remove();
@@ -103,9 +108,8 @@ impl Keeping {
 
     /// Makes a segment for later.
     pub fn make_spare(&self) -> io::Result<()> {
-        let filling = self.state().filling;
         let Options { disk, folder, segment_bytes, .. } = &self.options;
-        let made = PreparedSegment::create(&**disk, folder, *segment_bytes, filling);
+        let made = PreparedSegment::create(&**disk, folder, 0, *segment_bytes);
         let full = made.as_ref().is_err_and(is_full);
         let mut state = self.state();
         if state.disk_is_full != full {
@@ -136,9 +140,6 @@ impl Keeping {
         let mut state = self.state();
         loop {
             if let Some(spare) = state.spare.take() {
-                let lasted = state.opened.elapsed();
-                state.opened = clock::monotonic();
-                state.filling = if lasted < FAST_SEGMENT { Filling::Reserved } else { Filling::Zeros };
                 self.queue.set_spare(false, state.disk_is_full);
                 drop(state);
                 self.changed.notify_all();
@@ -160,9 +161,9 @@ impl Keeping {
         self.state().segments.push_back(Arc::clone(segment));
     }
 
-    /// Nothing is written to a segment any more; it is valid up to `end`.
-    pub fn close_segment(&self, segment: &Arc<StoredSegment>, end: u64) {
-        self.state().full.push_back((Arc::clone(segment), end));
+    /// Nothing is written to a segment any more.
+    pub fn close_segment(&self, full: Full) {
+        self.state().full.push_back(full);
         self.changed.notify_all();
     }
 
@@ -195,28 +196,28 @@ impl Keeping {
     }
 
     /// Writes the index file of a full segment and gives the unused end of its space back.
-    fn index(&self, segment: &Arc<StoredSegment>, end: u64) -> io::Result<()> {
-        let written = self.write_index(segment, end);
+    fn index(&self, full: &Full) -> io::Result<()> {
+        let written = self.write_index(full);
         if let Err(error) = &written {
-            let path = segment.index_path().display();
+            let path = full.stored.index_path().display();
             tracing::error!(%path, %error, "cannot write the index of a segment, trying again");
             return written;
         }
         let mut state = self.state();
-        segment.close();
+        full.stored.close();
         state.full.pop_front();
         written
     }
 
-    fn write_index(&self, segment: &StoredSegment, end: u64) -> io::Result<()> {
+    fn write_index(&self, full: &Full) -> io::Result<()> {
+        let Full { stored, header, end, next_commit } = full;
         let disk = &*self.options.disk;
-        let file = disk.open(segment.path())?;
-        file.set_len(end)?;
+        let file = disk.open(stored.path())?;
+        file.set_len(*end)?;
         file.sync_data()?;
-        let mut index = IndexBuilder::new(segment.header(), end);
-        segment.each_entry(|shard, entry| index.add(shard, entry));
-        segment.each_reply(|reply| index.add_reply(reply));
-        index.write(disk, segment.index_path())
+        let mut index = IndexBuilder::new(header);
+        stored.fill(&mut index);
+        index.write(disk, stored.index_path(), *end, *next_commit)
     }
 
     /// Takes free segments away, oldest first, so that what is left of each shard is always without gaps.

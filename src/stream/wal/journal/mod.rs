@@ -22,7 +22,7 @@ mod queue;
 mod writing;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -31,14 +31,27 @@ use thiserror::Error;
 use self::keeping::Keeping;
 use self::queue::Queue;
 use self::writing::Writing;
+use super::JournalClass;
+use super::segment::SEGMENT_HEADER_BYTES;
 use super::stored::StoredSegment;
 use super::writer::WriterChoice;
-use super::{JournalClass, segment};
 use crate::runtime::disk::Disk;
 use crate::stream::AppendError;
-use crate::telemetry::metrics::LogMetrics;
 
-pub use queue::{Request, Ticket};
+pub use queue::{NewRequest, Queued, Ticket};
+
+/// placeholder until the merge
+#[derive(Debug, Clone)]
+pub struct LogMetrics {
+    pub failures: metrics::Counter,
+    pub full: metrics::Gauge,
+}
+impl LogMetrics {
+    pub fn none() -> Self {
+        Self { failures: metrics::Counter::noop(), full: metrics::Gauge::noop() }
+    }
+    pub fn committed(&self, _: usize, _: u64, _: std::time::Duration) {}
+}
 
 /// What a journal is built from.
 #[derive(Debug, Clone)]
@@ -54,7 +67,7 @@ pub struct Options {
     /// How it is written.
     pub writer: WriterChoice,
     /// The node, for the headers of segments.
-    pub node: u64,
+    pub node: [u8; 8],
     /// Metric handles.
     pub metrics: LogMetrics,
 }
@@ -99,7 +112,7 @@ impl Journal {
 
     fn start_in(options: Options, resume: Resume) -> io::Result<Self> {
         let Resume { next_segment, next_commit, previous_end, segments } = resume;
-        let usable = segment::usable_bytes(options.segment_bytes);
+        let usable = options.segment_bytes - SEGMENT_HEADER_BYTES;
         let queue = Arc::new(Queue::new(usable));
         let keeping = Arc::new(Keeping::new(options.clone(), Arc::clone(&queue), segments));
         keeping.make_spare()?;
@@ -129,7 +142,7 @@ impl Journal {
     }
 
     /// Takes a request: numbers its records and queues them. Nothing is kept if there is an error.
-    pub fn append(&self, request: queue::NewRequest) -> Result<queue::Queued, AppendError> {
+    pub fn append(&self, request: NewRequest) -> Result<Queued, AppendError> {
         self.queue.append(request)
     }
 
@@ -166,14 +179,4 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// `{number:016x}.segment`.
-fn segment_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:016x}.segment"))
-}
-
-/// `{number:016x}.index`.
-fn index_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:016x}.index"))
 }

@@ -183,7 +183,7 @@ impl Queue {
         let records: u64 = batches.iter().map(|(.., batch)| batch.records.len() as u64).sum();
         let bytes = frame::COMMIT_HEADER_BYTES as u64
             + batches.iter().map(|(.., batch)| frame::batch_bytes(batch)).sum::<u64>()
-            + reply.as_ref().map_or(0, |reply| frame::reply_bytes(reply.claim.key().len(), reply.bytes_max));
+            + reply.as_ref().map_or(0, |reply| frame::reply_bytes(reply.claim.key(), reply.bytes_max));
         let batches: Vec<_> =
             batches.into_iter().map(|(id, log, batch)| (id, log, Arc::new(batch))).collect();
         let (sender, ticket) = oneshot::channel();

@@ -5,15 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::keeping::Keeping;
+use super::Options;
+use super::keeping::{Full, Keeping};
 use super::queue::{Queue, Request};
-use super::{Options, index_path, segment_path};
 use crate::config::limits::{COMMIT_BUFFER_BYTES, INDEX_ENTRIES_MAX};
-use crate::record::SequenceNumber;
 use crate::runtime::clock;
-use crate::stream::wal::frame::{CommitEncoder, Entry, FrameLocation, ShardNumber};
+use crate::stream::wal::frame::{CommitEncoder, EncodeError, Entry, FrameLocation, ShardNumber};
 use crate::stream::wal::index::{IndexEntry, ReplyEntry};
-use crate::stream::wal::segment::{self, ActiveSegment};
+use crate::stream::wal::segment::{FileName, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::stream::wal::shard::Written;
 use crate::stream::wal::stored::StoredSegment;
 use crate::stream::wal::writer::{self, BLOCK_BYTES, SegmentWriter};
@@ -42,6 +41,8 @@ pub struct Writing {
     next: Next,
     backlog: VecDeque<Request>,
     under_way: Option<Commit>,
+    /// The number behind the last commit that is durable.
+    durable_commit: u64,
     /// The buffer that is free.
     buffer: usize,
 }
@@ -49,7 +50,7 @@ pub struct Writing {
 /// The segment that is written.
 struct Active {
     stored: Arc<StoredSegment>,
-    salt: u64,
+    header: SegmentHeader,
     /// Where the next commit begins.
     end: u64,
     /// Where what is durable ends.
@@ -62,6 +63,7 @@ struct Active {
 
 /// A commit that is put together or under way.
 struct Commit {
+    number: u64,
     requests: Vec<Request>,
     /// Of each frame, in order.
     frames: Vec<FrameLocation>,
@@ -82,7 +84,19 @@ impl Writing {
         let active = turn(&options, &keeping, &mut *writer, &mut next)?;
         queue.turned();
         let (backlog, under_way) = (VecDeque::new(), None);
-        Ok(Self { options, queue, keeping, writer, active, next, backlog, under_way, buffer: 0 })
+        let durable_commit = next.commit;
+        Ok(Self {
+            options,
+            queue,
+            keeping,
+            writer,
+            active,
+            next,
+            backlog,
+            under_way,
+            durable_commit,
+            buffer: 0,
+        })
     }
 
     /// Writes until the queue is closed and empty.
@@ -97,13 +111,28 @@ impl Writing {
                 self.fail(&error);
             }
         }
-        self.keeping.close_segment(&self.active.stored, self.active.durable_end);
+        self.close_active();
+    }
+
+    fn close_active(&mut self) {
+        let Active { stored, header, durable_end, .. } = &self.active;
+        let (stored, header) = (Arc::clone(stored), *header);
+        self.keeping.close_segment(Full {
+            stored,
+            header,
+            end: *durable_end,
+            next_commit: self.durable_commit,
+        });
     }
 
     /// Puts the next commit together while the one before is written, waits for that one, and starts the next.
     fn step(&mut self) -> io::Result<()> {
-        let next = self.assemble();
-        self.finish()?;
+        let next = self.assemble()?;
+        if let Err(error) = self.finish() {
+            // What is put together already has to fail with the rest.
+            self.backlog.extend(next.map(|commit| commit.requests).unwrap_or_default());
+            return Err(error);
+        }
         match next {
             Some(commit) => self.start(commit),
             None if self.backlog.is_empty() => Ok(()),
@@ -118,28 +147,33 @@ impl Writing {
     }
 
     /// Takes as many requests as fit, and writes their frames into the free buffer.
-    fn assemble(&mut self) -> Option<Commit> {
+    fn assemble(&mut self) -> io::Result<Option<Commit>> {
         let fits = |bytes: u64, room: u64| bytes <= room;
         let tail = self.active.tail.len();
         let room = self.room().min((COMMIT_BUFFER_BYTES - tail) as u64);
-        let first = self.backlog.front()?;
+        let Some(first) = self.backlog.front() else { return Ok(None) };
         if !fits(first.bytes(), room) || self.active.frames + first.frames() > INDEX_ENTRIES_MAX {
-            return None;
+            return Ok(None);
         }
         let buffer = self.writer.buffer(self.buffer);
         buffer[..tail].copy_from_slice(&self.active.tail);
-        let mut encoder = CommitEncoder::begin(&mut buffer[tail..], self.active.salt, self.next.commit);
-        let mut commit = Commit::at(self.active.end);
+        let mut encoder =
+            CommitEncoder::begin(&mut buffer[tail..], self.active.header.salt, self.next.commit)
+                .map_err(io::Error::other)?;
+        let mut commit = Commit::at(self.active.end, self.next.commit);
         while let Some(request) = self.backlog.front() {
             let frames = self.active.frames + commit.frames.len() + request.frames();
             if !fits(commit.charged + request.bytes(), room) || frames > INDEX_ENTRIES_MAX {
                 break;
             }
             let Some(request) = self.backlog.pop_front() else { break };
-            commit.push(request, |entry| encoder.push(entry));
+            if let Err(error) = commit.push(request, |entry| encoder.push(entry)) {
+                self.backlog.extend(commit.requests);
+                return Err(io::Error::other(error));
+            }
         }
         commit.end = commit.start + encoder.finish() as u64;
-        Some(commit)
+        Ok(Some(commit))
     }
 
     /// Starts writing what was put together last.
@@ -191,9 +225,13 @@ impl Writing {
         let most = tail + request.bytes() as usize;
         let mut bytes = vec![0; most.next_multiple_of(BLOCK_BYTES)];
         bytes[..tail].copy_from_slice(&self.active.tail);
-        let mut encoder = CommitEncoder::begin(&mut bytes[tail..], self.active.salt, self.next.commit);
-        let mut commit = Commit::at(self.active.end);
-        commit.push(request, |entry| encoder.push(entry));
+        let mut encoder = CommitEncoder::begin(&mut bytes[tail..], self.active.header.salt, self.next.commit)
+            .map_err(io::Error::other)?;
+        let mut commit = Commit::at(self.active.end, self.next.commit);
+        if let Err(error) = commit.push(request, |entry| encoder.push(entry)) {
+            self.backlog.extend(commit.requests);
+            return Err(io::Error::other(error));
+        }
         commit.end = commit.start + encoder.finish() as u64;
         let filled = tail + (commit.end - commit.start) as usize;
         bytes[filled..].fill(0);
@@ -213,20 +251,22 @@ impl Writing {
     fn turn(&mut self) -> io::Result<()> {
         self.next.previous_end = Some(self.active.durable_end);
         let active = turn(&self.options, &self.keeping, &mut *self.writer, &mut self.next)?;
-        let full = std::mem::replace(&mut self.active, active);
-        self.keeping.close_segment(&full.stored, full.durable_end);
+        self.close_active();
+        self.active = active;
         self.queue.turned();
         Ok(())
     }
 
     /// What was written is durable: shows it to readers, then tells the clients.
     fn publish(&mut self, commit: Commit) {
-        let Commit { requests, frames, start, end, charged, begun } = commit;
+        let Commit { number, requests, frames, start, end, charged, begun } = commit;
         self.active.durable_end = end;
+        self.durable_commit = number + 1;
         self.options.metrics.committed(requests.len(), end - start, begun.elapsed());
         let stored = &self.active.stored;
-        stored.add(index_entries(&requests, &frames, start));
-        stored.add_replies(reply_entries(&requests, &frames, start));
+        let (entries, replies) =
+            (index_entries(&requests, &frames, start), reply_entries(&requests, &frames, start));
+        stored.add(entries, replies);
         for request in &requests {
             for (log, first, batch) in request.batches() {
                 log.publish(&Written {
@@ -240,7 +280,7 @@ impl Writing {
         }
         self.queue.written(charged, self.options.segment_bytes - end);
         for request in &requests {
-            request.notices().notify(self.next.commit);
+            request.notices().notify(number);
         }
         requests.into_iter().for_each(Request::succeed);
     }
@@ -276,23 +316,40 @@ impl Writing {
 
     fn turn_after_failure(&mut self) -> io::Result<()> {
         // The old one may hold a write that never ends well.
-        self.writer =
-            writer::choose(&self.options.disk, &self.options.folder, self.options.class, self.options.writer)?;
+        self.writer = writer::choose(
+            &self.options.disk,
+            &self.options.folder,
+            self.options.class,
+            self.options.writer,
+        )?;
         self.buffer = 0;
         self.turn()
     }
 }
 
 impl Commit {
-    fn at(start: u64) -> Self {
+    fn at(start: u64, number: u64) -> Self {
         let (requests, frames) = (Vec::new(), Vec::new());
-        Self { requests, frames, start, end: start, charged: 0, begun: clock::monotonic() }
+        Self { number, requests, frames, start, end: start, charged: 0, begun: clock::monotonic() }
     }
 
-    fn push(&mut self, request: Request, mut encode: impl FnMut(&Entry<'_>) -> FrameLocation) {
-        self.frames.extend(request.entries().map(|entry| encode(&entry)));
+    /// Adds a request. It is kept also if it cannot be encoded, which only a fault of the program can bring about, so
+    /// that it can be failed.
+    fn push(
+        &mut self,
+        request: Request,
+        mut encode: impl FnMut(&Entry<'_>) -> Result<FrameLocation, EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let mut encoded = Ok(());
+        for entry in request.entries() {
+            match encode(&entry) {
+                Ok(frame) => self.frames.push(frame),
+                Err(error) => encoded = Err(error),
+            }
+        }
         self.charged += request.bytes();
         self.requests.push(request);
+        encoded
     }
 }
 
@@ -304,24 +361,33 @@ fn turn(
     next: &mut Next,
 ) -> io::Result<Active> {
     let spare = keeping.take_spare()?;
-    let header = segment::Header {
+    let header = SegmentHeader {
         class: options.class,
         number: next.segment,
-        salt: fastrand::u64(..),
+        salt: SegmentHeader::new_salt(),
         first_commit: next.commit,
         previous_end: next.previous_end,
         node: options.node,
     };
-    let (path, index) =
-        (segment_path(&options.folder, next.segment), index_path(&options.folder, next.segment));
-    // Even if this fails, a file of this number may be there.
+    remove_leftover(options, header.number)?;
+    let segment = spare.activate(&*options.disk, header)?;
+    writer.open(&segment.file, &segment.path)?;
     next.segment += 1;
-    let ActiveSegment { file, .. } = spare.activate(&*options.disk, &path, &header)?;
-    writer.open(&file, &path)?;
-    let stored = Arc::new(StoredSegment::growing(Arc::clone(&options.disk), path, index, header));
+    let index = FileName::index(&options.folder, header.number);
+    let stored = Arc::new(StoredSegment::growing(Arc::clone(&options.disk), segment.path, index));
     keeping.opened(&stored);
-    let start = segment::HEADER_BYTES;
-    Ok(Active { stored, salt: header.salt, end: start, durable_end: start, tail: Vec::new(), frames: 0 })
+    let start = SEGMENT_HEADER_BYTES;
+    Ok(Active { stored, header, end: start, durable_end: start, tail: Vec::new(), frames: 0 })
+}
+
+/// A segment that could not be put into use may have got its name all the same. Nothing was written to it, and its
+/// number is that of the next one.
+fn remove_leftover(options: &Options, number: u64) -> io::Result<()> {
+    match options.disk.remove(&FileName::segment(&options.folder, number)) {
+        Ok(()) => options.disk.sync_folder(&options.folder),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The frames of batches, with their places in the segment.
@@ -337,7 +403,7 @@ fn index_entries<'a>(
             IndexEntry {
                 first,
                 count: batch.records.len() as u32,
-                offset: start as u32 + frame.offset,
+                offset: start as u32 + frame.offset_in_commit,
                 bytes: frame.bytes,
                 payload_bytes: batch.payload_bytes() as u32,
                 arrival: batch.source.arrival,
@@ -359,7 +425,7 @@ fn reply_entries<'a>(
         Entry::Reply(reply) => Some(ReplyEntry {
             stream: reply.stream,
             arrival: reply.arrival,
-            offset: start as u32 + frame.offset,
+            offset: start as u32 + frame.offset_in_commit,
             bytes: frame.bytes,
         }),
     })

@@ -1,0 +1,216 @@
+//! The ledger of a delivery: what it has decided, written down before it is done, so that after a crash the same is
+//! done again and nothing else.
+//!
+//! # Order of entries
+//! ```text
+//! epoch ──▶ seal ──▶ (multipart) ──▶ commit ──▶ cursor
+//! ```
+//! A *seal* fixes what is in a file and what its key is; it is durable before the first byte is uploaded. A *commit*
+//! says that the store has it. A seal without a commit is stored again under the same key. The *cursor* says below which
+//! positions everything is in committed files; above it, [`State::is_settled`] tells for a partition which records are
+//! in sealed files already. A *gap* accounts for numbers that no file will ever have. [`State::apply`] refuses what
+//! cannot follow.
+//!
+//! # Files
+//! `{number:08}.ledger` in the delivery's folder; the newest one counts. It is text, one entry a line:
+//! ```text
+//! {xxh3-64 of the JSON, seed 0, 16 hex digits} {JSON}\n
+//! ```
+//! | JSON field | meaning |
+//! | --- | --- |
+//! | `write` | offset in the file of the write that brought the line |
+//! | `more` | lines of the same append that follow; left out if 0. An append counts when its last line is there |
+//! | `epoch`, `seal`, `multipart`, `commit`, `cursor`, `gap`, `snapshot` | exactly one of them: the entry, with the fields of the [type](entry) of that name |
+//!
+//! Shards are numbers, positions are numbers, a pair of both is an array of two, times are microseconds since 1970,
+//! partitions are base64. The first line is the *snapshot* of everything before. Behind the last line there are zeros,
+//! written and synced ahead of use ([`LEDGER_STEP_BYTES`]): an append is one write and one sync in place, and a full
+//! disk is met between entries.
+//!
+//! # What a crash leaves
+//! A write is synced before the next begins. Whatever is not whole, and is not followed by a line of a later write, is
+//! therefore the end of the last write, which was promised to nobody: it is cut. Anything else that is not whole is
+//! damage, and an error. A disk that writes a sector either whole or not at all is assumed; lines that were synced
+//! before share a sector with the next write, which repeats their bytes.
+//!
+//! A file is begun under a temporary name, synced, renamed, and its folder synced. That happens at each start, because
+//! lines of the last process may be readable and not durable; when a file has grown to [`LEDGER_FILE_BYTES`]; and after a
+//! failed write or sync, behind which nobody knows what the disk has. The snapshot then says up to which byte the file
+//! before it counts. Old files stay as history for `forebay verify` ([`LEDGER_HISTORY_BYTES`]).
+
+pub mod entry;
+mod error;
+mod file;
+mod line;
+mod refusal;
+mod replay;
+mod state;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+pub use entry::{
+    Commit, Cursor, Entry, Epoch, Gap, Multipart, OpenSeal, Seal, SealedRange, ShardTotals, Snapshot,
+};
+pub use error::LedgerError;
+pub use refusal::Refusal;
+pub use state::State;
+
+use crate::config::limits::{LEDGER_FILE_BYTES, LEDGER_HISTORY_BYTES, LEDGER_STEP_BYTES};
+use crate::runtime::disk::Disk;
+use writer::Writer;
+
+/// Version of the format of the files.
+pub const FORMAT: u32 = 1;
+
+/// The bounds of the files, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// See [`LEDGER_STEP_BYTES`].
+    step: u64,
+    /// See [`LEDGER_FILE_BYTES`].
+    file: u64,
+    /// See [`LEDGER_HISTORY_BYTES`].
+    history: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { step: LEDGER_STEP_BYTES, file: LEDGER_FILE_BYTES, history: LEDGER_HISTORY_BYTES }
+    }
+}
+
+/// The ledger of one delivery, open for appending. Cheap to clone; all clones are the same ledger.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    writer: Mutex<Writer>,
+    durable: Arc<Mutex<State>>,
+}
+
+/// Appends that wait for the next write. There are at most as many as there are callers: each waits for its own.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    /// Whether a thread is writing, and will look here when it is done.
+    led: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    entries: Vec<Entry>,
+    done: oneshot::Sender<Result<(), LedgerError>>,
+}
+
+impl Ledger {
+    /// Opens the ledger in `folder`, which is created if there is none, and tells where the delivery stands. Blocks the
+    /// thread. Damage is an error that names file and line; the end of a write that a crash has cut short is cut.
+    pub fn open(disk: Arc<dyn Disk>, folder: PathBuf) -> Result<(Self, State), LedgerError> {
+        Self::open_bounded(disk, folder, Bounds::default())
+    }
+
+    fn open_bounded(
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        bounds: Bounds,
+    ) -> Result<(Self, State), LedgerError> {
+        let writer = Writer::open(disk, folder, bounds)?;
+        let durable = writer.durable();
+        let (queue, writer) = (Mutex::default(), Mutex::new(writer));
+        let ledger = Self { shared: Arc::new(Shared { queue, writer, durable }) };
+        let state = ledger.state();
+        Ok((ledger, state))
+    }
+
+    /// Appends entries: when it returns they are durable, in this order and behind everything that was durable before.
+    /// After an error either all or none of them may be there after a crash, until a later append succeeds: then none
+    /// are. Appends that come while another one is being written share one write and one sync. Whoever drops the future
+    /// does not learn the result; the entries may be written all the same.
+    pub async fn append(&self, entries: Vec<Entry>) -> Result<(), LedgerError> {
+        let (done, result) = oneshot::channel();
+        if self.shared.enqueue(Waiting { entries, done }) {
+            let mut lead = Lead { shared: Arc::clone(&self.shared), done: false };
+            // Goes on whatever becomes of this future: others wait for it as well.
+            drop(tokio::task::spawn_blocking(move || lead.write_all_that_waits()));
+        }
+        result.await.unwrap_or(Err(LedgerError::Stopped))
+    }
+
+    /// The same on the calling thread.
+    pub fn append_blocking(&self, entries: &[Entry]) -> Result<(), LedgerError> {
+        self.shared.write(&[entries]).pop().unwrap_or(Ok(()))
+    }
+
+    /// Where the delivery stands, as far as it is durable: a copy.
+    pub fn state(&self) -> State {
+        lock(&self.shared.durable).clone()
+    }
+}
+
+impl Shared {
+    /// Whether somebody has to be sent to write.
+    fn enqueue(&self, waiting: Waiting) -> bool {
+        let mut queue = lock(&self.queue);
+        queue.waiting.push(waiting);
+        !std::mem::replace(&mut queue.led, true)
+    }
+
+    fn write(&self, appends: &[&[Entry]]) -> Vec<Result<(), LedgerError>> {
+        lock(&self.writer).write(appends)
+    }
+}
+
+/// The duty to write what waits. When it ends without that, because the runtime or the thread does, those who wait
+/// learn it.
+struct Lead {
+    shared: Arc<Shared>,
+    done: bool,
+}
+
+impl Lead {
+    fn write_all_that_waits(&mut self) {
+        loop {
+            let group = {
+                let mut queue = lock(&self.shared.queue);
+                // Under the lock: whoever comes later sends another one.
+                self.done = queue.waiting.is_empty();
+                queue.led = !self.done;
+                std::mem::take(&mut queue.waiting)
+            };
+            if self.done {
+                return;
+            }
+            let appends: Vec<&[Entry]> = group.iter().map(|waiting| &*waiting.entries).collect();
+            let results = self.shared.write(&appends);
+            for (waiting, result) in group.into_iter().zip(results) {
+                // Whoever has stopped waiting does not want to know.
+                let _ = waiting.done.send(result);
+            }
+        }
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        if !self.done {
+            let mut queue = lock(&self.shared.queue);
+            queue.led = false;
+            queue.waiting.clear();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+use std::path::Path;
+
+use super::*;
+use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::clock::UnixMicros;
+use crate::runtime::disk::RealDisk;
+
+fn at(position: u64) -> SequenceNumber {
+    SequenceNumber(position)
+}
+
+fn epoch(number: u32, from: u64) -> Entry {
+    let config = serde_json::json!({ "prefix": "dt=!{timestamp:yyyy}/", "epoch": number });
+    Entry::Epoch(Epoch { number, config, from: vec![(ShardId(0), at(from)), (ShardId(1), at(from))] })
+}
+
+/// A file of partition `p` with every number of shard 0 from `first` to `last`.
+fn seal(number: u64, first: u64, last: u64) -> Seal {
+    let records = last - first + 1;
+    let range = SealedRange { shard: ShardId(0), first: at(first), last: at(last), records };
+    Seal {
+        number,
+        epoch: 1,
+        partition: b"p\0\xff".to_vec(),
+        folder: "p/".into(),
+        ranges: vec![range],
+        records,
+        key: format!("p/s-d-{number}"),
+        dead: None,
+        reason: "age".into(),
+        oldest: UnixMicros(5),
+    }
+}
+
+fn sealed(number: u64, first: u64, last: u64) -> Entry {
+    Entry::Seal(seal(number, first, last))
+}
+
+fn committed(number: u64) -> Entry {
+    Entry::Commit(Commit { number, etag: Some("\"e\"".into()), bytes: 10 })
+}
+
+fn cursor(position: u64) -> Entry {
+    Entry::Cursor(Cursor { positions: vec![(ShardId(0), at(position))] })
+}
+
+fn open(folder: &Path) -> (Ledger, State) {
+    Ledger::open(Arc::new(RealDisk), folder.to_path_buf()).unwrap()
+}
+
+#[tokio::test]
+async fn what_was_appended_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s/d");
+    let (ledger, state) = open(&path);
+    assert_eq!(state, State::default());
+    ledger.append(vec![epoch(1, 100)]).await.unwrap();
+    ledger.append(vec![sealed(0, 100, 109), sealed(1, 110, 119)]).await.unwrap();
+    let multipart = Entry::Multipart(Multipart { number: 1, upload: "u".into() });
+    ledger.append(vec![committed(0), cursor(110), multipart]).await.unwrap();
+    let before = ledger.state();
+    drop(ledger);
+    let (ledger, state) = open(&path);
+    assert_eq!(state, before);
+    assert_eq!((state.committed_records, state.next_seal), (10, 2));
+    assert_eq!(state.open[&1], OpenSeal { seal: seal(1, 110, 119), multiparts: vec!["u".into()] });
+    assert!(state.is_settled(1, b"p\0\xff", ShardId(0), at(119)));
+    assert!(!state.is_settled(1, b"p\0\xff", ShardId(0), at(120)));
+    assert!(!state.is_settled(1, b"q", ShardId(0), at(119)));
+    ledger.append(vec![committed(1), cursor(120)]).await.unwrap();
+    drop(ledger);
+    let (_, state) = open(&path);
+    assert_eq!((state.committed_records, state.open.len(), state.settled_len()), (20, 0, 0));
+}
+
+#[test]
+fn an_append_that_is_refused_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, _) = open(folder.path());
+    ledger.append_blocking(&[epoch(1, 100)]).unwrap();
+    let before = ledger.state();
+    let refused = ledger.append_blocking(&[sealed(0, 100, 109), committed(7)]);
+    assert!(matches!(refused, Err(LedgerError::Refused(Refusal::UnknownSeal { number: 7 }))), "{refused:?}");
+    assert_eq!(ledger.state(), before);
+    ledger.append_blocking(&[sealed(0, 100, 109)]).unwrap();
+    drop(ledger);
+    assert_eq!(open(folder.path()).1.open.len(), 1);
+}

@@ -1,0 +1,198 @@
+//! Appends, several at a time, to the newest file; and newer files when it is full or cannot be trusted.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::entry::{Entry, Previous};
+use super::file::{self, LedgerFile};
+use super::line;
+use super::replay::{self, Found};
+use super::state::State;
+use super::{Bounds, LedgerError};
+use crate::runtime::disk::Disk;
+
+/// The one who writes.
+#[derive(Debug)]
+pub(super) struct Writer {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    bounds: Bounds,
+    /// What is durable; shared with those who look.
+    durable: Arc<Mutex<State>>,
+    /// What will be durable after the write that is being prepared; otherwise the same. A second copy is cheaper than
+    /// making one for each write.
+    ahead: State,
+    /// `None` when the last one cannot be trusted any more.
+    file: Option<LedgerFile>,
+    /// Number of the current file, or of the last one.
+    newest: u64,
+    /// The file that the next one goes on from, unless there is a current one.
+    previous: Option<Previous>,
+    /// Older files and their bytes, oldest first.
+    history: VecDeque<(u64, u64)>,
+}
+
+impl Writer {
+    /// Reads what is in `folder`, and begins a new file: the old one may have lines that can be read and are not
+    /// durable, because the process ended before it had synced them.
+    pub fn open(disk: Arc<dyn Disk>, folder: PathBuf, bounds: Bounds) -> Result<Self, LedgerError> {
+        disk.create_folder(&folder).map_err(|error| LedgerError::io("create", &folder, error))?;
+        let found = Found::in_folder(&*disk, &folder)?;
+        let replayed = replay::replay(&*disk, &found.files)?;
+        for path in &found.temporary {
+            disk.remove(path).map_err(|error| LedgerError::io("remove", path, error))?;
+        }
+        let mut writer = Self {
+            durable: Arc::new(Mutex::new(replayed.state.clone())),
+            ahead: replayed.state,
+            file: None,
+            newest: found.files.last().map_or(0, |&(number, _)| number),
+            previous: replayed.from,
+            history: VecDeque::new(),
+            disk,
+            folder,
+            bounds,
+        };
+        for (number, path) in &found.files {
+            writer.history.push_back((*number, writer.size_of(path)?));
+        }
+        match writer.begin_file() {
+            Err(error) if error.is_disk_full() => {
+                // There may be space when something is to be appended. Until then the old file must do.
+                tracing::warn!(folder = %writer.folder.display(), %error, "cannot begin a new ledger file");
+                writer.sync_old(found.files.last().map(|(_, path)| path.as_path()))?;
+            }
+            other => other?,
+        }
+        Ok(writer)
+    }
+
+    fn size_of(&self, path: &Path) -> Result<u64, LedgerError> {
+        let length = self.disk.open(path).and_then(|file| file.len());
+        length.map_err(|error| LedgerError::io("read", path, error))
+    }
+
+    fn sync_old(&self, path: Option<&Path>) -> Result<(), LedgerError> {
+        let Some(path) = path else { return Ok(()) };
+        let synced = self.disk.open(path).and_then(|file| file.sync_data());
+        synced.map_err(|error| LedgerError::io("sync", path, error))
+    }
+
+    /// The durable state, shared.
+    pub fn durable(&self) -> Arc<Mutex<State>> {
+        Arc::clone(&self.durable)
+    }
+
+    /// Makes some appends durable with one write and one sync. The results are theirs, in order. An append that is
+    /// refused does not touch the others.
+    pub fn write(&mut self, appends: &[&[Entry]]) -> Vec<Result<(), LedgerError>> {
+        let mut accepted: Vec<&[Entry]> = Vec::with_capacity(appends.len());
+        let mut results = Vec::with_capacity(appends.len());
+        for &entries in appends {
+            let result = entries.iter().try_for_each(|entry| self.ahead.apply(entry));
+            match &result {
+                Ok(()) => accepted.push(entries),
+                // Some of its entries may have been taken in.
+                Err(_) => self.rewind(&accepted),
+            }
+            results.push(result);
+        }
+        if let Err(error) = self.write_accepted(&accepted) {
+            self.rewind(&[]);
+            for result in results.iter_mut().filter(|result| result.is_ok()) {
+                *result = Err(error.clone());
+            }
+        }
+        results
+    }
+
+    /// Makes `ahead` the durable state and `accepted` after it.
+    fn rewind(&mut self, accepted: &[&[Entry]]) {
+        self.ahead = self.durable.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for entry in accepted.iter().copied().flatten() {
+            // It was taken in after the same ones before.
+            let _ = self.ahead.apply(entry);
+        }
+    }
+
+    fn write_accepted(&mut self, accepted: &[&[Entry]]) -> Result<(), LedgerError> {
+        if accepted.iter().all(|entries| entries.is_empty()) {
+            return Ok(());
+        }
+        let file = self.trusted_file()?;
+        let mut lines = Vec::new();
+        for entries in accepted {
+            line::encode(entries, file.used(), &mut lines)?;
+        }
+        let written = file.reserve(lines.len() as u64).and_then(|()| file.append(&lines));
+        if file.is_poisoned() {
+            self.retire();
+        }
+        written?;
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.iter().copied().flatten().try_for_each(|entry| durable.apply(entry))
+    }
+
+    /// The file to append to: the current one, or a new one if there is none or it is full.
+    fn trusted_file(&mut self) -> Result<&mut LedgerFile, LedgerError> {
+        if self.file.as_ref().is_none_or(LedgerFile::is_full) {
+            self.begin_file()?;
+        }
+        self.file.as_mut().ok_or(LedgerError::Stopped)
+    }
+
+    /// Begins a new file with the durable state. If that fails and the current one can still be trusted, it goes on for
+    /// a while.
+    fn begin_file(&mut self) -> Result<(), LedgerError> {
+        let current = self.file.as_ref().map(|file| Previous { file: self.newest, bytes: file.used() });
+        let number = self.newest + 1;
+        let previous = current.or(self.previous);
+        let snapshot = self.durable.lock().unwrap_or_else(PoisonError::into_inner).to_snapshot(previous);
+        match LedgerFile::begin(&*self.disk, &self.folder, number, snapshot, self.bounds) {
+            Ok(file) => {
+                if let Some(old) = self.retire() {
+                    old.trim();
+                }
+                self.newest = number;
+                self.file = Some(file);
+                self.forget_history();
+                Ok(())
+            }
+            Err(failed) if failed.named => {
+                // After a crash the new file may be the one that counts, so nothing may go into the old one. The next
+                // try takes the same name: whichever file has it then, or none, the state is the same.
+                self.retire();
+                Err(failed.error)
+            }
+            Err(failed) => match &mut self.file {
+                Some(file) => {
+                    tracing::warn!(error = %failed.error, "cannot begin a new ledger file, going on with the old one");
+                    file.put_off();
+                    Ok(())
+                }
+                None => Err(failed.error),
+            },
+        }
+    }
+
+    /// Takes the current file out of use.
+    fn retire(&mut self) -> Option<LedgerFile> {
+        let file = self.file.take()?;
+        self.previous = Some(Previous { file: self.newest, bytes: file.used() });
+        self.history.push_back((self.newest, file.used()));
+        Some(file)
+    }
+
+    /// Removes the oldest files while the old ones take more than they may.
+    fn forget_history(&mut self) {
+        let mut bytes: u64 = self.history.iter().map(|&(_, bytes)| bytes).sum();
+        while bytes > self.bounds.history {
+            let Some((number, freed)) = self.history.pop_front() else { return };
+            bytes -= freed;
+            if let Err(error) = self.disk.remove(&self.folder.join(file::file_name(number))) {
+                tracing::warn!(folder = %self.folder.display(), number, %error, "cannot remove an old ledger file");
+            }
+        }
+    }
+}
