@@ -155,6 +155,11 @@ impl NodeId {
         u64::from_str_radix(digits, 16).ok().map(Self)
     }
 
+    /// The number itself: what the segments of the log carry.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+
     /// The first 8 digits: what the names of objects carry.
     pub fn short(self) -> String {
         format!("{:08x}", self.0 >> 32)
