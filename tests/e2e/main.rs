@@ -6,6 +6,7 @@ mod bad_input;
 mod delivery;
 mod edge;
 mod lake;
+mod node_folder;
 mod real_data;
 mod server;
 mod shipped;
