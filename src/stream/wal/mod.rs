@@ -91,6 +91,7 @@
 pub mod frame;
 pub mod index;
 pub mod journal;
+pub mod journals;
 pub mod recovery;
 pub mod segment;
 pub mod shard;

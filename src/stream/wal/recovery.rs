@@ -227,11 +227,8 @@ impl Recovery<'_> {
     fn take(&mut self, found: Found) -> Result<(), RecoveryError> {
         let Found { segment, end } = found;
         let index_path = FileName::index(self.source.folder, segment.header.number);
-        let stored = Arc::new(StoredSegment::written(
-            Arc::clone(self.source.disk),
-            segment.path.clone(),
-            index_path.clone(),
-        ));
+        let (disk, number) = (Arc::clone(self.source.disk), segment.header.number);
+        let stored = Arc::new(StoredSegment::written(disk, self.source.folder, number));
         let indexed = match IndexReader::open(&**self.source.disk, &index_path) {
             Ok(index) if index.header().salt == segment.header.salt => Some(index),
             // Without an index, or with one of another time or a damaged one: it is made again.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::frame::{self, ShardNumber};
 use super::index::{IndexBuilder, IndexEntry, IndexError, IndexReader, ReplyEntry};
+use super::segment::FileName;
 use crate::config::limits::{STORED_READ_ENTRIES_MAX, STORED_READ_GAP_BYTES};
 use crate::record::SequenceNumber;
 use crate::runtime::disk::{Disk, DiskFile};
@@ -20,6 +21,7 @@ use crate::stream::log::{Payer, Read, ReadError, ReadLimit, Slice, StoredRead};
 #[derive(Debug)]
 pub struct StoredSegment {
     disk: Arc<dyn Disk>,
+    number: u64,
     path: PathBuf,
     index_path: PathBuf,
     index: Mutex<Index>,
@@ -43,15 +45,24 @@ struct Growing {
 }
 
 impl StoredSegment {
-    /// One that is being written.
-    pub fn growing(disk: Arc<dyn Disk>, path: PathBuf, index_path: PathBuf) -> Self {
-        let index = Mutex::new(Index::Growing(Growing::default()));
-        Self { disk, path, index_path, index, holders: AtomicUsize::new(0) }
+    /// Segment `number` in `folder`, which is being written.
+    pub fn growing(disk: Arc<dyn Disk>, folder: &Path, number: u64) -> Self {
+        Self::new(disk, folder, number, Index::Growing(Growing::default()))
     }
 
-    /// One whose index file is there.
-    pub fn written(disk: Arc<dyn Disk>, path: PathBuf, index_path: PathBuf) -> Self {
-        Self { disk, path, index_path, index: Mutex::new(Index::Written), holders: AtomicUsize::new(0) }
+    /// Segment `number` in `folder`, whose index file is there.
+    pub fn written(disk: Arc<dyn Disk>, folder: &Path, number: u64) -> Self {
+        Self::new(disk, folder, number, Index::Written)
+    }
+
+    fn new(disk: Arc<dyn Disk>, folder: &Path, number: u64, index: Index) -> Self {
+        let (path, index_path) = (FileName::segment(folder, number), FileName::index(folder, number));
+        Self { disk, number, path, index_path, index: Mutex::new(index), holders: AtomicUsize::new(0) }
+    }
+
+    /// Its number in the journal.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {

@@ -373,8 +373,7 @@ fn turn(
     let segment = spare.activate(&*options.disk, header)?;
     writer.open(&segment.file, &segment.path)?;
     next.segment += 1;
-    let index = FileName::index(&options.folder, header.number);
-    let stored = Arc::new(StoredSegment::growing(Arc::clone(&options.disk), segment.path, index));
+    let stored = Arc::new(StoredSegment::growing(Arc::clone(&options.disk), &options.folder, header.number));
     keeping.opened(&stored);
     let start = SEGMENT_HEADER_BYTES;
     Ok(Active { stored, header, end: start, durable_end: start, tail: Vec::new(), frames: 0 })
