@@ -10,8 +10,9 @@
 //! Group commit: while one commit is written, the next one is put together from everything that has come in since.
 //! The number of syncs depends on the disk alone, not on the number of requests, shards or streams.
 //!
-//! Room is reserved: a request is taken only if what is pending and this request fit into segments that exist on the
-//! disk already. A full disk is therefore met by the keeping thread, and told to clients before anything is written.
+//! Room is reserved: segments are made ahead, so that a full disk is met by the keeping thread. From then on a request is
+//! taken only if it and what is pending fit into segments that exist already; others are refused before anything is
+//! written.
 //!
 //! A failed write or sync fails every request that is not durable yet. The segment is never written to again: the
 //! kernel may have marked pages clean that never reached the disk. The next segment names the end of what is valid in
@@ -180,3 +181,6 @@ impl Drop for Journal {
         self.stop();
     }
 }
+
+#[cfg(test)]
+mod tests;
