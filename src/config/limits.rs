@@ -70,6 +70,14 @@ pub const SEGMENT_BYTES_STEP: u64 = 4 << 10;
 /// no request is ever split, and at most half of a segment is left empty for it.
 pub const SEGMENT_REQUESTS_MIN: u64 = 2;
 
+/// Durable shards of a node: in its catalog each has about 110 bytes with the white space, so that all of them are below
+/// [`NODE_FILE_BYTES_MAX`]. At 4,096 shards a stream that is 256 streams of the largest kind.
+pub const NODE_SHARDS_MAX: usize = 1 << 20;
+
+/// Bytes of `node.json` or `catalog.json`: with a stream a shard, 1,048,576 × (110 bytes, a name of 128, and 120 around
+/// it) = 375 MB.
+pub const NODE_FILE_BYTES_MAX: u64 = 512 << 20;
+
 /// `idempotency_window` in seconds where it is not given: longer than any client tries again in one go.
 pub const IDEMPOTENCY_SECONDS_DEFAULT: u64 = 10 * 60;
 
