@@ -15,6 +15,7 @@
 pub mod catalog;
 mod document;
 mod lock;
+pub mod logs;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};

@@ -93,7 +93,7 @@ impl Journals {
     pub fn open(
         setting: &Setting,
         needed: &[JournalClass],
-        metrics: impl Fn(JournalClass) -> LogMetrics,
+        metrics: &dyn Fn(JournalClass) -> LogMetrics,
         verified: &mut dyn FnMut(u64),
     ) -> Result<(Self, Content), OpenError> {
         let mut content = Content::default();

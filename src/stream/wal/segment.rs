@@ -17,6 +17,7 @@ pub use scan::{Fault, Mode, ScanEnd, ScannedCommit, ScannedFrame, Start, Verdict
 
 use super::writer::BLOCK_BYTES;
 use crate::config::limits;
+use crate::crash_point;
 use crate::runtime::disk::{Disk, DiskFile};
 
 /// Bytes of a segment's header: where its first commit begins.
@@ -194,6 +195,7 @@ impl PreparedSegment {
         self.file.write_all_at(&header.encode(self.bytes), 0)?;
         self.file.sync_data()?;
         let path = FileName::segment(&folder, header.number);
+        crash_point!("log.segment.rename");
         disk.rename(&self.path, &path)?;
         disk.sync_folder(&folder)?;
         Ok(Segment { header, bytes: self.bytes, path, file: self.file })

@@ -55,7 +55,12 @@ impl Bench {
         let parts = recovered.parts.get(&ShardNumber(1)).cloned().unwrap_or_default();
         let retention = Retention { age: std::time::Duration::from_secs(60), bytes: None };
         let shard = DurableLog::new(ShardNumber(1), SequenceNumber(100), parts, retention, 1);
-        Self { journal, shard: Arc::new(shard), notices: Arc::new(Notices::new(0)), folder: folder.to_owned() }
+        Self {
+            journal,
+            shard: Arc::new(shard),
+            notices: Arc::new(Notices::new(0)),
+            folder: folder.to_owned(),
+        }
     }
 
     fn append(&self, payloads: &[&str], arrival: i64) -> Result<Queued, AppendError> {
@@ -91,7 +96,8 @@ impl Bench {
                 assert_eq!(slice.first, number, "reads go on without gap or repetition");
                 number = SequenceNumber(number.0 + slice.len() as u64);
                 for record in &slice.batch.records[slice.skip..] {
-                    payloads.push(String::from_utf8(slice.batch.source.bytes(record.payload).to_vec()).unwrap());
+                    payloads
+                        .push(String::from_utf8(slice.batch.source.bytes(record.payload).to_vec()).unwrap());
                 }
             }
         }

@@ -9,6 +9,7 @@ use super::Options;
 use super::keeping::{Full, Keeping};
 use super::queue::{Queue, Request};
 use crate::config::limits::{COMMIT_BUFFER_BYTES, INDEX_ENTRIES_MAX};
+use crate::crash_point;
 use crate::runtime::clock;
 use crate::stream::wal::frame::{CommitEncoder, EncodeError, Entry, FrameLocation, ShardNumber};
 use crate::stream::wal::index::{IndexEntry, ReplyEntry};
@@ -190,6 +191,7 @@ impl Writing {
         let offset = commit.start - tail as u64;
         self.advance(&commit);
         self.under_way = Some(commit);
+        crash_point!("log.write.before");
         self.writer.start(self.buffer, padded, offset)?;
         self.buffer = 1 - self.buffer;
         Ok(())
@@ -207,6 +209,7 @@ impl Writing {
             return Ok(());
         }
         self.writer.finish()?;
+        crash_point!("log.write.after");
         if let Some(commit) = self.under_way.take() {
             self.publish(commit);
         }
@@ -278,6 +281,7 @@ impl Writing {
                 });
             }
         }
+        crash_point!("log.publish.before");
         self.queue.written(charged, self.options.segment_bytes - end);
         for request in &requests {
             request.notices().notify(number);
