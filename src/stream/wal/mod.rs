@@ -89,6 +89,7 @@
 //! as its side region.
 
 pub mod frame;
+pub mod index;
 pub mod segment;
 pub mod writer;
 
