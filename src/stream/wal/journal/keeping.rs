@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Options;
 use super::queue::Queue;
 use crate::runtime::clock;
-use crate::stream::wal::index::IndexBuilder;
+use crate::stream::wal::index::{IndexBuilder, IndexedSegment};
 use crate::stream::wal::segment::{PreparedSegment, SegmentHeader};
 use crate::stream::wal::stored::StoredSegment;
 
@@ -215,9 +215,11 @@ impl Keeping {
         let file = disk.open(stored.path())?;
         file.set_len(*end)?;
         file.sync_data()?;
-        let mut index = IndexBuilder::new(header);
-        stored.fill(&mut index);
-        index.write(disk, stored.index_path(), *end, *next_commit)
+        let mut index = IndexBuilder::new();
+        stored.fill(&mut index).map_err(io::Error::other)?;
+        let SegmentHeader { number, salt, .. } = *header;
+        let segment = IndexedSegment { number, salt, valid_end: *end, next_commit: *next_commit };
+        index.write(disk, stored.index_path(), segment)
     }
 
     /// Takes free segments away, oldest first, so that what is left of each shard is always without gaps.
