@@ -142,6 +142,7 @@ impl Status {
             SinkErrorClass::Transient => self.metrics.errors_transient.increment(1),
             SinkErrorClass::Denied => self.metrics.errors_denied.increment(1),
             SinkErrorClass::NotFound => self.metrics.errors_not_found.increment(1),
+            SinkErrorClass::Foreign => self.metrics.errors_foreign.increment(1),
             SinkErrorClass::Other => self.metrics.errors_other.increment(1),
         }
     }
@@ -247,7 +248,7 @@ mod tests {
 
     use super::*;
     use crate::config::checked;
-    use crate::stream::Captures;
+    use crate::stream::{Backing, Captures};
 
     fn status(registry: &Registry) -> Status {
         let config = checked::Stream {
@@ -256,9 +257,16 @@ mod tests {
             durability: checked::Durability::Memory,
             retention: Duration::from_secs(60),
             retention_bytes: None,
+            idempotency_window: Duration::ZERO,
         };
         Status::new(
-            Arc::new(Stream::new(&config, 1, Captures::default().plan().unwrap(), registry.stream("s"))),
+            Arc::new(Stream::new(
+                &config,
+                Backing::Memory,
+                1,
+                Captures::default().plan().unwrap(),
+                registry.stream("s"),
+            )),
             "d",
             registry,
         )

@@ -60,7 +60,7 @@ impl Worker {
         Self {
             stream: Arc::clone(stream),
             reader: *reader,
-            signal: stream.deliveries.get(*reader).cloned().unwrap_or_default(),
+            signal: stream.delivery_signal(*reader),
             sink: sink.clone(),
             status: Arc::clone(status),
             memory: Arc::clone(memory),

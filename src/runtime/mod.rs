@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod clock;
+pub mod crash_point;
 pub mod disk;
 pub mod phases;
 pub mod tasks;
