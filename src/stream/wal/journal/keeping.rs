@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct Keeping {
     queue: Arc<Queue>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Spare segments made so far.
+    spares: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,7 @@ impl Keeping {
             disk_is_full: false,
             closed: false,
         };
-        Self { options, queue, state: Mutex::new(state), changed: Condvar::new() }
+        Self { options, queue, state: Mutex::new(state), changed: Condvar::new(), spares: AtomicU64::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,7 +112,9 @@ impl Keeping {
     /// Makes a segment for later.
     pub fn make_spare(&self) -> io::Result<()> {
         let Options { disk, folder, segment_bytes, .. } = &self.options;
-        let made = PreparedSegment::create(&**disk, folder, 0, *segment_bytes);
+        // Another name than the one before, which may be about to be put into use.
+        let number = self.spares.fetch_add(1, Ordering::Relaxed) as u32;
+        let made = PreparedSegment::create(&**disk, folder, number, *segment_bytes);
         let full = made.as_ref().is_err_and(is_full);
         let mut state = self.state();
         if state.disk_is_full != full {
