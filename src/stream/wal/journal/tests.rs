@@ -10,7 +10,7 @@ use crate::stream::notices::Notices;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::recovery::{self, Recovered, Source};
 use crate::stream::wal::samples;
-use crate::stream::wal::shard::{DurableLog, Part};
+use crate::stream::wal::shard::DurableLog;
 use crate::stream::{Captures, Found, Payer, Read, ReadLimit, Retention, ShardLog};
 
 const SEGMENT: u64 = 64 << 10;
@@ -21,7 +21,6 @@ struct Bench {
     journal: Journal,
     shard: Arc<DurableLog>,
     notices: Arc<Notices>,
-    folder: PathBuf,
 }
 
 fn options(folder: &Path, writer: LogWriter) -> Options {
