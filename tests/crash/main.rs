@@ -21,5 +21,6 @@ mod log_files;
 mod memory;
 mod node;
 mod points;
+mod store_faults;
 mod table;
 mod trial;

@@ -1,7 +1,8 @@
 //! A node's folder and the binary that runs on it, again and again, always at the same address.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use forebay::runtime::crash_point;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longest wait for anything that must happen.
@@ -146,6 +148,23 @@ impl Node {
         command
     }
 
+    /// Asks the edge for something until it is ready to answer; the body goes as JSON.
+    pub fn request(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let began = Instant::now();
+        loop {
+            let (status, reply) = exchange(&self.address, method, path, body).unwrap();
+            if status != 503 || began.elapsed() > PATIENCE {
+                return (status, reply);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Whether there is a process that nobody has seen ending.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.running.as_ref().unwrap().child.id()
@@ -220,10 +239,25 @@ impl Drop for Node {
 }
 
 fn append(path: &Path, text: &str) {
-    use std::io::Write;
     if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) {
         let _ = file.write_all(text.as_bytes());
     }
+}
+
+fn exchange(host: &str, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
+    let mut connection = TcpStream::connect((host, PORTS.0))?;
+    let length = body.len();
+    write!(
+        connection,
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    let unreadable = || io::Error::other(format!("no answer: {answer}"));
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(unreadable)?;
+    let status = head.get(9..12).and_then(|digits| digits.parse().ok()).ok_or_else(unreadable)?;
+    Ok((status, serde_json::from_str(body)?))
 }
 
 /// An address of the loopback network that no other process and no other test of this process has.
