@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -46,7 +46,7 @@ impl Scene {
             send(&node, n);
         }
         node.kill();
-        fs::rename(node.path().join("data"), node.path().join("kept")).unwrap();
+        node.set_aside();
         let folder = node.path().join("kept/log/fsync");
         let mut segments: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         segments.retain(|path| path.extension().is_some_and(|extension| extension == "segment"));
@@ -60,10 +60,8 @@ impl Scene {
 
     /// Puts the data back, with the segment changed.
     fn put(&self, segment: &[u8]) {
-        let data = self.node.path().join("data");
-        let _ = fs::remove_dir_all(&data);
-        copy(&self.node.path().join("kept"), &data);
-        fs::write(data.join(&self.segment), segment).unwrap();
+        self.node.restore();
+        fs::write(self.node.path().join("data").join(&self.segment), segment).unwrap();
     }
 
     /// How many records stand in commits that `changed` has as they were.
@@ -107,19 +105,6 @@ fn commits(segment: &[u8]) -> Vec<Commit> {
         at = end;
     }
     commits
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn send(node: &Node, n: u64) {

@@ -16,6 +16,7 @@ mod clock;
 mod disk_errors;
 mod full_disk;
 mod kills;
+mod ledger_files;
 mod load;
 mod log_files;
 mod memory;

@@ -160,6 +160,18 @@ impl Node {
         }
     }
 
+    /// Keeps the data for [`Node::restore`], in `kept`.
+    pub fn set_aside(&self) {
+        fs::rename(self.path().join("data"), self.path().join("kept")).unwrap();
+    }
+
+    /// Puts the data back as it was when it was set aside.
+    pub fn restore(&self) {
+        let data = self.path().join("data");
+        let _ = fs::remove_dir_all(&data);
+        copy(&self.path().join("kept"), &data);
+    }
+
     /// Whether there is a process that nobody has seen ending.
     pub fn is_running(&self) -> bool {
         self.running.is_some()
@@ -234,6 +246,19 @@ impl Drop for Node {
             && let Some(folder) = self.folder.take()
         {
             eprintln!("the node's folder is kept: {}", folder.keep().display());
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
         }
     }
 }
