@@ -130,9 +130,12 @@ impl Node {
 
     /// Starts the binary, which must refuse; returns what it said.
     pub fn refusal(&mut self) -> String {
-        let Output { status, stdout, stderr } = self.output(&["serve"]);
-        let said = String::from_utf8_lossy(&stderr).into_owned();
-        assert_eq!(status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&stdout));
+        let before = self.log().len();
+        self.launch(None);
+        // It may listen, and answer 503, before it has found out.
+        let status = self.wait();
+        let said = self.log().split_off(before);
+        assert_eq!(status.code(), Some(1), "{said}");
         said
     }
 
