@@ -5,7 +5,9 @@
 mod bad_input;
 mod delivery;
 mod edge;
+mod idempotency;
 mod lake;
+mod node_folder;
 mod real_data;
 mod server;
 mod shipped;

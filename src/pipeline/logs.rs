@@ -1,0 +1,155 @@
+//! The logs of durable streams: opened before any stage is built, closed behind the last one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StartError;
+use crate::config::checked::{self, Config, Durability};
+use crate::node::{Catalog, Changes, DurabilityChange, NodeFolder};
+use crate::runtime::clock::{self, UnixMicros};
+use crate::runtime::disk::{Disk, RealDisk};
+use crate::runtime::phases::{Phase, Phases};
+use crate::stream::wal::JournalClass;
+use crate::stream::wal::frame::ShardNumber;
+use crate::stream::wal::journal::LogMetrics;
+use crate::stream::wal::journals::{Content, Journals, Setting};
+use crate::stream::wal::shard::DurableLog;
+use crate::stream::{Backing, DurableParts, Retention};
+
+/// How the logs are read back, and who is told how far that is.
+#[derive(Debug)]
+pub struct Recovery<'a> {
+    /// Whether damaged parts are left out instead of being an error.
+    pub accept_damage: bool,
+    /// Its progress is counted here; and it may be told to stop.
+    pub phases: &'a Phases,
+}
+
+/// What durable streams live in.
+#[derive(Debug)]
+pub struct Logs {
+    /// The node's folder, locked.
+    pub folder: NodeFolder,
+    /// Its streams.
+    pub catalog: Catalog,
+    journals: Journals,
+    /// What was found, until each stream has taken its part.
+    content: Content,
+}
+
+impl Logs {
+    /// Opens the node's folder and what is in it. Nothing is made where no stream is durable; a folder that has been
+    /// made is opened all the same, since its streams might be hidden otherwise.
+    pub fn open(config: &Config, recovery: &Recovery<'_>) -> Result<Option<Self>, StartError> {
+        let (disk, path): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), &config.node.data_dir);
+        let mut streams = config.pipelines.iter().map(|pipeline| &pipeline.stream);
+        let some_durable = streams.any(|stream| stream.durability.is_durable());
+        if !some_durable && !NodeFolder::is_begun(&*disk, path) {
+            return Ok(None);
+        }
+        let begun = clock::monotonic();
+        recovery.phases.advance(Phase::Recovering);
+        let folder = NodeFolder::open(disk, path, config.node.name.as_deref())?;
+        let catalog = open_catalog(&folder, config)?;
+        tracing::info!(data_dir = %path.display(), node = %folder.id(), name = folder.name(), "the node's folder is open");
+        if recovery.accept_damage {
+            tracing::warn!("damaged parts of the log are left out where there are any (--accept-damage)");
+        }
+        let (journals, content) = open_journals(&folder, config, recovery)?;
+        if recovery.phases.progress().is_stopped() {
+            return Err(StartError::Stopped);
+        }
+        tell_recovered(content.verified_bytes, begun.elapsed());
+        Ok(Some(Self { folder, catalog, journals, content }))
+    }
+
+    /// What keeps the records of a stream for `readers` deliveries. To be asked for once a stream.
+    pub fn backing(&mut self, config: &checked::Stream, readers: usize) -> Backing {
+        let stream = self.catalog.stream(&config.name);
+        let journal = class_of(config.durability).and_then(|class| self.journals.get(class));
+        let (Some(stream), Some(journal)) = (stream, journal) else { return Backing::Memory };
+        let retention = Retention { age: config.retention, bytes: config.retention_bytes };
+        let share = retention.of_one_shard(config.shards);
+        let shards = stream.shards.iter().map(|shard| {
+            let number = ShardNumber(shard.number);
+            let parts = self.content.parts.remove(&number).unwrap_or_default();
+            Arc::new(DurableLog::new(number, shard.first, parts, share, readers))
+        });
+        let shards = shards.collect();
+        let parts = DurableParts { journal: Arc::clone(journal), number: stream.number, shards };
+        let replies = self.content.replies.remove(&stream.number).unwrap_or_default();
+        Backing::Durable(parts, replies)
+    }
+
+    /// The journals.
+    pub fn journals(&self) -> &Journals {
+        &self.journals
+    }
+}
+
+/// The journal of a durability.
+fn class_of(durability: Durability) -> Option<JournalClass> {
+    match durability {
+        Durability::Fsync => Some(JournalClass::Fsync),
+        Durability::Os => Some(JournalClass::Os),
+        Durability::Memory => None,
+    }
+}
+
+fn open_journals(
+    folder: &NodeFolder,
+    config: &Config,
+    recovery: &Recovery<'_>,
+) -> Result<(Journals, Content), StartError> {
+    let streams = || config.pipelines.iter().map(|pipeline| &pipeline.stream);
+    let needed: Vec<_> = streams().filter_map(|stream| class_of(stream.durability)).collect();
+    let window = streams().map(|stream| stream.idempotency_window).max().unwrap_or_default();
+    let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
+    let setting = Setting {
+        disk: Arc::clone(folder.disk()),
+        folder: folder.log(),
+        node: folder.id().as_u64().to_be_bytes(),
+        segment_bytes: config.node.log.segment_bytes,
+        writer: config.node.log.writer,
+        accept_damage: recovery.accept_damage,
+        replies_since: UnixMicros(clock::wall().0.saturating_sub(window)),
+    };
+    let metrics = |_| LogMetrics::none();
+    Ok(Journals::open(&setting, &needed, &metrics, recovery.phases.progress())?)
+}
+
+/// The catalog, in step with the configuration and on the disk, before a record of a new stream is taken.
+fn open_catalog(folder: &NodeFolder, config: &Config) -> Result<Catalog, StartError> {
+    let mut catalog = Catalog::open(folder)?;
+    let streams = config.pipelines.iter().map(|pipeline| &pipeline.stream);
+    let changes = catalog.reconcile(streams, clock::wall())?;
+    if changes.must_be_saved() {
+        catalog.save(folder)?;
+    }
+    tell(&changes);
+    Ok(catalog)
+}
+
+/// What the start has cost, if there was anything to read.
+fn tell_recovered(bytes: u64, time: Duration) {
+    if bytes > 0 {
+        let seconds = time.as_secs_f64().max(1e-9);
+        let rate = bytes as f64 / 1e9 / seconds;
+        tracing::info!(bytes, seconds, gigabytes_per_second = rate, "the log was read back");
+    }
+}
+
+fn tell(changes: &Changes) {
+    for stream in &changes.added {
+        tracing::info!(stream, "new durable stream");
+    }
+    for DurabilityChange { stream, from, to } in &changes.changed {
+        tracing::info!(stream, from = from.as_str(), to = to.as_str(), "new records get another durability");
+    }
+    for stream in &changes.unnamed {
+        tracing::warn!(
+            stream,
+            "no pipeline file names this durable stream any more; its records stay in the node's folder"
+        );
+    }
+}
