@@ -275,10 +275,11 @@ fn an_index_that_does_not_fit_on_the_disk_leaves_nothing_behind() {
 
 #[test]
 fn a_simulated_disk_gets_the_writer_of_the_thread() {
-    use super::writer::{WriterChoice, WriterKind, choose};
+    use super::writer::{WriterKind, choose};
+    use crate::config::checked::LogWriter;
     let disk = new_disk(1);
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    for wanted in [WriterChoice::Auto, WriterChoice::IoUring] {
+    for wanted in [LogWriter::Auto, LogWriter::IoUring] {
         let writer = choose(&shared, Path::new(FOLDER), JournalClass::Fsync, wanted).unwrap();
         assert_eq!(writer.kind(), WriterKind::Thread);
     }

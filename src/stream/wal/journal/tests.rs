@@ -55,12 +55,7 @@ impl Bench {
         let parts = recovered.parts.get(&ShardNumber(1)).cloned().unwrap_or_default();
         let retention = Retention { age: std::time::Duration::from_secs(60), bytes: None };
         let shard = DurableLog::new(ShardNumber(1), SequenceNumber(100), parts, retention, 1);
-        Self {
-            journal,
-            shard: Arc::new(shard),
-            notices: Arc::new(Notices::new(0)),
-            folder: folder.to_owned(),
-        }
+        Self { journal, shard: Arc::new(shard), notices: Arc::new(Notices::new(0)) }
     }
 
     fn append(&self, payloads: &[&str], arrival: i64) -> Result<Queued, AppendError> {
