@@ -8,7 +8,7 @@
 pub mod logs;
 
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
 use crate::schema::validation::SchemaError;
+use crate::stream::wal::journals::OpenError;
+use crate::stream::wal::recovery::RecoveryError;
 use crate::stream::{Backing, Captures, Stream};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 
@@ -75,19 +77,21 @@ pub enum StartError {
     /// Whoever wanted it to start wants it no more.
     #[error("stopped while starting")]
     Stopped,
-    /// A stream is durable, and the log for that does not run yet.
-    #[error(
-        "stream '{stream}' has durability \"{durability}\", and durable streams are not wired yet: write durability = \"memory\""
-    )]
-    NotWired {
-        /// The stream.
-        stream: String,
-        /// Its durability.
-        durability: &'static str,
-    },
+    /// The log cannot be recovered or written.
+    #[error(transparent)]
+    Log(OpenError),
     /// The metrics registry refused its own buckets.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Recovery(RecoveryError::Stopped) => StartError::Stopped,
+            other => StartError::Log(other),
+        }
+    }
 }
 
 /// Everything that runs, and what is needed to watch and to end it.
@@ -182,6 +186,7 @@ impl Pipelines {
             ingest: &self.edge.budget,
             memory: &self.memory,
             epoch: clock::wall().0.unsigned_abs(),
+            logs: logs.as_mut(),
             statuses: Vec::new(),
             workers: Vec::new(),
         };
@@ -192,7 +197,7 @@ impl Pipelines {
             .map(|(index, pipeline)| builder.build(index, pipeline))
             .collect::<Result<_, _>>()?;
         let Builder { statuses, workers, .. } = builder;
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.lock_running();
         let Some(running) = running.as_mut().filter(|_| !self.phases.progress().is_stopped()) else {
             return Err(StartError::Stopped);
         };
@@ -209,6 +214,10 @@ impl Pipelines {
         self.edge.open(intakes);
         self.phases.advance(Phase::Serving);
         Ok(())
+    }
+
+    fn lock_running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the edge listens.
@@ -259,6 +268,11 @@ impl Pipelines {
             intake.stream.metrics.retained_records.set(records as f64);
             intake.stream.metrics.retained_bytes.set(bytes as f64);
         }
+        if let Some(logs) =
+            self.lock_running().as_ref().and_then(|running| running.stages.as_ref()?.logs.as_ref())
+        {
+            logs.refresh_gauges(&self.registry);
+        }
         let gauges = &self.memory_metrics;
         gauges.ingest_used.set(self.edge.budget.used() as f64);
         gauges.ingest_capacity.set(self.edge.budget.capacity() as f64);
@@ -274,7 +288,7 @@ impl Pipelines {
     /// Returns the final balance. Blocks the thread.
     pub fn drain(&self) -> Vec<StatusReport> {
         let started = clock::monotonic();
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.lock_running().take();
         let Some(Running { edge_threads, stages }) = running else { return self.reports() };
         self.phases.advance(Phase::StoppingEdge);
         for thread in edge_threads {
@@ -285,7 +299,9 @@ impl Pipelines {
         self.phases.advance(Phase::Draining);
         if let Some(Stages { deliveries, logs }) = stages {
             self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
-            drop(logs);
+            if let Some(logs) = logs {
+                logs.journals().stop();
+            }
         }
         self.phases.advance(Phase::Stopped);
         self.reports()
@@ -310,6 +326,7 @@ struct Builder<'a> {
     ingest: &'a Share,
     memory: &'a Arc<Memory>,
     epoch: u64,
+    logs: Option<&'a mut Logs>,
     statuses: Vec<Arc<Status>>,
     workers: Vec<Worker>,
 }
@@ -317,16 +334,14 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn build(&mut self, index: usize, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
         let checked::Pipeline { stream, ingest, deliveries, .. } = pipeline;
-        if stream.durability.is_durable() {
-            let durability = stream.durability.as_str();
-            return Err(StartError::NotWired { stream: stream.name, durability });
-        }
         let mut captures = Captures::default();
         let slots: Vec<_> = deliveries.iter().map(|config| Slots::of(config, &mut captures)).collect();
         let plan =
             captures.plan().map_err(|source| StartError::Schema { stream: stream.name.clone(), source })?;
         let metrics = self.registry.stream(&stream.name);
-        let stream = Arc::new(Stream::new(&stream, Backing::Memory, deliveries.len(), plan, metrics));
+        let readers = deliveries.len();
+        let backing = self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers));
+        let stream = Arc::new(Stream::new(&stream, backing, readers, plan, metrics));
         for (reader, (config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
             let sink = ObjectSink::open(&config.sink).map_err(|source| StartError::Sink {
                 stream: stream.name().to_string(),

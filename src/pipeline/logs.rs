@@ -4,11 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StartError;
-use crate::config::checked::Config;
+use crate::config::checked::{self, Config, Durability};
 use crate::node::{Catalog, Changes, DurabilityChange, NodeError, NodeFolder};
-use crate::runtime::clock;
+use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::disk::{Disk, RealDisk};
 use crate::runtime::phases::{Phase, Phases};
+use crate::stream::wal::JournalClass;
+use crate::stream::wal::frame::ShardNumber;
+use crate::stream::wal::journals::{Content, Journals, Setting};
+use crate::stream::wal::shard::DurableLog;
+use crate::stream::{Backing, DurableParts, Retention};
 use crate::telemetry::metrics::Registry;
 
 /// How the logs are read back, and who is told how far that is.
@@ -25,12 +30,16 @@ pub struct Recovery<'a> {
 /// What durable streams live in.
 #[derive(Debug)]
 pub struct Logs {
-    /// The node's folder, locked.
-    pub folder: NodeFolder,
-    /// Its streams, in step with the configuration.
+    /// Before the folder, so that they have ended when its lock is given back.
+    journals: Journals,
+    /// What was found, until each stream has taken its part.
+    content: Content,
+    /// The streams of the folder, in step with the configuration.
     pub catalog: Catalog,
     /// Whether the catalog on the disk is another one.
     unsaved: bool,
+    /// The node's folder, locked.
+    pub folder: NodeFolder,
 }
 
 impl Logs {
@@ -54,11 +63,12 @@ impl Logs {
         if recovery.accept_damage {
             tracing::warn!("damaged parts of the log are left out where there are any (--accept-damage)");
         }
+        let (journals, content) = open_journals(&folder, config, recovery)?;
         if recovery.phases.progress().is_stopped() {
             return Err(StartError::Stopped);
         }
-        tell_recovered(recovery, begun.elapsed());
-        Ok(Some(Self { folder, catalog, unsaved: changes.must_be_saved() }))
+        tell_recovered(recovery.registry, &content, begun.elapsed());
+        Ok(Some(Self { journals, content, catalog, unsaved: changes.must_be_saved(), folder }))
     }
 
     /// Makes the catalog durable. To be done before a record is taken, and not earlier than that: a start that fails
@@ -70,17 +80,84 @@ impl Logs {
         }
         Ok(())
     }
+
+    /// What keeps the records of a stream for `readers` deliveries. To be asked for once a stream.
+    pub fn backing(&mut self, config: &checked::Stream, readers: usize) -> Backing {
+        let stream = self.catalog.stream(&config.name);
+        let journal = class_of(config.durability).and_then(|class| self.journals.get(class));
+        let (Some(stream), Some(journal)) = (stream, journal) else { return Backing::Memory };
+        let retention = Retention { age: config.retention, bytes: config.retention_bytes };
+        let share = retention.of_one_shard(config.shards);
+        let shards = stream.shards.iter().map(|shard| {
+            let number = ShardNumber(shard.number);
+            let parts = self.content.parts.remove(&number).unwrap_or_default();
+            Arc::new(DurableLog::new(number, shard.first, parts, share, readers))
+        });
+        let shards = shards.collect();
+        let parts = DurableParts { journal: Arc::clone(journal), number: stream.number, shards };
+        let replies = self.content.replies.remove(&stream.number).unwrap_or_default();
+        Backing::Durable(parts, replies)
+    }
+
+    /// Brings the gauges of the journals up to date.
+    pub fn refresh_gauges(&self, registry: &Registry) {
+        for (class, journal) in self.journals.iter() {
+            let (metrics, (segments, bytes)) = (registry.log(class.as_str()), journal.usage());
+            metrics.segments.set(segments as f64);
+            metrics.disk_bytes.set(bytes as f64);
+        }
+    }
+
+    /// The journals.
+    pub fn journals(&self) -> &Journals {
+        &self.journals
+    }
 }
 
-/// What reading the logs back has cost.
-fn tell_recovered(recovery: &Recovery<'_>, time: Duration) {
-    let bytes = recovery.phases.progress().done_bytes();
-    let (seconds, metrics) = (time.as_secs_f64(), recovery.registry.recovery());
+/// The journal of a durability.
+fn class_of(durability: Durability) -> Option<JournalClass> {
+    match durability {
+        Durability::Fsync => Some(JournalClass::Fsync),
+        Durability::Os => Some(JournalClass::Os),
+        Durability::Memory => None,
+    }
+}
+
+fn open_journals(
+    folder: &NodeFolder,
+    config: &Config,
+    recovery: &Recovery<'_>,
+) -> Result<(Journals, Content), StartError> {
+    let streams = || config.pipelines.iter().map(|pipeline| &pipeline.stream);
+    let needed: Vec<_> = streams().filter_map(|stream| class_of(stream.durability)).collect();
+    let window = streams().map(|stream| stream.idempotency_window).max().unwrap_or_default();
+    let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
+    let setting = Setting {
+        disk: Arc::clone(folder.disk()),
+        folder: folder.log(),
+        node: folder.id().as_u64().to_be_bytes(),
+        segment_bytes: config.node.log.segment_bytes,
+        writer: config.node.log.writer,
+        accept_damage: recovery.accept_damage,
+        replies_since: UnixMicros(clock::wall().0.saturating_sub(window)),
+    };
+    let metrics = |class: JournalClass| recovery.registry.log(class.as_str());
+    Ok(Journals::open(&setting, &needed, &metrics, recovery.phases.progress())?)
+}
+
+/// What reading the logs back has cost, and what it has not found.
+fn tell_recovered(registry: &Registry, content: &Content, time: Duration) {
+    let Content { verified_bytes: bytes, damaged_bytes, .. } = *content;
+    let (seconds, metrics) = (time.as_secs_f64(), registry.recovery());
     metrics.seconds.set(seconds);
     metrics.recovered_bytes.set(bytes as f64);
+    metrics.damaged_bytes.increment(damaged_bytes);
     if bytes > 0 {
         let rate = bytes as f64 / 1e9 / seconds.max(1e-9);
         tracing::info!(bytes, seconds, gigabytes_per_second = rate, "the log was read back");
+    }
+    if damaged_bytes > 0 {
+        tracing::error!(damaged_bytes, "acknowledged records were left out, because they are damaged");
     }
 }
 

@@ -91,6 +91,7 @@
 pub mod frame;
 pub mod index;
 pub mod journal;
+pub mod journals;
 pub mod recovery;
 pub mod segment;
 pub mod shard;
@@ -99,6 +100,8 @@ pub mod writer;
 
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tests;
 
 /// What an acknowledgement of a journal's commit means. Each class has a journal of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use super::frame::{self, ShardNumber};
-use super::index::{IndexBuilder, IndexEntry, IndexError, IndexReader, ReplyEntry};
+use super::index::{IndexBuilder, IndexEntry, IndexError, IndexFull, IndexReader, ReplyEntry};
+use super::segment::FileName;
 use crate::config::limits::{STORED_READ_ENTRIES_MAX, STORED_READ_GAP_BYTES};
 use crate::record::SequenceNumber;
 use crate::runtime::disk::{Disk, DiskFile};
@@ -20,6 +21,7 @@ use crate::stream::log::{Payer, Read, ReadError, ReadLimit, Slice, StoredRead};
 #[derive(Debug)]
 pub struct StoredSegment {
     disk: Arc<dyn Disk>,
+    number: u64,
     path: PathBuf,
     index_path: PathBuf,
     index: Mutex<Index>,
@@ -43,15 +45,24 @@ struct Growing {
 }
 
 impl StoredSegment {
-    /// One that is being written.
-    pub fn growing(disk: Arc<dyn Disk>, path: PathBuf, index_path: PathBuf) -> Self {
-        let index = Mutex::new(Index::Growing(Growing::default()));
-        Self { disk, path, index_path, index, holders: AtomicUsize::new(0) }
+    /// Segment `number` in `folder`, which is being written.
+    pub fn growing(disk: Arc<dyn Disk>, folder: &Path, number: u64) -> Self {
+        Self::new(disk, folder, number, Index::Growing(Growing::default()))
     }
 
-    /// One whose index file is there.
-    pub fn written(disk: Arc<dyn Disk>, path: PathBuf, index_path: PathBuf) -> Self {
-        Self { disk, path, index_path, index: Mutex::new(Index::Written), holders: AtomicUsize::new(0) }
+    /// Segment `number` in `folder`, whose index file is there.
+    pub fn written(disk: Arc<dyn Disk>, folder: &Path, number: u64) -> Self {
+        Self::new(disk, folder, number, Index::Written)
+    }
+
+    fn new(disk: Arc<dyn Disk>, folder: &Path, number: u64, index: Index) -> Self {
+        let (path, index_path) = (FileName::segment(folder, number), FileName::index(folder, number));
+        Self { disk, number, path, index_path, index: Mutex::new(index), holders: AtomicUsize::new(0) }
+    }
+
+    /// Its number in the journal.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
@@ -84,16 +95,14 @@ impl StoredSegment {
     }
 
     /// Tells all of them to the maker of the index file.
-    pub fn fill(&self, index: &mut IndexBuilder) {
-        let Index::Growing(growing) = &*self.index() else { return };
+    pub fn fill(&self, index: &mut IndexBuilder) -> Result<(), IndexFull> {
+        let Index::Growing(growing) = &*self.index() else { return Ok(()) };
         for (shard, entries) in &growing.shards {
             for entry in entries {
-                index.add(*shard, *entry);
+                index.batch(*shard, *entry)?;
             }
         }
-        for reply in &growing.replies {
-            index.add_reply(*reply);
-        }
+        growing.replies.iter().try_for_each(|reply| index.reply(*reply))
     }
 
     /// The index file is durable: the memory of the entries is given back.
@@ -130,10 +139,12 @@ impl StoredSegment {
         }
         let read = || {
             let reader = IndexReader::open(&*self.disk, &self.index_path)?;
-            let position = reader.find(shard, from)?;
-            reader.entries(shard, position, STORED_READ_ENTRIES_MAX)
+            match reader.find(shard, from)? {
+                Some(position) => reader.entries(shard, position, STORED_READ_ENTRIES_MAX),
+                None => Ok(Vec::new()),
+            }
         };
-        read().map_err(|error: IndexError| error.into())
+        read().map_err(unreadable)
     }
 }
 
@@ -233,6 +244,19 @@ impl StoredRange {
             read.slices.push(Slice { batch: Arc::new(batch), skip, first });
         }
         Ok(())
+    }
+}
+
+fn unreadable(error: IndexError) -> ReadError {
+    let path = |path: PathBuf| path.display().to_string();
+    match error {
+        IndexError::Io { path: at, source } => ReadError::Io { path: path(at), source },
+        IndexError::Foreign { path: at } => {
+            ReadError::Damaged { path: path(at), offset: 0, what: "it has another format".to_owned() }
+        }
+        IndexError::Damaged { path: at, offset, what } => {
+            ReadError::Damaged { path: path(at), offset, what: what.to_owned() }
+        }
     }
 }
 

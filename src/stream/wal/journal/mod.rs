@@ -10,8 +10,9 @@
 //! Group commit: while one commit is written, the next one is put together from everything that has come in since.
 //! The number of syncs depends on the disk alone, not on the number of requests, shards or streams.
 //!
-//! Room is reserved: a request is taken only if what is pending and this request fit into segments that exist on the
-//! disk already. A full disk is therefore met by the keeping thread, and told to clients before anything is written.
+//! Room is reserved: segments are made ahead, so that a full disk is met by the keeping thread. From then on a request is
+//! taken only if it and what is pending fit into segments that exist already; others are refused before anything is
+//! written.
 //!
 //! A failed write or sync fails every request that is not durable yet. The segment is never written to again: the
 //! kernel may have marked pages clean that never reached the disk. The next segment names the end of what is valid in
@@ -34,24 +35,12 @@ use self::writing::Writing;
 use super::JournalClass;
 use super::segment::SEGMENT_HEADER_BYTES;
 use super::stored::StoredSegment;
-use super::writer::WriterChoice;
+use crate::config::checked::LogWriter;
 use crate::runtime::disk::Disk;
 use crate::stream::AppendError;
+use crate::telemetry::metrics::LogMetrics;
 
 pub use queue::{NewRequest, Queued, Ticket};
-
-/// placeholder until the merge
-#[derive(Debug, Clone)]
-pub struct LogMetrics {
-    pub failures: metrics::Counter,
-    pub full: metrics::Gauge,
-}
-impl LogMetrics {
-    pub fn none() -> Self {
-        Self { failures: metrics::Counter::noop(), full: metrics::Gauge::noop() }
-    }
-    pub fn committed(&self, _: usize, _: u64, _: std::time::Duration) {}
-}
 
 /// What a journal is built from.
 #[derive(Debug, Clone)]
@@ -65,7 +54,7 @@ pub struct Options {
     /// Bytes of a segment.
     pub segment_bytes: u64,
     /// How it is written.
-    pub writer: WriterChoice,
+    pub writer: LogWriter,
     /// The node, for the headers of segments.
     pub node: [u8; 8],
     /// Metric handles.
@@ -180,3 +169,6 @@ impl Drop for Journal {
         self.stop();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -278,7 +278,7 @@ impl Queue {
 }
 
 impl State {
-    /// Whether `bytes` more fit into segments that are there. What is pending may leave the rest of the segment unused,
+    /// Whether `bytes` more fit into segments that are there, or will be. What is pending may leave the rest of the segment unused,
     /// so that either all of it fits into this one or all of it into the next.
     fn check_room(&self, bytes: u64, usable: u64) -> Result<(), AppendError> {
         match &self.health {
@@ -286,17 +286,15 @@ impl State {
             Health::Failed(why) => return Err(AppendError::Unavailable(why.clone())),
             Health::Closed => return Err(AppendError::Unavailable("the process stops".to_owned())),
         }
-        let wanted = self.pending + bytes;
-        if wanted <= self.remaining || (self.spare && wanted <= usable) {
-            return Ok(());
-        }
         if bytes > usable {
             let why = format!("the request needs {bytes} bytes, a segment has {usable}: raise [log] segment");
             return Err(AppendError::Unavailable(why));
         }
-        if self.full {
-            return Err(AppendError::DiskFull);
+        // While the disk has room the next segment is only a matter of time, and the byte budget bounds what waits.
+        let wanted = self.pending + bytes;
+        if !self.full || wanted <= self.remaining || (self.spare && wanted <= usable) {
+            return Ok(());
         }
-        Err(AppendError::Unavailable("the disk of the log does not keep up".to_owned()))
+        Err(AppendError::DiskFull)
     }
 }

@@ -9,6 +9,7 @@ use super::Options;
 use super::keeping::{Full, Keeping};
 use super::queue::{Queue, Request};
 use crate::config::limits::{COMMIT_BUFFER_BYTES, INDEX_ENTRIES_MAX};
+use crate::crash_point;
 use crate::runtime::clock;
 use crate::stream::wal::frame::{CommitEncoder, EncodeError, Entry, FrameLocation, ShardNumber};
 use crate::stream::wal::index::{IndexEntry, ReplyEntry};
@@ -190,6 +191,7 @@ impl Writing {
         let offset = commit.start - tail as u64;
         self.advance(&commit);
         self.under_way = Some(commit);
+        crash_point!("log.write.before");
         self.writer.start(self.buffer, padded, offset)?;
         self.buffer = 1 - self.buffer;
         Ok(())
@@ -207,6 +209,7 @@ impl Writing {
             return Ok(());
         }
         self.writer.finish()?;
+        crash_point!("log.write.after");
         if let Some(commit) = self.under_way.take() {
             self.publish(commit);
         }
@@ -278,6 +281,7 @@ impl Writing {
                 });
             }
         }
+        crash_point!("log.publish.before");
         self.queue.written(charged, self.options.segment_bytes - end);
         for request in &requests {
             request.notices().notify(number);
@@ -373,8 +377,7 @@ fn turn(
     let segment = spare.activate(&*options.disk, header)?;
     writer.open(&segment.file, &segment.path)?;
     next.segment += 1;
-    let index = FileName::index(&options.folder, header.number);
-    let stored = Arc::new(StoredSegment::growing(Arc::clone(&options.disk), segment.path, index));
+    let stored = Arc::new(StoredSegment::growing(Arc::clone(&options.disk), &options.folder, header.number));
     keeping.opened(&stored);
     let start = SEGMENT_HEADER_BYTES;
     Ok(Active { stored, header, end: start, durable_end: start, tail: Vec::new(), frames: 0 })
@@ -425,7 +428,7 @@ fn reply_entries<'a>(
         Entry::Reply(reply) => Some(ReplyEntry {
             stream: reply.stream,
             arrival: reply.arrival,
-            offset: start as u32 + frame.offset_in_commit,
+            offset: start + u64::from(frame.offset_in_commit),
             bytes: frame.bytes,
         }),
     })

@@ -10,10 +10,15 @@ pub(super) struct CommitBuffer {
 }
 
 impl CommitBuffer {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         let memory = vec![0_u8; limits::COMMIT_BUFFER_BYTES + BLOCK_BYTES];
         let start = memory.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
         Self { memory, start }
+    }
+
+    /// The two buffers of a writer.
+    pub(super) fn pair() -> [Self; 2] {
+        [Self::new(), Self::new()]
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -5,6 +5,8 @@
 
 mod buffer;
 mod thread;
+#[cfg(target_os = "linux")]
+mod uring;
 
 #[cfg(test)]
 mod tests;
@@ -14,9 +16,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::JournalClass;
+use super::segment::FileName;
+use crate::config::checked::LogWriter;
 use crate::runtime::disk::{Disk, DiskFile};
 
 pub use thread::ThreadWriter;
+#[cfg(target_os = "linux")]
+pub use uring::UringWriter;
 
 /// What offsets, lengths and buffers of writes are multiples of: what direct I/O needs on any disk.
 pub const BLOCK_BYTES: usize = 4096;
@@ -30,22 +36,12 @@ pub enum WriterKind {
     IoUring,
 }
 
-/// Which writer is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WriterChoice {
-    /// The fastest one that works here.
-    #[default]
-    Auto,
-    /// [`WriterKind::Thread`].
-    Thread,
-    /// [`WriterKind::IoUring`].
-    IoUring,
-}
-
-/// Writes the commits of one journal. One thread uses it; it may be made on another.
+/// Writes the commits of one journal. It may be made on any thread; the one that opens the first segment must be the
+/// one that uses it from then on.
 pub trait SegmentWriter: Send {
     /// One of two buffers (`index` 0 or 1) of [`crate::config::limits::COMMIT_BUFFER_BYTES`] each, aligned to
-    /// [`BLOCK_BYTES`]; empty for another index. If the buffer is being written, this waits until it is not.
+    /// [`BLOCK_BYTES`]; empty for another index. If the buffer is being written, this waits until it is not. Nothing
+    /// but the caller changes its content.
     fn buffer(&mut self, index: usize) -> &mut [u8];
     /// Directs the following writes to this segment. Nothing may be under way.
     fn open(&mut self, segment: &Arc<dyn DiskFile>, path: &Path) -> io::Result<()>;
@@ -63,15 +59,53 @@ pub trait SegmentWriter: Send {
     fn kind(&self) -> WriterKind;
 }
 
-/// Makes the writer for the journal of `class` in `folder`.
+/// Makes the writer for the journal of `class` in `folder`, which must exist.
+///
+/// `io_uring` is for class `fsync` alone: without waiting for the disk, a plain write is as good. It is tried out with
+/// a scratch file in `folder` first. Where it does not work, the reason is logged and the thread's writer taken, unless
+/// `io_uring` was asked for by name; a disk that is not this machine's has no other than the thread's.
 pub fn choose(
     disk: &Arc<dyn Disk>,
     folder: &Path,
     class: JournalClass,
-    wanted: WriterChoice,
+    wanted: LogWriter,
 ) -> io::Result<Box<dyn SegmentWriter>> {
-    let _ = (disk, folder, wanted);
-    Ok(Box::new(ThreadWriter::new(class)))
+    let thread = || Ok(Box::new(ThreadWriter::new(class)) as Box<dyn SegmentWriter>);
+    if class == JournalClass::Os || wanted == LogWriter::Thread {
+        return thread();
+    }
+    match try_uring(&**disk, folder) {
+        Ok(Some(writer)) => Ok(writer),
+        Ok(None) => thread(),
+        Err(error) if wanted == LogWriter::IoUring => {
+            let text = format!("io_uring was asked for, but does not work in {}: {error}", folder.display());
+            Err(io::Error::new(io::ErrorKind::Unsupported, text))
+        }
+        Err(error) => {
+            tracing::info!(folder = %folder.display(), %error, "io_uring does not work here, the log uses plain writes");
+            thread()
+        }
+    }
+}
+
+/// A writer that has been tried out; `None` on a disk that is not this machine's.
+#[cfg(target_os = "linux")]
+fn try_uring(disk: &dyn Disk, folder: &Path) -> io::Result<Option<Box<dyn SegmentWriter>>> {
+    let path = FileName::unnamed(&folder.join("probe"));
+    // A former process may have ended half-way.
+    let _ = disk.remove(&path);
+    let file = disk.create(&path)?;
+    let tried = match file.file() {
+        None => Ok(false),
+        Some(_) => UringWriter::try_out(&file, &path).map(|()| true),
+    };
+    disk.remove(&path)?;
+    Ok(tried?.then(|| Box::new(UringWriter::new()) as Box<dyn SegmentWriter>))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn try_uring(_disk: &dyn Disk, _folder: &Path) -> io::Result<Option<Box<dyn SegmentWriter>>> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring is a part of Linux"))
 }
 
 /// What every writer refuses before it writes anything.

@@ -136,6 +136,19 @@ fn wrong_use_is_refused_and_writes_nothing(bench: &mut Bench) {
     assert_eq!(bench.content(0, 0, 2 * BLOCK_BYTES), [[0; BLOCK_BYTES], [9; BLOCK_BYTES]].concat());
 }
 
+fn a_write_that_fails_is_told_when_it_finishes(bench: &mut Bench) {
+    bench.open(0);
+    bench.writer.buffer(0)[..BLOCK_BYTES].fill(1);
+    // No file is that large.
+    bench.writer.start(0, BLOCK_BYTES, 1 << 60).unwrap();
+    assert!(bench.writer.finish().is_err());
+    assert!(bench.writer.write(&[1; BLOCK_BYTES], 1 << 60).is_err());
+    // And the next one succeeds.
+    bench.writer.start(0, BLOCK_BYTES, 0).unwrap();
+    bench.writer.finish().unwrap();
+    assert_eq!(bench.content(0, 0, BLOCK_BYTES), [1; BLOCK_BYTES]);
+}
+
 fn dropping_it_with_a_write_under_way_leaves_the_write_whole(bench: Bench) {
     let Bench { mut writer, files, folder } = bench;
     writer.open(&files[0].1, &files[0].0).unwrap();
@@ -158,6 +171,7 @@ fn conforms(new: impl Fn() -> Box<dyn SegmentWriter>) {
         writes_go_to_the_segment_that_was_opened_last,
         asking_for_a_buffer_that_is_being_written_waits_for_it,
         wrong_use_is_refused_and_writes_nothing,
+        a_write_that_fails_is_told_when_it_finishes,
     ] {
         case(&mut bench(new()));
     }
@@ -169,4 +183,108 @@ fn the_thread_writer_conforms() {
     for class in [JournalClass::Fsync, JournalClass::Os] {
         conforms(|| Box::new(ThreadWriter::new(class)));
     }
+}
+
+/// Whether `io_uring` works here; says so where it does not.
+#[cfg(target_os = "linux")]
+fn uring_works() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    match try_uring(&RealDisk, folder.path()) {
+        Ok(Some(_)) => {
+            assert!(RealDisk.list(folder.path()).unwrap().is_empty(), "the scratch file is still there");
+            true
+        }
+        Ok(None) => panic!("the disk of this machine has files"),
+        Err(error) => {
+            crate::testkit::skip::skipped(&format!("io_uring does not work here: {error}"));
+            false
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_uring_writer_conforms() {
+    if uring_works() {
+        conforms(|| Box::new(UringWriter::new()));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_ring_is_made_by_the_thread_that_uses_it() {
+    if !uring_works() {
+        return;
+    }
+    let mut bench = bench(Box::new(UringWriter::new()));
+    std::thread::scope(|scope| scope.spawn(|| what_is_written_can_be_read(&mut bench)).join()).unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn another_thread_than_the_first_is_refused_and_nothing_is_freed_too_early() {
+    if !uring_works() {
+        return;
+    }
+    let mut bench = bench(Box::new(UringWriter::new()));
+    std::thread::scope(|scope| scope.spawn(|| bench.open(0)).join()).unwrap();
+    assert!(bench.writer.start(0, BLOCK_BYTES, 0).is_err());
+    // Opening makes another ring, for this thread.
+    what_is_written_can_be_read(&mut bench);
+    // A write whose end this thread cannot wait for.
+    std::thread::scope(|scope| {
+        let writer = &mut bench.writer;
+        scope
+            .spawn(|| {
+                let (path, file) = &bench.files[0];
+                *writer = Box::new(UringWriter::new());
+                writer.open(file, path).unwrap();
+                writer.start(0, BLOCK_BYTES, 0).unwrap();
+            })
+            .join()
+    })
+    .unwrap();
+    // Unless the kernel was done with it at once, the kernel may still read the buffer, for all that is known here.
+    if bench.writer.finish().is_err() {
+        assert!(bench.writer.buffer(0).is_empty());
+        assert!(bench.writer.start(1, BLOCK_BYTES, 0).is_err());
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_path_of_another_file_is_refused() {
+    if !uring_works() {
+        return;
+    }
+    let mut bench = bench(Box::new(UringWriter::new()));
+    let (path, file) = (bench.files[0].0.clone(), Arc::clone(&bench.files[1].1));
+    assert_eq!(bench.writer.open(&file, &path).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn the_writer_that_was_asked_for_is_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let kind = |class, wanted| choose(&disk, folder.path(), class, wanted).unwrap().kind();
+    assert_eq!(kind(JournalClass::Fsync, LogWriter::Thread), WriterKind::Thread);
+    for wanted in [LogWriter::Auto, LogWriter::Thread, LogWriter::IoUring] {
+        assert_eq!(kind(JournalClass::Os, wanted), WriterKind::Thread);
+    }
+    #[cfg(target_os = "linux")]
+    if uring_works() {
+        for wanted in [LogWriter::Auto, LogWriter::IoUring] {
+            assert_eq!(kind(JournalClass::Fsync, wanted), WriterKind::IoUring);
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_told_to_who_asks_for_io_uring_and_no_matter_otherwise() {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let folder = Path::new("no/such/folder");
+    let auto = choose(&disk, folder, JournalClass::Fsync, LogWriter::Auto).unwrap();
+    assert_eq!(auto.kind(), WriterKind::Thread);
+    let named = choose(&disk, folder, JournalClass::Fsync, LogWriter::IoUring);
+    assert_eq!(named.err().unwrap().kind(), io::ErrorKind::Unsupported);
 }

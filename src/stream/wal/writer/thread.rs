@@ -22,7 +22,7 @@ pub struct ThreadWriter {
 impl ThreadWriter {
     /// A writer for a journal of `class`. It writes nowhere until it is opened.
     pub fn new(class: JournalClass) -> Self {
-        Self { class, buffers: [CommitBuffer::new(), CommitBuffer::new()], segment: None, started: None }
+        Self { class, buffers: CommitBuffer::pair(), segment: None, started: None }
     }
 
     fn segment(&self) -> io::Result<&Arc<dyn DiskFile>> {
