@@ -174,7 +174,8 @@ impl Pipelines {
     /// [`StartError::Stopped`] where that was wished or a drain has begun; any other [`StartError`] but
     /// [`StartError::Listen`]. Nothing of what was built runs then.
     pub fn build(&self, config: Config, accept_damage: bool) -> Result<(), StartError> {
-        let mut logs = Logs::open(&config, &Recovery { accept_damage, phases: &self.phases })?;
+        let recovery = Recovery { accept_damage, phases: &self.phases, registry: &self.registry };
+        let mut logs = Logs::open(&config, &recovery)?;
         let deliveries = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.threads)
             .thread_name("delivery")
@@ -200,6 +201,9 @@ impl Pipelines {
         let Some(running) = running.as_mut().filter(|_| !self.phases.progress().is_stopped()) else {
             return Err(StartError::Stopped);
         };
+        if let Some(logs) = &mut logs {
+            logs.save_catalog()?;
+        }
         let guard = deliveries.enter();
         for worker in workers {
             self.workers.spawn(worker.run(self.phases.clone()));

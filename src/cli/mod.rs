@@ -5,6 +5,7 @@ pub mod check;
 pub mod serve;
 
 mod recovery_display;
+mod start;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

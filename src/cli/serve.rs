@@ -7,7 +7,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Exit, ServeArgs, Session, recovery_display};
+use super::start::{self, Built};
+use super::{Exit, ServeArgs, Session};
 use crate::config;
 use crate::config::checked::Config;
 use crate::delivery::StatusReport;
@@ -16,9 +17,6 @@ use crate::pipeline::{Pipelines, StartError};
 use crate::runtime::crash_point;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::{admin, logging};
-
-/// How long a recovery that is told to stop is waited for.
-const STOP_RECOVERY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often streams forget and histograms settle.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
@@ -102,7 +100,11 @@ async fn run_until_stopped(
     tasks.spawn(housekeeping(Arc::clone(pipelines)));
     tracing::info!(listen = %pipelines.address(), admin = %admin_address, "starting");
 
-    let signal = match build(config, accept_damage, pipelines, &mut stop).await? {
+    let building = tokio::task::spawn_blocking({
+        let pipelines = Arc::clone(pipelines);
+        move || pipelines.build(config, accept_damage)
+    });
+    let signal = match start::wait(building, &pipelines.phases, stop.next()).await? {
         Built::Serving => None,
         Built::ServingBut { signal } => Some(signal),
         Built::Stopped { signal } => {
@@ -131,49 +133,6 @@ async fn run_until_stopped(
         }
     };
     Ok(report(&reports, out))
-}
-
-/// How building has ended, if not with an error.
-enum Built {
-    /// Records are let in.
-    Serving,
-    /// The same, and it is to end.
-    ServingBut { signal: &'static str },
-    /// It was to end before it was done.
-    Stopped { signal: &'static str },
-}
-
-/// Builds the stages while a signal may come and somebody may look on.
-async fn build(
-    config: Config,
-    accept_damage: bool,
-    pipelines: &Arc<Pipelines>,
-    stop: &mut Stop,
-) -> Result<Built, ServeError> {
-    let mut building = tokio::task::spawn_blocking({
-        let pipelines = Arc::clone(pipelines);
-        move || pipelines.build(config, accept_damage)
-    });
-    let panicked = |_| ServeError::Runtime(io::Error::other("building the stages has panicked"));
-    let signal = tokio::select! {
-        biased;
-        built = &mut building => {
-            built.map_err(panicked)??;
-            return Ok(Built::Serving);
-        }
-        signal = stop.next() => signal,
-        never = recovery_display::show(&pipelines.phases) => match never {},
-    };
-    pipelines.phases.progress().stop();
-    match tokio::time::timeout(STOP_RECOVERY_TIMEOUT, building).await {
-        Ok(built) => match built.map_err(panicked)? {
-            Ok(()) => Ok(Built::ServingBut { signal }),
-            Err(StartError::Stopped) => Ok(Built::Stopped { signal }),
-            Err(error) => Err(error.into()),
-        },
-        // It ends with the process: a recovery may be cut off anywhere, as by a crash.
-        Err(_) => Ok(Built::Stopped { signal }),
-    }
 }
 
 async fn housekeeping(pipelines: Arc<Pipelines>) {

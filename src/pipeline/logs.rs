@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use super::StartError;
 use crate::config::checked::{self, Config, Durability};
-use crate::node::{Catalog, Changes, DurabilityChange, NodeFolder};
+use crate::node::{Catalog, Changes, DurabilityChange, NodeError, NodeFolder};
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::disk::{Disk, RealDisk};
 use crate::runtime::phases::{Phase, Phases};
 use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::ShardNumber;
-use crate::stream::wal::journal::LogMetrics;
 use crate::stream::wal::journals::{Content, Journals, Setting};
 use crate::stream::wal::shard::DurableLog;
 use crate::stream::{Backing, DurableParts, Retention};
+use crate::telemetry::metrics::Registry;
 
 /// How the logs are read back, and who is told how far that is.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct Recovery<'a> {
     pub accept_damage: bool,
     /// Its progress is counted here; and it may be told to stop.
     pub phases: &'a Phases,
+    /// What it has cost and found.
+    pub registry: &'a Registry,
 }
 
 /// What durable streams live in.
@@ -30,8 +32,10 @@ pub struct Recovery<'a> {
 pub struct Logs {
     /// The node's folder, locked.
     pub folder: NodeFolder,
-    /// Its streams.
+    /// Its streams, in step with the configuration.
     pub catalog: Catalog,
+    /// Whether the catalog on the disk is another one.
+    unsaved: bool,
     journals: Journals,
     /// What was found, until each stream has taken its part.
     content: Content,
@@ -50,7 +54,10 @@ impl Logs {
         let begun = clock::monotonic();
         recovery.phases.advance(Phase::Recovering);
         let folder = NodeFolder::open(disk, path, config.node.name.as_deref())?;
-        let catalog = open_catalog(&folder, config)?;
+        let mut catalog = Catalog::open(&folder)?;
+        let streams = config.pipelines.iter().map(|pipeline| &pipeline.stream);
+        let changes = catalog.reconcile(streams, clock::wall())?;
+        tell(&changes);
         tracing::info!(data_dir = %path.display(), node = %folder.id(), name = folder.name(), "the node's folder is open");
         if recovery.accept_damage {
             tracing::warn!("damaged parts of the log are left out where there are any (--accept-damage)");
@@ -59,8 +66,18 @@ impl Logs {
         if recovery.phases.progress().is_stopped() {
             return Err(StartError::Stopped);
         }
-        tell_recovered(content.verified_bytes, begun.elapsed());
-        Ok(Some(Self { folder, catalog, journals, content }))
+        tell_recovered(recovery, &content, begun.elapsed());
+        Ok(Some(Self { folder, catalog, unsaved: changes.must_be_saved(), journals, content }))
+    }
+
+    /// Makes the catalog durable. To be done before a record is taken, and not earlier than that: a start that fails
+    /// has then bound nobody to its settings.
+    pub fn save_catalog(&mut self) -> Result<(), NodeError> {
+        if self.unsaved {
+            self.catalog.save(&self.folder)?;
+            self.unsaved = false;
+        }
+        Ok(())
     }
 
     /// What keeps the records of a stream for `readers` deliveries. To be asked for once a stream.
@@ -114,27 +131,19 @@ fn open_journals(
         accept_damage: recovery.accept_damage,
         replies_since: UnixMicros(clock::wall().0.saturating_sub(window)),
     };
-    let metrics = |_| LogMetrics::none();
+    let metrics = |class: JournalClass| recovery.registry.log(class.as_str());
     Ok(Journals::open(&setting, &needed, &metrics, recovery.phases.progress())?)
 }
 
-/// The catalog, in step with the configuration and on the disk, before a record of a new stream is taken.
-fn open_catalog(folder: &NodeFolder, config: &Config) -> Result<Catalog, StartError> {
-    let mut catalog = Catalog::open(folder)?;
-    let streams = config.pipelines.iter().map(|pipeline| &pipeline.stream);
-    let changes = catalog.reconcile(streams, clock::wall())?;
-    if changes.must_be_saved() {
-        catalog.save(folder)?;
-    }
-    tell(&changes);
-    Ok(catalog)
-}
-
-/// What the start has cost, if there was anything to read.
-fn tell_recovered(bytes: u64, time: Duration) {
+/// What reading the logs back has cost.
+fn tell_recovered(recovery: &Recovery<'_>, content: &Content, time: Duration) {
+    let bytes = content.verified_bytes;
+    let (seconds, metrics) = (time.as_secs_f64(), recovery.registry.recovery());
+    metrics.seconds.set(seconds);
+    metrics.recovered_bytes.set(bytes as f64);
+    metrics.damaged_bytes.increment(content.damaged_bytes);
     if bytes > 0 {
-        let seconds = time.as_secs_f64().max(1e-9);
-        let rate = bytes as f64 / 1e9 / seconds;
+        let rate = bytes as f64 / 1e9 / seconds.max(1e-9);
         tracing::info!(bytes, seconds, gigabytes_per_second = rate, "the log was read back");
     }
 }

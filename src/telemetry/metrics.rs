@@ -1,7 +1,8 @@
 //! Every metric of the program: its name, its help text, its labels.
 //!
 //! Names follow the Prometheus conventions: `forebay_` in front, base units, `_total` on counters. Handles are made
-//! once a stream or delivery and kept, because looking one up costs ten times as much as counting with it.
+//! once a stream or delivery and kept, because looking one up costs ten times as much as counting with it. Those of the
+//! log are in a file of their own, `log.rs`.
 
 use std::sync::Arc;
 
@@ -23,6 +24,11 @@ macro_rules! metric {
         const $constant: Metric = Metric { name: $name, unit: $unit, help: $help };
     };
 }
+
+// Behind the macro, which it uses.
+mod log;
+
+pub use log::{LogMetrics, RecoveryMetrics};
 
 metric!(HTTP_REQUESTS, "forebay_http_requests_total", None, "Answered requests by route and status code.");
 metric!(
@@ -219,18 +225,18 @@ impl std::fmt::Debug for Registry {
 impl Registry {
     /// A registry of its own: nothing global, so that tests can have several.
     pub fn new() -> Result<Self, BuildError> {
-        let recorder = PrometheusBuilder::new()
+        let recorder = log::with_buckets(PrometheusBuilder::new())?
             .set_buckets_for_metric(Matcher::Full(HTTP_DURATION.name.to_owned()), HTTP_SECONDS)?
             .set_buckets_for_metric(Matcher::Full(DELIVERY_UPLOAD_DURATION.name.to_owned()), UPLOAD_SECONDS)?
             .set_buckets_for_metric(Matcher::Full(DELIVERY_FRESHNESS.name.to_owned()), FRESHNESS_SECONDS)?
             .build_recorder();
-        for metric in COUNTERS {
+        for metric in COUNTERS.iter().chain(log::COUNTERS) {
             recorder.describe_counter(metric.name.into(), metric.unit, metric.help.into());
         }
-        for metric in GAUGES {
+        for metric in GAUGES.iter().chain(log::GAUGES) {
             recorder.describe_gauge(metric.name.into(), metric.unit, metric.help.into());
         }
-        for metric in HISTOGRAMS {
+        for metric in HISTOGRAMS.iter().chain(log::HISTOGRAMS) {
             recorder.describe_histogram(metric.name.into(), metric.unit, metric.help.into());
         }
         let handle = recorder.handle();
@@ -425,11 +431,12 @@ mod tests {
 
     #[test]
     fn every_metric_has_help_a_prefix_and_the_suffix_of_its_kind() {
-        for metric in COUNTERS.iter().chain(GAUGES).chain(HISTOGRAMS) {
+        let log = log::COUNTERS.iter().chain(log::GAUGES).chain(log::HISTOGRAMS);
+        for metric in COUNTERS.iter().chain(GAUGES).chain(HISTOGRAMS).chain(log) {
             assert!(metric.name.starts_with("forebay_"), "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
         }
-        for metric in COUNTERS {
+        for metric in COUNTERS.iter().chain(log::COUNTERS) {
             assert!(metric.name.ends_with("_total"), "{}", metric.name);
         }
     }

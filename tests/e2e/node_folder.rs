@@ -70,6 +70,7 @@ async fn a_folder_that_a_running_server_uses_is_refused_until_that_has_ended() {
     let first = setup().start();
     let said = refused(setup(), folder.path());
     let pid = fs::read_to_string(folder.path().join("lock")).unwrap();
+    assert_ne!(pid.trim_end(), std::process::id().to_string(), "the server has signed it");
     let expected = format!("is in use by another process (its lock file names process {})", pid.trim_end());
     assert!(said.contains(&expected), "{said}");
     assert_eq!(first.accept("s", "{\"n\":1}").await, 1);

@@ -9,13 +9,14 @@ use thiserror::Error;
 
 use super::JournalClass;
 use super::frame::ShardNumber;
-use super::journal::{Journal, JournalError, LogMetrics, Options};
+use super::journal::{Journal, JournalError, Options};
 use super::recovery::{self, KeptReply, RecoveryError, Source};
 use super::shard::Part;
 use crate::config::checked::LogWriter;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::runtime::progress::Progress;
+use crate::telemetry::metrics::LogMetrics;
 
 /// What journals are opened with.
 #[derive(Debug, Clone)]

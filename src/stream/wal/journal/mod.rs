@@ -38,21 +38,9 @@ use super::stored::StoredSegment;
 use crate::config::checked::LogWriter;
 use crate::runtime::disk::Disk;
 use crate::stream::AppendError;
+use crate::telemetry::metrics::LogMetrics;
 
 pub use queue::{NewRequest, Queued, Ticket};
-
-/// placeholder until the merge
-#[derive(Debug, Clone)]
-pub struct LogMetrics {
-    pub failures: metrics::Counter,
-    pub full: metrics::Gauge,
-}
-impl LogMetrics {
-    pub fn none() -> Self {
-        Self { failures: metrics::Counter::noop(), full: metrics::Gauge::noop() }
-    }
-    pub fn committed(&self, _: usize, _: u64, _: std::time::Duration) {}
-}
 
 /// What a journal is built from.
 #[derive(Debug, Clone)]
