@@ -10,7 +10,7 @@ use crate::stream::notices::Notices;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::recovery::{self, Recovered, Source};
 use crate::stream::wal::samples;
-use crate::stream::wal::shard::{DurableLog, Part};
+use crate::stream::wal::shard::DurableLog;
 use crate::stream::{Captures, Found, Payer, Read, ReadLimit, Retention, ShardLog};
 
 const SEGMENT: u64 = 64 << 10;
@@ -21,7 +21,6 @@ struct Bench {
     journal: Journal,
     shard: Arc<DurableLog>,
     notices: Arc<Notices>,
-    folder: PathBuf,
 }
 
 fn options(folder: &Path, writer: LogWriter) -> Options {
@@ -56,12 +55,7 @@ impl Bench {
         let parts = recovered.parts.get(&ShardNumber(1)).cloned().unwrap_or_default();
         let retention = Retention { age: std::time::Duration::from_secs(60), bytes: None };
         let shard = DurableLog::new(ShardNumber(1), SequenceNumber(100), parts, retention, 1);
-        Self {
-            journal,
-            shard: Arc::new(shard),
-            notices: Arc::new(Notices::new(0)),
-            folder: folder.to_owned(),
-        }
+        Self { journal, shard: Arc::new(shard), notices: Arc::new(Notices::new(0)) }
     }
 
     fn append(&self, payloads: &[&str], arrival: i64) -> Result<Queued, AppendError> {
