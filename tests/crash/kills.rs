@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::chance::{self, Chance};
-use crate::trial::{Setup, Trial, is_durable};
+use crate::trial::{Setup, Trial};
 
 /// From the begin of a life to its end: one half dies while it starts or soon after, …
 const EARLY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(400));
@@ -16,9 +16,6 @@ const LATE: (Duration, Duration) = (Duration::from_millis(900), Duration::from_m
 const DRAINED: u64 = 8;
 
 fn kills_at_random_times(name: &str, setup: &Setup, kills: u64) {
-    if !is_durable() {
-        return;
-    }
     let mut chance = Chance::of(name);
     let mut trial = Trial::begin(name, setup);
     trial.progress(100);
