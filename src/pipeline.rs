@@ -1,7 +1,14 @@
 //! Checked configuration → running stages, and their end in flow order.
+//!
+//! ```text
+//! listen ─▶ open the logs ─▶ build, the last stage first ─▶ let records in ┄▶ drain, the first stage first
+//! 503 starting              503 starting                    200               503 draining
+//! ```
+
+pub mod logs;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +20,7 @@ use crate::delivery::sink::{ObjectSink, SinkError};
 use crate::delivery::{Memory, Parts, Slots, Status, StatusReport, Worker};
 use crate::edge::accept::Listeners;
 use crate::edge::{Edge, Intake};
+use crate::node::{CatalogError, NodeError};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
@@ -20,6 +28,8 @@ use crate::runtime::tasks::Tasks;
 use crate::schema::validation::SchemaError;
 use crate::stream::{Backing, Captures, Stream};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
+
+use logs::{Logs, Recovery};
 
 /// How long blocking calls of the deliveries (file-system writes) may take once their tasks are gone.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -56,6 +66,15 @@ pub enum StartError {
         /// What the store's client said.
         source: SinkError,
     },
+    /// The node's folder cannot be used.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The node's folder has other streams.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Whoever wanted it to start wants it no more.
+    #[error("stopped while starting")]
+    Stopped,
     /// A stream is durable, and the log for that does not run yet.
     #[error(
         "stream '{stream}' has durability \"{durability}\", and durable streams are not wired yet: write durability = \"memory\""
@@ -79,10 +98,13 @@ pub struct Pipelines {
     pub registry: Registry,
     edge: Arc<Edge>,
     address: std::net::SocketAddr,
+    threads: usize,
     drain_timeout: Duration,
+    /// `None` once it is being ended.
     running: Mutex<Option<Running>>,
     workers: Tasks,
-    statuses: Vec<Arc<Status>>,
+    /// Not there before everything is built.
+    statuses: OnceLock<Vec<Arc<Status>>>,
     memory: Arc<Memory>,
     memory_metrics: MemoryMetrics,
 }
@@ -90,7 +112,14 @@ pub struct Pipelines {
 /// What a drain takes apart.
 struct Running {
     edge_threads: Vec<thread::JoinHandle<io::Result<()>>>,
+    stages: Option<Stages>,
+}
+
+/// What is there once everything is built.
+struct Stages {
     deliveries: Runtime,
+    /// The node's folder is locked for as long as these live.
+    logs: Option<Logs>,
 }
 
 impl std::fmt::Debug for Pipelines {
@@ -100,8 +129,9 @@ impl std::fmt::Debug for Pipelines {
 }
 
 impl Pipelines {
-    /// Builds every stage, the last one first, and opens the door at the end.
-    pub fn start(config: Config) -> Result<Self, StartError> {
+    /// Starts the edge, which refuses everything about streams as `starting` until [`Pipelines::build`] is done.
+    /// Whatever follows, [`Pipelines::drain`] ends it.
+    pub fn listen(config: &Config) -> Result<Self, StartError> {
         let Config { node, pipelines } = config;
         let threads = node.server.threads.or(thread::available_parallelism().ok()).map_or(1, usize::from);
         let registry = Registry::new()?;
@@ -113,49 +143,68 @@ impl Pipelines {
         let listeners = Listeners::bind(node.server.listen, threads)
             .map_err(|source| StartError::Listen { address: node.server.listen, source })?;
         let address = listeners.address();
-        let deliveries = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("delivery")
-            .enable_all()
-            .build()?;
-        let workers = Tasks::new();
-        let mut builder = Builder {
-            registry: &registry,
-            ingest: &ingest,
-            memory: &memory,
-            epoch: clock::wall().0.unsigned_abs(),
-            statuses: Vec::new(),
-            workers: Vec::new(),
-        };
-        let intakes = pipelines
-            .into_iter()
-            .enumerate()
-            .map(|(index, pipeline)| builder.build(index, pipeline))
-            .collect::<Result<_, _>>()?;
-        let Builder { statuses, workers: built, .. } = builder;
-        let guard = deliveries.enter();
-        for worker in built {
-            workers.spawn(worker.run(phases.clone()));
-        }
-        drop(guard);
-        let drain_timeout = node.server.drain_timeout;
-        let edge = Arc::new(Edge::new(node.server, intakes, ingest, phases.clone(), &registry));
-        let edge_threads = listeners.serve(&edge)?;
+        let edge = Arc::new(Edge::new(node.server.clone(), ingest, phases.clone(), &registry));
+        // Those that have been started end if one cannot be.
+        let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();
-        phases.advance(Phase::Serving);
-        let running = Mutex::new(Some(Running { edge_threads, deliveries }));
         Ok(Self {
             phases,
             registry,
             edge,
             address,
-            drain_timeout,
-            running,
-            workers,
-            statuses,
+            threads,
+            drain_timeout: node.server.drain_timeout,
+            running: Mutex::new(Some(Running { edge_threads, stages: None })),
+            workers: Tasks::new(),
+            statuses: OnceLock::new(),
             memory,
             memory_metrics,
         })
+    }
+
+    /// Opens the logs, builds every stage, the last one first, and lets records in at the end. Blocks the thread for
+    /// as long as it takes to read the logs; [`Phases::progress`] tells how far that is and takes the wish to stop.
+    /// `accept_damage`: damaged parts of the logs are left out instead of being an error.
+    ///
+    /// # Errors
+    /// [`StartError::Stopped`] where that was wished or a drain has begun; any other [`StartError`] but
+    /// [`StartError::Listen`]. Nothing of what was built runs then.
+    pub fn build(&self, config: Config, accept_damage: bool) -> Result<(), StartError> {
+        let logs = Logs::open(&config, &Recovery { accept_damage, phases: &self.phases })?;
+        let deliveries = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(self.threads)
+            .thread_name("delivery")
+            .enable_all()
+            .build()?;
+        let mut builder = Builder {
+            registry: &self.registry,
+            ingest: &self.edge.budget,
+            memory: &self.memory,
+            epoch: clock::wall().0.unsigned_abs(),
+            statuses: Vec::new(),
+            workers: Vec::new(),
+        };
+        let intakes = config
+            .pipelines
+            .into_iter()
+            .enumerate()
+            .map(|(index, pipeline)| builder.build(index, pipeline))
+            .collect::<Result<_, _>>()?;
+        let Builder { statuses, workers, .. } = builder;
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(running) = running.as_mut().filter(|_| !self.phases.progress().is_stopped()) else {
+            return Err(StartError::Stopped);
+        };
+        let guard = deliveries.enter();
+        for worker in workers {
+            self.workers.spawn(worker.run(self.phases.clone()));
+        }
+        drop(guard);
+        running.stages = Some(Stages { deliveries, logs });
+        self.statuses.get_or_init(|| statuses);
+        self.edge.open(intakes);
+        self.phases.advance(Phase::Serving);
+        Ok(())
     }
 
     /// Where the edge listens.
@@ -163,17 +212,20 @@ impl Pipelines {
         self.address
     }
 
-    /// The balance of each delivery.
+    fn statuses(&self) -> impl Iterator<Item = &Arc<Status>> {
+        self.statuses.get().into_iter().flatten()
+    }
+
+    /// The balance of each delivery; of none before they are built.
     pub fn reports(&self) -> Vec<StatusReport> {
-        self.statuses.iter().map(|status| status.report()).collect()
+        self.statuses().map(|status| status.report()).collect()
     }
 
     /// Why the process should get no traffic at the moment; empty if it should.
     pub fn unready(&self) -> Vec<String> {
-        let phase = self.phases.current();
         let mut reasons = Vec::new();
-        if phase != Phase::Serving {
-            reasons.push(format!("phase: {}", phase.as_str()));
+        if self.phases.current() != Phase::Serving {
+            reasons.push(format!("phase: {}", self.phases.describe()));
         }
         let paused = self.reports().into_iter().filter_map(|report| {
             let why = report.paused?;
@@ -187,7 +239,7 @@ impl Pipelines {
     /// second or so.
     pub fn housekeeping(&self) {
         let now = clock::wall();
-        for intake in self.edge.intakes.values() {
+        for intake in self.edge.intakes() {
             intake.stream.enforce_retention(now);
         }
         self.registry.run_upkeep();
@@ -195,10 +247,10 @@ impl Pipelines {
 
     /// Brings gauges up to date and renders all metrics.
     pub fn render_metrics(&self) -> String {
-        for status in &self.statuses {
+        for status in self.statuses() {
             status.refresh_gauges();
         }
-        for intake in self.edge.intakes.values() {
+        for intake in self.edge.intakes() {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);
             intake.stream.metrics.retained_bytes.set(bytes as f64);
@@ -214,11 +266,12 @@ impl Pipelines {
     }
 
     /// Ends the stages in flow order: the edge first, then the deliveries, which close their files and upload them
-    /// until `[server] drain_timeout` has passed. Returns the final balance. Blocks the thread.
+    /// until `[server] drain_timeout` has passed, then the logs. What was not built yet is not there to be ended.
+    /// Returns the final balance. Blocks the thread.
     pub fn drain(&self) -> Vec<StatusReport> {
         let started = clock::monotonic();
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { edge_threads, deliveries }) = running else { return self.reports() };
+        let Some(Running { edge_threads, stages }) = running else { return self.reports() };
         self.phases.advance(Phase::StoppingEdge);
         for thread in edge_threads {
             if !matches!(thread.join(), Ok(Ok(()))) {
@@ -226,9 +279,18 @@ impl Pipelines {
             }
         }
         self.phases.advance(Phase::Draining);
-        let rest = self.drain_timeout.saturating_sub(started.elapsed());
+        if let Some(Stages { deliveries, logs }) = stages {
+            self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
+            drop(logs);
+        }
+        self.phases.advance(Phase::Stopped);
+        self.reports()
+    }
+
+    fn drain_deliveries(&self, deliveries: Runtime, timeout: Duration) {
         let workers = self.workers.clone();
-        let drained = deliveries.block_on(async move { tokio::time::timeout(rest, workers.joined()).await });
+        let drained =
+            deliveries.block_on(async move { tokio::time::timeout(timeout, workers.joined()).await });
         if drained.is_err() {
             tracing::error!(
                 drain_timeout_seconds = self.drain_timeout.as_secs(),
@@ -236,8 +298,6 @@ impl Pipelines {
             );
         }
         deliveries.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
-        self.phases.advance(Phase::Stopped);
-        self.reports()
     }
 }
 
@@ -291,3 +351,6 @@ impl Builder<'_> {
             .map_err(|source| StartError::Schema { stream: name, source })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,12 +39,14 @@ impl Door {
         ));
         let share = Share::new(config.node.memory_budget_bytes / 2, 2);
         let intake = Intake::new(stream, pipeline.ingest, &Captures::default(), share.account(0)).unwrap();
-        Self { edge: Edge::new(config.node.server, vec![intake], share, Phases::new(), &registry) }
+        let edge = Edge::new(config.node.server, share, Phases::new(), &registry);
+        edge.open(vec![intake]);
+        Self { edge }
     }
 
     /// The stream and what its records must look like.
     pub fn intake(&self) -> &Intake {
-        &self.edge.intakes[STREAM]
+        self.edge.intake(STREAM).unwrap()
     }
 
     /// Finds and judges the records.

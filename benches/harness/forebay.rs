@@ -89,7 +89,8 @@ impl Server {
     /// Starts these streams.
     pub fn start(streams: &[StreamSpec]) -> Self {
         let (config, folder) = configure(streams);
-        let pipelines = Arc::new(Pipelines::start(config).unwrap());
+        let pipelines = Arc::new(Pipelines::listen(&config).unwrap());
+        pipelines.build(config, false).unwrap();
         let (stop, stopped) = mpsc::channel();
         let housekeeping = thread::Builder::new().name("housekeeping".to_owned()).spawn({
             let pipelines = Arc::clone(&pipelines);

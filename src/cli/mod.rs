@@ -4,6 +4,8 @@
 pub mod check;
 pub mod serve;
 
+mod recovery_display;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +44,9 @@ pub struct ServeArgs {
     /// The node's file [default: forebay.toml if there is one, built-in defaults otherwise]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Leave damaged parts of the log out instead of stopping; how much is lost is logged and counted
+    #[arg(long)]
+    pub accept_damage: bool,
 }
 
 /// What a command has to do with the outside, all of it handed in by `main`.

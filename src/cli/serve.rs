@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Exit, ServeArgs, Session};
+use super::{Exit, ServeArgs, Session, recovery_display};
 use crate::config;
 use crate::config::checked::Config;
 use crate::delivery::StatusReport;
@@ -16,6 +16,9 @@ use crate::pipeline::{Pipelines, StartError};
 use crate::runtime::crash_point;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::{admin, logging};
+
+/// How long a recovery that is told to stop is waited for.
+const STOP_RECOVERY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often streams forget and histograms settle.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
@@ -60,7 +63,7 @@ pub fn run(args: ServeArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     };
     // The object stores' client is built without a TLS provider of its own; a second call finds one installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match serve(config, session.out) {
+    match serve(config, args.accept_damage, session.out) {
         Ok(exit) => Ok(exit),
         Err(error) => {
             writeln!(session.err, "forebay serve: {error}")?;
@@ -70,47 +73,107 @@ pub fn run(args: ServeArgs, session: &mut Session<'_>) -> io::Result<Exit> {
 }
 
 /// Runs until SIGTERM or SIGINT, then drains. What a user reads goes to `out`.
-fn serve(config: Config, out: &mut dyn Write) -> Result<Exit, ServeError> {
+fn serve(config: Config, accept_damage: bool, out: &mut dyn Write) -> Result<Exit, ServeError> {
     raise_file_limit();
-    let (admin_address, banner) = (config.node.server.admin, Banner::of(&config));
-    // Outside the runtime of this thread: if a stage cannot be built, those before it are taken down again, and that
-    // must not happen inside a runtime.
-    let pipelines = Arc::new(Pipelines::start(config)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let exit = runtime.block_on(async {
-        let mut stop = Stop::new()?;
-        let listener = admin::bind(admin_address)
-            .await
-            .map_err(|source| ServeError::Admin { address: admin_address, source })?;
-        let admin_address = listener.local_addr()?;
-        let tasks = Tasks::new();
-        tasks.spawn(admin::serve(listener, Arc::clone(&pipelines)));
-        tasks.spawn(housekeeping(Arc::clone(&pipelines)));
-        banner.print(&pipelines, admin_address, out);
-        tracing::info!(listen = %pipelines.address(), admin = %admin_address, "serving");
-
-        let name = stop.next().await;
-        tracing::info!(
-            signal = name,
-            "stopping: answering what is in flight, then closing and uploading open files"
-        );
-        crate::crash_point!("drain.begin");
-        let draining = tokio::task::spawn_blocking({
-            let pipelines = Arc::clone(&pipelines);
-            move || pipelines.drain()
-        });
-        let reports = tokio::select! {
-            reports = draining => reports.unwrap_or_else(|_| pipelines.reports()),
-            _ = stop.next() => {
-                tracing::error!("second signal: giving up the drain");
-                pipelines.reports()
-            }
-        };
-        Ok(report(&reports, out))
-    });
-    // Without waiting for a drain that was given up.
+    let pipelines = Arc::new(Pipelines::listen(&config)?);
+    let exit = runtime.block_on(run_until_stopped(config, accept_damage, &pipelines, out));
+    // Whatever has ended it, the edge does not stay behind. Outside the runtime of this thread, because it blocks.
+    pipelines.drain();
+    // Without waiting for a drain, or a recovery, that was given up.
     runtime.shutdown_background();
     exit
+}
+
+async fn run_until_stopped(
+    config: Config,
+    accept_damage: bool,
+    pipelines: &Arc<Pipelines>,
+    out: &mut dyn Write,
+) -> Result<Exit, ServeError> {
+    let mut stop = Stop::new()?;
+    let (admin_address, banner) = (config.node.server.admin, Banner::of(&config));
+    let listener = admin::bind(admin_address)
+        .await
+        .map_err(|source| ServeError::Admin { address: admin_address, source })?;
+    let admin_address = listener.local_addr()?;
+    let tasks = Tasks::new();
+    tasks.spawn(admin::serve(listener, Arc::clone(pipelines)));
+    tasks.spawn(housekeeping(Arc::clone(pipelines)));
+    tracing::info!(listen = %pipelines.address(), admin = %admin_address, "starting");
+
+    let signal = match build(config, accept_damage, pipelines, &mut stop).await? {
+        Built::Serving => None,
+        Built::ServingBut { signal } => Some(signal),
+        Built::Stopped { signal } => {
+            tracing::info!(signal, "stopped while starting: nothing was accepted");
+            return Ok(Exit::Well);
+        }
+    };
+    banner.print(pipelines, admin_address, out);
+    tracing::info!(listen = %pipelines.address(), admin = %admin_address, "serving");
+
+    let signal = match signal {
+        Some(signal) => signal,
+        None => stop.next().await,
+    };
+    tracing::info!(signal, "stopping: answering what is in flight, then closing and uploading open files");
+    crate::crash_point!("drain.begin");
+    let draining = tokio::task::spawn_blocking({
+        let pipelines = Arc::clone(pipelines);
+        move || pipelines.drain()
+    });
+    let reports = tokio::select! {
+        reports = draining => reports.unwrap_or_else(|_| pipelines.reports()),
+        _ = stop.next() => {
+            tracing::error!("second signal: giving up the drain");
+            pipelines.reports()
+        }
+    };
+    Ok(report(&reports, out))
+}
+
+/// How building has ended, if not with an error.
+enum Built {
+    /// Records are let in.
+    Serving,
+    /// The same, and it is to end.
+    ServingBut { signal: &'static str },
+    /// It was to end before it was done.
+    Stopped { signal: &'static str },
+}
+
+/// Builds the stages while a signal may come and somebody may look on.
+async fn build(
+    config: Config,
+    accept_damage: bool,
+    pipelines: &Arc<Pipelines>,
+    stop: &mut Stop,
+) -> Result<Built, ServeError> {
+    let mut building = tokio::task::spawn_blocking({
+        let pipelines = Arc::clone(pipelines);
+        move || pipelines.build(config, accept_damage)
+    });
+    let panicked = |_| ServeError::Runtime(io::Error::other("building the stages has panicked"));
+    let signal = tokio::select! {
+        biased;
+        built = &mut building => {
+            built.map_err(panicked)??;
+            return Ok(Built::Serving);
+        }
+        signal = stop.next() => signal,
+        never = recovery_display::show(&pipelines.phases) => match never {},
+    };
+    pipelines.phases.progress().stop();
+    match tokio::time::timeout(STOP_RECOVERY_TIMEOUT, building).await {
+        Ok(built) => match built.map_err(panicked)? {
+            Ok(()) => Ok(Built::ServingBut { signal }),
+            Err(StartError::Stopped) => Ok(Built::Stopped { signal }),
+            Err(error) => Err(error.into()),
+        },
+        // It ends with the process: a recovery may be cut off anywhere, as by a crash.
+        Err(_) => Ok(Built::Stopped { signal }),
+    }
 }
 
 async fn housekeeping(pipelines: Arc<Pipelines>) {

@@ -23,14 +23,17 @@ const PARTITION_KEY: &str = "x-partition-key";
 /// The header with which a client may send the same request again and have its records once.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Answers one request.
+/// Answers one request, whose stream was found or not.
 pub async fn post(
     edge: &Edge,
-    intake: &Intake,
+    intake: Result<&Intake, Problem>,
     head: &request::Parts,
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
-    let result = ingest(edge, intake, head, &mut body).await;
+    let result = match intake {
+        Ok(intake) => ingest(edge, intake, head, &mut body).await,
+        Err(problem) => Err(problem),
+    };
     // A client that waits for `100 Continue` has sent nothing; one that was too slow, or has gone, will not send more.
     let nothing_comes = head.headers.contains_key(header::EXPECT) || body.is_end_stream();
     let late = |problem: &Problem| matches!(problem, Problem::BodyTimeout | Problem::BodyIncomplete(_));

@@ -21,16 +21,17 @@ mod route;
 mod streams;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 
 use crate::config::checked;
 use crate::runtime::budget::{Budget, Share};
-use crate::runtime::phases::Phases;
+use crate::runtime::phases::{Phase, Phases};
 use crate::schema::validation::Plan;
 use crate::stream::{Captures, Stream};
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 
+use problem::Problem;
 pub use route::RouteMetrics;
 
 /// A stream as the edge sees it: where its records go and what they must look like.
@@ -68,13 +69,15 @@ impl Intake {
     }
 }
 
+type Intakes = HashMap<Arc<str>, Intake, foldhash::fast::RandomState>;
+
 /// Everything that a request may need. Shared by all edge threads.
 #[derive(Debug)]
 pub struct Edge {
     /// `[server]`.
     pub server: checked::Server,
-    /// By stream name.
-    pub intakes: HashMap<Arc<str>, Intake, foldhash::fast::RandomState>,
+    /// By stream name; not there before [`Edge::open`].
+    intakes: OnceLock<Intakes>,
     /// The ingest share of the byte budget: an account a stream, and the last one for the pages of taps.
     pub budget: Share,
     /// The account of taps.
@@ -92,18 +95,11 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Puts the edge together.
-    pub fn new(
-        server: checked::Server,
-        intakes: Vec<Intake>,
-        budget: Share,
-        phases: Phases,
-        registry: &Registry,
-    ) -> Self {
-        let intakes = intakes.into_iter().map(|intake| (Arc::clone(intake.stream.name()), intake)).collect();
+    /// Puts the edge together. Until [`Edge::open`] it refuses what is about a stream.
+    pub fn new(server: checked::Server, budget: Share, phases: Phases, registry: &Registry) -> Self {
         Self {
             server,
-            intakes,
+            intakes: OnceLock::new(),
             taps_budget: budget.account(usize::MAX),
             budget,
             phases,
@@ -112,5 +108,30 @@ impl Edge {
             route_metrics: RouteMetrics::new(registry.clone()),
             reclaiming: admit::Reclaiming::default(),
         }
+    }
+
+    /// Lets records in. Once; a later call does nothing.
+    pub fn open(&self, intakes: Vec<Intake>) {
+        self.intakes.get_or_init(|| {
+            intakes.into_iter().map(|intake| (Arc::clone(intake.stream.name()), intake)).collect()
+        });
+    }
+
+    /// The stream of that name.
+    pub fn intake(&self, name: &str) -> Result<&Intake, Problem> {
+        self.open_intakes()?.get(name).ok_or_else(|| Problem::UnknownStream(name.to_owned()))
+    }
+
+    /// All streams; none before [`Edge::open`].
+    pub fn intakes(&self) -> impl Iterator<Item = &Intake> {
+        self.intakes.get().into_iter().flat_map(Intakes::values)
+    }
+
+    /// The same, or why there are none yet.
+    fn open_intakes(&self) -> Result<&Intakes, Problem> {
+        self.intakes.get().ok_or_else(|| match self.phases.current() {
+            Phase::Starting | Phase::Recovering | Phase::Serving => Problem::Starting,
+            Phase::StoppingEdge | Phase::Draining | Phase::Stopped => Problem::Draining,
+        })
     }
 }

@@ -61,6 +61,8 @@ pub enum Problem {
     MemoryFull,
     /// The idempotency key belongs to another request.
     IdempotencyKeyReused,
+    /// The process has not read its log back yet.
+    Starting,
     /// The process is stopping.
     Draining,
     /// The disk of the log has no room.
@@ -115,7 +117,7 @@ const RETRY_AFTER_SECONDS: u16 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 22] = [
+    pub const CODES: [&'static str; 23] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -133,6 +135,7 @@ impl Problem {
         "body_timeout",
         "memory_full",
         "idempotency_key_reused",
+        "starting",
         "draining",
         "disk_full",
         "log_unavailable",
@@ -185,6 +188,7 @@ impl Problem {
                 "idempotency_key_reused",
                 "Idempotency key of another request",
             ),
+            Problem::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting", "Starting up"),
             Problem::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Shutting down"),
             Problem::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full", "Out of disk space"),
             Problem::LogUnavailable(_) => {
@@ -227,6 +231,9 @@ impl Problem {
                 "this Idempotency-Key was used for a request with another body or partition key: make a new key for \
                  each request, and repeat a key only with the same request"
                     .to_owned()
+            }
+            Problem::Starting => {
+                "this process is still reading its log back; nothing of this request was kept".to_owned()
             }
             Problem::Draining => "this process is stopping; nothing of this request was kept".to_owned(),
             Problem::DiskFull => {

@@ -143,15 +143,14 @@ async fn dispatch(
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
-    let intake = |name: &str| edge.intakes.get(name).ok_or_else(|| Problem::UnknownStream(name.to_owned()));
     // hyper leaves the body away where a client asks for the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
-        (Route::Records(name), &Method::POST) => ingest::post(edge, intake(name)?, head, body).await,
-        (Route::Records(name), &Method::GET) => tap::page::get(edge, intake(name)?, head).await,
-        (Route::Stream(name), &Method::GET) => Ok(streams::describe(intake(name)?)),
-        (Route::Shards(name), &Method::GET) => Ok(streams::shards(intake(name)?)),
-        (Route::Streams, &Method::GET) => Ok(streams::list(edge)),
+        (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
+        (Route::Records(name), &Method::GET) => tap::page::get(edge, edge.intake(name)?, head).await,
+        (Route::Stream(name), &Method::GET) => Ok(streams::describe(edge.intake(name)?)),
+        (Route::Shards(name), &Method::GET) => Ok(streams::shards(edge.intake(name)?)),
+        (Route::Streams, &Method::GET) => streams::list(edge),
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),
     }

@@ -3,6 +3,7 @@
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::problem::Problem;
 use super::reply::{self, Body};
 use super::{Edge, Intake};
 
@@ -48,10 +49,10 @@ fn answer(value: &impl Serialize) -> Response<Body> {
 }
 
 /// All streams by name.
-pub fn list(edge: &Edge) -> Response<Body> {
-    let mut streams: Vec<_> = edge.intakes.values().map(view).collect();
+pub fn list(edge: &Edge) -> Result<Response<Body>, Problem> {
+    let mut streams: Vec<_> = edge.open_intakes()?.values().map(view).collect();
     streams.sort_unstable_by_key(|stream| stream.name);
-    answer(&serde_json::json!({ "streams": streams }))
+    Ok(answer(&serde_json::json!({ "streams": streams })))
 }
 
 /// One stream.

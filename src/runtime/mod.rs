@@ -1,8 +1,9 @@
-//! What every stage stands on: the byte budget, the clock, the disk, the phases, and the tasks that must be joined.
+//! What every stage stands on: the byte budget, the clock, the disk, the phases, the progress of a start, and the tasks that must be joined.
 
 pub mod budget;
 pub mod clock;
 pub mod crash_point;
 pub mod disk;
 pub mod phases;
+pub mod progress;
 pub mod tasks;

@@ -7,6 +7,7 @@ mod delivery;
 mod edge;
 mod idempotency;
 mod lake;
+mod node_folder;
 mod real_data;
 mod server;
 mod shipped;

@@ -20,13 +20,15 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::JournalClass;
-use super::frame::{self, FrameKind, Reply, ShardNumber};
-use super::index::{IndexBuilder, IndexEntry, IndexError, IndexReader, ReplyEntry};
+use super::frame::{self, FrameHeader, FrameKind, Reply, ShardNumber};
+use super::index::{IndexBuilder, IndexError, IndexFull, IndexReader, IndexedSegment};
 use super::journal::Resume;
-use super::segment::{self, FileName, Mode, ScanEnd, ScannedCommit, Segment, SegmentError, Start, Verdict};
+use super::segment::{
+    self, FileName, Mode, ScanEnd, ScannedCommit, Segment, SegmentError, SegmentHeader, Start, Verdict,
+};
 use super::shard::Part;
 use super::stored::StoredSegment;
-use crate::record::SequenceNumber;
+use crate::config::limits::INDEX_ENTRIES_MAX;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 
@@ -216,11 +218,11 @@ struct Recovery<'a> {
 }
 
 /// What one segment holds.
-#[derive(Default)]
 struct Content {
-    entries: Vec<(ShardNumber, IndexEntry)>,
-    replies: Vec<ReplyEntry>,
+    index: IndexBuilder,
+    parts: HashMap<ShardNumber, Part>,
     kept: Vec<KeptReply>,
+    full: Result<(), IndexFull>,
 }
 
 impl Recovery<'_> {
@@ -230,14 +232,17 @@ impl Recovery<'_> {
         let (disk, number) = (Arc::clone(self.source.disk), segment.header.number);
         let stored = Arc::new(StoredSegment::written(disk, self.source.folder, number));
         let indexed = match IndexReader::open(&**self.source.disk, &index_path) {
-            Ok(index) if index.header().salt == segment.header.salt => Some(index),
+            Ok(index) if index.segment().salt == segment.header.salt => Some(index),
+            Err(IndexError::Io { path, source }) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(RecoveryError::Io { path, source });
+            }
             // Without an index, or with one of another time or a damaged one: it is made again.
             Ok(_) | Err(_) => None,
         };
         let (valid_end, next_commit) = match indexed {
             Some(index) => {
                 self.take_index(&segment, &index, &stored)?;
-                (index.header().valid_end, index.header().next_commit)
+                (index.segment().valid_end, index.segment().next_commit)
             }
             None => self.verify(&segment, end, &stored)?,
         };
@@ -263,19 +268,20 @@ impl Recovery<'_> {
                 first: shard.first,
                 end: shard.end,
                 bytes: shard.payload_bytes,
-                oldest: shard.oldest,
-                newest: shard.newest,
+                oldest: shard.arrival_min,
+                newest: shard.arrival_max,
             });
         }
         let since = self.source.replies_since;
-        for entry in index.replies()?.into_iter().filter(|entry| entry.arrival >= since) {
+        let replies = index.replies(0, INDEX_ENTRIES_MAX)?;
+        for entry in replies.into_iter().filter(|entry| entry.arrival >= since) {
             let mut frame = vec![0; entry.bytes as usize];
             let io = |source| RecoveryError::Io { path: segment.path.clone(), source };
-            segment.file.read_exact_at(&mut frame, u64::from(entry.offset)).map_err(io)?;
+            segment.file.read_exact_at(&mut frame, entry.offset).map_err(io)?;
             match frame::decode_reply(&frame) {
                 Ok(reply) => self.recovered.replies.push(KeptReply::of(&reply)),
                 Err(error) => {
-                    self.damaged(segment, (entry.offset.into(), entry.bytes.into()), &error.to_string())?
+                    self.damaged(segment, (entry.offset, entry.bytes.into()), &error.to_string())?
                 }
             }
         }
@@ -310,12 +316,12 @@ impl Recovery<'_> {
         // What the system had and had not written may be lost with the machine, in any order: class `os` says so.
         let is_soft = self.source.class == JournalClass::Os;
         let mode = if self.source.accept_damage || is_soft { Mode::GoOn } else { Mode::Stop };
-        let mut content = Content::default();
+        let mut content = Content::new();
         let since = self.source.replies_since;
         let scanned = segment::scan(segment, Start::of(segment), mode, &mut |commit: &ScannedCommit<'_>| {
             // Behind the end that the next segment names there is what has failed, and was told so.
             if end.is_none_or(|end| commit.offset < end) {
-                content.take(commit, since);
+                content.take(commit, since, stored);
             }
         })
         .map_err(io)?;
@@ -347,45 +353,40 @@ impl Recovery<'_> {
         content: Content,
         stored: &Arc<StoredSegment>,
     ) -> Result<(), RecoveryError> {
-        let mut index = IndexBuilder::new(&segment.header);
-        for (shard, entry) in &content.entries {
-            index.add(*shard, *entry);
-        }
-        for reply in &content.replies {
-            index.add_reply(*reply);
-        }
         let path = stored.index_path();
         let io = |source| RecoveryError::Io { path: path.clone(), source };
-        index.write(&**self.source.disk, path, valid_end, next_commit).map_err(io)?;
-        for (shard, part) in content.parts(stored) {
+        let SegmentHeader { number, salt, .. } = segment.header;
+        let Content { index, parts, kept, full } = content;
+        // No segment of ours has more frames.
+        full.map_err(io::Error::other)
+            .and_then(|()| {
+                let segment = IndexedSegment { number, salt, valid_end, next_commit };
+                index.write(&**self.source.disk, path, segment)
+            })
+            .map_err(io)?;
+        for (shard, part) in parts {
             stored.hold();
             self.recovered.parts.entry(shard).or_default().push(part);
         }
-        self.recovered.replies.extend(content.kept);
+        self.recovered.replies.extend(kept);
         Ok(())
     }
 }
 
 impl Content {
-    fn take(&mut self, commit: &ScannedCommit<'_>, since: UnixMicros) {
+    fn new() -> Self {
+        Self { index: IndexBuilder::new(), parts: HashMap::new(), kept: Vec::new(), full: Ok(()) }
+    }
+
+    fn take(&mut self, commit: &ScannedCommit<'_>, since: UnixMicros, stored: &Arc<StoredSegment>) {
         for frame in commit.frames {
             let header = &frame.header;
-            let (offset, bytes) = (frame.offset as u32, header.bytes);
+            if let Err(full) = self.index.frame(header, frame.offset) {
+                self.full = Err(full);
+            }
             match header.kind {
-                FrameKind::Batch => self.entries.push((
-                    header.shard,
-                    IndexEntry {
-                        first: header.first,
-                        count: header.count,
-                        offset,
-                        bytes,
-                        payload_bytes: header.payload_bytes as u32,
-                        arrival: header.arrival,
-                    },
-                )),
+                FrameKind::Batch => self.add(header, stored),
                 FrameKind::Reply => {
-                    let stream = header.shard.0;
-                    self.replies.push(ReplyEntry { stream, arrival: header.arrival, offset, bytes });
                     let kept = commit.reply(frame).filter(|reply| reply.arrival >= since);
                     self.kept.extend(kept.map(|reply| KeptReply::of(&reply)));
                 }
@@ -393,28 +394,19 @@ impl Content {
         }
     }
 
-    fn parts(&self, stored: &Arc<StoredSegment>) -> HashMap<ShardNumber, Part> {
-        let mut parts: HashMap<ShardNumber, Part> = HashMap::new();
-        for (shard, entry) in &self.entries {
-            let end = SequenceNumber(entry.first.0 + u64::from(entry.count));
-            let bytes = u64::from(entry.payload_bytes);
-            parts
-                .entry(*shard)
-                .and_modify(|part| {
-                    part.end = end;
-                    part.bytes += bytes;
-                    part.oldest = part.oldest.min(entry.arrival);
-                    part.newest = part.newest.max(entry.arrival);
-                })
-                .or_insert_with(|| Part {
-                    segment: Arc::clone(stored),
-                    first: entry.first,
-                    end,
-                    bytes,
-                    oldest: entry.arrival,
-                    newest: entry.arrival,
-                });
-        }
-        parts
+    fn add(&mut self, header: &FrameHeader, stored: &Arc<StoredSegment>) {
+        let arrival = header.arrival;
+        let part = self.parts.entry(header.shard).or_insert_with(|| Part {
+            segment: Arc::clone(stored),
+            first: header.first,
+            end: header.first,
+            bytes: 0,
+            oldest: arrival,
+            newest: arrival,
+        });
+        part.end = header.end();
+        part.bytes += header.payload_bytes;
+        part.oldest = part.oldest.min(arrival);
+        part.newest = part.newest.max(arrival);
     }
 }

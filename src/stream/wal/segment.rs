@@ -143,14 +143,16 @@ pub struct PreparedSegment {
 }
 
 impl PreparedSegment {
-    /// Makes a segment of `bytes` bytes (a multiple of [`BLOCK_BYTES`], at least two of them) in `folder`, which must
+    /// Makes a segment of `bytes` bytes (a multiple of [`BLOCK_BYTES`], from two of them
+    /// to [`limits::LOG_SEGMENT_BYTES_MAX`]) in `folder`, which must
     /// exist. `spare` tells it from others that are made at the same time; a file that a former process left under the
     /// same temporary name is replaced. Takes as long as writing that many bytes; nothing is left behind on an error.
     pub fn create(disk: &dyn Disk, folder: &Path, spare: u32, bytes: u64) -> io::Result<Self> {
-        if !bytes.is_multiple_of(SEGMENT_HEADER_BYTES) || bytes < 2 * SEGMENT_HEADER_BYTES {
+        let sizes = 2 * SEGMENT_HEADER_BYTES..=limits::LOG_SEGMENT_BYTES_MAX;
+        if !bytes.is_multiple_of(SEGMENT_HEADER_BYTES) || !sizes.contains(&bytes) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("a segment of {bytes} bytes: give a multiple of {BLOCK_BYTES}, at least two of them"),
+                format!("a segment of {bytes} bytes: give a multiple of {BLOCK_BYTES} in {sizes:?}"),
             ));
         }
         let path = folder.join(format!("spare-{spare:08x}.{UNNAMED}"));
@@ -172,7 +174,7 @@ impl PreparedSegment {
 
     /// Syncs every few steps, so that a commit's sync never waits behind a whole segment of zeros.
     fn fill(&self) -> io::Result<()> {
-        let zeros = vec![0; limits::SEGMENT_FILL_BYTES];
+        let zeros = vec![0; limits::LOG_SEGMENT_FILL_BYTES];
         let mut offset = 0;
         while offset < self.bytes {
             let step = (self.bytes - offset).min(zeros.len() as u64);

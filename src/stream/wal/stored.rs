@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::frame::{self, ShardNumber};
-use super::index::{IndexBuilder, IndexEntry, IndexError, IndexReader, ReplyEntry};
+use super::index::{IndexBuilder, IndexEntry, IndexError, IndexFull, IndexReader, ReplyEntry};
 use super::segment::FileName;
 use crate::config::limits::{STORED_READ_ENTRIES_MAX, STORED_READ_GAP_BYTES};
 use crate::record::SequenceNumber;
@@ -95,16 +95,14 @@ impl StoredSegment {
     }
 
     /// Tells all of them to the maker of the index file.
-    pub fn fill(&self, index: &mut IndexBuilder) {
-        let Index::Growing(growing) = &*self.index() else { return };
+    pub fn fill(&self, index: &mut IndexBuilder) -> Result<(), IndexFull> {
+        let Index::Growing(growing) = &*self.index() else { return Ok(()) };
         for (shard, entries) in &growing.shards {
             for entry in entries {
-                index.add(*shard, *entry);
+                index.batch(*shard, *entry)?;
             }
         }
-        for reply in &growing.replies {
-            index.add_reply(*reply);
-        }
+        growing.replies.iter().try_for_each(|reply| index.reply(*reply))
     }
 
     /// The index file is durable: the memory of the entries is given back.
@@ -141,10 +139,12 @@ impl StoredSegment {
         }
         let read = || {
             let reader = IndexReader::open(&*self.disk, &self.index_path)?;
-            let position = reader.find(shard, from)?;
-            reader.entries(shard, position, STORED_READ_ENTRIES_MAX)
+            match reader.find(shard, from)? {
+                Some(position) => reader.entries(shard, position, STORED_READ_ENTRIES_MAX),
+                None => Ok(Vec::new()),
+            }
         };
-        read().map_err(|error: IndexError| error.into())
+        read().map_err(unreadable)
     }
 }
 
@@ -244,6 +244,19 @@ impl StoredRange {
             read.slices.push(Slice { batch: Arc::new(batch), skip, first });
         }
         Ok(())
+    }
+}
+
+fn unreadable(error: IndexError) -> ReadError {
+    let path = |path: PathBuf| path.display().to_string();
+    match error {
+        IndexError::Io { path: at, source } => ReadError::Io { path: path(at), source },
+        IndexError::Foreign { path: at } => {
+            ReadError::Damaged { path: path(at), offset: 0, what: "it has another format".to_owned() }
+        }
+        IndexError::Damaged { path: at, offset, what } => {
+            ReadError::Damaged { path: path(at), offset, what: what.to_owned() }
+        }
     }
 }
 

@@ -106,7 +106,9 @@ fn edge(shards: u32, budget_bytes: u64) -> Edge {
         registry.stream("s"),
     ));
     let intake = Intake::new(stream, ingest, &Captures::default(), share.account(0)).expect("no schema");
-    Edge::new(server, vec![intake], share, Phases::new(), &registry)
+    let edge = Edge::new(server, share, Phases::new(), &registry);
+    edge.open(vec![intake]);
+    edge
 }
 
 fn append(stream: &Stream, batches: Vec<(ShardId, Batch)>) {
@@ -116,7 +118,7 @@ fn append(stream: &Stream, batches: Vec<(ShardId, Batch)>) {
 async fn ask(edge: &Edge, query: &str) -> Result<Response<Body>, Problem> {
     let uri = format!("/v1/streams/s/records?{query}");
     let (head, ()) = http::Request::get(uri).body(()).expect("a request").into_parts();
-    get(edge, &edge.intakes["s"], &head).await
+    get(edge, edge.intake("s")?, &head).await
 }
 
 async fn page(edge: &Edge, query: &str) -> Value {
@@ -185,7 +187,7 @@ fn a_page_is_paid_for_until_its_last_byte_is_dropped() {
 #[tokio::test]
 async fn small_pages_reach_every_shard_although_the_first_never_runs_dry() {
     let edge = edge(4, 1 << 20);
-    let stream = &edge.intakes["s"].stream;
+    let stream = &edge.intake("s").expect("the stream").stream;
     for shard in stream.shard_ids() {
         append(stream, vec![(shard, batch(&[(&b"1"[..], &b""[..], false); 1_000]))]);
     }
@@ -206,7 +208,7 @@ async fn small_pages_reach_every_shard_although_the_first_never_runs_dry() {
 #[tokio::test]
 async fn a_wait_tells_the_same_number_of_skipped_records() {
     let edge = edge(1, 1 << 20);
-    let stream = &edge.intakes["s"].stream;
+    let stream = &edge.intake("s").expect("the stream").stream;
     let origin = stream.shard(ShardId(0)).expect("a shard").bounds().next.0;
     append(stream, vec![(ShardId(0), batch(&[(&b"1"[..], &b""[..], false); 10]))]);
     stream.shard(ShardId(0)).expect("a shard").release(0, SequenceNumber(origin + 10));
@@ -237,7 +239,7 @@ async fn a_wait_tells_the_same_number_of_skipped_records() {
 #[tokio::test]
 async fn a_page_without_wait_is_found_behind_any_number_of_dead_letters() {
     let edge = edge(1, 1 << 20);
-    let stream = &edge.intakes["s"].stream;
+    let stream = &edge.intake("s").expect("the stream").stream;
     for _ in 0..60 {
         append(stream, vec![(ShardId(0), batch(&[(&b"{"[..], &b""[..], true); 1_000]))]);
     }
@@ -249,7 +251,7 @@ async fn a_page_without_wait_is_found_behind_any_number_of_dead_letters() {
 #[tokio::test]
 async fn pages_that_nobody_reads_are_held_within_the_budget_and_the_rest_is_refused() {
     let edge = edge(2, 16 << 20);
-    let stream = &edge.intakes["s"].stream;
+    let stream = &edge.intake("s").expect("the stream").stream;
     let payload = format!("\"{}\"", "x".repeat(100_000));
     for number in 0..60 {
         append(stream, vec![(ShardId(number % 2), batch(&[(payload.as_bytes(), b"", false)]))]);

@@ -292,7 +292,7 @@ impl State {
         let struck = self
             .rules
             .iter_mut()
-            .find_map(|rule| rule.strikes(operation, random).then(|| (rule.fault, rule.done_first)));
+            .find_map(|rule| rule.strikes(operation, random).then_some((rule.fault, rule.done_first)));
         let outcome = match struck {
             None => Outcome::Answer(self.bucket.execute(&call)),
             Some((fault, done_first)) => {

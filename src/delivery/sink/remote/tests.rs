@@ -295,6 +295,23 @@ async fn the_upload_of_a_killed_process_is_taken_back_by_its_id_once_or_more() {
 }
 
 #[tokio::test]
+async fn an_object_of_many_parts_is_put_together_in_their_order() {
+    let content: Bytes =
+        (0..2 * MULTIPART_PART_BYTES + 5).map(|place| (place >> 10) as u8 ^ place as u8).collect();
+    let chunks = [content.slice(..7), content.slice(7..)];
+    let object = Object { key: KEY, chunks: &chunks, identity: OURS };
+    let server = FaultyStore::start().unwrap();
+    let (of_memory, memory) = over_memory(true);
+    for sink in [patient(&server), of_memory] {
+        let stored = sink.store(&object, &NoNotes).await.unwrap();
+        assert_eq!(stored.bytes, content.len() as u64);
+        assert_eq!(sink.store(&object, &NoNotes).await.unwrap(), stored);
+    }
+    assert!(server.object(IN_BUCKET).unwrap().bytes == content);
+    assert!(memory.get(&Path::from(IN_BUCKET)).await.unwrap().bytes().await.unwrap() == content);
+}
+
+#[tokio::test]
 async fn an_upload_that_somebody_took_back_is_begun_again() {
     let server = FaultyStore::start().unwrap();
     let sink = patient(&server);

@@ -3,13 +3,14 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Options;
 use super::queue::Queue;
 use crate::runtime::clock;
-use crate::stream::wal::index::IndexBuilder;
+use crate::stream::wal::index::{IndexBuilder, IndexedSegment};
 use crate::stream::wal::segment::{PreparedSegment, SegmentHeader};
 use crate::stream::wal::stored::StoredSegment;
 
@@ -26,6 +27,8 @@ pub struct Keeping {
     queue: Arc<Queue>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Spare segments made so far.
+    spares: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,7 @@ impl Keeping {
             disk_is_full: false,
             closed: false,
         };
-        Self { options, queue, state: Mutex::new(state), changed: Condvar::new() }
+        Self { options, queue, state: Mutex::new(state), changed: Condvar::new(), spares: AtomicU64::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,7 +112,9 @@ impl Keeping {
     /// Makes a segment for later.
     pub fn make_spare(&self) -> io::Result<()> {
         let Options { disk, folder, segment_bytes, .. } = &self.options;
-        let made = PreparedSegment::create(&**disk, folder, 0, *segment_bytes);
+        // Another name than the one before, which may be about to be put into use.
+        let number = self.spares.fetch_add(1, Ordering::Relaxed) as u32;
+        let made = PreparedSegment::create(&**disk, folder, number, *segment_bytes);
         let full = made.as_ref().is_err_and(is_full);
         let mut state = self.state();
         if state.disk_is_full != full {
@@ -215,9 +220,11 @@ impl Keeping {
         let file = disk.open(stored.path())?;
         file.set_len(*end)?;
         file.sync_data()?;
-        let mut index = IndexBuilder::new(header);
-        stored.fill(&mut index);
-        index.write(disk, stored.index_path(), *end, *next_commit)
+        let mut index = IndexBuilder::new();
+        stored.fill(&mut index).map_err(io::Error::other)?;
+        let SegmentHeader { number, salt, .. } = *header;
+        let segment = IndexedSegment { number, salt, valid_end: *end, next_commit: *next_commit };
+        index.write(disk, stored.index_path(), segment)
     }
 
     /// Takes free segments away, oldest first, so that what is left of each shard is always without gaps.

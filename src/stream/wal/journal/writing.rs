@@ -428,7 +428,7 @@ fn reply_entries<'a>(
         Entry::Reply(reply) => Some(ReplyEntry {
             stream: reply.stream,
             arrival: reply.arrival,
-            offset: start as u32 + frame.offset_in_commit,
+            offset: start + u64::from(frame.offset_in_commit),
             bytes: frame.bytes,
         }),
     })

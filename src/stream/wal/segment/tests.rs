@@ -106,7 +106,7 @@ fn a_prepared_segment_replaces_what_a_former_process_left() {
 #[test]
 fn sizes_that_are_no_blocks_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for bytes in [0, 4_096, 8_193] {
+    for bytes in [0, 4_096, 8_193, 4 << 30] {
         let error = PreparedSegment::create(&RealDisk, folder.path(), 0, bytes).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }

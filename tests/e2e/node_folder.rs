@@ -1,0 +1,149 @@
+//! The node's folder: one that this process must not use is named, and left as it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forebay::config::checked::{self, Durability};
+use forebay::node::{Catalog, NodeFolder};
+use forebay::runtime::clock;
+use forebay::runtime::disk::RealDisk;
+use forebay::testkit::skip::skipped;
+use tempfile::TempDir;
+
+use crate::server::{Setup, stream};
+
+/// A durable stream of one shard.
+const DURABLE: &str = "[stream]\nname = \"s\"\n";
+
+/// The folder of a node, as the last process has left it.
+fn begun(name: Option<&str>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path(), name);
+    folder
+}
+
+fn open(path: &Path, name: Option<&str>) -> NodeFolder {
+    NodeFolder::open(Arc::new(RealDisk), path, name).unwrap()
+}
+
+/// Every name in a folder, and what its file has.
+fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.map(|path| (path.clone(), fs::read(&path).unwrap_or_default())).collect()
+}
+
+fn with_data(pipeline: &str, data: &Path) -> Setup {
+    Setup::pipeline(pipeline).node(&format!("data_dir = {:?}", data.to_str().unwrap()))
+}
+
+/// What a server says that must not use a folder.
+fn refused(setup: Setup, data: &Path) -> String {
+    let before = everything(data);
+    let said = setup.start_that_fails();
+    assert_eq!(everything(data), before, "{said}");
+    assert!(said.contains("forebay serve: ") && !said.contains("panicked"), "{said}");
+    said
+}
+
+#[test]
+fn a_folder_of_another_version_is_refused() {
+    let folder = begun(None);
+    fs::write(folder.path().join("node.json"), "{\"format\": 99}\n").unwrap();
+    let said = refused(with_data(DURABLE, folder.path()), folder.path());
+    assert!(said.contains("node.json has format 99, and this version of forebay reads format 1"), "{said}");
+}
+
+#[test]
+fn the_folder_of_another_node_is_refused() {
+    let folder = begun(Some("b"));
+    let said = refused(with_data(DURABLE, folder.path()).node("node = \"a\""), folder.path());
+    assert!(said.contains("belongs to node \"b\", and this node is \"a\""), "{said}");
+}
+
+#[tokio::test]
+async fn a_folder_that_a_running_server_uses_is_refused_until_that_has_ended() {
+    let folder = begun(None);
+    let setup = || with_data(&stream("s", 1), folder.path());
+    let first = setup().start();
+    let said = refused(setup(), folder.path());
+    let pid = fs::read_to_string(folder.path().join("lock")).unwrap();
+    let expected = format!("is in use by another process (its lock file names process {})", pid.trim_end());
+    assert!(said.contains(&expected), "{said}");
+    assert_eq!(first.accept("s", "{\"n\":1}").await, 1);
+    first.stop().assert_drained();
+    setup().start().stop().assert_drained();
+}
+
+#[test]
+fn a_read_only_folder_is_refused() {
+    let folder = begun(None);
+    let allow = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o555);
+    if fs::write(folder.path().join("probe"), "").is_ok() {
+        fs::remove_file(folder.path().join("probe")).unwrap();
+        skipped("permissions do not bind this user, so no folder is read-only for it");
+    } else {
+        let said = refused(with_data(DURABLE, folder.path()), folder.path());
+        assert!(said.contains("cannot be used (") && said.contains("read and write there"), "{said}");
+    }
+    allow(0o755);
+}
+
+#[test]
+fn a_file_in_place_of_the_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, "mine").unwrap();
+    let said = refused(with_data(DURABLE, &file), folder.path());
+    assert!(said.contains("data is not a folder: set data_dir to a folder"), "{said}");
+}
+
+#[test]
+fn a_log_of_nobody_and_a_damaged_file_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("log")).unwrap();
+    let said = refused(with_data(DURABLE, folder.path()), folder.path());
+    assert!(said.contains("has log, and no node.json that tells whose it is"), "{said}");
+
+    let folder = begun(None);
+    fs::write(folder.path().join("catalog.json"), "{\"format\": 1").unwrap();
+    let said = refused(with_data(DURABLE, folder.path()), folder.path());
+    assert!(said.contains("catalog.json is damaged or was changed by hand"), "{said}");
+}
+
+#[test]
+fn a_stream_that_its_pipeline_file_would_change_is_refused() {
+    let folder = begun(None);
+    let known = checked::Stream {
+        name: "s".into(),
+        shards: 4,
+        durability: Durability::Fsync,
+        retention: std::time::Duration::from_secs(60),
+        retention_bytes: None,
+        idempotency_window: std::time::Duration::ZERO,
+    };
+    let mut catalog = Catalog::default();
+    catalog.reconcile([&known], clock::wall()).unwrap();
+    catalog.save(&open(folder.path(), None)).unwrap();
+    for (pipeline, expected) in [
+        (stream("s", 4), "stream 's' has records of durability \"fsync\" in the node's folder"),
+        (
+            format!("{DURABLE}shards = 2\n"),
+            "stream 's' has 4 shards in the node's folder and 2 shards in its pipeline file",
+        ),
+    ] {
+        let said = with_data(&pipeline, folder.path()).start_that_fails();
+        assert!(said.contains(expected), "{said}");
+        assert_eq!(Catalog::open(&open(folder.path(), None)).unwrap(), catalog);
+    }
+}
+
+#[test]
+fn a_server_with_streams_in_memory_makes_no_folder() {
+    let stopped = Setup::pipeline(stream("s", 1)).start().stop();
+    stopped.assert_drained();
+    assert!(!stopped.path("data").exists());
+}
