@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use forebay::testkit::skip::skipped;
 
-use crate::trial::{Setup, Trial, is_durable, long_row};
+use crate::trial::{Setup, Trial, long_row};
 
 /// Where Debian puts it, for each kind of machine.
 fn library() -> Option<PathBuf> {
@@ -20,7 +20,7 @@ fn library() -> Option<PathBuf> {
 
 #[test]
 fn nothing_is_lost_or_doubled_when_the_clock_jumps() {
-    if !is_durable() || !long_row() {
+    if !long_row() {
         return;
     }
     let Some(library) = library() else { return };

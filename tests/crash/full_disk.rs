@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use forebay::testkit::skip::skipped;
 
 use crate::node::{LOOK, PATIENCE};
-use crate::trial::{Setup, Trial, is_durable, long_row};
+use crate::trial::{Setup, Trial, long_row};
 
 /// Room for a few segments.
 const DISK_BYTES: u64 = 64 << 20;
@@ -85,7 +85,7 @@ fn runs_full(trial: &Trial, disk: &Disk) {
 
 #[test]
 fn a_full_disk_is_refused_at_the_edge_and_service_resumes_when_there_is_room() {
-    if !is_durable() || !long_row() {
+    if !long_row() {
         return;
     }
     let setup = Setup { record_bytes: 3_000, rate: 500.0, batch: 10, ..Setup::default() };

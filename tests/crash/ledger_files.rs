@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::chance::{self, Chance};
-use crate::trial::{Setup, Trial, is_durable};
+use crate::trial::{Setup, Trial};
 
 /// The newest ledger of each delivery, relative to `data`.
 fn ledgers(data: &Path) -> Vec<PathBuf> {
@@ -34,9 +34,6 @@ fn last_write(bytes: &[u8]) -> usize {
 
 #[test]
 fn a_flipped_byte_in_a_ledger_stops_the_start_with_the_name_of_the_file() {
-    if !is_durable() {
-        return;
-    }
     let name = "bytes flipped in ledgers";
     let mut chance = Chance::of(name);
     let mut trial = Trial::begin(name, &Setup::default());

@@ -12,7 +12,6 @@ use serde_json::Value;
 use crate::chance::{self, Chance};
 use crate::node::Node;
 use crate::table::{self, Row};
-use crate::trial::is_durable;
 
 const SEGMENT_HEADER: usize = 4_096;
 const COMMIT_HEADER: usize = 40;
@@ -136,9 +135,6 @@ fn torn(whole: &[u8], commit: &Range<usize>, at: usize, kind: usize) -> Vec<u8> 
 
 #[test]
 fn a_log_that_ends_in_a_torn_commit_is_cut_there_and_goes_on() {
-    if !is_durable() {
-        return;
-    }
     let name = "log torn at byte offsets of its last commits";
     let (mut chance, mut scene) = (Chance::of(name), Scene::make());
     let last = scene.commits.last().unwrap().bytes.clone();
@@ -177,9 +173,6 @@ fn a_log_that_ends_in_a_torn_commit_is_cut_there_and_goes_on() {
 
 #[test]
 fn a_flipped_byte_behind_which_whole_commits_stand_stops_the_start_with_its_position() {
-    if !is_durable() {
-        return;
-    }
     let name = "bytes flipped in the log";
     let (mut chance, mut scene) = (Chance::of(name), Scene::make());
     let last = scene.commits.last().unwrap().bytes.clone();

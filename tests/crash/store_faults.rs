@@ -6,7 +6,7 @@ use std::time::Duration;
 use forebay::testkit::faulty_store::{Conditions, Fault, FaultyStore, Operation, Rule};
 
 use crate::chance::{self, Chance};
-use crate::trial::{Setup, Trial, is_durable, long_row};
+use crate::trial::{Setup, Trial, long_row};
 
 /// For how long a store is ill, so that some files meet it.
 const ILL: Duration = Duration::from_millis(2_500);
@@ -69,9 +69,6 @@ fn falls_ill(name: &str, setup: &Setup, store: &FaultyStore, illnesses: &[&[Rule
 
 #[test]
 fn nothing_is_lost_or_doubled_by_a_store_that_fails_or_loses_replies() {
-    if !is_durable() {
-        return;
-    }
     let store = FaultyStore::start().unwrap();
     let often = |fault: Fault| Rule::any(fault).always().in_thousand(400);
     let illnesses: &[&[Rule]] = &[
@@ -90,7 +87,7 @@ fn nothing_is_lost_or_doubled_by_a_store_that_fails_or_loses_replies() {
 
 #[test]
 fn nothing_is_lost_or_doubled_by_a_store_that_stores_late() {
-    if !is_durable() || !long_row() {
+    if !long_row() {
         return;
     }
     let store = FaultyStore::start().unwrap();
@@ -101,7 +98,7 @@ fn nothing_is_lost_or_doubled_by_a_store_that_stores_late() {
 
 #[test]
 fn nothing_is_lost_or_doubled_by_a_store_without_conditional_writes() {
-    if !is_durable() || !long_row() {
+    if !long_row() {
         return;
     }
     let store = FaultyStore::start_with(Conditions::Ignored, 1).unwrap();
@@ -112,7 +109,7 @@ fn nothing_is_lost_or_doubled_by_a_store_without_conditional_writes() {
 
 #[test]
 fn nothing_is_lost_or_doubled_by_a_store_that_denies_for_a_while() {
-    if !is_durable() || !long_row() {
+    if !long_row() {
         return;
     }
     let store = FaultyStore::start().unwrap();
@@ -122,7 +119,7 @@ fn nothing_is_lost_or_doubled_by_a_store_that_denies_for_a_while() {
 
 #[test]
 fn nothing_is_lost_or_doubled_by_a_store_that_stalls() {
-    if !is_durable() || !long_row() {
+    if !long_row() {
         return;
     }
     let store = FaultyStore::start().unwrap();
@@ -141,9 +138,6 @@ fn nothing_is_lost_or_doubled_by_a_store_that_stalls() {
 
 #[test]
 fn nothing_is_lost_or_left_behind_when_it_dies_while_it_uploads_in_parts() {
-    if !is_durable() {
-        return;
-    }
     let store = FaultyStore::start().unwrap();
     let setup = setup_of_parts(&store);
     let mut trial = Trial::begin("killed at each point of an upload in parts", &setup);

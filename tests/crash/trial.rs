@@ -116,21 +116,6 @@ impl Setup {
     }
 }
 
-/// Whether this binary has durable streams; says so if not.
-pub fn is_durable() -> bool {
-    let mut node = Setup::default().node();
-    node.launch(None);
-    let up = node.listens();
-    if up {
-        node.kill();
-    } else {
-        node.wait();
-        assert!(node.log().contains("not wired yet"), "{}", node.log());
-        skipped("this binary has no durable streams yet");
-    }
-    up
-}
-
 /// Whether rows may take their time; says so if not.
 pub fn long_row() -> bool {
     if !chance::is_long() {

@@ -76,6 +76,11 @@ impl LedgerError {
         Self::Damaged { path: path.display().to_string(), line, what: what.into() }
     }
 
+    /// Whether there is no such file or folder.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Whether it goes away when there is space again.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::DiskFull { .. })

@@ -41,6 +41,7 @@
 pub mod entry;
 mod error;
 mod file;
+mod history;
 mod line;
 mod refusal;
 mod replay;
@@ -56,6 +57,7 @@ pub use entry::{
     Commit, Cursor, Entry, Epoch, Gap, Multipart, OpenSeal, Seal, SealedRange, ShardTotals, Snapshot,
 };
 pub use error::LedgerError;
+pub use history::History;
 pub use refusal::Refusal;
 pub use state::State;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::entry::{Entry, Previous};
+use super::entry::{Entry, Previous, Snapshot};
 use super::file::{self, Named};
 use super::line::{self, Scan};
 use super::state::State;
@@ -73,16 +73,21 @@ pub(super) fn replay(disk: &dyn Disk, files: &[(u64, PathBuf)]) -> Result<Replay
 
 fn state_of(path: &Path, scan: Scan) -> Result<State, LedgerError> {
     let mut entries = scan.entries.into_iter();
-    let Some((_, Entry::Snapshot(snapshot))) = entries.next() else {
+    let mut state = State::from_snapshot(snapshot_of(path, entries.next())?);
+    for (line, entry) in entries {
+        state.apply(&entry).map_err(|error| LedgerError::damaged(path, line, error.to_string()))?;
+    }
+    Ok(state)
+}
+
+/// What the first line of a file says.
+pub(super) fn snapshot_of(path: &Path, first: Option<(u64, Entry)>) -> Result<Snapshot, LedgerError> {
+    let Some((_, Entry::Snapshot(snapshot))) = first else {
         return Err(LedgerError::damaged(path, 1, "it does not begin with the state"));
     };
     if snapshot.format != FORMAT {
         let path = path.display().to_string();
         return Err(LedgerError::Format { path, found: snapshot.format, known: FORMAT });
     }
-    let mut state = State::from_snapshot(*snapshot);
-    for (line, entry) in entries {
-        state.apply(&entry).map_err(|error| LedgerError::damaged(path, line, error.to_string()))?;
-    }
-    Ok(state)
+    Ok(*snapshot)
 }

@@ -57,14 +57,14 @@ impl Writer {
         for (number, path) in &found.files {
             writer.history.push_back((*number, writer.size_of(path)?));
         }
+        // What can be read of the old file need not be on the disk, if a sync has failed. It is needed as history, and
+        // as the ledger itself while there is no space for another one.
+        if let Some(Previous { file, bytes }) = writer.previous {
+            file::write_again(&*writer.disk, &writer.folder.join(file::file_name(file)), bytes)?;
+        }
         match writer.begin_file() {
             Err(error) if error.is_disk_full() => {
-                // There may be space when something is to be appended. Until then the old file must do.
-                tracing::warn!(folder = %writer.folder.display(), %error, "cannot begin a new ledger file");
-                if let Some(Previous { file, bytes }) = writer.previous {
-                    let path = writer.folder.join(file::file_name(file));
-                    file::write_again(&*writer.disk, &path, bytes)?;
-                }
+                tracing::warn!(folder = %writer.folder.display(), %error, "cannot begin a new ledger file yet");
             }
             other => other?,
         }

@@ -29,7 +29,8 @@ impl Model {
             Entry::Multipart(multipart) => self.uploads.push(multipart.clone()),
             Entry::Commit(commit) => {
                 let found = self.seals.iter_mut().find(|(seal, _)| seal.number == commit.number);
-                found.unwrap().1 = true;
+                // Not there where the past is told from the middle on.
+                found.into_iter().for_each(|(_, committed)| *committed = true);
             }
             Entry::Cursor(cursor) => {
                 for &(shard, to) in &cursor.positions {

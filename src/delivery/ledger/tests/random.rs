@@ -8,6 +8,7 @@ use super::disk::{Coin, FaultyDisk};
 use super::model::Model;
 use super::*;
 
+const FOLDER: &str = "/ledger/s/d";
 const SHARDS: u32 = 3;
 const SMALL: Bounds = Bounds { step: 256, file: 1024, history: 8 << 10 };
 
@@ -144,6 +145,22 @@ impl Run {
         assert_eq!(differs, None);
     }
 
+    /// What the files tell of the past leads to the present.
+    fn check_history(&self) {
+        let history = History::open(&self.disk, Path::new(FOLDER)).unwrap().unwrap();
+        let (mut told, mut state) = (Model::default(), history.begin().clone());
+        let end = history
+            .read(&self.disk, &mut |entry| {
+                told.take(&entry);
+                state.apply(&entry).unwrap();
+            })
+            .unwrap();
+        assert_eq!((&end, &state), (&self.ledger.state(), &end));
+        if history.is_complete() {
+            assert_eq!(told.differs(&end), None);
+        }
+    }
+
     fn append(&mut self, appends: &[Vec<Wish>]) {
         let mut ahead = self.ledger.state();
         let mut group = Vec::new();
@@ -193,15 +210,16 @@ impl Run {
                 found.unwrap_or_else(|| panic!("neither promised nor possible: {differs}")).clone();
         }
         self.possible.clear();
+        self.check_history();
     }
 }
 
 fn open_on(disk: &FaultyDisk) -> Result<(Ledger, State), LedgerError> {
-    Ledger::open_bounded(Arc::new(disk.clone()), PathBuf::from("/ledger"), SMALL)
+    Ledger::open_bounded(Arc::new(disk.clone()), PathBuf::from(FOLDER), SMALL)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn what_was_promised_is_there_and_nothing_comes_in_halves(steps in steps()) {
