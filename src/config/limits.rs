@@ -102,6 +102,15 @@ pub const DELIVERY_PRESSURE_PERCENT: u64 = 75;
 pub const MULTIPART_PART_BYTES: usize = 8 << 20;
 /// See [`MULTIPART_PART_BYTES`].
 pub const MULTIPART_PARTS_UNDER_WAY: usize = 4;
+
+/// Bytes of a stored object that are read at a time when it is read back: a request each, and all of it that is in
+/// memory.
+pub const OBJECT_PIECE_BYTES: u64 = 4 << 20;
+
+/// Folders of which a folder sink remembers that their names are durable, so that it need not sync all those above
+/// them again. At about 200 bytes each 200 KB; when there are more, it begins anew, which costs a sync a level.
+pub const DURABLE_FOLDERS_MAX: usize = 1_024;
+
 /// Open partitions that a delivery may ask for: at the 256 KiB that one may hold, 10,000 need 2.5 GiB.
 pub const OPEN_PARTITIONS_MAX: usize = 10_000;
 

@@ -142,6 +142,7 @@ impl Status {
             SinkErrorClass::Transient => self.metrics.errors_transient.increment(1),
             SinkErrorClass::Denied => self.metrics.errors_denied.increment(1),
             SinkErrorClass::NotFound => self.metrics.errors_not_found.increment(1),
+            SinkErrorClass::Foreign => self.metrics.errors_foreign.increment(1),
             SinkErrorClass::Other => self.metrics.errors_other.increment(1),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::seal::Sealed;
-use super::sink::{ObjectSink, SinkError};
+use super::sink::{NoNotes, Object, ObjectSink, SinkError};
 use super::status::{Refusal, Status};
 use crate::runtime::clock;
 
@@ -17,9 +17,13 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 pub async fn store(sink: &ObjectSink, sealed: Sealed, status: &Status) {
     let mut backoff = BACKOFF_MIN;
     let mut refusal = Refusal::none(status);
+    // The name of a file of a stream without a ledger has all that tells it from others: stream, delivery, run, number
+    // and what is inside.
+    let identity = sealed.key.rsplit('/').next().unwrap_or_default();
+    let object = Object { key: &sealed.key, chunks: &sealed.chunks, identity };
     loop {
         let started = clock::monotonic();
-        match sink.put(&sealed.key, &sealed.chunks).await {
+        match sink.store(&object, &NoNotes).await {
             Ok(stored) => {
                 status.metrics.upload_seconds.record(started.elapsed().as_secs_f64());
                 let age = clock::wall().0.saturating_sub(sealed.oldest.0).max(0);

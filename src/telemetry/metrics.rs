@@ -130,7 +130,7 @@ metric!(
     DELIVERY_UPLOAD_ERRORS,
     "forebay_delivery_upload_errors_total",
     None,
-    "Failed upload tries, by class: transient, denied, not_found or other."
+    "Failed upload tries, by class: transient, denied, not_found, foreign or other."
 );
 metric!(
     DELIVERY_PAUSED,
@@ -324,6 +324,7 @@ impl Registry {
             errors_transient: self.counter(DELIVERY_UPLOAD_ERRORS, &with("class", "transient")),
             errors_denied: self.counter(DELIVERY_UPLOAD_ERRORS, &with("class", "denied")),
             errors_not_found: self.counter(DELIVERY_UPLOAD_ERRORS, &with("class", "not_found")),
+            errors_foreign: self.counter(DELIVERY_UPLOAD_ERRORS, &with("class", "foreign")),
             errors_other: self.counter(DELIVERY_UPLOAD_ERRORS, &with("class", "other")),
             paused: self.gauge(DELIVERY_PAUSED, &labels),
             skipped: self.counter(DELIVERY_SKIPPED, &labels),
@@ -402,6 +403,7 @@ pub struct DeliveryMetrics {
     pub errors_transient: Counter,
     pub errors_denied: Counter,
     pub errors_not_found: Counter,
+    pub errors_foreign: Counter,
     pub errors_other: Counter,
     pub paused: Gauge,
     pub skipped: Counter,

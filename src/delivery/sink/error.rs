@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::path::PathBuf;
 
 use object_store::client::HttpError;
 use thiserror::Error;
@@ -17,6 +18,10 @@ const BARE_REDIRECT: &str = "Received redirect without LOCATION";
 /// What S3 answers with status 400 although it is the connection that was too slow or broke off.
 /// Source: "Error responses", Amazon S3 API Reference.
 const SLOW_CONNECTION: [&str; 2] = ["<Code>RequestTimeout</Code>", "<Code>IncompleteBody</Code>"];
+/// What S3 and Google answer with status 404 when an upload in parts was completed, taken back or thrown away.
+const NO_SUCH_UPLOAD: &str = "<Code>NoSuchUpload</Code>";
+/// What S3 answers to a header that it does not know; most stores do so with status 501.
+const NOT_IMPLEMENTED: &str = "<Code>NotImplemented</Code>";
 
 /// What kind of failure it is, which tells what helps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub enum SinkErrorClass {
     Denied,
     /// A person: the bucket does not exist (404).
     NotFound,
+    /// A person: there is an object under the key that somebody else has written.
+    Foreign,
     /// A person: the store refuses the request for another reason, or its disk is full.
     Other,
 }
@@ -40,6 +47,8 @@ impl SinkErrorClass {
     fn of(error: &object_store::Error) -> Self {
         use object_store::Error;
         match error {
+            // The parts are gone, not the bucket: trying again begins another upload.
+            Error::NotFound { source, .. } if source.to_string().contains(NO_SUCH_UPLOAD) => Self::Transient,
             Error::NotFound { .. } => Self::NotFound,
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Self::Denied,
             Error::InvalidPath { .. }
@@ -121,13 +130,89 @@ impl SinkErrorClass {
 pub struct SinkError {
     /// What helps.
     pub class: SinkErrorClass,
-    /// What the store said.
-    pub source: Box<object_store::Error>,
+    /// What the store said, or what was found there.
+    pub source: Box<dyn StdError + Send + Sync>,
+}
+
+impl SinkError {
+    /// An error of this class.
+    pub fn new(class: SinkErrorClass, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { class, source: source.into() }
+    }
+
+    /// The class that an error of a store has.
+    pub(super) fn class_of(error: &object_store::Error) -> SinkErrorClass {
+        SinkErrorClass::of(error)
+    }
 }
 
 impl From<object_store::Error> for SinkError {
     fn from(source: object_store::Error) -> Self {
-        Self { class: SinkErrorClass::of(&source), source: Box::new(source) }
+        Self::new(SinkErrorClass::of(&source), source)
+    }
+}
+
+/// Why an object cannot be put under a key. Keys are those within the bucket.
+#[derive(Debug, Error)]
+pub(super) enum Conflict {
+    #[error(
+        "object '{key}' is there already, written by '{owner}' and not by this delivery; nothing is changed: move it away, or give the delivery another prefix"
+    )]
+    Foreign { key: String, owner: String },
+    #[error(
+        "object '{key}' is there already and does not tell that this delivery wrote it; nothing is changed: move it away, or give the delivery another prefix"
+    )]
+    Unsigned { key: String },
+    #[error("the store says that object '{key}' is there, and then that it is not; it is tried again")]
+    Hidden { key: String },
+    #[error(
+        "cannot look whether object '{key}' is there, which needs permission to read objects and to list the bucket: {source}"
+    )]
+    Unseen { key: String, source: object_store::Error },
+}
+
+impl From<Conflict> for SinkError {
+    fn from(conflict: Conflict) -> Self {
+        let class = match &conflict {
+            Conflict::Foreign { .. } | Conflict::Unsigned { .. } => SinkErrorClass::Foreign,
+            Conflict::Hidden { .. } => SinkErrorClass::Transient,
+            Conflict::Unseen { source, .. } => SinkErrorClass::of(source),
+        };
+        Self::new(class, conflict)
+    }
+}
+
+/// A failed step of a write to the file system.
+#[derive(Debug, Error)]
+#[error("cannot {step} '{path}': {source}", path = path.display())]
+pub(super) struct FolderError {
+    pub(super) step: &'static str,
+    pub(super) path: PathBuf,
+    pub(super) source: io::Error,
+}
+
+impl From<FolderError> for SinkError {
+    fn from(error: FolderError) -> Self {
+        Self::new(SinkErrorClass::of_io(error.source.kind()), error)
+    }
+}
+
+/// Whether the store does not know what it was asked for: a condition on a write.
+pub(super) fn is_not_implemented(error: &object_store::Error) -> bool {
+    match error {
+        object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => true,
+        object_store::Error::Generic { source, .. } => {
+            let mut next: Option<&(dyn StdError + 'static)> = Some(source.as_ref());
+            while let Some(cause) = next {
+                let message = cause.to_string();
+                if let Some(rest) = message.strip_prefix(RESPONSE) {
+                    return rest.starts_with("501") || rest.contains(NOT_IMPLEMENTED);
+                }
+                next = cause.source();
+            }
+            false
+        }
+        _ => false,
     }
 }
 
@@ -197,6 +282,32 @@ mod tests {
         assert_eq!(of("Server returned non-2xx status code: 40é"), None);
         assert_eq!(of("PUT http://h/Server returned non-2xx status code: 400 Bad Request"), None);
         assert_eq!(of("400 Bad Request"), None);
+    }
+
+    #[test]
+    fn an_upload_that_is_gone_is_begun_again_but_a_bucket_that_is_gone_is_not() {
+        let of = |code: &str| {
+            let source = format!(
+                "Server returned non-2xx status code: 404 Not Found: <Error><Code>{code}</Code></Error>"
+            );
+            SinkError::from(object_store::Error::NotFound { path: "a".into(), source: source.into() }).class
+        };
+        assert_eq!(of("NoSuchUpload"), SinkErrorClass::Transient);
+        assert_eq!(of("NoSuchBucket"), SinkErrorClass::NotFound);
+    }
+
+    #[test]
+    fn a_condition_that_the_store_does_not_know_is_told_from_other_refusals() {
+        let is = |text: &str| {
+            is_not_implemented(&object_store::Error::Generic {
+                store: "test",
+                source: text.to_owned().into(),
+            })
+        };
+        assert!(is("Server returned non-2xx status code: 501 Not Implemented: "));
+        assert!(is("Server returned non-2xx status code: 400 Bad Request: <Code>NotImplemented</Code>"));
+        assert!(!is("Server returned non-2xx status code: 400 Bad Request: <Code>InvalidArgument</Code>"));
+        assert!(!is("501 Not Implemented"));
     }
 
     #[test]

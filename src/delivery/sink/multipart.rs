@@ -1,10 +1,93 @@
 //! An object in parts: all of it, or none of it.
 
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::Bytes;
-use object_store::{MultipartUpload, PutPayload, PutResult, Result};
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{Error, MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 use tokio::task::JoinSet;
 
 use crate::config::limits::MULTIPART_PARTS_UNDER_WAY;
+
+/// An upload whose id is known, so that another process can take it back.
+#[derive(Debug)]
+pub struct Numbered {
+    store: Arc<dyn NumberedStore>,
+    path: Path,
+    id: String,
+    begun: usize,
+    /// Parts that have arrived, by their place.
+    done: Arc<Mutex<Vec<(usize, PartId)>>>,
+}
+
+/// A store that tells the ids of its uploads.
+pub trait NumberedStore: MultipartStore + std::fmt::Debug {}
+
+impl<S: MultipartStore + std::fmt::Debug> NumberedStore for S {}
+
+impl Numbered {
+    /// Upload `id` of the object at `path`, of which no part was sent yet.
+    pub fn new(store: Arc<dyn NumberedStore>, path: Path, id: String) -> Self {
+        Self { store, path, id, begun: 0, done: Arc::default() }
+    }
+
+    /// The parts in their order. All that were begun must have arrived.
+    fn parts(&self) -> Result<Vec<PartId>> {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if done.len() != self.begun {
+            let source = format!("{} of {} parts have arrived", done.len(), self.begun).into();
+            return Err(Error::Generic { store: "multipart", source });
+        }
+        done.sort_unstable_by_key(|(place, _)| *place);
+        Ok(done.iter().map(|(_, part)| part.clone()).collect())
+    }
+}
+
+/// What the methods of [`MultipartUpload`] return.
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+impl MultipartUpload for Numbered {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let place = self.begun;
+        self.begun += 1;
+        let (store, done) = (Arc::clone(&self.store), Arc::clone(&self.done));
+        let (path, id) = (self.path.clone(), self.id.clone());
+        Box::pin(async move {
+            let part = store.put_part(&path, &id, place, data).await?;
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, part));
+            Ok(())
+        })
+    }
+
+    fn complete<'life0, 'async_trait>(&'life0 mut self) -> Answer<'async_trait, PutResult>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move {
+            let parts = self.parts()?;
+            self.store.complete_multipart(&self.path, &self.id, parts).await
+        })
+    }
+
+    fn abort<'life0, 'async_trait>(&'life0 mut self) -> Answer<'async_trait, ()>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move { forget(self.store.as_ref(), &self.path, &self.id).await })
+    }
+}
+
+/// Takes an upload back. One that is not there any more, because it was completed or taken back before, is no error.
+pub async fn forget(store: &dyn NumberedStore, path: &Path, id: &str) -> Result<()> {
+    match store.abort_multipart(path, &id.to_owned()).await {
+        Err(Error::NotFound { .. }) => Ok(()),
+        other => other,
+    }
+}
 
 /// Sends `parts` and completes the upload. If anything fails the upload is taken back, and the first error is
 /// returned.
@@ -72,15 +155,9 @@ pub fn cut(chunks: &[Bytes], part_bytes: usize) -> Vec<PutPayload> {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
-    use std::sync::{Arc, Mutex};
-
-    use object_store::{Error, UploadPart};
     use proptest::prelude::*;
 
     use super::*;
-
-    type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
     /// Records what it is asked, and fails where it is told to.
     #[derive(Debug, Clone, Default)]

@@ -1,53 +1,51 @@
-//! Objects in an S3-compatible store, in Google's or Azure's, or files below a folder, through `object_store`.
-//!
-//! A large object goes up in parts, and a failed upload is taken back. A process that is killed, or stopped in the
-//! middle of an upload, cannot do that: its parts stay in the bucket, unseen and paid for. A lifecycle rule of the
-//! bucket that removes incomplete multipart uploads after some days is advisable.
+//! Objects in an S3-compatible store, in Google's or Azure's, or files below a folder: one face for all of them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
+use object_store::{ClientOptions, RetryConfig};
+use url::Url;
 
 use super::error::{SinkError, SinkErrorClass};
-use super::multipart;
+use super::folder::Folder;
+use super::reader::ObjectReader;
+use super::remote::{Manners, Remote};
+use super::{Head, Object, Stored, UploadNotes};
 use crate::config::checked;
-use crate::config::limits::MULTIPART_PART_BYTES;
+use crate::runtime::disk::{Disk, RealDisk};
 
 /// One request to the store: a part of 8 MiB passes in this time at 130 KB/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// A store that does not take a connection in this time is asked again later.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A confirmed object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Its ETag, if the store gives one.
-    pub etag: Option<String>,
-}
-
-/// A folder of an object store.
+/// A folder of an object store, or of the file system.
 #[derive(Debug, Clone)]
 pub struct ObjectSink {
-    store: Arc<dyn ObjectStore>,
-    folder: Path,
-    multipart_bytes: u64,
+    place: Place,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Folder(Arc<Folder>),
+    Remote(Arc<Remote>),
 }
 
 impl ObjectSink {
-    /// Connects to nothing yet: a store that is away must not keep the process from starting.
+    /// Connects to nothing yet: a store that is away must not keep the process from starting. A folder is made.
     pub fn open(config: &checked::ObjectSink) -> Result<Self, SinkError> {
+        Self::open_on(config, Arc::new(RealDisk))
+    }
+
+    /// Opens a sink whose folder, if it is one, is on `disk`.
+    pub fn open_on(config: &checked::ObjectSink, disk: Arc<dyn Disk>) -> Result<Self, SinkError> {
         let url = &config.url;
         let client = ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT);
-        // `upload` tries again itself, because it also counts, logs and pauses.
+        // The caller tries again itself, because it also counts, logs and pauses.
         let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         // The builders have the same methods, but no trait in common.
         macro_rules! remote {
@@ -60,51 +58,83 @@ impl ObjectSink {
                 Arc::new(builder.build()?)
             }};
         }
-        let store: Arc<dyn ObjectStore> = match url.scheme() {
-            "file" => {
-                let path =
-                    url.to_file_path().map_err(|()| invalid(url.as_str(), "not a path of a local file"))?;
-                std::fs::create_dir_all(&path).map_err(|error| invalid(url.as_str(), &error.to_string()))?;
-                let store = LocalFileSystem::new_with_prefix(path)?;
-                return Ok(Self {
-                    store: Arc::new(store),
-                    folder: Path::default(),
-                    multipart_bytes: u64::MAX,
-                });
+        let folder = || Path::from_url_path(url.path()).map_err(object_store::Error::from);
+        let parts_above = config.multipart_bytes;
+        let remote = match url.scheme() {
+            "file" => return Self::open_folder(url, disk),
+            "s3" | "s3a" => {
+                let manners = Manners {
+                    metadata_key: "forebay-seal",
+                    // Amazon's own keeps to the conditions of a write; of what others make of them nothing is known.
+                    keeps_conditions: !config.options.contains_key("aws_endpoint"),
+                };
+                let store = remote!(AmazonS3Builder);
+                Remote::new(store.clone(), Some(store), folder()?, manners, parts_above)
             }
-            "s3" | "s3a" => remote!(AmazonS3Builder),
-            "gs" => remote!(GoogleCloudStorageBuilder),
-            "az" | "azure" | "abfs" | "abfss" => remote!(MicrosoftAzureBuilder),
-            _ => return Err(invalid(url.as_str(), "no store is known for this scheme")),
+            "gs" => {
+                let manners = Manners { metadata_key: "forebay-seal", keeps_conditions: true };
+                let store = remote!(GoogleCloudStorageBuilder);
+                Remote::new(store.clone(), Some(store), folder()?, manners, parts_above)
+            }
+            "az" | "azure" | "abfs" | "abfss" => {
+                // Names of metadata must be identifiers there. Parts have no upload that could be named or taken
+                // back: those of an unfinished object vanish after a week.
+                let manners = Manners { metadata_key: "forebay_seal", keeps_conditions: true };
+                Remote::new(remote!(MicrosoftAzureBuilder), None, folder()?, manners, parts_above)
+            }
+            _ => return Err(invalid(url, "no store is known for this scheme")),
         };
-        let folder = Path::from_url_path(url.path()).map_err(object_store::Error::from)?;
-        Ok(Self { store, folder, multipart_bytes: config.multipart_bytes })
+        Ok(Self { place: Place::Remote(Arc::new(remote)) })
     }
 
-    /// Stores `chunks`, one behind the other, as the object `key` below the folder. Doing it again with the same
-    /// content changes nothing. `key` may hold `%` escapes and is used as it is.
-    pub async fn put(&self, key: &str, chunks: &[Bytes]) -> Result<Stored, SinkError> {
-        let path = self.path(key)?;
-        let bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        let result = if bytes > self.multipart_bytes {
-            let upload = self.store.put_multipart(&path).await?;
-            multipart::send(upload, multipart::cut(chunks, MULTIPART_PART_BYTES)).await?
-        } else {
-            self.store.put(&path, chunks.iter().cloned().collect::<PutPayload>()).await?
-        };
-        Ok(Stored { bytes, etag: result.e_tag })
+    fn open_folder(url: &Url, disk: Arc<dyn Disk>) -> Result<Self, SinkError> {
+        let root = url.to_file_path().map_err(|()| invalid(url, "not a path of a local file"))?;
+        Ok(Self { place: Place::Folder(Arc::new(Folder::open(root, disk)?)) })
     }
 
-    fn path(&self, key: &str) -> Result<Path, SinkError> {
-        let text =
-            if self.folder.as_ref().is_empty() { key.to_owned() } else { format!("{}/{key}", self.folder) };
-        Ok(Path::parse(text).map_err(object_store::Error::from)?)
+    /// Stores an object below the folder. Doing it again with the same object changes nothing and confirms it: so a
+    /// failed call, whose object may or may not be there, is followed by the same call. An object of somebody else is
+    /// left alone ([`SinkErrorClass::Foreign`]).
+    pub async fn store(&self, object: &Object<'_>, notes: &dyn UploadNotes) -> Result<Stored, SinkError> {
+        match &self.place {
+            Place::Folder(folder) => folder.store(object).await,
+            Place::Remote(remote) => remote.store(object, notes).await,
+        }
+    }
+
+    /// Takes back what an upload in parts, whose process is gone, has left in the store. `upload` is what
+    /// [`UploadNotes::multipart_begun`] was told. It may have ended long ago.
+    pub async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), SinkError> {
+        match &self.place {
+            Place::Folder(_) => Ok(()),
+            Place::Remote(remote) => remote.abort_multipart(key, upload).await,
+        }
+    }
+
+    /// What is under a key; `None` if nothing is.
+    pub async fn head(&self, key: &str) -> Result<Option<Head>, SinkError> {
+        match &self.place {
+            Place::Folder(folder) => folder.head(key).await,
+            Place::Remote(remote) => remote.head(key).await,
+        }
+    }
+
+    /// Reads an object in pieces. [`SinkErrorClass::NotFound`] if there is none.
+    pub async fn get(&self, key: &str) -> Result<ObjectReader, SinkError> {
+        match &self.place {
+            Place::Folder(folder) => folder.get(key).await,
+            Place::Remote(remote) => remote.get(key).await,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn over(remote: Remote) -> Self {
+        Self { place: Place::Remote(Arc::new(remote)) }
     }
 }
 
-fn invalid(url: &str, why: &str) -> SinkError {
-    let source = object_store::Error::Generic { store: "sink", source: format!("{url}: {why}").into() };
-    SinkError { class: SinkErrorClass::Other, source: Box::new(source) }
+fn invalid(url: &Url, why: &str) -> SinkError {
+    SinkError::new(SinkErrorClass::Other, format!("{url}: {why}"))
 }
 
 #[cfg(test)]

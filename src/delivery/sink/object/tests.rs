@@ -1,13 +1,14 @@
 use std::convert::Infallible;
 use std::sync::Mutex;
 
+use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-use url::Url;
 
+use super::super::NoNotes;
 use super::*;
 
 fn file_sink(folder: &std::path::Path) -> ObjectSink {
@@ -16,13 +17,16 @@ fn file_sink(folder: &std::path::Path) -> ObjectSink {
     ObjectSink::open(&config).unwrap()
 }
 
+async fn store(sink: &ObjectSink, key: &str, chunks: &[Bytes]) -> Result<Stored, SinkError> {
+    sink.store(&Object { key, chunks, identity: "test" }, &NoNotes).await
+}
+
 /// A store that answers each request as `answer` says, and a sink that sends more than `multipart_bytes` to it in
 /// parts.
 async fn s3_sink(
     multipart_bytes: u64,
     answer: impl Fn(Request<Incoming>) -> Response<Full<Bytes>> + Clone + Send + 'static,
 ) -> ObjectSink {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -42,8 +46,13 @@ async fn s3_sink(
             );
         }
     });
+    sink_at(&endpoint, multipart_bytes)
+}
+
+fn sink_at(endpoint: &str, multipart_bytes: u64) -> ObjectSink {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let options = [
-        ("aws_endpoint", endpoint.as_str()),
+        ("aws_endpoint", endpoint),
         ("aws_region", "us-east-1"),
         ("aws_allow_http", "true"),
         ("aws_access_key_id", "id"),
@@ -54,15 +63,19 @@ async fn s3_sink(
     ObjectSink::open(&checked::ObjectSink { url, options, multipart_bytes }).unwrap()
 }
 
+/// The class of a write that is answered like this, where nothing was found before it.
 async fn class_of(status: u16, location: Option<&'static str>, body: &'static str) -> SinkErrorClass {
-    let sink = s3_sink(u64::MAX, move |_| {
+    let sink = s3_sink(u64::MAX, move |request| {
+        if request.method() == Method::HEAD {
+            return Response::builder().status(StatusCode::NOT_FOUND).body(Full::default()).unwrap();
+        }
         let mut response = Response::builder().status(status);
         if let Some(location) = location {
             response = response.header("location", location);
         }
         response.body(Full::from(body)).unwrap()
     });
-    sink.await.put("a", &[Bytes::from_static(b"abc")]).await.unwrap_err().class
+    store(&sink.await, "a", &[Bytes::from_static(b"abc")]).await.unwrap_err().class
 }
 
 #[tokio::test]
@@ -71,7 +84,7 @@ async fn an_object_below_a_folder_is_written_whole_and_again_without_change() {
     let sink = file_sink(&folder.path().join("lake"));
     let chunks = [Bytes::from_static(b"ab"), Bytes::from_static(b"c")];
     for _ in 0..2 {
-        let stored = sink.put("dt=1/a%2Fb.json", &chunks).await.unwrap();
+        let stored = store(&sink, "dt=1/a%2Fb.json", &chunks).await.unwrap();
         assert_eq!(stored.bytes, 3);
         assert_eq!(std::fs::read(folder.path().join("lake/dt=1/a%2Fb.json")).unwrap(), b"abc");
     }
@@ -90,8 +103,8 @@ async fn a_file_in_the_place_of_a_folder_and_a_name_too_long_need_a_person() {
     let sink = file_sink(folder.path());
     std::fs::write(folder.path().join("file"), "").unwrap();
     let chunks = [Bytes::from_static(b"abc")];
-    assert_eq!(sink.put("file/a", &chunks).await.unwrap_err().class, SinkErrorClass::Other);
-    assert_eq!(sink.put(&"a".repeat(300), &chunks).await.unwrap_err().class, SinkErrorClass::Other);
+    assert_eq!(store(&sink, "file/a", &chunks).await.unwrap_err().class, SinkErrorClass::Other);
+    assert_eq!(store(&sink, &"a".repeat(300), &chunks).await.unwrap_err().class, SinkErrorClass::Other);
 }
 
 #[tokio::test]
@@ -99,13 +112,27 @@ async fn a_response_has_the_class_of_its_status() {
     let classes = [
         (SinkErrorClass::Denied, &[401, 403][..]),
         (SinkErrorClass::NotFound, &[404]),
-        (SinkErrorClass::Other, &[300, 304, 400, 405, 411, 412, 413, 422, 451, 501]),
-        (SinkErrorClass::Transient, &[408, 409, 429, 500, 502, 503, 504, 529]),
+        (SinkErrorClass::Other, &[300, 400, 405, 411, 413, 422, 451, 501]),
+        // A failed condition where nothing is found (304, 409, 412): another write was or is under way.
+        (SinkErrorClass::Transient, &[304, 408, 409, 412, 429, 500, 502, 503, 504, 529]),
     ];
     for (class, statuses) in classes {
         for &status in statuses {
             assert_eq!(class_of(status, None, "").await, class, "{status}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_let_look_is_told_of_in_its_own_words() {
+    for (status, class) in [(403, SinkErrorClass::Denied), (400, SinkErrorClass::Other)] {
+        let sink = s3_sink(u64::MAX, move |_| {
+            Response::builder().status(status).body(Full::from("<Code>InvalidAccessKeyId</Code>")).unwrap()
+        });
+        let error = store(&sink.await, "a", &[Bytes::from_static(b"abc")]).await.unwrap_err();
+        assert_eq!(error.class, class, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("InvalidAccessKeyId") && text.contains("object 'lake/a'"), "{text}");
     }
 }
 
@@ -126,18 +153,8 @@ async fn a_store_that_nobody_listens_for_is_transient() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let mut sink = s3_sink(u64::MAX, |_| Response::default()).await;
-    sink.store = Arc::new(
-        AmazonS3Builder::new()
-            .with_bucket_name("bucket")
-            .with_endpoint(endpoint)
-            .with_allow_http(true)
-            .with_skip_signature(true)
-            .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
-            .build()
-            .unwrap(),
-    );
-    let error = sink.put("a", &[Bytes::from_static(b"abc")]).await.unwrap_err();
+    let sink = sink_at(&endpoint, u64::MAX);
+    let error = store(&sink, "a", &[Bytes::from_static(b"abc")]).await.unwrap_err();
     assert_eq!(error.class, SinkErrorClass::Transient, "{error}");
 }
 
@@ -152,6 +169,7 @@ async fn a_refused_part_takes_the_upload_back_from_the_store() {
                 StatusCode::OK,
                 "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>",
             ),
+            Method::HEAD => (StatusCode::NOT_FOUND, ""),
             Method::DELETE => (StatusCode::NO_CONTENT, ""),
             _ => (StatusCode::FORBIDDEN, ""),
         };
@@ -160,9 +178,10 @@ async fn a_refused_part_takes_the_upload_back_from_the_store() {
         response
     })
     .await;
-    let error = sink.put("a", &[Bytes::from_static(b"abc")]).await.unwrap_err();
+    let error = store(&sink, "a", &[Bytes::from_static(b"abc")]).await.unwrap_err();
     assert_eq!(error.class, SinkErrorClass::Denied);
     let expected = [
+        "HEAD /bucket/lake/a",
         "POST /bucket/lake/a?uploads=",
         "PUT /bucket/lake/a?partNumber=1&uploadId=u1",
         "DELETE /bucket/lake/a?uploadId=u1",
