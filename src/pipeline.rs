@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::checked::{self, Config};
 use crate::delivery::sink::{ObjectSink, SinkError};
-use crate::delivery::{Memory, Parts, Slots, Status, StatusReport, Worker};
+use crate::delivery::{Memory, OpenError, Parts, Slots, Status, StatusReport, Worker};
 use crate::edge::accept::Listeners;
 use crate::edge::{Edge, Intake};
 use crate::runtime::budget::Share;
@@ -55,6 +55,16 @@ pub enum StartError {
         delivery: String,
         /// What the store's client said.
         source: SinkError,
+    },
+    /// A delivery cannot go on where it stopped.
+    #[error("delivery '{delivery}' of stream '{stream}': {source}")]
+    Delivery {
+        /// The stream.
+        stream: String,
+        /// The delivery.
+        delivery: String,
+        /// Why.
+        source: OpenError,
     },
     /// The metrics registry refused its own buckets.
     #[error("metrics: {0}")]
@@ -113,7 +123,7 @@ impl Pipelines {
             registry: &registry,
             ingest: &ingest,
             memory: &memory,
-            epoch: clock::wall().0.unsigned_abs(),
+            run: clock::wall().0.unsigned_abs(),
             statuses: Vec::new(),
             workers: Vec::new(),
         };
@@ -235,7 +245,7 @@ struct Builder<'a> {
     registry: &'a Registry,
     ingest: &'a Share,
     memory: &'a Arc<Memory>,
-    epoch: u64,
+    run: u64,
     statuses: Vec<Arc<Status>>,
     workers: Vec<Worker>,
 }
@@ -258,19 +268,25 @@ impl Builder<'_> {
             let status = Arc::new(Status::new(Arc::clone(&stream), &config.name, self.registry));
             self.statuses.push(Arc::clone(&status));
             let (stream, memory) = (Arc::clone(&stream), Arc::clone(self.memory));
-            let epoch = self.epoch;
-            let budget = self.memory.share.account(self.workers.len());
-            self.workers.push(Worker::new(Parts {
-                config,
+            let parts = Parts {
                 stream,
                 reader,
                 slots,
                 sink,
                 status,
                 memory,
-                budget,
-                epoch,
-            }));
+                budget: self.memory.share.account(self.workers.len()),
+                run: self.run,
+                node: "0000000000000000".into(),
+                ledger: None,
+                config,
+            };
+            let worker = Worker::new(&parts).map_err(|source| StartError::Delivery {
+                stream: parts.stream.name().to_string(),
+                delivery: parts.config.name.clone(),
+                source,
+            })?;
+            self.workers.push(worker);
         }
         let name = stream.name().to_string();
         Intake::new(stream, ingest, &captures, self.ingest.account(index))
