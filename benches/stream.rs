@@ -1,5 +1,7 @@
 //! The log of durability `memory`: appending, reading, and waking those who wait.
 
+#![expect(clippy::unwrap_used, reason = "a bench that cannot run has to stop")]
+
 mod harness;
 
 use std::hint::black_box;
@@ -53,7 +55,7 @@ fn append(criterion: &mut Criterion) {
                     },
                     |requests| {
                         for request in requests {
-                            black_box(stream(&door).append(request).unwrap());
+                            black_box(stream(&door).append(request, None).unwrap());
                         }
                     },
                     BatchSize::PerIteration,
@@ -72,7 +74,7 @@ fn read(criterion: &mut Criterion) {
         for shards in SHARDS {
             let door = Door::new(shards, Judging::Key);
             for request in requests(&door, RETAINED_REQUESTS * BATCH_EVENTS / events, events) {
-                drop(stream(&door).append(request).unwrap());
+                drop(stream(&door).append(request, None).unwrap());
             }
             group.bench_function(format!("{shards}_shards"), |bencher| {
                 bencher.iter(|| {
@@ -116,7 +118,7 @@ fn wake(criterion: &mut Criterion) {
             .map(|_| {
                 runtime.spawn(async {
                     loop {
-                        stream(door).taps.wait().woken().await;
+                        stream(door).taps().wait().woken().await;
                     }
                 })
             })
@@ -130,7 +132,7 @@ fn wake(criterion: &mut Criterion) {
                 |requests| {
                     runtime.block_on(async {
                         for request in requests {
-                            black_box(stream(door).append(request).unwrap());
+                            black_box(stream(door).append(request, None).unwrap());
                             // All taps run before this task goes on.
                             tokio::task::yield_now().await;
                         }

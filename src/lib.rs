@@ -5,10 +5,11 @@
 //! 1. [`config`]: files → checked settings; [`pipeline`] builds the stages from them;
 //! 2. [`edge`]: a socket → a request → its records, paid for ([`runtime::budget`]), validated ([`schema`]) in one scan
 //!    of their bytes ([`json`]);
-//! 3. [`stream`]: records → shards, numbered, acknowledged;
-//! 4. [`tap`]: live reads of a shard;
-//! 5. [`delivery`]: records → open files → sealed files → objects, or dead letters;
-//! 6. [`telemetry`]: what operators see of all that.
+//! 3. [`node`]: the folder that durable streams live in, and what is theirs in it;
+//! 4. [`stream`]: records → shards, numbered, acknowledged;
+//! 5. [`tap`]: live reads of a shard;
+//! 6. [`delivery`]: records → open files → sealed files → objects, or dead letters;
+//! 7. [`telemetry`]: what operators see of all that.
 //!
 //! [`record`] is what travels.
 
@@ -29,6 +30,7 @@ pub mod config;
 pub mod delivery;
 pub mod edge;
 pub mod json;
+pub mod node;
 pub mod pipeline;
 pub mod record;
 pub mod runtime;

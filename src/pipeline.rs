@@ -18,7 +18,7 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
 use crate::schema::validation::SchemaError;
-use crate::stream::{Captures, Stream};
+use crate::stream::{Backing, Captures, Stream};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 
 /// How long blocking calls of the deliveries (file-system writes) may take once their tasks are gone.
@@ -65,6 +65,16 @@ pub enum StartError {
         delivery: String,
         /// Why.
         source: OpenError,
+    },
+    /// A stream is durable, and the log for that does not run yet.
+    #[error(
+        "stream '{stream}' has durability \"{durability}\", and durable streams are not wired yet: write durability = \"memory\""
+    )]
+    NotWired {
+        /// The stream.
+        stream: String,
+        /// Its durability.
+        durability: &'static str,
     },
     /// The metrics registry refused its own buckets.
     #[error("metrics: {0}")]
@@ -253,12 +263,16 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn build(&mut self, index: usize, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
         let checked::Pipeline { stream, ingest, deliveries, .. } = pipeline;
+        if stream.durability.is_durable() {
+            let durability = stream.durability.as_str();
+            return Err(StartError::NotWired { stream: stream.name, durability });
+        }
         let mut captures = Captures::default();
         let slots: Vec<_> = deliveries.iter().map(|config| Slots::of(config, &mut captures)).collect();
         let plan =
             captures.plan().map_err(|source| StartError::Schema { stream: stream.name.clone(), source })?;
         let metrics = self.registry.stream(&stream.name);
-        let stream = Arc::new(Stream::new(&stream, deliveries.len(), plan, metrics));
+        let stream = Arc::new(Stream::new(&stream, Backing::Memory, deliveries.len(), plan, metrics));
         for (reader, (config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
             let sink = ObjectSink::open(&config.sink).map_err(|source| StartError::Sink {
                 stream: stream.name().to_string(),

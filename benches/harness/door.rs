@@ -11,7 +11,7 @@ use forebay::record::{Batch, ShardId};
 use forebay::runtime::budget::Share;
 use forebay::runtime::clock;
 use forebay::runtime::phases::Phases;
-use forebay::stream::{Captures, Receipt, Stream};
+use forebay::stream::{Backing, Captures, Receipt, Stream};
 use forebay::telemetry::metrics::Registry;
 
 use super::forebay::{Judging, StreamSpec, configure};
@@ -32,6 +32,7 @@ impl Door {
         let registry = Registry::new().unwrap();
         let stream = Arc::new(Stream::new(
             &pipeline.stream,
+            Backing::Memory,
             0,
             Captures::default().plan().unwrap(),
             registry.stream(STREAM),
@@ -62,6 +63,6 @@ impl Door {
 
     /// The whole way of a body into the log.
     pub fn append(&self, framing: Framing, body: &[u8]) -> Receipt {
-        self.intake().stream.append(self.batches(framing, body)).unwrap()
+        self.intake().stream.append(self.batches(framing, body), None).unwrap()
     }
 }

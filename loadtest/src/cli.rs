@@ -119,12 +119,15 @@ pub struct RunArgs {
     /// Part of the producers' names that keeps runs apart [default: the time of day]
     #[arg(long)]
     run_name: Option<String>,
-    /// Try again after 429, 503 and broken connections, with growing pauses and not before Retry-After
+    /// Try again after 429, 503, 507 and broken or refused connections, with growing pauses and not before Retry-After
     #[arg(long)]
     retry: bool,
-    /// For how long a request is tried again
-    #[arg(long, value_parser = duration, default_value = "5m", requires = "retry")]
-    retry_for: Duration,
+    /// For how long a request is tried again; the server must remember keys for longer
+    #[arg(long, value_parser = duration, default_value = "60s", requires = "retry")]
+    patience: Duration,
+    /// Send an Idempotency-Key with each request, the same with each try [default: with --retry]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    idempotent: Option<bool>,
     /// After how long without a reply a request counts as broken
     #[arg(long, value_parser = duration, default_value = "30s")]
     timeout: Duration,
@@ -137,7 +140,7 @@ pub struct RunArgs {
     /// Write the report as JSON to this file; - for standard output, in the place of the text
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write what was acked to this file, for `verify --manifest`
+    /// Write what was acked to this file, for `verify --manifest`; also after SIGINT and SIGTERM
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 }
@@ -180,7 +183,8 @@ impl RunArgs {
             },
             seed: self.seed,
             run_name: self.run_name.unwrap_or_else(|| Utc::now().format("%Y%m%dT%H%M%S%3f").to_string()),
-            retry: self.retry.then_some(self.retry_for),
+            retry: self.retry.then_some(self.patience),
+            idempotent: self.idempotent.unwrap_or(self.retry),
             timeout: self.timeout,
             server_pid: self.server_pid,
             settle: self.settle,
@@ -340,6 +344,15 @@ mod tests {
         assert_eq!(of(&[]), (Some(Duration::from_secs(10)), None));
         assert_eq!(of(&["--records", "5"]), (None, Some(5)));
         assert_eq!(of(&["--file", "a", "--stream", "s"]), (None, None));
+    }
+
+    #[test]
+    fn requests_that_are_tried_again_carry_a_key_unless_told_otherwise() {
+        let of = |args: &[&str]| plan(args).unwrap().idempotent;
+        assert!(of(&["--retry"]) && of(&["--idempotent"]) && of(&["--idempotent=true"]));
+        assert!(!of(&[]) && !of(&["--retry", "--idempotent=false"]));
+        assert_eq!(plan(&["--retry"]).unwrap().retry, Some(Duration::from_secs(60)));
+        assert!(plan(&["--patience", "5s"]).is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use clap::Parser;
 use forebay_load::manifest::Manifest;
 use forebay_load::{generate, run, verify};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command, GenerateArgs, RunArgs, VerifyArgs};
 
@@ -46,7 +47,7 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
     let (json, manifest) = (args.json.clone(), args.manifest.clone());
     let plan = args.plan()?;
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_interrupt(Arc::clone(&stop))?;
+    stop_on_signal(Arc::clone(&stop))?;
     let mut display = terminal::RunDisplay::new(&plan);
     let outcome = run::run(&plan, stop, &mut |progress| display.show(progress));
     display.finish();
@@ -89,16 +90,25 @@ fn store_environment() -> Vec<(String, String)> {
     texts.filter(|(name, _)| is_of_store(name)).map(|(name, value)| (name.to_lowercase(), value)).collect()
 }
 
-/// The first interrupt ends the run in good order, the second ends the program.
-fn stop_on_interrupt(stop: Arc<AtomicBool>) -> io::Result<()> {
+/// The first SIGINT or SIGTERM ends the run in good order, manifest and all; the second ends the program.
+fn stop_on_signal(stop: Arc<AtomicBool>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
     std::thread::spawn(move || {
         runtime.block_on(async {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                stop.store(true, Ordering::Relaxed);
-                if tokio::signal::ctrl_c().await.is_ok() {
-                    std::process::exit(130);
+            for is_last in [false, true] {
+                // The shell's number of a program that ended by the signal.
+                let code = tokio::select! {
+                    _ = interrupt.recv() => 130,
+                    _ = terminate.recv() => 143,
+                };
+                if is_last {
+                    std::process::exit(code);
                 }
+                stop.store(true, Ordering::Relaxed);
             }
         });
     });

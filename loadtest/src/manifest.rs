@@ -1,7 +1,14 @@
 //! What a run says about each record that it sent: taken, not known, or refused.
 //!
-//! The verifier reads it to know what has to be in the lake. A record may be both *acked* and *uncertain*: it was
-//! sent again after a connection broke, so it has to be there, and it may be there twice.
+//! The verifier reads it to know what has to be in the lake:
+//!
+//! | a record is | copies that are right |
+//! | --- | --- |
+//! | acked | exactly one |
+//! | unknown: no final reply says what became of it | none or one |
+//! | refused, or never sent | none |
+//! | acked and uncertain: it was sent again without an idempotency key | one or more |
+//! | uncertain alone | any |
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +20,7 @@ use thiserror::Error;
 use crate::ranges::RangeSet;
 
 /// The `version` that this program writes and reads.
-pub const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// Ranges in the manifest of one run: 4 Mi × 16 bytes = 64 MiB while it runs, and about as much as text. A run that
 /// is taken whole needs one range a producer.
@@ -33,6 +40,8 @@ pub struct Manifest {
     pub profile: String,
     /// Seed of the records.
     pub seed: u64,
+    /// Whether requests carried an idempotency key.
+    pub idempotent: bool,
     /// One for each producer.
     pub producers: Vec<Account>,
 }
@@ -45,7 +54,10 @@ pub struct Account {
     pub producer: String,
     /// The server said that it has them.
     pub acked: RangeSet,
-    /// They were sent and nobody said what became of them, at least once.
+    /// They were sent and nobody said what became of them. They are there once or not at all.
+    #[serde(default, skip_serializing_if = "RangeSet::is_empty")]
+    pub unknown: RangeSet,
+    /// They were sent, nobody said what became of them, and they were sent again without an idempotency key.
     #[serde(default, skip_serializing_if = "RangeSet::is_empty")]
     pub uncertain: RangeSet,
     /// The server said that it does not have them, by the code that it gave.
@@ -57,7 +69,7 @@ impl Account {
     /// Ranges that it takes to write it down.
     pub fn fragments(&self) -> usize {
         let refused: usize = self.refused.values().map(RangeSet::fragments).sum();
-        self.acked.fragments() + self.uncertain.fragments() + refused
+        self.acked.fragments() + self.unknown.fragments() + self.uncertain.fragments() + refused
     }
 }
 
@@ -104,11 +116,15 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Writes it as JSON, replacing the file.
+    /// Writes it as JSON, replacing the file in one step: whoever reads it finds this one or the one before.
     pub fn write(&self, path: &Path) -> Result<(), ManifestError> {
         let text =
             serde_json::to_vec(self).map_err(|source| ManifestError::Format { path: path.into(), source })?;
-        std::fs::write(path, text).map_err(|source| ManifestError::Io { path: path.into(), source })
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(".draft");
+        std::fs::write(&draft, text)
+            .and_then(|()| std::fs::rename(&draft, path))
+            .map_err(|source| ManifestError::Io { path: path.into(), source })
     }
 }
 
@@ -121,6 +137,7 @@ mod tests {
         account.acked.insert(0, 99);
         account.acked.insert(200, 299);
         account.uncertain.insert(250, 299);
+        account.unknown.insert(300, 309);
         account.refused.entry("schema".into()).or_default().insert(100, 199);
         let untouched = Account { producer: "iot/r/1".into(), ..Account::default() };
         Manifest {
@@ -129,6 +146,7 @@ mod tests {
             stream: "sensors".into(),
             profile: "iot".into(),
             seed: 7,
+            idempotent: true,
             producers: vec![account, untouched],
         }
     }
@@ -139,6 +157,9 @@ mod tests {
         let path = folder.path().join("run.json");
         manifest().write(&path).unwrap();
         assert_eq!(Manifest::read(&path).unwrap(), manifest());
+        let names: Vec<_> =
+            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["run.json"]);
     }
 
     #[test]
@@ -146,7 +167,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("other.json");
         assert!(matches!(Manifest::read(&path), Err(ManifestError::Io { .. })));
-        std::fs::write(&path, "{\"version\":1}").unwrap();
+        std::fs::write(&path, "{\"version\":2}").unwrap();
         let refused = Manifest::read(&path).unwrap_err();
         assert!(refused.to_string().contains("other.json is no manifest"), "{refused}");
         Manifest { version: 9, ..manifest() }.write(&path).unwrap();

@@ -5,6 +5,7 @@ mod server;
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -35,6 +36,7 @@ fn plan(server: &Server) -> Plan {
         seed: 5,
         run_name: "test".into(),
         retry: None,
+        idempotent: false,
         timeout: Duration::from_secs(20),
         server_pid: None,
         settle: Duration::ZERO,
@@ -168,10 +170,83 @@ fn without_retry_a_broken_connection_leaves_it_open_whether_records_are_there() 
     let outcome = go(&plan(&server));
     let records = &outcome.report.records;
     assert!(!outcome.is_success());
-    assert!(records.unknown > records.uncertain && records.uncertain > 0);
-    assert_eq!(records.acked + records.unknown, 2_000);
+    assert_eq!((records.acked + records.unknown, records.uncertain), (2_000, 0));
+    // Of two requests without a success, the server keeps one.
     let verdict = judge(lake.path(), Some(&outcome.manifest));
-    assert!(verdict.ok && verdict.uncertain_present == records.uncertain, "{verdict}");
+    assert!(
+        verdict.ok && 0 < verdict.unknown_present && verdict.unknown_present < records.unknown,
+        "{verdict}"
+    );
+}
+
+#[test]
+fn a_request_with_a_key_is_tried_again_after_every_failure_and_kept_once() {
+    let lake = tempfile::tempdir().unwrap();
+    let policy = |request: u64| match request % 7 {
+        2 => Act::HangUp,
+        4 => Act::LogFailed,
+        5 => Act::DiskFull,
+        _ => Act::Keep,
+    };
+    let server = Server::start(lake.path(), policy);
+    let outcome = go(&Plan { retry: RETRY, idempotent: true, ..plan(&server) });
+    let records = &outcome.report.records;
+    assert!(outcome.is_success() && outcome.report.requests.retries > 0);
+    assert_eq!((records.acked, records.unknown, records.uncertain), (2_000, 0, 0));
+    let verdict = judge(lake.path(), Some(&outcome.manifest));
+    assert!(verdict.ok && verdict.uncertain_duplicated == 0 && judge(lake.path(), None).ok, "{verdict}");
+    assert_eq!(server.keys(), outcome.report.requests.total);
+}
+
+#[test]
+fn a_server_that_ignores_keys_is_found_out() {
+    let lake = tempfile::tempdir().unwrap();
+    let policy = |request: u64| if request % 7 == 2 { Act::HangUp } else { Act::Keep };
+    let server = Server::start(lake.path(), policy).without_keys();
+    let outcome = go(&Plan { retry: RETRY, idempotent: true, ..plan(&server) });
+    let verdict = judge(lake.path(), Some(&outcome.manifest));
+    assert!(!verdict.ok && verdict.duplicated > 0 && verdict.missing == 0, "{verdict}");
+}
+
+#[test]
+fn a_run_goes_on_when_the_server_is_away_for_a_while() {
+    let lake = tempfile::tempdir().unwrap();
+    let server = Server::start(lake.path(), |_| Act::Keep);
+    let mode = Mode::Open { rate: 4_000.0 };
+    let plan = Plan { mode, retry: RETRY, idempotent: true, ..plan(&server) };
+    let running = std::thread::spawn(move || go(&plan));
+    while server.requests() < 10 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let rest = server.stop();
+    std::thread::sleep(Duration::from_millis(100));
+    let _server = rest.start();
+    let outcome = running.join().unwrap();
+    assert!(outcome.is_success() && outcome.report.errors.iter().any(|error| error.code == "not_sent"));
+    assert!(outcome.report.errors.iter().all(|error| error.code != "timeout"), "{}", outcome.report);
+    assert_eq!(outcome.report.records.acked, 2_000);
+    assert!(judge(lake.path(), Some(&outcome.manifest)).ok);
+}
+
+#[test]
+fn what_was_never_answered_is_unknown_once_patience_is_over() {
+    let retry = Some(Duration::from_millis(200));
+    // With a key, a server that keeps each try is wrong; without one, it cannot know better.
+    for idempotent in [true, false] {
+        let lake = tempfile::tempdir().unwrap();
+        let policy = |request: u64| if request < 20 { Act::Keep } else { Act::HangUp };
+        let server = Server::start(lake.path(), policy).without_keys();
+        let plan = Plan { retry, idempotent, connections: 2, ..plan(&server) };
+        let stop = Arc::new(AtomicBool::new(false));
+        let outcome = run(&plan, Arc::clone(&stop), &mut |progress| {
+            stop.store(progress.failed > 2, std::sync::atomic::Ordering::Relaxed);
+        });
+        let outcome = outcome.unwrap();
+        assert!(!outcome.is_success() && outcome.report.records.unknown > 0);
+        let verdict = judge(lake.path(), Some(&outcome.manifest));
+        assert_eq!((verdict.duplicated == 0, verdict.missing), (!idempotent, 0), "{verdict}");
+        assert_eq!(outcome.report.records.uncertain > 0, !idempotent);
+    }
 }
 
 #[test]
@@ -253,4 +328,31 @@ fn a_plan_that_makes_no_sense_is_refused_before_anything_is_sent() {
     let gone = Target::parse("http://127.0.0.1:1").unwrap();
     assert!(matches!(refused(Plan { target: gone, ..plan(&server) }), Some(RunError::Connect { .. })));
     assert_eq!(server.requests(), 0);
+}
+
+#[test]
+fn a_run_that_is_told_to_end_leaves_its_manifest() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for signal in [Signal::INT, Signal::TERM] {
+        let (lake, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let server = Server::start(lake.path(), |_| Act::Keep);
+        let path = folder.path().join("manifest.json");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_forebay-load"))
+            .args(["run", "--stream", "events", "--duration", "1h", "--rate", "2000", "--url", &server.url])
+            .arg("--manifest")
+            .arg(&path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while server.requests() < 5 {
+            assert!(child.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let manifest = Manifest::read(&path).unwrap();
+        let acked: u64 = manifest.producers.iter().map(|account| account.acked.count()).sum();
+        assert!(acked >= 500 && judge(lake.path(), Some(&manifest)).ok, "{acked}");
+    }
 }

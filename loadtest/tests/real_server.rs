@@ -91,6 +91,7 @@ fn every_acked_record_is_in_every_lake_once_and_whole() {
             seed: 5,
             run_name: "test".into(),
             retry: Some(Duration::from_secs(60)),
+            idempotent: true,
             timeout: Duration::from_secs(20),
             server_pid: Some(server.child.id()),
             settle: Duration::ZERO,

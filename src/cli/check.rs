@@ -74,16 +74,20 @@ struct Report<'a> {
     ok: bool,
     problems: &'a [Problem],
     #[serde(skip_serializing_if = "Option::is_none")]
-    node: Option<NodeReport>,
+    node: Option<NodeReport<'a>>,
     streams: Vec<StreamReport<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct NodeReport {
+struct NodeReport<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     listen: String,
     admin: String,
     data_dir: String,
     memory_budget_bytes: u64,
+    log_segment_bytes: u64,
+    log_writer: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,6 +97,9 @@ struct StreamReport<'a> {
     shards: u32,
     durability: &'static str,
     retention_ms: u128,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_bytes: Option<u64>,
+    idempotency_window_ms: u128,
     validated: bool,
     deliveries: Vec<DeliveryReport<'a>>,
 }
@@ -123,10 +130,13 @@ impl<'a> Report<'a> {
             ok: true,
             problems: &[],
             node: Some(NodeReport {
+                name: node.name.as_deref(),
                 listen: node.server.listen.to_string(),
                 admin: node.server.admin.to_string(),
                 data_dir: node.data_dir.display().to_string(),
                 memory_budget_bytes: node.memory_budget_bytes,
+                log_segment_bytes: node.log.segment_bytes,
+                log_writer: node.log.writer.as_str(),
             }),
             streams: config.pipelines.iter().map(StreamReport::of).collect(),
         }
@@ -140,14 +150,7 @@ impl<'a> Report<'a> {
             stream.print(out)?;
         }
         if let Some(node) = &self.node {
-            writeln!(
-                out,
-                "node: HTTP on {}, admin on {}, data in {}, memory budget {}",
-                node.listen,
-                node.admin,
-                node.data_dir,
-                Size(node.memory_budget_bytes)
-            )?;
+            node.print(out)?;
             let deliveries = self.streams.iter().map(|stream| stream.deliveries.len()).sum();
             return writeln!(
                 out,
@@ -160,6 +163,18 @@ impl<'a> Report<'a> {
     }
 }
 
+impl NodeReport<'_> {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { listen, admin, data_dir, .. } = self;
+        let name = self.name.map(|name| format!(" {name}")).unwrap_or_default();
+        let (budget, segment) = (Size(self.memory_budget_bytes), Size(self.log_segment_bytes));
+        writeln!(
+            out,
+            "node{name}: HTTP on {listen}, admin on {admin}, data in {data_dir}, memory budget {budget}, log segments of {segment}"
+        )
+    }
+}
+
 impl<'a> StreamReport<'a> {
     fn of(pipeline: &'a Pipeline) -> Self {
         let stream = &pipeline.stream;
@@ -169,6 +184,8 @@ impl<'a> StreamReport<'a> {
             shards: stream.shards,
             durability: stream.durability.as_str(),
             retention_ms: stream.retention.as_millis(),
+            retention_bytes: stream.retention_bytes,
+            idempotency_window_ms: stream.idempotency_window.as_millis(),
             validated: pipeline.ingest.schema.is_some(),
             deliveries: pipeline
                 .deliveries
@@ -181,11 +198,12 @@ impl<'a> StreamReport<'a> {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         let Self { name, file, durability, .. } = self;
         let retention = printed(self.retention_ms);
+        let or_bytes = self.retention_bytes.map(|bytes| format!(" or {}", Size(bytes))).unwrap_or_default();
         let shards = counted(self.shards as usize, "shard", "shards");
         let schema = if self.validated { "JSON Schema" } else { "no JSON Schema" };
         writeln!(
             out,
-            "stream {name} ({file}): {shards}, durability {durability}, retention {retention}, {schema}"
+            "stream {name} ({file}): {shards}, durability {durability}, retention {retention}{or_bytes}, {schema}"
         )?;
         for delivery in &self.deliveries {
             delivery.print(out)?;

@@ -13,6 +13,8 @@ use crate::config;
 use crate::config::checked::Config;
 use crate::delivery::StatusReport;
 use crate::pipeline::{Pipelines, StartError};
+#[cfg(debug_assertions)]
+use crate::runtime::crash_point;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::{admin, logging};
 
@@ -43,6 +45,13 @@ pub fn run(args: ServeArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     // Text for people at a terminal, JSON lines for everything else.
     let json = !io::stderr().is_terminal();
     logging::start((session.env)("FOREBAY_LOG").as_deref(), json);
+    #[cfg(debug_assertions)]
+    if let Some(text) = (session.env)(crash_point::VARIABLE)
+        && let Err(error) = crash_point::armed::arm(&text)
+    {
+        writeln!(session.err, "forebay serve: {error}")?;
+        return Ok(Exit::Usage);
+    }
     let config = match config::load(&args.paths, args.config.as_deref(), session.env) {
         Ok(config) => config,
         Err(problems) => {
@@ -86,6 +95,7 @@ fn serve(config: Config, out: &mut dyn Write) -> Result<Exit, ServeError> {
             signal = name,
             "stopping: answering what is in flight, then closing and uploading open files"
         );
+        crate::crash_point!("drain.begin");
         let draining = tokio::task::spawn_blocking({
             let pipelines = Arc::clone(&pipelines);
             move || pipelines.drain()

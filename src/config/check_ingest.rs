@@ -18,47 +18,58 @@ use crate::json::Pointer;
 /// Problems of one schema file that are reported.
 const SCHEMA_PROBLEMS_MAX: usize = 10;
 
-/// `[stream]`; `None` where a problem was added.
-pub(super) fn check_stream(raw: StreamTable, checker: &mut Checker<'_>) -> Option<Stream> {
+/// `[stream]`; `None` where a problem was added. `body_bytes_max` is the node's.
+pub(super) fn check_stream(
+    raw: StreamTable,
+    body_bytes_max: Option<u64>,
+    checker: &mut Checker<'_>,
+) -> Option<Stream> {
     let name = checker.name("stream.name", raw.name, "write name = \"clickstream\" or another name");
     let shards = checker.count("stream.shards", raw.shards, 1, limits::SHARDS_MAX as usize);
-    let durability = check_durability(raw.durability.as_deref(), checker);
+    let durability = check_durability(raw.durability.as_deref(), body_bytes_max, checker);
     let day = Duration::from_secs(86_400);
     let retention = checker.duration("stream.retention", raw.retention.as_deref(), day);
     let retention_bytes = match raw.retention_bytes.as_deref() {
         None => Some(None),
         text => checker.size_within("stream.retention_bytes", text, 0, 1..=u64::MAX).map(Some),
     };
+    let idempotency_window = checker.duration_up_to(
+        "stream.idempotency_window",
+        raw.idempotency_window.as_deref(),
+        Duration::from_secs(limits::IDEMPOTENCY_SECONDS_DEFAULT),
+        Duration::from_secs(limits::IDEMPOTENCY_SECONDS_MAX),
+    );
     Some(Stream {
         name: name?,
         shards: u32::try_from(shards?).ok()?,
         durability: durability?,
         retention: retention?,
         retention_bytes: retention_bytes?,
+        idempotency_window: idempotency_window?,
     })
 }
 
-fn check_durability(text: Option<&str>, checker: &mut Checker<'_>) -> Option<Durability> {
+/// What an ack means; and whether the log takes what the node takes, since no segment may be larger than the largest.
+fn check_durability(
+    text: Option<&str>,
+    body_bytes_max: Option<u64>,
+    checker: &mut Checker<'_>,
+) -> Option<Durability> {
     const PATH: &str = "stream.durability";
-    const HELP: &str =
-        "write durability = \"memory\", whose acks mean that the record is in this process's memory";
-    match text {
-        Some("memory") => Some(Durability::Memory),
-        Some(word @ ("fsync" | "os")) => {
-            let quoted = checker.quote(PATH, word);
-            let message =
-                format!("durability = {quoted} needs the write-ahead log, which is not in this version");
-            checker.problem_with_help(PATH, message, HELP);
-            None
-        }
-        Some(_) => checker.word(PATH, text, Durability::Memory, &[("memory", Durability::Memory)]),
-        None if checker.document.has(PATH) => None,
-        None => {
-            let message = "missing \"durability\": its default, \"fsync\", needs the write-ahead log, which is not in this version";
-            checker.problem_with_help(PATH, message, HELP);
-            None
-        }
-    }
+    let words = [Durability::Fsync, Durability::Os, Durability::Memory].map(|word| (word.as_str(), word));
+    let durability = checker.word(PATH, text, Durability::Fsync, &words)?;
+    let most = limits::SEGMENT_BYTES_RANGE.end() / limits::SEGMENT_REQUESTS_MIN;
+    let body = body_bytes_max.filter(|&body| durability.is_durable() && body > most);
+    let Some(body) = body else { return Some(durability) };
+    let (word, body, most) = (durability.as_str(), Size(body), Size(most));
+    checker.problem_with_help(
+        PATH,
+        format!("durability = {word:?} takes requests of at most {most}, and the node's max_body is {body}"),
+        format!(
+            "write max_body = \"{most}\" or less in [server] of the node's file, or durability = \"memory\""
+        ),
+    );
+    None
 }
 
 /// `[ingest]`; `None` where a problem was added. `body_bytes_max` is the node's.

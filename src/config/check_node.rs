@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::check_log::check_log;
 use super::checked::{Cors, Node, Server};
 use super::checker::Checker;
 use super::limits;
@@ -19,9 +20,21 @@ pub(super) fn check_node(raw: NodeFile, checker: &mut Checker<'_>) -> Option<Nod
     if data_dir.is_empty() {
         checker.problem("data_dir", "data_dir must not be empty: write \"./data\" or another folder");
     }
+    let name = match raw.node {
+        None => Some(None),
+        name => checker.name("node", name, "write node = \"node-1\" or another name").map(Some),
+    };
     let budget = check_budget(raw.memory_budget.as_deref(), checker);
     let server = check_server(raw.server.unwrap_or_default(), budget, checker);
-    Some(Node { data_dir: PathBuf::from(data_dir), memory_budget_bytes: budget?, server: server? })
+    let body_bytes_max = server.as_ref().map(|server| server.body_bytes_max);
+    let log = check_log(raw.log.unwrap_or_default(), body_bytes_max, checker);
+    Some(Node {
+        name: name?,
+        data_dir: PathBuf::from(data_dir),
+        memory_budget_bytes: budget?,
+        log: log?,
+        server: server?,
+    })
 }
 
 fn check_budget(text: Option<&str>, checker: &mut Checker<'_>) -> Option<u64> {

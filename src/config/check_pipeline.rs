@@ -29,12 +29,13 @@ pub(super) fn check_pipeline(
     env: Env<'_>,
     checker: &mut Checker<'_>,
 ) -> CheckedFile {
-    let help = "write [stream] with name and durability";
+    let help = "write [stream] with a name";
     let stream_name = raw.stream.as_ref().and_then(|stream| stream.name.clone());
-    let stream =
-        checker.required("stream", raw.stream, help).and_then(|stream| check_stream(stream, checker));
-    let raw_deliveries = raw.delivery.unwrap_or_default();
     let body_bytes_max = node.map(|node| node.server.body_bytes_max);
+    let stream = checker
+        .required("stream", raw.stream, help)
+        .and_then(|stream| check_stream(stream, body_bytes_max, checker));
+    let raw_deliveries = raw.delivery.unwrap_or_default();
     let schema_given = raw.ingest.as_ref().is_some_and(|ingest| ingest.schema.is_some());
     let ingest = check_ingest(raw.ingest.unwrap_or_default(), raw_deliveries.len(), body_bytes_max, checker);
     let parquet = raw_deliveries.iter().any(|delivery| delivery.format.as_deref() == Some("parquet"));

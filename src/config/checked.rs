@@ -26,12 +26,48 @@ pub struct Config {
 /// `forebay.toml`.
 #[derive(Debug, Clone)]
 pub struct Node {
+    /// What its folder must be called, if that is to be checked. Same alphabet as a stream's name.
+    pub name: Option<String>,
     /// Where the node keeps its state.
     pub data_dir: PathBuf,
     /// The byte budget of the process.
     pub memory_budget_bytes: u64,
+    /// `[log]`.
+    pub log: Log,
     /// `[server]`.
     pub server: Server,
+}
+
+/// `[log]`: how the log of durable streams is written.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Bytes of a segment file; a multiple of 4,096, and enough for two requests of [`Server::body_bytes_max`] where
+    /// that is possible at all.
+    pub segment_bytes: u64,
+    /// What writes it.
+    pub writer: LogWriter,
+}
+
+/// What writes the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogWriter {
+    /// io_uring where the kernel has it, a plain thread elsewhere.
+    Auto,
+    /// io_uring; it is an error if the kernel does not have it.
+    IoUring,
+    /// A plain thread.
+    Thread,
+}
+
+impl LogWriter {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogWriter::Auto => "auto",
+            LogWriter::IoUring => "io_uring",
+            LogWriter::Thread => "thread",
+        }
+    }
 }
 
 /// `[server]`: the listeners and their bounds.
@@ -107,13 +143,20 @@ pub struct Stream {
     pub durability: Durability,
     /// How long a record stays readable.
     pub retention: Duration,
-    /// How many payload bytes of the stream stay readable, besides what a delivery still needs.
+    /// How many bytes of the stream stay readable, besides what a delivery still needs: payload bytes in memory, or
+    /// bytes on the disk where the stream is durable.
     pub retention_bytes: Option<u64>,
+    /// How long an `Idempotency-Key` is remembered; zero for not at all.
+    pub idempotency_window: Duration,
 }
 
 /// What an ack means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
+    /// The record is on stable storage: it survives the machine.
+    Fsync,
+    /// The record is with the operating system: it survives the process, not the machine.
+    Os,
     /// The record is in this process's memory: lost with the process.
     Memory,
 }
@@ -122,7 +165,17 @@ impl Durability {
     /// The word in configuration and replies.
     pub fn as_str(self) -> &'static str {
         match self {
+            Durability::Fsync => "fsync",
+            Durability::Os => "os",
             Durability::Memory => "memory",
+        }
+    }
+
+    /// Whether records survive the process, so that the stream needs a log on a disk.
+    pub fn is_durable(self) -> bool {
+        match self {
+            Durability::Fsync | Durability::Os => true,
+            Durability::Memory => false,
         }
     }
 }

@@ -83,15 +83,26 @@ impl Checker<'_> {
 
     /// A duration that is not zero and at most a year, or `default`.
     pub fn duration(&mut self, path: &str, text: Option<&str>, default: Duration) -> Option<Duration> {
+        let duration = self.duration_up_to(path, text, default, DURATION_MAX)?;
+        if duration.is_zero() {
+            self.problem(path, format!("{} must be longer than zero", last_key(path)));
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// A duration from zero to `max`, or `default`.
+    pub fn duration_up_to(
+        &mut self,
+        path: &str,
+        text: Option<&str>,
+        default: Duration,
+        max: Duration,
+    ) -> Option<Duration> {
         let Some(text) = text else { return Some(default) };
         match parse_duration(text) {
-            Ok(Duration::ZERO) => {
-                self.problem(path, format!("{} must be longer than zero", last_key(path)));
-                None
-            }
-            Ok(duration) if duration > DURATION_MAX => {
-                let most = print_duration(DURATION_MAX);
-                self.problem(path, format!("{} must be at most {most}", last_key(path)));
+            Ok(duration) if duration > max => {
+                self.problem(path, format!("{} must be at most {}", last_key(path), print_duration(max)));
                 None
             }
             Ok(duration) => Some(duration),
@@ -137,7 +148,7 @@ impl Checker<'_> {
         None
     }
 
-    /// The name of a stream or a delivery: it is part of URLs and paths.
+    /// The name of a node, a stream or a delivery: it is part of URLs and paths.
     pub fn name(&mut self, path: &str, text: Option<String>, help: &str) -> Option<String> {
         let name = self.required(path, text, help)?;
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
@@ -155,7 +166,7 @@ impl Checker<'_> {
         };
         // Most of an endless name is noise.
         let shown: String = quoted.chars().take(200).collect();
-        self.problem(path, format!("name = {shown}: {wrong}"));
+        self.problem(path, format!("{} = {shown}: {wrong}", last_key(path)));
         None
     }
 }

@@ -55,6 +55,35 @@ pub const BUFFER_BYTES_DEFAULT: u64 = 64 << 20;
 /// `buffer.interval` in seconds where it is not given.
 pub const BUFFER_SECONDS_DEFAULT: u64 = 60;
 
+/// Bytes of a segment of the log, where `[log] segment` is not given: at 500 MB/s eight are begun a second, and a node
+/// of little traffic has 128 MiB of the disk taken by the one that is written and the one that is prepared.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// The least and the most bytes of a segment. Below 4 MiB the cost of beginning one shows; positions in a segment have
+/// 32 bits, and 1 GiB stays far from that.
+pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = (4 << 20)..=(1 << 30);
+
+/// A segment's bytes are a multiple of this: what disks and the kernel's direct I/O count in.
+pub const SEGMENT_BYTES_STEP: u64 = 4 << 10;
+
+/// Requests of the largest size that a segment holds at least: one fits behind another that has just been begun, so that
+/// no request is ever split, and at most half of a segment is left empty for it.
+pub const SEGMENT_REQUESTS_MIN: u64 = 2;
+
+/// Durable shards of a node: in its catalog each has about 110 bytes with the white space, so that all of them are below
+/// [`NODE_FILE_BYTES_MAX`]. At 4,096 shards a stream that is 256 streams of the largest kind.
+pub const NODE_SHARDS_MAX: usize = 1 << 20;
+
+/// Bytes of `node.json` or `catalog.json`: with a stream a shard, 1,048,576 × (110 bytes, a name of 128, and 120 around
+/// it) = 375 MB.
+pub const NODE_FILE_BYTES_MAX: u64 = 512 << 20;
+
+/// `idempotency_window` in seconds where it is not given: longer than any client tries again in one go.
+pub const IDEMPOTENCY_SECONDS_DEFAULT: u64 = 10 * 60;
+
+/// The longest `idempotency_window` in seconds: a day.
+pub const IDEMPOTENCY_SECONDS_MAX: u64 = 24 * 60 * 60;
+
 /// When the ingest share is spent, this part of it is freed at a time: with 128 MiB a sixteenth is 8 MiB, thousands of
 /// requests, so that the search for it does not show in the cost of one.
 pub const RECLAIM_DIVISOR: u64 = 16;
@@ -157,6 +186,45 @@ pub const PREFIX_BYTES_MAX: usize = 768;
 /// Bytes of one segment of a path: what file systems allow for a name.
 pub const SEGMENT_BYTES_MAX: usize = 255;
 
+/// Frames that are read back from a segment at a time: at 40 bytes each, 160 KiB of index.
+pub const STORED_READ_ENTRIES_MAX: usize = 4_096;
+
+/// Bytes of other shards that are read along when records of one are read back, because one call for both frames
+/// costs less than two: a call costs about as much as copying 16 KiB.
+pub const STORED_READ_GAP_BYTES: u64 = 16 << 10;
+
+/// Replies that a stream remembers for clients that ask again with the same idempotency key: about 50,000 of one shard
+/// each. Allocated as they come.
+pub const REPLY_WINDOW_BYTES: u64 = 16 << 20;
+
+/// What a remembered reply costs beside its key and its bytes: two handles of the key and one of the reply (32 bytes
+/// each), their headers, and the room of a map and a queue that are half full.
+pub const REPLY_ENTRY_BYTES: u64 = 200;
+
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Bytes of a segment of the write-ahead log where nothing else is said. Making one takes about 30 ms of a disk that
+/// writes 2 GB/s, and at 100 MB/s of records it is full after 0.6 s, so that segments made ahead of time suffice.
+pub const LOG_SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// The most bytes of a segment: offsets in it are 32 bits wide. A commit is smaller than that.
+pub const LOG_SEGMENT_BYTES_MAX: u64 = (4 << 30) - 4096;
+
+/// Zeros that are written, and synced, at a time while a segment is made: at 2 GB/s a commit's sync waits 2 ms behind
+/// them at most.
+pub const LOG_SEGMENT_FILL_BYTES: usize = 4 << 20;
+
+/// Bytes of one of the two buffers of a journal's writer. What gathers in the 100 us of a sync at 1 GB/s is 100 KB; a
+/// request with the default body bound goes beyond it and is written from memory of its own.
+pub const COMMIT_BUFFER_BYTES: usize = 4 << 20;
+
+/// Bytes of a segment that recovery has in memory at a time, beside another window of the same size while it looks for
+/// commits behind damage. It fits into the cache of a core.
+pub const SCAN_WINDOW_BYTES: usize = 1 << 20;
+
+/// Frames of a segment, whose places are in memory until its index file is written: at 40 bytes each, 10 MiB a journal.
+/// A segment of 64 MiB reaches it with frames of 256 bytes.
+pub const INDEX_ENTRIES_MAX: usize = 262_144;
 /// A ledger file is zeroed this far ahead of what is written. An entry takes about 300 bytes and 100 more a shard, so
 /// that one file in a hundred pays for the second sync.
 pub const LEDGER_STEP_BYTES: u64 = 64 << 10;

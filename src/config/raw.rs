@@ -34,15 +34,22 @@ pub struct StreamTable {
     /// Number of shards. Order is kept within each. Default: 1.
     #[schemars(range(min = 1, max = limits::SHARDS_MAX), example = 4)]
     pub shards: Option<i64>,
-    /// What an ack means. `memory`: the record is in this process's memory and is lost with the process.
-    #[schemars(required, extend("enum" = ["memory"]), example = &"memory")]
+    /// What an ack means. `fsync`: the record is on stable storage. `os`: it is with the operating system and
+    /// survives the end of the process, but not that of the machine. `memory`: it is in this process's memory and is
+    /// lost with the process. Default: `fsync`.
+    #[schemars(extend("enum" = ["fsync", "os", "memory"]), example = &"fsync")]
     pub durability: Option<String>,
     /// How long a record stays readable. Default: `24h`.
     #[schemars(example = &"24h")]
     pub retention: Option<String>,
-    /// How many payload bytes of the stream stay readable. Default: as many as the memory budget allows.
+    /// How many bytes of the stream stay readable, besides what a delivery still needs: bytes on the disk, or payload
+    /// bytes where the durability is `memory`. Default: as many as the disk, or the memory budget, allows.
     #[schemars(example = &"64MiB")]
     pub retention_bytes: Option<String>,
+    /// How long an `Idempotency-Key` is remembered: a request that comes again within it gets the first answer again
+    /// and no second copy. `0s` remembers none, `24h` is the most. Default: `10m`.
+    #[schemars(example = &"10m")]
+    pub idempotency_window: Option<String>,
 }
 
 /// `[ingest]`.
@@ -181,14 +188,34 @@ pub struct ColumnTable {
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "Forebay node")]
 pub struct NodeFile {
+    /// Name of the node, in the alphabet of a stream's name. A folder that belongs to a node of another name is then
+    /// refused. Default: the folder is taken whatever its node is called.
+    #[schemars(example = &"node-1")]
+    pub node: Option<String>,
     /// Folder of the node's state; a relative one counts from the working folder. Default: `./data`.
     #[schemars(example = &"./data")]
     pub data_dir: Option<String>,
     /// Bytes of records that the process holds at most. Default: `256MiB`.
     #[schemars(example = &"256MiB")]
     pub memory_budget: Option<String>,
+    /// How the log of durable streams is written.
+    pub log: Option<LogTable>,
     /// The listeners and their bounds.
     pub server: Option<ServerTable>,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogTable {
+    /// Size of a file of the log, from `4MiB` to `1GiB`, a multiple of 4 KiB and at least twice `max_body`. Its space
+    /// is taken when it is begun. Default: `64MiB`, or twice `max_body` where that is more.
+    #[schemars(example = &"64MiB")]
+    pub segment: Option<String>,
+    /// What writes the log: `io_uring`, a plain `thread`, or `auto` for io_uring where the kernel has it. Default:
+    /// `auto`.
+    #[schemars(extend("enum" = ["auto", "io_uring", "thread"]), example = &"auto")]
+    pub writer: Option<String>,
 }
 
 /// `[server]`.

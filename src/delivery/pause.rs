@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::config::checked;
-    use crate::stream::{Captures, Stream};
+    use crate::stream::{Backing, Captures, Stream};
     use crate::telemetry::metrics::Registry;
 
     fn status(registry: &Registry) -> Arc<Status> {
@@ -92,9 +92,11 @@ mod tests {
             durability: checked::Durability::Memory,
             retention: Duration::from_secs(60),
             retention_bytes: None,
+            idempotency_window: Duration::ZERO,
         };
         let plan = Captures::default().plan().unwrap();
-        Arc::new(Status::new(Arc::new(Stream::new(&config, 1, plan, registry.stream("s"))), "d", registry))
+        let stream = Stream::new(&config, Backing::Memory, 1, plan, registry.stream("s"));
+        Arc::new(Status::new(Arc::new(stream), "d", registry))
     }
 
     /// Why it is paused, after a check that the gauge says the same.

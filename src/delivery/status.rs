@@ -9,7 +9,6 @@ use metrics::Counter;
 use super::pause::Pauses;
 use super::seal::SealReason;
 use super::sink::SinkErrorClass;
-use crate::config::checked::Durability;
 use crate::record::SequenceNumber;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::stream::Stream;
@@ -187,7 +186,7 @@ impl Status {
         StatusReport {
             stream: self.stream.name().to_string(),
             delivery: self.name.clone(),
-            durable: self.stream.durability() != Durability::Memory,
+            durable: self.stream.is_durable(),
             accepted,
             backlog,
             delivered,

@@ -111,7 +111,7 @@ mod tests {
     use crate::delivery::sink::{NoNotes, ObjectSink};
     use crate::runtime::budget::Budget;
     use crate::runtime::clock::UnixMicros;
-    use crate::stream::{Captures, Stream};
+    use crate::stream::{Backing, Captures, Stream};
     use crate::telemetry::metrics::Registry;
 
     fn status() -> Arc<Status> {
@@ -121,9 +121,16 @@ mod tests {
             durability: checked::Durability::Memory,
             retention: Duration::from_secs(60),
             retention_bytes: None,
+            idempotency_window: Duration::ZERO,
         };
         let registry = Registry::new().unwrap();
-        let stream = Stream::new(&config, 1, Captures::default().plan().unwrap(), registry.stream("s"));
+        let stream = Stream::new(
+            &config,
+            Backing::Memory,
+            1,
+            Captures::default().plan().unwrap(),
+            registry.stream("s"),
+        );
         Arc::new(Status::new(Arc::new(stream), "d", &registry))
     }
 

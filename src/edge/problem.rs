@@ -59,6 +59,8 @@ pub enum Problem {
     BodyTimeout,
     /// The byte budget is spent.
     MemoryFull,
+    /// The idempotency key belongs to another request.
+    IdempotencyKeyReused,
     /// The process is stopping.
     Draining,
     /// The disk of the log has no room.
@@ -113,7 +115,7 @@ const RETRY_AFTER_SECONDS: u16 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 21] = [
+    pub const CODES: [&'static str; 22] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -130,6 +132,7 @@ impl Problem {
         "body_incomplete",
         "body_timeout",
         "memory_full",
+        "idempotency_key_reused",
         "draining",
         "disk_full",
         "log_unavailable",
@@ -177,6 +180,11 @@ impl Problem {
             Problem::BodyIncomplete(_) => (StatusCode::BAD_REQUEST, "body_incomplete", "Incomplete body"),
             Problem::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout", "Body came too slowly"),
             Problem::MemoryFull => (StatusCode::SERVICE_UNAVAILABLE, "memory_full", "Out of memory budget"),
+            Problem::IdempotencyKeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "Idempotency key of another request",
+            ),
             Problem::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Shutting down"),
             Problem::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full", "Out of disk space"),
             Problem::LogUnavailable(_) => {
@@ -213,6 +221,11 @@ impl Problem {
             Problem::BodyTimeout => "the body was not complete in time".to_owned(),
             Problem::MemoryFull => {
                 "the byte budget for records that are not delivered yet is spent; nothing of this request was kept"
+                    .to_owned()
+            }
+            Problem::IdempotencyKeyReused => {
+                "this Idempotency-Key was used for a request with another body or partition key: make a new key for \
+                 each request, and repeat a key only with the same request"
                     .to_owned()
             }
             Problem::Draining => "this process is stopping; nothing of this request was kept".to_owned(),

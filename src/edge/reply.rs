@@ -50,6 +50,31 @@ const ALL_REJECTED: &[u8] =
 
 /// 200, or 400 if every record was refused.
 pub fn ingest(outcome: &Outcome<'_>) -> Response<Body> {
+    let body = ingest_body(outcome);
+    if outcome.accepted > 0 {
+        return json(StatusCode::OK, body);
+    }
+    let mut response = json(StatusCode::BAD_REQUEST, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+/// The 200 of a request with an idempotency key, whose body the log keeps.
+pub fn kept(body: Bytes) -> Response<Body> {
+    let mut response = json(StatusCode::OK, Vec::new());
+    *response.body_mut() = Full::new(body);
+    response
+}
+
+/// The same once more.
+pub fn replayed(body: Bytes) -> Response<Body> {
+    let mut response = kept(body);
+    response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    response
+}
+
+/// The body of [`ingest`].
+pub fn ingest_body(outcome: &Outcome<'_>) -> Vec<u8> {
     // Written by hand: this is the answer to every single event.
     let mut body = Vec::with_capacity(160 + outcome.shards.len() * 120 + outcome.refused.len() * 120);
     let mut number = itoa::Buffer::new();
@@ -83,12 +108,15 @@ pub fn ingest(outcome: &Outcome<'_>) -> Response<Body> {
         push_errors(&mut body, outcome);
     }
     body.push(b'}');
-    if outcome.accepted > 0 {
-        return json(StatusCode::OK, body);
-    }
-    let mut response = json(StatusCode::BAD_REQUEST, body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
+    body
+}
+
+/// The most bytes that the body of a reply has that names `shards` shards and refuses as `outcome` does.
+pub fn ingest_body_bytes_max(outcome: &Outcome<'_>, shards: usize) -> usize {
+    // `{"shard":"shardId-000000000000","first":"…","last":"…","count":…},` with the longest numbers.
+    const SHARD_BYTES: usize = 130;
+    let widest = Outcome { accepted: u64::MAX, shards: &[], ..*outcome };
+    ingest_body(&widest).len() + shards * SHARD_BYTES
 }
 
 fn push_errors(body: &mut Vec<u8>, outcome: &Outcome<'_>) {

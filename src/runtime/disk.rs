@@ -28,6 +28,10 @@ pub trait Disk: Send + Sync + Debug {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+    /// An error if this process may not change names in a folder. A disk without permissions allows it.
+    fn check_writable(&self, _folder: &Path) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The content of a file. Positions are byte offsets from its start.
@@ -127,6 +131,11 @@ impl Disk for RealDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
+    }
+
+    fn check_writable(&self, folder: &Path) -> io::Result<()> {
+        use rustix::fs::{Access, access};
+        Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
     }
 }
 

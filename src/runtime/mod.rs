@@ -4,6 +4,7 @@
 pub mod backoff;
 pub mod budget;
 pub mod clock;
+pub mod crash_point;
 pub mod disk;
 pub mod phases;
 pub mod tasks;

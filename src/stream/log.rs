@@ -118,7 +118,7 @@ pub enum ReadError {
         /// Where.
         offset: u64,
         /// What does not fit.
-        what: &'static str,
+        what: String,
     },
     /// The process stops.
     #[error("the process stops")]

@@ -26,7 +26,7 @@ impl Retention {
         Self { age: self.age, bytes: self.bytes.map(|bytes| bytes / u64::from(shards.max(1))) }
     }
 
-    fn oldest(&self, now: UnixMicros) -> UnixMicros {
+    pub(super) fn oldest(&self, now: UnixMicros) -> UnixMicros {
         UnixMicros(now.0.saturating_sub(i64::try_from(self.age.as_micros()).unwrap_or(i64::MAX)))
     }
 }

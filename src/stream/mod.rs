@@ -13,8 +13,11 @@ mod captures;
 mod hash;
 mod log;
 mod memory;
+mod notices;
 mod receipt;
+mod replies;
 mod signal;
+pub mod wal;
 
 pub use captures::{CapturePlan, Captures};
 pub use hash::{HashKey, HashRanges};
@@ -23,16 +26,20 @@ pub use log::{
     StoredRead,
 };
 pub use memory::{MemoryLog, Retention};
-pub use receipt::{AppendError, Commit, CommitError, Receipt};
+pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};
+pub use replies::{Claim, Known, Replies};
 pub use signal::{Signal, Waiter};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::checked;
 use crate::record::{Batch, SequenceNumber, ShardId};
 use crate::runtime::clock::{self, UnixMicros};
 use crate::telemetry::metrics::StreamMetrics;
+use notices::Notices;
+use wal::journal::{Journal, NewRequest, Queued};
+use wal::recovery::KeptReply;
+use wal::shard::DurableLog;
 
 /// One stream and its shards.
 pub struct Stream {
@@ -42,11 +49,8 @@ pub struct Stream {
     ranges: HashRanges,
     log: Log,
     captures: CapturePlan,
-    accepted: AtomicU64,
-    /// Woken at each append, for taps.
-    pub taps: Signal,
-    /// Woken when a delivery that waits has something to read.
-    pub deliveries: Vec<Arc<Signal>>,
+    replies: Arc<Replies>,
+    notices: Arc<Notices>,
     /// Metric handles.
     pub metrics: StreamMetrics,
 }
@@ -55,18 +59,42 @@ pub struct Stream {
 enum Log {
     /// In memory, a log a shard.
     Memory(Vec<MemoryLog>),
+    /// In a journal, which is shared with other streams.
+    Durable(DurableParts),
+}
+
+/// What keeps the records of a durable stream.
+#[derive(Debug)]
+pub struct DurableParts {
+    /// Where appends go.
+    pub journal: Arc<Journal>,
+    /// Number of the stream in the catalog.
+    pub number: u32,
+    /// In the order of their ids.
+    pub shards: Vec<Arc<DurableLog>>,
+}
+
+/// Where a stream keeps its records.
+#[derive(Debug)]
+pub enum Backing {
+    /// In this process.
+    Memory,
+    /// On the disk, with the replies that were found there.
+    Durable(DurableParts, Vec<KeptReply>),
 }
 
 impl Log {
     fn len(&self) -> usize {
         match self {
             Log::Memory(shards) => shards.len(),
+            Log::Durable(parts) => parts.shards.len(),
         }
     }
 
     fn shard(&self, index: usize) -> Option<&dyn ShardLog> {
         match self {
             Log::Memory(shards) => shards.get(index).map(|shard| shard as &dyn ShardLog),
+            Log::Durable(parts) => parts.shards.get(index).map(|shard| &**shard as &dyn ShardLog),
         }
     }
 
@@ -85,13 +113,14 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Stream {
-    /// Builds the stream of `config`, empty, for `readers` deliveries.
+    /// Builds the stream of `config` for `readers` deliveries.
     ///
     /// A memory log forgets its numbering with the process. Its first sequence number is therefore the wall clock in
     /// microseconds: numbers stay increasing over restarts as long as a shard takes less than a million records a
     /// second on average, and object keys, which are made of sequence numbers, do not come twice.
     pub fn new(
         config: &checked::Stream,
+        backing: Backing,
         readers: usize,
         captures: CapturePlan,
         metrics: StreamMetrics,
@@ -99,17 +128,27 @@ impl Stream {
         let first = SequenceNumber(u64::try_from(clock::wall().0).unwrap_or_default());
         let retention = Retention { age: config.retention, bytes: config.retention_bytes };
         let share = retention.of_one_shard(config.shards);
-        let shards = (0..config.shards).map(|_| MemoryLog::new(first, share, readers)).collect();
+        let replies = Replies::new(config.idempotency_window);
+        let log = match backing {
+            Backing::Memory => {
+                Log::Memory((0..config.shards).map(|_| MemoryLog::new(first, share, readers)).collect())
+            }
+            Backing::Durable(parts, kept) => {
+                for KeptReply { key, fingerprint, arrival, reply, .. } in &kept {
+                    replies.restore(key, *fingerprint, *arrival, reply);
+                }
+                Log::Durable(parts)
+            }
+        };
         Self {
             name: config.name.as_str().into(),
             durability: config.durability,
             retention,
             ranges: HashRanges::even(config.shards),
-            log: Log::Memory(shards),
+            log,
             captures,
-            accepted: AtomicU64::new(0),
-            taps: Signal::default(),
-            deliveries: (0..readers).map(|_| Arc::default()).collect(),
+            replies,
+            notices: Arc::new(Notices::new(readers)),
             metrics,
         }
     }
@@ -129,6 +168,21 @@ impl Stream {
         &self.retention
     }
 
+    /// Woken when there is something new to read, for taps.
+    pub fn taps(&self) -> &Signal {
+        &self.notices.taps
+    }
+
+    /// The same for one of the deliveries.
+    pub fn delivery_signal(&self, reader: ReaderId) -> Arc<Signal> {
+        self.notices.deliveries.get(reader).cloned().unwrap_or_default()
+    }
+
+    /// Replies to requests with an idempotency key.
+    pub fn replies(&self) -> &Arc<Replies> {
+        &self.replies
+    }
+
     /// Which hashes belong to which shard.
     pub fn ranges(&self) -> &HashRanges {
         &self.ranges
@@ -139,6 +193,11 @@ impl Stream {
         (0..self.log.len() as u32).map(ShardId)
     }
 
+    /// Whether what was accepted is still there after the process has ended.
+    pub fn is_durable(&self) -> bool {
+        matches!(self.log, Log::Durable(_))
+    }
+
     /// The log of one shard.
     pub fn shard(&self, id: ShardId) -> Option<&dyn ShardLog> {
         self.log.shard(id.0 as usize)
@@ -146,35 +205,46 @@ impl Stream {
 
     /// Records accepted since the start.
     pub fn accepted(&self) -> u64 {
-        self.accepted.load(Ordering::Relaxed)
+        self.notices.accepted()
     }
 
     /// Appends one request's batches, each to its shard: all of them, or none. The caller must not answer before
     /// [`Receipt::commit`] is done.
-    pub fn append(&self, batches: Vec<(ShardId, Batch)>) -> Result<Receipt, AppendError> {
-        // Counted before the records can be read, so that no delivery ever settles more than was accepted.
+    pub fn append(
+        &self,
+        batches: Vec<(ShardId, Batch)>,
+        reply: Option<NewReply>,
+    ) -> Result<Receipt, AppendError> {
         let records: usize = batches.iter().map(|(_, batch)| batch.records.len()).sum();
         let bytes: u64 = batches.iter().map(|(_, batch)| batch.payload_bytes()).sum();
-        self.accepted.fetch_add(records as u64, Ordering::Relaxed);
         let receipt = match &self.log {
             Log::Memory(shards) => {
                 let append =
                     |(id, batch): (ShardId, Batch)| Some((id, shards.get(id.0 as usize)?.append(batch)));
-                let appended = batches.into_iter().filter_map(append).collect();
-                self.notify();
-                Receipt { appended, commit: Commit::Done }
+                // Counted before the records can be read, so that no delivery ever settles more than was accepted.
+                self.notices.accept(records as u64);
+                let appended: Vec<_> = batches.into_iter().filter_map(append).collect();
+                self.notices.notify_all();
+                let reply = reply.map(|NewReply { claim, arrival, make, .. }| {
+                    let reply = make(&appended);
+                    claim.keep(reply.clone(), arrival);
+                    reply
+                });
+                Receipt { appended, reply, commit: Commit::Done }
+            }
+            Log::Durable(parts) => {
+                let log = |(id, batch): (ShardId, Batch)| {
+                    Some((id, Arc::clone(parts.shards.get(id.0 as usize)?), batch))
+                };
+                let batches = batches.into_iter().filter_map(log).collect();
+                let (notices, stream) = (Arc::clone(&self.notices), parts.number);
+                let queued = parts.journal.append(NewRequest { notices, batches, reply, stream })?;
+                let Queued { appended, reply, ticket } = queued;
+                Receipt { appended, reply, commit: Commit::Told(ticket) }
             }
         };
         self.metrics.bytes.increment(bytes);
         Ok(receipt)
-    }
-
-    /// Wakes who waits for records.
-    fn notify(&self) {
-        self.taps.notify();
-        for delivery in &self.deliveries {
-            delivery.notify();
-        }
     }
 
     /// Records of a shard from `from` on, wherever they are. Waits for the disk where they are no longer in memory;
@@ -223,11 +293,37 @@ impl Stream {
 
     /// Lets go of what has outlived its retention and is not needed by a delivery.
     pub fn enforce_retention(&self, now: UnixMicros) {
-        for shard in self.log.shards() {
-            let evicted = shard.enforce_retention(now);
-            self.metrics.evicted_time.increment(evicted.by_age);
-            self.metrics.evicted_bytes.increment(evicted.by_bytes);
+        self.replies.expire(now);
+        match &self.log {
+            Log::Memory(shards) => {
+                for shard in shards {
+                    self.count_evicted(shard.enforce_retention(now));
+                }
+            }
+            Log::Durable(parts) => self.expire(parts, now),
         }
+    }
+
+    fn count_evicted(&self, evicted: Evicted) {
+        self.metrics.evicted_time.increment(evicted.by_age);
+        self.metrics.evicted_bytes.increment(evicted.by_bytes);
+    }
+
+    fn expire(&self, parts: &DurableParts, now: UnixMicros) {
+        let disk_is_short = parts.journal.disk_is_full();
+        let mut unread = 0;
+        for shard in &parts.shards {
+            let expired = shard.expire(now, disk_is_short);
+            self.count_evicted(expired.evicted);
+            unread += expired.unread;
+        }
+        if unread > 0 {
+            tracing::error!(
+                stream = %self.name, records = unread,
+                "the disk is full: records beyond their retention were removed although a delivery had not stored them"
+            );
+        }
+        parts.journal.remove_free_segments();
     }
 
     /// Lets go of what no delivery needs and arrived before `before`, because memory is short.

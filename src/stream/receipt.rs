@@ -1,19 +1,44 @@
 //! What whoever appends gets: where the records went, and a wait until that is a fact.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use thiserror::Error;
+use tokio::sync::oneshot;
 
 use super::log::Appended;
+use super::replies::Claim;
 use crate::record::ShardId;
+use crate::runtime::clock::UnixMicros;
+
+/// A reply that the log is to keep, for a client that may ask again.
+pub struct NewReply {
+    /// The client's key.
+    pub claim: Claim,
+    /// When the request was complete.
+    pub arrival: UnixMicros,
+    /// Makes the reply, once the records have their numbers.
+    pub make: Box<dyn FnOnce(&[(ShardId, Appended)]) -> Bytes + Send>,
+    /// The most bytes that `make` makes.
+    pub bytes_max: usize,
+}
+
+impl fmt::Debug for NewReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewReply").field("claim", &self.claim).finish_non_exhaustive()
+    }
+}
 
 /// A request that is in the log, though perhaps not durably yet.
 #[derive(Debug)]
 pub struct Receipt {
     /// Where its records went, by shard.
     pub appended: Vec<(ShardId, Appended)>,
+    /// The reply, if it was to be kept.
+    pub reply: Option<Bytes>,
     /// Done once they have reached the stream's durability. Nothing may be told to the client before.
     pub commit: Commit,
 }
@@ -44,14 +69,20 @@ pub enum CommitError {
 pub enum Commit {
     /// There is nothing to wait for.
     Done,
+    /// The log tells.
+    Told(oneshot::Receiver<Result<(), CommitError>>),
 }
 
 impl Future for Commit {
     type Output = Result<(), CommitError>;
 
-    fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Commit::Done => Poll::Ready(Ok(())),
+            Commit::Told(told) => {
+                let told = ready!(Pin::new(told).poll(context));
+                Poll::Ready(told.unwrap_or_else(|_| Err(CommitError::Failed("the log has ended".to_owned()))))
+            }
         }
     }
 }

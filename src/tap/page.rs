@@ -92,7 +92,7 @@ async fn find(edge: &Edge, stream: &Arc<Stream>, query: Query) -> Result<Found, 
     tokio::pin!(deadline);
     let (mut cursor, mut skipped) = (query.cursor, 0);
     loop {
-        let waiter = (!query.wait.is_zero()).then(|| stream.taps.wait());
+        let waiter = (!query.wait.is_zero()).then(|| stream.taps().wait());
         let mut found = look(stream, &cursor, query.limit, &payer).await?;
         skipped += found.skipped;
         found.skipped = skipped;

@@ -5,6 +5,7 @@
 mod bad_input;
 mod delivery;
 mod edge;
+mod idempotency;
 mod lake;
 mod real_data;
 mod server;

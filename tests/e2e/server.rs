@@ -18,6 +18,11 @@ pub fn stream(name: &str, shards: u32) -> String {
     format!("[stream]\nname = \"{name}\"\nshards = {shards}\ndurability = \"memory\"\n")
 }
 
+/// The same with another durability.
+pub fn durable_stream(name: &str, shards: u32, durability: &str) -> String {
+    stream(name, shards).replace("\"memory\"", &format!("\"{durability}\""))
+}
+
 /// What a server is started with.
 #[derive(Default)]
 pub struct Setup {
@@ -25,6 +30,8 @@ pub struct Setup {
     node: String,
     server: String,
     env: Vec<(String, String)>,
+    folder: Option<TempDir>,
+    arguments: Vec<String>,
 }
 
 impl Setup {
@@ -65,6 +72,18 @@ impl Setup {
         self
     }
 
+    /// In the working folder of a binary that has ended.
+    pub fn in_folder(mut self, folder: TempDir) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
+    /// An argument of `serve`.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
     /// Starts the binary and waits until it says where it listens.
     pub fn start(self) -> Server {
         let (mut child, folder) = self.spawn();
@@ -92,8 +111,8 @@ impl Setup {
     fn spawn(self) -> (Child, TempDir) {
         // The client side of reqwest is built without a TLS provider of its own.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("pipelines")).unwrap();
+        let folder = self.folder.unwrap_or_else(|| tempfile::tempdir().unwrap());
+        std::fs::create_dir_all(folder.path().join("pipelines")).unwrap();
         for (name, text) in &self.files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
@@ -105,6 +124,7 @@ impl Setup {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
         command
             .arg("serve")
+            .args(&self.arguments)
             .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -222,6 +242,13 @@ impl Server {
     pub fn stop(self) -> Stopped {
         self.signal(rustix::process::Signal::TERM);
         self.wait()
+    }
+
+    /// SIGKILL: nothing is finished. Returns the working folder.
+    pub fn kill(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 
     /// Waits for the end.

@@ -1,15 +1,23 @@
-//! Deliveries to a real S3-compatible server, and to one that stalls.
+//! Deliveries to a real S3-compatible server, and to ones that stall, fail and lose replies.
 
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use forebay::config::checked;
+use forebay::delivery::sink::{Head, NoNotes, Object, ObjectSink, SinkError, SinkErrorClass, Stored};
+use forebay::testkit::faulty_store::{Fault, FaultyStore, Operation, Rule};
 use forebay::testkit::skip::skipped;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use url::Url;
 
 use crate::server::{Setup, stream};
 
@@ -46,7 +54,24 @@ impl S3 {
         )
     }
 
-    fn store(&self) -> impl ObjectStore {
+    /// The sink of the library that leads to `folder`.
+    fn object_sink(&self, folder: &str) -> ObjectSink {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let options = [
+            ("aws_endpoint", self.endpoint.as_str()),
+            ("aws_region", "us-east-1"),
+            ("aws_allow_http", "true"),
+            ("aws_access_key_id", &self.key),
+            ("aws_secret_access_key", &self.secret),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let url = Url::parse(&format!("s3://{}/{folder}/", self.bucket)).unwrap();
+        let config = checked::ObjectSink { url, options: options.into(), multipart_bytes: 5 << 20 };
+        ObjectSink::open(&config).unwrap()
+    }
+
+    fn store(&self) -> AmazonS3 {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         AmazonS3Builder::new()
             .with_endpoint(&self.endpoint)
             .with_bucket_name(&self.bucket)
@@ -60,19 +85,22 @@ impl S3 {
 
     /// Lines of all gzip objects below `folder`, and the sizes of the objects.
     async fn lines(&self, folder: &str) -> (Vec<String>, Vec<u64>) {
-        use std::io::Read;
         let store = self.store();
         let list = store.list_with_delimiter(Some(&Path::from(folder))).await.unwrap();
         let (mut lines, mut sizes) = (Vec::new(), Vec::new());
         for object in &list.objects {
             sizes.push(object.size);
             let bytes = store.get(&object.location).await.unwrap().bytes().await.unwrap();
-            let mut text = String::new();
-            flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
-            lines.extend(text.lines().map(ToOwned::to_owned));
+            lines.extend(unzipped_lines(&bytes));
         }
         (lines, sizes)
     }
+}
+
+fn unzipped_lines(bytes: &[u8]) -> Vec<String> {
+    let mut text = String::new();
+    flate2::read::MultiGzDecoder::new(bytes).read_to_string(&mut text).unwrap();
+    text.lines().map(ToOwned::to_owned).collect()
 }
 
 /// A folder of its own for each test.
@@ -229,4 +257,94 @@ async fn a_stalled_store_means_503_and_then_everything_accepted_is_delivered() {
     accepted.sort_unstable();
     assert!(found == accepted, "{} found, {} accepted", found.len(), accepted.len());
     assert!(gate.taken.load(Ordering::Relaxed) > 0);
+}
+
+async fn put(sink: &ObjectSink, content: &Bytes, identity: &str) -> Result<Stored, SinkError> {
+    let chunks = std::slice::from_ref(content);
+    sink.store(&Object { key: "dt=1/a b%2F.json", chunks, identity }, &NoNotes).await
+}
+
+/// What the stand-in of the other tests does for conditions, metadata and parts, a real server does as well.
+#[tokio::test]
+async fn a_real_store_takes_an_object_once_knows_whose_it_is_and_forgets_an_aborted_upload() {
+    let Some(s3) = S3::of_environment() else { return };
+    let (raw, folder) = (s3.store(), folder("repeated"));
+    let plain = Path::from(format!("{folder}/plain"));
+    let create = || PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    raw.put_opts(&plain, "first".into(), create()).await.unwrap();
+    let again = raw.put_opts(&plain, "second".into(), create()).await;
+    assert!(matches!(again, Err(object_store::Error::AlreadyExists { .. })), "{again:?}");
+    for bytes in [1_000, 9 << 20] {
+        let sink = s3.object_sink(&format!("{folder}/{bytes}"));
+        let content: Bytes = (0..bytes).map(|place| (place >> 10) as u8 ^ place as u8).collect();
+        let stored = put(&sink, &content, "node/s/d/1/7/abc").await.unwrap();
+        assert_eq!(
+            put(&sink, &content, "node/s/d/1/7/abc").await.unwrap(),
+            stored,
+            "found as it was confirmed"
+        );
+        let head = sink.head("dt=1/a b%2F.json").await.unwrap();
+        let (bytes, etag) = (bytes as u64, stored.etag);
+        assert_eq!(head, Some(Head { bytes, etag, identity: Some("node/s/d/1/7/abc".into()) }));
+        let error = put(&sink, &content, "other").await.unwrap_err();
+        assert_eq!(error.class, SinkErrorClass::Foreign, "{error}");
+        let mut reader = sink.get("dt=1/a b%2F.json").await.unwrap();
+        let mut read = Vec::new();
+        while let Some(piece) = reader.next().await.unwrap() {
+            read.extend_from_slice(&piece);
+        }
+        assert!(read == content, "{} bytes read back of {bytes}", read.len());
+        let shorter = content.slice(1..);
+        put(&sink, &shorter, "node/s/d/1/7/abc").await.unwrap();
+        assert_eq!(sink.head("dt=1/a b%2F.json").await.unwrap().unwrap().bytes, bytes - 1);
+    }
+    let sink = s3.object_sink(&folder);
+    let path = Path::from(format!("{folder}/in-parts"));
+    let upload = raw.create_multipart(&path).await.unwrap();
+    let part = Bytes::from(vec![7; 5 << 20]);
+    raw.put_part(&path, &upload, 0, part.clone().into()).await.unwrap();
+    for _ in 0..2 {
+        sink.abort_multipart("in-parts", &upload).await.unwrap();
+    }
+    assert!(raw.put_part(&path, &upload, 1, part.into()).await.is_err(), "the upload is gone");
+    assert_eq!(sink.head("in-parts").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_and_loses_replies_at_random_shows_each_record_once() {
+    let store = FaultyStore::start_with(Default::default(), 23).unwrap();
+    // Each at least once, and then at random.
+    for fault in [Fault::INTERNAL, Fault::SLOW_DOWN, Fault::Drop] {
+        for rule in [Rule::new(Operation::Put, fault), Rule::new(Operation::Put, fault).once_done()] {
+            store.rule(rule.clone());
+            store.rule(rule.in_thousand(20).always());
+        }
+    }
+    let config = stream("s", 2)
+        + "[ingest]\npartition_key = \"/k\"\n"
+        + &delivery(&store.sink_line("lake/"), "buffer = { size = \"64KiB\", interval = \"1s\" }")
+            .replace("prefix = \"\"", "prefix = \"k={/k}/\"");
+    let server = Setup::pipeline(config).server("drain_timeout = \"60s\"").start();
+    let mut random = fastrand::Rng::with_seed(29);
+    let mut sent = Vec::new();
+    for _ in 0..80 {
+        let lines: Vec<_> = (0..20)
+            .map(|_| {
+                let pad: String = (0..2_000).map(|_| random.alphanumeric()).collect();
+                format!("{{\"k\":\"{}\",\"pad\":\"{pad}\"}}", random.u8(..3))
+            })
+            .collect();
+        server.accept("s", lines.join("\n")).await;
+        sent.extend(lines);
+    }
+    server.stop().assert_drained();
+    let objects: BTreeMap<_, _> = store.objects();
+    assert!(objects.len() > 5, "{} files", objects.len());
+    let mut found: Vec<_> = objects.values().flat_map(|object| unzipped_lines(&object.bytes)).collect();
+    found.sort_unstable();
+    sent.sort_unstable();
+    assert!(found == sent, "{} found, {} sent", found.len(), sent.len());
+    assert!(objects.values().all(|object| object.writes == 1), "nothing was written twice");
+    let of_status = |status| store.requests().iter().filter(|request| request.status == status).count();
+    assert!(of_status(Some(500)) >= 2 && of_status(Some(503)) >= 2 && of_status(None) >= 2);
 }

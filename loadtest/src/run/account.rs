@@ -61,9 +61,9 @@ pub(super) struct Counts {
     pub(super) acked: u64,
     /// Records that the server said not to have.
     pub(super) refused: u64,
-    /// Records whose last try does not tell.
+    /// Records of which no reply tells whether the server has them.
     pub(super) unknown: u64,
-    /// Records that were sent at least once without a reply, whatever became of further tries.
+    /// Records that were sent again, without a key, after a try of which no reply tells: they may be there twice.
     pub(super) uncertain: u64,
     /// Bytes of acked records before compression; pro rata for a request that was taken in part.
     pub(super) payload_bytes: u64,
@@ -150,11 +150,35 @@ impl Fate {
     pub(super) fn is_success(&self) -> bool {
         matches!(self, Fate::Answered(Answer::Taken { .. }))
     }
+
+    /// Whether the server may have the records although it did not say so.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Fate::Lost | Fate::Answered(Answer::Unknown { .. }))
+    }
+}
+
+/// What the tries of a request leave open, besides the fate of the last one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// After one of them, the server may have had the records.
+    pub(super) is_open: bool,
+    /// It was followed by another, and nothing told the server that they are the same.
+    pub(super) is_repeated: bool,
 }
 
 /// Writes down what became of the records of `body`.
-pub(super) fn settle(account: &mut Account, counts: &mut Counts, body: &Body, fate: &Fate) {
+pub(super) fn settle(account: &mut Account, counts: &mut Counts, body: &Body, fate: &Fate, doubt: Doubt) {
     let last = body.first + body.records - 1;
+    if doubt.is_repeated {
+        account.uncertain.insert(body.first, last);
+        counts.uncertain += body.records;
+    }
+    let is_open = doubt.is_open || fate.is_open();
+    let open = |account: &mut Account, first, last| {
+        if !doubt.is_repeated {
+            account.unknown.insert(first, last);
+        }
+    };
     match fate {
         Fate::Answered(Answer::Taken { refused, unlisted, .. }) => {
             let mut next = body.first;
@@ -170,7 +194,7 @@ pub(super) fn settle(account: &mut Account, counts: &mut Counts, body: &Body, fa
             counts.refused += refused.len() as u64;
             // Refused without a name: nobody can say which of the others are there.
             if *unlisted > 0 {
-                others.iter().for_each(|&(first, last)| account.uncertain.insert(first, last));
+                others.iter().for_each(|&(first, last)| open(account, first, last));
                 counts.unknown += count;
                 return;
             }
@@ -178,17 +202,17 @@ pub(super) fn settle(account: &mut Account, counts: &mut Counts, body: &Body, fa
             counts.acked += count;
             counts.payload_bytes += body.payload_bytes * count / body.records;
         }
-        Fate::Answered(Answer::Refused { code, .. }) => {
+        _ if is_open => {
+            open(account, body.first, last);
+            counts.unknown += body.records;
+        }
+        Fate::Answered(Answer::Refused { code, .. } | Answer::Unknown { code, .. }) => {
             refuse(account, code, body.first, last);
             counts.refused += body.records;
         }
-        Fate::NotSent => {
+        Fate::NotSent | Fate::Lost => {
             refuse(account, NOT_SENT, body.first, last);
             counts.refused += body.records;
-        }
-        Fate::Answered(Answer::Unknown { .. }) | Fate::Lost => {
-            account.uncertain.insert(body.first, last);
-            counts.unknown += body.records;
         }
     }
 }
@@ -206,11 +230,15 @@ mod tests {
     use super::*;
 
     fn settled(fates: &[Fate]) -> (Account, Counts) {
+        doubted(fates, Doubt::default())
+    }
+
+    fn doubted(fates: &[Fate], doubt: Doubt) -> (Account, Counts) {
         let (mut account, mut counts) = (Account::default(), Counts::default());
         for (index, fate) in fates.iter().enumerate() {
             let first = index as u64 * 10;
             let body = Body { bytes: Bytes::new(), payload_bytes: 1_000, producer: 0, first, records: 10 };
-            settle(&mut account, &mut counts, &body, fate);
+            settle(&mut account, &mut counts, &body, fate, doubt);
         }
         (account, counts)
     }
@@ -232,22 +260,43 @@ mod tests {
     }
 
     #[test]
-    fn refusals_without_a_name_make_the_rest_of_the_request_uncertain() {
+    fn refusals_without_a_name_make_the_rest_of_the_request_unknown() {
         let (account, counts) = settled(&[taken(&[2], 1)]);
         assert!(account.acked.is_empty());
-        assert_eq!(Vec::from(account.uncertain), [(0, 1), (3, 9)]);
+        assert_eq!(Vec::from(account.unknown), [(0, 1), (3, 9)]);
         assert_eq!((counts.acked, counts.refused, counts.unknown), (0, 1, 9));
     }
 
     #[test]
-    fn what_nobody_answered_is_uncertain_and_what_was_refused_is_not() {
-        let unknown = Fate::Answered(Answer::Unknown { code: "internal".into() });
+    fn what_nobody_answered_is_unknown_and_what_was_refused_is_not() {
+        let unknown = Fate::Answered(Answer::Unknown { code: "internal".into(), retry: None });
         let refused = Fate::Answered(Answer::Refused { code: "throttled".into(), retry: None });
         let (account, counts) = settled(&[Fate::Lost, unknown, refused, Fate::NotSent]);
-        assert_eq!(Vec::from(account.uncertain), [(0, 19)]);
+        assert_eq!(Vec::from(account.unknown), [(0, 19)]);
         assert_eq!(Vec::from(account.refused["throttled"].clone()), [(20, 29)]);
         assert_eq!(Vec::from(account.refused[NOT_SENT].clone()), [(30, 39)]);
         assert_eq!((counts.unknown, counts.refused, counts.acked), (20, 20, 0));
+    }
+
+    fn endings() -> [Fate; 4] {
+        let refused = Fate::Answered(Answer::Refused { code: "draining".into(), retry: None });
+        [refused, Fate::NotSent, Fate::Lost, taken(&[], 0)]
+    }
+
+    #[test]
+    fn a_refusal_behind_a_try_that_nobody_answered_says_nothing_about_that_try() {
+        let (account, counts) = doubted(&endings(), Doubt { is_open: true, is_repeated: false });
+        assert_eq!((Vec::from(account.unknown), Vec::from(account.acked)), (vec![(0, 29)], vec![(30, 39)]));
+        assert!(account.refused.is_empty() && account.uncertain.is_empty());
+        assert_eq!((counts.unknown, counts.refused, counts.acked, counts.uncertain), (30, 0, 10, 0));
+    }
+
+    #[test]
+    fn what_was_sent_again_without_a_key_may_be_there_twice() {
+        let (account, counts) = doubted(&endings(), Doubt { is_open: true, is_repeated: true });
+        assert_eq!((Vec::from(account.uncertain), Vec::from(account.acked)), (vec![(0, 39)], vec![(30, 39)]));
+        assert!(account.refused.is_empty() && account.unknown.is_empty());
+        assert_eq!((counts.unknown, counts.refused, counts.acked, counts.uncertain), (30, 0, 10, 40));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -18,6 +18,10 @@ use super::plan::{Plan, PlanError};
 
 /// Bytes of a reply's body. A request of 100,000 records that are all refused by name needs about 8 MB.
 const REPLY_BYTES_MAX: usize = 16 << 20;
+
+/// Tells tries of the same request from requests with the same body
+/// (`draft-ietf-httpapi-idempotency-key-header`).
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What all requests of a run share.
 #[derive(Debug)]
@@ -66,8 +70,11 @@ pub(super) struct Link {
 
 struct Open {
     sender: SendRequest<Full<Bytes>>,
-    connection: Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
+    connection: Driver,
 }
+
+/// What reads and writes the socket while it is polled.
+type Driver = Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>;
 
 impl Link {
     pub(super) fn new(head: Arc<RequestHead>) -> Self {
@@ -82,38 +89,39 @@ impl Link {
     }
 
     /// Sends `body` and waits for the reply, for as long as the plan allows.
-    pub(super) async fn post(&mut self, body: Bytes) -> Attempt {
+    pub(super) async fn post(&mut self, body: Bytes, key: Option<&str>) -> Attempt {
         let head = Arc::clone(&self.head);
+        // Names of producers hold nothing that a header could not.
+        let key = key.and_then(|key| HeaderValue::from_str(key).ok());
         let attempt = match self.open.take() {
-            Some(open) => self.exchange(open, body.clone()).await,
+            Some(open) => self.exchange(open, body.clone(), key.clone()).await,
             None => Attempt::NotSent,
         };
         // A server may close an idle connection at any time: that is no failure, so there is a second way in.
         match attempt {
             Attempt::NotSent => match timeout(head.timeout, connect(&head)).await {
-                Ok(Ok(open)) => self.exchange(open, body).await,
+                Ok(Ok(open)) => self.exchange(open, body, key).await,
                 Ok(Err(_)) | Err(_) => Attempt::NotSent,
             },
             attempt => attempt,
         }
     }
 
-    async fn exchange(&mut self, mut open: Open, body: Bytes) -> Attempt {
+    async fn exchange(&mut self, open: Open, body: Bytes, key: Option<HeaderValue>) -> Attempt {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.head.uri.clone();
         *request.headers_mut() = self.head.headers.clone();
-        let Open { sender, connection } = &mut open;
-        let result = timeout(self.head.timeout, drive(connection, reply(sender, request))).await;
-        match result {
-            Ok((attempt, is_reusable)) => {
-                if is_reusable && matches!(attempt, Attempt::Answered { .. }) {
-                    self.open = Some(open);
-                }
-                attempt
-            }
-            Err(_) => Attempt::Lost("timeout"),
+        if let Some(key) = key {
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
         }
+        let Open { mut sender, connection } = open;
+        let result = timeout(self.head.timeout, drive(connection, reply(&mut sender, request))).await;
+        let (attempt, connection) = result.unwrap_or((Attempt::Lost("timeout"), None));
+        if matches!(attempt, Attempt::Answered { .. }) {
+            self.open = connection.map(|connection| Open { sender, connection });
+        }
+        attempt
     }
 }
 
@@ -124,19 +132,17 @@ async fn connect(head: &RequestHead) -> Result<Open, Box<dyn std::error::Error>>
     Ok(Open { sender, connection: Box::pin(connection) })
 }
 
-/// Polls the connection for as long as `exchange` needs it; tells whether it can be used again.
-async fn drive(
-    connection: &mut Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
-    exchange: impl Future<Output = Attempt>,
-) -> (Attempt, bool) {
+/// Polls the connection for as long as `exchange` needs it; returns it unless it has ended.
+async fn drive(mut connection: Driver, exchange: impl Future<Output = Attempt>) -> (Attempt, Option<Driver>) {
     tokio::pin!(exchange);
     tokio::select! {
         biased;
-        attempt = &mut exchange => return (attempt, true),
-        _ = connection => {}
+        attempt = &mut exchange => return (attempt, Some(connection)),
+        _ = &mut connection => {}
     }
-    // The connection has ended, and with it the exchange has its result.
-    (exchange.await, false)
+    // It has ended. An exchange that waits for its turn learns that only when it is gone.
+    drop(connection);
+    (exchange.await, None)
 }
 
 async fn reply(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> Attempt {

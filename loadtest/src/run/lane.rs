@@ -9,7 +9,7 @@ use forebay::runtime::clock;
 use forebay::testkit::generators::mix;
 use tokio::sync::Notify;
 
-use super::account::{Fate, NOT_SENT, Tally, settle};
+use super::account::{Doubt, Fate, NOT_SENT, Tally, settle};
 use super::bodies::{Body, Queue};
 use super::client::{Attempt, Link};
 use super::reply::{self, Answer, Retry};
@@ -39,6 +39,7 @@ pub(super) struct Shared {
     pub(super) schedule: Option<Schedule>,
     pub(super) duration: Option<Duration>,
     pub(super) retry: Option<Duration>,
+    pub(super) idempotent: bool,
     pub(super) live: Live,
 }
 
@@ -138,13 +139,13 @@ impl Lane {
 
     async fn request(&mut self, shared: &Shared, tally: &RefCell<Tally>, body: &Body, intended: Instant) {
         let live = &shared.live;
-        let fate = self.deliver(shared, tally, body).await;
+        let (fate, doubt) = self.deliver(shared, tally, body).await;
         let latency = clock::monotonic().saturating_duration_since(intended);
         let mut tally = tally.borrow_mut();
         tally.latency.record(latency);
         let account = &mut self.accounts[body.producer];
         let (acked, payload, ranges) = (tally.counts.acked, tally.counts.payload_bytes, account.fragments());
-        settle(account, &mut tally.counts, body, &fate);
+        settle(account, &mut tally.counts, body, &fate, doubt);
         tally.counts.requests += 1;
         live.requests.fetch_add(1, Ordering::Relaxed);
         live.records.fetch_add(tally.counts.acked - acked, Ordering::Relaxed);
@@ -165,25 +166,24 @@ impl Lane {
     }
 
     /// Sends a body until it has a final fate.
-    async fn deliver(&mut self, shared: &Shared, tally: &RefCell<Tally>, body: &Body) -> Fate {
+    async fn deliver(&mut self, shared: &Shared, tally: &RefCell<Tally>, body: &Body) -> (Fate, Doubt) {
         let give_up = shared.retry.map(|retry| clock::monotonic() + retry);
-        let mut is_uncertain = false;
+        // A producer counts its records and is of this run alone, so the key is of this body alone.
+        let name = &self.accounts[body.producer].producer;
+        let key = shared.idempotent.then(|| format!("{name}/{}", body.first));
+        let mut doubt = Doubt::default();
         let mut tries = 0;
         loop {
-            let fate = self.attempt(tally, body).await;
-            if fate == Fate::Lost && !is_uncertain {
-                is_uncertain = true;
-                let last = body.first + body.records - 1;
-                self.accounts[body.producer].uncertain.insert(body.first, last);
-                tally.borrow_mut().counts.uncertain += body.records;
-            }
+            let fate = self.attempt(tally, body, key.as_deref()).await;
+            doubt.is_repeated |= doubt.is_open && key.is_none() && fate != Fate::NotSent;
+            doubt.is_open |= fate.is_open();
             let now = clock::monotonic();
             let pause = pause(&fate, tries, body.first).filter(|_| !shared.live.is_stopped());
             let Some(pause) = pause.filter(|&pause| give_up.is_some_and(|end| now + pause <= end)) else {
                 if fate == Fate::NotSent && give_up.is_none() {
                     rest(UNREACHABLE_PAUSE, shared).await;
                 }
-                return fate;
+                return (fate, doubt);
             };
             rest(pause, shared).await;
             tries += 1;
@@ -192,9 +192,9 @@ impl Lane {
         }
     }
 
-    async fn attempt(&mut self, tally: &RefCell<Tally>, body: &Body) -> Fate {
+    async fn attempt(&mut self, tally: &RefCell<Tally>, body: &Body, key: Option<&str>) -> Fate {
         let sent = clock::monotonic();
-        let attempt = self.link.post(body.bytes.clone()).await;
+        let attempt = self.link.post(body.bytes.clone(), key).await;
         let mut tally = tally.borrow_mut();
         match attempt {
             Attempt::Answered { status, headers, body: reply } => {
@@ -205,7 +205,7 @@ impl Lane {
                     Answer::Taken { refused, .. } => {
                         refused.iter().for_each(|(_, code)| tally.error(status.as_u16(), code));
                     }
-                    Answer::Refused { code, .. } | Answer::Unknown { code } => {
+                    Answer::Refused { code, .. } | Answer::Unknown { code, .. } => {
                         tally.error(status.as_u16(), code);
                     }
                 }
@@ -229,17 +229,18 @@ fn pause(fate: &Fate, tries: u32, salt: u64) -> Option<Duration> {
     // A share of one half, different for each request and try, keeps clients from coming back all at once.
     let jitter = mix(salt ^ (u64::from(tries) << 48)) as f64 / u64::MAX as f64 / 2.0;
     match fate {
-        Fate::Answered(Answer::Refused { retry: Some(Retry { after: Some(after) }), .. }) => {
-            Some((*after).max(PAUSE_MIN).mul_f64(1.0 + jitter))
-        }
-        Fate::Answered(Answer::Refused { retry: Some(Retry { after: None }), .. })
-        | Fate::NotSent
-        | Fate::Lost => {
-            let whole = BACKOFF_MIN.saturating_mul(1 << tries.min(16)).min(BACKOFF_MAX);
-            Some(whole.mul_f64(0.5 + jitter))
-        }
-        Fate::Answered(_) => None,
+        Fate::Answered(Answer::Refused { retry, .. } | Answer::Unknown { retry, .. }) => match retry {
+            Some(Retry { after: Some(after) }) => Some((*after).max(PAUSE_MIN).mul_f64(1.0 + jitter)),
+            Some(Retry { after: None }) => Some(backoff(tries).mul_f64(0.5 + jitter)),
+            None => None,
+        },
+        Fate::NotSent | Fate::Lost => Some(backoff(tries).mul_f64(0.5 + jitter)),
+        Fate::Answered(Answer::Taken { .. }) => None,
     }
+}
+
+fn backoff(tries: u32) -> Duration {
+    BACKOFF_MIN.saturating_mul(1 << tries.min(16)).min(BACKOFF_MAX)
 }
 
 /// Sleeps, or until the run is stopped.
@@ -287,7 +288,7 @@ mod tests {
     fn what_trying_again_cannot_help_is_final() {
         for answer in [
             Answer::Refused { code: "schema".into(), retry: None },
-            Answer::Unknown { code: "internal".into() },
+            Answer::Unknown { code: "internal".into(), retry: None },
             Answer::Taken { refused: vec![], unlisted: 0, durability: None },
         ] {
             assert_eq!(pause(&Fate::Answered(answer), 0, 0), None);

@@ -49,6 +49,9 @@ use crate::manifest::{Account, MANIFEST_VERSION, Manifest, RANGES_MAX};
 /// Time to make the first bodies and open the connections, before the clock starts.
 const WARM_UP: Duration = Duration::from_millis(100);
 
+/// From one look whether somebody listens to the next.
+const REACH_INTERVAL: Duration = Duration::from_millis(50);
+
 /// How often progress is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -135,7 +138,7 @@ pub fn run(
     let head = Arc::new(RequestHead::new(plan)?);
     let producers = producers(plan)?;
     let mut manifest = manifest(plan, &producers);
-    reach(&plan.target)?;
+    reach(plan, &stop)?;
     let watch =
         plan.server_pid.map(|pid| Watch::start(pid).map_err(|source| RunError::ServerPid { pid, source }));
     let watch = watch.transpose()?;
@@ -147,7 +150,8 @@ pub fn run(
         Mode::Closed => None,
     };
     let live = Live { stop, ..Live::default() };
-    let shared = Arc::new(Shared { start, schedule, duration: plan.duration, retry: plan.retry, live });
+    let (duration, retry, idempotent) = (plan.duration, plan.retry, plan.idempotent);
+    let shared = Arc::new(Shared { start, schedule, duration, retry, idempotent, live });
     let due: Vec<_> = queues.iter().map(|_| Arc::new(Notify::new())).collect();
     let mut lanes = Vec::with_capacity(queues.len());
     for (index, (queue, due)) in queues.into_iter().zip(&due).enumerate() {
@@ -223,15 +227,21 @@ fn manifest(plan: &Plan, producers: &[(Records, u64)]) -> Manifest {
         stream: plan.stream.clone(),
         profile: plan.source.name().to_owned(),
         seed: plan.seed,
+        idempotent: plan.idempotent,
         producers: producers.iter().map(account).collect(),
     }
 }
 
-/// Says at once, and in one message, that nobody listens.
-fn reach(target: &Target) -> Result<(), RunError> {
-    match TcpStream::connect((target.host.as_str(), target.port)) {
-        Ok(_) => Ok(()),
-        Err(source) => Err(RunError::Connect { authority: target.authority.clone(), source }),
+/// Says in one message that nobody listens; at once, unless the plan is to try again.
+fn reach(plan: &Plan, stop: &AtomicBool) -> Result<(), RunError> {
+    let Plan { target, retry, .. } = plan;
+    let give_up = clock::monotonic() + retry.unwrap_or_default();
+    loop {
+        let Err(source) = TcpStream::connect((target.host.as_str(), target.port)) else { return Ok(()) };
+        if stop.load(Ordering::Relaxed) || clock::monotonic() + REACH_INTERVAL > give_up {
+            return Err(RunError::Connect { authority: target.authority.clone(), source });
+        }
+        thread::sleep(REACH_INTERVAL);
     }
 }
 

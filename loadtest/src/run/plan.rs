@@ -53,8 +53,10 @@ pub struct Plan {
     pub seed: u64,
     /// What the producers' names hold, so that two runs into one stream can be told apart.
     pub run_name: String,
-    /// For how long a refused or broken request is tried again; `None` means never.
+    /// For how long a refused or broken request is tried again, across restarts of the server; `None` means never.
     pub retry: Option<Duration>,
+    /// Whether each request carries an `Idempotency-Key`, the same one with each try.
+    pub idempotent: bool,
     /// After how long without a reply a request counts as broken.
     pub timeout: Duration,
     /// The process whose CPU time and memory are read.

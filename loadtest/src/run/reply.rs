@@ -9,6 +9,9 @@ use serde::Deserialize;
 /// Longest pause that a server may ask for; more is taken as this much.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
+/// The code of a request that was appended and has not become durable.
+const LOG_FAILED: &str = "log_failed";
+
 /// What became of a request that was answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -18,7 +21,7 @@ pub(super) enum Answer {
     /// The server has none of them.
     Refused { code: String, retry: Option<Retry> },
     /// The server failed, and may have them or not.
-    Unknown { code: String },
+    Unknown { code: String, retry: Option<Retry> },
 }
 
 /// The server asks for another try.
@@ -55,17 +58,21 @@ struct Problem<'a> {
 /// Reads the reply to a request of `records` records.
 pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], records: u64) -> Answer {
     if status.is_success() {
-        return read_success(body, records).unwrap_or(Answer::Unknown { code: "bad_reply".into() });
+        return read_success(body, records)
+            .unwrap_or(Answer::Unknown { code: "bad_reply".into(), retry: None });
     }
     let code = match serde_json::from_slice::<Problem<'_>>(body) {
         Ok(problem) => problem.code.into_owned(),
         Err(_) => format!("http_{}", status.as_u16()),
     };
+    let retry = Some(Retry { after: retry_after(headers) });
     match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            Answer::Refused { code, retry: Some(Retry { after: retry_after(headers) }) }
-        }
-        status if status.is_server_error() => Answer::Unknown { code },
+        // It was in the log, and the log could not be written: after a restart it may be there.
+        StatusCode::SERVICE_UNAVAILABLE if code == LOG_FAILED => Answer::Unknown { code, retry },
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::INSUFFICIENT_STORAGE => Answer::Refused { code, retry },
+        status if status.is_server_error() => Answer::Unknown { code, retry: None },
         _ => Answer::Refused { code, retry: None },
     }
 }
@@ -106,7 +113,7 @@ mod tests {
     }
 
     fn unknown(code: &str) -> Answer {
-        Answer::Unknown { code: code.into() }
+        Answer::Unknown { code: code.into(), retry: None }
     }
 
     #[test]
@@ -143,8 +150,11 @@ mod tests {
         assert_eq!(answer(400, None, r#"{"code":"schema","status":400}"#), refused("schema", None));
         assert_eq!(answer(404, None, "not here"), refused("http_404", None));
         assert_eq!(answer(429, Some("2"), r#"{"code":"throttled"}"#), refused("throttled", after(2)));
+        assert_eq!(answer(507, Some("1"), r#"{"code":"disk_full"}"#), refused("disk_full", after(1)));
         assert_eq!(answer(503, Some("99999999"), ""), refused("http_503", after(3_600)));
         assert_eq!(answer(503, Some("soon"), ""), refused("http_503", Some(Retry { after: None })));
         assert_eq!(answer(500, Some("1"), r#"{"code":"internal"}"#), unknown("internal"));
+        let failed = Answer::Unknown { code: LOG_FAILED.into(), retry: after(1) };
+        assert_eq!(answer(503, Some("1"), r#"{"code":"log_failed"}"#), failed);
     }
 }

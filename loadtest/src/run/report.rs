@@ -63,6 +63,7 @@ pub struct Settings {
     pub seed: u64,
     pub run_name: String,
     pub retry_seconds: Option<f64>,
+    pub idempotent: bool,
 }
 
 impl Settings {
@@ -86,6 +87,7 @@ impl Settings {
             seed: plan.seed,
             run_name: plan.run_name.clone(),
             retry_seconds: plan.retry.map(|retry| retry.as_secs_f64()),
+            idempotent: plan.idempotent,
         }
     }
 }
@@ -137,9 +139,10 @@ pub struct Records {
     pub acked_per_second: f64,
     /// The server said that it does not have them.
     pub refused: u64,
-    /// No final reply tells.
+    /// No reply tells: they are there once or not at all, unless they are uncertain as well.
     pub unknown: u64,
-    /// Sent at least once without a reply: they may be there twice, also where a further try was acked.
+    /// Sent again, without an idempotency key, after a try of which no reply tells: they may be there twice, also
+    /// where a further try was acked.
     pub uncertain: u64,
 }
 

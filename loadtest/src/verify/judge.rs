@@ -6,7 +6,8 @@
 //! - **reordered**: within one file, behind a record of the same producer and partition key with a greater
 //!   sequence. Names of files say nothing about time, so files are not compared with each other; dead letters come
 //!   from anywhere and have no order. What is a duplicate is not counted here as well.
-//! - An *uncertain* record was sent again after a connection broke, and may be there twice or out of order.
+//! - An *unknown* record was sent, and no reply says what became of it: it may be there, but not twice.
+//! - An *uncertain* record was sent again without an idempotency key, and may be there twice or out of order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -170,14 +171,16 @@ impl<'a> Judge<'a> {
         if let Some(account) = account
             && !account.acked.contains(sequence)
         {
-            if is_uncertain() {
-                self.verdict.uncertain_present += 1;
+            if is_uncertain() || account.unknown.contains(sequence) {
+                self.verdict.unknown_present += 1;
             } else {
                 self.verdict.unacked += 1;
                 self.find(FindingKind::Unacked, object, place, sighting);
             }
         }
-        if !is_dead_letter && self.is_out_of_order(object, place, sighting) && !is_uncertain() {
+        // One that nobody answered may have been written later than what was sent after it.
+        let is_open = || is_uncertain() || account.is_some_and(|account| account.unknown.contains(sequence));
+        if !is_dead_letter && self.is_out_of_order(object, place, sighting) && !is_open() {
             self.verdict.reordered += 1;
             self.find(FindingKind::Reordered, object, place, sighting);
         }

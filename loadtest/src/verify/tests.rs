@@ -402,6 +402,7 @@ fn manifest(acked: &[(u64, u64)], uncertain: &[(u64, u64)], refused: &[(u64, u64
     let account = Account {
         producer: "iot/t/0".into(),
         acked: set(acked),
+        unknown: RangeSet::default(),
         uncertain: set(uncertain),
         refused: [("throttled".to_owned(), set(refused))].into(),
     };
@@ -418,7 +419,7 @@ fn a_manifest_says_what_has_to_be_there_and_what_may() {
     // Refused records are not missed, and uncertain ones may be there twice, once, or not at all.
     let verdict = with(manifest(&[(0, 99), (200, 289)], &[(80, 99), (290, 310)], &[(100, 199)]));
     assert!(verdict.ok, "{verdict}");
-    assert_eq!((verdict.uncertain_duplicated, verdict.uncertain_present, verdict.expected), (5, 10, 190));
+    assert_eq!((verdict.uncertain_duplicated, verdict.unknown_present, verdict.expected), (5, 10, 190));
     // An acked record is not there; one that was refused is.
     let verdict = with(manifest(&[(0, 99), (200, 300)], &[(90, 94)], &[]));
     assert_eq!(counts(&verdict), [1, 0, 0, 0], "{verdict}");
@@ -429,6 +430,22 @@ fn a_manifest_says_what_has_to_be_there_and_what_may() {
     other.producers[0].producer = "iot/other/0".into();
     let verdict = with(other);
     assert_eq!((counts(&verdict), verdict.producers_without_manifest), ([100, 5, 0, 0], 1));
+}
+
+#[test]
+fn an_unknown_record_is_there_once_or_not_at_all() {
+    let (lake, made) = (lake(), records(Profile::Iot));
+    let with = |unknown: (u64, u64)| {
+        let mut manifest = manifest(&[(0, 99)], &[], &[]);
+        manifest.producers[0].unknown.insert(unknown.0, unknown.1);
+        judge_with(lake.path(), vec![manifest], KeyRule::Profile)
+    };
+    put(&lake, "1.json.gz", &gzip(&[&made[..120]]));
+    let verdict = with((100, 200));
+    assert!(verdict.ok && verdict.unknown_present == 20, "{verdict}");
+    assert_eq!((with((110, 200)).unacked, with((110, 200)).unknown_present), (10, 10));
+    put(&lake, "2.json.gz", &gzip(&[&made[115..120]]));
+    assert_eq!(counts(&with((100, 200))), [0, 5, 0, 0]);
 }
 
 #[test]

@@ -51,8 +51,8 @@ pub struct Verdict {
     /// Records that the server said not to have, or that were never sent, and that are there.
     pub unacked: u64,
 
-    /// Uncertain records that are there without ever having been acked: they may.
-    pub uncertain_present: u64,
+    /// Records of which no reply told that are there: they may.
+    pub unknown_present: u64,
     /// Uncertain records that are there once more: they may.
     pub uncertain_duplicated: u64,
     /// Records whose hash could not be computed: replayed ones in a columnar file, or a file without all columns.
@@ -135,7 +135,7 @@ impl fmt::Display for Verdict {
             writeln!(f, "  no records of the load generator were found")?;
         }
         for (count, what) in [
-            (self.uncertain_present, "uncertain records are there, which they may be"),
+            (self.unknown_present, "records of which no reply told are there, which they may be"),
             (self.uncertain_duplicated, "uncertain records are there once more, which they may be"),
             (
                 self.hash_unchecked,

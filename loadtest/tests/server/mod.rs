@@ -1,9 +1,10 @@
 //! A server of a few lines that keeps what it gets as files of a lake, and misbehaves as told.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -36,6 +37,10 @@ pub enum Act {
     Fail,
     /// Keep it and hang up.
     HangUp,
+    /// Keep it, unless it was kept, and say that this is not sure.
+    LogFailed,
+    /// Say 507 without keeping it.
+    DiskFull,
     /// Refuse every third record, which goes to the dead letters, and keep the others.
     RefuseSome,
     /// Keep it twice.
@@ -58,6 +63,9 @@ struct State {
     lake: PathBuf,
     policy: Policy,
     requests: AtomicU64,
+    /// What was kept, by its key, with a hash of its body.
+    keys: Mutex<HashMap<String, u64>>,
+    ignores_keys: AtomicBool,
     single_events: AtomicU64,
     /// One request at a time: a stall is seen by everyone.
     turn: tokio::sync::Mutex<()>,
@@ -71,11 +79,17 @@ impl Server {
             lake: lake.into(),
             policy: Box::new(policy),
             requests: AtomicU64::new(0),
+            keys: Mutex::default(),
+            ignores_keys: AtomicBool::new(false),
             single_events: AtomicU64::new(0),
             turn: tokio::sync::Mutex::new(()),
             files: Mutex::new(()),
         });
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::serve("127.0.0.1:0", state)
+    }
+
+    fn serve(address: &str, state: Arc<State>) -> Self {
+        let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = Arc::new(Notify::new());
@@ -93,12 +107,42 @@ impl Server {
         Self { url, stop, thread: Some(thread), state }
     }
 
+    /// Makes it keep a request again when its key comes again.
+    pub fn without_keys(self) -> Self {
+        self.state.ignores_keys.store(true, Ordering::Relaxed);
+        self
+    }
+
+    /// Takes it away; what is in flight gets no reply.
+    pub fn stop(self) -> Stopped {
+        let address = self.url.strip_prefix("http://").unwrap().to_owned();
+        Stopped { address, state: Arc::clone(&self.state) }
+    }
+
+    /// Distinct keys of what was kept.
+    pub fn keys(&self) -> u64 {
+        self.state.keys.lock().unwrap().len() as u64
+    }
+
     pub fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::Relaxed)
     }
 
     pub fn single_events(&self) -> u64 {
         self.state.single_events.load(Ordering::Relaxed)
+    }
+}
+
+/// A server that is away.
+pub struct Stopped {
+    address: String,
+    state: Arc<State>,
+}
+
+impl Stopped {
+    /// Brings it back at the same address, with what it knew.
+    pub fn start(self) -> Server {
+        Server::serve(&self.address, self.state)
     }
 }
 
@@ -145,6 +189,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let _turn = state.turn.lock().await;
     let act = (state.policy)(state.requests.fetch_add(1, Ordering::Relaxed));
     let records: Vec<&[u8]> = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).collect();
+    let key = header("idempotency-key").map(str::to_owned);
     let problem = |status: u16, code: &str| {
         let body = format!("{{\"type\":\"about:blank\",\"status\":{status},\"code\":\"{code}\"}}");
         Response::builder()
@@ -153,7 +198,19 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
             .body(body.into())
     };
     let mut refused = vec![];
+    let is_known = match key.filter(|_| !matches!(act, Act::DiskFull | Act::Throttle(_) | Act::Fail)) {
+        Some(key) => state.knows(key, &text),
+        None => false,
+    };
     match act {
+        Act::HangUp if is_known => return Err("as told".into()),
+        Act::LogFailed if is_known => return Ok(problem(503, "log_failed").unwrap()),
+        _ if is_known => {}
+        Act::LogFailed => {
+            state.keep(&records);
+            return Ok(problem(503, "log_failed").unwrap());
+        }
+        Act::DiskFull => return Ok(problem(507, "disk_full").unwrap()),
         Act::Keep => state.keep(&records),
         Act::Stall(pause) => {
             state.keep(&records);
@@ -190,6 +247,14 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
 }
 
 impl State {
+    /// Whether a request with this key was kept; it must have been the same.
+    fn knows(&self, key: String, body: &[u8]) -> bool {
+        let hash = xxhash_rust::xxh3::xxh3_64(body);
+        let before = self.keys.lock().unwrap().insert(key, hash);
+        before.inspect(|&before| assert_eq!(before, hash, "a key came again with another body"));
+        before.is_some() && !self.ignores_keys.load(Ordering::Relaxed)
+    }
+
     /// Adds a gzip member to the lake's file; every tenth record goes to the dead letters instead.
     fn keep(&self, records: &[&[u8]]) {
         let _alone = self.files.lock().unwrap();

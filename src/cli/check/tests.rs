@@ -49,7 +49,7 @@ fn a_good_configuration_is_summed_up_without_its_secrets() {
     to s3://lake/x/dt={{arrival_time:%Y-%m-%d}}/hour={{arrival_time:%H}}/
   delivery b: json (gzip level 1), a file every 1MiB or 90s
     to file:///srv/lake/
-node: HTTP on 127.0.0.1:8080, admin on 127.0.0.1:9090, data in ./data, memory budget 256MiB
+node: HTTP on 127.0.0.1:8080, admin on 127.0.0.1:9090, data in ./data, memory budget 256MiB, log segments of 64MiB
 ok: 1 stream, 2 deliveries
 "
         )
@@ -69,6 +69,26 @@ ok: 1 stream, 2 deliveries
         (&delivery["buffer_bytes"], &delivery["buffer_interval_ms"]),
         (&1_048_576.into(), &90_000.into())
     );
+}
+
+#[test]
+fn what_a_durable_stream_keeps_and_where_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let (file, node) = (path("s.toml"), path("forebay.toml"));
+    fs::write(&file, "[stream]\nname = \"s\"\nretention_bytes = \"2GiB\"").expect("a file");
+    fs::write(&node, "node = \"a\"\n[log]\nsegment = \"128MiB\"\nwriter = \"thread\"").expect("a file");
+    let (exit, said) = forebay(&["check", &file, "--config", &node]);
+    assert_eq!(exit, Exit::Well);
+    assert!(said.contains("durability fsync, retention 1d or 2GiB, "), "{said}");
+    assert!(said.contains("\nnode a: ") && said.contains(", log segments of 128MiB\n"), "{said}");
+    let (_, said) = forebay(&["check", &file, "--config", &node, "--json"]);
+    let report: Value = serde_json::from_str(&said).expect("JSON");
+    let (node, stream) = (&report["node"], &report["streams"][0]);
+    assert_eq!((&node["name"], &node["log_writer"]), (&"a".into(), &"thread".into()));
+    assert_eq!(node["log_segment_bytes"], 128 << 20);
+    assert_eq!((&stream["durability"], &stream["retention_bytes"]), (&"fsync".into(), &(2_u64 << 30).into()));
+    assert_eq!(stream["idempotency_window_ms"], 600_000);
 }
 
 #[test]

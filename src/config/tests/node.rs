@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::checked::LogWriter;
 
 fn node(text: &str) -> Node {
     let (node, problems) = node_from(text);
@@ -12,7 +13,8 @@ fn node(text: &str) -> Node {
 fn an_empty_file_is_the_embedded_defaults() {
     let node = node("");
     assert_eq!(node.data_dir, PathBuf::from("./data"));
-    assert_eq!(node.memory_budget_bytes, 256 << 20);
+    assert_eq!((node.name, node.memory_budget_bytes), (None, 256 << 20));
+    assert_eq!((node.log.segment_bytes, node.log.writer), (64 << 20, LogWriter::Auto));
     let server = &node.server;
     assert_eq!(
         (server.listen.to_string(), server.admin.to_string()),
@@ -29,8 +31,12 @@ fn an_empty_file_is_the_embedded_defaults() {
 fn every_setting_of_the_node_is_taken_over() {
     let node = node(
         r#"
+        node = "${STREAM}"
         data_dir = "/var/lib/forebay"
         memory_budget = "1GiB"
+        [log]
+        segment = "40MiB"
+        writer = "io_uring"
         [server]
         listen = "0.0.0.0:80"
         admin = "[::1]:81"
@@ -47,6 +53,8 @@ fn every_setting_of_the_node_is_taken_over() {
         "#,
     );
     let server = &node.server;
+    assert_eq!(node.name.as_deref(), Some("from-env"));
+    assert_eq!((node.log.segment_bytes, node.log.writer), (40 << 20, LogWriter::IoUring));
     assert_eq!((node.data_dir, node.memory_budget_bytes), (PathBuf::from("/var/lib/forebay"), 1 << 30));
     assert_eq!(
         (server.listen.to_string(), server.admin.to_string()),
@@ -71,12 +79,44 @@ fn defaults_shrink_with_a_small_budget_and_free_ports_may_be_equal() {
 }
 
 #[test]
+fn segments_grow_with_the_largest_body() {
+    let body = |size: &str| node(&format!("[server]\nmax_body = {size:?}"));
+    assert_eq!(body("32MiB").log.segment_bytes, 64 << 20);
+    assert_eq!(body("33MiB").log.segment_bytes, 66 << 20);
+    assert_eq!(body("34603009B").log.segment_bytes, (66 << 20) + 4_096);
+    let exact = node("[log]\nsegment = \"20MiB\"");
+    assert_eq!((exact.log.segment_bytes, exact.server.body_bytes_max), (20 << 20, 10 << 20));
+}
+
+#[test]
 fn every_wrong_setting_of_the_node_is_refused() {
     let origin =
         "is no origin: write scheme and host, such as \"https://shop.example\", without a path, or \"*\"";
     for (text, message) in [
         ("data_dir = \"\"", "1:12: data_dir must not be empty: write \"./data\" or another folder".to_owned()),
         ("memory_budget = \"16MiB\"", "1:17: memory_budget = 16MiB is too little: write 32MiB or more".to_owned()),
+        (
+            "node = \"a b\"",
+            "1:8: node = \"a b\": a name consists of a-z, A-Z, 0-9, '_', '.' and '-'".to_owned(),
+        ),
+        ("[log]\nsegment = \"2MiB\"", "2:11: segment must be from 4MiB to 1GiB, found 2MiB".to_owned()),
+        ("[log]\nsegment = \"2GiB\"", "2:11: segment must be from 4MiB to 1GiB, found 2GiB".to_owned()),
+        (
+            "[log]\nsegment = \"5MB\"",
+            "2:11: segment = 5000000B is no multiple of 4KiB: write 4884KiB".to_owned(),
+        ),
+        (
+            "[log]\nsegment = \"16MiB\"",
+            "2:11: segment = 16MiB does not hold 2 requests of max_body = 10MiB\n  help: write segment = \"20MiB\" or more, or max_body = \"8MiB\" or less".to_owned(),
+        ),
+        (
+            "memory_budget = \"4GiB\"\n[log]\nsegment = \"1GiB\"\n[server]\nmax_body = \"600MiB\"",
+            "3:11: segment = 1GiB does not hold 2 requests of max_body = 600MiB\n  help: write max_body = \"512MiB\" or less".to_owned(),
+        ),
+        (
+            "[log]\nwriter = \"iouring\"",
+            "2:10: writer = \"iouring\" is not known: did you mean \"io_uring\"?".to_owned(),
+        ),
         ("data_dri = \"x\"", "1:1: unknown key \"data_dri\" at the top level: did you mean \"data_dir\"?".to_owned()),
         ("listen = \"x\"", "1:1: unknown key \"listen\" at the top level: it belongs in [server]".to_owned()),
         (

@@ -7,11 +7,12 @@ use crate::config::checked::{
 };
 
 #[test]
-fn a_pipeline_of_two_lines_has_every_default() {
-    let pipeline = pipeline("[stream]\nname = \"s\"\ndurability = \"memory\"\n[[delivery]]\nname = \"d\"");
+fn a_pipeline_of_two_names_has_every_default() {
+    let pipeline = pipeline("[stream]\nname = \"s\"\n[[delivery]]\nname = \"d\"");
     let stream = &pipeline.stream;
-    assert_eq!((stream.shards, stream.durability), (1, Durability::Memory));
+    assert_eq!((stream.shards, stream.durability), (1, Durability::Fsync));
     assert_eq!((stream.retention, stream.retention_bytes), (Duration::from_secs(86_400), None));
+    assert_eq!(stream.idempotency_window, Duration::from_secs(600));
     let ingest = &pipeline.ingest;
     assert_eq!((&ingest.partition_key, ingest.on_invalid), (&PartitionKeySource::Random, OnInvalid::Reject));
     assert_eq!((ingest.record_bytes_max, ingest.schema.is_none()), (1 << 20, true));
@@ -33,9 +34,10 @@ fn every_setting_is_taken_over() {
         [stream]
         name = "${STREAM}"
         shards = "${SHARDS:-4}"
-        durability = "memory"
+        durability = "os"
         retention = "90m"
         retention_bytes = "2GiB"
+        idempotency_window = "24h"
         [ingest]
         partition_key = "query:device"
         on_invalid = "dead_letter"
@@ -59,7 +61,9 @@ fn every_setting_is_taken_over() {
         "#,
     );
     assert_eq!((pipeline.stream.name.as_str(), pipeline.stream.shards), ("from-env", 8));
+    assert_eq!(pipeline.stream.durability, Durability::Os);
     assert_eq!(pipeline.stream.retention, Duration::from_secs(5_400));
+    assert_eq!(pipeline.stream.idempotency_window, Duration::from_secs(86_400));
     assert_eq!(pipeline.stream.retention_bytes, Some(2 << 30));
     assert_eq!(pipeline.ingest.partition_key, PartitionKeySource::Query("device".to_owned()));
     assert_eq!(pipeline.ingest.on_invalid, OnInvalid::DeadLetter);
@@ -93,7 +97,7 @@ fn every_problem_of_a_file_is_reported_at_once_and_in_its_order() {
 [stream]
 sahrds = 4
 shards = "four"
-durability = "fsync"
+durability = "disk"
 name = "${NOT_SET}"
 
 [ingest]
@@ -109,8 +113,7 @@ colour = "red"
         complaints(text),
         r#"p.toml:3:1: unknown key "sahrds" in [stream]: did you mean "shards"?
 p.toml:4:10: "shards" must be an integer such as 4, found a string
-p.toml:5:14: durability = "fsync" needs the write-ahead log, which is not in this version
-  help: write durability = "memory", whose acks mean that the record is in this process's memory
+p.toml:5:14: durability = "disk" is not known: write "fsync", "os" or "memory"
 p.toml:6:8: environment variable NOT_SET is not set: set it, or write a default as ${NOT_SET:-default}, or $${ for a literal ${
 p.toml:9:14: on_invalid = "rejct" is not known: did you mean "reject"?
 p.toml:10:1: unknown key "shards" in [ingest]: it belongs in [stream]
@@ -182,21 +185,8 @@ fn wrong_types_say_what_was_expected_and_what_was_found() {
 
 #[test]
 fn every_wrong_setting_of_the_stream_is_refused() {
-    let only_memory = "\n  help: write durability = \"memory\", whose acks mean that the record is in this process's memory";
     for (text, message) in [
-        ("", "1:1: missing \"stream\"\n  help: write [stream] with name and durability".to_owned()),
-        (
-            "[stream]\nname = \"s\"",
-            format!(
-                "1:1: missing \"durability\": its default, \"fsync\", needs the write-ahead log, which is not in this version{only_memory}"
-            ),
-        ),
-        (
-            "[stream]\nname = \"s\"\ndurability = \"os\"",
-            format!(
-                "3:14: durability = \"os\" needs the write-ahead log, which is not in this version{only_memory}"
-            ),
-        ),
+        ("", "1:1: missing \"stream\"\n  help: write [stream] with a name".to_owned()),
         (
             "[stream]\nname = \"s\"\ndurability = \"memry\"",
             "3:14: durability = \"memry\" is not known: did you mean \"memory\"?".to_owned(),
@@ -218,12 +208,49 @@ fn every_wrong_setting_of_the_stream_is_refused() {
             "retention = \"long\"",
             "retention: \"long\" is no duration: write a whole number and a unit, such as \"60s\"",
         ),
+        ("idempotency_window = \"25h\"", "idempotency_window must be at most 1d"),
         ("retention_bytes = \"0B\"", "retention_bytes must be from 1B to 18446744073709551615B, found 0B"),
     ] {
         let column = setting.find('=').expect("a setting") + 3;
         let text = format!("[stream]\nname = \"s\"\ndurability = \"memory\"\n{setting}");
         assert_eq!(complaints(&text), format!("p.toml:4:{column}: {message}"));
     }
+}
+
+#[test]
+fn each_durability_has_its_word_and_only_memory_is_not_durable() {
+    for (word, durability) in
+        [("fsync", Durability::Fsync), ("os", Durability::Os), ("memory", Durability::Memory)]
+    {
+        let pipeline = pipeline(&format!("stream = {{ name = \"s\", durability = {word:?} }}"));
+        assert_eq!((pipeline.stream.durability, durability.as_str()), (durability, word));
+        assert_eq!(durability.is_durable(), word != "memory");
+    }
+}
+
+#[test]
+fn no_idempotency_key_is_remembered_where_the_window_is_zero() {
+    let pipeline = pipeline("stream = { name = \"s\", idempotency_window = \"0s\" }");
+    assert!(pipeline.stream.idempotency_window.is_zero());
+}
+
+#[test]
+fn a_durable_stream_does_not_take_requests_that_no_segment_holds() {
+    let (node, problems) = node_from("memory_budget = \"4GiB\"\n[server]\nmax_body = \"1GiB\"");
+    assert_eq!((node.as_ref().map(|node| node.log.segment_bytes), problems.len()), (Some(1 << 30), 0));
+    let complaints = |durability: &str| {
+        let text = format!("stream = {{ name = \"s\", durability = {durability:?} }}");
+        let mut document = Document::new(PathBuf::from("p.toml"), text);
+        let mut problems = Vec::new();
+        check_text(&mut document, &pipeline_schema(), node.as_ref(), &env, &mut problems);
+        printed(&problems)
+    };
+    assert_eq!(complaints("memory"), "");
+    assert_eq!(
+        complaints("os"),
+        "p.toml:1:37: durability = \"os\" takes requests of at most 512MiB, and the node's max_body is 1GiB\n  \
+         help: write max_body = \"512MiB\" or less in [server] of the node's file, or durability = \"memory\""
+    );
 }
 
 #[test]

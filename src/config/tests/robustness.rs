@@ -10,10 +10,10 @@ const SHIPPED: &str = include_str!("../../../pipelines/clickstream.toml");
 fn toml_like() -> impl Strategy<Value = String> {
     let token = prop_oneof![
         4 => prop::sample::select(vec![
-            "[stream]", "[ingest]", "[[delivery]]", "[schema]", "[server]", "[delivery]", "[server.cors]", "\n", "\n", "=", ".",
+            "[stream]", "[ingest]", "[[delivery]]", "[schema]", "[server]", "[delivery]", "[log]", "[server.cors]", "\n", "\n", "=", ".",
             "name", "shards", "durability", "retention", "partition_key", "sink", "url", "path", "endpoint", "buffer",
-            "size", "interval", "format", "prefix", "columns", "type", "origins", "memory_budget", "listen",
-            "\"memory\"", "\"parquet\"", "\"64MiB\"", "\"s3://b/\"", "\"{/a}\"", "\"${SECRET}\"", "\"${X:-1}\"", "\"${\"",
+            "size", "interval", "format", "prefix", "columns", "type", "origins", "memory_budget", "listen", "node", "segment", "writer",
+            "\"memory\"", "\"fsync\"", "\"parquet\"", "\"64MiB\"", "\"s3://b/\"", "\"{/a}\"", "\"${SECRET}\"", "\"${X:-1}\"", "\"${\"",
             "{", "}", "[", "]", ",", "1", "-9223372036854775808", "99999999999999999999", "1.5", "true", "2026-01-01", "'", "\"",
         ])
         .prop_map(str::to_owned),

@@ -199,6 +199,20 @@ pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, LedgerError>
     whole().map_err(|error| LedgerError::io("read", path, error))
 }
 
+/// Writes again what counts of a file, and zeros behind it, in place: takes no space, and makes durable what could be
+/// read although an earlier sync of it has failed.
+pub(super) fn write_again(disk: &dyn Disk, path: &Path, counts: u64) -> Result<(), LedgerError> {
+    let mut content = read(disk, path)?;
+    if let Some(rest) = content.get_mut(counts as usize..) {
+        rest.fill(0);
+    }
+    let written = disk.open(path).and_then(|file| {
+        file.write_all_at(&content, 0)?;
+        file.sync_data()
+    });
+    written.map_err(|error| LedgerError::io("write", path, error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

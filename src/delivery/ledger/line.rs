@@ -54,8 +54,7 @@ pub(super) fn encode(entries: &[Entry], write: u64, out: &mut Vec<u8>) -> serde_
 fn decode(line: &[u8]) -> Option<Line> {
     let (checksum, json) = line.split_at_checked(CHECKSUM)?;
     let json = json.strip_prefix(b" ")?;
-    let checksum = u64::from_str_radix(std::str::from_utf8(checksum).ok()?, 16).ok()?;
-    if checksum != xxh3_64(json) {
+    if checksum != format!("{:016x}", xxh3_64(json)).as_bytes() {
         return None;
     }
     serde_json::from_slice(json).ok()

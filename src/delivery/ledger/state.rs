@@ -106,7 +106,7 @@ impl State {
         }
         for &(shard, from) in &epoch.from {
             self.cursor.entry(shard).or_insert(from);
-            self.totals(shard);
+            self.totals(shard, from);
         }
         self.epochs.push(in_order(epoch.clone()));
         self.forget_epochs();
@@ -180,7 +180,7 @@ impl State {
         let OpenSeal { seal, .. } = self.open.remove(&number).ok_or(Refusal::UnknownSeal { number })?;
         let dead = seal.dead.is_some();
         for range in &seal.ranges {
-            let totals = self.totals(range.shard);
+            let totals = self.totals(range.shard, range.first);
             *(if dead { &mut totals.dead } else { &mut totals.delivered }) += range.records;
         }
         *(if dead { &mut self.dead_records } else { &mut self.committed_records }) += seal.records;
@@ -201,7 +201,7 @@ impl State {
         }
         for &(shard, to) in &cursor.positions {
             self.cursor.insert(shard, to);
-            self.totals(shard);
+            self.totals(shard, to);
         }
         self.forget_settled();
         self.forget_epochs();
@@ -226,7 +226,7 @@ impl State {
         if numbers.is_none_or(|numbers| lost > numbers) {
             return Err(Refusal::Gap { shard, first, last, lost });
         }
-        let totals = self.totals(shard);
+        let totals = self.totals(shard, first);
         // Whoever reads again after a crash finds the same gap again.
         let new = first.max(totals.skipped_upto);
         if new <= last {
@@ -238,8 +238,8 @@ impl State {
         Ok(())
     }
 
-    fn totals(&mut self, shard: ShardId) -> &mut ShardTotals {
-        let first = self.cursor.get(&shard).copied().unwrap_or_default();
+    /// The totals of a shard; `first` is where they begin if there are none yet.
+    fn totals(&mut self, shard: ShardId, first: SequenceNumber) -> &mut ShardTotals {
         self.shards.entry(shard).or_insert(ShardTotals { first, ..ShardTotals::default() })
     }
 

@@ -61,7 +61,10 @@ impl Writer {
             Err(error) if error.is_disk_full() => {
                 // There may be space when something is to be appended. Until then the old file must do.
                 tracing::warn!(folder = %writer.folder.display(), %error, "cannot begin a new ledger file");
-                writer.sync_old(found.files.last().map(|(_, path)| path.as_path()))?;
+                if let Some(Previous { file, bytes }) = writer.previous {
+                    let path = writer.folder.join(file::file_name(file));
+                    file::write_again(&*writer.disk, &path, bytes)?;
+                }
             }
             other => other?,
         }
@@ -71,12 +74,6 @@ impl Writer {
     fn size_of(&self, path: &Path) -> Result<u64, LedgerError> {
         let length = self.disk.open(path).and_then(|file| file.len());
         length.map_err(|error| LedgerError::io("read", path, error))
-    }
-
-    fn sync_old(&self, path: Option<&Path>) -> Result<(), LedgerError> {
-        let Some(path) = path else { return Ok(()) };
-        let synced = self.disk.open(path).and_then(|file| file.sync_data());
-        synced.map_err(|error| LedgerError::io("sync", path, error))
     }
 
     /// The durable state, shared.

@@ -226,3 +226,6 @@ impl Remote {
 fn is_not_found(error: &Error) -> bool {
     matches!(error, Error::NotFound { .. })
 }
+
+#[cfg(test)]
+mod tests;

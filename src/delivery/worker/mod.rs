@@ -128,7 +128,7 @@ impl Worker {
         Self {
             stream: Arc::clone(stream),
             reader: *reader,
-            signal: stream.deliveries.get(*reader).cloned().unwrap_or_default(),
+            signal: stream.delivery_signal(*reader),
             status: Arc::clone(status),
             memory: Arc::clone(memory),
             budget: Arc::clone(budget),

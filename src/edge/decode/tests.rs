@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::config::checked::{Durability, Ingest, PartitionKeySource, Stream as StreamConfig};
 use crate::json::Pointer;
-use crate::stream::{Captures, Stream};
+use crate::stream::{Backing, Captures, Stream};
 use crate::telemetry::metrics::Registry;
 
 fn intake(on_invalid: OnInvalid) -> Intake {
@@ -17,9 +17,11 @@ fn intake(on_invalid: OnInvalid) -> Intake {
         durability: Durability::Memory,
         retention: Duration::from_secs(60),
         retention_bytes: None,
+        idempotency_window: Duration::ZERO,
     };
     let stream = Arc::new(Stream::new(
         &config,
+        Backing::Memory,
         0,
         Captures::default().plan().unwrap(),
         Registry::new().unwrap().stream("s"),

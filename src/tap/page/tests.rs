@@ -10,7 +10,7 @@ use crate::config::checked;
 use crate::record::{Batch, Source, Span};
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::phases::Phases;
-use crate::stream::{Captures, MemoryLog, Retention};
+use crate::stream::{Backing, Captures, MemoryLog, Retention};
 use crate::telemetry::metrics::Registry;
 
 /// A record to be: payload, key, and whether it is bound for the dead letters.
@@ -89,6 +89,7 @@ fn edge(shards: u32, budget_bytes: u64) -> Edge {
         durability: checked::Durability::Memory,
         retention: Duration::from_secs(60),
         retention_bytes: None,
+        idempotency_window: Duration::ZERO,
     };
     let ingest = checked::Ingest {
         partition_key: checked::PartitionKeySource::Random,
@@ -97,13 +98,19 @@ fn edge(shards: u32, budget_bytes: u64) -> Edge {
         record_bytes_max: 1 << 20,
     };
     let share = Share::new(budget_bytes, 2);
-    let stream = Arc::new(Stream::new(&config, 1, Captures::default().plan().unwrap(), registry.stream("s")));
+    let stream = Arc::new(Stream::new(
+        &config,
+        Backing::Memory,
+        1,
+        Captures::default().plan().unwrap(),
+        registry.stream("s"),
+    ));
     let intake = Intake::new(stream, ingest, &Captures::default(), share.account(0)).expect("no schema");
     Edge::new(server, vec![intake], share, Phases::new(), &registry)
 }
 
 fn append(stream: &Stream, batches: Vec<(ShardId, Batch)>) {
-    drop(stream.append(batches).expect("memory takes everything"));
+    drop(stream.append(batches, None).expect("memory takes everything"));
 }
 
 async fn ask(edge: &Edge, query: &str) -> Result<Response<Body>, Problem> {

@@ -1,3 +1,8 @@
+mod disk;
+mod faults;
+mod model;
+mod random;
+
 use std::path::Path;
 
 use super::*;

@@ -1,0 +1,216 @@
+//! Random deliveries on random disks: what was promised is there, and nothing comes in halves.
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::disk::{Coin, FaultyDisk};
+use super::model::Model;
+use super::*;
+
+const SHARDS: u32 = 3;
+const SMALL: Bounds = Bounds { step: 256, file: 1024, history: 8 << 10 };
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Some appends at a time, each with some entries.
+    Append(Vec<Vec<Wish>>),
+    /// The process ends and comes back; the disk knows what it was told.
+    Restart,
+    /// The power goes.
+    LosePower(u64),
+    /// The disk fails soon.
+    FailAfter(u32),
+    /// There is space for so much more.
+    Leave(usize),
+}
+
+/// What kind of entry, and numbers that it is made of.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    kind: u8,
+    a: u8,
+    b: u8,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let wish = (0_u8..12, any::<u8>(), any::<u8>()).prop_map(|(kind, a, b)| Wish { kind, a, b });
+    let append = prop::collection::vec(wish, 1..4);
+    let step = prop_oneof![
+        12 => prop::collection::vec(append, 1..4).prop_map(Step::Append),
+        1 => Just(Step::Restart),
+        2 => any::<u64>().prop_map(Step::LosePower),
+        2 => (0_u32..8).prop_map(Step::FailAfter),
+        1 => (0_usize..2000).prop_map(Step::Leave),
+        1 => Just(Step::Leave(1 << 30)),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+/// An entry that can follow, or now and then one that cannot.
+fn entry(state: &State, wish: Wish) -> Entry {
+    let Wish { kind, a, b } = wish;
+    let shard = ShardId(u32::from(a) % SHARDS);
+    let end = |shard| {
+        let sealed = state.sealed_up_to().get(&shard).map(|last| last.0 + 1);
+        sealed.max(state.cursor.get(&shard).map(|cursor| cursor.0)).unwrap_or(100)
+    };
+    let open = state.open.keys().copied().nth(usize::from(b) % state.open.len().max(1)).unwrap_or(7);
+    match kind {
+        0 => {
+            let number = state.epochs.last().map_or(1, |epoch| epoch.number + 1);
+            let from = (0..SHARDS).map(|shard| (ShardId(shard), at(end(ShardId(shard)) + u64::from(b % 5))));
+            Entry::Epoch(Epoch { number, config: serde_json::json!(number), from: from.collect() })
+        }
+        1..=5 => Entry::Seal(random_seal(state, a, b)),
+        6 => Entry::Multipart(Multipart { number: open, upload: format!("upload {a} {b}") }),
+        7 | 8 => Entry::Commit(Commit { number: open, etag: None, bytes: a.into() }),
+        9 | 10 => {
+            let ranges = state.open.values().flat_map(|open| &open.seal.ranges);
+            let first = ranges.filter(|range| range.shard == shard).map(|range| range.first.0).min();
+            let to = first.unwrap_or_else(|| end(shard)).saturating_sub(u64::from(b % 3));
+            Entry::Cursor(Cursor { positions: vec![(shard, at(to))] })
+        }
+        _ => {
+            // Two of them are the same or have no number in common.
+            let first = 1_000_000 + 10_000 * u64::from(a) + 10 * u64::from(b);
+            Entry::Gap(Gap { shard, first: at(first), last: at(first + 9), lost: u64::from(b % 10) })
+        }
+    }
+}
+
+fn random_seal(state: &State, a: u8, b: u8) -> Seal {
+    let epoch = state.epochs.get(usize::from(a >> 4) % state.epochs.len().max(1)).or(state.epochs.last());
+    let number = epoch.map_or(1, |epoch| epoch.number);
+    let partition = vec![a % 4];
+    let mut ranges = Vec::new();
+    for id in (0..SHARDS).filter(|id| b & (1 << id) != 0) {
+        let shard = ShardId(id);
+        let from = epoch.and_then(|epoch| epoch.from.iter().find(|&&(named, _)| named == shard));
+        let mut first =
+            from.map_or(100, |&(_, from)| from.0).max(state.cursor.get(&shard).map_or(0, |at| at.0));
+        while state.is_settled(number, &partition, shard, at(first)) {
+            first += 1;
+        }
+        first += u64::from(b % 3);
+        let last = first + u64::from(a % 7);
+        ranges.push(SealedRange {
+            shard,
+            first: at(first),
+            last: at(last),
+            records: 1 + u64::from(a % 7) / 2,
+        });
+    }
+    Seal {
+        number: state.next_seal + u64::from(a % 2),
+        epoch: number,
+        partition,
+        records: ranges.iter().map(|range| range.records).sum(),
+        ranges,
+        dead: (b % 11 == 0).then(|| "schema".into()),
+        ..seal(0, 1, 1)
+    }
+}
+
+/// A ledger on a disk, and what must be in it.
+struct Run {
+    disk: FaultyDisk,
+    ledger: Ledger,
+    /// With everything that was promised.
+    promised: Model,
+    /// What may be there instead, after appends that have failed.
+    possible: Vec<Model>,
+}
+
+impl Run {
+    fn new() -> Self {
+        let disk = FaultyDisk::new();
+        let ledger = open_on(&disk).unwrap().0;
+        Self { disk, ledger, promised: Model::default(), possible: Vec::new() }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Append(appends) => self.append(appends),
+            Step::Restart => self.reopen(),
+            Step::LosePower(coins) => {
+                self.disk.lose_power(&mut Coin(*coins));
+                self.reopen();
+            }
+            Step::FailAfter(skipped) => self.disk.fail_after(*skipped),
+            Step::Leave(bytes) => self.disk.leave(*bytes),
+        }
+        let differs = self.promised.differs(&self.ledger.state());
+        assert_eq!(differs, None);
+    }
+
+    fn append(&mut self, appends: &[Vec<Wish>]) {
+        let mut ahead = self.ledger.state();
+        let mut group = Vec::new();
+        for wishes in appends {
+            let mut entries = Vec::new();
+            for &wish in wishes {
+                let entry = entry(&ahead, wish);
+                // One in many is refused, and its append with it.
+                if ahead.apply(&entry).is_ok() || wish.b % 16 == 0 {
+                    entries.push(entry);
+                }
+            }
+            group.push(entries);
+        }
+        let group: Vec<&[Entry]> = group.iter().map(Vec::as_slice).collect();
+        let mut possible = self.promised.clone();
+        for (entries, result) in group.iter().zip(self.ledger.shared.write(&group)) {
+            if matches!(result, Err(LedgerError::Refused(_))) {
+                continue;
+            }
+            entries.iter().for_each(|entry| possible.take(entry));
+            match result {
+                Ok(()) if entries.is_empty() => {}
+                Ok(()) => {
+                    self.promised = possible.clone();
+                    self.possible.clear();
+                }
+                Err(_) => self.possible.push(possible.clone()),
+            }
+        }
+    }
+
+    fn reopen(&mut self) {
+        let (ledger, state) = match open_on(&self.disk) {
+            Ok(opened) => opened,
+            Err(error) => {
+                // The fault that was waiting, or no space to write anything again.
+                assert!(matches!(error, LedgerError::Io { .. } | LedgerError::DiskFull { .. }), "{error}");
+                self.disk.leave(1 << 30);
+                open_on(&self.disk).unwrap()
+            }
+        };
+        self.ledger = ledger;
+        if let Some(differs) = self.promised.differs(&state) {
+            let found = self.possible.iter().find(|model| model.differs(&state).is_none());
+            self.promised =
+                found.unwrap_or_else(|| panic!("neither promised nor possible: {differs}")).clone();
+        }
+        self.possible.clear();
+    }
+}
+
+fn open_on(disk: &FaultyDisk) -> Result<(Ledger, State), LedgerError> {
+    Ledger::open_bounded(Arc::new(disk.clone()), PathBuf::from("/ledger"), SMALL)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_promised_is_there_and_nothing_comes_in_halves(steps in steps()) {
+        let mut run = Run::new();
+        for step in &steps {
+            run.step(step);
+        }
+        run.disk.leave(1 << 30);
+        run.disk.fail_after(u32::MAX);
+        run.step(&Step::LosePower(steps.len() as u64));
+    }
+}

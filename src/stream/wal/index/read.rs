@@ -1,0 +1,152 @@
+//! Reads the index of a segment: header and directory at once, everything else as it is needed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::rows::{BLOCK_ROWS, CHECKSUM_BYTES, HEADER_BYTES, Header, HeaderError, Row, get_block};
+use super::{IndexEntry, IndexError, IndexedSegment, ReplyEntry, ShardRange};
+use crate::config::limits;
+use crate::record::SequenceNumber;
+use crate::runtime::disk::{Disk, DiskFile};
+use crate::stream::wal::frame::ShardNumber;
+
+/// An index that is open. It has its directory in memory, 56 bytes a shard.
+#[derive(Debug)]
+pub struct IndexReader {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    header: Header,
+    directory: Box<[ShardRange]>,
+}
+
+impl IndexReader {
+    /// Opens the index at `path` and verifies its size, header and directory.
+    pub fn open(disk: &dyn Disk, path: &Path) -> Result<Self, IndexError> {
+        let io_failed = |source| IndexError::Io { path: path.to_owned(), source };
+        let damaged = |offset, what| IndexError::Damaged { path: path.to_owned(), offset, what };
+        let file = disk.open(path).map_err(io_failed)?;
+        let bytes = file.len().map_err(io_failed)?;
+        if bytes < HEADER_BYTES as u64 {
+            return Err(damaged(0, "it is shorter than its header"));
+        }
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact_at(&mut header, 0).map_err(io_failed)?;
+        let header = Header::get(&header).map_err(|error| match error {
+            HeaderError::Foreign => IndexError::Foreign { path: path.to_owned() },
+            HeaderError::Damaged => damaged(0, "its header has a wrong checksum"),
+        })?;
+        // Bounds what is read below.
+        if u64::from(header.entries) + u64::from(header.replies) > limits::INDEX_ENTRIES_MAX as u64
+            || header.shards > header.entries
+            || header.places().2 != bytes
+        {
+            return Err(damaged(0, "its size is not what its header says"));
+        }
+        let mut rows = vec![0; header.shards as usize * ShardRange::BYTES];
+        file.read_exact_at(&mut rows, HEADER_BYTES as u64).map_err(io_failed)?;
+        if xxh3_64(&rows) != header.directory_checksum {
+            return Err(damaged(HEADER_BYTES as u64, "its directory has a wrong checksum"));
+        }
+        let directory = rows.chunks_exact(ShardRange::BYTES).map(ShardRange::get).collect();
+        Ok(Self { path: path.to_owned(), file, header, directory })
+    }
+
+    /// The segment.
+    pub fn segment(&self) -> &IndexedSegment {
+        &self.header.segment
+    }
+
+    /// What it has, by shard, in the order of their numbers.
+    pub fn directory(&self) -> &[ShardRange] {
+        &self.directory
+    }
+
+    /// What it has for `shard`.
+    pub fn shard(&self, shard: ShardNumber) -> Option<&ShardRange> {
+        let index = self.directory.binary_search_by_key(&shard, |range| range.shard).ok()?;
+        self.directory.get(index)
+    }
+
+    /// Position, among the entries of `shard`, of the one that holds `from`, or of the next one; `None` if there is
+    /// none. Reads one block for each halving of the shard's entries.
+    pub fn find(&self, shard: ShardNumber, from: SequenceNumber) -> Result<Option<u32>, IndexError> {
+        let Some(range) = self.shard(shard).filter(|range| from < range.end) else { return Ok(None) };
+        // The first entry that ends behind `from`.
+        let (mut low, mut high) = (0, range.entries);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = self.entries(shard, middle, 1)?;
+            match entry.first() {
+                Some(entry) if entry.end() <= from => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        Ok((low < range.entries).then_some(low))
+    }
+
+    /// The entries of `shard` from `position` on, at most `max`; none behind the last.
+    pub fn entries(
+        &self,
+        shard: ShardNumber,
+        position: u32,
+        max: usize,
+    ) -> Result<Vec<IndexEntry>, IndexError> {
+        let Some(range) = self.shard(shard) else { return Ok(Vec::new()) };
+        let left = range.entries.saturating_sub(position);
+        let count = u32::try_from(max).map_or(left, |max| max.min(left));
+        let table = Table { at: self.header.places().0, rows: self.header.entries };
+        self.rows(table, range.first_entry.saturating_add(position), count)
+    }
+
+    /// Replies that it has.
+    pub fn reply_count(&self) -> u32 {
+        self.header.replies
+    }
+
+    /// The replies from `position` on, at most `max`; none behind the last.
+    pub fn replies(&self, position: u32, max: usize) -> Result<Vec<ReplyEntry>, IndexError> {
+        let left = self.header.replies.saturating_sub(position);
+        let count = u32::try_from(max).map_or(left, |max| max.min(left));
+        let table = Table { at: self.header.places().1, rows: self.header.replies };
+        self.rows(table, position, count)
+    }
+
+    /// `count` rows from the one at `first` on, fewer at the table's end, from as many verified blocks as it takes.
+    fn rows<R: Row>(&self, table: Table, first: u32, count: u32) -> Result<Vec<R>, IndexError> {
+        let end = first.saturating_add(count).min(table.rows);
+        let mut found = Vec::with_capacity(end.saturating_sub(first) as usize);
+        let mut block = Vec::new();
+        let mut next = first;
+        while next < end {
+            let index = next / BLOCK_ROWS as u32;
+            let block_first = index * BLOCK_ROWS as u32;
+            let rows = (table.rows - block_first).min(BLOCK_ROWS as u32);
+            let offset = table.at + u64::from(index) * (BLOCK_ROWS * R::BYTES + CHECKSUM_BYTES) as u64;
+            block.resize(rows as usize * R::BYTES + CHECKSUM_BYTES, 0);
+            self.file.read_exact_at(&mut block, offset).map_err(|source| self.unreadable(source))?;
+            let what = "a block of it has a wrong checksum";
+            let all = get_block(&block).ok_or_else(|| IndexError::Damaged {
+                path: self.path.clone(),
+                offset,
+                what,
+            })?;
+            found.extend(all.skip((next - block_first) as usize).take((end - next) as usize));
+            next = block_first + rows;
+        }
+        Ok(found)
+    }
+
+    fn unreadable(&self, source: io::Error) -> IndexError {
+        IndexError::Io { path: self.path.clone(), source }
+    }
+}
+
+/// Where rows stand in blocks.
+#[derive(Clone, Copy)]
+struct Table {
+    at: u64,
+    rows: u32,
+}

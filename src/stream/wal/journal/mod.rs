@@ -1,0 +1,186 @@
+//! A journal: what all shards of a durability class write to.
+//!
+//! ```text
+//! edge threads ──append──▶ queue ──▶ writing thread ──one write, one sync──▶ segment
+//!                                          │                                  ▲
+//!                            publish: shards, readers, acks        keeping thread: makes segments
+//!                                                                  ahead, indexes closed ones
+//! ```
+//!
+//! Group commit: while one commit is written, the next one is put together from everything that has come in since.
+//! The number of syncs depends on the disk alone, not on the number of requests, shards or streams.
+//!
+//! Room is reserved: segments are made ahead, so that a full disk is met by the keeping thread. From then on a request is
+//! taken only if it and what is pending fit into segments that exist already; others are refused before anything is
+//! written.
+//!
+//! A failed write or sync fails every request that is not durable yet. The segment is never written to again: the
+//! kernel may have marked pages clean that never reached the disk. The next segment names the end of what is valid in
+//! the failed one, so that recovery does not bring back what clients were told has failed.
+
+mod keeping;
+mod queue;
+mod writing;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use thiserror::Error;
+
+use self::keeping::Keeping;
+use self::queue::Queue;
+use self::writing::Writing;
+use super::JournalClass;
+use super::segment::SEGMENT_HEADER_BYTES;
+use super::stored::StoredSegment;
+use super::writer::WriterChoice;
+use crate::runtime::disk::Disk;
+use crate::stream::AppendError;
+
+pub use queue::{NewRequest, Queued, Ticket};
+
+/// placeholder until the merge
+#[derive(Debug, Clone)]
+pub struct LogMetrics {
+    pub failures: metrics::Counter,
+    pub full: metrics::Gauge,
+}
+impl LogMetrics {
+    pub fn none() -> Self {
+        Self { failures: metrics::Counter::noop(), full: metrics::Gauge::noop() }
+    }
+    pub fn committed(&self, _: usize, _: u64, _: std::time::Duration) {}
+}
+
+/// What a journal is built from.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where its folder is.
+    pub disk: Arc<dyn Disk>,
+    /// Its folder, which exists.
+    pub folder: PathBuf,
+    /// What an ack means.
+    pub class: JournalClass,
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+    /// How it is written.
+    pub writer: WriterChoice,
+    /// The node, for the headers of segments.
+    pub node: [u8; 8],
+    /// Metric handles.
+    pub metrics: LogMetrics,
+}
+
+/// Where recovery has left off.
+#[derive(Debug)]
+pub struct Resume {
+    /// Number of the next segment.
+    pub next_segment: u64,
+    /// Number of the next commit.
+    pub next_commit: u64,
+    /// End of what is valid in the last segment.
+    pub previous_end: Option<u64>,
+    /// The segments that are there, oldest first.
+    pub segments: Vec<Arc<StoredSegment>>,
+}
+
+/// Why a journal cannot be started.
+#[derive(Debug, Error)]
+#[error("cannot write the log in {folder}: {source}", folder = folder.display())]
+pub struct JournalError {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Journal {
+    queue: Arc<Queue>,
+    keeping: Arc<Keeping>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+impl Journal {
+    /// Makes the first segment and starts the threads.
+    pub fn start(options: Options, resume: Resume) -> Result<Self, JournalError> {
+        let folder = options.folder.clone();
+        Self::start_in(options, resume).map_err(|source| JournalError { folder, source })
+    }
+
+    fn start_in(options: Options, resume: Resume) -> io::Result<Self> {
+        let Resume { next_segment, next_commit, previous_end, segments } = resume;
+        let usable = options.segment_bytes - SEGMENT_HEADER_BYTES;
+        let queue = Arc::new(Queue::new(usable));
+        let keeping = Arc::new(Keeping::new(options.clone(), Arc::clone(&queue), segments));
+        keeping.make_spare()?;
+        let next = writing::Next { segment: next_segment, commit: next_commit, previous_end };
+        // On its thread: a ring belongs to the thread that has made it.
+        let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+        let writing_thread = {
+            let (queue, keeping) = (Arc::clone(&queue), Arc::clone(&keeping));
+            let name = format!("log-{}", options.class.as_str());
+            thread::Builder::new().name(name).spawn(move || {
+                let writing = Writing::open(options, queue, keeping, next);
+                match writing {
+                    Ok(writing) => {
+                        let _ = ready.send(Ok(()));
+                        writing.run();
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
+                }
+            })?
+        };
+        is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the writing thread has ended")))?;
+        let keeping_thread = {
+            let keeping = Arc::clone(&keeping);
+            thread::Builder::new().name("log-keeper".to_owned()).spawn(move || keeping.run())?
+        };
+        Ok(Self { queue, keeping, threads: Mutex::new(vec![writing_thread, keeping_thread]) })
+    }
+
+    /// Takes a request: numbers its records and queues them. Nothing is kept if there is an error.
+    pub fn append(&self, request: NewRequest) -> Result<Queued, AppendError> {
+        self.queue.append(request)
+    }
+
+    /// Takes away segments that no shard needs. Cheap if there is none.
+    pub fn remove_free_segments(&self) {
+        self.keeping.remove_free_segments();
+    }
+
+    /// Whether there is no room for another segment.
+    pub fn disk_is_full(&self) -> bool {
+        self.keeping.disk_is_full()
+    }
+
+    /// Segments, and the bytes of the disk that they take.
+    pub fn usage(&self) -> (usize, u64) {
+        self.keeping.usage()
+    }
+
+    /// Writes what is queued, closes the segment, and ends the threads.
+    pub fn stop(&self) {
+        self.queue.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the log has panicked");
+            }
+            // The writing thread was the first: the other one ends once the last segment is closed.
+            self.keeping.close();
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests;

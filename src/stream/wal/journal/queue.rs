@@ -1,0 +1,300 @@
+//! Requests on their way to the writing thread.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::record::{Batch, SequenceNumber, ShardId};
+use crate::runtime::clock::UnixMicros;
+use crate::stream::log::Appended;
+use crate::stream::notices::Notices;
+use crate::stream::receipt::{AppendError, CommitError, NewReply};
+use crate::stream::replies::Claim;
+use crate::stream::wal::frame::{self, Entry};
+use crate::stream::wal::shard::DurableLog;
+
+/// Told once the request is durable, or has failed.
+pub type Ticket = oneshot::Receiver<Result<(), CommitError>>;
+
+/// A request that is to be taken.
+#[derive(Debug)]
+pub struct NewRequest {
+    /// Who is told.
+    pub notices: Arc<Notices>,
+    /// What goes where.
+    pub batches: Vec<(ShardId, Arc<DurableLog>, Batch)>,
+    /// What a client with an idempotency key is to be told again.
+    pub reply: Option<NewReply>,
+    /// Number of the stream in the catalog.
+    pub stream: u32,
+}
+
+/// A request that has been taken.
+#[derive(Debug)]
+pub struct Queued {
+    /// Where its records go.
+    pub appended: Vec<(ShardId, Appended)>,
+    /// What is kept of the reply.
+    pub reply: Option<Bytes>,
+    /// The wait for it.
+    pub ticket: Ticket,
+}
+
+/// A request in the queue.
+#[derive(Debug)]
+pub struct Request {
+    notices: Arc<Notices>,
+    batches: Vec<(Arc<DurableLog>, SequenceNumber, Arc<Batch>)>,
+    reply: Option<KeptReply>,
+    /// Bytes of its frames, at most.
+    bytes: u64,
+    ticket: oneshot::Sender<Result<(), CommitError>>,
+}
+
+#[derive(Debug)]
+struct KeptReply {
+    stream: u32,
+    claim: Claim,
+    arrival: UnixMicros,
+    reply: Bytes,
+}
+
+impl Request {
+    /// Its frames, those of batches first.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let batches = self.batches.iter().map(|(log, first, batch)| Entry::Batch {
+            shard: log.number(),
+            first: *first,
+            batch,
+        });
+        let reply = self.reply.as_ref().map(|kept| {
+            Entry::Reply(frame::Reply {
+                stream: kept.stream,
+                arrival: kept.arrival,
+                key: kept.claim.key(),
+                fingerprint: kept.claim.fingerprint(),
+                reply: &kept.reply,
+            })
+        });
+        batches.chain(reply)
+    }
+
+    /// The batches and where they were appended.
+    pub fn batches(&self) -> &[(Arc<DurableLog>, SequenceNumber, Arc<Batch>)] {
+        &self.batches
+    }
+
+    /// Bytes of its frames, at most.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Frames in it.
+    pub fn frames(&self) -> usize {
+        self.batches.len() + usize::from(self.reply.is_some())
+    }
+
+    /// Who is told.
+    pub fn notices(&self) -> &Arc<Notices> {
+        &self.notices
+    }
+
+    /// Tells the client that the records are a fact.
+    pub fn succeed(self) {
+        // Whether or not the client still waits: it may ask again.
+        if let Some(KeptReply { claim, arrival, reply, .. }) = self.reply {
+            claim.keep(reply, arrival);
+        }
+        // A client that has gone does not wait.
+        let _ = self.ticket.send(Ok(()));
+    }
+
+    /// Takes the records back and tells the client. Nothing may be appended to the shards meanwhile.
+    fn fail(self, why: &str) {
+        let mut records = 0;
+        for (log, _, batch) in &self.batches {
+            log.roll_back();
+            records += batch.records.len() as u64;
+        }
+        self.notices.take_back(records);
+        let _ = self.ticket.send(Err(CommitError::Failed(why.to_owned())));
+    }
+}
+
+/// Whether requests are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Health {
+    Well,
+    /// Writing has failed; a new segment is sought.
+    Failed(String),
+    /// The process stops.
+    Closed,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Queue {
+    state: Mutex<State>,
+    filled: Condvar,
+    /// Bytes of commits that a whole segment takes.
+    usable: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    requests: Vec<Request>,
+    /// Bytes taken and not durable yet.
+    pending: u64,
+    /// Bytes left in the segment that is written, behind what is durable.
+    remaining: u64,
+    /// Whether the next segment is there.
+    spare: bool,
+    /// Whether the disk had no room for it.
+    full: bool,
+    health: Health,
+    /// Whether the writing thread sleeps.
+    sleeping: bool,
+}
+
+impl Queue {
+    /// Empty, for segments that take `usable` bytes.
+    pub fn new(usable: u64) -> Self {
+        let state = State {
+            requests: Vec::new(),
+            pending: 0,
+            remaining: 0,
+            spare: false,
+            full: false,
+            health: Health::Failed("the log is being opened".to_owned()),
+            sleeping: false,
+        };
+        Self { state: Mutex::new(state), filled: Condvar::new(), usable }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whatever panics under the lock has changed nothing yet, or everything.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`super::Journal::append`].
+    pub fn append(&self, request: NewRequest) -> Result<Queued, AppendError> {
+        let NewRequest { notices, batches, reply, stream } = request;
+        let records: u64 = batches.iter().map(|(.., batch)| batch.records.len() as u64).sum();
+        let bytes = frame::COMMIT_HEADER_BYTES as u64
+            + batches.iter().map(|(.., batch)| frame::batch_bytes(batch)).sum::<u64>()
+            + reply.as_ref().map_or(0, |reply| frame::reply_bytes(reply.claim.key(), reply.bytes_max));
+        let batches: Vec<_> =
+            batches.into_iter().map(|(id, log, batch)| (id, log, Arc::new(batch))).collect();
+        let (sender, ticket) = oneshot::channel();
+        let mut appended = Vec::with_capacity(batches.len());
+        let mut queued = Vec::with_capacity(batches.len());
+
+        let mut state = self.state();
+        state.check_room(bytes, self.usable)?;
+        // Counted before the records can be read, so that no delivery ever settles more than was accepted.
+        notices.accept(records);
+        for (id, log, batch) in batches {
+            let place = log.append(&batch);
+            appended.push((id, place));
+            queued.push((log, place.first, batch));
+        }
+        let kept = reply.map(|NewReply { claim, arrival, make, .. }| {
+            let reply = make(&appended);
+            KeptReply { stream, claim, arrival, reply }
+        });
+        let reply = kept.as_ref().map(|kept| kept.reply.clone());
+        state.pending += bytes;
+        state.requests.push(Request { notices, batches: queued, reply: kept, bytes, ticket: sender });
+        let sleeping = std::mem::take(&mut state.sleeping);
+        drop(state);
+        if sleeping {
+            self.filled.notify_one();
+        }
+        Ok(Queued { appended, reply, ticket })
+    }
+
+    /// Moves everything that waits behind `requests`. With `wait`, sleeps until there is something. False once the
+    /// queue is closed and empty.
+    pub fn take(&self, requests: &mut std::collections::VecDeque<Request>, wait: bool) -> bool {
+        let mut state = self.state();
+        while wait && state.requests.is_empty() && state.health != Health::Closed {
+            state.sleeping = true;
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.sleeping = false;
+        let open = state.health != Health::Closed || !state.requests.is_empty();
+        requests.extend(state.requests.drain(..));
+        open
+    }
+
+    /// Tells that `bytes` of requests are durable, and what is left in the segment.
+    pub fn written(&self, bytes: u64, remaining: u64) {
+        let mut state = self.state();
+        state.pending = state.pending.saturating_sub(bytes);
+        state.remaining = remaining;
+    }
+
+    /// A new segment is written from now on.
+    pub fn turned(&self) {
+        let mut state = self.state();
+        state.remaining = self.usable;
+        state.spare = false;
+        if matches!(state.health, Health::Failed(_)) {
+            state.health = Health::Well;
+        }
+    }
+
+    /// Whether the next segment is there, and whether that is so because the disk is full.
+    pub fn set_spare(&self, spare: bool, full: bool) {
+        let mut state = self.state();
+        (state.spare, state.full) = (spare, full);
+    }
+
+    /// Fails `requests` and everything in the queue, and takes nothing more until [`Queue::turned`].
+    pub fn fail(&self, requests: impl IntoIterator<Item = Request>, why: &str) {
+        let mut state = self.state();
+        if state.health != Health::Closed {
+            state.health = Health::Failed(why.to_owned());
+        }
+        state.pending = 0;
+        // Under the lock, so that nothing is appended behind records that are taken back.
+        let queued = std::mem::take(&mut state.requests);
+        for request in requests.into_iter().chain(queued) {
+            request.fail(why);
+        }
+    }
+
+    /// Takes nothing more; what is there is still written.
+    pub fn close(&self) {
+        self.state().health = Health::Closed;
+        self.filled.notify_one();
+    }
+
+    /// Whether it is closed.
+    pub fn is_closed(&self) -> bool {
+        self.state().health == Health::Closed
+    }
+}
+
+impl State {
+    /// Whether `bytes` more fit into segments that are there, or will be. What is pending may leave the rest of the segment unused,
+    /// so that either all of it fits into this one or all of it into the next.
+    fn check_room(&self, bytes: u64, usable: u64) -> Result<(), AppendError> {
+        match &self.health {
+            Health::Well => {}
+            Health::Failed(why) => return Err(AppendError::Unavailable(why.clone())),
+            Health::Closed => return Err(AppendError::Unavailable("the process stops".to_owned())),
+        }
+        if bytes > usable {
+            let why = format!("the request needs {bytes} bytes, a segment has {usable}: raise [log] segment");
+            return Err(AppendError::Unavailable(why));
+        }
+        // While the disk has room the next segment is only a matter of time, and the byte budget bounds what waits.
+        let wanted = self.pending + bytes;
+        if !self.full || wanted <= self.remaining || (self.spare && wanted <= usable) {
+            return Ok(());
+        }
+        Err(AppendError::DiskFull)
+    }
+}

@@ -1,0 +1,435 @@
+//! The writing thread: queue → commits → segment → publish.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Options;
+use super::keeping::{Full, Keeping};
+use super::queue::{Queue, Request};
+use crate::config::limits::{COMMIT_BUFFER_BYTES, INDEX_ENTRIES_MAX};
+use crate::crash_point;
+use crate::runtime::clock;
+use crate::stream::wal::frame::{CommitEncoder, EncodeError, Entry, FrameLocation, ShardNumber};
+use crate::stream::wal::index::{IndexEntry, ReplyEntry};
+use crate::stream::wal::segment::{FileName, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::stream::wal::shard::Written;
+use crate::stream::wal::stored::StoredSegment;
+use crate::stream::wal::writer::{self, BLOCK_BYTES, SegmentWriter};
+
+/// How long the thread waits before it tries again to find a place that can be written.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where the next segment begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Next {
+    /// Its number.
+    pub segment: u64,
+    /// Number of its first commit.
+    pub commit: u64,
+    /// End of what is valid in the segment before it.
+    pub previous_end: Option<u64>,
+}
+
+/// See the module.
+pub struct Writing {
+    options: Options,
+    queue: Arc<Queue>,
+    keeping: Arc<Keeping>,
+    writer: Box<dyn SegmentWriter>,
+    active: Active,
+    next: Next,
+    backlog: VecDeque<Request>,
+    under_way: Option<Commit>,
+    /// The number behind the last commit that is durable.
+    durable_commit: u64,
+    /// The buffer that is free.
+    buffer: usize,
+}
+
+/// The segment that is written.
+struct Active {
+    stored: Arc<StoredSegment>,
+    header: SegmentHeader,
+    /// Where the next commit begins.
+    end: u64,
+    /// Where what is durable ends.
+    durable_end: u64,
+    /// The bytes from the last block boundary to `end`: a block is written again with what follows.
+    tail: Vec<u8>,
+    /// Frames in it.
+    frames: usize,
+}
+
+/// A commit that is put together or under way.
+struct Commit {
+    number: u64,
+    requests: Vec<Request>,
+    /// Of each frame, in order.
+    frames: Vec<FrameLocation>,
+    /// Where it begins in the segment.
+    start: u64,
+    /// Where it ends.
+    end: u64,
+    /// Bytes of its requests, as the queue counts them.
+    charged: u64,
+    begun: Instant,
+}
+
+impl Writing {
+    /// Opens the first segment. To be called on the thread that then runs it.
+    pub fn open(options: Options, queue: Arc<Queue>, keeping: Arc<Keeping>, next: Next) -> io::Result<Self> {
+        let mut writer = writer::choose(&options.disk, &options.folder, options.class, options.writer)?;
+        let mut next = next;
+        let active = turn(&options, &keeping, &mut *writer, &mut next)?;
+        queue.turned();
+        let (backlog, under_way) = (VecDeque::new(), None);
+        let durable_commit = next.commit;
+        Ok(Self {
+            options,
+            queue,
+            keeping,
+            writer,
+            active,
+            next,
+            backlog,
+            under_way,
+            durable_commit,
+            buffer: 0,
+        })
+    }
+
+    /// Writes until the queue is closed and empty.
+    pub fn run(mut self) {
+        loop {
+            let idle = self.under_way.is_none() && self.backlog.is_empty();
+            let open = self.queue.take(&mut self.backlog, idle);
+            if !open && idle && self.backlog.is_empty() {
+                break;
+            }
+            if let Err(error) = self.step() {
+                self.fail(&error);
+            }
+        }
+        self.close_active();
+    }
+
+    fn close_active(&mut self) {
+        let Active { stored, header, durable_end, .. } = &self.active;
+        let (stored, header) = (Arc::clone(stored), *header);
+        self.keeping.close_segment(Full {
+            stored,
+            header,
+            end: *durable_end,
+            next_commit: self.durable_commit,
+        });
+    }
+
+    /// Puts the next commit together while the one before is written, waits for that one, and starts the next.
+    fn step(&mut self) -> io::Result<()> {
+        let next = self.assemble()?;
+        if let Err(error) = self.finish() {
+            // What is put together already has to fail with the rest.
+            self.backlog.extend(next.map(|commit| commit.requests).unwrap_or_default());
+            return Err(error);
+        }
+        match next {
+            Some(commit) => self.start(commit),
+            None if self.backlog.is_empty() => Ok(()),
+            // Nothing fits: it is too large for the buffer, or the segment is full.
+            None => self.write_alone_or_turn(),
+        }
+    }
+
+    /// Room for frames and their header in the segment.
+    fn room(&self) -> u64 {
+        self.options.segment_bytes - self.active.end
+    }
+
+    /// Takes as many requests as fit, and writes their frames into the free buffer.
+    fn assemble(&mut self) -> io::Result<Option<Commit>> {
+        let fits = |bytes: u64, room: u64| bytes <= room;
+        let tail = self.active.tail.len();
+        let room = self.room().min((COMMIT_BUFFER_BYTES - tail) as u64);
+        let Some(first) = self.backlog.front() else { return Ok(None) };
+        if !fits(first.bytes(), room) || self.active.frames + first.frames() > INDEX_ENTRIES_MAX {
+            return Ok(None);
+        }
+        let buffer = self.writer.buffer(self.buffer);
+        buffer[..tail].copy_from_slice(&self.active.tail);
+        let mut encoder =
+            CommitEncoder::begin(&mut buffer[tail..], self.active.header.salt, self.next.commit)
+                .map_err(io::Error::other)?;
+        let mut commit = Commit::at(self.active.end, self.next.commit);
+        while let Some(request) = self.backlog.front() {
+            let frames = self.active.frames + commit.frames.len() + request.frames();
+            if !fits(commit.charged + request.bytes(), room) || frames > INDEX_ENTRIES_MAX {
+                break;
+            }
+            let Some(request) = self.backlog.pop_front() else { break };
+            if let Err(error) = commit.push(request, |entry| encoder.push(entry)) {
+                self.backlog.extend(commit.requests);
+                return Err(io::Error::other(error));
+            }
+        }
+        commit.end = commit.start + encoder.finish() as u64;
+        Ok(Some(commit))
+    }
+
+    /// Starts writing what was put together last.
+    fn start(&mut self, mut commit: Commit) -> io::Result<()> {
+        let tail = self.active.tail.len();
+        let filled = tail + (commit.end - commit.start) as usize;
+        let padded = filled.next_multiple_of(BLOCK_BYTES);
+        let buffer = self.writer.buffer(self.buffer);
+        buffer[filled..padded].fill(0);
+        let whole = filled - filled % BLOCK_BYTES;
+        self.active.tail.clear();
+        self.active.tail.extend_from_slice(&buffer[whole..filled]);
+        commit.begun = clock::monotonic();
+        let offset = commit.start - tail as u64;
+        self.advance(&commit);
+        self.under_way = Some(commit);
+        crash_point!("log.write.before");
+        self.writer.start(self.buffer, padded, offset)?;
+        self.buffer = 1 - self.buffer;
+        Ok(())
+    }
+
+    fn advance(&mut self, commit: &Commit) {
+        self.active.end = commit.end;
+        self.active.frames += commit.frames.len();
+        self.next.commit += 1;
+    }
+
+    /// Waits for the commit that is under way and publishes it.
+    fn finish(&mut self) -> io::Result<()> {
+        if self.under_way.is_none() {
+            return Ok(());
+        }
+        self.writer.finish()?;
+        crash_point!("log.write.after");
+        if let Some(commit) = self.under_way.take() {
+            self.publish(commit);
+        }
+        Ok(())
+    }
+
+    /// The first request of the backlog does not fit into what is left of buffer or segment; nothing is under way.
+    fn write_alone_or_turn(&mut self) -> io::Result<()> {
+        let Some(request) = self.backlog.front() else { return Ok(()) };
+        let frames = self.active.frames + request.frames();
+        if request.bytes() > self.room() || (frames > INDEX_ENTRIES_MAX && self.active.frames > 0) {
+            return self.turn();
+        }
+        let Some(request) = self.backlog.pop_front() else { return Ok(()) };
+        let tail = self.active.tail.len();
+        let most = tail + request.bytes() as usize;
+        let mut bytes = vec![0; most.next_multiple_of(BLOCK_BYTES)];
+        bytes[..tail].copy_from_slice(&self.active.tail);
+        let mut encoder = CommitEncoder::begin(&mut bytes[tail..], self.active.header.salt, self.next.commit)
+            .map_err(io::Error::other)?;
+        let mut commit = Commit::at(self.active.end, self.next.commit);
+        if let Err(error) = commit.push(request, |entry| encoder.push(entry)) {
+            self.backlog.extend(commit.requests);
+            return Err(io::Error::other(error));
+        }
+        commit.end = commit.start + encoder.finish() as u64;
+        let filled = tail + (commit.end - commit.start) as usize;
+        bytes[filled..].fill(0);
+        bytes.truncate(filled.next_multiple_of(BLOCK_BYTES));
+        self.active.tail = bytes[filled - filled % BLOCK_BYTES..filled].to_vec();
+        let offset = commit.start - tail as u64;
+        self.advance(&commit);
+        self.under_way = Some(commit);
+        self.writer.write(&bytes, offset)?;
+        if let Some(commit) = self.under_way.take() {
+            self.publish(commit);
+        }
+        Ok(())
+    }
+
+    /// Closes the segment and goes on in the next one.
+    fn turn(&mut self) -> io::Result<()> {
+        self.next.previous_end = Some(self.active.durable_end);
+        let active = turn(&self.options, &self.keeping, &mut *self.writer, &mut self.next)?;
+        self.close_active();
+        self.active = active;
+        self.queue.turned();
+        Ok(())
+    }
+
+    /// What was written is durable: shows it to readers, then tells the clients.
+    fn publish(&mut self, commit: Commit) {
+        let Commit { number, requests, frames, start, end, charged, begun } = commit;
+        self.active.durable_end = end;
+        self.durable_commit = number + 1;
+        self.options.metrics.committed(requests.len(), end - start, begun.elapsed());
+        let stored = &self.active.stored;
+        let (entries, replies) =
+            (index_entries(&requests, &frames, start), reply_entries(&requests, &frames, start));
+        stored.add(entries, replies);
+        for request in &requests {
+            for (log, first, batch) in request.batches() {
+                log.publish(&Written {
+                    segment: stored,
+                    first: *first,
+                    records: batch.records.len() as u64,
+                    bytes: batch.payload_bytes(),
+                    arrival: batch.source.arrival,
+                });
+            }
+        }
+        crash_point!("log.publish.before");
+        self.queue.written(charged, self.options.segment_bytes - end);
+        for request in &requests {
+            request.notices().notify(number);
+        }
+        requests.into_iter().for_each(Request::succeed);
+    }
+
+    /// Fails everything that is not durable, and looks for a segment that can be written.
+    fn fail(&mut self, error: &io::Error) {
+        let why = error.to_string();
+        tracing::error!(
+            folder = %self.options.folder.display(), error = why,
+            "writing the log has failed: requests are refused until a new segment can be written"
+        );
+        self.options.metrics.failures.increment(1);
+        let under_way = self.under_way.take().map(|commit| commit.requests).unwrap_or_default();
+        self.queue.fail(under_way.into_iter().chain(self.backlog.drain(..)), &why);
+        self.next.previous_end = Some(self.active.durable_end);
+        loop {
+            match self.turn_after_failure() {
+                Ok(()) => {
+                    tracing::info!(folder = %self.options.folder.display(), "the log can be written again");
+                    return;
+                }
+                Err(error) if self.queue.is_closed() => {
+                    tracing::error!(%error, "the log cannot be closed in order: the next start repairs it");
+                    return;
+                }
+                Err(error) => {
+                    self.queue.fail([], &error.to_string());
+                    std::thread::sleep(RETRY_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn turn_after_failure(&mut self) -> io::Result<()> {
+        // The old one may hold a write that never ends well.
+        self.writer = writer::choose(
+            &self.options.disk,
+            &self.options.folder,
+            self.options.class,
+            self.options.writer,
+        )?;
+        self.buffer = 0;
+        self.turn()
+    }
+}
+
+impl Commit {
+    fn at(start: u64, number: u64) -> Self {
+        let (requests, frames) = (Vec::new(), Vec::new());
+        Self { number, requests, frames, start, end: start, charged: 0, begun: clock::monotonic() }
+    }
+
+    /// Adds a request. It is kept also if it cannot be encoded, which only a fault of the program can bring about, so
+    /// that it can be failed.
+    fn push(
+        &mut self,
+        request: Request,
+        mut encode: impl FnMut(&Entry<'_>) -> Result<FrameLocation, EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let mut encoded = Ok(());
+        for entry in request.entries() {
+            match encode(&entry) {
+                Ok(frame) => self.frames.push(frame),
+                Err(error) => encoded = Err(error),
+            }
+        }
+        self.charged += request.bytes();
+        self.requests.push(request);
+        encoded
+    }
+}
+
+/// Takes the segment that was made ahead into use.
+fn turn(
+    options: &Options,
+    keeping: &Keeping,
+    writer: &mut dyn SegmentWriter,
+    next: &mut Next,
+) -> io::Result<Active> {
+    let spare = keeping.take_spare()?;
+    let header = SegmentHeader {
+        class: options.class,
+        number: next.segment,
+        salt: SegmentHeader::new_salt(),
+        first_commit: next.commit,
+        previous_end: next.previous_end,
+        node: options.node,
+    };
+    remove_leftover(options, header.number)?;
+    let segment = spare.activate(&*options.disk, header)?;
+    writer.open(&segment.file, &segment.path)?;
+    next.segment += 1;
+    let stored = Arc::new(StoredSegment::growing(Arc::clone(&options.disk), &options.folder, header.number));
+    keeping.opened(&stored);
+    let start = SEGMENT_HEADER_BYTES;
+    Ok(Active { stored, header, end: start, durable_end: start, tail: Vec::new(), frames: 0 })
+}
+
+/// A segment that could not be put into use may have got its name all the same. Nothing was written to it, and its
+/// number is that of the next one.
+fn remove_leftover(options: &Options, number: u64) -> io::Result<()> {
+    match options.disk.remove(&FileName::segment(&options.folder, number)) {
+        Ok(()) => options.disk.sync_folder(&options.folder),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The frames of batches, with their places in the segment.
+fn index_entries<'a>(
+    requests: &'a [Request],
+    frames: &'a [FrameLocation],
+    start: u64,
+) -> impl Iterator<Item = (ShardNumber, IndexEntry)> + 'a {
+    let entries = requests.iter().flat_map(Request::entries).zip(frames);
+    entries.filter_map(move |(entry, frame)| match entry {
+        Entry::Batch { shard, first, batch } => Some((
+            shard,
+            IndexEntry {
+                first,
+                count: batch.records.len() as u32,
+                offset: start as u32 + frame.offset_in_commit,
+                bytes: frame.bytes,
+                payload_bytes: batch.payload_bytes() as u32,
+                arrival: batch.source.arrival,
+            },
+        )),
+        Entry::Reply(_) => None,
+    })
+}
+
+/// The frames of replies, with their places in the segment.
+fn reply_entries<'a>(
+    requests: &'a [Request],
+    frames: &'a [FrameLocation],
+    start: u64,
+) -> impl Iterator<Item = ReplyEntry> + 'a {
+    let entries = requests.iter().flat_map(Request::entries).zip(frames);
+    entries.filter_map(move |(entry, frame)| match entry {
+        Entry::Batch { .. } => None,
+        Entry::Reply(reply) => Some(ReplyEntry {
+            stream: reply.stream,
+            arrival: reply.arrival,
+            offset: start + u64::from(frame.offset_in_commit),
+            bytes: frame.bytes,
+        }),
+    })
+}

@@ -1,0 +1,184 @@
+//! The journals of a node, one a durability class, and what they hold together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::JournalClass;
+use super::frame::ShardNumber;
+use super::journal::{Journal, JournalError, LogMetrics, Options};
+use super::recovery::{self, KeptReply, RecoveryError, Source};
+use super::shard::Part;
+use super::writer::WriterChoice;
+use crate::runtime::clock::UnixMicros;
+use crate::runtime::disk::Disk;
+
+/// What journals are opened with.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Where the folder is.
+    pub disk: Arc<dyn Disk>,
+    /// `log` in the data folder.
+    pub folder: PathBuf,
+    /// The node's id.
+    pub node: [u8; 8],
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+    /// How segments are written.
+    pub writer: WriterChoice,
+    /// Whether to go on behind damage.
+    pub accept_damage: bool,
+    /// Replies that arrived earlier are not looked for.
+    pub replies_since: UnixMicros,
+}
+
+/// Why the journals cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The folder cannot be made or read.
+    #[error("cannot use the log in {folder}: {source}", folder = folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What is there cannot be recovered.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// Nothing can be added to it.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A segment is not there any more.
+    #[error(
+        "segments {first:016x} to {last:016x} are missing in {folder}, and acknowledged records with them: restore them \
+         from a copy, or start with --accept-damage to go on without them",
+        folder = folder.display()
+    )]
+    Missing {
+        /// The journal's folder.
+        folder: PathBuf,
+        /// The first.
+        first: u64,
+        /// The last.
+        last: u64,
+    },
+}
+
+/// What the journals hold.
+#[derive(Debug, Default)]
+pub struct Content {
+    /// Where the records of each shard are, oldest first.
+    pub parts: HashMap<ShardNumber, Vec<Part>>,
+    /// By number of the stream, oldest first.
+    pub replies: HashMap<u32, Vec<KeptReply>>,
+    /// Bytes that were verified.
+    pub verified_bytes: u64,
+    /// Bytes that are lost, if that was accepted.
+    pub damaged_bytes: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Journals {
+    by_class: BTreeMap<JournalClass, Arc<Journal>>,
+}
+
+impl Journals {
+    /// Recovers the journals that are there and starts them, and those of the classes `needed`. `verified` is told of
+    /// the bytes that a recovery is done with.
+    pub fn open(
+        setting: &Setting,
+        needed: &[JournalClass],
+        metrics: &dyn Fn(JournalClass) -> LogMetrics,
+        verified: &mut dyn FnMut(u64),
+    ) -> Result<(Self, Content), OpenError> {
+        let mut content = Content::default();
+        let mut by_class = BTreeMap::new();
+        for class in [JournalClass::Fsync, JournalClass::Os] {
+            let folder = setting.folder.join(class.as_str());
+            if !needed.contains(&class) && setting.disk.list(&folder).is_err() {
+                continue;
+            }
+            let unusable = |source| OpenError::Folder { folder: folder.clone(), source };
+            setting.disk.create_folder(&folder).map_err(unusable)?;
+            let source = Source {
+                disk: &setting.disk,
+                folder: &folder,
+                class,
+                node: setting.node,
+                accept_damage: setting.accept_damage,
+                replies_since: setting.replies_since,
+            };
+            let recovered = recovery::recover(source, verified)?;
+            content.verified_bytes += recovered.scanned_bytes;
+            content.damaged_bytes += recovered.damaged_bytes;
+            if !setting.accept_damage {
+                check_complete(&folder, &recovered.parts)?;
+            }
+            content.add(recovered.parts, recovered.replies);
+            let options = Options {
+                disk: Arc::clone(&setting.disk),
+                folder,
+                class,
+                segment_bytes: setting.segment_bytes,
+                writer: setting.writer,
+                node: setting.node,
+                metrics: metrics(class),
+            };
+            by_class.insert(class, Arc::new(Journal::start(options, recovered.resume)?));
+        }
+        Ok((Self { by_class }, content))
+    }
+
+    /// The journal of a class.
+    pub fn get(&self, class: JournalClass) -> Option<&Arc<Journal>> {
+        self.by_class.get(&class)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (JournalClass, &Arc<Journal>)> {
+        self.by_class.iter().map(|(class, journal)| (*class, journal))
+    }
+
+    /// Ends them in order.
+    pub fn stop(&self) {
+        for journal in self.by_class.values() {
+            journal.stop();
+        }
+    }
+}
+
+impl Content {
+    /// Adds what a journal holds. A stream whose durability was changed has records in both.
+    fn add(&mut self, parts: HashMap<ShardNumber, Vec<Part>>, replies: Vec<KeptReply>) {
+        for (shard, parts) in parts {
+            let all = self.parts.entry(shard).or_default();
+            all.extend(parts);
+            all.sort_by_key(|part| part.first);
+        }
+        for reply in replies {
+            self.replies.entry(reply.stream).or_default().push(reply);
+        }
+    }
+}
+
+/// Segments go away oldest first, and a shard has no gap in its numbers, unless somebody has taken a segment away.
+fn check_complete(
+    folder: &std::path::Path,
+    parts: &HashMap<ShardNumber, Vec<Part>>,
+) -> Result<(), OpenError> {
+    for parts in parts.values() {
+        for pair in parts.windows(2) {
+            let [before, after] = pair else { continue };
+            let (first, last) = (before.segment.number() + 1, after.segment.number().saturating_sub(1));
+            if before.end < after.first && first <= last {
+                return Err(OpenError::Missing { folder: folder.to_owned(), first, last });
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! A node's folder and the binary that runs on it, again and again, always at the same address.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use forebay::runtime::crash_point;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// Longest wait for anything that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How often a wait looks.
+pub const LOOK: Duration = Duration::from_millis(10);
+
+/// Where the edge and the admin port of every node listen: below the ports that the kernel gives to outgoing
+/// connections, which could take them while the server is away.
+const PORTS: (u16, u16) = (18_080, 18_090);
+
+/// A folder with pipelines, configuration and data.
+pub struct Node {
+    folder: Option<TempDir>,
+    /// Set for each start.
+    env: Vec<(String, String)>,
+    address: String,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    /// Hears of the banner, and is closed at the end of the output.
+    banner: Receiver<()>,
+    has_listened: bool,
+}
+
+impl Node {
+    /// A new folder. `node` are lines of `forebay.toml` in front of `[server]`, `files` lie in `pipelines/`.
+    pub fn new(node: &str, files: &[(&str, String)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = own_address();
+        fs::create_dir(folder.path().join("pipelines")).unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join("pipelines").join(name), text).unwrap();
+        }
+        let (edge, admin) = PORTS;
+        let text = format!(
+            "{node}\n[server]\nlisten = \"{address}:{edge}\"\nadmin = \"{address}:{admin}\"\nthreads = 2\n\
+             max_body = \"1MiB\"\ndrain_timeout = \"80s\"\n"
+        );
+        fs::write(folder.path().join("forebay.toml"), text).unwrap();
+        Self { folder: Some(folder), env: Vec::new(), address, running: None }
+    }
+
+    /// The working folder.
+    pub fn path(&self) -> &Path {
+        self.folder.as_ref().unwrap().path()
+    }
+
+    /// `http://HOST:PORT` of the edge.
+    pub fn url(&self) -> String {
+        format!("http://{}:{}", self.address, PORTS.0)
+    }
+
+    /// Sets an environment variable for all starts to come.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.into(), value.into()));
+    }
+
+    /// Starts the binary without waiting for anything, with a crash point armed if there is one.
+    pub fn launch(&mut self, crash_at: Option<&str>) {
+        assert!(self.running.is_none(), "it runs already");
+        let mut command = self.command(&["serve"]);
+        if let Some(text) = crash_at {
+            command.env(crash_point::VARIABLE, text);
+        }
+        command.stdout(Stdio::piped()).stderr(self.log_file());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let (to_node, banner) = channel();
+        let kept = self.log_path();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while stdout.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+                if line.contains("listens on http://") {
+                    let _ = to_node.send(());
+                }
+                append(&kept, &line);
+                line.clear();
+            }
+        });
+        self.running = Some(Running { child, banner, has_listened: false });
+    }
+
+    /// Starts the binary and waits until it listens.
+    pub fn start(&mut self) {
+        self.launch(None);
+        if !self.listens() {
+            let status = self.wait();
+            panic!("the server did not start: {status}\n{}", self.log());
+        }
+    }
+
+    /// Waits until it listens; false if it ends before.
+    pub fn listens(&mut self) -> bool {
+        let running = self.running.as_mut().unwrap();
+        running.has_listened = running.has_listened
+            || match running.banner.recv_timeout(PATIENCE) {
+                Ok(()) => true,
+                Err(RecvTimeoutError::Disconnected) => false,
+                Err(RecvTimeoutError::Timeout) => panic!("the server does not come up"),
+            };
+        running.has_listened
+    }
+
+    /// Whether it listens, without waiting.
+    pub fn listens_already(&mut self) -> bool {
+        let running = self.running.as_mut().unwrap();
+        running.has_listened |= running.banner.try_recv().is_ok();
+        running.has_listened
+    }
+
+    /// Starts the binary, which must refuse; returns what it said.
+    pub fn refusal(&mut self) -> String {
+        let Output { status, stdout, stderr } = self.output(&["serve"]);
+        let said = String::from_utf8_lossy(&stderr).into_owned();
+        assert_eq!(status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&stdout));
+        said
+    }
+
+    /// Runs a command of the binary on this folder to its end.
+    pub fn output(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).env("FOREBAY_LOG", "info");
+        command.envs(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        command
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().unwrap().child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.running.as_ref().unwrap().child), signal).unwrap();
+    }
+
+    /// SIGKILL, now.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        let status = self.wait();
+        assert_eq!(status.signal(), Some(9), "it had ended by itself: {status}\n{}", self.log());
+    }
+
+    /// How it ended, if it does so within `patience`.
+    pub fn ends_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.running.as_mut().unwrap().child.try_wait().unwrap() {
+                self.running = None;
+                return Some(status);
+            }
+            if began.elapsed() >= patience {
+                return None;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.ends_within(PATIENCE).unwrap_or_else(|| panic!("the server does not end\n{}", self.log()))
+    }
+
+    /// SIGTERM; everything that was accepted must be delivered by the end.
+    pub fn drain(&mut self) {
+        self.signal(Signal::TERM);
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "the drain is not complete\n{}", self.log());
+        assert!(!self.log().contains("panicked"), "{}", self.log());
+    }
+
+    /// Everything that it printed in all its lives.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.path().join("server.log")
+    }
+
+    fn log_file(&self) -> File {
+        OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(Running { mut child, .. }) = self.running.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking()
+            && let Some(folder) = self.folder.take()
+        {
+            eprintln!("the node's folder is kept: {}", folder.keep().display());
+        }
+    }
+}
+
+fn append(path: &Path, text: &str) {
+    use std::io::Write;
+    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) {
+        let _ = file.write_all(text.as_bytes());
+    }
+}
+
+/// An address of the loopback network that no other process and no other test of this process has.
+fn own_address() -> String {
+    static NODES: AtomicU32 = AtomicU32::new(1);
+    let host = (std::process::id() << 5).wrapping_add(NODES.fetch_add(1, Ordering::Relaxed)) & 0x00ff_ffff;
+    let [_, high, middle, low] = host.to_be_bytes();
+    format!("127.{high}.{middle}.{low}")
+}

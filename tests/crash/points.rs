@@ -1,0 +1,107 @@
+//! Death at each named point, which chance would hardly ever hit.
+
+use std::time::Duration;
+
+use forebay::runtime::crash_point::POINTS;
+use rustix::process::Signal;
+
+use crate::chance::{self, Chance};
+use crate::trial::{Setup, Trial, is_durable};
+
+/// How long a process under load may take to come by a point: a snapshot of a ledger is not written every second.
+const PASSING: Duration = Duration::from_secs(30);
+
+/// A point, and the passing up to which it may strike.
+type Strike = (&'static str, u64);
+
+const LOG: &[Strike] = &[
+    ("log.write.before", 40),
+    ("log.write.after", 40),
+    ("log.publish.before", 40),
+    ("log.segment.rename", 2),
+    ("log.index.rename", 2),
+];
+const DELIVERY: &[Strike] = &[
+    ("ledger.seal.before", 10),
+    ("ledger.seal.after", 10),
+    ("upload.before", 10),
+    ("upload.after", 10),
+    ("ledger.commit.before", 10),
+    ("ledger.commit.after", 10),
+    ("ledger.cursor.after", 3),
+    ("ledger.snapshot.rename", 1),
+];
+/// Passed by a folder's first start alone.
+const FIRST_START: &[Strike] = &[("node.rename", 1), ("catalog.rename", 1)];
+const DRAIN: &str = "drain.begin";
+/// Objects of several parts: see the rows of object stores.
+const PARTS: &[&str] = &["upload.multipart.begun", "upload.part"];
+
+fn dies_at_all(name: &str, setup: &Setup, strikes: &[Strike]) {
+    if !is_durable() {
+        return;
+    }
+    let mut chance = Chance::of(name);
+    let mut trial = Trial::begin(name, setup);
+    // A tenth of all kills for each point at most: there are rows of other points, and of random times.
+    let rounds = (chance::kills(0) / 10 / strikes.len() as u64).max(1);
+    for round in 0..rounds {
+        for &(point, most) in strikes {
+            trial.progress(20);
+            let passing = chance.up_to(most);
+            assert!(
+                trial.dies_at(point, passing, PASSING),
+                "round {round}: nothing came by {point} for the {passing}th time\n{}",
+                trial.node.log()
+            );
+        }
+    }
+    trial.progress(200);
+    trial.row.note = format!("{} points, {rounds} times each", strikes.len());
+    trial.end();
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_it_dies_while_it_writes_the_log() {
+    let setup = Setup { record_bytes: 4_000, rate: 600.0, batch: 10, ..Setup::default() };
+    dies_at_all("killed at each point of the log", &setup, LOG);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_it_dies_between_seal_and_cursor() {
+    dies_at_all("killed at each point of a delivery", &Setup::default(), DELIVERY);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_it_dies_while_it_makes_its_folder_or_drains_it() {
+    if !is_durable() {
+        return;
+    }
+    let setup = Setup::default();
+    let mut node = setup.node();
+    for (point, passing) in FIRST_START {
+        node.launch(Some(&format!("{point}:{passing}")));
+        assert!(node.ends_within(PASSING).is_some(), "nothing came by {point}\n{}", node.log());
+    }
+    let mut trial = Trial::on(node, "killed at first start and at the begin of a drain", &setup);
+    trial.row.kills = FIRST_START.len() as u64;
+    trial.progress(500);
+    trial.kill();
+    trial.node.launch(Some(&format!("{DRAIN}:1")));
+    trial.progress(500);
+    trial.node.signal(Signal::TERM);
+    assert!(trial.died(PASSING), "nothing came by {DRAIN}\n{}", trial.node.log());
+    trial.node.start();
+    trial.end();
+}
+
+#[test]
+fn each_point_has_a_row() {
+    let strikes = [LOG, DELIVERY, FIRST_START].concat();
+    let mut names: Vec<_> =
+        strikes.iter().map(|(name, _)| *name).chain([DRAIN]).chain(PARTS.iter().copied()).collect();
+    let mut points = POINTS.to_vec();
+    names.sort_unstable();
+    points.sort_unstable();
+    assert_eq!(names, points);
+}
