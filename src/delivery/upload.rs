@@ -20,8 +20,10 @@ pub async fn store(sealed: &Sealed, notes: &dyn UploadNotes, status: &Arc<Status
     let mut pause = Pause::none(status);
     loop {
         let started = clock::monotonic();
+        crate::crash_point!("upload.before");
         match sealed.sink.store(&object, notes).await {
             Ok(stored) => {
+                crate::crash_point!("upload.after");
                 status.metrics.upload_seconds.record(started.elapsed().as_secs_f64());
                 let age = clock::wall().0.saturating_sub(sealed.seal.oldest.0).max(0);
                 status.metrics.freshness_seconds.record(age as f64 / 1e6);
@@ -92,7 +94,9 @@ impl UploadNotes for LedgerNotes {
             let entry = Entry::Multipart(Multipart { number: self.number, upload: upload.to_owned() });
             // A ledger that cannot be written needs somebody to look at the disk.
             let failed = |error| SinkError::new(SinkErrorClass::Other, error);
-            self.ledger.append(vec![entry]).await.map_err(failed)
+            self.ledger.append(vec![entry]).await.map_err(failed)?;
+            crate::crash_point!("upload.multipart.begun");
+            Ok(())
         })
     }
 }

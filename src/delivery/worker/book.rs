@@ -177,11 +177,27 @@ impl Book {
             return None;
         }
         let entries = self.entries(&cursor);
+        let (seals, commits) = (!self.closed.is_empty(), !self.stored.is_empty());
+        if seals {
+            crate::crash_point!("ledger.seal.before");
+        }
+        if commits {
+            crate::crash_point!("ledger.commit.before");
+        }
         if !entries.is_empty()
             && let Err(error) = self.ledger.append(entries).await
         {
             self.trouble.failed("the ledger cannot be written", &error);
             return None;
+        }
+        if seals {
+            crate::crash_point!("ledger.seal.after");
+        }
+        if commits {
+            crate::crash_point!("ledger.commit.after");
+        }
+        if !cursor.is_empty() {
+            crate::crash_point!("ledger.cursor.after");
         }
         self.trouble.passed();
         Some(self.take_written(cursor))

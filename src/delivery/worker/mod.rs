@@ -321,3 +321,6 @@ impl Worker {
         self.status.metrics.open_partitions.set(self.files.len() as f64);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,10 +53,11 @@ impl Stage {
     pub fn of_epoch(parts: &Parts, epoch: &Epoch) -> Result<Self, OpenError> {
         let text = EpochConfig::parse(&epoch.config)?;
         let config = text.delivery(&parts.config)?;
-        let sink = if text.has_sink_of(&parts.config) {
-            parts.sink.clone()
-        } else {
-            ObjectSink::open(&config.sink)?
+        let sink = match &parts.ledger {
+            Some(ledger) if !text.has_sink_of(&parts.config) => {
+                ObjectSink::open_on(&config.sink, Arc::clone(&ledger.disk))?
+            }
+            _ => parts.sink.clone(),
         };
         let mut captures = Captures::default();
         let slots = Slots::of(&config, &mut captures);
