@@ -119,6 +119,11 @@ pub const DELIVERY_LINGER_MS: u64 = 20;
 /// Files of one delivery that are uploaded at a time. While all are busy the delivery does not read on.
 pub const DELIVERY_UPLOADS_MAX: usize = 4;
 
+/// Files that a delivery makes again at a time after a restart, in one pass over the log: an empty one costs little, and
+/// when their content runs short of memory some are put off. A drain that was killed leaves one an open partition, so
+/// that 500 of them take two passes.
+pub const DELIVERY_REDO_FILES_MAX: usize = 256;
+
 /// Open files of dead letters of a delivery: reasons (fewer than ten) times folders of `error_prefix`, which is made of
 /// the reason, the shard and the arrival time alone.
 pub const DEAD_FILES_MAX: usize = 64;
