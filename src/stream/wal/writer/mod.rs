@@ -16,7 +16,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::JournalClass;
-use super::segment::FileName;
 use crate::runtime::disk::{Disk, DiskFile};
 
 pub use thread::ThreadWriter;
@@ -102,7 +101,7 @@ pub fn choose(
 /// A writer that has been tried out; `None` on a disk that is not this machine's.
 #[cfg(target_os = "linux")]
 fn try_uring(disk: &dyn Disk, folder: &Path) -> io::Result<Option<Box<dyn SegmentWriter>>> {
-    let path = FileName::unnamed(&folder.join("probe"));
+    let path = super::segment::FileName::unnamed(&folder.join("probe"));
     // A former process may have ended half-way.
     let _ = disk.remove(&path);
     let file = disk.create(&path)?;
