@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::checked::{self, Config};
 use crate::delivery::sink::{ObjectSink, SinkError};
-use crate::delivery::{Memory, Parts, Slots, Status, StatusReport, Worker};
+use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport, Worker};
 use crate::edge::accept::Listeners;
 use crate::edge::{Edge, Intake};
 use crate::node::{CatalogError, NodeError};
@@ -26,7 +26,7 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
 use crate::schema::validation::SchemaError;
-use crate::stream::wal::journals::OpenError;
+use crate::stream::wal::journals;
 use crate::stream::wal::recovery::RecoveryError;
 use crate::stream::{Backing, Captures, Stream};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
@@ -79,16 +79,26 @@ pub enum StartError {
     Stopped,
     /// The log cannot be recovered or written.
     #[error(transparent)]
-    Log(OpenError),
+    Log(journals::OpenError),
+    /// A delivery cannot go on where it stopped.
+    #[error("delivery '{delivery}' of stream '{stream}': {source}")]
+    Delivery {
+        /// The stream.
+        stream: String,
+        /// The delivery.
+        delivery: String,
+        /// Why.
+        source: OpenError,
+    },
     /// The metrics registry refused its own buckets.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
-impl From<OpenError> for StartError {
-    fn from(error: OpenError) -> Self {
+impl From<journals::OpenError> for StartError {
+    fn from(error: journals::OpenError) -> Self {
         match error {
-            OpenError::Recovery(RecoveryError::Stopped) => StartError::Stopped,
+            journals::OpenError::Recovery(RecoveryError::Stopped) => StartError::Stopped,
             other => StartError::Log(other),
         }
     }
@@ -185,7 +195,7 @@ impl Pipelines {
             registry: &self.registry,
             ingest: &self.edge.budget,
             memory: &self.memory,
-            epoch: clock::wall().0.unsigned_abs(),
+            run: clock::wall().0.unsigned_abs(),
             logs: logs.as_mut(),
             statuses: Vec::new(),
             workers: Vec::new(),
@@ -325,7 +335,7 @@ struct Builder<'a> {
     registry: &'a Registry,
     ingest: &'a Share,
     memory: &'a Arc<Memory>,
-    epoch: u64,
+    run: u64,
     logs: Option<&'a mut Logs>,
     statuses: Vec<Arc<Status>>,
     workers: Vec<Worker>,
@@ -351,19 +361,29 @@ impl Builder<'_> {
             let status = Arc::new(Status::new(Arc::clone(&stream), &config.name, self.registry));
             self.statuses.push(Arc::clone(&status));
             let (stream, memory) = (Arc::clone(&stream), Arc::clone(self.memory));
-            let epoch = self.epoch;
-            let budget = self.memory.share.account(self.workers.len());
-            self.workers.push(Worker::new(Parts {
-                config,
+            let ledger = self.logs.as_ref().filter(|_| stream.is_durable()).map(|logs| LedgerParts {
+                disk: Arc::clone(logs.folder.disk()),
+                folder: logs.folder.ledger(stream.name(), &config.name),
+            });
+            let parts = Parts {
                 stream,
                 reader,
                 slots,
                 sink,
                 status,
                 memory,
-                budget,
-                epoch,
-            }));
+                budget: self.memory.share.account(self.workers.len()),
+                run: self.run,
+                node: self.logs.as_ref().map_or_else(String::new, |logs| logs.folder.id().to_string()).into(),
+                ledger,
+                config,
+            };
+            let worker = Worker::new(&parts).map_err(|source| StartError::Delivery {
+                stream: parts.stream.name().to_string(),
+                delivery: parts.config.name.clone(),
+                source,
+            })?;
+            self.workers.push(worker);
         }
         let name = stream.name().to_string();
         Intake::new(stream, ingest, &captures, self.ingest.account(index))

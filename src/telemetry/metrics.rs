@@ -93,7 +93,13 @@ metric!(
     DELIVERY_PENDING,
     "forebay_delivery_pending_records",
     None,
-    "Accepted records that are neither delivered nor dead-lettered yet."
+    "Records, accepted or found at the start, that are neither delivered nor dead-lettered yet."
+);
+metric!(
+    DELIVERY_BACKLOG,
+    "forebay_delivery_backlog_records",
+    None,
+    "Records that the log had at the start of the process and that were not delivered then."
 );
 metric!(
     DELIVERY_OLDEST_PENDING,
@@ -105,7 +111,7 @@ metric!(
     DELIVERY_SEALED,
     "forebay_delivery_sealed_files_total",
     None,
-    "Closed files, by reason: size, age, pressure, partitions or shutdown."
+    "Closed files, by reason: size, age, pressure, partitions, shutdown or epoch."
 );
 metric!(
     DELIVERY_STORED_FILES,
@@ -142,7 +148,7 @@ metric!(
     DELIVERY_PAUSED,
     "forebay_delivery_paused",
     None,
-    "1 while the sink refuses the delivery and somebody has to act."
+    "1 while the delivery cannot go on, or not with all of its files, and somebody has to act."
 );
 metric!(
     DELIVERY_SKIPPED,
@@ -186,6 +192,7 @@ const GAUGES: &[Metric] = &[
     STREAM_RETAINED_BYTES,
     STREAM_RETAINED_RECORDS,
     DELIVERY_PENDING,
+    DELIVERY_BACKLOG,
     DELIVERY_OLDEST_PENDING,
     DELIVERY_OPEN,
     DELIVERY_PAUSED,
@@ -316,12 +323,14 @@ impl Registry {
             read: self.counter(DELIVERY_READ, &labels),
             delivered: self.counter(DELIVERY_DELIVERED, &labels),
             pending: self.gauge(DELIVERY_PENDING, &labels),
+            backlog: self.gauge(DELIVERY_BACKLOG, &labels),
             oldest_pending_seconds: self.gauge(DELIVERY_OLDEST_PENDING, &labels),
             sealed_size: self.counter(DELIVERY_SEALED, &with("reason", "size")),
             sealed_age: self.counter(DELIVERY_SEALED, &with("reason", "age")),
             sealed_pressure: self.counter(DELIVERY_SEALED, &with("reason", "pressure")),
             sealed_partitions: self.counter(DELIVERY_SEALED, &with("reason", "partitions")),
             sealed_shutdown: self.counter(DELIVERY_SEALED, &with("reason", "shutdown")),
+            sealed_epoch: self.counter(DELIVERY_SEALED, &with("reason", "epoch")),
             stored_files: self.counter(DELIVERY_STORED_FILES, &labels),
             stored_bytes: self.counter(DELIVERY_STORED_BYTES, &labels),
             open_partitions: self.gauge(DELIVERY_OPEN, &labels),
@@ -395,12 +404,14 @@ pub struct DeliveryMetrics {
     pub read: Counter,
     pub delivered: Counter,
     pub pending: Gauge,
+    pub backlog: Gauge,
     pub oldest_pending_seconds: Gauge,
     pub sealed_size: Counter,
     pub sealed_age: Counter,
     pub sealed_pressure: Counter,
     pub sealed_partitions: Counter,
     pub sealed_shutdown: Counter,
+    pub sealed_epoch: Counter,
     pub stored_files: Counter,
     pub stored_bytes: Counter,
     pub open_partitions: Gauge,

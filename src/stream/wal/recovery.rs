@@ -304,10 +304,11 @@ impl Recovery<'_> {
         what: &str,
     ) -> Result<(), RecoveryError> {
         let (path, what) = (segment.path.clone(), what.to_owned());
-        if !self.source.accept_damage {
+        // What the system had and had not written may be lost with the machine, in any order: class `os` says so.
+        if !self.source.accept_damage && self.source.class == JournalClass::Fsync {
             return Err(RecoveryError::Damaged { path, at, until: at + bytes, bytes, what });
         }
-        tracing::error!(path = %path.display(), at, bytes, what, "records are lost, as accepted by --accept-damage");
+        tracing::error!(path = %path.display(), at, bytes, what, "damaged records are passed over: they are lost");
         self.recovered.damaged_bytes += bytes;
         Ok(())
     }
@@ -321,7 +322,6 @@ impl Recovery<'_> {
         stored: &Arc<StoredSegment>,
     ) -> Result<(u64, u64), RecoveryError> {
         let io = |source| RecoveryError::Io { path: segment.path.clone(), source };
-        // What the system had and had not written may be lost with the machine, in any order: class `os` says so.
         let is_soft = self.source.class == JournalClass::Os;
         let mode = if self.source.accept_damage || is_soft { Mode::GoOn } else { Mode::Stop };
         let mut content = Content::new();

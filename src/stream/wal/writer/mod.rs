@@ -91,7 +91,7 @@ pub fn choose(
 /// A writer that has been tried out; `None` on a disk that is not this machine's.
 #[cfg(target_os = "linux")]
 fn try_uring(disk: &dyn Disk, folder: &Path) -> io::Result<Option<Box<dyn SegmentWriter>>> {
-    let path = FileName::unnamed(&folder.join("probe"));
+    let path = super::segment::FileName::unnamed(&folder.join("probe"));
     // A former process may have ended half-way.
     let _ = disk.remove(&path);
     let file = disk.create(&path)?;
