@@ -13,6 +13,7 @@ use forebay::runtime::disk::RealDisk;
 use forebay::testkit::skip::skipped;
 use tempfile::TempDir;
 
+use crate::lake;
 use crate::server::{Setup, stream};
 
 /// A durable stream of one shard.
@@ -169,14 +170,20 @@ async fn a_durable_stream_makes_the_folder_and_finds_it_again() {
     assert_eq!((id(&data), fs::read(data.join("catalog.json")).unwrap()), (first, catalog));
 }
 
-#[test]
-fn a_start_that_fails_does_not_bind_anybody_to_its_settings() {
+#[tokio::test]
+async fn a_start_that_fails_does_not_bind_anybody_to_its_settings() {
     let folder = tempfile::tempdir().unwrap();
-    let delivery =
-        "[[delivery]]\nname = \"lake\"\nsink = { url = \"file:///proc/nowhere/\" }\nformat = \"json\"\n";
-    let said = with_data(&format!("{DURABLE}{delivery}"), folder.path()).start_that_fails();
-    assert!(said.contains("delivery 'lake' of stream 's': "), "{said}");
-    with_data(&format!("{DURABLE}shards = 2\n"), folder.path()).start().stop().assert_drained();
+    let good = "[[delivery]]\nname = \"good\"\nsink = { path = \"lake\" }\nformat = \"json\"\n";
+    let bad = "[[delivery]]\nname = \"bad\"\nsink = { url = \"file:///proc/nowhere/\" }\nformat = \"json\"\n";
+    let said = with_data(&format!("{DURABLE}shards = 4\n{good}{bad}"), folder.path()).start_that_fails();
+    assert!(said.contains("delivery 'bad' of stream 's': "), "{said}");
+    let server = with_data(&format!("{DURABLE}shards = 2\n{good}"), folder.path()).start();
+    server.accept("s", "{\"n\":1}\n{\"n\":2}").await;
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let mut lines = lake::gunzip_all(&stopped.path("lake"));
+    lines.sort();
+    assert_eq!(lines, ["{\"n\":1}", "{\"n\":2}"]);
 }
 
 #[test]
