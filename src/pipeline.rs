@@ -26,6 +26,8 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
 use crate::schema::validation::SchemaError;
+use crate::stream::wal::journals::OpenError;
+use crate::stream::wal::recovery::RecoveryError;
 use crate::stream::{Backing, Captures, Stream};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 
@@ -75,19 +77,21 @@ pub enum StartError {
     /// Whoever wanted it to start wants it no more.
     #[error("stopped while starting")]
     Stopped,
-    /// A stream is durable, and the log for that does not run yet.
-    #[error(
-        "stream '{stream}' has durability \"{durability}\", and durable streams are not wired yet: write durability = \"memory\""
-    )]
-    NotWired {
-        /// The stream.
-        stream: String,
-        /// Its durability.
-        durability: &'static str,
-    },
+    /// The log cannot be recovered or written.
+    #[error(transparent)]
+    Log(OpenError),
     /// The metrics registry refused its own buckets.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Recovery(RecoveryError::Stopped) => StartError::Stopped,
+            other => StartError::Log(other),
+        }
+    }
 }
 
 /// Everything that runs, and what is needed to watch and to end it.
@@ -170,7 +174,7 @@ impl Pipelines {
     /// [`StartError::Stopped`] where that was wished or a drain has begun; any other [`StartError`] but
     /// [`StartError::Listen`]. Nothing of what was built runs then.
     pub fn build(&self, config: Config, accept_damage: bool) -> Result<(), StartError> {
-        let logs = Logs::open(&config, &Recovery { accept_damage, phases: &self.phases })?;
+        let mut logs = Logs::open(&config, &Recovery { accept_damage, phases: &self.phases })?;
         let deliveries = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.threads)
             .thread_name("delivery")
@@ -181,6 +185,7 @@ impl Pipelines {
             ingest: &self.edge.budget,
             memory: &self.memory,
             epoch: clock::wall().0.unsigned_abs(),
+            logs: logs.as_mut(),
             statuses: Vec::new(),
             workers: Vec::new(),
         };
@@ -281,7 +286,9 @@ impl Pipelines {
         self.phases.advance(Phase::Draining);
         if let Some(Stages { deliveries, logs }) = stages {
             self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
-            drop(logs);
+            if let Some(logs) = logs {
+                logs.journals().stop();
+            }
         }
         self.phases.advance(Phase::Stopped);
         self.reports()
@@ -306,6 +313,7 @@ struct Builder<'a> {
     ingest: &'a Share,
     memory: &'a Arc<Memory>,
     epoch: u64,
+    logs: Option<&'a mut Logs>,
     statuses: Vec<Arc<Status>>,
     workers: Vec<Worker>,
 }
@@ -313,16 +321,14 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn build(&mut self, index: usize, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
         let checked::Pipeline { stream, ingest, deliveries, .. } = pipeline;
-        if stream.durability.is_durable() {
-            let durability = stream.durability.as_str();
-            return Err(StartError::NotWired { stream: stream.name, durability });
-        }
         let mut captures = Captures::default();
         let slots: Vec<_> = deliveries.iter().map(|config| Slots::of(config, &mut captures)).collect();
         let plan =
             captures.plan().map_err(|source| StartError::Schema { stream: stream.name.clone(), source })?;
         let metrics = self.registry.stream(&stream.name);
-        let stream = Arc::new(Stream::new(&stream, Backing::Memory, deliveries.len(), plan, metrics));
+        let readers = deliveries.len();
+        let backing = self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers));
+        let stream = Arc::new(Stream::new(&stream, backing, readers, plan, metrics));
         for (reader, (config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
             let sink = ObjectSink::open(&config.sink).map_err(|source| StartError::Sink {
                 stream: stream.name().to_string(),

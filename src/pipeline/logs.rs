@@ -4,11 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StartError;
-use crate::config::checked::Config;
+use crate::config::checked::{self, Config, Durability};
 use crate::node::{Catalog, Changes, DurabilityChange, NodeFolder};
-use crate::runtime::clock;
+use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::disk::{Disk, RealDisk};
 use crate::runtime::phases::{Phase, Phases};
+use crate::stream::wal::JournalClass;
+use crate::stream::wal::frame::ShardNumber;
+use crate::stream::wal::journal::LogMetrics;
+use crate::stream::wal::journals::{Content, Journals, Setting};
+use crate::stream::wal::shard::DurableLog;
+use crate::stream::{Backing, DurableParts, Retention};
 
 /// How the logs are read back, and who is told how far that is.
 #[derive(Debug)]
@@ -26,6 +32,9 @@ pub struct Logs {
     pub folder: NodeFolder,
     /// Its streams.
     pub catalog: Catalog,
+    journals: Journals,
+    /// What was found, until each stream has taken its part.
+    content: Content,
 }
 
 impl Logs {
@@ -46,12 +55,67 @@ impl Logs {
         if recovery.accept_damage {
             tracing::warn!("damaged parts of the log are left out where there are any (--accept-damage)");
         }
+        let (journals, content) = open_journals(&folder, config, recovery)?;
         if recovery.phases.progress().is_stopped() {
             return Err(StartError::Stopped);
         }
-        tell_recovered(recovery.phases.progress().done_bytes(), begun.elapsed());
-        Ok(Some(Self { folder, catalog }))
+        tell_recovered(content.verified_bytes, begun.elapsed());
+        Ok(Some(Self { folder, catalog, journals, content }))
     }
+
+    /// What keeps the records of a stream for `readers` deliveries. To be asked for once a stream.
+    pub fn backing(&mut self, config: &checked::Stream, readers: usize) -> Backing {
+        let stream = self.catalog.stream(&config.name);
+        let journal = class_of(config.durability).and_then(|class| self.journals.get(class));
+        let (Some(stream), Some(journal)) = (stream, journal) else { return Backing::Memory };
+        let retention = Retention { age: config.retention, bytes: config.retention_bytes };
+        let share = retention.of_one_shard(config.shards);
+        let shards = stream.shards.iter().map(|shard| {
+            let number = ShardNumber(shard.number);
+            let parts = self.content.parts.remove(&number).unwrap_or_default();
+            Arc::new(DurableLog::new(number, shard.first, parts, share, readers))
+        });
+        let shards = shards.collect();
+        let parts = DurableParts { journal: Arc::clone(journal), number: stream.number, shards };
+        let replies = self.content.replies.remove(&stream.number).unwrap_or_default();
+        Backing::Durable(parts, replies)
+    }
+
+    /// The journals.
+    pub fn journals(&self) -> &Journals {
+        &self.journals
+    }
+}
+
+/// The journal of a durability.
+fn class_of(durability: Durability) -> Option<JournalClass> {
+    match durability {
+        Durability::Fsync => Some(JournalClass::Fsync),
+        Durability::Os => Some(JournalClass::Os),
+        Durability::Memory => None,
+    }
+}
+
+fn open_journals(
+    folder: &NodeFolder,
+    config: &Config,
+    recovery: &Recovery<'_>,
+) -> Result<(Journals, Content), StartError> {
+    let streams = || config.pipelines.iter().map(|pipeline| &pipeline.stream);
+    let needed: Vec<_> = streams().filter_map(|stream| class_of(stream.durability)).collect();
+    let window = streams().map(|stream| stream.idempotency_window).max().unwrap_or_default();
+    let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
+    let setting = Setting {
+        disk: Arc::clone(folder.disk()),
+        folder: folder.log(),
+        node: folder.id().as_u64().to_be_bytes(),
+        segment_bytes: config.node.log.segment_bytes,
+        writer: config.node.log.writer,
+        accept_damage: recovery.accept_damage,
+        replies_since: UnixMicros(clock::wall().0.saturating_sub(window)),
+    };
+    let metrics = |_| LogMetrics::none();
+    Ok(Journals::open(&setting, &needed, &metrics, recovery.phases.progress())?)
 }
 
 /// The catalog, in step with the configuration and on the disk, before a record of a new stream is taken.

@@ -100,6 +100,8 @@ pub mod writer;
 
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tests;
 
 /// What an acknowledgement of a journal's commit means. Each class has a journal of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

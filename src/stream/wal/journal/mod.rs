@@ -35,7 +35,7 @@ use self::writing::Writing;
 use super::JournalClass;
 use super::segment::SEGMENT_HEADER_BYTES;
 use super::stored::StoredSegment;
-use super::writer::WriterChoice;
+use crate::config::checked::LogWriter;
 use crate::runtime::disk::Disk;
 use crate::stream::AppendError;
 
@@ -66,7 +66,7 @@ pub struct Options {
     /// Bytes of a segment.
     pub segment_bytes: u64,
     /// How it is written.
-    pub writer: WriterChoice,
+    pub writer: LogWriter,
     /// The node, for the headers of segments.
     pub node: [u8; 8],
     /// Metric handles.
