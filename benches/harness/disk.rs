@@ -7,6 +7,9 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use forebay::config::limits::COMMIT_BUFFER_BYTES;
+use forebay::runtime::disk::{Disk, RealDisk};
+use forebay::stream::wal::writer::{SegmentWriter, UringWriter};
 use hdrhistogram::Histogram;
 use rustix::fs::OFlags;
 use tempfile::TempDir;
@@ -26,17 +29,20 @@ pub enum Method {
     WriteAndSync,
     /// One `pwrite` to a file that is open for direct and synchronous writes.
     Direct,
+    /// The same through the log's `io_uring` writer.
+    Ring,
 }
 
 impl Method {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::WriteAndSync, Self::Direct];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::WriteAndSync, Self::Direct, Self::Ring];
 
     /// What to print.
     pub fn name(self) -> &'static str {
         match self {
             Self::WriteAndSync => "pwrite + fdatasync",
             Self::Direct => "pwrite, O_DIRECT|O_DSYNC",
+            Self::Ring => "our writer, io_uring",
         }
     }
 }
@@ -68,6 +74,8 @@ impl Written {
 pub struct ZeroedFile {
     file: File,
     method: Method,
+    /// Of [`Method::Ring`]. It belongs to the thread that has made it.
+    ring: Option<UringWriter>,
     bytes: u64,
     at: u64,
     /// Bytes that nobody can store as anything shorter, from an offset on that is a multiple of [`PAGE_BYTES`].
@@ -90,7 +98,7 @@ impl ZeroedFile {
         file.sync_all()?;
         File::open(folder.path())?.sync_all()?;
         let file = match method {
-            Method::WriteAndSync => file,
+            Method::WriteAndSync | Method::Ring => file,
             Method::Direct => {
                 let flags = (OFlags::DIRECT | OFlags::DSYNC).bits() as i32;
                 OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path)?
@@ -99,7 +107,17 @@ impl ZeroedFile {
         let mut memory = vec![0; BLOCK_BYTES_MAX + PAGE_BYTES];
         fastrand::Rng::with_seed(1).fill(&mut memory);
         let start = memory.as_ptr().align_offset(PAGE_BYTES);
-        Ok(Self { file, method, bytes: bytes - bytes % zeros.len() as u64, at: 0, memory, start, _folder: folder })
+        let ring = match method {
+            Method::WriteAndSync | Method::Direct => None,
+            Method::Ring => {
+                let mut ring = UringWriter::new();
+                ring.buffer(0).copy_from_slice(&memory[start..start + COMMIT_BUFFER_BYTES]);
+                ring.open(&RealDisk.open(&path)?, &path)?;
+                Some(ring)
+            }
+        };
+        let bytes = bytes - bytes % zeros.len() as u64;
+        Ok(Self { file, method, ring, bytes, at: 0, memory, start, _folder: folder })
     }
 
     /// Writes a block of `block` bytes, a multiple of [`PAGE_BYTES`], where the one before ended.
@@ -107,7 +125,12 @@ impl ZeroedFile {
         if self.at + block as u64 > self.bytes {
             self.at = 0;
         }
-        self.file.write_all_at(&self.memory[self.start..self.start + block], self.at)?;
+        if let Some(ring) = &mut self.ring {
+            ring.start(0, block, self.at)?;
+            ring.finish()?;
+        } else {
+            self.file.write_all_at(&self.memory[self.start..self.start + block], self.at)?;
+        }
         if self.method == Method::WriteAndSync {
             self.file.sync_data()?;
         }
@@ -131,6 +154,7 @@ impl ZeroedFile {
 
     fn each(&mut self, block: usize, duration: Duration, mut wait: impl FnMut()) -> Written {
         let block = block.min(BLOCK_BYTES_MAX).min(self.bytes as usize);
+        assert!(self.ring.is_none() || block <= COMMIT_BUFFER_BYTES, "the writer's buffers are smaller");
         let mut times = nanoseconds();
         let (started, cpu) = (Instant::now(), clocks::thread_cpu());
         while started.elapsed() < duration || times.is_empty() {

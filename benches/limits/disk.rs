@@ -4,7 +4,8 @@ use crate::harness::disk::{Method, Written, ZeroedFile};
 use crate::harness::{Call, disk_folder, median, quantile_us};
 use std::time::Duration;
 
-const BLOCKS: [(&str, usize); 4] = [("4 KiB", 4 << 10), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20), ("4 MiB", 4 << 20)];
+const BLOCKS: [(&str, usize); 4] =
+    [("4 KiB", 4 << 10), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20), ("4 MiB", 4 << 20)];
 const FILE_BYTES: u64 = 256 << 20;
 const ROUNDS: usize = 9;
 const ROUND_DURATION: Duration = Duration::from_millis(500);
