@@ -61,11 +61,11 @@ impl Door {
         let stream = StreamSpec { durability, ..StreamSpec::new(STREAM, shards, judging) };
         let (mut config, folder) = configure(&[stream]);
         (config.node.log.writer, config.node.log.segment_bytes) = (log.writer, log.segment_bytes);
-        let phases = Phases::new();
-        let mut logs = Logs::open(&config, &Recovery { accept_damage: false, phases: &phases })?;
+        let (phases, registry) = (Phases::new(), Registry::new().unwrap());
+        let recovery = Recovery { accept_damage: false, phases: &phases, registry: &registry };
+        let mut logs = Logs::open(&config, &recovery)?;
         let pipeline = config.pipelines.into_iter().next().unwrap();
         let backing = logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&pipeline.stream, 0));
-        let registry = Registry::new().unwrap();
         let plan = Captures::default().plan().unwrap();
         let stream = Arc::new(Stream::new(&pipeline.stream, backing, 0, plan, registry.stream(STREAM)));
         let share = Share::new(config.node.memory_budget_bytes / 2, 2);
