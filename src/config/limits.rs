@@ -240,3 +240,12 @@ pub const LEDGER_MULTIPARTS_MAX: usize = 100;
 /// memory and of the first line of each ledger file. Whoever seals files must close the one that holds the cursor back
 /// before there are more.
 pub const LEDGER_SETTLED_MAX: usize = 100_000;
+
+/// What `forebay verify` lists of a delivery, 300 bytes each; the rest is counted.
+pub const VERIFY_FINDINGS_MAX: usize = 1_000;
+
+/// Records that `forebay verify` compares with lines of objects in one pass over the log: 8 bytes each, 128 MiB.
+pub const VERIFY_PASS_RECORDS: u64 = 16 << 20;
+
+/// Objects that `forebay verify` reads at a time, each with a piece of [`OBJECT_PIECE_BYTES`].
+pub const VERIFY_OBJECTS_UNDER_WAY: usize = 8;

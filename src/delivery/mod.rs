@@ -19,6 +19,7 @@ mod seal;
 pub mod sink;
 pub mod status;
 mod upload;
+pub mod verify;
 mod worker;
 
 use std::sync::Arc;
