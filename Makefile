@@ -1,7 +1,7 @@
 # Everything is run from here: `make` alone lists it. The work is done by the scripts in tests/infra/.
 
 .DEFAULT_GOAL := help
-.PHONY: help test check bench deny deploy-lint clean-infra
+.PHONY: help test check bench crash deny deploy-lint clean-infra
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ check: ## formatting and lints, warnings as errors
 
 bench: ## measure: one benchmark a stage, with the limits of this machine beside it
 	cargo bench --workspace --locked
+
+crash: ## the crash matrix in its long form: hundreds of kills, full disks, ill stores; target/crash-matrix.md has its table
+	@tests/infra/crash.sh
 
 deny: ## licences, banned crates, sources and known vulnerabilities of the dependencies
 	@tests/infra/deny.sh

@@ -8,7 +8,7 @@
 pub mod logs;
 
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::checked::{self, Config};
 use crate::delivery::sink::{ObjectSink, SinkError};
-use crate::delivery::{Memory, Parts, Slots, Status, StatusReport, Worker};
+use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport, Worker};
 use crate::edge::accept::Listeners;
 use crate::edge::{Edge, Intake};
 use crate::node::{CatalogError, NodeError};
@@ -26,6 +26,8 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
 use crate::schema::validation::SchemaError;
+use crate::stream::wal::journals;
+use crate::stream::wal::recovery::RecoveryError;
 use crate::stream::{Backing, Captures, Stream};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 
@@ -75,19 +77,31 @@ pub enum StartError {
     /// Whoever wanted it to start wants it no more.
     #[error("stopped while starting")]
     Stopped,
-    /// A stream is durable, and the log for that does not run yet.
-    #[error(
-        "stream '{stream}' has durability \"{durability}\", and durable streams are not wired yet: write durability = \"memory\""
-    )]
-    NotWired {
+    /// The log cannot be recovered or written.
+    #[error(transparent)]
+    Log(journals::OpenError),
+    /// A delivery cannot go on where it stopped.
+    #[error("delivery '{delivery}' of stream '{stream}': {source}")]
+    Delivery {
         /// The stream.
         stream: String,
-        /// Its durability.
-        durability: &'static str,
+        /// The delivery.
+        delivery: String,
+        /// Why.
+        source: OpenError,
     },
     /// The metrics registry refused its own buckets.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+impl From<journals::OpenError> for StartError {
+    fn from(error: journals::OpenError) -> Self {
+        match error {
+            journals::OpenError::Recovery(RecoveryError::Stopped) => StartError::Stopped,
+            other => StartError::Log(other),
+        }
+    }
 }
 
 /// Everything that runs, and what is needed to watch and to end it.
@@ -170,7 +184,8 @@ impl Pipelines {
     /// [`StartError::Stopped`] where that was wished or a drain has begun; any other [`StartError`] but
     /// [`StartError::Listen`]. Nothing of what was built runs then.
     pub fn build(&self, config: Config, accept_damage: bool) -> Result<(), StartError> {
-        let logs = Logs::open(&config, &Recovery { accept_damage, phases: &self.phases })?;
+        let recovery = Recovery { accept_damage, phases: &self.phases, registry: &self.registry };
+        let mut logs = Logs::open(&config, &recovery)?;
         let deliveries = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(self.threads)
             .thread_name("delivery")
@@ -180,7 +195,8 @@ impl Pipelines {
             registry: &self.registry,
             ingest: &self.edge.budget,
             memory: &self.memory,
-            epoch: clock::wall().0.unsigned_abs(),
+            run: clock::wall().0.unsigned_abs(),
+            logs: logs.as_mut(),
             statuses: Vec::new(),
             workers: Vec::new(),
         };
@@ -191,10 +207,13 @@ impl Pipelines {
             .map(|(index, pipeline)| builder.build(index, pipeline))
             .collect::<Result<_, _>>()?;
         let Builder { statuses, workers, .. } = builder;
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.lock_running();
         let Some(running) = running.as_mut().filter(|_| !self.phases.progress().is_stopped()) else {
             return Err(StartError::Stopped);
         };
+        if let Some(logs) = &mut logs {
+            logs.save_catalog()?;
+        }
         let guard = deliveries.enter();
         for worker in workers {
             self.workers.spawn(worker.run(self.phases.clone()));
@@ -205,6 +224,10 @@ impl Pipelines {
         self.edge.open(intakes);
         self.phases.advance(Phase::Serving);
         Ok(())
+    }
+
+    fn lock_running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the edge listens.
@@ -255,6 +278,11 @@ impl Pipelines {
             intake.stream.metrics.retained_records.set(records as f64);
             intake.stream.metrics.retained_bytes.set(bytes as f64);
         }
+        if let Some(logs) =
+            self.lock_running().as_ref().and_then(|running| running.stages.as_ref()?.logs.as_ref())
+        {
+            logs.refresh_gauges(&self.registry);
+        }
         let gauges = &self.memory_metrics;
         gauges.ingest_used.set(self.edge.budget.used() as f64);
         gauges.ingest_capacity.set(self.edge.budget.capacity() as f64);
@@ -270,7 +298,7 @@ impl Pipelines {
     /// Returns the final balance. Blocks the thread.
     pub fn drain(&self) -> Vec<StatusReport> {
         let started = clock::monotonic();
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.lock_running().take();
         let Some(Running { edge_threads, stages }) = running else { return self.reports() };
         self.phases.advance(Phase::StoppingEdge);
         for thread in edge_threads {
@@ -281,7 +309,9 @@ impl Pipelines {
         self.phases.advance(Phase::Draining);
         if let Some(Stages { deliveries, logs }) = stages {
             self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
-            drop(logs);
+            if let Some(logs) = logs {
+                logs.journals().stop();
+            }
         }
         self.phases.advance(Phase::Stopped);
         self.reports()
@@ -305,7 +335,8 @@ struct Builder<'a> {
     registry: &'a Registry,
     ingest: &'a Share,
     memory: &'a Arc<Memory>,
-    epoch: u64,
+    run: u64,
+    logs: Option<&'a mut Logs>,
     statuses: Vec<Arc<Status>>,
     workers: Vec<Worker>,
 }
@@ -313,16 +344,14 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn build(&mut self, index: usize, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
         let checked::Pipeline { stream, ingest, deliveries, .. } = pipeline;
-        if stream.durability.is_durable() {
-            let durability = stream.durability.as_str();
-            return Err(StartError::NotWired { stream: stream.name, durability });
-        }
         let mut captures = Captures::default();
         let slots: Vec<_> = deliveries.iter().map(|config| Slots::of(config, &mut captures)).collect();
         let plan =
             captures.plan().map_err(|source| StartError::Schema { stream: stream.name.clone(), source })?;
         let metrics = self.registry.stream(&stream.name);
-        let stream = Arc::new(Stream::new(&stream, Backing::Memory, deliveries.len(), plan, metrics));
+        let readers = deliveries.len();
+        let backing = self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers));
+        let stream = Arc::new(Stream::new(&stream, backing, readers, plan, metrics));
         for (reader, (config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
             let sink = ObjectSink::open(&config.sink).map_err(|source| StartError::Sink {
                 stream: stream.name().to_string(),
@@ -332,19 +361,29 @@ impl Builder<'_> {
             let status = Arc::new(Status::new(Arc::clone(&stream), &config.name, self.registry));
             self.statuses.push(Arc::clone(&status));
             let (stream, memory) = (Arc::clone(&stream), Arc::clone(self.memory));
-            let epoch = self.epoch;
-            let budget = self.memory.share.account(self.workers.len());
-            self.workers.push(Worker::new(Parts {
-                config,
+            let ledger = self.logs.as_ref().filter(|_| stream.is_durable()).map(|logs| LedgerParts {
+                disk: Arc::clone(logs.folder.disk()),
+                folder: logs.folder.ledger(stream.name(), &config.name),
+            });
+            let parts = Parts {
                 stream,
                 reader,
                 slots,
                 sink,
                 status,
                 memory,
-                budget,
-                epoch,
-            }));
+                budget: self.memory.share.account(self.workers.len()),
+                run: self.run,
+                node: self.logs.as_ref().map_or_else(String::new, |logs| logs.folder.id().to_string()).into(),
+                ledger,
+                config,
+            };
+            let worker = Worker::new(&parts).map_err(|source| StartError::Delivery {
+                stream: parts.stream.name().to_string(),
+                delivery: parts.config.name.clone(),
+                source,
+            })?;
+            self.workers.push(worker);
         }
         let name = stream.name().to_string();
         Intake::new(stream, ingest, &captures, self.ingest.account(index))

@@ -5,6 +5,7 @@ pub mod check;
 pub mod serve;
 
 mod recovery_display;
+mod start;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -68,7 +69,7 @@ pub enum Exit {
     NotWell,
     /// 2: the arguments make no sense. clap ends with the same number.
     Usage,
-    /// 3: the server has stopped, and not everything that it had accepted was delivered.
+    /// 3: the server has stopped, and something that it had accepted is lost: it was neither delivered nor kept.
     Undelivered,
 }
 

@@ -1,5 +1,6 @@
 //! `forebay serve`: run every pipeline until a signal comes, then drain.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Exit, ServeArgs, Session, recovery_display};
+use super::start::{self, Built};
+use super::{Exit, ServeArgs, Session};
 use crate::config;
 use crate::config::checked::Config;
 use crate::delivery::StatusReport;
@@ -16,9 +18,6 @@ use crate::pipeline::{Pipelines, StartError};
 use crate::runtime::crash_point;
 use crate::runtime::tasks::Tasks;
 use crate::telemetry::{admin, logging};
-
-/// How long a recovery that is told to stop is waited for.
-const STOP_RECOVERY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often streams forget and histograms settle.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
@@ -102,7 +101,11 @@ async fn run_until_stopped(
     tasks.spawn(housekeeping(Arc::clone(pipelines)));
     tracing::info!(listen = %pipelines.address(), admin = %admin_address, "starting");
 
-    let signal = match build(config, accept_damage, pipelines, &mut stop).await? {
+    let building = tokio::task::spawn_blocking({
+        let pipelines = Arc::clone(pipelines);
+        move || pipelines.build(config, accept_damage)
+    });
+    let signal = match start::wait(building, &pipelines.phases, stop.next()).await? {
         Built::Serving => None,
         Built::ServingBut { signal } => Some(signal),
         Built::Stopped { signal } => {
@@ -131,49 +134,6 @@ async fn run_until_stopped(
         }
     };
     Ok(report(&reports, out))
-}
-
-/// How building has ended, if not with an error.
-enum Built {
-    /// Records are let in.
-    Serving,
-    /// The same, and it is to end.
-    ServingBut { signal: &'static str },
-    /// It was to end before it was done.
-    Stopped { signal: &'static str },
-}
-
-/// Builds the stages while a signal may come and somebody may look on.
-async fn build(
-    config: Config,
-    accept_damage: bool,
-    pipelines: &Arc<Pipelines>,
-    stop: &mut Stop,
-) -> Result<Built, ServeError> {
-    let mut building = tokio::task::spawn_blocking({
-        let pipelines = Arc::clone(pipelines);
-        move || pipelines.build(config, accept_damage)
-    });
-    let panicked = |_| ServeError::Runtime(io::Error::other("building the stages has panicked"));
-    let signal = tokio::select! {
-        biased;
-        built = &mut building => {
-            built.map_err(panicked)??;
-            return Ok(Built::Serving);
-        }
-        signal = stop.next() => signal,
-        never = recovery_display::show(&pipelines.phases) => match never {},
-    };
-    pipelines.phases.progress().stop();
-    match tokio::time::timeout(STOP_RECOVERY_TIMEOUT, building).await {
-        Ok(built) => match built.map_err(panicked)? {
-            Ok(()) => Ok(Built::ServingBut { signal }),
-            Err(StartError::Stopped) => Ok(Built::Stopped { signal }),
-            Err(error) => Err(error.into()),
-        },
-        // It ends with the process: a recovery may be cut off anywhere, as by a crash.
-        Err(_) => Ok(Built::Stopped { signal }),
-    }
 }
 
 async fn housekeeping(pipelines: Arc<Pipelines>) {
@@ -256,25 +216,114 @@ impl Banner {
     }
 }
 
-/// Prints the balance of each delivery.
+/// Prints the balance of each delivery. What a stream keeps over a restart is not lost by being pending.
 fn report(reports: &[StatusReport], out: &mut dyn Write) -> Exit {
     let mut text = String::from("drained:\n");
     let mut exit = Exit::Well;
     for report in reports {
-        let StatusReport { stream, delivery, accepted, delivered, dead_lettered, pending, .. } = report;
-        text.push_str(&format!(
-            "  {stream}/{delivery}: accepted {accepted} = delivered {delivered} + dead-lettered {dead_lettered} + pending {pending}\n"
-        ));
-        if *pending > 0 {
-            exit = Exit::Undelivered;
-            tracing::error!(
-                stream,
-                delivery,
-                pending,
-                "records were not delivered; with durability memory they are lost"
-            );
+        let StatusReport { stream, delivery, pending, durable, .. } = report;
+        text.push_str(&format!("  {}\n", Balance(report)));
+        match (pending, durable) {
+            (0, _) => {}
+            (_, true) => {
+                text.push_str(&format!(
+                    "    {pending} records stay in the log and are delivered after the next start\n"
+                ));
+                tracing::warn!(
+                    stream,
+                    delivery,
+                    pending,
+                    "records stay in the log and are delivered after the next start"
+                );
+            }
+            (_, false) => {
+                exit = Exit::Undelivered;
+                tracing::error!(
+                    stream,
+                    delivery,
+                    pending,
+                    "records were not delivered; with durability memory they are lost"
+                );
+            }
         }
     }
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     exit
+}
+
+/// The balance of a delivery as an equation. Terms that are nothing on most days stand there only if they are something.
+struct Balance<'a>(&'a StatusReport);
+
+impl fmt::Display for Balance<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StatusReport {
+            stream,
+            delivery,
+            accepted,
+            backlog,
+            delivered,
+            dead_lettered,
+            skipped,
+            pending,
+            ..
+        } = self.0;
+        write!(f, "{stream}/{delivery}: accepted {accepted}")?;
+        if *backlog > 0 {
+            write!(f, " + {backlog} from before")?;
+        }
+        write!(f, " = delivered {delivered} + dead-lettered {dead_lettered}")?;
+        if *skipped > 0 {
+            write!(f, " + gone from the log {skipped}")?;
+        }
+        write!(f, " + pending {pending}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn balance(durable: bool, backlog: u64, skipped: u64, pending: u64) -> StatusReport {
+        StatusReport {
+            stream: "s".into(),
+            delivery: "d".into(),
+            durable,
+            accepted: 10,
+            backlog,
+            delivered: 10 + backlog - 2 - skipped - pending,
+            dead_lettered: 2,
+            skipped,
+            pending,
+            paused: None,
+        }
+    }
+
+    fn printed(report: StatusReport) -> (String, Exit) {
+        let mut out = Vec::new();
+        let exit = super::report(&[report], &mut out);
+        (String::from_utf8(out).unwrap(), exit)
+    }
+
+    #[test]
+    fn the_report_is_an_equation_of_the_terms_that_there_are() {
+        let (text, exit) = printed(balance(true, 0, 0, 0));
+        assert_eq!(text, "drained:\n  s/d: accepted 10 = delivered 8 + dead-lettered 2 + pending 0\n");
+        assert_eq!(exit, Exit::Well);
+        let (text, _) = printed(balance(true, 5, 1, 0));
+        let line = "  s/d: accepted 10 + 5 from before = delivered 12 + dead-lettered 2 + gone from the log 1 + pending 0\n";
+        assert_eq!(text, format!("drained:\n{line}"));
+    }
+
+    #[test]
+    fn what_is_pending_is_lost_only_if_the_stream_does_not_keep_it() {
+        let (text, exit) = printed(balance(true, 0, 0, 3));
+        assert!(
+            text.ends_with("    3 records stay in the log and are delivered after the next start\n"),
+            "{text}"
+        );
+        assert_eq!(exit, Exit::Well);
+        let (text, exit) = printed(balance(false, 0, 0, 3));
+        assert!(text.ends_with("+ pending 3\n"), "{text}");
+        assert_eq!(exit, Exit::Undelivered);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::encode::{EncodeError, Encoder, PushError};
-use super::seal::ShardRange;
+use super::ledger::SealedRange;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
@@ -29,8 +29,9 @@ pub struct OpenFile {
     pub oldest: UnixMicros,
     /// When its first record came.
     pub opened: Instant,
-    /// First and last record of each shard, in the order in which the shards came.
-    pub ranges: Vec<ShardRange>,
+    /// First and last record of each shard, in the order in which the shards came. Records of other partitions may lie
+    /// between them.
+    pub ranges: Vec<SealedRange>,
     encoder: Box<dyn Encoder>,
     permit: Permit,
     last_used: u64,
@@ -96,8 +97,11 @@ impl OpenFile {
         let Position { shard, number, .. } = position;
         // Slices come shard by shard, so the last range is nearly always the one.
         match self.ranges.iter_mut().rev().find(|range| range.shard == shard) {
-            Some(range) => range.last = number,
-            None => self.ranges.push(ShardRange { shard, first: number, last: number }),
+            Some(range) => {
+                range.last = number;
+                range.records += 1;
+            }
+            None => self.ranges.push(SealedRange { shard, first: number, last: number, records: 1 }),
         }
         Ok(())
     }
@@ -138,9 +142,21 @@ pub struct Files {
     by_key: HashMap<Box<[u8]>, OpenFile, foldhash::fast::RandomState>,
     dead: usize,
     tick: u64,
+    next_number: u64,
 }
 
 impl Files {
+    /// No file; the first that is closed gets the number `next_number`.
+    pub fn new(next_number: u64) -> Self {
+        Self { next_number, ..Self::default() }
+    }
+
+    /// The number of the next file that is closed.
+    pub fn next_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
     /// How many are open, dead letters included.
     pub fn len(&self) -> usize {
         self.by_key.len()
@@ -197,6 +213,16 @@ impl Files {
     /// Arrival of the oldest record in any of them.
     pub fn oldest_record(&self) -> Option<UnixMicros> {
         self.by_key.values().map(|file| file.oldest).min()
+    }
+
+    /// Key of the file that was opened first.
+    pub fn oldest(&self) -> Option<Box<[u8]>> {
+        self.by_key.iter().min_by_key(|(_, file)| file.opened).map(|(key, _)| key.clone())
+    }
+
+    /// What is in the files that are open, shard by shard of each.
+    pub fn ranges(&self) -> impl Iterator<Item = &SealedRange> {
+        self.by_key.values().flat_map(|file| &file.ranges)
     }
 
     /// Keys of all files.

@@ -3,239 +3,213 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::classify::{COLUMNS, Classifier, Dead, Record};
 use super::encode::dead_letter::DeadLetter;
 use super::encode::{self, PushError};
 use super::files::{Files, OpenFile, Opening, Position};
-use super::prefix::{PartitionError, RecordFacts};
-use super::seal::{SealId, SealReason, Sealed};
+use super::ledger::Seal;
+use super::seal::{Origin, SealReason, Sealed, Series};
+use super::settled::{Fate, Settled};
+use super::sink::ObjectSink;
 use super::status::Status;
-use super::{Parts, Slots};
 use crate::config::checked::{self, Format, JsonCompression};
 use crate::config::limits::DEAD_FILES_MAX;
-use crate::record::{Batch, SequenceNumber, ShardId};
+use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
-use crate::runtime::clock::{self, UnixMicros};
-use crate::schema::timestamp;
+use crate::runtime::clock;
 use crate::stream::Slice;
 
 /// Dead letters are few and read by people: the fastest level will do.
 const DEAD_LETTER_FORMAT: Format = Format::Json { compression: JsonCompression::Gzip { level: 1 } };
 
-/// First byte of the key of a file that takes dead letters; a record's partition begins with [`RECORDS`].
-const DEAD: u8 = 1;
-const RECORDS: u8 = 0;
-
-/// The part of a delivery that looks at records.
+/// The part of a delivery that looks at records, under one configuration.
 pub struct Intake {
-    config: checked::Delivery,
-    stream: Arc<str>,
-    slots: Slots,
-    budget: Arc<Budget>,
+    class: Classifier,
+    config: Arc<checked::Delivery>,
+    origin: Origin,
+    sink: ObjectSink,
+    opener: Opener,
     status: Arc<Status>,
-    epoch: u64,
-    seals: u64,
     key: Vec<u8>,
     line: String,
+    broken: Option<String>,
 }
 
-/// A record and where it stands.
-#[derive(Clone, Copy)]
-struct Record<'a> {
-    batch: &'a Batch,
-    /// In the batch.
-    index: usize,
-    position: Position,
+/// What an [`Intake`] is made of.
+pub struct Setting {
+    /// The configuration.
+    pub config: Arc<checked::Delivery>,
+    /// Finds partitions by it.
+    pub class: Classifier,
+    /// Names its files.
+    pub origin: Origin,
+    /// Takes its files.
+    pub sink: ObjectSink,
+    /// Pays for them.
+    pub budget: Arc<Budget>,
+    /// Counts them.
+    pub status: Arc<Status>,
 }
 
-/// Why a record cannot go into a file.
-struct Dead {
-    reason: &'static str,
-    message: String,
+/// Opens files of one configuration.
+#[derive(Debug, Clone)]
+pub struct Opener {
+    format: Format,
+    metadata: Vec<(String, String)>,
+    budget: Arc<Budget>,
 }
 
-type SealedFiles = Vec<(u64, Sealed)>;
+impl Opener {
+    /// An empty file; `dead` is the reason if it is for dead letters.
+    pub fn open(&self, folder: String, dead: Option<String>) -> OpenFile {
+        let format = if dead.is_some() { &DEAD_LETTER_FORMAT } else { &self.format };
+        OpenFile::new(Opening {
+            folder,
+            extension: extension(format),
+            dead,
+            encoder: encode::open(format, self.metadata.clone()),
+            permit: self.budget.take_anyway(0),
+            opened: clock::monotonic(),
+        })
+    }
+}
+
+/// What came of some records.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Files that were closed on the way.
+    pub sealed: Vec<Sealed>,
+    /// Records that an earlier process has delivered.
+    pub known: u64,
+}
 
 impl Intake {
     /// Nothing taken yet.
-    pub fn new(parts: &Parts) -> Self {
+    pub fn new(setting: Setting) -> Self {
+        let Setting { config, class, origin, sink, budget, status } = setting;
+        let metadata = vec![
+            ("forebay.stream".to_owned(), origin.stream.to_string()),
+            ("forebay.delivery".to_owned(), origin.delivery.to_string()),
+        ];
+        let opener = Opener { format: config.format.clone(), metadata, budget };
         Self {
-            config: parts.config.clone(),
-            stream: Arc::clone(parts.stream.name()),
-            slots: parts.slots.clone(),
-            budget: Arc::clone(&parts.budget),
-            status: Arc::clone(&parts.status),
-            epoch: parts.epoch,
-            seals: 0,
+            class,
+            config,
+            origin,
+            sink,
+            opener,
+            status,
             key: Vec::new(),
             line: String::new(),
+            broken: None,
         }
     }
 
-    /// Puts some records of `slice` into files: those at `part`, counted from the slice's first. Returns the files
-    /// that were closed on the way.
+    /// Puts some records of `slice` into files: those at `part`, counted from the slice's first; but none that is
+    /// `settled`.
     pub fn take(
         &mut self,
         shard: ShardId,
         slice: &Slice,
         part: Range<usize>,
-        files: &mut Files,
-    ) -> SealedFiles {
-        let mut sealed = Vec::new();
-        let batch = &*slice.batch;
-        for offset in part {
-            let number = SequenceNumber(slice.first.0 + offset as u64);
-            let position = Position { shard, number, arrival: batch.source.arrival };
-            let Some(record) = batch.records.get(slice.skip + offset) else { break };
-            let at = Record { batch, index: slice.skip + offset, position };
-            let result = if record.refusal.is_present() {
-                Err(refused_at_the_edge(batch.source.bytes(record.refusal)))
-            } else {
-                self.take_record(at, files, &mut sealed)
-            };
-            if let Err(dead) = result {
-                self.bury(at, &dead, files, &mut sealed);
+        (files, settled): (&mut Files, Option<&Settled>),
+    ) -> Taken {
+        let mut taken = Taken::default();
+        for at in records(shard, slice, part) {
+            if let Some(settled) = settled.filter(|settled| settled.may_have(shard, at.position.number)) {
+                match self.fate(at, settled) {
+                    Fate::Pending => {}
+                    Fate::Redone => continue,
+                    Fate::Before => {
+                        taken.known += 1;
+                        continue;
+                    }
+                }
+            }
+            if let Err(dead) = self.take_record(at, files, &mut taken.sealed) {
+                self.bury(at, &dead, files, &mut taken.sealed);
+            }
+            if self.broken.is_some() {
+                break;
             }
         }
-        sealed
+        taken
+    }
+
+    fn fate(&mut self, at: Record<'_>, settled: &Settled) -> Fate {
+        self.class.home(at, &mut self.key);
+        settled.fate(self.origin.series.epoch(), &self.key, at.position.shard, at.position.number)
     }
 
     fn take_record(
         &mut self,
         at: Record<'_>,
         files: &mut Files,
-        sealed: &mut SealedFiles,
+        sealed: &mut Vec<Sealed>,
     ) -> Result<(), Dead> {
-        let Record { batch, index, position } = at;
-        let not_text = |_| Dead { reason: "json", message: "the record is not UTF-8".to_owned() };
-        let payload =
-            std::str::from_utf8(batch.source.bytes(batch.records[index].payload)).map_err(not_text)?;
-        let event_time = self.event_time(batch, index)?;
-        self.key.clear();
-        self.key.push(RECORDS);
-        self.with_facts(at, event_time, |config, facts, key| config.prefix.partition_key(facts, key))?;
+        self.class.partition(at, &mut self.key)?;
+        let payload = at.text()?;
         if files.get(&self.key).is_none() {
-            let folder = self.with_facts(at, event_time, |config, facts, _| config.prefix.render(facts))?;
+            let folder = self.class.folder(at);
             self.make_room(files, sealed);
-            let file = self.open(folder, None);
+            let file = self.opener.open(folder, None);
             files.insert(&self.key, file);
         }
         let Some(file) = files.get(&self.key) else { return Ok(()) };
-        match file.push(payload, position) {
+        match file.push(payload, at.position) {
             Ok(()) => {
                 if file.is_full(self.config.buffer.size_bytes) {
                     self.seal_full(files, sealed);
                 }
                 Ok(())
             }
-            Err(PushError::Misfit(misfit)) => Err(Dead { reason: "columns", message: misfit.to_string() }),
+            Err(PushError::Misfit(misfit)) => Err(Dead { reason: COLUMNS, message: misfit.to_string() }),
             Err(PushError::Encode(error)) => {
                 // The encoder is broken, not the record: what it held cannot be delivered any more, and says so.
                 self.give_up(files, &error.to_string());
+                if self.keeps_ledger() {
+                    return Ok(());
+                }
                 Err(Dead { reason: "encoder", message: error.to_string() })
             }
         }
     }
 
     /// Closes the file of `self.key`, which has reached its size.
-    fn seal_full(&mut self, files: &mut Files, sealed: &mut SealedFiles) {
+    fn seal_full(&mut self, files: &mut Files, sealed: &mut Vec<Sealed>) {
         let key = std::mem::take(&mut self.key);
         sealed.extend(self.seal(files, &key, SealReason::Size));
         self.key = key;
     }
 
     /// Closes the least recently used file if there are as many as there may be.
-    fn make_room(&mut self, files: &mut Files, sealed: &mut SealedFiles) {
+    fn make_room(&mut self, files: &mut Files, sealed: &mut Vec<Sealed>) {
         while files.len() - files.dead() >= self.config.open_partitions_max {
             let Some(key) = files.least_recently_used(false) else { return };
             sealed.extend(self.seal(files, &key, SealReason::Partitions));
         }
     }
 
-    fn event_time(&self, batch: &Batch, index: usize) -> Result<Option<UnixMicros>, Dead> {
-        let Some(slot) = self.slots.event_time else { return Ok(None) };
-        let raw = captured(batch, index, slot);
-        match raw.and_then(timestamp::event_time) {
-            Some(time) => Ok(Some(time)),
-            None => {
-                let field = self.config.event_time.as_ref().map(ToString::to_string).unwrap_or_default();
-                let found = raw.map_or_else(|| "nothing".to_owned(), |raw| raw.chars().take(60).collect());
-                let message = format!("{field}: expected an RFC 3339 time or an epoch number, got {found}");
-                Err(Dead { reason: "event_time", message })
-            }
-        }
-    }
-
-    /// Calls `ask` with what the prefix may use of the record.
-    fn with_facts<T>(
-        &mut self,
-        at: Record<'_>,
-        event_time: Option<UnixMicros>,
-        ask: impl FnOnce(&checked::Delivery, &RecordFacts<'_>, &mut Vec<u8>) -> Result<T, PartitionError>,
-    ) -> Result<T, Dead> {
-        let Record { batch, index, position } = at;
-        let prefix = &self.slots.prefix;
-        let pointer_values = |field: usize| prefix.get(field).and_then(|&slot| captured(batch, index, slot));
-        let facts = RecordFacts {
-            stream: &self.stream,
-            delivery: &self.config.name,
-            shard: position.shard,
-            arrival: position.arrival,
-            event_time,
-            pointer_values: &pointer_values,
-            reason: "",
-        };
-        ask(&self.config, &facts, &mut self.key)
-            .map_err(|error| Dead { reason: error.code(), message: error.to_string() })
-    }
-
-    fn open(&self, folder: String, dead: Option<String>) -> OpenFile {
-        let format = if dead.is_some() { &DEAD_LETTER_FORMAT } else { &self.config.format };
-        let metadata = vec![
-            ("forebay.stream".to_owned(), self.stream.to_string()),
-            ("forebay.delivery".to_owned(), self.config.name.clone()),
-        ];
-        OpenFile::new(Opening {
-            folder,
-            extension: extension(format),
-            dead,
-            encoder: encode::open(format, metadata),
-            permit: self.budget.take_anyway(0),
-            opened: clock::monotonic(),
-        })
+    /// Opens files as this one does.
+    pub fn opener(&self) -> &Opener {
+        &self.opener
     }
 
     /// Puts a record into the dead letters of its reason.
-    fn bury(&mut self, at: Record<'_>, dead: &Dead, files: &mut Files, sealed: &mut SealedFiles) {
-        let Record { batch, index, position } = at;
-        let record = &batch.records[index];
-        let now = clock::wall();
-        self.line.clear();
-        DeadLetter {
-            reason: dead.reason,
-            message: &dead.message,
-            attempts: 1,
-            first_failed_at: now,
-            failed_at: now,
-            arrival_time: position.arrival,
-            stream: &self.stream,
-            delivery: &self.config.name,
-            shard: position.shard,
-            sequence_number: position.number,
-            partition_key: &String::from_utf8_lossy(batch.source.bytes(record.key)),
-            raw: batch.source.bytes(record.payload),
-        }
-        .write_to(&mut self.line);
-        let folder = self.dead_partition(dead.reason, position);
+    fn bury(&mut self, at: Record<'_>, dead: &Dead, files: &mut Files, sealed: &mut Vec<Sealed>) {
+        self.class.dead_partition(dead.reason, at.position, &mut self.key);
         if files.get(&self.key).is_none() {
             while files.dead() >= DEAD_FILES_MAX {
                 let Some(key) = files.least_recently_used(true) else { break };
                 sealed.extend(self.seal(files, &key, SealReason::Partitions));
             }
-            let file = self.open(folder, Some(dead.reason.to_owned()));
+            let folder = self.class.dead_folder(dead.reason, at.position);
+            let file = self.opener.open(folder, Some(dead.reason.to_owned()));
             files.insert(&self.key, file);
         }
+        self.write_letter(at, dead);
         let Some(file) = files.get(&self.key) else { return };
-        if let Err(error) = file.push(&self.line, position) {
+        if let Err(error) = file.push(&self.line, at.position) {
             self.give_up(files, &error.to_string());
             return;
         }
@@ -244,75 +218,153 @@ impl Intake {
         }
     }
 
-    /// Makes `self.key` that of the dead letters that the record belongs to, and returns their folder. The error prefix
-    /// may use the reason and the arrival, but no field of a record, which may lack it.
-    fn dead_partition(&mut self, reason: &str, position: Position) -> String {
-        let facts = RecordFacts {
-            stream: &self.stream,
-            delivery: &self.config.name,
-            shard: position.shard,
-            arrival: position.arrival,
-            event_time: None,
-            pointer_values: &|_| None,
-            reason,
-        };
-        self.key.clear();
-        self.key.push(DEAD);
-        self.key.extend_from_slice(reason.as_bytes());
-        self.key.push(0);
-        let prefix = &self.config.error_prefix;
-        let folder = prefix.partition_key(&facts, &mut self.key).and_then(|()| prefix.render(&facts));
-        // Only a clock outside the years 0 to 9999 leads here.
-        folder.unwrap_or_else(|_| format!("errors/{reason}/"))
+    /// Makes `self.line` the dead letter of a record.
+    fn write_letter(&mut self, at: Record<'_>, dead: &Dead) {
+        let now = clock::wall();
+        let key = at.batch.records.get(at.index).map(|record| at.batch.source.bytes(record.key));
+        self.line.clear();
+        DeadLetter {
+            reason: dead.reason,
+            message: &dead.message,
+            attempts: 1,
+            first_failed_at: now,
+            failed_at: now,
+            arrival_time: at.position.arrival,
+            stream: &self.origin.stream,
+            delivery: &self.origin.delivery,
+            shard: at.position.shard,
+            sequence_number: at.position.number,
+            partition_key: &String::from_utf8_lossy(key.unwrap_or_default()),
+            raw: at.payload(),
+        }
+        .write_to(&mut self.line);
     }
 
-    /// Drops a file whose encoder has failed. Its records stay pending for ever, which the balance shows.
-    fn give_up(&self, files: &mut Files, error: &str) {
+    /// Puts a record into whichever of the files of `targets` has it by the ledger; it may be in none.
+    pub fn redo(&mut self, at: Record<'_>, targets: &mut impl Targets) -> Result<(), PushError> {
+        let have_misfits = targets.have_misfits();
+        let dead = match self.class.partition(at, &mut self.key) {
+            Err(dead) => dead,
+            Ok(()) => match targets.file(&self.key, at.position) {
+                Some(file) => match file.push(at.text().unwrap_or_default(), at.position) {
+                    Err(PushError::Misfit(misfit)) => Dead { reason: COLUMNS, message: misfit.to_string() },
+                    Err(error) => return Err(error),
+                    Ok(()) => {
+                        file.is_full(u64::MAX);
+                        return Ok(());
+                    }
+                },
+                None if have_misfits => match self.class.misfit(at) {
+                    Some(dead) => dead,
+                    None => return Ok(()),
+                },
+                None => return Ok(()),
+            },
+        };
+        self.class.dead_partition(dead.reason, at.position, &mut self.key);
+        self.write_letter(at, &dead);
+        if let Some(file) = targets.file(&self.key, at.position) {
+            file.push(&self.line, at.position)?;
+            file.is_full(u64::MAX);
+        }
+        Ok(())
+    }
+
+    /// Drops a file whose encoder has failed. Its records stay pending, which the balance shows. With a ledger nothing
+    /// more may be taken, so that they are read again after the next start.
+    fn give_up(&mut self, files: &mut Files, error: &str) {
         if let Some(file) = files.remove(&self.key) {
-            tracing::error!(
-                stream = %self.stream, delivery = self.config.name, records = file.records, error,
-                "an encoder failed; the records of its file are not delivered"
-            );
+            self.lost_encoder(file.records, error);
         }
     }
 
+    fn lost_encoder(&mut self, records: u64, error: &str) {
+        tracing::error!(
+            stream = %self.origin.stream, delivery = %self.origin.delivery, records, error,
+            "an encoder failed; the records of its file are not delivered"
+        );
+        if self.keeps_ledger() {
+            self.broken = Some(error.to_owned());
+        }
+    }
+
+    fn keeps_ledger(&self) -> bool {
+        matches!(self.origin.series, Series::Epoch(_))
+    }
+
+    /// Why nothing more may be taken, if so.
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
+    /// Where its files go.
+    pub fn sink(&self) -> &ObjectSink {
+        &self.sink
+    }
+
+    /// Number of the epoch that it takes records under.
+    pub fn epoch(&self) -> u32 {
+        self.origin.series.epoch()
+    }
+
     /// Closes the file of `key`: `None` if there is none, or if nothing is in it because no record has fitted yet.
-    pub fn seal(&mut self, files: &mut Files, key: &[u8], reason: SealReason) -> Option<(u64, Sealed)> {
-        let file = files.remove(key).filter(|file| file.records > 0)?;
-        let number = self.seals;
-        self.seals += 1;
-        let (stream, delivery) = (&*self.stream, self.config.name.as_str());
-        let id = SealId { stream, delivery, epoch: self.epoch, number, ranges: &file.ranges };
-        let key = id.key(&file.folder, file.extension);
-        let (records, oldest, dead) = (file.records, file.oldest, file.dead.clone());
+    pub fn seal(&mut self, files: &mut Files, key: &[u8], reason: SealReason) -> Option<Sealed> {
+        let mut file = files.remove(key).filter(|file| file.records > 0)?;
+        let number = files.next_number();
+        let ranges = std::mem::take(&mut file.ranges);
+        let seal = Seal {
+            number,
+            epoch: self.origin.series.epoch(),
+            partition: key.to_vec(),
+            folder: file.folder.clone(),
+            records: file.records,
+            key: self.origin.key(number, &ranges, &file.folder, file.extension),
+            ranges,
+            dead: file.dead.clone(),
+            reason: reason.as_str().to_owned(),
+            oldest: file.oldest,
+        };
+        let sealed = self.finish(seal, file, Vec::new())?;
+        self.status.sealed(reason);
+        let Seal { key, records, reason, .. } = &sealed.seal;
+        tracing::debug!(stream = %self.origin.stream, delivery = %self.origin.delivery, key, records, reason, "sealed");
+        Some(sealed)
+    }
+
+    /// Closes a file as `seal`. `leftovers` are uploads in parts that were begun for it.
+    pub fn finish(&mut self, seal: Seal, file: OpenFile, leftovers: Vec<String>) -> Option<Sealed> {
         match file.finish() {
             Ok((chunks, permit)) => {
-                self.status.sealed(reason);
-                tracing::debug!(stream, delivery, key, records, reason = reason.as_str(), "sealed");
-                Some((number, Sealed { key, chunks, records, oldest, dead, permit }))
+                let identity = self.origin.identity(seal.number, &seal.ranges);
+                let sink = self.sink.clone();
+                Some(Sealed { seal, identity, chunks, sink, leftovers, permit })
             }
             Err(error) => {
-                tracing::error!(stream, delivery, records, %error, "an encoder failed; the records of its file are not delivered");
+                self.lost_encoder(seal.records, &error.to_string());
                 None
             }
         }
     }
 }
 
-fn captured(batch: &Batch, index: usize, slot: usize) -> Option<&str> {
-    let span = *batch.captures_of(index).get(slot)?;
-    if !span.is_present() {
-        return None;
-    }
-    std::str::from_utf8(batch.source.bytes(span)).ok()
+/// Files that are made once more.
+pub trait Targets {
+    /// The file that has the record at `position` of a partition.
+    fn file(&mut self, partition: &[u8], position: Position) -> Option<&mut OpenFile>;
+
+    /// Whether any takes dead letters that do not fit the columns.
+    fn have_misfits(&self) -> bool;
 }
 
-/// The edge has noted `code message`.
-fn refused_at_the_edge(refusal: &[u8]) -> Dead {
-    let text = String::from_utf8_lossy(refusal);
-    let (code, message) = text.split_once(' ').unwrap_or((&text, ""));
-    let reason = if code == "json" { "json" } else { "schema" };
-    Dead { reason, message: message.to_owned() }
+/// The records of a slice at `part`, counted from its first.
+pub fn records(shard: ShardId, slice: &Slice, part: Range<usize>) -> impl Iterator<Item = Record<'_>> {
+    let batch = &*slice.batch;
+    let arrival = batch.source.arrival;
+    let end = part.end.min(slice.len());
+    (part.start..end).map(move |offset| {
+        let number = SequenceNumber(slice.first.0 + offset as u64);
+        Record { batch, index: slice.skip + offset, position: Position { shard, number, arrival } }
+    })
 }
 
 fn extension(format: &Format) -> &'static str {

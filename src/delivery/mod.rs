@@ -1,33 +1,46 @@
 //! Delivery: a buffered route from a stream to a sink.
 //!
 //! ```text
-//! stream ──read──▶ worker ──partition──▶ open file ──seal──▶ upload ──▶ sink
+//! stream ──read──▶ worker ──partition──▶ open file ──seal──▶ ledger ──▶ upload ──▶ sink ──▶ ledger
 //!                     └──does not fit──▶ open file of dead letters ──┘
 //! ```
+//!
+//! With a stream that outlives the process, every record ends up in exactly one object, or exactly once in the dead
+//! letters, however often the process is killed: which file a record belongs to is a pure function of the record and
+//! of the configuration ([`epoch`]), what a file has in it is written down before it is stored ([`ledger`]), and storing
+//! it again changes nothing ([`sink`]).
 //!
 //! One task a delivery reads, encodes and seals; uploads run beside it. A record is in exactly one open file from the
 //! moment it is read, and its memory is charged to the delivery's account of the byte budget until the sink has
 //! confirmed the file. When the account is spent the delivery stops reading, the stream fills, and the edge refuses:
 //! nothing in between is dropped. A delivery whose sink stalls cannot take the floor of another one's account.
 
+mod classify;
 pub mod encode;
+pub mod epoch;
 mod files;
 mod intake;
 pub mod ledger;
+mod pause;
 pub mod prefix;
 mod seal;
+mod settled;
 pub mod sink;
 pub mod status;
 mod upload;
 pub mod verify;
 mod worker;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use thiserror::Error;
 use tokio::sync::Notify;
 
 use crate::config::checked;
 use crate::runtime::budget::{Budget, Share};
+use crate::runtime::disk::Disk;
+use crate::schema::validation::SchemaError;
 use crate::stream::{Captures, ReaderId, Stream};
 
 pub use status::{Status, StatusReport};
@@ -90,6 +103,45 @@ pub struct Parts {
     pub memory: Arc<Memory>,
     /// Its account of the share.
     pub budget: Arc<Budget>,
-    /// Names this run of the process in object keys.
-    pub epoch: u64,
+    /// When this run of the process began, in microseconds: names it in the object keys of a stream without a ledger.
+    pub run: u64,
+    /// Id of the node, 16 hexadecimal digits.
+    pub node: Arc<str>,
+    /// Where its ledger is. A stream that does not outlive the process has none.
+    pub ledger: Option<LedgerParts>,
+}
+
+/// The place of a ledger.
+#[derive(Debug, Clone)]
+pub struct LedgerParts {
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// Its folder there, which no other delivery uses.
+    pub folder: PathBuf,
+}
+
+/// Why a delivery cannot go on where its ledger says.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] ledger::LedgerError),
+    /// It has a configuration of another version of the program.
+    #[error(transparent)]
+    Epoch(#[from] epoch::EpochError),
+    /// It has files of a configuration that it does not tell.
+    #[error("the ledger has files of epoch {number}, but not its configuration: restore it from a copy")]
+    NoEpoch {
+        /// The epoch.
+        number: u32,
+    },
+    /// The sink of an earlier configuration, which still has to take files.
+    #[error(
+        "files that were closed under an earlier configuration go to its sink, which cannot be opened ({0}): \
+         start with that configuration until they are stored"
+    )]
+    Sink(#[from] sink::SinkError),
+    /// Fields of an earlier configuration.
+    #[error("fields of an earlier configuration cannot be found: {0}")]
+    Fields(#[from] SchemaError),
 }

@@ -1,11 +1,13 @@
 //! A closed file: its bytes, what is in it, and the key that follows from that.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::record::{SequenceNumber, ShardId};
+use super::ledger::{Seal, SealedRange};
+use super::sink::ObjectSink;
 use crate::runtime::budget::Permit;
-use crate::runtime::clock::UnixMicros;
 
 /// Why a file was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum SealReason {
     Partitions,
     /// The process stops.
     Shutdown,
+    /// The delivery's configuration has changed, and what comes next belongs to the new one.
+    Epoch,
 }
 
 impl SealReason {
@@ -31,64 +35,95 @@ impl SealReason {
             SealReason::Pressure => "pressure",
             SealReason::Partitions => "partitions",
             SealReason::Shutdown => "shutdown",
+            SealReason::Epoch => "epoch",
         }
     }
 }
 
-/// First and last record that a file has of a shard. Records of other partitions may lie between them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShardRange {
-    /// The shard.
-    pub shard: ShardId,
-    /// First record of it in the file.
-    pub first: SequenceNumber,
-    /// Last record of it in the file.
-    pub last: SequenceNumber,
-}
-
-/// What an object key is made of: all of it is decided when the file is closed, nothing when it is uploaded, so that
-/// a second try finds or overwrites the object of the first.
+/// Where the files of a delivery come from: what their names and their identities begin with.
 #[derive(Debug, Clone)]
-pub struct SealId<'a> {
+pub struct Origin {
     /// Name of the stream.
-    pub stream: &'a str,
+    pub stream: Arc<str>,
     /// Name of the delivery.
-    pub delivery: &'a str,
-    /// Run of the process.
-    pub epoch: u64,
-    /// Number of the seal within the run.
-    pub number: u64,
-    /// What is inside.
-    pub ranges: &'a [ShardRange],
+    pub delivery: Arc<str>,
+    /// Id of the node, 16 hexadecimal digits.
+    pub node: Arc<str>,
+    /// What tells this series of numbers from others.
+    pub series: Series,
 }
 
-impl SealId<'_> {
-    /// `{folder}{stream}-{delivery}-{epoch}-{number}-{hash of the ranges}{extension}`.
-    pub fn key(&self, folder: &str, extension: &str) -> String {
-        let mut hash = Xxh3::new();
-        for range in self.ranges {
-            hash.update(&range.shard.0.to_be_bytes());
-            hash.update(&range.first.0.to_be_bytes());
-            hash.update(&range.last.0.to_be_bytes());
+/// Which series the numbers of a delivery's files are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Series {
+    /// Without a ledger numbers begin anew with each run of the process; its start, in microseconds.
+    Run(u64),
+    /// With a ledger they go on for ever; the epoch, for readers.
+    Epoch(u32),
+}
+
+impl Series {
+    /// The epoch of a ledger; 0 where there is none.
+    pub fn epoch(self) -> u32 {
+        match self {
+            Series::Run(_) => 0,
+            Series::Epoch(epoch) => epoch,
         }
-        let SealId { stream, delivery, epoch, number, .. } = self;
-        format!("{folder}{stream}-{delivery}-{epoch:x}-{number:08}-{:08x}{extension}", hash.digest() as u32)
     }
+}
+
+/// Digits of the node's id in object keys: with a thousand nodes that write into one folder, two share them with a
+/// probability of one in ten thousand, and the identity in the object's metadata has them all.
+const NODE_DIGITS: usize = 8;
+
+impl Origin {
+    /// `{folder}{stream}-{delivery}-{series}-{number}-{hash of the ranges}{extension}`, where the series is the start
+    /// of the run, or the first digits of the node's id and the epoch. All of it is decided when the file is closed,
+    /// nothing when it is uploaded, so that a second try finds or overwrites the object of the first.
+    pub fn key(&self, number: u64, ranges: &[SealedRange], folder: &str, extension: &str) -> String {
+        let Origin { stream, delivery, node, series } = self;
+        let series = match series {
+            Series::Run(run) => format!("{run:x}"),
+            Series::Epoch(epoch) => format!("{}{epoch:x}", node.get(..NODE_DIGITS).unwrap_or(node)),
+        };
+        format!("{folder}{stream}-{delivery}-{series}-{number:08}-{:08x}{extension}", hash(ranges) as u32)
+    }
+
+    /// `{node}/{stream}/{delivery}/{series}/{number}/{hash of the ranges}`: what the object's metadata tell, so that
+    /// an object that is already there is known for ours or for somebody else's.
+    pub fn identity(&self, number: u64, ranges: &[SealedRange]) -> String {
+        let Origin { stream, delivery, node, series } = self;
+        let series = match series {
+            Series::Run(run) => format!("{run:x}"),
+            Series::Epoch(epoch) => epoch.to_string(),
+        };
+        format!("{node}/{stream}/{delivery}/{series}/{number}/{:016x}", hash(ranges))
+    }
+}
+
+fn hash(ranges: &[SealedRange]) -> u64 {
+    let mut hash = Xxh3::new();
+    for range in ranges {
+        hash.update(&range.shard.0.to_be_bytes());
+        hash.update(&range.first.0.to_be_bytes());
+        hash.update(&range.last.0.to_be_bytes());
+    }
+    hash.digest()
 }
 
 /// A closed file on its way to the sink.
 #[derive(Debug)]
 pub struct Sealed {
-    /// Object key below the sink's folder.
-    pub key: String,
+    /// What the ledger knows of it.
+    pub seal: Seal,
+    /// See [`Origin::identity`].
+    pub identity: String,
     /// The file.
     pub chunks: Vec<Bytes>,
-    /// Records in it.
-    pub records: u64,
-    /// Arrival of its oldest record.
-    pub oldest: UnixMicros,
-    /// The reason code, if these are dead letters.
-    pub dead: Option<String>,
+    /// Where it goes.
+    pub sink: ObjectSink,
+    /// Uploads in parts that an earlier process has begun for it.
+    pub leftovers: Vec<String>,
     /// Pays for the chunks, for as long as they are here.
     #[expect(dead_code, reason = "held, not read")]
     pub permit: Permit,
@@ -97,18 +132,32 @@ pub struct Sealed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{SequenceNumber, ShardId};
+
+    fn origin(series: Series) -> Origin {
+        let node = "0123456789abcdef".into();
+        Origin { stream: "s".into(), delivery: "d".into(), node, series }
+    }
+
+    fn range(last: u64) -> [SealedRange; 1] {
+        [SealedRange { shard: ShardId(1), first: SequenceNumber(5), last: SequenceNumber(last), records: 2 }]
+    }
 
     #[test]
     fn a_key_depends_on_what_is_inside_alone() {
-        let range =
-            |last| ShardRange { shard: ShardId(1), first: SequenceNumber(5), last: SequenceNumber(last) };
-        let key = |last| {
-            let ranges = [range(last)];
-            SealId { stream: "s", delivery: "d", epoch: 255, number: 7, ranges: &ranges }
-                .key("dt=1/", ".json.gz")
-        };
+        let key = |last| origin(Series::Run(255)).key(7, &range(last), "dt=1/", ".json.gz");
         assert!(key(9).starts_with("dt=1/s-d-ff-00000007-") && key(9).ends_with(".json.gz"), "{}", key(9));
         assert_eq!(key(9), key(9));
         assert_ne!(key(9), key(10));
+    }
+
+    #[test]
+    fn with_a_ledger_a_key_tells_the_node_and_the_epoch() {
+        let origin = origin(Series::Epoch(31));
+        let key = origin.key(7, &range(9), "", ".parquet");
+        assert!(key.starts_with("s-d-012345671f-00000007-") && key.ends_with(".parquet"), "{key}");
+        let identity = origin.identity(7, &range(9));
+        assert!(identity.starts_with("0123456789abcdef/s/d/31/7/"), "{identity}");
+        assert_ne!(identity, origin.identity(7, &range(10)));
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::Counter;
 
+use super::pause::Pauses;
 use super::seal::SealReason;
 use super::sink::SinkErrorClass;
 use crate::record::SequenceNumber;
@@ -16,8 +17,8 @@ use crate::telemetry::metrics::{DeliveryMetrics, Registry};
 /// No record is held.
 const NOTHING_HELD: i64 = i64::MAX;
 
-/// Counters and facts of one delivery. `accepted = delivered + dead-lettered + pending` holds at every moment,
-/// because pending is what is missing from the other two.
+/// Counters and facts of one delivery. `accepted + backlog = delivered + dead-lettered + skipped + pending` holds at
+/// every moment, because pending is what is missing from the others.
 pub struct Status {
     stream: Arc<Stream>,
     name: String,
@@ -25,11 +26,15 @@ pub struct Status {
     delivered: AtomicU64,
     dead_lettered: AtomicU64,
     skipped: AtomicU64,
+    /// Records from the cursor on that the log had when the process started, and those of them that turned out to be
+    /// delivered already when they were read again.
+    found: AtomicU64,
+    known: AtomicU64,
     /// Read position of each shard.
     positions: Vec<AtomicU64>,
     /// Arrival of the oldest record in a file that is not stored yet.
     oldest_held: AtomicI64,
-    refusals: Mutex<Refusals>,
+    pub(super) pauses: Mutex<Pauses>,
     reasons: Mutex<HashMap<String, Counter>>,
     /// Metric handles.
     pub metrics: DeliveryMetrics,
@@ -48,15 +53,22 @@ pub struct StatusReport {
     pub stream: String,
     /// Name of the delivery.
     pub delivery: String,
-    /// Records that the stream has accepted.
+    /// Whether the stream keeps its records over a restart.
+    pub durable: bool,
+    /// Records that the stream has accepted since the process started.
     pub accepted: u64,
+    /// Records that the log had at that time and that were not delivered. Until they are read again it may be too high
+    /// by those that earlier processes had delivered ahead of others.
+    pub backlog: u64,
     /// Records in stored files.
     pub delivered: u64,
     /// Records in stored dead letters.
     pub dead_lettered: u64,
+    /// Records that the log did not have any more when they were to be read, or that it cannot read any more.
+    pub skipped: u64,
     /// The rest.
     pub pending: u64,
-    /// Why the sink refused last, while it refuses any file.
+    /// Why the delivery cannot go on, or not with all of its files.
     pub paused: Option<String>,
 }
 
@@ -74,9 +86,11 @@ impl Status {
             delivered: AtomicU64::new(0),
             dead_lettered: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
+            found: AtomicU64::new(0),
+            known: AtomicU64::new(0),
             positions,
             oldest_held: AtomicI64::new(NOTHING_HELD),
-            refusals: Mutex::default(),
+            pauses: Mutex::default(),
             reasons: Mutex::default(),
             metrics,
         }
@@ -102,9 +116,20 @@ impl Status {
         self.oldest_held.store(oldest.map_or(NOTHING_HELD, |oldest| oldest.0), Ordering::Relaxed);
     }
 
-    pub(super) fn skipped(&self, records: u64) {
-        self.skipped.fetch_add(records, Ordering::Relaxed);
+    /// Counts records that the log did not have any more, and those of them that are in the balance.
+    pub(super) fn skipped(&self, records: u64, counted: u64) {
+        self.skipped.fetch_add(counted, Ordering::Relaxed);
         self.metrics.skipped.increment(records);
+    }
+
+    /// Tells how many records from the cursor on the log has at the start. To be called before the stream accepts any.
+    pub(super) fn found(&self, records: u64) {
+        self.found.store(records, Ordering::Relaxed);
+    }
+
+    /// Counts records that were found and turned out to be delivered already.
+    pub(super) fn known(&self, records: u64) {
+        self.known.fetch_add(records, Ordering::Relaxed);
     }
 
     pub(super) fn sealed(&self, reason: SealReason) {
@@ -114,6 +139,7 @@ impl Status {
             SealReason::Pressure => self.metrics.sealed_pressure.increment(1),
             SealReason::Partitions => self.metrics.sealed_partitions.increment(1),
             SealReason::Shutdown => self.metrics.sealed_shutdown.increment(1),
+            SealReason::Epoch => self.metrics.sealed_epoch.increment(1),
         }
     }
 
@@ -147,24 +173,27 @@ impl Status {
         }
     }
 
-    fn refusals(&self) -> MutexGuard<'_, Refusals> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The balance.
     pub fn report(&self) -> StatusReport {
-        // Settled counts are read before the accepted ones, so that pending is never below zero.
+        // What is settled is read before what came in, so that pending is never below zero.
         let delivered = self.delivered.load(Ordering::Relaxed);
         let dead_lettered = self.dead_lettered.load(Ordering::Relaxed);
+        let skipped = self.skipped.load(Ordering::Relaxed);
+        let known = self.known.load(Ordering::Relaxed);
+        let backlog = self.found.load(Ordering::Relaxed).saturating_sub(known);
         let accepted = self.stream.accepted();
+        let paused = self.pauses.lock().unwrap_or_else(PoisonError::into_inner).why().map(str::to_owned);
         StatusReport {
             stream: self.stream.name().to_string(),
             delivery: self.name.clone(),
+            durable: self.stream.is_durable(),
             accepted,
+            backlog,
             delivered,
             dead_lettered,
-            pending: accepted.saturating_sub(delivered + dead_lettered),
-            paused: self.refusals().why.clone(),
+            skipped,
+            pending: (accepted + backlog).saturating_sub(delivered + dead_lettered + skipped),
+            paused,
         }
     }
 
@@ -177,153 +206,8 @@ impl Status {
         let oldest = unread.chain([held]).min().filter(|oldest| oldest.0 != NOTHING_HELD);
         let age = oldest.map_or(0, |oldest| clock::wall().0.saturating_sub(oldest.0).max(0));
         self.metrics.oldest_pending_seconds.set(age as f64 / 1e6);
-        self.metrics.pending.set(self.report().pending as f64);
-    }
-}
-
-/// What the sink refuses at the moment.
-#[derive(Debug, Default)]
-struct Refusals {
-    uploads: usize,
-    /// The last reason, as long as there are such uploads.
-    why: Option<String>,
-}
-
-/// Whether one upload is being refused. A delivery is paused while any of its uploads is, so that those that get
-/// through beside it do not hide it. An upload that is dropped takes its refusal back.
-#[derive(Debug)]
-pub(super) struct Refusal<'a> {
-    status: &'a Status,
-    counted: bool,
-}
-
-impl<'a> Refusal<'a> {
-    /// Not refused so far.
-    pub fn none(status: &'a Status) -> Self {
-        Self { status, counted: false }
-    }
-
-    /// Publishes that somebody has to act for this upload. Returns whether the delivery was not paused before.
-    pub fn pause(&mut self, why: &str) -> bool {
-        let mut refusals = self.status.refusals();
-        let news = refusals.uploads == 0;
-        refusals.uploads += usize::from(!self.counted);
-        refusals.why = Some(why.to_owned());
-        self.counted = true;
-        self.status.metrics.paused.set(1.0);
-        news
-    }
-
-    /// Publishes that this upload is not refused any more. Returns whether the delivery was paused and no longer is.
-    pub fn resume(&mut self) -> bool {
-        if !self.counted {
-            return false;
-        }
-        self.counted = false;
-        let mut refusals = self.status.refusals();
-        refusals.uploads -= 1;
-        let news = refusals.uploads == 0;
-        if news {
-            refusals.why = None;
-            self.status.metrics.paused.set(0.0);
-        }
-        news
-    }
-}
-
-impl Drop for Refusal<'_> {
-    fn drop(&mut self) {
-        if self.resume() {
-            tracing::info!(
-                stream = %self.status.stream_name(), delivery = self.status.name(),
-                "the last refused upload has ended without being stored: delivery is no longer paused"
-            );
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::config::checked;
-    use crate::stream::{Backing, Captures};
-
-    fn status(registry: &Registry) -> Status {
-        let config = checked::Stream {
-            name: "s".into(),
-            shards: 1,
-            durability: checked::Durability::Memory,
-            retention: Duration::from_secs(60),
-            retention_bytes: None,
-            idempotency_window: Duration::ZERO,
-        };
-        Status::new(
-            Arc::new(Stream::new(
-                &config,
-                Backing::Memory,
-                1,
-                Captures::default().plan().unwrap(),
-                registry.stream("s"),
-            )),
-            "d",
-            registry,
-        )
-    }
-
-    /// Why it is paused, after a check that the gauge says the same.
-    fn paused(status: &Status, registry: &Registry) -> Option<String> {
-        let why = status.report().paused;
-        let value = i32::from(why.is_some());
-        let text = registry.render();
-        let gauge = text.lines().find(|line| line.starts_with("forebay_delivery_paused{")).unwrap();
-        assert!(gauge.ends_with(&format!(" {value}")), "{gauge}");
-        why
-    }
-
-    #[test]
-    fn one_refused_upload_keeps_a_delivery_paused_while_others_succeed() {
-        let registry = Registry::new().unwrap();
-        let status = status(&registry);
-        let mut refused = Refusal::none(&status);
-        assert!(refused.pause("denied"));
-        for _ in 0..3 {
-            assert!(!Refusal::none(&status).resume(), "an upload that was not refused changes nothing");
-            assert_eq!(paused(&status, &registry).as_deref(), Some("denied"));
-            assert!(!refused.pause("denied"), "refused again is no news");
-        }
-        assert!(refused.resume());
-        assert!(!refused.resume(), "resuming twice is no news");
-        assert_eq!(paused(&status, &registry), None);
-    }
-
-    #[test]
-    fn a_delivery_resumes_with_the_last_refused_upload_and_shows_the_last_reason() {
-        let registry = Registry::new().unwrap();
-        let status = status(&registry);
-        let (mut first, mut second) = (Refusal::none(&status), Refusal::none(&status));
-        assert!(first.pause("one"));
-        assert!(!second.pause("two"));
-        assert!(!first.resume());
-        assert_eq!(paused(&status, &registry).as_deref(), Some("two"));
-        assert!(second.resume());
-        assert_eq!(paused(&status, &registry), None);
-        assert!(first.pause("three"), "pausing anew is news");
-        assert_eq!(paused(&status, &registry).as_deref(), Some("three"));
-    }
-
-    #[test]
-    fn a_dropped_upload_takes_its_refusal_back_once() {
-        let registry = Registry::new().unwrap();
-        let status = status(&registry);
-        let (mut first, mut second) = (Refusal::none(&status), Refusal::none(&status));
-        first.pause("one");
-        second.pause("two");
-        second.resume();
-        drop(second);
-        assert_eq!(paused(&status, &registry).as_deref(), Some("two"));
-        drop(first);
-        assert_eq!(paused(&status, &registry), None);
+        let report = self.report();
+        self.metrics.pending.set(report.pending as f64);
+        self.metrics.backlog.set(report.backlog as f64);
     }
 }

@@ -1,79 +1,118 @@
 //! Sealed file → confirmed object, however often that takes.
 
-use std::time::Duration;
+use std::sync::Arc;
 
+use super::ledger::{Entry, Ledger, Multipart};
+use super::pause::Pause;
 use super::seal::Sealed;
-use super::sink::{NoNotes, Object, ObjectSink, SinkError};
-use super::status::{Refusal, Status};
+use super::sink::{BoxFuture, Object, SinkError, SinkErrorClass, Stored, UploadNotes};
+use super::status::Status;
+use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
-
-/// First pause between tries.
-const BACKOFF_MIN: Duration = Duration::from_millis(200);
-/// Longest pause between tries: a store that comes back is noticed within it.
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// Tries until the sink has confirmed the file. Never gives up and never drops: whoever wants to stop waiting drops
 /// the future, and the file stays undelivered.
-pub async fn store(sink: &ObjectSink, sealed: Sealed, status: &Status) {
-    let mut backoff = BACKOFF_MIN;
-    let mut refusal = Refusal::none(status);
-    // The name of a file of a stream without a ledger has all that tells it from others: stream, delivery, run, number
-    // and what is inside.
-    let identity = sealed.key.rsplit('/').next().unwrap_or_default();
-    let object = Object { key: &sealed.key, chunks: &sealed.chunks, identity };
+pub async fn store(sealed: &Sealed, notes: &dyn UploadNotes, status: &Arc<Status>) -> Stored {
+    let key = &sealed.seal.key;
+    abort_leftovers(sealed, status).await;
+    let object = Object { key, chunks: &sealed.chunks, identity: &sealed.identity };
+    let mut backoff = Backoff::default();
+    let mut pause = Pause::none(status);
     loop {
         let started = clock::monotonic();
-        match sink.store(&object, &NoNotes).await {
+        crate::crash_point!("upload.before");
+        match sealed.sink.store(&object, notes).await {
             Ok(stored) => {
+                crate::crash_point!("upload.after");
                 status.metrics.upload_seconds.record(started.elapsed().as_secs_f64());
-                let age = clock::wall().0.saturating_sub(sealed.oldest.0).max(0);
+                let age = clock::wall().0.saturating_sub(sealed.seal.oldest.0).max(0);
                 status.metrics.freshness_seconds.record(age as f64 / 1e6);
-                if refusal.resume() {
+                if pause.end() {
                     tracing::info!(stream = %status.stream_name(), delivery = status.name(), "sink takes files again");
                 }
-                status.stored(sealed.records, stored.bytes, sealed.dead.as_deref());
-                tracing::debug!(key = sealed.key, bytes = stored.bytes, records = sealed.records, "stored");
-                return;
+                tracing::debug!(key, bytes = stored.bytes, records = sealed.seal.records, "stored");
+                return stored;
             }
             Err(error) => {
                 status.upload_failed(error.class);
                 if error.class.needs_a_person() {
-                    refused(&error, &sealed, status, &mut refusal);
-                } else if backoff == BACKOFF_MIN || backoff == BACKOFF_MAX {
+                    refused(&error, key, status, &mut pause);
+                } else if backoff.is_news() {
                     let (stream, delivery) = (&**status.stream_name(), status.name());
-                    tracing::warn!(stream, delivery, key = sealed.key, %error, "upload failed, trying again");
+                    tracing::warn!(stream, delivery, key, %error, "upload failed, trying again");
                 }
             }
         }
-        tokio::time::sleep(jittered(backoff)).await;
-        backoff = (backoff * 2).min(BACKOFF_MAX);
+        backoff.wait().await;
     }
 }
 
-fn refused(error: &SinkError, sealed: &Sealed, status: &Status, refusal: &mut Refusal<'_>) {
-    if refusal.pause(&error.to_string()) {
+fn refused(error: &SinkError, key: &str, status: &Status, pause: &mut Pause) {
+    if pause.begin(&error.to_string()) {
         let (stream, delivery) = (&**status.stream_name(), status.name());
         tracing::error!(
-            stream, delivery, key = sealed.key, %error,
+            stream, delivery, key, %error,
             "the sink refuses: delivery is paused, nothing is dropped; correct the sink or its permissions"
         );
     }
 }
 
-/// Between half and all of it, so that many uploads do not come back at the same moment.
-fn jittered(backoff: Duration) -> Duration {
-    backoff.mul_f64(0.5 + fastrand::f64() / 2.0)
+/// How often the abort of one upload is tried. Parts that stay cost money and nothing else, and a key that may write but
+/// not abort must not keep the file from being stored.
+const ABORTS_MAX: u32 = 3;
+
+/// Takes back what a process that was killed has begun.
+async fn abort_leftovers(sealed: &Sealed, status: &Status) {
+    let key = &sealed.seal.key;
+    for upload in &sealed.leftovers {
+        let mut backoff = Backoff::default();
+        for tried in 1..=ABORTS_MAX {
+            let Err(error) = sealed.sink.abort_multipart(key, upload).await else { break };
+            if error.class.needs_a_person() || tried == ABORTS_MAX {
+                tracing::warn!(
+                    stream = %status.stream_name(), delivery = status.name(), key, upload, %error,
+                    "cannot abort an upload in parts that an earlier run has left: a lifecycle rule of the bucket can"
+                );
+                break;
+            }
+            backoff.wait().await;
+        }
+    }
+}
+
+/// Notes the uploads in parts of a file in its delivery's ledger.
+pub struct LedgerNotes {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Number of the file's seal.
+    pub number: u64,
+}
+
+impl UploadNotes for LedgerNotes {
+    fn multipart_begun<'a>(&'a self, upload: &'a str) -> BoxFuture<'a, Result<(), SinkError>> {
+        Box::pin(async move {
+            let entry = Entry::Multipart(Multipart { number: self.number, upload: upload.to_owned() });
+            // A ledger that cannot be written needs somebody to look at the disk.
+            let failed = |error| SinkError::new(SinkErrorClass::Other, error);
+            self.ledger.append(vec![entry]).await.map_err(failed)?;
+            crate::crash_point!("upload.multipart.begun");
+            Ok(())
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use bytes::Bytes;
     use url::Url;
 
     use super::*;
     use crate::config::checked;
+    use crate::delivery::ledger::Seal;
+    use crate::delivery::sink::{NoNotes, ObjectSink};
     use crate::runtime::budget::Budget;
     use crate::runtime::clock::UnixMicros;
     use crate::stream::{Backing, Captures, Stream};
@@ -99,10 +138,27 @@ mod tests {
         Arc::new(Status::new(Arc::new(stream), "d", &registry))
     }
 
-    fn sealed(key: &str) -> Sealed {
+    fn sealed(folder: &std::path::Path, key: &str) -> Sealed {
         let permit = Budget::new(1).take_anyway(0);
         let chunks = vec![Bytes::from_static(b"abc")];
-        Sealed { key: key.into(), chunks, records: 1, oldest: UnixMicros(0), dead: None, permit }
+        let seal = Seal {
+            number: 0,
+            epoch: 0,
+            partition: Vec::new(),
+            folder: String::new(),
+            ranges: Vec::new(),
+            records: 1,
+            key: key.into(),
+            dead: None,
+            reason: "size".into(),
+            oldest: UnixMicros(0),
+        };
+        let identity = "n/s/d/0/0/0".into();
+        Sealed { seal, identity, chunks, sink: sink(folder), leftovers: Vec::new(), permit }
+    }
+
+    async fn store(sealed: &Sealed, status: &Arc<Status>) {
+        super::store(sealed, &NoNotes, status).await;
     }
 
     fn sink(folder: &std::path::Path) -> ObjectSink {
@@ -114,8 +170,8 @@ mod tests {
     /// Starts an upload below `blocked`, and returns once a file in the place of that folder has it refused.
     async fn refused_upload(folder: &std::path::Path, status: &Arc<Status>) -> tokio::task::JoinHandle<()> {
         std::fs::write(folder.join("blocked"), "").unwrap();
-        let (sink, of_upload) = (sink(folder), Arc::clone(status));
-        let upload = tokio::spawn(async move { store(&sink, sealed("blocked/a"), &of_upload).await });
+        let (sealed, of_upload) = (sealed(folder, "blocked/a"), Arc::clone(status));
+        let upload = tokio::spawn(async move { store(&sealed, &of_upload).await });
         while status.report().paused.is_none() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -126,11 +182,11 @@ mod tests {
     async fn a_file_that_is_stored_beside_a_refused_one_does_not_resume_the_delivery() {
         let (folder, status) = (tempfile::tempdir().unwrap(), status());
         let upload = refused_upload(folder.path(), &status).await;
-        store(&sink(folder.path()), sealed("free/a"), &status).await;
+        store(&sealed(folder.path(), "free/a"), &status).await;
         assert!(status.report().paused.is_some());
         std::fs::remove_file(folder.path().join("blocked")).unwrap();
         upload.await.unwrap();
-        assert_eq!((status.report().paused, status.report().delivered), (None, 2));
+        assert_eq!(status.report().paused, None);
     }
 
     #[tokio::test]
@@ -139,6 +195,6 @@ mod tests {
         let upload = refused_upload(folder.path(), &status).await;
         upload.abort();
         assert!(upload.await.unwrap_err().is_cancelled());
-        assert_eq!((status.report().paused, status.report().delivered), (None, 0));
+        assert_eq!(status.report().paused, None);
     }
 }

@@ -15,7 +15,6 @@
 pub mod catalog;
 mod document;
 mod lock;
-pub mod logs;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};

@@ -4,11 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StartError;
-use crate::config::checked::Config;
-use crate::node::{Catalog, Changes, DurabilityChange, NodeFolder};
-use crate::runtime::clock;
+use crate::config::checked::{self, Config, Durability};
+use crate::node::{Catalog, Changes, DurabilityChange, NodeError, NodeFolder};
+use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::disk::{Disk, RealDisk};
 use crate::runtime::phases::{Phase, Phases};
+use crate::stream::wal::JournalClass;
+use crate::stream::wal::frame::ShardNumber;
+use crate::stream::wal::journals::{Content, Journals, Setting};
+use crate::stream::wal::shard::DurableLog;
+use crate::stream::{Backing, DurableParts, Retention};
+use crate::telemetry::metrics::Registry;
 
 /// How the logs are read back, and who is told how far that is.
 #[derive(Debug)]
@@ -17,15 +23,23 @@ pub struct Recovery<'a> {
     pub accept_damage: bool,
     /// Its progress is counted here; and it may be told to stop.
     pub phases: &'a Phases,
+    /// What it has cost and found.
+    pub registry: &'a Registry,
 }
 
 /// What durable streams live in.
 #[derive(Debug)]
 pub struct Logs {
+    /// Before the folder, so that they have ended when its lock is given back.
+    journals: Journals,
+    /// What was found, until each stream has taken its part.
+    content: Content,
+    /// The streams of the folder, in step with the configuration.
+    pub catalog: Catalog,
+    /// Whether the catalog on the disk is another one.
+    unsaved: bool,
     /// The node's folder, locked.
     pub folder: NodeFolder,
-    /// Its streams.
-    pub catalog: Catalog,
 }
 
 impl Logs {
@@ -41,37 +55,109 @@ impl Logs {
         let begun = clock::monotonic();
         recovery.phases.advance(Phase::Recovering);
         let folder = NodeFolder::open(disk, path, config.node.name.as_deref())?;
-        let catalog = open_catalog(&folder, config)?;
+        let mut catalog = Catalog::open(&folder)?;
+        let streams = config.pipelines.iter().map(|pipeline| &pipeline.stream);
+        let changes = catalog.reconcile(streams, clock::wall())?;
+        tell(&changes);
         tracing::info!(data_dir = %path.display(), node = %folder.id(), name = folder.name(), "the node's folder is open");
         if recovery.accept_damage {
             tracing::warn!("damaged parts of the log are left out where there are any (--accept-damage)");
         }
+        let (journals, content) = open_journals(&folder, config, recovery)?;
         if recovery.phases.progress().is_stopped() {
             return Err(StartError::Stopped);
         }
-        tell_recovered(recovery.phases.progress().done_bytes(), begun.elapsed());
-        Ok(Some(Self { folder, catalog }))
+        tell_recovered(recovery.registry, &content, begun.elapsed());
+        Ok(Some(Self { journals, content, catalog, unsaved: changes.must_be_saved(), folder }))
+    }
+
+    /// Makes the catalog durable. To be done before a record is taken, and not earlier than that: a start that fails
+    /// has then bound nobody to its settings.
+    pub fn save_catalog(&mut self) -> Result<(), NodeError> {
+        if self.unsaved {
+            self.catalog.save(&self.folder)?;
+            self.unsaved = false;
+        }
+        Ok(())
+    }
+
+    /// What keeps the records of a stream for `readers` deliveries. To be asked for once a stream.
+    pub fn backing(&mut self, config: &checked::Stream, readers: usize) -> Backing {
+        let stream = self.catalog.stream(&config.name);
+        let journal = class_of(config.durability).and_then(|class| self.journals.get(class));
+        let (Some(stream), Some(journal)) = (stream, journal) else { return Backing::Memory };
+        let retention = Retention { age: config.retention, bytes: config.retention_bytes };
+        let share = retention.of_one_shard(config.shards);
+        let shards = stream.shards.iter().map(|shard| {
+            let number = ShardNumber(shard.number);
+            let parts = self.content.parts.remove(&number).unwrap_or_default();
+            Arc::new(DurableLog::new(number, shard.first, parts, share, readers))
+        });
+        let shards = shards.collect();
+        let parts = DurableParts { journal: Arc::clone(journal), number: stream.number, shards };
+        let replies = self.content.replies.remove(&stream.number).unwrap_or_default();
+        Backing::Durable(parts, replies)
+    }
+
+    /// Brings the gauges of the journals up to date.
+    pub fn refresh_gauges(&self, registry: &Registry) {
+        for (class, journal) in self.journals.iter() {
+            let (metrics, (segments, bytes)) = (registry.log(class.as_str()), journal.usage());
+            metrics.segments.set(segments as f64);
+            metrics.disk_bytes.set(bytes as f64);
+        }
+    }
+
+    /// The journals.
+    pub fn journals(&self) -> &Journals {
+        &self.journals
     }
 }
 
-/// The catalog, in step with the configuration and on the disk, before a record of a new stream is taken.
-fn open_catalog(folder: &NodeFolder, config: &Config) -> Result<Catalog, StartError> {
-    let mut catalog = Catalog::open(folder)?;
-    let streams = config.pipelines.iter().map(|pipeline| &pipeline.stream);
-    let changes = catalog.reconcile(streams, clock::wall())?;
-    if changes.must_be_saved() {
-        catalog.save(folder)?;
+/// The journal of a durability.
+fn class_of(durability: Durability) -> Option<JournalClass> {
+    match durability {
+        Durability::Fsync => Some(JournalClass::Fsync),
+        Durability::Os => Some(JournalClass::Os),
+        Durability::Memory => None,
     }
-    tell(&changes);
-    Ok(catalog)
 }
 
-/// What the start has cost, if there was anything to read.
-fn tell_recovered(bytes: u64, time: Duration) {
+fn open_journals(
+    folder: &NodeFolder,
+    config: &Config,
+    recovery: &Recovery<'_>,
+) -> Result<(Journals, Content), StartError> {
+    let streams = || config.pipelines.iter().map(|pipeline| &pipeline.stream);
+    let needed: Vec<_> = streams().filter_map(|stream| class_of(stream.durability)).collect();
+    let window = streams().map(|stream| stream.idempotency_window).max().unwrap_or_default();
+    let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
+    let setting = Setting {
+        disk: Arc::clone(folder.disk()),
+        folder: folder.log(),
+        node: folder.id().as_u64().to_be_bytes(),
+        segment_bytes: config.node.log.segment_bytes,
+        writer: config.node.log.writer,
+        accept_damage: recovery.accept_damage,
+        replies_since: UnixMicros(clock::wall().0.saturating_sub(window)),
+    };
+    let metrics = |class: JournalClass| recovery.registry.log(class.as_str());
+    Ok(Journals::open(&setting, &needed, &metrics, recovery.phases.progress())?)
+}
+
+/// What reading the logs back has cost, and what it has not found.
+fn tell_recovered(registry: &Registry, content: &Content, time: Duration) {
+    let Content { verified_bytes: bytes, damaged_bytes, .. } = *content;
+    let (seconds, metrics) = (time.as_secs_f64(), registry.recovery());
+    metrics.seconds.set(seconds);
+    metrics.recovered_bytes.set(bytes as f64);
+    metrics.damaged_bytes.increment(damaged_bytes);
     if bytes > 0 {
-        let seconds = time.as_secs_f64().max(1e-9);
-        let rate = bytes as f64 / 1e9 / seconds;
+        let rate = bytes as f64 / 1e9 / seconds.max(1e-9);
         tracing::info!(bytes, seconds, gigabytes_per_second = rate, "the log was read back");
+    }
+    if damaged_bytes > 0 {
+        tracing::error!(damaged_bytes, "acknowledged records were left out, because they are damaged");
     }
 }
 

@@ -108,13 +108,16 @@ fn a_folder_that_is_there_is_locked_until_the_drain_is_over() {
 }
 
 #[test]
-fn new_durable_streams_are_in_the_catalog_before_anything_is_let_in() {
+fn new_durable_streams_are_in_the_catalog_once_they_may_take_records() {
     let (config, _folder) = configure(&format!("{DURABLE}shards = 3\n"));
     let pipelines = Pipelines::listen(&config).unwrap();
-    let recovery = Recovery { accept_damage: false, phases: &pipelines.phases };
-    let logs = Logs::open(&config, &recovery).unwrap().expect("a durable stream has logs");
+    let recovery =
+        Recovery { accept_damage: false, phases: &pipelines.phases, registry: &pipelines.registry };
+    let mut logs = Logs::open(&config, &recovery).unwrap().expect("a durable stream has logs");
     assert_eq!(pipelines.unready(), ["phase: recovering, 0.0 of 0.0 MB of the log read (100 %)"]);
     assert_eq!(logs.catalog.stream("s").map(|stream| stream.shards.len()), Some(3));
+    assert_eq!(Catalog::open(&logs.folder).unwrap(), Catalog::default(), "a start that fails binds nobody");
+    logs.save_catalog().unwrap();
     assert_eq!(Catalog::open(&logs.folder).unwrap(), logs.catalog);
     end(&pipelines);
 }
@@ -124,9 +127,9 @@ fn a_durable_stream_does_not_become_one_in_memory() {
     let (durable, _folder) = configure(DURABLE);
     let (mut memory, _other) = configure(MEMORY);
     memory.node.data_dir.clone_from(&durable.node.data_dir);
-    let phases = Phases::new();
-    let recovery = Recovery { accept_damage: false, phases: &phases };
-    drop(Logs::open(&durable, &recovery).unwrap());
+    let (phases, registry) = (Phases::new(), Registry::new().unwrap());
+    let recovery = Recovery { accept_damage: false, phases: &phases, registry: &registry };
+    Logs::open(&durable, &recovery).unwrap().expect("logs").save_catalog().unwrap();
     let error = Logs::open(&memory, &recovery).unwrap_err();
     assert!(error.to_string().contains("durability \"memory\" would hide"), "{error}");
     drop(node_folder(&durable).expect("the lock is free again"));

@@ -23,8 +23,8 @@ pub fn wall() -> UnixMicros {
     UnixMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// The monotonic clock: what ages, time-outs and latencies are measured with.
+/// The monotonic clock: what ages, time-outs and latencies are measured with. It is the runtime's, which tests can stop.
 #[inline]
 pub fn monotonic() -> Instant {
-    Instant::now()
+    tokio::time::Instant::now().into_std()
 }

@@ -1,9 +1,10 @@
 //! The fields that are found once, at the edge, and read by every delivery.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use crate::json::{Pointer, Scanner};
-use crate::record::{RecordSpans, Span};
+use crate::record::{Batch, RecordSpans, Span};
 use crate::schema::validation::{Plan, SchemaError, Scratch};
 
 /// The stream's captured fields: a slot a pointer. The edge notes where each record has them while it validates, and
@@ -74,6 +75,17 @@ impl CapturePlan {
                 captures.resize(end, Span::ABSENT);
             }
         });
+    }
+
+    /// The same records with the fields of this plan.
+    pub fn recapture(&self, batch: &Batch) -> Batch {
+        let mut captures = Vec::new();
+        self.capture(&batch.source.body, &batch.records, &mut captures);
+        Batch {
+            source: Arc::clone(&batch.source),
+            records: batch.records.clone(),
+            captures: captures.into_boxed_slice(),
+        }
     }
 
     fn finds(&self, payload: &[u8], scratch: &mut Scratch) -> bool {

@@ -267,6 +267,30 @@ impl Stream {
         loading.await.unwrap_or_else(|_| Err(ReadError::Stopped))
     }
 
+    /// The same with the captured fields of `captures` in the place of the stream's own: for a delivery that reads by
+    /// an earlier configuration.
+    pub async fn read_with(
+        self: &Arc<Self>,
+        (shard, from): (ShardId, SequenceNumber),
+        limit: ReadLimit,
+        payer: &Payer,
+        captures: &Arc<CapturePlan>,
+    ) -> Result<Read, ReadError> {
+        let Some(log) = self.shard(shard) else { return Ok(Read::nothing(from)) };
+        let (payer, captures) = (payer.clone(), Arc::clone(captures));
+        let loading = match log.read(from, limit) {
+            Found::Here(mut read) => tokio::task::spawn_blocking(move || {
+                for slice in &mut read.slices {
+                    slice.batch = Arc::new(captures.recapture(&slice.batch));
+                }
+                Ok(read)
+            }),
+            Found::Stored(stored) => tokio::task::spawn_blocking(move || stored.load(&payer, &captures)),
+        };
+        // Only a panic or the end of the runtime ends it without a result.
+        loading.await.unwrap_or_else(|_| Err(ReadError::Stopped))
+    }
+
     /// Lets go of what has outlived its retention and is not needed by a delivery.
     pub fn enforce_retention(&self, now: UnixMicros) {
         self.replies.expire(now);

@@ -1,7 +1,8 @@
 //! Every metric of the program: its name, its help text, its labels.
 //!
 //! Names follow the Prometheus conventions: `forebay_` in front, base units, `_total` on counters. Handles are made
-//! once a stream or delivery and kept, because looking one up costs ten times as much as counting with it.
+//! once a stream or delivery and kept, because looking one up costs ten times as much as counting with it. Those of the
+//! log are in a file of their own, `log.rs`.
 
 use std::sync::Arc;
 
@@ -23,6 +24,11 @@ macro_rules! metric {
         const $constant: Metric = Metric { name: $name, unit: $unit, help: $help };
     };
 }
+
+// Behind the macro, which it uses.
+mod log;
+
+pub use log::{LogMetrics, RecoveryMetrics};
 
 metric!(HTTP_REQUESTS, "forebay_http_requests_total", None, "Answered requests by route and status code.");
 metric!(
@@ -87,7 +93,13 @@ metric!(
     DELIVERY_PENDING,
     "forebay_delivery_pending_records",
     None,
-    "Accepted records that are neither delivered nor dead-lettered yet."
+    "Records, accepted or found at the start, that are neither delivered nor dead-lettered yet."
+);
+metric!(
+    DELIVERY_BACKLOG,
+    "forebay_delivery_backlog_records",
+    None,
+    "Records that the log had at the start of the process and that were not delivered then."
 );
 metric!(
     DELIVERY_OLDEST_PENDING,
@@ -99,7 +111,7 @@ metric!(
     DELIVERY_SEALED,
     "forebay_delivery_sealed_files_total",
     None,
-    "Closed files, by reason: size, age, pressure, partitions or shutdown."
+    "Closed files, by reason: size, age, pressure, partitions, shutdown or epoch."
 );
 metric!(
     DELIVERY_STORED_FILES,
@@ -136,7 +148,7 @@ metric!(
     DELIVERY_PAUSED,
     "forebay_delivery_paused",
     None,
-    "1 while the sink refuses the delivery and somebody has to act."
+    "1 while the delivery cannot go on, or not with all of its files, and somebody has to act."
 );
 metric!(
     DELIVERY_SKIPPED,
@@ -180,6 +192,7 @@ const GAUGES: &[Metric] = &[
     STREAM_RETAINED_BYTES,
     STREAM_RETAINED_RECORDS,
     DELIVERY_PENDING,
+    DELIVERY_BACKLOG,
     DELIVERY_OLDEST_PENDING,
     DELIVERY_OPEN,
     DELIVERY_PAUSED,
@@ -219,18 +232,18 @@ impl std::fmt::Debug for Registry {
 impl Registry {
     /// A registry of its own: nothing global, so that tests can have several.
     pub fn new() -> Result<Self, BuildError> {
-        let recorder = PrometheusBuilder::new()
+        let recorder = log::with_buckets(PrometheusBuilder::new())?
             .set_buckets_for_metric(Matcher::Full(HTTP_DURATION.name.to_owned()), HTTP_SECONDS)?
             .set_buckets_for_metric(Matcher::Full(DELIVERY_UPLOAD_DURATION.name.to_owned()), UPLOAD_SECONDS)?
             .set_buckets_for_metric(Matcher::Full(DELIVERY_FRESHNESS.name.to_owned()), FRESHNESS_SECONDS)?
             .build_recorder();
-        for metric in COUNTERS {
+        for metric in COUNTERS.iter().chain(log::COUNTERS) {
             recorder.describe_counter(metric.name.into(), metric.unit, metric.help.into());
         }
-        for metric in GAUGES {
+        for metric in GAUGES.iter().chain(log::GAUGES) {
             recorder.describe_gauge(metric.name.into(), metric.unit, metric.help.into());
         }
-        for metric in HISTOGRAMS {
+        for metric in HISTOGRAMS.iter().chain(log::HISTOGRAMS) {
             recorder.describe_histogram(metric.name.into(), metric.unit, metric.help.into());
         }
         let handle = recorder.handle();
@@ -310,12 +323,14 @@ impl Registry {
             read: self.counter(DELIVERY_READ, &labels),
             delivered: self.counter(DELIVERY_DELIVERED, &labels),
             pending: self.gauge(DELIVERY_PENDING, &labels),
+            backlog: self.gauge(DELIVERY_BACKLOG, &labels),
             oldest_pending_seconds: self.gauge(DELIVERY_OLDEST_PENDING, &labels),
             sealed_size: self.counter(DELIVERY_SEALED, &with("reason", "size")),
             sealed_age: self.counter(DELIVERY_SEALED, &with("reason", "age")),
             sealed_pressure: self.counter(DELIVERY_SEALED, &with("reason", "pressure")),
             sealed_partitions: self.counter(DELIVERY_SEALED, &with("reason", "partitions")),
             sealed_shutdown: self.counter(DELIVERY_SEALED, &with("reason", "shutdown")),
+            sealed_epoch: self.counter(DELIVERY_SEALED, &with("reason", "epoch")),
             stored_files: self.counter(DELIVERY_STORED_FILES, &labels),
             stored_bytes: self.counter(DELIVERY_STORED_BYTES, &labels),
             open_partitions: self.gauge(DELIVERY_OPEN, &labels),
@@ -389,12 +404,14 @@ pub struct DeliveryMetrics {
     pub read: Counter,
     pub delivered: Counter,
     pub pending: Gauge,
+    pub backlog: Gauge,
     pub oldest_pending_seconds: Gauge,
     pub sealed_size: Counter,
     pub sealed_age: Counter,
     pub sealed_pressure: Counter,
     pub sealed_partitions: Counter,
     pub sealed_shutdown: Counter,
+    pub sealed_epoch: Counter,
     pub stored_files: Counter,
     pub stored_bytes: Counter,
     pub open_partitions: Gauge,
@@ -425,11 +442,12 @@ mod tests {
 
     #[test]
     fn every_metric_has_help_a_prefix_and_the_suffix_of_its_kind() {
-        for metric in COUNTERS.iter().chain(GAUGES).chain(HISTOGRAMS) {
+        let log = log::COUNTERS.iter().chain(log::GAUGES).chain(log::HISTOGRAMS);
+        for metric in COUNTERS.iter().chain(GAUGES).chain(HISTOGRAMS).chain(log) {
             assert!(metric.name.starts_with("forebay_"), "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
         }
-        for metric in COUNTERS {
+        for metric in COUNTERS.iter().chain(log::COUNTERS) {
             assert!(metric.name.ends_with("_total"), "{}", metric.name);
         }
     }

@@ -5,27 +5,27 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::chance::{self, Chance};
-use crate::trial::{Setup, Trial, is_durable};
+use crate::trial::{Setup, Trial};
 
-const SOON: Duration = Duration::from_millis(5);
-const LATE: Duration = Duration::from_millis(2_500);
+/// From the begin of a life to its end: one half dies while it starts or soon after, …
+const EARLY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(400));
+/// … and the other when files are closed, stored and committed, of which the first is a second old.
+const LATE: (Duration, Duration) = (Duration::from_millis(900), Duration::from_millis(3_000));
 
 /// Of so many lives, one ends with SIGTERM, and in that one, half-way.
 const DRAINED: u64 = 8;
 
 fn kills_at_random_times(name: &str, setup: &Setup, kills: u64) {
-    if !is_durable() {
-        return;
-    }
     let mut chance = Chance::of(name);
     let mut trial = Trial::begin(name, setup);
     trial.progress(100);
     while trial.row.kills < kills {
         // Also while it starts, because the pause begins with the process.
-        std::thread::sleep(chance.pause(SOON, LATE));
+        let (least, most) = if chance.once_in(2) { EARLY } else { LATE };
+        std::thread::sleep(chance.pause(least, most));
         if chance.once_in(DRAINED) && trial.node.listens_already() {
             trial.node.signal(Signal::TERM);
-            std::thread::sleep(chance.pause(SOON, LATE));
+            std::thread::sleep(chance.pause(EARLY.0, LATE.1));
             if trial.node.ends_within(Duration::ZERO).is_none() {
                 trial.kill();
             }

@@ -1,7 +1,8 @@
 //! A node's folder and the binary that runs on it, again and again, always at the same address.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use forebay::runtime::crash_point;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longest wait for anything that must happen.
@@ -128,9 +130,12 @@ impl Node {
 
     /// Starts the binary, which must refuse; returns what it said.
     pub fn refusal(&mut self) -> String {
-        let Output { status, stdout, stderr } = self.output(&["serve"]);
-        let said = String::from_utf8_lossy(&stderr).into_owned();
-        assert_eq!(status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&stdout));
+        let before = self.log().len();
+        self.launch(None);
+        // It may listen, and answer 503, before it has found out.
+        let status = self.wait();
+        let said = self.log().split_off(before);
+        assert_eq!(status.code(), Some(1), "{said}");
         said
     }
 
@@ -144,6 +149,35 @@ impl Node {
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).env("FOREBAY_LOG", "info");
         command.envs(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         command
+    }
+
+    /// Asks the edge for something until it is ready to answer; the body goes as JSON.
+    pub fn request(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let began = Instant::now();
+        loop {
+            let (status, reply) = exchange(&self.address, method, path, body).unwrap();
+            if status != 503 || began.elapsed() > PATIENCE {
+                return (status, reply);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Keeps the data for [`Node::restore`], in `kept`.
+    pub fn set_aside(&self) {
+        fs::rename(self.path().join("data"), self.path().join("kept")).unwrap();
+    }
+
+    /// Puts the data back as it was when it was set aside.
+    pub fn restore(&self) {
+        let data = self.path().join("data");
+        let _ = fs::remove_dir_all(&data);
+        copy(&self.path().join("kept"), &data);
+    }
+
+    /// Whether there is a process that nobody has seen ending.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     /// Its process id.
@@ -219,11 +253,39 @@ impl Drop for Node {
     }
 }
 
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 fn append(path: &Path, text: &str) {
-    use std::io::Write;
     if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) {
         let _ = file.write_all(text.as_bytes());
     }
+}
+
+fn exchange(host: &str, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
+    let mut connection = TcpStream::connect((host, PORTS.0))?;
+    let length = body.len();
+    write!(
+        connection,
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    let unreadable = || io::Error::other(format!("no answer: {answer}"));
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(unreadable)?;
+    let status = head.get(9..12).and_then(|digits| digits.parse().ok()).ok_or_else(unreadable)?;
+    Ok((status, serde_json::from_str(body)?))
 }
 
 /// An address of the loopback network that no other process and no other test of this process has.

@@ -6,7 +6,7 @@ use forebay::runtime::crash_point::POINTS;
 use rustix::process::Signal;
 
 use crate::chance::{self, Chance};
-use crate::trial::{Setup, Trial, is_durable};
+use crate::trial::{Setup, Trial};
 
 /// How long a process under load may take to come by a point: a snapshot of a ledger is not written every second.
 const PASSING: Duration = Duration::from_secs(30);
@@ -38,9 +38,6 @@ const DRAIN: &str = "drain.begin";
 const PARTS: &[&str] = &["upload.multipart.begun", "upload.part"];
 
 fn dies_at_all(name: &str, setup: &Setup, strikes: &[Strike]) {
-    if !is_durable() {
-        return;
-    }
     let mut chance = Chance::of(name);
     let mut trial = Trial::begin(name, setup);
     // A tenth of all kills for each point at most: there are rows of other points, and of random times.
@@ -74,9 +71,6 @@ fn nothing_is_lost_or_doubled_when_it_dies_between_seal_and_cursor() {
 
 #[test]
 fn nothing_is_lost_or_doubled_when_it_dies_while_it_makes_its_folder_or_drains_it() {
-    if !is_durable() {
-        return;
-    }
     let setup = Setup::default();
     let mut node = setup.node();
     for (point, passing) in FIRST_START {

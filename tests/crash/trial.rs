@@ -10,6 +10,7 @@ use forebay_load::manifest::Manifest;
 use forebay_load::run::Outcome;
 use serde_json::Value;
 
+use crate::chance;
 use crate::load::{self, Load};
 use crate::node::{LOOK, Node, PATIENCE};
 use crate::table::{self, Row};
@@ -23,10 +24,12 @@ pub struct Setup {
     pub node: String,
     /// Lines of its `[log]`.
     pub log: String,
-    /// Where lakes are, as `sink = …` for a path below it.
-    pub sink: fn(&str) -> String,
+    /// Where lakes are, as `sink = …` with `{path}` for a path below it.
+    pub sink: String,
     /// Both streams' `idempotency_window`.
     pub window: &'static str,
+    /// Lines of the JSON deliveries.
+    pub json: &'static str,
     /// When files are closed.
     pub buffer: &'static str,
     /// Records a second on each stream.
@@ -43,7 +46,8 @@ impl Default for Setup {
             durability: "fsync",
             node: String::new(),
             log: "segment = \"4MiB\"".into(),
-            sink: |path| format!("sink = {{ path = \"lake/{path}\" }}"),
+            sink: "sink = { path = \"lake/{path}\" }".into(),
+            json: "",
             window: "10m",
             buffer: "{ size = \"256KiB\", interval = \"1s\" }",
             rate: 1_000.0,
@@ -90,11 +94,13 @@ impl Setup {
     }
 
     fn pipeline(&self, stream: &str, shards: u32, key: &str, prefix: &str) -> String {
-        let Self { durability, sink, window, buffer, .. } = self;
+        let Self { durability, sink, json, window, buffer, .. } = self;
         let delivery = |format: &str| {
-            let sink = sink(&format!("{stream}/{format}"));
+            let sink = sink.replace("{path}", &format!("{stream}/{format}"));
+            let lines = if format == "json" { json } else { "" };
             format!(
-                "[[delivery]]\nname = \"{format}\"\n{sink}\nformat = \"{format}\"\nbuffer = {buffer}\nprefix = \"{prefix}\"\n"
+                "[[delivery]]\nname = \"{format}\"\n{sink}\nformat = \"{format}\"\n{lines}\nbuffer = {buffer}\n\
+                 prefix = \"{prefix}\"\n"
             )
         };
         format!(
@@ -110,19 +116,12 @@ impl Setup {
     }
 }
 
-/// Whether this binary has durable streams; says so if not.
-pub fn is_durable() -> bool {
-    let mut node = Setup::default().node();
-    node.launch(None);
-    let up = node.listens();
-    if up {
-        node.kill();
-    } else {
-        node.wait();
-        assert!(node.log().contains("not wired yet"), "{}", node.log());
-        skipped("this binary has no durable streams yet");
+/// Whether rows may take their time; says so if not.
+pub fn long_row() -> bool {
+    if !chance::is_long() {
+        skipped("a row of `make crash` alone");
     }
-    up
+    chance::is_long()
 }
 
 /// A row under way. The node is up, and load is on it.
@@ -206,7 +205,9 @@ impl Trial {
 
     /// The same for load that has ended.
     pub fn settle(mut self, outcomes: &[Outcome]) -> Row {
-        self.node.drain();
+        if self.node.is_running() {
+            self.node.drain();
+        }
         let manifests: Vec<_> = outcomes.iter().map(|outcome| &outcome.manifest).collect();
         let verdicts = self.judge(&manifests);
         table::keep(&self.row);

@@ -9,12 +9,14 @@ use thiserror::Error;
 
 use super::JournalClass;
 use super::frame::ShardNumber;
-use super::journal::{Journal, JournalError, LogMetrics, Options};
+use super::journal::{Journal, JournalError, Options};
 use super::recovery::{self, KeptReply, RecoveryError, Source};
 use super::shard::Part;
-use super::writer::WriterChoice;
+use crate::config::checked::LogWriter;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
+use crate::runtime::progress::Progress;
+use crate::telemetry::metrics::LogMetrics;
 
 /// What journals are opened with.
 #[derive(Debug, Clone)]
@@ -28,7 +30,7 @@ pub struct Setting {
     /// Bytes of a segment.
     pub segment_bytes: u64,
     /// How segments are written.
-    pub writer: WriterChoice,
+    pub writer: LogWriter,
     /// Whether to go on behind damage.
     pub accept_damage: bool,
     /// Replies that arrived earlier are not looked for.
@@ -88,17 +90,22 @@ pub struct Journals {
 }
 
 impl Journals {
-    /// Recovers the journals that are there and starts them, and those of the classes `needed`. `verified` is told of
-    /// the bytes that a recovery is done with.
+    /// Recovers the journals that are there and starts them, and those of the classes `needed`.
     pub fn open(
         setting: &Setting,
         needed: &[JournalClass],
         metrics: &dyn Fn(JournalClass) -> LogMetrics,
-        verified: &mut dyn FnMut(u64),
+        progress: &Progress,
     ) -> Result<(Self, Content), OpenError> {
         let mut content = Content::default();
         let mut by_class = BTreeMap::new();
-        for class in [JournalClass::Fsync, JournalClass::Os] {
+        let classes = [JournalClass::Fsync, JournalClass::Os];
+        for class in classes {
+            let folder = setting.folder.join(class.as_str());
+            // A folder that cannot be read is met again below.
+            progress.add_total(recovery::bytes_to_verify(&*setting.disk, &folder).unwrap_or_default());
+        }
+        for class in classes {
             let folder = setting.folder.join(class.as_str());
             if !needed.contains(&class) && setting.disk.list(&folder).is_err() {
                 continue;
@@ -113,7 +120,7 @@ impl Journals {
                 accept_damage: setting.accept_damage,
                 replies_since: setting.replies_since,
             };
-            let recovered = recovery::recover(source, verified)?;
+            let recovered = recovery::recover(source, progress)?;
             content.verified_bytes += recovered.scanned_bytes;
             content.damaged_bytes += recovered.damaged_bytes;
             if !setting.accept_damage {

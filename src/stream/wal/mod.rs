@@ -57,6 +57,9 @@
 //! stands behind it, and was never acknowledged; if one does, it once was whole, and this is *damage*. Whether whole
 //! commits are missing at the end of a segment can be told from the next segment's header.
 //!
+//! In a journal of class `os` this holds for the end of the process, which loses no write. A loss of power there may leave
+//! later commits without earlier ones: it is damage by the rule, and the loss that the class allows.
+//!
 //! The block in which a commit ends is written again, with the same bytes up to that end, by the commit that follows.
 //!
 //! # Frame
@@ -100,6 +103,8 @@ pub mod writer;
 
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tests;
 
 /// What an acknowledgement of a journal's commit means. Each class has a journal of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -31,6 +31,7 @@ use super::stored::StoredSegment;
 use crate::config::limits::INDEX_ENTRIES_MAX;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
+use crate::runtime::progress::Progress;
 
 /// What is recovered, and how.
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +116,9 @@ pub enum RecoveryError {
         /// Whose folder it is in.
         expected: String,
     },
+    /// Nobody waits for it any more.
+    #[error("stopped while recovering")]
+    Stopped,
     /// What was acknowledged is damaged.
     #[error(
         "{path} is damaged from byte {at} to byte {until} ({what}): {bytes} bytes of acknowledged records are lost; \
@@ -141,8 +145,8 @@ struct Found {
     end: Option<u64>,
 }
 
-/// Recovers the journal in `source.folder`; `verified` is told of bytes as they are done with.
-pub fn recover(source: Source<'_>, verified: &mut dyn FnMut(u64)) -> Result<Recovered, RecoveryError> {
+/// Recovers the journal in `source.folder`.
+pub fn recover(source: Source<'_>, progress: &Progress) -> Result<Recovered, RecoveryError> {
     let found = find(&source)?;
     let mut recovery = Recovery {
         source,
@@ -155,8 +159,12 @@ pub fn recover(source: Source<'_>, verified: &mut dyn FnMut(u64)) -> Result<Reco
         },
     };
     for found in found {
+        if progress.is_stopped() {
+            return Err(RecoveryError::Stopped);
+        }
+        let before = recovery.recovered.scanned_bytes;
         recovery.take(found)?;
-        verified(recovery.recovered.scanned_bytes);
+        progress.add_done(recovery.recovered.scanned_bytes - before);
     }
     Ok(recovery.recovered)
 }
@@ -296,10 +304,11 @@ impl Recovery<'_> {
         what: &str,
     ) -> Result<(), RecoveryError> {
         let (path, what) = (segment.path.clone(), what.to_owned());
-        if !self.source.accept_damage {
+        // What the system had and had not written may be lost with the machine, in any order: class `os` says so.
+        if !self.source.accept_damage && self.source.class == JournalClass::Fsync {
             return Err(RecoveryError::Damaged { path, at, until: at + bytes, bytes, what });
         }
-        tracing::error!(path = %path.display(), at, bytes, what, "records are lost, as accepted by --accept-damage");
+        tracing::error!(path = %path.display(), at, bytes, what, "damaged records are passed over: they are lost");
         self.recovered.damaged_bytes += bytes;
         Ok(())
     }
@@ -313,7 +322,6 @@ impl Recovery<'_> {
         stored: &Arc<StoredSegment>,
     ) -> Result<(u64, u64), RecoveryError> {
         let io = |source| RecoveryError::Io { path: segment.path.clone(), source };
-        // What the system had and had not written may be lost with the machine, in any order: class `os` says so.
         let is_soft = self.source.class == JournalClass::Os;
         let mode = if self.source.accept_damage || is_soft { Mode::GoOn } else { Mode::Stop };
         let mut content = Content::new();

@@ -65,6 +65,17 @@ impl RecordColumns {
         }
     }
 
+    /// Whether [`RecordColumns::push`] would take a record; nothing of it is kept.
+    ///
+    /// # Errors
+    /// If it does not fit.
+    pub fn check(&mut self, record: &str) -> Result<(), Misfit> {
+        let rows = self.fields.rows();
+        let filled = self.fill(record, &mut Cells::for_record(record.len()));
+        self.fields.truncate(rows);
+        filled.map_err(Fault::into_misfit)
+    }
+
     fn fill(&mut self, record: &str, cells: &mut Cells) -> Result<(), Fault> {
         let mut scanner = Scanner::new(record);
         let kind = scanner.peek()?;

@@ -35,24 +35,12 @@ use self::writing::Writing;
 use super::JournalClass;
 use super::segment::SEGMENT_HEADER_BYTES;
 use super::stored::StoredSegment;
-use super::writer::WriterChoice;
+use crate::config::checked::LogWriter;
 use crate::runtime::disk::Disk;
 use crate::stream::AppendError;
+use crate::telemetry::metrics::LogMetrics;
 
 pub use queue::{NewRequest, Queued, Ticket};
-
-/// placeholder until the merge
-#[derive(Debug, Clone)]
-pub struct LogMetrics {
-    pub failures: metrics::Counter,
-    pub full: metrics::Gauge,
-}
-impl LogMetrics {
-    pub fn none() -> Self {
-        Self { failures: metrics::Counter::noop(), full: metrics::Gauge::noop() }
-    }
-    pub fn committed(&self, _: usize, _: u64, _: std::time::Duration) {}
-}
 
 /// What a journal is built from.
 #[derive(Debug, Clone)]
@@ -66,7 +54,7 @@ pub struct Options {
     /// Bytes of a segment.
     pub segment_bytes: u64,
     /// How it is written.
-    pub writer: WriterChoice,
+    pub writer: LogWriter,
     /// The node, for the headers of segments.
     pub node: [u8; 8],
     /// Metric handles.

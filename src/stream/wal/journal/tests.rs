@@ -5,11 +5,12 @@ use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::RealDisk;
+use crate::runtime::progress::Progress;
 use crate::stream::notices::Notices;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::recovery::{self, Recovered, Source};
 use crate::stream::wal::samples;
-use crate::stream::wal::shard::{DurableLog, Part};
+use crate::stream::wal::shard::DurableLog;
 use crate::stream::{Captures, Found, Payer, Read, ReadLimit, Retention, ShardLog};
 
 const SEGMENT: u64 = 64 << 10;
@@ -20,10 +21,9 @@ struct Bench {
     journal: Journal,
     shard: Arc<DurableLog>,
     notices: Arc<Notices>,
-    folder: PathBuf,
 }
 
-fn options(folder: &Path, writer: WriterChoice) -> Options {
+fn options(folder: &Path, writer: LogWriter) -> Options {
     Options {
         disk: Arc::new(RealDisk),
         folder: folder.to_owned(),
@@ -45,22 +45,17 @@ fn recover(folder: &Path) -> Recovered {
         accept_damage: false,
         replies_since: UnixMicros(0),
     };
-    recovery::recover(source, &mut |_| {}).unwrap()
+    recovery::recover(source, &Progress::default()).unwrap()
 }
 
 impl Bench {
-    fn open(folder: &Path, writer: WriterChoice) -> Self {
+    fn open(folder: &Path, writer: LogWriter) -> Self {
         let recovered = recover(folder);
         let journal = Journal::start(options(folder, writer), recovered.resume).unwrap();
         let parts = recovered.parts.get(&ShardNumber(1)).cloned().unwrap_or_default();
         let retention = Retention { age: std::time::Duration::from_secs(60), bytes: None };
         let shard = DurableLog::new(ShardNumber(1), SequenceNumber(100), parts, retention, 1);
-        Self {
-            journal,
-            shard: Arc::new(shard),
-            notices: Arc::new(Notices::new(0)),
-            folder: folder.to_owned(),
-        }
+        Self { journal, shard: Arc::new(shard), notices: Arc::new(Notices::new(0)) }
     }
 
     fn append(&self, payloads: &[&str], arrival: i64) -> Result<Queued, AppendError> {
@@ -117,8 +112,8 @@ fn texts(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| format!("{number:0600}")).collect()
 }
 
-fn on_each_writer(test: impl Fn(&Path, WriterChoice)) {
-    for writer in [WriterChoice::Thread, WriterChoice::Auto] {
+fn on_each_writer(test: impl Fn(&Path, LogWriter)) {
+    for writer in [LogWriter::Thread, LogWriter::Auto] {
         let folder = tempfile::tempdir().unwrap();
         test(folder.path(), writer);
     }

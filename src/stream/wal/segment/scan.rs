@@ -88,7 +88,8 @@ pub enum Verdict {
         /// What does not fit.
         why: Fault,
     },
-    /// With bytes that are no commit although a whole one stands behind them: acknowledged data are lost.
+    /// With bytes that are no commit although a whole one stands behind them: acknowledged data are lost. In a journal of
+    /// class `os` a loss of power may do that.
     Damaged {
         /// Where: the end of the last whole commit before.
         at: u64,

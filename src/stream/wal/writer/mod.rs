@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::JournalClass;
-use super::segment::FileName;
+use crate::config::checked::LogWriter;
 use crate::runtime::disk::{Disk, DiskFile};
 
 pub use thread::ThreadWriter;
@@ -32,18 +32,6 @@ pub enum WriterKind {
     /// System calls of the calling thread.
     Thread,
     /// `io_uring` with direct I/O.
-    IoUring,
-}
-
-/// Which writer is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WriterChoice {
-    /// The fastest one that works here.
-    #[default]
-    Auto,
-    /// [`WriterKind::Thread`].
-    Thread,
-    /// [`WriterKind::IoUring`], or an error where it does not work.
     IoUring,
 }
 
@@ -79,16 +67,16 @@ pub fn choose(
     disk: &Arc<dyn Disk>,
     folder: &Path,
     class: JournalClass,
-    wanted: WriterChoice,
+    wanted: LogWriter,
 ) -> io::Result<Box<dyn SegmentWriter>> {
     let thread = || Ok(Box::new(ThreadWriter::new(class)) as Box<dyn SegmentWriter>);
-    if class == JournalClass::Os || wanted == WriterChoice::Thread {
+    if class == JournalClass::Os || wanted == LogWriter::Thread {
         return thread();
     }
     match try_uring(&**disk, folder) {
         Ok(Some(writer)) => Ok(writer),
         Ok(None) => thread(),
-        Err(error) if wanted == WriterChoice::IoUring => {
+        Err(error) if wanted == LogWriter::IoUring => {
             let text = format!("io_uring was asked for, but does not work in {}: {error}", folder.display());
             Err(io::Error::new(io::ErrorKind::Unsupported, text))
         }
@@ -102,7 +90,7 @@ pub fn choose(
 /// A writer that has been tried out; `None` on a disk that is not this machine's.
 #[cfg(target_os = "linux")]
 fn try_uring(disk: &dyn Disk, folder: &Path) -> io::Result<Option<Box<dyn SegmentWriter>>> {
-    let path = FileName::unnamed(&folder.join("probe"));
+    let path = super::segment::FileName::unnamed(&folder.join("probe"));
     // A former process may have ended half-way.
     let _ = disk.remove(&path);
     let file = disk.create(&path)?;

@@ -267,13 +267,13 @@ fn the_writer_that_was_asked_for_is_chosen() {
     let folder = tempfile::tempdir().unwrap();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let kind = |class, wanted| choose(&disk, folder.path(), class, wanted).unwrap().kind();
-    assert_eq!(kind(JournalClass::Fsync, WriterChoice::Thread), WriterKind::Thread);
-    for wanted in [WriterChoice::Auto, WriterChoice::Thread, WriterChoice::IoUring] {
+    assert_eq!(kind(JournalClass::Fsync, LogWriter::Thread), WriterKind::Thread);
+    for wanted in [LogWriter::Auto, LogWriter::Thread, LogWriter::IoUring] {
         assert_eq!(kind(JournalClass::Os, wanted), WriterKind::Thread);
     }
     #[cfg(target_os = "linux")]
     if uring_works() {
-        for wanted in [WriterChoice::Auto, WriterChoice::IoUring] {
+        for wanted in [LogWriter::Auto, LogWriter::IoUring] {
             assert_eq!(kind(JournalClass::Fsync, wanted), WriterKind::IoUring);
         }
     }
@@ -283,8 +283,8 @@ fn the_writer_that_was_asked_for_is_chosen() {
 fn a_folder_that_cannot_be_written_is_told_to_who_asks_for_io_uring_and_no_matter_otherwise() {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let folder = Path::new("no/such/folder");
-    let auto = choose(&disk, folder, JournalClass::Fsync, WriterChoice::Auto).unwrap();
+    let auto = choose(&disk, folder, JournalClass::Fsync, LogWriter::Auto).unwrap();
     assert_eq!(auto.kind(), WriterKind::Thread);
-    let named = choose(&disk, folder, JournalClass::Fsync, WriterChoice::IoUring);
+    let named = choose(&disk, folder, JournalClass::Fsync, LogWriter::IoUring);
     assert_eq!(named.err().unwrap().kind(), io::ErrorKind::Unsupported);
 }

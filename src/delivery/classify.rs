@@ -1,0 +1,209 @@
+//! Which file a record belongs to: a pure function of the record as it is stored, and of the epoch.
+//!
+//! A home is told by bytes: [`RECORDS`] and the key of the prefix, or [`DEAD`], the reason, a zero byte and the key of
+//! the error prefix. Nothing in it comes from a clock of today, from other records, or from what the delivery has done
+//! so far, so that a record that is read again after a crash finds the home that it had.
+//!
+//! Whether a record fits the columns of a file is told by the encoder, which looks at every value anyway; for records
+//! that may have been delivered before, [`Classifier::home`] asks without writing.
+
+use std::sync::Arc;
+
+use super::Slots;
+use super::encode::columns::RecordColumns;
+use super::files::Position;
+use super::prefix::{PartitionError, PrefixTemplate, RecordFacts};
+use crate::config::checked::{Delivery, Format};
+use crate::record::Batch;
+use crate::runtime::clock::UnixMicros;
+use crate::schema::timestamp;
+
+/// First byte of the home of a record that can be delivered.
+const RECORDS: u8 = 0;
+/// First byte of the home of a dead letter.
+const DEAD: u8 = 1;
+
+/// Reason of a record that does not fit the columns.
+pub const COLUMNS: &str = "columns";
+
+/// A record and where it stands.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    /// Its batch.
+    pub batch: &'a Batch,
+    /// Its index there.
+    pub index: usize,
+    /// Its place in the stream.
+    pub position: Position,
+}
+
+impl<'a> Record<'a> {
+    /// The payload's bytes.
+    pub fn payload(&self) -> &'a [u8] {
+        self.batch.records.get(self.index).map_or(&[], |record| self.batch.source.bytes(record.payload))
+    }
+
+    /// The payload of a record that has passed [`Classifier::partition`].
+    pub fn text(&self) -> Result<&'a str, Dead> {
+        std::str::from_utf8(self.payload())
+            .map_err(|_| Dead { reason: "json", message: "the record is not UTF-8".to_owned() })
+    }
+
+    /// The raw JSON value of a captured field.
+    fn captured(&self, slot: usize) -> Option<&'a str> {
+        let span = *self.batch.captures_of(self.index).get(slot)?;
+        if !span.is_present() {
+            return None;
+        }
+        std::str::from_utf8(self.batch.source.bytes(span)).ok()
+    }
+}
+
+/// Why a record cannot go into a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dead {
+    /// Stable code.
+    pub reason: &'static str,
+    /// In words.
+    pub message: String,
+}
+
+impl From<PartitionError> for Dead {
+    fn from(error: PartitionError) -> Self {
+        Self { reason: error.code(), message: error.to_string() }
+    }
+}
+
+/// See the module.
+pub struct Classifier {
+    stream: Arc<str>,
+    config: Arc<Delivery>,
+    slots: Slots,
+    /// To ask whether a record fits; made when it is asked first.
+    columns: Option<RecordColumns>,
+}
+
+impl Classifier {
+    /// For records of `stream`, whose captured fields lie at `slots`.
+    pub fn new(stream: Arc<str>, config: Arc<Delivery>, slots: Slots) -> Self {
+        Self { stream, config, slots, columns: None }
+    }
+
+    /// Makes `key` the home of a record, as far as that does not depend on columns.
+    ///
+    /// # Errors
+    /// If it is a dead letter; `key` is then its home among those.
+    pub fn partition(&self, at: Record<'_>, key: &mut Vec<u8>) -> Result<(), Dead> {
+        let found = self.partition_of_fit(at, key);
+        if let Err(dead) = &found {
+            self.dead_partition(dead.reason, at.position, key);
+        }
+        found
+    }
+
+    fn partition_of_fit(&self, at: Record<'_>, key: &mut Vec<u8>) -> Result<(), Dead> {
+        let refusal = at.batch.records.get(at.index).map(|record| record.refusal);
+        if let Some(refusal) = refusal.filter(|refusal| refusal.is_present()) {
+            return Err(refused_at_the_edge(at.batch.source.bytes(refusal)));
+        }
+        at.text()?;
+        key.clear();
+        key.push(RECORDS);
+        self.with_facts(at, |prefix, facts| prefix.partition_key(facts, key))
+    }
+
+    /// Folder of the records of a home, from one of them.
+    pub fn folder(&self, at: Record<'_>) -> String {
+        // A record that has a key has a folder as well.
+        self.with_facts(at, PrefixTemplate::render).unwrap_or_default()
+    }
+
+    /// Makes `key` the home of dead letters of `reason`. The error prefix may use the reason and the arrival, but no
+    /// field of a record, which may lack it.
+    pub fn dead_partition(&self, reason: &str, position: Position, key: &mut Vec<u8>) {
+        key.clear();
+        key.push(DEAD);
+        key.extend_from_slice(reason.as_bytes());
+        key.push(0);
+        // Only a clock outside the years 0 to 9999 has no key; see `dead_folder`.
+        let _ = self.config.error_prefix.partition_key(&self.dead_facts(reason, position), key);
+    }
+
+    /// Folder of a home of dead letters.
+    pub fn dead_folder(&self, reason: &str, position: Position) -> String {
+        let folder = self.config.error_prefix.render(&self.dead_facts(reason, position));
+        folder.unwrap_or_else(|_| format!("errors/{reason}/"))
+    }
+
+    fn dead_facts<'a>(&'a self, reason: &'a str, position: Position) -> RecordFacts<'a> {
+        RecordFacts {
+            stream: &self.stream,
+            delivery: &self.config.name,
+            shard: position.shard,
+            arrival: position.arrival,
+            event_time: None,
+            pointer_values: &|_| None,
+            reason,
+        }
+    }
+
+    /// Makes `key` the home of a record, columns included.
+    pub fn home(&mut self, at: Record<'_>, key: &mut Vec<u8>) {
+        if self.partition(at, key).is_ok() && self.misfit(at).is_some() {
+            self.dead_partition(COLUMNS, at.position, key);
+        }
+    }
+
+    /// Why a record that has a partition does not fit the columns, without writing it anywhere.
+    pub fn misfit(&mut self, at: Record<'_>) -> Option<Dead> {
+        let Format::Parquet { columns, .. } = &self.config.format else { return None };
+        let columns = self.columns.get_or_insert_with(|| RecordColumns::new(columns));
+        match at.text().map(|text| columns.check(text)) {
+            Ok(Ok(())) => None,
+            Ok(Err(misfit)) => Some(Dead { reason: COLUMNS, message: misfit.to_string() }),
+            Err(dead) => Some(dead),
+        }
+    }
+
+    fn with_facts<T>(
+        &self,
+        at: Record<'_>,
+        ask: impl FnOnce(&PrefixTemplate, &RecordFacts<'_>) -> Result<T, PartitionError>,
+    ) -> Result<T, Dead> {
+        let event_time = self.event_time(at)?;
+        let prefix = &self.slots.prefix;
+        let pointer_values = |field: usize| prefix.get(field).and_then(|&slot| at.captured(slot));
+        let facts = RecordFacts {
+            stream: &self.stream,
+            delivery: &self.config.name,
+            shard: at.position.shard,
+            arrival: at.position.arrival,
+            event_time,
+            pointer_values: &pointer_values,
+            reason: "",
+        };
+        Ok(ask(&self.config.prefix, &facts)?)
+    }
+
+    fn event_time(&self, at: Record<'_>) -> Result<Option<UnixMicros>, Dead> {
+        let Some(slot) = self.slots.event_time else { return Ok(None) };
+        let raw = at.captured(slot);
+        match raw.and_then(timestamp::event_time) {
+            Some(time) => Ok(Some(time)),
+            None => {
+                let field = self.config.event_time.as_ref().map(ToString::to_string).unwrap_or_default();
+                let found = raw.map_or_else(|| "nothing".to_owned(), |raw| raw.chars().take(60).collect());
+                let message = format!("{field}: expected an RFC 3339 time or an epoch number, got {found}");
+                Err(Dead { reason: "event_time", message })
+            }
+        }
+    }
+}
+
+/// The edge has noted `code message`.
+fn refused_at_the_edge(refusal: &[u8]) -> Dead {
+    let text = String::from_utf8_lossy(refusal);
+    let (code, message) = text.split_once(' ').unwrap_or((&text, ""));
+    let reason = if code == "json" { "json" } else { "schema" };
+    Dead { reason, message: message.to_owned() }
+}

@@ -1,0 +1,375 @@
+//! Epoch: one configuration of a delivery, as its ledger keeps it.
+//!
+//! Which file a record belongs to follows from the record and the epoch that its position lies in, now and after any
+//! number of restarts. So everything that the answer depends on is in the ledger as text, and what a restart finds
+//! undone is done again as it was decided, even if the pipeline file says something else by then.
+//!
+//! ```json
+//! {"prefix":"dt={event_time:%Y-%m-%d}/","error_prefix":"errors/{reason}/","event_time":"/at",
+//!  "format":{"name":"parquet","compression":"snappy","columns":[{"name":"id","type":"int64","nullable":false}]},
+//!  "sink":{"url":"s3://lake/clicks/","settings":{"aws_endpoint":"http://127.0.0.1:9000"}}}
+//! ```
+//!
+//! `buffer`, `max_open_partitions` and `multipart` say when files are closed and how they travel, and credentials who
+//! may store them: none of these makes an epoch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use url::Url;
+
+use super::prefix::{PrefixTemplate, TemplateError};
+use crate::config::checked::{Delivery, Format, JsonCompression, ObjectSink, ParquetCompression};
+use crate::json::{Pointer, PointerError};
+use crate::schema::columns::{ColumnDeclaration, ColumnError, Columns};
+
+/// Settings of a store that say where it is, and are no secrets.
+const PLACE_SETTINGS: [&str; 5] = [
+    "aws_endpoint",
+    "aws_region",
+    "aws_virtual_hosted_style_request",
+    "aws_allow_http",
+    "azure_storage_account_name",
+];
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochConfig {
+    prefix: String,
+    error_prefix: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event_time: Option<String>,
+    format: FormatText,
+    sink: SinkText,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+enum FormatText {
+    Json {
+        /// Level of gzip; without it the file is plain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gzip_level: Option<u8>,
+    },
+    Parquet {
+        compression: ParquetText,
+        columns: Vec<ColumnText>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ParquetText {
+    None,
+    Snappy,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ColumnText {
+    name: String,
+    #[serde(rename = "type")]
+    type_text: String,
+    nullable: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SinkText {
+    url: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    settings: BTreeMap<String, String>,
+}
+
+/// Why the text of an epoch cannot be used.
+#[derive(Debug, Error)]
+pub enum EpochError {
+    /// It is no configuration that this version knows.
+    #[error(
+        "the ledger has a configuration that this version cannot read ({0}): start the version that wrote it"
+    )]
+    Text(#[from] serde_json::Error),
+    /// A template that does not parse.
+    #[error("the ledger has a prefix that this version cannot read ({0}): start the version that wrote it")]
+    Template(#[from] TemplateError),
+    /// A pointer that does not parse.
+    #[error(
+        "the ledger has an event_time that this version cannot read ({0}): start the version that wrote it"
+    )]
+    Pointer(#[from] PointerError),
+    /// Columns that make no file.
+    #[error("the ledger has columns that this version cannot read ({0}): start the version that wrote it")]
+    Columns(ColumnError),
+    /// A sink that is no URL.
+    #[error("the ledger has a sink that is no URL ({0}): start the version that wrote it")]
+    Sink(#[from] url::ParseError),
+}
+
+impl EpochConfig {
+    /// What `delivery` puts into its ledger.
+    pub fn of(delivery: &Delivery) -> Self {
+        let format = match &delivery.format {
+            Format::Json { compression: JsonCompression::None } => FormatText::Json { gzip_level: None },
+            Format::Json { compression: JsonCompression::Gzip { level } } => {
+                FormatText::Json { gzip_level: Some(*level) }
+            }
+            Format::Parquet { compression, columns } => FormatText::Parquet {
+                compression: match compression {
+                    ParquetCompression::None => ParquetText::None,
+                    ParquetCompression::Snappy => ParquetText::Snappy,
+                },
+                columns: columns.as_slice().iter().map(ColumnText::of).collect(),
+            },
+        };
+        Self {
+            prefix: delivery.prefix.as_str().to_owned(),
+            error_prefix: delivery.error_prefix.as_str().to_owned(),
+            event_time: delivery.event_time.as_ref().map(|pointer| pointer.as_str().to_owned()),
+            format,
+            sink: SinkText::of(&delivery.sink),
+        }
+    }
+
+    /// Reads the text of a ledger.
+    ///
+    /// # Errors
+    /// If another version has written it.
+    pub fn parse(text: &serde_json::Value) -> Result<Self, EpochError> {
+        Ok(Self::deserialize(text)?)
+    }
+
+    /// The text for a ledger.
+    pub fn text(&self) -> serde_json::Value {
+        // Strings, numbers and lists of them: nothing that JSON does not have.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// The delivery as it was configured then. What is no part of an epoch is as in `current`.
+    ///
+    /// # Errors
+    /// If another version has written it.
+    pub fn delivery(&self, current: &Delivery) -> Result<Delivery, EpochError> {
+        Ok(Delivery {
+            name: current.name.clone(),
+            sink: self.sink.restore(&current.sink)?,
+            format: self.format.restore()?,
+            buffer: current.buffer,
+            prefix: PrefixTemplate::parse(&self.prefix)?,
+            error_prefix: PrefixTemplate::parse(&self.error_prefix)?,
+            event_time: self.event_time.as_deref().map(Pointer::parse).transpose()?,
+            open_partitions_max: current.open_partitions_max,
+        })
+    }
+
+    /// Whether files of this epoch go where those of `current` go, so that one sink does for both.
+    pub fn has_sink_of(&self, current: &Delivery) -> bool {
+        self.sink.is_place_of(&current.sink)
+    }
+}
+
+impl FormatText {
+    fn restore(&self) -> Result<Format, EpochError> {
+        match self {
+            FormatText::Json { gzip_level: None } => Ok(Format::Json { compression: JsonCompression::None }),
+            FormatText::Json { gzip_level: Some(level) } => {
+                Ok(Format::Json { compression: JsonCompression::Gzip { level: *level } })
+            }
+            FormatText::Parquet { compression, columns } => {
+                let declared: Vec<_> = columns.iter().map(ColumnText::declaration).collect();
+                let first = |errors: Vec<(usize, ColumnError)>| {
+                    let first = errors.into_iter().next();
+                    EpochError::Columns(first.map_or(ColumnError::Empty, |(_, error)| error))
+                };
+                Ok(Format::Parquet {
+                    compression: match compression {
+                        ParquetText::None => ParquetCompression::None,
+                        ParquetText::Snappy => ParquetCompression::Snappy,
+                    },
+                    columns: Arc::new(Columns::declared(&declared).map_err(first)?),
+                })
+            }
+        }
+    }
+}
+
+impl ColumnText {
+    fn of(column: &crate::schema::columns::Column) -> Self {
+        Self {
+            name: column.name.clone(),
+            type_text: column.column_type.to_string(),
+            nullable: column.nullable,
+        }
+    }
+
+    fn declaration(&self) -> ColumnDeclaration {
+        ColumnDeclaration {
+            name: self.name.clone(),
+            type_text: self.type_text.clone(),
+            nullable: self.nullable,
+        }
+    }
+}
+
+impl SinkText {
+    fn of(sink: &ObjectSink) -> Self {
+        let setting = |&name: &&str| Some((name.to_owned(), sink.options.get(name)?.clone()));
+        Self {
+            url: sink.url.as_str().to_owned(),
+            settings: PLACE_SETTINGS.iter().filter_map(setting).collect(),
+        }
+    }
+
+    /// A bucket that is reached another way than before (its server has moved, a region was corrected) is the same
+    /// place: otherwise what was decided before the change could never be stored.
+    fn is_place_of(&self, sink: &ObjectSink) -> bool {
+        const ACCOUNT: &str = "azure_storage_account_name";
+        self.url == sink.url.as_str() && self.settings.get(ACCOUNT) == sink.options.get(ACCOUNT)
+    }
+
+    fn restore(&self, current: &ObjectSink) -> Result<ObjectSink, EpochError> {
+        if self.is_place_of(current) {
+            return Ok(current.clone());
+        }
+        let url = Url::parse(&self.url)?;
+        let is_secret = |(name, _): &(&String, &String)| !PLACE_SETTINGS.contains(&name.as_str());
+        let secrets =
+            current.options.iter().filter(is_secret).map(|(name, value)| (name.clone(), value.clone()));
+        // Credentials of another kind of store mean nothing to this one, and its client would refuse their names.
+        let secrets = secrets.filter(|_| url.scheme() == current.url.scheme());
+        let options = self.settings.clone().into_iter().chain(secrets).collect();
+        Ok(ObjectSink { url, options, multipart_bytes: current.multipart_bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::checked::BufferHints;
+
+    fn delivery(format: Format) -> Delivery {
+        let options = [
+            ("aws_endpoint", "http://127.0.0.1:9000"),
+            ("aws_access_key_id", "id"),
+            ("aws_secret_access_key", "secret"),
+        ];
+        Delivery {
+            name: "lake".to_owned(),
+            sink: ObjectSink {
+                url: Url::parse("s3://lake/clicks/").unwrap(),
+                options: options.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+                multipart_bytes: 16 << 20,
+            },
+            format,
+            buffer: BufferHints { size_bytes: 1, interval: Duration::from_secs(1) },
+            prefix: PrefixTemplate::parse("dt={event_time:%Y}/{/tenant}/").unwrap(),
+            error_prefix: PrefixTemplate::parse("errors/{reason}/").unwrap(),
+            event_time: Some(Pointer::parse("/at").unwrap()),
+            open_partitions_max: 9,
+        }
+    }
+
+    fn parquet() -> Format {
+        let column = |name: &str, type_text: &str, nullable| ColumnDeclaration {
+            name: name.to_owned(),
+            type_text: type_text.to_owned(),
+            nullable,
+        };
+        let columns = [
+            column("id", "int64", false),
+            column("pos", "struct<lat: float64, tags: list<decimal(12, 2)>>", true),
+        ];
+        let columns = Arc::new(Columns::declared(&columns).unwrap());
+        Format::Parquet { compression: ParquetCompression::Snappy, columns }
+    }
+
+    fn formats() -> [Format; 3] {
+        let gzip = JsonCompression::Gzip { level: 3 };
+        [Format::Json { compression: JsonCompression::None }, Format::Json { compression: gzip }, parquet()]
+    }
+
+    #[test]
+    fn a_delivery_comes_back_from_its_text_as_it_was() {
+        for format in formats() {
+            let before = delivery(format);
+            let text = EpochConfig::of(&before).text();
+            let read = EpochConfig::parse(&serde_json::from_str(&text.to_string()).unwrap()).unwrap();
+            let after = read.delivery(&before).unwrap();
+            assert_eq!(read, EpochConfig::of(&after));
+            assert_eq!(format!("{after:?}"), format!("{before:?}"));
+        }
+    }
+
+    #[test]
+    fn no_secret_is_in_the_text() {
+        let text = EpochConfig::of(&delivery(parquet())).text().to_string();
+        assert!(text.contains("http://127.0.0.1:9000") && text.contains("s3://lake/clicks/"), "{text}");
+        assert!(!text.contains("secret") && !text.contains("access_key"), "{text}");
+    }
+
+    #[test]
+    fn buffer_open_partitions_and_credentials_make_no_epoch_and_all_else_does() {
+        let before = delivery(parquet());
+        let mut same = before.clone();
+        same.buffer.size_bytes += 1;
+        same.open_partitions_max += 1;
+        same.sink.multipart_bytes += 1;
+        same.sink.options.insert("aws_secret_access_key".to_owned(), "another".to_owned());
+        assert_eq!(EpochConfig::of(&before), EpochConfig::of(&same));
+        let changes: [fn(&mut Delivery); 5] = [
+            |delivery| delivery.prefix = PrefixTemplate::parse("a/").unwrap(),
+            |delivery| delivery.error_prefix = PrefixTemplate::parse("b/").unwrap(),
+            |delivery| delivery.event_time = None,
+            |delivery| delivery.format = Format::Json { compression: JsonCompression::None },
+            |delivery| delivery.sink.url = Url::parse("s3://other/").unwrap(),
+        ];
+        for change in changes {
+            let mut other = before.clone();
+            change(&mut other);
+            assert_ne!(EpochConfig::of(&before), EpochConfig::of(&other));
+        }
+    }
+
+    #[test]
+    fn an_earlier_sink_keeps_its_place_and_takes_the_credentials_of_today() {
+        let epoch = EpochConfig::of(&delivery(parquet()));
+        let mut current = delivery(parquet());
+        current.sink.url = Url::parse("s3://other/").unwrap();
+        current.sink.options.insert("aws_endpoint".to_owned(), "http://elsewhere".to_owned());
+        current.sink.options.insert("aws_secret_access_key".to_owned(), "rotated".to_owned());
+        let sink = epoch.delivery(&current).unwrap().sink;
+        assert_eq!(sink.url.as_str(), "s3://lake/clicks/");
+        assert_eq!(sink.options["aws_endpoint"], "http://127.0.0.1:9000");
+        assert_eq!(sink.options["aws_secret_access_key"], "rotated");
+
+        current.sink.url = Url::parse("file:///lake/").unwrap();
+        let sink = epoch.delivery(&current).unwrap().sink;
+        assert!(!sink.options.contains_key("aws_secret_access_key"), "not for a store of another kind");
+    }
+
+    #[test]
+    fn a_bucket_whose_server_has_moved_is_reached_where_it_is_now() {
+        let epoch = EpochConfig::of(&delivery(parquet()));
+        let mut current = delivery(parquet());
+        current.sink.options.insert("aws_endpoint".to_owned(), "http://elsewhere".to_owned());
+        assert_ne!(epoch, EpochConfig::of(&current), "the ledger tells the new place");
+        assert!(epoch.has_sink_of(&current));
+        let sink = epoch.delivery(&current).unwrap().sink;
+        assert_eq!(sink.options["aws_endpoint"], "http://elsewhere");
+    }
+
+    #[test]
+    fn a_text_of_a_later_version_is_refused_with_advice() {
+        let mut text = EpochConfig::of(&delivery(parquet())).text();
+        text["transform"] = "sql".into();
+        let message = EpochConfig::parse(&text).unwrap_err().to_string();
+        assert!(
+            message.contains("transform") && message.ends_with("start the version that wrote it"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! The worker's side of the ledger: in which order facts are written, and how far everything is settled.
+//!
+//! A closed file goes to the ledger, then to the sink, then to the ledger again; only then may the log forget its
+//! records. Whatever is ready is written in one append, so that many files cost one sync. While the ledger cannot be
+//! written, closed files wait here and nothing more is read.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
+
+use super::trouble::Trouble;
+use crate::config::limits::LEDGER_SETTLED_MAX;
+use crate::delivery::files::Files;
+use crate::delivery::ledger::{Commit, Cursor, Entry, Epoch, Gap, Ledger, Seal, SealedRange, State};
+use crate::delivery::seal::Sealed;
+use crate::delivery::sink::Stored;
+use crate::record::{SequenceNumber, ShardId};
+
+/// See the module.
+pub struct Book {
+    ledger: Ledger,
+    /// To be written before everything else.
+    epoch: Option<Epoch>,
+    gaps: Vec<Gap>,
+    /// Closed, and not in the ledger yet.
+    closed: Vec<Sealed>,
+    /// Stored, and not committed yet.
+    stored: Vec<(u64, Stored)>,
+    /// Everything that is closed and not committed, by number of the seal.
+    uncommitted: BTreeMap<u64, Contents>,
+    /// Committed by this process, with records beyond the cursor; and how many ranges these are.
+    beyond: BTreeMap<u64, Vec<SealedRange>>,
+    beyond_len: usize,
+    /// The same of earlier processes.
+    inherited_len: usize,
+    cursor: BTreeMap<ShardId, SequenceNumber>,
+    /// Whether the cursor may have moved although nothing was stored.
+    moved: bool,
+    /// The cursor must not move any more.
+    frozen: bool,
+    trouble: Trouble,
+}
+
+/// What the balance needs to know of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// What is in it.
+    pub ranges: Vec<SealedRange>,
+    /// Records in the object: fewer than in the ranges if the log has lost some before they were stored.
+    pub records: u64,
+    /// The reason code, if these are dead letters.
+    pub dead: Option<String>,
+}
+
+impl Contents {
+    fn of(seal: &Seal) -> Self {
+        Self { ranges: seal.ranges.clone(), records: seal.records, dead: seal.dead.clone() }
+    }
+}
+
+/// What an append has made a fact.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// These may be stored.
+    pub sealed: Vec<Sealed>,
+    /// These are done with: number, what was in it, and the object.
+    pub committed: Vec<(u64, Contents, Stored)>,
+    /// Below these positions the log may forget.
+    pub cursor: Vec<(ShardId, SequenceNumber)>,
+}
+
+impl Book {
+    /// Goes on from where `state` has the delivery, with the cursor at `cursor`. `epoch` is written before anything
+    /// else.
+    pub fn new(
+        ledger: Ledger,
+        state: &State,
+        cursor: BTreeMap<ShardId, SequenceNumber>,
+        epoch: Option<Epoch>,
+        trouble: Trouble,
+    ) -> Self {
+        let open = state.open.iter().map(|(&number, open)| (number, Contents::of(&open.seal)));
+        Self {
+            ledger,
+            epoch,
+            gaps: Vec::new(),
+            closed: Vec::new(),
+            stored: Vec::new(),
+            uncommitted: open.collect(),
+            beyond: BTreeMap::new(),
+            beyond_len: 0,
+            inherited_len: state.settled_len(),
+            cursor,
+            moved: false,
+            frozen: false,
+            trouble,
+        }
+    }
+
+    /// The ledger itself.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Takes a closed file, which comes back from [`Book::write`] once it may be stored.
+    pub fn close(&mut self, sealed: Sealed) {
+        self.uncommitted.insert(sealed.seal.number, Contents::of(&sealed.seal));
+        self.closed.push(sealed);
+    }
+
+    /// Notes that the object of a seal will have fewer records than were sealed.
+    pub fn shrink(&mut self, number: u64, records: u64) {
+        if let Some(contents) = self.uncommitted.get_mut(&number) {
+            contents.records = records;
+        }
+    }
+
+    /// Notes an object that the sink has confirmed.
+    pub fn stored(&mut self, number: u64, stored: Stored) {
+        self.stored.push((number, stored));
+    }
+
+    /// Notes numbers that no file will have.
+    pub fn gap(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+        self.moved = true;
+    }
+
+    /// What earlier processes have settled is behind the cursor.
+    pub fn forget_inherited(&mut self) {
+        self.inherited_len = 0;
+        self.moved = true;
+    }
+
+    /// Keeps the cursor where it is from now on.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
+    /// Whether nothing more may be read: closed files wait for the ledger, or it remembers as much as it may.
+    pub fn is_full(&self) -> bool {
+        !self.closed.is_empty() || self.trouble.until().is_some() || self.len() >= LEDGER_SETTLED_MAX
+    }
+
+    /// When it is tried again to write, while that fails.
+    pub fn retries_at(&self) -> Option<Instant> {
+        self.trouble.until()
+    }
+
+    /// Whether it is time to close the file that holds the cursor back.
+    pub fn is_long(&self) -> bool {
+        self.len() >= LEDGER_SETTLED_MAX / 2
+    }
+
+    fn len(&self) -> usize {
+        self.beyond_len + self.inherited_len
+    }
+
+    /// Whether closed files wait to be written down.
+    pub fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// Whether everything that was noted is written.
+    pub fn is_written(&self) -> bool {
+        let moved = self.moved && !self.frozen;
+        self.epoch.is_none()
+            && self.closed.is_empty()
+            && self.stored.is_empty()
+            && self.gaps.is_empty()
+            && !moved
+    }
+
+    /// Writes down whatever is ready, and `cursor`, which [`Book::next_cursor`] has given. Returns nothing if there was
+    /// nothing to write, or if it could not be written.
+    pub async fn write(&mut self, cursor: Vec<(ShardId, SequenceNumber)>) -> Option<Written> {
+        if self.trouble.until().is_some() || self.is_written() {
+            return None;
+        }
+        let entries = self.entries(&cursor);
+        let (seals, commits) = (!self.closed.is_empty(), !self.stored.is_empty());
+        if seals {
+            crate::crash_point!("ledger.seal.before");
+        }
+        if commits {
+            crate::crash_point!("ledger.commit.before");
+        }
+        if !entries.is_empty()
+            && let Err(error) = self.ledger.append(entries).await
+        {
+            self.trouble.failed("the ledger cannot be written", &error);
+            return None;
+        }
+        if seals {
+            crate::crash_point!("ledger.seal.after");
+        }
+        if commits {
+            crate::crash_point!("ledger.commit.after");
+        }
+        if !cursor.is_empty() {
+            crate::crash_point!("ledger.cursor.after");
+        }
+        self.trouble.passed();
+        Some(self.take_written(cursor))
+    }
+
+    fn entries(&self, cursor: &[(ShardId, SequenceNumber)]) -> Vec<Entry> {
+        let mut entries = Vec::with_capacity(self.stored.len() + self.closed.len() + self.gaps.len() + 2);
+        entries.extend(self.epoch.clone().map(Entry::Epoch));
+        entries.extend(self.stored.iter().map(|(number, stored)| {
+            Entry::Commit(Commit { number: *number, etag: stored.etag.clone(), bytes: stored.bytes })
+        }));
+        entries.extend(self.gaps.iter().copied().map(Entry::Gap));
+        if !cursor.is_empty() {
+            entries.push(Entry::Cursor(Cursor { positions: cursor.to_vec() }));
+        }
+        entries.extend(self.closed.iter().map(|sealed| Entry::Seal(sealed.seal.clone())));
+        entries
+    }
+
+    fn take_written(&mut self, cursor: Vec<(ShardId, SequenceNumber)>) -> Written {
+        self.epoch = None;
+        self.gaps.clear();
+        self.moved = false;
+        let mut committed = Vec::with_capacity(self.stored.len());
+        for (number, stored) in std::mem::take(&mut self.stored) {
+            if let Some(contents) = self.uncommitted.remove(&number) {
+                self.beyond_len += contents.ranges.len();
+                self.beyond.insert(number, contents.ranges.clone());
+                committed.push((number, contents, stored));
+            }
+        }
+        self.cursor.extend(cursor.iter().copied());
+        if !cursor.is_empty() {
+            let Self { beyond, cursor, .. } = self;
+            let is_beyond = |range: &SealedRange| cursor.get(&range.shard).is_none_or(|at| range.last >= *at);
+            beyond.retain(|_, ranges| ranges.iter().any(is_beyond));
+            self.beyond_len = beyond.values().map(Vec::len).sum();
+        }
+        Written { sealed: std::mem::take(&mut self.closed), committed, cursor }
+    }
+
+    /// The positions that have moved: of each shard the first record that is neither committed nor about to be committed
+    /// with the next append. `positions` are the first that are not read.
+    pub fn next_cursor(
+        &self,
+        positions: &[(ShardId, SequenceNumber)],
+        files: &Files,
+    ) -> Vec<(ShardId, SequenceNumber)> {
+        if self.frozen || (self.stored.is_empty() && !self.moved) {
+            return Vec::new();
+        }
+        let mut first: BTreeMap<ShardId, SequenceNumber> = positions.iter().copied().collect();
+        let stored: HashSet<u64> = self.stored.iter().map(|(number, _)| *number).collect();
+        let held = self.uncommitted.iter().filter(|(number, _)| !stored.contains(number));
+        let held = held.flat_map(|(_, contents)| &contents.ranges);
+        for range in files.ranges().chain(held) {
+            if let Some(first) = first.get_mut(&range.shard) {
+                *first = range.first.min(*first);
+            }
+        }
+        first.retain(|shard, first| self.cursor.get(shard).is_none_or(|cursor| *first > *cursor));
+        first.into_iter().collect()
+    }
+}

@@ -1,0 +1,326 @@
+//! The loop of one delivery: read, encode, seal, write down, upload, wait.
+
+mod book;
+mod read;
+mod redo;
+mod stage;
+mod trouble;
+mod uploads;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::book::Book;
+use self::read::{Place, Round};
+use self::redo::Undone;
+use self::stage::{Plan, Stage};
+use self::trouble::Trouble;
+use self::uploads::Uploaded;
+use super::files::Files;
+use super::ledger::{Ledger, State};
+use super::pause::Pause;
+use super::seal::{SealReason, Sealed};
+use super::settled::Settled;
+use super::status::Status;
+use super::{LedgerParts, Memory, OpenError, Parts};
+use crate::config::limits::{DELIVERY_LINGER_MS, DELIVERY_PRESSURE_PERCENT, DELIVERY_UPLOADS_MAX};
+use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::budget::Budget;
+use crate::runtime::clock::{self, UnixMicros};
+use crate::runtime::phases::{Phase, Phases};
+use crate::stream::{ReaderId, Signal, Stream};
+
+/// How long a delivery that may not encode (no memory, or all uploads busy) waits until it looks again.
+const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
+
+/// One delivery.
+pub struct Worker {
+    stream: Arc<Stream>,
+    reader: ReaderId,
+    signal: Arc<Signal>,
+    status: Arc<Status>,
+    memory: Arc<Memory>,
+    budget: Arc<Budget>,
+    interval: Duration,
+    /// Where to read on, shard by shard.
+    places: Vec<Place>,
+    /// The place to begin the next round with.
+    turn: usize,
+    /// The configurations that there are records of, the current one first. Never empty.
+    stages: VecDeque<Stage>,
+    files: Files,
+    /// What earlier processes have settled beyond the cursor, until everything of it is read again.
+    settled: Option<Settled>,
+    /// Closed and waiting for a free upload.
+    queue: VecDeque<Sealed>,
+    uploads: JoinSet<Uploaded>,
+    /// Arrival of the oldest record of each closed file that is not stored yet, by seal number.
+    unstored: BTreeMap<u64, UnixMicros>,
+    /// The ledger; a stream that does not outlive the process needs none.
+    book: Option<Book>,
+    /// What an earlier process has closed and not stored.
+    undone: Vec<Undone>,
+    /// Set when something went wrong that only a restart can mend: nothing more is read.
+    halted: Option<Pause>,
+}
+
+impl Worker {
+    /// A worker that goes on where its ledger says, or begins at the oldest record of its stream. To be made before the
+    /// stream accepts any record. Blocks the thread while it reads the ledger.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read, or tells of a configuration that cannot be gone on with.
+    pub fn new(parts: &Parts) -> Result<Self, OpenError> {
+        match &parts.ledger {
+            None => Ok(Self::with_stages(parts, vec![Stage::of_run(parts)], None)),
+            Some(LedgerParts { disk, folder }) => {
+                let (ledger, state) = Ledger::open(Arc::clone(disk), folder.clone())?;
+                Self::with_ledger(parts, ledger, state)
+            }
+        }
+    }
+
+    fn with_ledger(parts: &Parts, ledger: Ledger, state: State) -> Result<Self, OpenError> {
+        let (mut positions, mut found) = (BTreeMap::new(), 0);
+        for id in parts.stream.shard_ids() {
+            let Some(bounds) = parts.stream.shard(id).map(|shard| shard.bounds()) else { continue };
+            let position = state.cursor.get(&id).copied().unwrap_or(bounds.first);
+            positions.insert(id, position);
+            found += bounds.next.0.saturating_sub(position.max(bounds.first).0);
+        }
+        parts.status.found(found);
+        let plan = Plan::new(parts, &state, &positions)?;
+        let mut worker = Self::with_stages(parts, plan.stages(parts, &positions)?, Some(&positions));
+        worker.undone = Undone::of(parts, &plan, &state)?;
+        for (&shard, &position) in &positions {
+            // The log has been told before the last stop, and forgets what it is told.
+            if let Some(log) = parts.stream.shard(shard) {
+                log.release(parts.reader, position);
+            }
+        }
+        let trouble = Trouble::none(&parts.status);
+        worker.files = Files::new(state.next_seal);
+        worker.unstored = state.open.iter().map(|(&number, open)| (number, open.seal.oldest)).collect();
+        worker.book = Some(Book::new(ledger, &state, positions, plan.new, trouble));
+        worker.settled = Some(Settled::new(state));
+        Ok(worker)
+    }
+
+    fn with_stages(
+        parts: &Parts,
+        stages: Vec<Stage>,
+        positions: Option<&BTreeMap<ShardId, SequenceNumber>>,
+    ) -> Self {
+        let Parts { stream, reader, status, memory, budget, .. } = parts;
+        let place = |id| {
+            let first = stream.shard(id)?.bounds().first;
+            let next = positions.and_then(|positions| positions.get(&id)).copied().unwrap_or(first);
+            Some(Place::new(id, next, first))
+        };
+        let places: Vec<_> = stream.shard_ids().filter_map(place).collect();
+        for (index, place) in places.iter().enumerate() {
+            status.set_position(index, place.next);
+        }
+        Self {
+            stream: Arc::clone(stream),
+            reader: *reader,
+            signal: stream.delivery_signal(*reader),
+            status: Arc::clone(status),
+            memory: Arc::clone(memory),
+            budget: Arc::clone(budget),
+            interval: parts.config.buffer.interval,
+            places,
+            turn: 0,
+            stages: stages.into(),
+            files: Files::default(),
+            settled: None,
+            queue: VecDeque::new(),
+            uploads: JoinSet::new(),
+            unstored: BTreeMap::new(),
+            book: None,
+            undone: Vec::new(),
+            halted: None,
+        }
+    }
+
+    /// Works until the drain is over: returns once everything that was accepted is stored. Whoever cannot wait that
+    /// long drops the future; what was not stored then shows as pending in the status, and with a ledger is delivered
+    /// after the next start.
+    pub async fn run(mut self, phases: Phases) {
+        self.redo(&phases).await;
+        loop {
+            // Before the look at the phase and at the stream, so that nothing that comes after it is missed.
+            let signal = Arc::clone(&self.signal);
+            let waiter = signal.wait();
+            let draining = phases.current() >= Phase::Draining;
+            let read = self.read_round().await;
+            let is_idle = matches!(read, Round::CaughtUp | Round::Waiting);
+            self.seal_what_is_due(draining && is_idle);
+            if !is_idle && self.is_short() {
+                // Only a delivery that has work calls, so that those that sleep do not wake each other for ever.
+                self.memory.call_for_seals();
+            }
+            let has_turned = self.finish_stage().await;
+            self.tend(draining).await;
+            self.publish();
+            if draining && read == Round::CaughtUp && !has_turned && self.is_done() {
+                return;
+            }
+            match read {
+                _ if has_turned => tokio::task::yield_now().await,
+                Round::MoreToRead => tokio::task::yield_now().await,
+                Round::Blocked | Round::Waiting => self.pause(BLOCKED_PAUSE).await,
+                Round::CaughtUp => {
+                    let due = self.next_due();
+                    let memory = Arc::clone(&self.memory);
+                    tokio::select! {
+                        () = waiter.woken() => {
+                            if !draining {
+                                tokio::time::sleep(Duration::from_millis(DELIVERY_LINGER_MS)).await;
+                            }
+                        }
+                        () = self.pause(due) => {}
+                        () = memory.pressure.notified() => {}
+                        () = phases.reached(Phase::Draining), if !draining => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether everything that was read is stored, and written down where that is done.
+    fn is_done(&self) -> bool {
+        let is_written = self.book.as_ref().is_none_or(Book::is_written);
+        self.files.len() == 0 && self.unstored.is_empty() && is_written
+    }
+
+    /// Waits for an upload to end, or for `time`.
+    async fn pause(&mut self, time: Duration) {
+        tokio::select! {
+            Some(ended) = self.uploads.join_next(), if !self.uploads.is_empty() => self.ended(ended),
+            () = tokio::time::sleep(time) => {}
+        }
+    }
+
+    /// Whether open files should be closed before they are full.
+    fn is_short(&self) -> bool {
+        self.budget.is_taken_to(DELIVERY_PRESSURE_PERCENT)
+    }
+
+    /// Whether nothing more may be encoded for now.
+    fn is_blocked(&self) -> bool {
+        self.budget.is_taken_to(100)
+            || self.queue.len() + self.uploads.len() >= DELIVERY_UPLOADS_MAX
+            || self.book.as_ref().is_some_and(Book::is_full)
+    }
+
+    /// Reads nothing more: only a restart helps. What is closed is still stored, and with a ledger nothing is lost.
+    fn halt(&mut self, why: &str) {
+        let mut pause = Pause::none(&self.status);
+        let why = format!("{why}; restart to try again from the log");
+        if self.halted.is_none() {
+            tracing::error!(stream = %self.stream.name(), delivery = self.status.name(), why, "delivery has stopped");
+        }
+        pause.begin(&why);
+        self.halted = Some(pause);
+        if let Some(book) = &mut self.book {
+            book.freeze();
+        }
+    }
+
+    /// Closes files that are old enough, the largest ones while memory is short, the oldest one while the ledger is
+    /// long, and all of them at the end.
+    fn seal_what_is_due(&mut self, all: bool) {
+        if all {
+            self.seal_all(SealReason::Shutdown);
+        }
+        if self.files.len() > 0 {
+            for key in self.files.older_than(self.interval, clock::monotonic()) {
+                self.seal(&key, SealReason::Age);
+            }
+        }
+        // Uploads give memory back as well: closing one file a round is enough, and keeps files large.
+        let is_quiet = self.uploads.is_empty() && self.queue.is_empty();
+        if is_quiet
+            && self.is_short()
+            && let Some(key) = self.files.largest()
+        {
+            self.seal(&key, SealReason::Pressure);
+        }
+        if is_quiet
+            && self.book.as_ref().is_some_and(Book::is_long)
+            && let Some(key) = self.files.oldest()
+        {
+            self.seal(&key, SealReason::Pressure);
+        }
+    }
+
+    fn seal_all(&mut self, reason: SealReason) {
+        for key in self.files.keys() {
+            self.seal(&key, reason);
+        }
+    }
+
+    fn seal(&mut self, key: &[u8], reason: SealReason) {
+        let Some(stage) = self.stages.front_mut() else { return };
+        let sealed = stage.intake.seal(&mut self.files, key, reason);
+        self.close(sealed);
+    }
+
+    /// Sends closed files on their way: by the ledger if there is one.
+    fn close(&mut self, closed: impl IntoIterator<Item = Sealed>) {
+        for sealed in closed {
+            self.unstored.insert(sealed.seal.number, sealed.seal.oldest);
+            match &mut self.book {
+                Some(book) => book.close(sealed),
+                None => self.queue.push_back(sealed),
+            }
+        }
+        let broken = self.stages.front().and_then(|stage| stage.intake.broken()).map(str::to_owned);
+        if let Some(why) = broken.filter(|_| self.halted.is_none()) {
+            self.halt(&format!("an encoder has failed ({why})"));
+        }
+    }
+
+    /// Goes over to the next configuration once everything of the current one is read, and written down as closed.
+    /// Returns whether it has.
+    async fn finish_stage(&mut self) -> bool {
+        let Some(stage) = self.stages.front() else { return false };
+        let is_read = self.places.iter().all(|place| place.next >= stage.end(place.shard));
+        if self.stages.len() < 2 || !is_read || self.halted.is_some() {
+            return false;
+        }
+        self.seal_all(SealReason::Epoch);
+        self.write_book().await;
+        if self.book.as_ref().is_some_and(Book::has_closed) || self.halted.is_some() {
+            return false;
+        }
+        self.stages.pop_front();
+        if let Some(stage) = self.stages.front() {
+            let epoch = stage.intake.epoch();
+            tracing::info!(stream = %self.stream.name(), delivery = self.status.name(), epoch, "another configuration begins");
+        }
+        true
+    }
+
+    fn next_due(&self) -> Duration {
+        let now = Instant::from_std(clock::monotonic());
+        let far = now + Duration::from_secs(3600);
+        let due = |opened| Instant::from_std(opened + self.interval).min(far);
+        let trouble = self.book.as_ref().and_then(Book::retries_at).map_or(far, Instant::from_std);
+        self.files.first_opened().map_or(far, due).min(trouble).saturating_duration_since(now)
+    }
+
+    fn publish(&self) {
+        let unstored = self.unstored.values().copied();
+        self.status.set_oldest_held(unstored.chain(self.files.oldest_record()).min());
+        self.status.metrics.open_partitions.set(self.files.len() as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! What an earlier process has decided and not finished: files that are in the ledger as closed, and not as stored.
+//!
+//! Their records are read from the log again, sorted by the configuration of that time, and stored under the same keys.
+//! Files of one configuration are made in one pass over the log, as many as memory has room for; those that have to
+//! give way to the others come in the next pass. A file that the sink has already, because the process ended before it
+//! could write that down, is recognised there.
+
+mod targets;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::targets::{Again, Target};
+use super::stage::{Plan, Stage};
+use super::trouble::Trouble;
+use super::{BLOCKED_PAUSE, Worker};
+use crate::config::limits::{DELIVERY_READ_BYTES, DELIVERY_REDO_FILES_MAX, DELIVERY_UPLOADS_MAX};
+use crate::delivery::encode::PushError;
+use crate::delivery::intake;
+use crate::delivery::ledger::{OpenSeal, State};
+use crate::delivery::sink::{ObjectSink, Stored};
+use crate::delivery::{OpenError, Parts};
+use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::phases::{Phase, Phases};
+use crate::stream::{CapturePlan, Payer, Read};
+
+/// Files of one epoch that are to be made again.
+pub struct Undone {
+    stage: Stage,
+    seals: Vec<OpenSeal>,
+}
+
+impl Undone {
+    /// All of them, oldest epoch first.
+    ///
+    /// # Errors
+    /// If an epoch is of another version of the program, or its sink cannot be opened.
+    pub fn of(parts: &Parts, plan: &Plan, state: &State) -> Result<Vec<Self>, OpenError> {
+        let mut by_epoch: BTreeMap<u32, Vec<OpenSeal>> = BTreeMap::new();
+        for open in state.open.values() {
+            by_epoch.entry(open.seal.epoch).or_default().push(open.clone());
+        }
+        let undone = |(epoch, seals)| Ok(Self { stage: plan.stage_of(parts, epoch)?, seals });
+        by_epoch.into_iter().map(undone).collect()
+    }
+}
+
+impl Worker {
+    /// Makes every file again that is closed and not stored, and sends it to the sink. Returns when the last one is on
+    /// its way: reading on need not wait for the sink.
+    pub(super) async fn redo(&mut self, phases: &Phases) {
+        for Undone { mut stage, mut seals } in std::mem::take(&mut self.undone) {
+            tracing::info!(
+                stream = %self.stream.name(), delivery = self.status.name(), files = seals.len(),
+                epoch = stage.intake.epoch(), "storing what was closed before the last stop"
+            );
+            while !seals.is_empty() {
+                let now = seals.drain(..seals.len().min(DELIVERY_REDO_FILES_MAX)).collect();
+                let mut again = Again::new(now, stage.intake.opener().clone());
+                if let Err(error) = self.redo_pass(&mut stage, &mut again, phases).await {
+                    self.halt(&format!("an encoder has failed ({error})"));
+                    return;
+                }
+                for target in again.take_incomplete() {
+                    self.redo_incomplete(&mut stage, target, phases).await;
+                }
+                seals.extend(again.take_put_back());
+            }
+        }
+    }
+
+    /// One pass over the log.
+    async fn redo_pass(
+        &mut self,
+        stage: &mut Stage,
+        again: &mut Again,
+        phases: &Phases,
+    ) -> Result<(), PushError> {
+        for shard in again.shards() {
+            let mut position = SequenceNumber(0);
+            while let Some(from) = again.next_needed(shard, position) {
+                let read = self.read_patiently(stage.captures(), (shard, from), phases).await;
+                let first = read.slices.first().map_or(read.next, |slice| slice.first);
+                if first > from {
+                    again.note_gap(shard, from, first);
+                }
+                if read.next <= from {
+                    break;
+                }
+                for slice in &read.slices {
+                    for at in intake::records(shard, slice, 0..slice.len()) {
+                        stage.intake.redo(at, again)?;
+                    }
+                }
+                position = read.next;
+                for target in again.take_complete() {
+                    self.send_again(stage, target, phases).await;
+                }
+                while self.is_short() && again.put_back_largest() {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a file that has all of its records, and waits until there is room for another one on its way.
+    async fn send_again(&mut self, stage: &mut Stage, target: Target, phases: &Phases) {
+        let Target { open: OpenSeal { seal, multiparts }, file, .. } = target;
+        let Some(file) = file else { return };
+        match stage.intake.finish(seal, file, multiparts) {
+            Some(sealed) => self.queue.push_back(sealed),
+            None => self.halt("an encoder has failed"),
+        }
+        loop {
+            self.tend(phases.current() >= Phase::Draining).await;
+            self.publish();
+            if self.queue.len() + self.uploads.len() < DELIVERY_UPLOADS_MAX {
+                return;
+            }
+            self.pause(BLOCKED_PAUSE).await;
+        }
+    }
+
+    /// Reads however often that takes.
+    async fn read_patiently(
+        &mut self,
+        captures: Option<Arc<CapturePlan>>,
+        at: (ShardId, SequenceNumber),
+        phases: &Phases,
+    ) -> Read {
+        let payer = Payer { budget: Arc::clone(&self.budget), overdraws: true };
+        let mut trouble = Trouble::none(&self.status);
+        loop {
+            match Stage::read(captures.clone(), &self.stream, at, DELIVERY_READ_BYTES, &payer).await {
+                Ok(read) => {
+                    trouble.passed();
+                    return read;
+                }
+                Err(error) => trouble.failed("the log cannot be read", &error),
+            }
+            while trouble.until().is_some() {
+                self.tend(phases.current() >= Phase::Draining).await;
+                self.pause(BLOCKED_PAUSE).await;
+            }
+        }
+    }
+
+    /// A file of which the log does not have all records. That is right if the log has let go of them because their
+    /// retention was over; what is left is then stored, unless the sink has the whole file already.
+    async fn redo_incomplete(&mut self, stage: &mut Stage, mut target: Target, phases: &Phases) {
+        let seal = &target.open.seal;
+        let (number, key, sealed) = (seal.number, seal.key.clone(), seal.records);
+        let found = target.file.as_ref().map_or(0, |file| file.records);
+        if !self.has_lost(&target) {
+            self.halt(&format!(
+                "the log has {found} records of the file '{key}', which was closed with {sealed}: \
+                 log and ledger are not of the same node, or one of them was changed"
+            ));
+            return;
+        }
+        if let Some(stored) = self.look_for(stage.intake.sink().clone(), &key, phases).await {
+            if let Some(book) = &mut self.book {
+                book.stored(number, stored);
+            }
+            return;
+        }
+        let lost = sealed - found;
+        tracing::error!(
+            stream = %self.stream.name(), delivery = self.status.name(), key, records = lost,
+            "records of a closed file were gone from the log before it was stored"
+        );
+        self.status.skipped(lost, lost);
+        if let Some(book) = &mut self.book {
+            book.shrink(number, found);
+        }
+        let dead = target.open.seal.dead.clone();
+        let opener = stage.intake.opener();
+        target.file.get_or_insert_with(|| opener.open(String::new(), dead));
+        self.send_again(stage, target, phases).await;
+    }
+
+    /// Whether the log does not reach over all of a file's ranges any more.
+    fn has_lost(&self, target: &Target) -> bool {
+        target.open.seal.ranges.iter().any(|range| {
+            let bounds = self.stream.shard(range.shard).map(|shard| shard.bounds());
+            let is_beyond = bounds.is_none_or(|held| range.first < held.first || range.last >= held.next);
+            is_beyond || target.met_gap
+        })
+    }
+
+    /// What the sink has under a key, however often it must be asked.
+    async fn look_for(&mut self, sink: ObjectSink, key: &str, phases: &Phases) -> Option<Stored> {
+        let mut trouble = Trouble::none(&self.status);
+        loop {
+            match sink.head(key).await {
+                Ok(head) => {
+                    trouble.passed();
+                    return head.map(|head| Stored { bytes: head.bytes, etag: head.etag });
+                }
+                Err(error) => trouble.failed("the sink cannot be asked what it has", &error),
+            }
+            while trouble.until().is_some() {
+                self.tend(phases.current() >= Phase::Draining).await;
+                self.pause(BLOCKED_PAUSE).await;
+            }
+        }
+    }
+}

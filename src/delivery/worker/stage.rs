@@ -1,0 +1,208 @@
+//! The configurations that a delivery still has records of, one behind the other.
+//!
+//! ```text
+//! cursor            from of epoch 2         from of epoch 3
+//!   │ records of epoch 1 │ records of epoch 2    │ records of epoch 3 …
+//! ```
+//! Where a configuration takes over is in the ledger: behind the last record that was sealed under the one before. So
+//! records of one position are always sorted by the same rules, and no file has records of two.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::checked;
+use crate::delivery::classify::Classifier;
+use crate::delivery::epoch::EpochConfig;
+use crate::delivery::intake::{Intake, Setting};
+use crate::delivery::ledger::{Epoch, State};
+use crate::delivery::seal::{Origin, Series};
+use crate::delivery::sink::ObjectSink;
+use crate::delivery::{OpenError, Parts, Slots};
+use crate::record::{SequenceNumber, ShardId};
+use crate::stream::{CapturePlan, Captures, Payer, Read, ReadError, ReadLimit, Stream};
+
+/// One configuration, and how far it goes.
+pub struct Stage {
+    /// Sorts records by it.
+    pub intake: Intake,
+    /// Where the fields are that it needs, unless they are where the stream has them.
+    captures: Option<Arc<CapturePlan>>,
+    /// First positions of the next one; empty for the last.
+    until: BTreeMap<ShardId, SequenceNumber>,
+}
+
+impl Stage {
+    /// The only one of a delivery without a ledger.
+    pub fn of_run(parts: &Parts) -> Self {
+        let intake =
+            intake(parts, Arc::new(parts.config.clone()), parts.slots.clone(), Series::Run(parts.run));
+        Self { intake: intake(parts.sink.clone()), captures: None, until: BTreeMap::new() }
+    }
+
+    /// The last one: as configured.
+    pub fn of_today(parts: &Parts, number: u32) -> Self {
+        let config = Arc::new(parts.config.clone());
+        let intake = intake(parts, config, parts.slots.clone(), Series::Epoch(number));
+        Self { intake: intake(parts.sink.clone()), captures: None, until: BTreeMap::new() }
+    }
+
+    /// That of an earlier epoch.
+    ///
+    /// # Errors
+    /// If another version of the program has written it, or its sink cannot be opened.
+    pub fn of_epoch(parts: &Parts, epoch: &Epoch) -> Result<Self, OpenError> {
+        let text = EpochConfig::parse(&epoch.config)?;
+        let config = text.delivery(&parts.config)?;
+        let sink = match &parts.ledger {
+            Some(ledger) if !text.has_sink_of(&parts.config) => {
+                ObjectSink::open_on(&config.sink, Arc::clone(&ledger.disk))?
+            }
+            _ => parts.sink.clone(),
+        };
+        let mut captures = Captures::default();
+        let slots = Slots::of(&config, &mut captures);
+        let captures = Some(Arc::new(captures.plan()?));
+        let intake = intake(parts, Arc::new(config), slots, Series::Epoch(epoch.number));
+        Ok(Self { intake: intake(sink), captures, until: BTreeMap::new() })
+    }
+
+    /// The first position of a shard that is not of this one.
+    pub fn end(&self, shard: ShardId) -> SequenceNumber {
+        self.until.get(&shard).copied().unwrap_or(SequenceNumber(u64::MAX))
+    }
+
+    /// Reads with the fields that it needs.
+    pub async fn read(
+        captures: Option<Arc<CapturePlan>>,
+        stream: &Arc<Stream>,
+        (shard, from): (ShardId, SequenceNumber),
+        bytes: u64,
+        payer: &Payer,
+    ) -> Result<Read, ReadError> {
+        let limit = ReadLimit::bytes(bytes);
+        match captures {
+            None => stream.read(shard, from, limit, payer).await,
+            Some(captures) => stream.read_with((shard, from), limit, payer, &captures).await,
+        }
+    }
+
+    /// Where the fields are, for [`Stage::read`].
+    pub fn captures(&self) -> Option<Arc<CapturePlan>> {
+        self.captures.clone()
+    }
+}
+
+fn intake(
+    parts: &Parts,
+    config: Arc<checked::Delivery>,
+    slots: Slots,
+    series: Series,
+) -> impl FnOnce(ObjectSink) -> Intake {
+    let stream = parts.stream.name();
+    let origin = Origin {
+        stream: Arc::clone(stream),
+        delivery: parts.config.name.as_str().into(),
+        node: Arc::clone(&parts.node),
+        series,
+    };
+    let class = Classifier::new(Arc::clone(stream), Arc::clone(&config), slots);
+    let (budget, status) = (Arc::clone(&parts.budget), Arc::clone(&parts.status));
+    move |sink| Intake::new(Setting { config, class, origin, sink, budget, status })
+}
+
+/// What a delivery with a ledger has to go through.
+pub struct Plan {
+    /// To be written before anything else, if the configuration is news.
+    pub new: Option<Epoch>,
+    /// All epochs that anything is needed of, the new one included.
+    epochs: Vec<Epoch>,
+}
+
+impl Plan {
+    /// Goes on from `state`, with `positions` as the cursor.
+    ///
+    /// # Errors
+    /// If another version of the program has written the latest epoch.
+    pub fn new(
+        parts: &Parts,
+        state: &State,
+        positions: &BTreeMap<ShardId, SequenceNumber>,
+    ) -> Result<Self, OpenError> {
+        let config = EpochConfig::of(&parts.config);
+        let mut epochs = state.epochs.clone();
+        let goes_on = match epochs.last() {
+            Some(last) => {
+                let names = |shard: &ShardId| last.from.iter().any(|(named, _)| named == shard);
+                EpochConfig::parse(&last.config)? == config && positions.keys().all(names)
+            }
+            None => false,
+        };
+        if goes_on {
+            return Ok(Self { new: None, epochs });
+        }
+        let number = epochs.last().map_or(1, |last| last.number + 1);
+        let epoch = Epoch { number, config: config.text(), from: boundary(state, positions) };
+        epochs.push(epoch.clone());
+        Ok(Self { new: Some(epoch), epochs })
+    }
+
+    /// Number of the epoch of today.
+    fn today(&self) -> u32 {
+        self.epochs.last().map_or(0, |epoch| epoch.number)
+    }
+
+    /// The stages that still have records from `positions` on, in order. The last one is that of today.
+    ///
+    /// # Errors
+    /// See [`Stage::of_epoch`].
+    pub fn stages(
+        &self,
+        parts: &Parts,
+        positions: &BTreeMap<ShardId, SequenceNumber>,
+    ) -> Result<Vec<Stage>, OpenError> {
+        let mut stages = Vec::new();
+        for (index, epoch) in self.epochs.iter().enumerate() {
+            let later = self.epochs.get(index + 1..).unwrap_or_default();
+            if later.is_empty() {
+                stages.push(Stage::of_today(parts, epoch.number));
+                continue;
+            }
+            let mut until = BTreeMap::new();
+            for &(shard, from) in later.iter().flat_map(|epoch| &epoch.from) {
+                let end = until.entry(shard).or_insert(from);
+                *end = from.min(*end);
+            }
+            let has_more = |(shard, end)| positions.get(shard).is_some_and(|position| position < end);
+            if until.iter().any(has_more) {
+                stages.push(Stage { until, ..Stage::of_epoch(parts, epoch)? });
+            }
+        }
+        Ok(stages)
+    }
+
+    /// The stage of an epoch whose files are to be stored again.
+    ///
+    /// # Errors
+    /// See [`Stage::of_epoch`].
+    pub fn stage_of(&self, parts: &Parts, number: u32) -> Result<Stage, OpenError> {
+        if number == self.today() {
+            return Ok(Stage::of_today(parts, number));
+        }
+        match self.epochs.iter().find(|epoch| epoch.number == number) {
+            Some(epoch) => Stage::of_epoch(parts, epoch),
+            None => Err(OpenError::NoEpoch { number }),
+        }
+    }
+}
+
+/// Where a new configuration takes over: as early as it can.
+fn boundary(state: &State, positions: &BTreeMap<ShardId, SequenceNumber>) -> Vec<(ShardId, SequenceNumber)> {
+    let sealed = state.sealed_up_to();
+    let begin = |(&shard, &position): (&ShardId, &SequenceNumber)| {
+        let sealed = sealed.get(&shard).map(|last| SequenceNumber(last.0.saturating_add(1)));
+        let named = state.epochs.iter().flat_map(|epoch| &epoch.from).filter(|(named, _)| *named == shard);
+        let begun = named.map(|&(_, from)| from).max();
+        (shard, position.max(sealed.unwrap_or_default()).max(begun.unwrap_or_default()))
+    };
+    positions.iter().map(begin).collect()
+}

@@ -1,0 +1,3 @@
+mod lake;
+mod random;
+mod world;

@@ -1,0 +1,139 @@
+//! Random schedules of records, crashes, faults and changed configurations: at the end every record is in exactly one
+//! file.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::world::{CONFIGS, Kind, SHARDS, Spec, World, config};
+use crate::testkit::disk::{Failure, Fault, Operation};
+
+/// Something that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A request comes.
+    Send(Vec<Spec>),
+    /// The process is woken so many times at most.
+    Work { polls: u64 },
+    /// Time passes.
+    Wait { millis: u64 },
+    /// The process is killed, or the power fails; the next one has another configuration, perhaps.
+    Kill { power: bool, variant: usize, memory: u64 },
+    /// The process is told to stop and has so much time for it.
+    Stop { millis: u64, variant: usize, memory: u64 },
+    /// An operation on the disk fails from some time on, so many times.
+    Fault { operation: Operation, full: bool, after: u64, times: u64, ledger: bool },
+    /// The disk works again.
+    Heal,
+}
+
+fn spec() -> impl Strategy<Value = Spec> {
+    let kind = prop_oneof![
+        6 => Just(Kind::Number),
+        2 => Just(Kind::Text),
+        1 => Just(Kind::Homeless),
+        1 => Just(Kind::Timeless),
+        1 => Just(Kind::Refused),
+    ];
+    (0..SHARDS, 0..5_u8, kind).prop_map(|(shard, partition, kind)| Spec { shard, partition, kind })
+}
+
+/// From one that holds a file to one that holds everything.
+fn memory() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(2 << 10), Just(20 << 10), Just(64 << 20)]
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let operations = [
+        Operation::Create,
+        Operation::Rename,
+        Operation::SyncFolder,
+        Operation::Write,
+        Operation::Sync,
+        Operation::Read,
+        Operation::Open,
+    ];
+    prop::sample::select(operations.to_vec())
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => prop::collection::vec(spec(), 1..40).prop_map(Step::Send),
+        8 => (1..30_u64).prop_map(|polls| Step::Work { polls }),
+        3 => (1..400_u64).prop_map(|millis| Step::Wait { millis }),
+        4 => (any::<bool>(), 0..CONFIGS, memory())
+            .prop_map(|(power, variant, memory)| Step::Kill { power, variant, memory }),
+        1 => (1..2_000_u64, 0..CONFIGS, memory())
+            .prop_map(|(millis, variant, memory)| Step::Stop { millis, variant, memory }),
+        3 => (operation(), any::<bool>(), 0..20_u64, 1..10_u64, any::<bool>())
+            .prop_map(|(operation, full, after, times, ledger)| Step::Fault { operation, full, after, times, ledger }),
+        1 => Just(Step::Heal),
+    ]
+}
+
+/// Starts a process; one that cannot, because the disk fails, is not there until it works.
+fn start(world: &mut World, variant: usize, memory: u64) {
+    let _ = world.start(config(variant), memory);
+}
+
+async fn take(world: &mut World, step: &Step) {
+    match *step {
+        Step::Send(ref specs) => world.send(specs),
+        Step::Work { polls } => world.run(polls, Duration::from_secs(1)).await,
+        Step::Wait { millis } => world.run(u64::MAX, Duration::from_millis(millis)).await,
+        Step::Kill { power, variant, memory } => {
+            world.kill(power);
+            start(world, variant, memory);
+        }
+        Step::Stop { millis, variant, memory } => {
+            if world.is_running() {
+                world.drain(Duration::from_millis(millis)).await;
+            }
+            world.kill(false);
+            start(world, variant, memory);
+        }
+        Step::Fault { operation, full, after, times, ledger } => {
+            let failure = if full { Failure::Full } else { Failure::Io };
+            let fault = Fault::new(operation, failure).after(after).times(times);
+            world.disk.inject(if ledger { fault.on(".ledger") } else { fault });
+        }
+        Step::Heal => world.disk.heal(),
+    }
+}
+
+async fn check(steps: Vec<Step>, variant: usize, seed: u64) {
+    let mut world = World::new(seed);
+    start(&mut world, 0, 64 << 20);
+    for step in &steps {
+        take(&mut world, step).await;
+    }
+    world.disk.heal();
+    if !world.is_running() {
+        world.start(config(variant), 64 << 20).unwrap();
+    }
+    let (report, has_ended) = world.drain(Duration::from_secs(600)).await;
+    assert!(has_ended, "{report:?}");
+    assert_eq!(report.pending, 0, "{report:?}");
+    assert_eq!((report.skipped, report.paused.as_deref()), (0, None));
+    assert_eq!(report.accepted + report.backlog, report.delivered + report.dead_lettered);
+    world.check_lake();
+    world.check_ledger();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_record_is_in_exactly_one_file_whatever_happens(
+        steps in prop::collection::vec(step(), 1..60),
+        variant in 0..CONFIGS,
+        seed in any::<u64>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(check(steps, variant, seed));
+    }
+}

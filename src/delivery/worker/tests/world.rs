@@ -1,0 +1,336 @@
+//! A delivery over a log that outlives its process, a disk that fails, and whoever looks at the lake afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use url::Url;
+
+use super::lake;
+use crate::config::checked::{
+    self, BufferHints, Delivery, Format, JsonCompression, ObjectSink as SinkConfig, ParquetCompression,
+};
+use crate::delivery::ledger::{Ledger, State};
+use crate::delivery::prefix::PrefixTemplate;
+use crate::delivery::sink::ObjectSink;
+use crate::delivery::worker::Worker;
+use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport};
+use crate::json::Pointer;
+use crate::record::{Batch, RecordSpans, SequenceNumber, ShardId, Source, Span};
+use crate::runtime::budget::{Budget, Share};
+use crate::runtime::clock::UnixMicros;
+use crate::runtime::disk::Disk;
+use crate::runtime::phases::{Phase, Phases};
+use crate::schema::columns::{ColumnDeclaration, Columns};
+use crate::stream::{Backing, Captures, Stream};
+use crate::telemetry::metrics::Registry;
+use crate::testkit::disk::SimulatedDisk;
+
+pub const SHARDS: u32 = 3;
+pub const CONFIGS: usize = 5;
+/// 2026-01-01 00:00:00 UTC.
+const ARRIVAL: i64 = 1_767_225_600_000_000;
+
+/// What a record is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Its id is a number.
+    Number,
+    /// Its id is text.
+    Text,
+    /// It has no field for the prefix.
+    Homeless,
+    /// Its time is none.
+    Timeless,
+    /// The edge has found it invalid.
+    Refused,
+}
+
+/// A record to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec {
+    pub shard: u32,
+    pub partition: u8,
+    pub kind: Kind,
+}
+
+/// The process that runs at the moment.
+struct Process {
+    worker: Pin<Box<dyn Future<Output = ()>>>,
+    status: Arc<Status>,
+    phases: Phases,
+    /// What the stream had accepted when it began, which a process that is really new would not count.
+    accepted_before: u64,
+}
+
+/// See the module.
+pub struct World {
+    pub stream: Arc<Stream>,
+    pub disk: SimulatedDisk,
+    /// Where each record that was sent stands, by its own number.
+    pub sent: Vec<(ShardId, SequenceNumber)>,
+    registry: Registry,
+    captures: Captures,
+    process: Option<Process>,
+}
+
+/// The delivery in its variants. They differ in whatever makes an epoch.
+pub fn config(variant: usize) -> Delivery {
+    let columns = |id: &str| {
+        let column = |name: &str, type_text: &str| ColumnDeclaration {
+            name: name.into(),
+            type_text: type_text.into(),
+            nullable: true,
+        };
+        let columns = [column("n", "int64"), column("id", id), column("p", "string")];
+        let columns = Arc::new(Columns::declared(&columns).unwrap());
+        Format::Parquet { compression: ParquetCompression::Snappy, columns }
+    };
+    let plain = Format::Json { compression: JsonCompression::None };
+    let gzip = Format::Json { compression: JsonCompression::Gzip { level: 1 } };
+    let (format, prefix, error_prefix, folder) = match variant {
+        0 => (plain, "p={/p}/", "errors/{reason}/", "lake"),
+        1 => (gzip, "v1/{/p}/", "errors/{reason}/", "lake"),
+        2 => (columns("int64"), "q={/p}/", "errors/{reason}/", "lake"),
+        3 => (plain, "dt={event_time:%Y-%m-%d}/", "errors/{reason}/", "pond"),
+        _ => (columns("string"), "q={/p}/", "dead/{shard}/{reason}/", "lake"),
+    };
+    Delivery {
+        name: "d".into(),
+        sink: SinkConfig {
+            url: Url::from_directory_path(Path::new("/").join(folder)).unwrap(),
+            options: BTreeMap::new(),
+            multipart_bytes: 1 << 20,
+        },
+        format,
+        buffer: BufferHints { size_bytes: 700, interval: Duration::from_millis(200) },
+        prefix: PrefixTemplate::parse(prefix).unwrap(),
+        error_prefix: PrefixTemplate::parse(error_prefix).unwrap(),
+        event_time: Some(Pointer::parse("/at").unwrap()),
+        open_partitions_max: 3,
+    }
+}
+
+fn ledger_folder() -> PathBuf {
+    PathBuf::from("/data/ledger/s/d")
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let registry = Registry::new().unwrap();
+        let config = checked::Stream {
+            name: "s".into(),
+            shards: SHARDS,
+            durability: checked::Durability::Memory,
+            retention: Duration::from_secs(3_600),
+            retention_bytes: None,
+            idempotency_window: Duration::ZERO,
+        };
+        let mut captures = Captures::default();
+        for field in ["/p", "/at"] {
+            captures.slot(&Pointer::parse(field).unwrap());
+        }
+        let (plan, metrics) = (captures.plan().unwrap(), registry.stream("s"));
+        let stream = Arc::new(Stream::new(&config, Backing::Memory, 1, plan, metrics));
+        let disk = SimulatedDisk::new(seed);
+        for folder in ["/data", "/lake", "/pond"] {
+            disk.create_folder(Path::new(folder)).unwrap();
+        }
+        Self { stream, disk, sent: Vec::new(), registry, captures, process: None }
+    }
+
+    /// One request.
+    pub fn send(&mut self, specs: &[Spec]) {
+        let plan = self.captures.plan().unwrap();
+        let (mut body, side) = (Vec::new(), b"schema broken".to_vec());
+        let mut spans: BTreeMap<u32, (Vec<RecordSpans>, Vec<u64>)> = BTreeMap::new();
+        for spec in specs {
+            let n = self.sent.len() as u64;
+            self.sent.push((ShardId(spec.shard), SequenceNumber(0)));
+            let start = body.len();
+            body.extend_from_slice(payload(n, spec).as_bytes());
+            let (records, numbers) = spans.entry(spec.shard).or_default();
+            let payload = Span::new(start, body.len());
+            records.push(RecordSpans { payload, key: Span::ABSENT, refusal: Span::ABSENT });
+            numbers.push(n);
+        }
+        let refused = |n: u64, first: usize| specs[n as usize - first].kind == Kind::Refused;
+        let first = self.sent.len() - specs.len();
+        let refusal = Span::new(body.len(), body.len() + side.len());
+        let permit = Budget::new(1 << 20).take_anyway(0);
+        let arrival = UnixMicros(ARRIVAL + first as i64);
+        let source = Arc::new(Source { body: body.clone().into(), side: Bytes::from(side), arrival, permit });
+        let mut batches = Vec::new();
+        let mut numbers_of = BTreeMap::new();
+        for (shard, (mut records, numbers)) in spans {
+            let mut captures = Vec::new();
+            plan.capture(&body, &records, &mut captures);
+            for (record, &n) in records.iter_mut().zip(&numbers) {
+                if refused(n, first) {
+                    record.refusal = refusal;
+                }
+            }
+            let batch =
+                Batch { source: Arc::clone(&source), records: records.into(), captures: captures.into() };
+            batches.push((ShardId(shard), batch));
+            numbers_of.insert(ShardId(shard), numbers);
+        }
+        for (shard, appended) in self.stream.append(batches, None).unwrap().appended {
+            for (index, &n) in numbers_of[&shard].iter().enumerate() {
+                self.sent[n as usize] = (shard, SequenceNumber(appended.first.0 + index as u64));
+            }
+        }
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    pub fn parts(&mut self, config: Delivery, memory_bytes: u64) -> Result<Parts, OpenError> {
+        let status = Arc::new(Status::new(Arc::clone(&self.stream), &config.name, &self.registry));
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        Ok(Parts {
+            stream: Arc::clone(&self.stream),
+            reader: 0,
+            slots: Slots::of(&config, &mut self.captures),
+            sink: ObjectSink::open_on(&config.sink, Arc::clone(&disk))?,
+            status,
+            memory: Memory::new(memory_bytes, 1),
+            budget: Share::new(memory_bytes, 1).account(0),
+            run: 0,
+            node: "0123456789abcdef".into(),
+            ledger: Some(LedgerParts { disk, folder: ledger_folder() }),
+            config,
+        })
+    }
+
+    /// Starts a process, unless one runs. It may fail where the disk does.
+    pub fn start(&mut self, config: Delivery, memory_bytes: u64) -> Result<(), OpenError> {
+        assert!(!self.is_running());
+        let parts = self.parts(config, memory_bytes)?;
+        let (status, phases) = (Arc::clone(&parts.status), Phases::new());
+        let accepted_before = self.stream.accepted();
+        let worker = Worker::new(&parts)?;
+        phases.advance(Phase::Serving);
+        let worker = Box::pin(worker.run(phases.clone()));
+        self.process = Some(Process { worker, status, phases, accepted_before });
+        Ok(())
+    }
+
+    /// Lets the process run until it has been woken `polls` times, or some time has passed.
+    pub async fn run(&mut self, polls: u64, time: Duration) {
+        let Some(process) = &mut self.process else { return tokio::time::sleep(time).await };
+        let limited = Limited { worker: process.worker.as_mut(), polls };
+        let ended = tokio::select! {
+            ended = limited => ended,
+            () = tokio::time::sleep(time) => false,
+        };
+        if ended {
+            self.process = None;
+        }
+    }
+
+    /// Ends the process as SIGKILL does, or with the power of the machine.
+    pub fn kill(&mut self, power: bool) {
+        self.process = None;
+        self.disk = if power { self.disk.crash() } else { self.disk.kill() };
+    }
+
+    /// Drains the process for some time; then it is killed. Returns the last balance, and whether it had ended by itself.
+    pub async fn drain(&mut self, time: Duration) -> (StatusReport, bool) {
+        let process = self.process.as_ref().unwrap();
+        process.phases.advance(Phase::Draining);
+        let (status, before) = (Arc::clone(&process.status), process.accepted_before);
+        self.run(u64::MAX, time).await;
+        let has_ended = !self.is_running();
+        if !has_ended {
+            self.kill(false);
+        }
+        let mut report = status.report();
+        report.accepted -= before;
+        report.pending -= before;
+        (report, has_ended)
+    }
+
+    pub fn report(&self) -> StatusReport {
+        self.process.as_ref().unwrap().status.report()
+    }
+
+    /// What the ledger says, if no process has it open.
+    pub fn ledger(&self) -> State {
+        assert!(!self.is_running());
+        Ledger::open(Arc::new(self.disk.clone()), ledger_folder()).unwrap().1
+    }
+
+    /// Compares everything that was sent with everything that is in the lake.
+    pub fn check_lake(&self) {
+        let files = lake::files(&self.disk);
+        let mut seen = BTreeSet::new();
+        for file in &files {
+            for &n in &file.records {
+                assert!(seen.insert(n), "record {n} is in two files or twice in one: {}", file.name);
+            }
+        }
+        let missing: Vec<_> = (0..self.sent.len() as u64).filter(|n| !seen.contains(n)).collect();
+        assert!(missing.is_empty() && seen.len() == self.sent.len(), "missing: {missing:?}");
+        // In the order of their numbers, the files of a folder go on where the one before ended.
+        let mut last: BTreeMap<(&str, ShardId), SequenceNumber> = BTreeMap::new();
+        for file in &files {
+            for &n in &file.records {
+                let (shard, number) = self.sent[n as usize];
+                let before = last.insert((&file.folder, shard), number);
+                assert!(before.is_none_or(|before| before < number), "{}: {shard} goes back", file.name);
+            }
+        }
+    }
+
+    /// Checks that the ledger accounts for everything that was sent.
+    pub fn check_ledger(&self) {
+        let state = self.ledger();
+        assert!(state.open.is_empty(), "{:?}", state.open);
+        assert_eq!(state.committed_records + state.dead_records, self.sent.len() as u64);
+        for id in self.stream.shard_ids() {
+            let next = self.stream.shard(id).unwrap().bounds().next;
+            assert_eq!(state.cursor.get(&id), Some(&next), "{id}");
+        }
+        assert_eq!(state.settled_len(), 0);
+    }
+}
+
+fn payload(n: u64, spec: &Spec) -> String {
+    let p = (b'a' + spec.partition) as char;
+    let id = if spec.kind == Kind::Text { format!("\"id-{n}\"") } else { n.to_string() };
+    let at = if spec.kind == Kind::Timeless {
+        "?".to_owned()
+    } else {
+        format!("2026-01-{:02}T00:00:00Z", spec.partition + 1)
+    };
+    let p = if spec.kind == Kind::Homeless { String::new() } else { format!(r#","p":"{p}""#) };
+    format!(r#"{{"n":{n},"id":{id},"at":"{at}"{p},"pad":"{}"}}"#, "x".repeat(60))
+}
+
+/// A worker that is polled so many times at most.
+struct Limited<'a> {
+    worker: Pin<&'a mut (dyn Future<Output = ()> + 'static)>,
+    polls: u64,
+}
+
+impl Future for Limited<'_> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<bool> {
+        if self.polls == 0 {
+            return Poll::Ready(false);
+        }
+        self.polls -= 1;
+        if self.worker.as_mut().poll(context).is_ready() {
+            return Poll::Ready(true);
+        }
+        if self.polls == 0 { Poll::Ready(false) } else { Poll::Pending }
+    }
+}

@@ -1,0 +1,90 @@
+//! Closed files → the sink, some at a time; and what the ledger says before and after.
+
+use std::sync::Arc;
+
+use tokio::task::JoinError;
+
+use super::Worker;
+use super::book::Book;
+use crate::config::limits::DELIVERY_UPLOADS_MAX;
+use crate::delivery::ledger::Ledger;
+use crate::delivery::seal::Sealed;
+use crate::delivery::sink::{NoNotes, Stored};
+use crate::delivery::status::Status;
+use crate::delivery::upload::{self, LedgerNotes};
+
+/// An upload that has ended: number of the seal, and the object.
+pub type Uploaded = (u64, Stored);
+
+impl Worker {
+    /// Takes note of uploads that have ended, writes down whatever is ready, and starts what may be stored.
+    pub(super) async fn tend(&mut self, draining: bool) {
+        while let Some(ended) = self.uploads.try_join_next() {
+            self.ended(ended);
+        }
+        self.write_book().await;
+        // A drain has a deadline and nothing else to do, so small files go out many at a time.
+        let uploads_max = if draining { DELIVERY_UPLOADS_MAX * 4 } else { DELIVERY_UPLOADS_MAX };
+        while self.uploads.len() < uploads_max {
+            let Some(sealed) = self.queue.pop_front() else { break };
+            let ledger = self.book.as_ref().map(|book| book.ledger().clone());
+            self.uploads.spawn(store(sealed, Arc::clone(&self.status), ledger));
+        }
+    }
+
+    /// Has the ledger written, and acts on what has become a fact by that.
+    pub(super) async fn write_book(&mut self) {
+        if self.book.as_ref().is_none_or(Book::is_written) {
+            return;
+        }
+        let positions = self.positions();
+        let Some(book) = &mut self.book else { return };
+        let cursor = book.next_cursor(&positions, &self.files);
+        let Some(written) = book.write(cursor).await else { return };
+        self.queue.extend(written.sealed);
+        for (number, contents, stored) in written.committed {
+            self.unstored.remove(&number);
+            self.status.stored(contents.records, stored.bytes, contents.dead.as_deref());
+        }
+        for (shard, position) in written.cursor {
+            if let Some(log) = self.stream.shard(shard) {
+                log.release(self.reader, position);
+            }
+        }
+    }
+
+    pub(super) fn ended(&mut self, upload: Result<Uploaded, JoinError>) {
+        match upload {
+            Ok((number, stored)) => match &mut self.book {
+                Some(book) => book.stored(number, stored),
+                None => {
+                    self.unstored.remove(&number);
+                }
+            },
+            // Only a panic ends an upload early. Its records stay pending, which the balance shows.
+            Err(error) => {
+                tracing::error!(
+                    stream = %self.stream.name(), delivery = self.status.name(), %error,
+                    "an upload ended without a result; its records are not delivered"
+                );
+                if self.book.is_some() {
+                    self.halt("an upload ended without a result");
+                }
+            }
+        }
+    }
+}
+
+/// Without a ledger an object counts as soon as it is stored; with one, when that is written down.
+async fn store(sealed: Sealed, status: Arc<Status>, ledger: Option<Ledger>) -> Uploaded {
+    let number = sealed.seal.number;
+    let stored = match ledger {
+        Some(ledger) => upload::store(&sealed, &LedgerNotes { ledger, number }, &status).await,
+        None => {
+            let stored = upload::store(&sealed, &NoNotes, &status).await;
+            status.stored(sealed.seal.records, stored.bytes, sealed.seal.dead.as_deref());
+            stored
+        }
+    };
+    (number, stored)
+}
