@@ -256,3 +256,6 @@ pub const VERIFY_PASS_RECORDS: u64 = 16 << 20;
 
 /// Objects that `forebay verify` reads at a time, each with a piece of [`OBJECT_PIECE_BYTES`].
 pub const VERIFY_OBJECTS_UNDER_WAY: usize = 8;
+
+/// Payload bytes that `forebay verify` reads from a shard at a time.
+pub const VERIFY_READ_BYTES: u64 = 4 << 20;

@@ -19,6 +19,8 @@ mod lines;
 mod objects;
 mod records;
 mod report;
+mod sorter;
+mod stored_log;
 mod walk;
 
 use std::collections::HashMap;
@@ -26,6 +28,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use report::{DeliveryReport, Finding, Kind};
+pub use sorter::Sorter;
+pub use stored_log::StoredLog;
 pub use walk::{Held, Place, RecordSource};
 
 use self::files::{File, Files};
