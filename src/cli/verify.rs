@@ -179,6 +179,3 @@ fn left_out(config: &Config, folder: &NodeFolder, catalog: &Catalog) -> Result<V
     }
     Ok(notes)
 }
-
-#[cfg(test)]
-mod tests;
