@@ -254,3 +254,14 @@ pub const INDEX_READERS_MAX: usize = 16;
 /// A commit of so many bytes takes the disk so long (0.1 ms at 2 GB/s) that the next one is put together meanwhile. Behind
 /// a smaller one it is put together afterwards, so that it takes along what has come in until then.
 pub const COMMIT_OVERLAP_BYTES: u64 = 256 << 10;
+/// What `forebay verify` lists of a delivery, 300 bytes each; the rest is counted.
+pub const VERIFY_FINDINGS_MAX: usize = 1_000;
+
+/// Records that `forebay verify` compares with lines of objects in one pass over the log: 8 bytes each, 128 MiB.
+pub const VERIFY_PASS_RECORDS: u64 = 16 << 20;
+
+/// Objects that `forebay verify` reads at a time, each with a piece of [`OBJECT_PIECE_BYTES`].
+pub const VERIFY_OBJECTS_UNDER_WAY: usize = 8;
+
+/// Payload bytes that `forebay verify` reads from a shard at a time.
+pub const VERIFY_READ_BYTES: u64 = 4 << 20;
