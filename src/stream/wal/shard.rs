@@ -255,7 +255,10 @@ impl ShardLog for DurableLog {
             return Found::Here(state.read_ring(from, limit, skipped));
         }
         let index = state.parts.partition_point(|part| part.end <= from);
-        let Some(part) = state.parts.get(index) else { return Found::Here(Read::nothing(from)) };
+        let Some(part) = state.parts.get(index) else {
+            // Numbers at the end that no record has: see [`ShardLog::skip_to`].
+            return Found::Here(Read { slices: Vec::new(), next: state.durable, skipped });
+        };
         // Damage that recovery was told to pass over leaves gaps between parts.
         let gap = part.first.0.saturating_sub(from.0);
         Found::Stored(Box::new(StoredRange {
@@ -303,6 +306,14 @@ impl ShardLog for DurableLog {
     fn release(&self, reader: ReaderId, upto: SequenceNumber) {
         if let Some(released) = self.state().released.get_mut(reader) {
             *released = (*released).max(upto);
+        }
+    }
+
+    fn skip_to(&self, next: SequenceNumber) {
+        let mut state = self.state();
+        if state.next == state.durable && next > state.next {
+            state.next = next;
+            state.durable = next;
         }
     }
 
