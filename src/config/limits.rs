@@ -137,6 +137,16 @@ pub const MULTIPART_PART_BYTES: usize = 8 << 20;
 /// See [`MULTIPART_PART_BYTES`].
 pub const MULTIPART_PARTS_UNDER_WAY: usize = 4;
 
+/// Bytes of one page of a store's list of unfinished multipart uploads, of which one is in memory for each file that is
+/// stored in parts. S3 lists 1,000 at most on a page, each with a key of up to 1 KiB, an id and two owners: 4 KiB.
+pub const UPLOADS_PAGE_BYTES: usize = 4 << 20;
+/// Pages of that list that are read at a time, for one key: 10,000 uploads, where one is left by each process that was
+/// killed at the wrong moment. If there are more, the next look finds the rest.
+pub const UPLOADS_PAGES_MAX: usize = 10;
+/// Failed looks in a row after which a sink stores in parts without having looked: cleaning up must not keep files from
+/// being stored. A store that is away fails other requests first, so that these say that it cannot list.
+pub const UPLOADS_LOOKS_MAX: u32 = 5;
+
 /// Bytes of a stored object that are read at a time when it is read back: a request each, and all of it that is in
 /// memory.
 pub const OBJECT_PIECE_BYTES: u64 = 4 << 20;
