@@ -311,12 +311,16 @@ impl Stream {
 
     fn expire(&self, parts: &DurableParts, now: UnixMicros) {
         let disk_is_short = parts.journal.disk_is_full();
-        let mut unread = 0;
-        for shard in &parts.shards {
+        let (mut unread, mut marks) = (0, Vec::new());
+        for (id, shard) in (0..).map(ShardId).zip(&parts.shards) {
             let expired = shard.expire(now, disk_is_short);
             self.count_evicted(expired.evicted);
             unread += expired.unread;
+            if expired.wants_mark {
+                marks.push((id, Arc::clone(shard), Batch::empty(now)));
+            }
         }
+        self.mark(parts, marks);
         if unread > 0 {
             tracing::error!(
                 stream = %self.name, records = unread,
@@ -324,6 +328,18 @@ impl Stream {
             );
         }
         parts.journal.remove_free_segments();
+    }
+
+    /// Writes down where shards are whose last records are to go: the next start must not give their numbers again.
+    fn mark(&self, parts: &DurableParts, batches: Vec<(ShardId, Arc<DurableLog>, Batch)>) {
+        if batches.is_empty() {
+            return;
+        }
+        let (notices, stream) = (Arc::clone(&self.notices), parts.number);
+        let queued = parts.journal.append(NewRequest { notices, batches, reply: None, stream });
+        if let Err(error) = queued {
+            tracing::debug!(stream = %self.name, %error, "the last records of a shard stay beyond their retention for now");
+        }
     }
 
     /// Lets go of what no delivery needs and arrived before `before`, because memory is short.

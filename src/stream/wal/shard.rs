@@ -53,6 +53,8 @@ struct State {
     origin: SequenceNumber,
     next: SequenceNumber,
     durable: SequenceNumber,
+    /// Batches that were appended and are not durable yet.
+    pending: usize,
     /// Payload bytes on the disk.
     stored_bytes: u64,
     /// What each delivery has released.
@@ -106,6 +108,7 @@ impl DurableLog {
             origin,
             next,
             durable: next,
+            pending: 0,
             stored_bytes,
             released,
         };
@@ -130,7 +133,11 @@ impl DurableLog {
         let mut state = self.state();
         let first = state.next;
         state.next = SequenceNumber(first.0 + count);
-        state.ring.push_back(Entry { first, bytes, batch: Arc::clone(batch) });
+        state.pending += 1;
+        // A batch without records only marks where the shard is: see `expire`.
+        if count > 0 {
+            state.ring.push_back(Entry { first, bytes, batch: Arc::clone(batch) });
+        }
         Appended { first, last: SequenceNumber(first.0 + count.saturating_sub(1)) }
     }
 
@@ -140,6 +147,7 @@ impl DurableLog {
         let end = SequenceNumber(first.0 + records);
         let mut state = self.state();
         state.durable = end;
+        state.pending = state.pending.saturating_sub(1);
         state.stored_bytes += bytes;
         match state.parts.back_mut().filter(|part| Arc::ptr_eq(&part.segment, segment)) {
             Some(part) => {
@@ -164,11 +172,15 @@ impl DurableLog {
             out.extend(state.ring.pop_back());
         }
         state.next = state.durable;
+        state.pending = 0;
         drop(state);
     }
 
     /// Lets go of what has outlived its retention. What a delivery has not released stays, unless the disk is short:
     /// then it goes as well, and is counted apart.
+    ///
+    /// The last part stays: a start knows from it which numbers were given away. If only it is left and has outlived its
+    /// retention, this asks for a batch without records to be appended, which then takes its place.
     pub fn expire(&self, now: UnixMicros, disk_is_short: bool) -> Expired {
         let oldest = self.retention.oldest(now);
         let bytes_max = self.retention.bytes.unwrap_or(u64::MAX);
@@ -178,7 +190,12 @@ impl DurableLog {
         while let Some(part) = state.parts.front() {
             let (too_old, too_many) = (part.newest < oldest, state.stored_bytes > bytes_max);
             let unread = part.end.0.saturating_sub(released.max(part.first).0);
-            if !(too_old || too_many) || !part.segment.is_closed() || (unread > 0 && !disk_is_short) {
+            if !(too_old || too_many) || !part.segment.is_sealed() || (unread > 0 && !disk_is_short) {
+                break;
+            }
+            if state.parts.len() == 1 {
+                // An empty one is as good as its successor would be, but for the segment that it holds.
+                expired.wants_mark = state.pending == 0;
                 break;
             }
             let Some(part) = state.parts.pop_front() else { break };
@@ -207,6 +224,8 @@ pub struct Expired {
     pub evicted: Evicted,
     /// Records of it that some delivery had not released.
     pub unread: u64,
+    /// Whether the shard's place has to be marked, so that the rest can go.
+    pub wants_mark: bool,
 }
 
 impl State {

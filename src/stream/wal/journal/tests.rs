@@ -32,6 +32,7 @@ fn options(folder: &Path, writer: LogWriter) -> Options {
         writer,
         node: NODE,
         metrics: LogMetrics::none(),
+        patience: Patience::default(),
     }
 }
 
