@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! cargo bench --bench limits                 # everything, about two minutes
-//! cargo bench --bench limits -- stages       # or only: stages, http, tap
+//! cargo bench --bench limits -- stages       # or only: stages, disk, http, tap
 //! ```
 //!
 //! - `stages`: each stage on one thread beside the best that a simpler thing does with the same bytes;
+//! - `disk`: what it writes durably, with blocks of several sizes (in the folder FOREBAY_BENCH_DIR, or that of the build);
 //! - `http`: our edge beside a bare hyper server that reads the body and answers 200;
 //! - `tap`: from an append to the reader that waits for it.
 //!
@@ -20,6 +21,8 @@
 
 #[path = "limits/bare_server.rs"]
 mod bare_server;
+#[path = "limits/disk.rs"]
+mod disk;
 mod harness;
 #[path = "limits/http.rs"]
 mod http;
@@ -43,6 +46,9 @@ fn main() {
     cores.be_client();
     if call.wants("stages") {
         stages::run(&call);
+    }
+    if call.wants("disk") {
+        disk::run(&call);
     }
     if call.wants("http") {
         http::run(&call, &cores);

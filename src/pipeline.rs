@@ -8,7 +8,7 @@
 pub mod logs;
 
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -207,7 +207,7 @@ impl Pipelines {
             .map(|(index, pipeline)| builder.build(index, pipeline))
             .collect::<Result<_, _>>()?;
         let Builder { statuses, workers, .. } = builder;
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.lock_running();
         let Some(running) = running.as_mut().filter(|_| !self.phases.progress().is_stopped()) else {
             return Err(StartError::Stopped);
         };
@@ -224,6 +224,10 @@ impl Pipelines {
         self.edge.open(intakes);
         self.phases.advance(Phase::Serving);
         Ok(())
+    }
+
+    fn lock_running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the edge listens.
@@ -274,6 +278,11 @@ impl Pipelines {
             intake.stream.metrics.retained_records.set(records as f64);
             intake.stream.metrics.retained_bytes.set(bytes as f64);
         }
+        if let Some(logs) =
+            self.lock_running().as_ref().and_then(|running| running.stages.as_ref()?.logs.as_ref())
+        {
+            logs.refresh_gauges(&self.registry);
+        }
         let gauges = &self.memory_metrics;
         gauges.ingest_used.set(self.edge.budget.used() as f64);
         gauges.ingest_capacity.set(self.edge.budget.capacity() as f64);
@@ -289,7 +298,7 @@ impl Pipelines {
     /// Returns the final balance. Blocks the thread.
     pub fn drain(&self) -> Vec<StatusReport> {
         let started = clock::monotonic();
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.lock_running().take();
         let Some(Running { edge_threads, stages }) = running else { return self.reports() };
         self.phases.advance(Phase::StoppingEdge);
         for thread in edge_threads {

@@ -2,46 +2,99 @@
 
 use std::sync::Arc;
 
+use forebay::config::checked::{Durability, LogWriter};
 use forebay::config::limits::REQUEST_OVERHEAD_BYTES;
 use forebay::edge::body::Paid;
 use forebay::edge::decode::{Decoded, Framing, RequestKey, decode};
 use forebay::edge::partition::{Shared, partition};
 use forebay::edge::{Edge, Intake};
+use forebay::pipeline::StartError;
+use forebay::pipeline::logs::{Logs, Recovery};
 use forebay::record::{Batch, ShardId};
-use forebay::runtime::budget::Share;
+use forebay::runtime::budget::{Permit, Share};
 use forebay::runtime::clock;
 use forebay::runtime::phases::Phases;
 use forebay::stream::{Backing, Captures, Receipt, Stream};
 use forebay::telemetry::metrics::Registry;
+use tempfile::TempDir;
 
+use super::closed_log::ClosedLog;
 use super::forebay::{Judging, StreamSpec, configure};
 
 const STREAM: &str = "bench";
 
+/// How the log of a [`Door`] is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSpec {
+    pub durability: Durability,
+    pub writer: LogWriter,
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+}
+
+impl LogSpec {
+    /// In memory; nothing else counts then.
+    pub const MEMORY: Self =
+        Self { durability: Durability::Memory, writer: LogWriter::Auto, segment_bytes: 64 << 20 };
+}
+
 /// An edge with one stream.
 pub struct Door {
     edge: Edge,
+    durability: Durability,
+    /// And where the data folder is; `None` if nothing of it is on the disk.
+    logs: Option<(Logs, TempDir)>,
 }
 
 impl Door {
-    /// With the default budget, which a log without deliveries soon fills: from then on each request has to make room
-    /// first, as in a process that has run for a while.
+    /// With a log in memory.
     pub fn new(shards: u32, judging: Judging) -> Self {
-        let (config, _folder) = configure(&[StreamSpec::new(STREAM, shards, judging)]);
+        Self::open(shards, judging, LogSpec::MEMORY).unwrap()
+    }
+
+    /// With the default budget, which a log without deliveries soon fills: from then on each request has to make room
+    /// first, as in a process that has run for a while. An error where the log cannot be written as `log` says.
+    pub fn open(shards: u32, judging: Judging, log: LogSpec) -> Result<Self, StartError> {
+        let durability = log.durability;
+        let stream = StreamSpec { durability, ..StreamSpec::new(STREAM, shards, judging) };
+        let (mut config, folder) = configure(&[stream]);
+        (config.node.log.writer, config.node.log.segment_bytes) = (log.writer, log.segment_bytes);
+        let (phases, registry) = (Phases::new(), Registry::new().unwrap());
+        let recovery = Recovery { accept_damage: false, phases: &phases, registry: &registry };
+        let mut logs = Logs::open(&config, &recovery)?;
         let pipeline = config.pipelines.into_iter().next().unwrap();
-        let registry = Registry::new().unwrap();
-        let stream = Arc::new(Stream::new(
-            &pipeline.stream,
-            Backing::Memory,
-            0,
-            Captures::default().plan().unwrap(),
-            registry.stream(STREAM),
-        ));
+        let backing = logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&pipeline.stream, 0));
+        let plan = Captures::default().plan().unwrap();
+        let stream = Arc::new(Stream::new(&pipeline.stream, backing, 0, plan, registry.stream(STREAM)));
         let share = Share::new(config.node.memory_budget_bytes / 2, 2);
         let intake = Intake::new(stream, pipeline.ingest, &Captures::default(), share.account(0)).unwrap();
-        let edge = Edge::new(config.node.server, share, Phases::new(), &registry);
+        let edge = Edge::new(config.node.server, share, phases, &registry);
         edge.open(vec![intake]);
-        Self { edge }
+        Ok(Self { edge, durability, logs: logs.map(|logs| (logs, folder)) })
+    }
+
+    /// Ends the journals in order, and leaves what they have written.
+    ///
+    /// # Panics
+    /// If nothing of it is on the disk.
+    pub fn close(self) -> ClosedLog {
+        let Self { edge, durability, logs } = self;
+        let (logs, folder) = logs.unwrap();
+        logs.journals().stop();
+        let (data, node) = (logs.folder.path().to_owned(), logs.folder.id().as_u64().to_be_bytes());
+        // The folder is locked until these are gone.
+        drop((edge, logs));
+        ClosedLog::new(folder, &data, durability, node)
+    }
+
+    /// Where the segments of a durable log are.
+    pub fn log_folder(&self) -> Option<std::path::PathBuf> {
+        self.logs.as_ref().map(|(logs, _)| logs.folder.log().join(self.durability.as_str()))
+    }
+
+    /// Takes `bytes` from the budget, as for a body.
+    pub fn admit(&self, bytes: u64) -> Permit {
+        self.edge.admit(self.intake(), REQUEST_OVERHEAD_BYTES + bytes).unwrap()
     }
 
     /// The stream and what its records must look like.
@@ -56,7 +109,7 @@ impl Door {
 
     /// Pays for a body, copies it as the edge does from its frames, and cuts it into a batch a shard.
     pub fn batches(&self, framing: Framing, body: &[u8]) -> Vec<(ShardId, Batch)> {
-        let permit = self.edge.admit(self.intake(), REQUEST_OVERHEAD_BYTES + body.len() as u64).unwrap();
+        let permit = self.admit(body.len() as u64);
         let paid = Paid { bytes: body.to_vec(), permit };
         let decoded = self.decode(framing, &paid.bytes);
         let (body, permit) = paid.into_shared();

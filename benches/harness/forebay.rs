@@ -6,10 +6,12 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use forebay::config::checked::Config;
+use forebay::config::checked::{Config, Durability};
 use forebay::pipeline::Pipelines;
 use forebay::testkit::web_events;
 use tempfile::TempDir;
+
+use super::scratch_folder;
 
 /// As often as the binary does it.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,20 +33,24 @@ pub struct StreamSpec {
     pub name: String,
     pub shards: u32,
     pub judging: Judging,
+    pub durability: Durability,
     /// Seconds after which a file of its delivery is closed; no delivery without it.
     pub delivery_seconds: Option<u32>,
 }
 
 impl StreamSpec {
-    /// Without a delivery.
+    /// In memory, without a delivery.
     pub fn new(name: &str, shards: u32, judging: Judging) -> Self {
-        Self { name: name.to_owned(), shards, judging, delivery_seconds: None }
+        let durability = Durability::Memory;
+        Self { name: name.to_owned(), shards, judging, durability, delivery_seconds: None }
     }
 
     fn file(&self) -> String {
         let Self { name, shards, .. } = self;
-        let mut text =
-            format!("[stream]\nname = \"{name}\"\nshards = {shards}\ndurability = \"memory\"\n[ingest]\n");
+        let durability = self.durability.as_str();
+        let mut text = format!(
+            "[stream]\nname = \"{name}\"\nshards = {shards}\ndurability = \"{durability}\"\n[ingest]\n"
+        );
         if self.judging != Judging::Syntax {
             writeln!(text, "partition_key = \"{}\"", web_events::KEY_POINTER).unwrap();
         }
@@ -61,7 +67,7 @@ impl StreamSpec {
 
 /// Writes the files of one edge thread and these streams into a folder of its own, and checks them.
 pub fn configure(streams: &[StreamSpec]) -> (Config, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch_folder();
     let pipelines = folder.path().join("pipelines");
     std::fs::create_dir(&pipelines).unwrap();
     std::fs::write(pipelines.join("web.schema.json"), web_events::schema().to_string()).unwrap();

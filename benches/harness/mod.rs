@@ -5,15 +5,25 @@
 
 pub mod client;
 pub mod clocks;
+pub mod closed_log;
 pub mod cores;
+pub mod disk;
 pub mod door;
 pub mod forebay;
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tempfile::TempDir;
+
+/// Names the folder in which benches put what they write to a disk; the target folder where it is not set.
+const FOLDER: &str = "FOREBAY_BENCH_DIR";
 
 /// How a bench without criterion was called.
 pub struct Call {
-    /// `cargo bench` hands over `--bench`; without it (`cargo test --benches`) one short round shows that all works.
+    /// `cargo bench` hands over `--bench`; without it (`cargo test --benches`), or with `--quick`, one short round shows
+    /// that all works.
     pub full: bool,
     /// Sections to run, by name; none means all.
     sections: Vec<String>,
@@ -23,7 +33,8 @@ impl Call {
     /// Reads the arguments of the process.
     pub fn read() -> Self {
         let arguments: Vec<_> = std::env::args().skip(1).collect();
-        let full = arguments.iter().any(|argument| argument == "--bench");
+        let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
+        let full = has("--bench") && !has("--quick");
         let sections = arguments.into_iter().filter(|argument| !argument.starts_with('-')).collect();
         Self { full, sections }
     }
@@ -42,6 +53,37 @@ impl Call {
     pub fn duration(&self, full: Duration) -> Duration {
         if self.full { full } else { Duration::from_millis(200) }
     }
+
+    /// `full` of something, or `quick` of it.
+    pub fn amount<T>(&self, full: T, quick: T) -> T {
+        if self.full { full } else { quick }
+    }
+}
+
+/// Where files go that a disk is measured with.
+pub fn disk_folder() -> PathBuf {
+    std::env::var_os(FOLDER).map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from)
+}
+
+/// A new folder on the disk that is measured; removed when dropped.
+pub fn scratch_folder() -> TempDir {
+    std::fs::create_dir_all(disk_folder()).unwrap();
+    tempfile::Builder::new().prefix("bench-").tempdir_in(disk_folder()).unwrap()
+}
+
+/// Of times in nanoseconds, from 100 ns to a minute, with three digits.
+pub fn nanoseconds() -> Histogram<u64> {
+    Histogram::new_with_bounds(100, 60_000_000_000, 3).unwrap()
+}
+
+/// Adds a time.
+pub fn record(histogram: &mut Histogram<u64>, time: Duration) {
+    histogram.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+}
+
+/// A quantile of [`nanoseconds`], in microseconds.
+pub fn quantile_us(histogram: &Histogram<u64>, quantile: f64) -> f64 {
+    histogram.value_at_quantile(quantile) as f64 / 1e3
 }
 
 /// The middle value; the mean of the two in the middle where there are two.

@@ -323,15 +323,16 @@ impl Intake {
             reason: reason.as_str().to_owned(),
             oldest: file.oldest,
         };
-        let sealed = self.finish(seal, file, Vec::new())?;
+        let sealed = self.finish(seal, file, None)?;
         self.status.sealed(reason);
         let Seal { key, records, reason, .. } = &sealed.seal;
         tracing::debug!(stream = %self.origin.stream, delivery = %self.origin.delivery, key, records, reason, "sealed");
         Some(sealed)
     }
 
-    /// Closes a file as `seal`. `leftovers` are uploads in parts that were begun for it.
-    pub fn finish(&mut self, seal: Seal, file: OpenFile, leftovers: Vec<String>) -> Option<Sealed> {
+    /// Closes a file as `seal`. `leftovers` are uploads in parts that an earlier process has noted for it; `None` if
+    /// none has closed it.
+    pub fn finish(&mut self, seal: Seal, file: OpenFile, leftovers: Option<Vec<String>>) -> Option<Sealed> {
         match file.finish() {
             Ok((chunks, permit)) => {
                 let identity = self.origin.identity(seal.number, &seal.ranges);

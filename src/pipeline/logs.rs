@@ -30,15 +30,16 @@ pub struct Recovery<'a> {
 /// What durable streams live in.
 #[derive(Debug)]
 pub struct Logs {
-    /// The node's folder, locked.
-    pub folder: NodeFolder,
-    /// Its streams, in step with the configuration.
-    pub catalog: Catalog,
-    /// Whether the catalog on the disk is another one.
-    unsaved: bool,
+    /// Before the folder, so that they have ended when its lock is given back.
     journals: Journals,
     /// What was found, until each stream has taken its part.
     content: Content,
+    /// The streams of the folder, in step with the configuration.
+    pub catalog: Catalog,
+    /// Whether the catalog on the disk is another one.
+    unsaved: bool,
+    /// The node's folder, locked.
+    pub folder: NodeFolder,
 }
 
 impl Logs {
@@ -66,8 +67,8 @@ impl Logs {
         if recovery.phases.progress().is_stopped() {
             return Err(StartError::Stopped);
         }
-        tell_recovered(recovery, &content, begun.elapsed());
-        Ok(Some(Self { folder, catalog, unsaved: changes.must_be_saved(), journals, content }))
+        tell_recovered(recovery.registry, &content, begun.elapsed());
+        Ok(Some(Self { journals, content, catalog, unsaved: changes.must_be_saved(), folder }))
     }
 
     /// Makes the catalog durable. To be done before a record is taken, and not earlier than that: a start that fails
@@ -96,6 +97,15 @@ impl Logs {
         let parts = DurableParts { journal: Arc::clone(journal), number: stream.number, shards };
         let replies = self.content.replies.remove(&stream.number).unwrap_or_default();
         Backing::Durable(parts, replies)
+    }
+
+    /// Brings the gauges of the journals up to date.
+    pub fn refresh_gauges(&self, registry: &Registry) {
+        for (class, journal) in self.journals.iter() {
+            let (metrics, (segments, bytes)) = (registry.log(class.as_str()), journal.usage());
+            metrics.segments.set(segments as f64);
+            metrics.disk_bytes.set(bytes as f64);
+        }
     }
 
     /// The journals.
@@ -135,16 +145,19 @@ fn open_journals(
     Ok(Journals::open(&setting, &needed, &metrics, recovery.phases.progress())?)
 }
 
-/// What reading the logs back has cost.
-fn tell_recovered(recovery: &Recovery<'_>, content: &Content, time: Duration) {
-    let bytes = content.verified_bytes;
-    let (seconds, metrics) = (time.as_secs_f64(), recovery.registry.recovery());
+/// What reading the logs back has cost, and what it has not found.
+fn tell_recovered(registry: &Registry, content: &Content, time: Duration) {
+    let Content { verified_bytes: bytes, damaged_bytes, .. } = *content;
+    let (seconds, metrics) = (time.as_secs_f64(), registry.recovery());
     metrics.seconds.set(seconds);
     metrics.recovered_bytes.set(bytes as f64);
-    metrics.damaged_bytes.increment(content.damaged_bytes);
+    metrics.damaged_bytes.increment(damaged_bytes);
     if bytes > 0 {
         let rate = bytes as f64 / 1e9 / seconds.max(1e-9);
         tracing::info!(bytes, seconds, gigabytes_per_second = rate, "the log was read back");
+    }
+    if damaged_bytes > 0 {
+        tracing::error!(damaged_bytes, "acknowledged records were left out, because they are damaged");
     }
 }
 

@@ -15,3 +15,4 @@ mod shipped;
 mod shutdown;
 mod store;
 mod tap;
+mod verify;

@@ -13,6 +13,7 @@ use forebay::runtime::disk::RealDisk;
 use forebay::testkit::skip::skipped;
 use tempfile::TempDir;
 
+use crate::lake;
 use crate::server::{Setup, stream};
 
 /// A durable stream of one shard.
@@ -33,6 +34,13 @@ fn open(path: &Path, name: Option<&str>) -> NodeFolder {
 fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     paths.map(|path| (path.clone(), fs::read(&path).unwrap_or_default())).collect()
+}
+
+/// The node's id in a folder.
+fn id(folder: &Path) -> String {
+    let text = fs::read_to_string(folder.join("node.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    document["node"].as_str().unwrap().to_owned()
 }
 
 fn with_data(pipeline: &str, data: &Path) -> Setup {
@@ -66,7 +74,7 @@ fn the_folder_of_another_node_is_refused() {
 #[tokio::test]
 async fn a_folder_that_a_running_server_uses_is_refused_until_that_has_ended() {
     let folder = begun(None);
-    let setup = || with_data(&stream("s", 1), folder.path());
+    let setup = || with_data(DURABLE, folder.path());
     let first = setup().start();
     let said = refused(setup(), folder.path());
     let pid = fs::read_to_string(folder.path().join("lock")).unwrap();
@@ -140,6 +148,42 @@ fn a_stream_that_its_pipeline_file_would_change_is_refused() {
         assert!(said.contains(expected), "{said}");
         assert_eq!(Catalog::open(&open(folder.path(), None)).unwrap(), catalog);
     }
+}
+
+#[tokio::test]
+async fn a_durable_stream_makes_the_folder_and_finds_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let setup = || with_data(&format!("{DURABLE}shards = 3\n"), &data).node("node = \"n\"");
+    let server = setup().start();
+    assert_eq!(server.accept("s", "{\"n\":1}\n{\"n\":2}").await, 2);
+    assert_eq!(server.metric("forebay_log_commits_total", "fsync").await, 1.0);
+    assert!(server.metric("forebay_log_segments", "fsync").await >= 1.0);
+    assert!(server.metric("forebay_log_disk_bytes", "fsync").await >= f64::from(64 << 20));
+    server.stop().assert_drained();
+    let (first, catalog) = (id(&data), fs::read(data.join("catalog.json")).unwrap());
+
+    let server = setup().start();
+    let (_, streams) = server.get("/v1/streams/s").await;
+    assert_eq!((&streams["shards"], &streams["retained_records"]), (&3.into(), &2.into()), "{streams}");
+    server.stop().assert_drained();
+    assert_eq!((id(&data), fs::read(data.join("catalog.json")).unwrap()), (first, catalog));
+}
+
+#[tokio::test]
+async fn a_start_that_fails_does_not_bind_anybody_to_its_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = "[[delivery]]\nname = \"good\"\nsink = { path = \"lake\" }\nformat = \"json\"\n";
+    let bad = "[[delivery]]\nname = \"bad\"\nsink = { url = \"file:///proc/nowhere/\" }\nformat = \"json\"\n";
+    let said = with_data(&format!("{DURABLE}shards = 4\n{good}{bad}"), folder.path()).start_that_fails();
+    assert!(said.contains("delivery 'bad' of stream 's': "), "{said}");
+    let server = with_data(&format!("{DURABLE}shards = 2\n{good}"), folder.path()).start();
+    server.accept("s", "{\"n\":1}\n{\"n\":2}").await;
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let mut lines = lake::gunzip_all(&stopped.path("lake"));
+    lines.sort();
+    assert_eq!(lines, ["{\"n\":1}", "{\"n\":2}"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::entry::{Entry, Snapshot};
 use super::line;
 use super::{Bounds, LedgerError};
+use crate::crash_point;
 use crate::runtime::disk::{Disk, DiskFile};
 
 /// Zeros are written in pieces of this size.
@@ -55,6 +56,7 @@ impl LedgerFile {
                 return Err(NotBegun { error, named: false });
             }
         };
+        crash_point!("ledger.snapshot.rename");
         disk.rename(&temporary, &path)
             .and_then(|()| disk.sync_folder(folder))
             .map_err(|error| NotBegun { error: LedgerError::io("name", &path, error), named: true })?;

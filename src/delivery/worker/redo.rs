@@ -106,7 +106,7 @@ impl Worker {
     async fn send_again(&mut self, stage: &mut Stage, target: Target, phases: &Phases) {
         let Target { open: OpenSeal { seal, multiparts }, file, .. } = target;
         let Some(file) = file else { return };
-        match stage.intake.finish(seal, file, multiparts) {
+        match stage.intake.finish(seal, file, Some(multiparts)) {
             Some(sealed) => self.queue.push_back(sealed),
             None => self.halt("an encoder has failed"),
         }

@@ -123,10 +123,9 @@ impl DurableLog {
     }
 
     /// Takes a batch and numbers its records. Readers see them after [`DurableLog::publish`]. The journal calls this
-    /// in the order in which it writes.
-    pub fn append(&self, batch: &Arc<Batch>) -> Appended {
+    /// in the order in which it writes. `bytes` are those of its payloads.
+    pub fn append(&self, batch: &Arc<Batch>, bytes: u64) -> Appended {
         let count = batch.records.len() as u64;
-        let bytes = batch.payload_bytes();
         let mut state = self.state();
         let first = state.next;
         state.next = SequenceNumber(first.0 + count);

@@ -16,7 +16,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::JournalClass;
-use super::segment::FileName;
 use crate::config::checked::LogWriter;
 use crate::runtime::disk::{Disk, DiskFile};
 
