@@ -89,3 +89,29 @@ async fn another_configuration_takes_over_behind_what_was_closed_under_the_one_b
         assert!(series.len() == 9 && series.ends_with('2'), "node and epoch: {name}");
     }
 }
+
+#[tokio::test]
+async fn a_log_that_has_lost_its_end_gives_no_number_twice() {
+    let config = durable_stream("s", 2, "os") + &delivery("prefix = \"\"");
+    let server = Setup::pipeline(config.as_str()).start();
+    server.accept("s", lines(0..100)).await;
+    let stopped = server.stop();
+    stopped.assert_drained();
+    // As after a power failure, which a stream of durability `os` need not survive.
+    for path in std::fs::read_dir(stopped.path("data/log/os")).unwrap() {
+        std::fs::remove_file(path.unwrap().path()).unwrap();
+    }
+    let mut folder = stopped.folder;
+    for round in [100..150, 150..180] {
+        let server = Setup::pipeline(config.as_str()).in_folder(folder).start();
+        server.accept("s", lines(round)).await;
+        let stopped = server.stop();
+        stopped.assert_drained();
+        folder = stopped.folder;
+    }
+    let server = Setup::pipeline(config.as_str()).in_folder(folder).start();
+    let stopped = server.stop();
+    stopped.assert_drained();
+    assert_eq!(numbers(&stopped, "lake"), (0..180).collect::<Vec<_>>());
+    assert!(stopped.stdout.contains("accepted 0 = delivered 0"), "{}", stopped.stdout);
+}
