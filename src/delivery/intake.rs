@@ -147,8 +147,7 @@ impl Intake {
         files: &mut Files,
         sealed: &mut Vec<Sealed>,
     ) -> Result<(), Dead> {
-        self.class.partition(at, &mut self.key)?;
-        let payload = at.text()?;
+        let payload = self.class.partition(at, &mut self.key)?;
         if files.get(&self.key).is_none() {
             let folder = self.class.folder(at);
             self.make_room(files, sealed);
@@ -245,8 +244,8 @@ impl Intake {
         let have_misfits = targets.have_misfits();
         let dead = match self.class.partition(at, &mut self.key) {
             Err(dead) => dead,
-            Ok(()) => match targets.file(&self.key, at.position) {
-                Some(file) => match file.push(at.text().unwrap_or_default(), at.position) {
+            Ok(payload) => match targets.file(&self.key, at.position) {
+                Some(file) => match file.push(payload, at.position) {
                     Err(PushError::Misfit(misfit)) => Dead { reason: COLUMNS, message: misfit.to_string() },
                     Err(error) => return Err(error),
                     Ok(()) => {
@@ -254,7 +253,7 @@ impl Intake {
                         return Ok(());
                     }
                 },
-                None if have_misfits => match self.class.misfit(at) {
+                None if have_misfits => match self.class.misfit(payload) {
                     Some(dead) => dead,
                     None => return Ok(()),
                 },

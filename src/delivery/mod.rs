@@ -28,6 +28,7 @@ mod settled;
 pub mod sink;
 pub mod status;
 mod upload;
+pub mod verify;
 mod worker;
 
 use std::path::PathBuf;

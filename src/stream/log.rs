@@ -187,6 +187,11 @@ pub trait ShardLog: Send + Sync {
     /// Tells that delivery `reader` does not need records below `upto` any more, not even after a crash.
     fn release(&self, reader: ReaderId, upto: SequenceNumber);
 
+    /// Gives no number below `next` to a record any more, because a log of before has done so: this one has lost its end
+    /// with the power of the machine. To be called before the first record is appended. A log that is lost with its
+    /// process never has to.
+    fn skip_to(&self, _next: SequenceNumber) {}
+
     /// Lets go of what has outlived its retention and is released by every reader.
     fn enforce_retention(&self, now: UnixMicros) -> Evicted;
 

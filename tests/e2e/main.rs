@@ -14,3 +14,4 @@ mod shipped;
 mod shutdown;
 mod store;
 mod tap;
+mod verify;

@@ -238,6 +238,11 @@ impl Server {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Its working folder.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// SIGTERM, and everything that comes of it.
     pub fn stop(self) -> Stopped {
         self.signal(rustix::process::Signal::TERM);

@@ -27,16 +27,19 @@ pub struct Book {
     stored: Vec<(u64, Stored)>,
     /// Everything that is closed and not committed, by number of the seal.
     uncommitted: BTreeMap<u64, Contents>,
-    /// Committed by this process, with records beyond the cursor; and how many ranges these are.
+    /// Closed and committed by this process, with records beyond the cursor; and how many ranges these are.
     beyond: BTreeMap<u64, Vec<SealedRange>>,
     beyond_len: usize,
-    /// The same of earlier processes.
+    /// The same of what earlier processes have closed. They had the numbers below `first_number`.
     inherited_len: usize,
+    first_number: u64,
     cursor: BTreeMap<ShardId, SequenceNumber>,
     /// Whether the cursor may have moved although nothing was stored.
     moved: bool,
     /// The cursor must not move any more.
     frozen: bool,
+    /// See [`LEDGER_SETTLED_MAX`].
+    pub settled_max: usize,
     trouble: Trouble,
 }
 
@@ -89,9 +92,11 @@ impl Book {
             beyond: BTreeMap::new(),
             beyond_len: 0,
             inherited_len: state.settled_len(),
+            first_number: state.next_seal,
             cursor,
             moved: false,
             frozen: false,
+            settled_max: LEDGER_SETTLED_MAX,
             trouble,
         }
     }
@@ -138,7 +143,8 @@ impl Book {
 
     /// Whether nothing more may be read: closed files wait for the ledger, or it remembers as much as it may.
     pub fn is_full(&self) -> bool {
-        !self.closed.is_empty() || self.trouble.until().is_some() || self.len() >= LEDGER_SETTLED_MAX
+        // What is inherited does not count: it is got rid of by reading.
+        !self.closed.is_empty() || self.trouble.until().is_some() || self.beyond_len >= self.settled_max
     }
 
     /// When it is tried again to write, while that fails.
@@ -148,11 +154,7 @@ impl Book {
 
     /// Whether it is time to close the file that holds the cursor back.
     pub fn is_long(&self) -> bool {
-        self.len() >= LEDGER_SETTLED_MAX / 2
-    }
-
-    fn len(&self) -> usize {
-        self.beyond_len + self.inherited_len
+        self.beyond_len + self.inherited_len >= self.settled_max / 2
     }
 
     /// Whether closed files wait to be written down.
@@ -224,8 +226,10 @@ impl Book {
         let mut committed = Vec::with_capacity(self.stored.len());
         for (number, stored) in std::mem::take(&mut self.stored) {
             if let Some(contents) = self.uncommitted.remove(&number) {
-                self.beyond_len += contents.ranges.len();
-                self.beyond.insert(number, contents.ranges.clone());
+                if number >= self.first_number {
+                    self.beyond_len += contents.ranges.len();
+                    self.beyond.insert(number, contents.ranges.clone());
+                }
                 committed.push((number, contents, stored));
             }
         }

@@ -86,11 +86,23 @@ impl Worker {
 
     fn with_ledger(parts: &Parts, ledger: Ledger, state: State) -> Result<Self, OpenError> {
         let (mut positions, mut found) = (BTreeMap::new(), 0);
+        let sealed = state.sealed_up_to();
         for id in parts.stream.shard_ids() {
-            let Some(bounds) = parts.stream.shard(id).map(|shard| shard.bounds()) else { continue };
+            let Some(shard) = parts.stream.shard(id) else { continue };
+            let bounds = shard.bounds();
             let position = state.cursor.get(&id).copied().unwrap_or(bounds.first);
             positions.insert(id, position);
             found += bounds.next.0.saturating_sub(position.max(bounds.first).0);
+            let known = sealed.get(&id).map_or(position, |last| position.max(SequenceNumber(last.0 + 1)));
+            if bounds.next < known {
+                tracing::error!(
+                    stream = %parts.stream.name(), delivery = parts.config.name, shard = %id,
+                    log_ends = %bounds.next, ledger_ends = %known,
+                    "the log has lost its end, which was read already: numbers go on behind it"
+                );
+                // Otherwise new records would get the numbers of old ones, and be taken for delivered.
+                shard.skip_to(known);
+            }
         }
         parts.status.found(found);
         let plan = Plan::new(parts, &state, &positions)?;
@@ -173,6 +185,8 @@ impl Worker {
             match read {
                 _ if has_turned => tokio::task::yield_now().await,
                 Round::MoreToRead => tokio::task::yield_now().await,
+                // By what was written down meanwhile.
+                Round::Blocked if !self.is_blocked() => tokio::task::yield_now().await,
                 Round::Blocked | Round::Waiting => self.pause(BLOCKED_PAUSE).await,
                 Round::CaughtUp => {
                     let due = self.next_due();

@@ -1,5 +1,6 @@
 //! Reading from the stream into open files, shard by shard in turn.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Worker;
@@ -44,6 +45,11 @@ impl Place {
     /// Reads on at `next`. The log has records from `found` on.
     pub fn new(shard: ShardId, next: SequenceNumber, found: SequenceNumber) -> Self {
         Self { shard, next, found, trouble: None }
+    }
+
+    /// Whether the log had a record when the process started.
+    pub fn had(&self, number: SequenceNumber) -> bool {
+        number >= self.found
     }
 }
 
@@ -111,9 +117,9 @@ impl Worker {
         if let Some(mut trouble) = place.trouble.take() {
             trouble.passed();
         }
-        self.note_gap(index, &read);
         let (bytes, next) = self.take(id, &read, end);
         let next = next.min(end);
+        self.note_gaps(index, &read, next);
         if let Some(place) = self.places.get_mut(index) {
             place.next = next;
         }
@@ -163,27 +169,29 @@ impl Worker {
         taken
     }
 
-    /// Accounts for numbers that the log does not have.
-    fn note_gap(&mut self, index: usize, read: &Read) {
-        let Some(place) = self.places.get(index) else { return };
-        let first = read.slices.first().map_or(read.next, |slice| slice.first);
-        if first <= place.next {
+    /// Accounts for numbers below `next` that the log does not have.
+    fn note_gaps(&mut self, index: usize, read: &Read, next: SequenceNumber) {
+        let Some((shard, from, found)) = self.places.get(index).map(|at| (at.shard, at.next, at.found))
+        else {
             return;
-        }
-        // What was gone before the start is not in this process's balance.
-        let counted = read.skipped.min(first.0.saturating_sub(place.next.max(place.found).0));
-        self.status.skipped(read.skipped, counted);
-        if read.skipped > 0 {
-            tracing::error!(
-                stream = %self.stream.name(), delivery = self.status.name(), shard = %place.shard,
-                from = %place.next, to = %first, records = read.skipped,
-                "records were gone from the log before they were delivered"
-            );
-        }
-        let last = SequenceNumber(first.0 - 1);
-        let gap = Gap { shard: place.shard, first: place.next, last, lost: read.skipped };
-        if let Some(book) = &mut self.book {
-            book.gap(gap);
+        };
+        let mut left = read.skipped;
+        for Range { start, end } in gaps(from, read).take_while(|gap| gap.start < next) {
+            let end = end.min(next);
+            let lost = left.min(end.0 - start.0);
+            left -= lost;
+            if lost > 0 {
+                // What was gone before the start is not in this process's balance.
+                self.status.skipped(lost, lost.min(end.0.saturating_sub(start.max(found).0)));
+                tracing::error!(
+                    stream = %self.stream.name(), delivery = self.status.name(), %shard,
+                    from = %start, to = %end, records = lost,
+                    "records were gone from the log before they were delivered"
+                );
+            }
+            if let Some(book) = &mut self.book {
+                book.gap(Gap { shard, first: start, last: SequenceNumber(end.0 - 1), lost });
+            }
         }
     }
 
@@ -197,4 +205,18 @@ impl Worker {
             }
         }
     }
+}
+
+/// Ranges of numbers, from `from` up to where `read` ends, that none of its records has.
+pub fn gaps(from: SequenceNumber, read: &Read) -> impl Iterator<Item = Range<SequenceNumber>> {
+    let held =
+        read.slices.iter().map(|slice| (slice.first, SequenceNumber(slice.first.0 + slice.len() as u64)));
+    let end = [(read.next, read.next)];
+    held.chain(end)
+        .scan(from, |from, (first, end)| {
+            let gap = *from..first;
+            *from = end;
+            Some(gap)
+        })
+        .filter(|gap| gap.start < gap.end)
 }

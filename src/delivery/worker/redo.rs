@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::targets::{Again, Target};
+use super::read::gaps;
 use super::stage::{Plan, Stage};
 use super::trouble::Trouble;
 use super::{BLOCKED_PAUSE, Worker};
 use crate::config::limits::{DELIVERY_READ_BYTES, DELIVERY_REDO_FILES_MAX, DELIVERY_UPLOADS_MAX};
 use crate::delivery::encode::PushError;
 use crate::delivery::intake;
-use crate::delivery::ledger::{OpenSeal, State};
+use crate::delivery::ledger::{OpenSeal, SealedRange, State};
 use crate::delivery::sink::{ObjectSink, Stored};
 use crate::delivery::{OpenError, Parts};
 use crate::record::{SequenceNumber, ShardId};
@@ -80,9 +81,8 @@ impl Worker {
             let mut position = SequenceNumber(0);
             while let Some(from) = again.next_needed(shard, position) {
                 let read = self.read_patiently(stage.captures(), (shard, from), phases).await;
-                let first = read.slices.first().map_or(read.next, |slice| slice.first);
-                if first > from {
-                    again.note_gap(shard, from, first);
+                for gap in gaps(from, &read) {
+                    again.note_gap(shard, gap.start, gap.end);
                 }
                 if read.next <= from {
                     break;
@@ -157,18 +157,20 @@ impl Worker {
             ));
             return;
         }
+        let (lost, in_balance) = (sealed - found, self.lost_since_start(&target));
         if let Some(stored) = self.look_for(stage.intake.sink().clone(), &key, phases).await {
+            // They count as delivered, so they must count as found.
+            self.status.found_more(lost - in_balance);
             if let Some(book) = &mut self.book {
                 book.stored(number, stored);
             }
             return;
         }
-        let lost = sealed - found;
         tracing::error!(
             stream = %self.stream.name(), delivery = self.status.name(), key, records = lost,
             "records of a closed file were gone from the log before it was stored"
         );
-        self.status.skipped(lost, lost);
+        self.status.skipped(lost, in_balance);
         if let Some(book) = &mut self.book {
             book.shrink(number, found);
         }
@@ -176,6 +178,19 @@ impl Worker {
         let opener = stage.intake.opener();
         target.file.get_or_insert_with(|| opener.open(String::new(), dead));
         self.send_again(stage, target, phases).await;
+    }
+
+    /// How many records of a file the log has lost while this process ran: the others are not in its balance. A log
+    /// loses its oldest records first.
+    fn lost_since_start(&self, target: &Target) -> u64 {
+        let found = target.file.as_ref().map_or(&[][..], |file| &file.ranges);
+        let lost = |range: &SealedRange| {
+            let place = self.places.iter().find(|place| place.shard == range.shard)?;
+            let found =
+                found.iter().find(|found| found.shard == range.shard).map_or(0, |found| found.records);
+            place.had(range.first).then(|| range.records - found)
+        };
+        target.open.seal.ranges.iter().filter_map(lost).sum()
     }
 
     /// Whether the log does not reach over all of a file's ranges any more.

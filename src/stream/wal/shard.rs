@@ -123,10 +123,9 @@ impl DurableLog {
     }
 
     /// Takes a batch and numbers its records. Readers see them after [`DurableLog::publish`]. The journal calls this
-    /// in the order in which it writes.
-    pub fn append(&self, batch: &Arc<Batch>) -> Appended {
+    /// in the order in which it writes. `bytes` are those of its payloads.
+    pub fn append(&self, batch: &Arc<Batch>, bytes: u64) -> Appended {
         let count = batch.records.len() as u64;
-        let bytes = batch.payload_bytes();
         let mut state = self.state();
         let first = state.next;
         state.next = SequenceNumber(first.0 + count);
@@ -256,7 +255,10 @@ impl ShardLog for DurableLog {
             return Found::Here(state.read_ring(from, limit, skipped));
         }
         let index = state.parts.partition_point(|part| part.end <= from);
-        let Some(part) = state.parts.get(index) else { return Found::Here(Read::nothing(from)) };
+        let Some(part) = state.parts.get(index) else {
+            // Numbers at the end that no record has: see [`ShardLog::skip_to`].
+            return Found::Here(Read { slices: Vec::new(), next: state.durable, skipped });
+        };
         // Damage that recovery was told to pass over leaves gaps between parts.
         let gap = part.first.0.saturating_sub(from.0);
         Found::Stored(Box::new(StoredRange {
@@ -304,6 +306,14 @@ impl ShardLog for DurableLog {
     fn release(&self, reader: ReaderId, upto: SequenceNumber) {
         if let Some(released) = self.state().released.get_mut(reader) {
             *released = (*released).max(upto);
+        }
+    }
+
+    fn skip_to(&self, next: SequenceNumber) {
+        let mut state = self.state();
+        if state.next == state.durable && next > state.next {
+            state.next = next;
+            state.durable = next;
         }
     }
 

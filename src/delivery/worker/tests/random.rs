@@ -22,7 +22,7 @@ enum Step {
     /// The process is told to stop and has so much time for it.
     Stop { millis: u64, variant: usize, memory: u64 },
     /// An operation on the disk fails from some time on, so many times.
-    Fault { operation: Operation, full: bool, after: u64, times: u64, ledger: bool },
+    Fault { operation: Operation, full: bool, after: u64, times: u64, content: bool },
     /// The disk works again.
     Heal,
 }
@@ -66,7 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..2_000_u64, 0..CONFIGS, memory())
             .prop_map(|(millis, variant, memory)| Step::Stop { millis, variant, memory }),
         3 => (operation(), any::<bool>(), 0..20_u64, 1..10_u64, any::<bool>())
-            .prop_map(|(operation, full, after, times, ledger)| Step::Fault { operation, full, after, times, ledger }),
+            .prop_map(|(operation, full, after, times, content)| Step::Fault { operation, full, after, times, content }),
         1 => Just(Step::Heal),
     ]
 }
@@ -92,10 +92,11 @@ async fn take(world: &mut World, step: &Step) {
             world.kill(false);
             start(world, variant, memory);
         }
-        Step::Fault { operation, full, after, times, ledger } => {
+        Step::Fault { operation, full, after, times, content } => {
             let failure = if full { Failure::Full } else { Failure::Io };
             let fault = Fault::new(operation, failure).after(after).times(times);
-            world.disk.inject(if ledger { fault.on(".ledger") } else { fault });
+            // Files get their content, and keep their handles, under temporary names.
+            world.disk.inject(if content { fault.on(".tmp") } else { fault });
         }
         Step::Heal => world.disk.heal(),
     }
@@ -103,6 +104,8 @@ async fn take(world: &mut World, step: &Step) {
 
 async fn check(steps: Vec<Step>, variant: usize, seed: u64) {
     let mut world = World::new(seed);
+    // Some must live with a ledger that may remember next to nothing.
+    world.settled_max = if seed % 3 == 0 { 4 } else { world.settled_max };
     start(&mut world, 0, 64 << 20);
     for step in &steps {
         take(&mut world, step).await;
@@ -121,7 +124,7 @@ async fn check(steps: Vec<Step>, variant: usize, seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 4_000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_record_is_in_exactly_one_file_whatever_happens(

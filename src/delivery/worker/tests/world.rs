@@ -15,6 +15,7 @@ use super::lake;
 use crate::config::checked::{
     self, BufferHints, Delivery, Format, JsonCompression, ObjectSink as SinkConfig, ParquetCompression,
 };
+use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::ledger::{Ledger, State};
 use crate::delivery::prefix::PrefixTemplate;
 use crate::delivery::sink::ObjectSink;
@@ -74,6 +75,8 @@ pub struct World {
     pub disk: SimulatedDisk,
     /// Where each record that was sent stands, by its own number.
     pub sent: Vec<(ShardId, SequenceNumber)>,
+    /// What the ledger may remember beyond the cursor.
+    pub settled_max: usize,
     registry: Registry,
     captures: Captures,
     process: Option<Process>,
@@ -116,7 +119,7 @@ pub fn config(variant: usize) -> Delivery {
     }
 }
 
-fn ledger_folder() -> PathBuf {
+pub fn ledger_folder() -> PathBuf {
     PathBuf::from("/data/ledger/s/d")
 }
 
@@ -141,7 +144,8 @@ impl World {
         for folder in ["/data", "/lake", "/pond"] {
             disk.create_folder(Path::new(folder)).unwrap();
         }
-        Self { stream, disk, sent: Vec::new(), registry, captures, process: None }
+        let (sent, settled_max) = (Vec::new(), LEDGER_SETTLED_MAX);
+        Self { stream, disk, sent, settled_max, registry, captures, process: None }
     }
 
     /// One request.
@@ -215,7 +219,8 @@ impl World {
         let parts = self.parts(config, memory_bytes)?;
         let (status, phases) = (Arc::clone(&parts.status), Phases::new());
         let accepted_before = self.stream.accepted();
-        let worker = Worker::new(&parts)?;
+        let mut worker = Worker::new(&parts)?;
+        worker.book.as_mut().unwrap().settled_max = self.settled_max;
         phases.advance(Phase::Serving);
         let worker = Box::pin(worker.run(phases.clone()));
         self.process = Some(Process { worker, status, phases, accepted_before });
@@ -251,14 +256,13 @@ impl World {
         if !has_ended {
             self.kill(false);
         }
-        let mut report = status.report();
-        report.accepted -= before;
-        report.pending -= before;
-        (report, has_ended)
+        (since(before, status.report()), has_ended)
     }
 
+    /// The balance of the process that runs.
     pub fn report(&self) -> StatusReport {
-        self.process.as_ref().unwrap().status.report()
+        let process = self.process.as_ref().unwrap();
+        since(process.accepted_before, process.status.report())
     }
 
     /// What the ledger says, if no process has it open.
@@ -300,6 +304,12 @@ impl World {
         }
         assert_eq!(state.settled_len(), 0);
     }
+}
+
+/// A balance as a process has it that has not counted what was accepted before it.
+fn since(accepted_before: u64, report: StatusReport) -> StatusReport {
+    let accepted = report.accepted - accepted_before;
+    StatusReport { accepted, pending: report.pending - accepted_before, ..report }
 }
 
 fn payload(n: u64, spec: &Spec) -> String {

@@ -45,11 +45,24 @@ pub struct Queued {
 #[derive(Debug)]
 pub struct Request {
     notices: Arc<Notices>,
-    batches: Vec<(Arc<DurableLog>, SequenceNumber, Arc<Batch>)>,
+    batches: Vec<Placed>,
     reply: Option<KeptReply>,
     /// Bytes of its frames, at most.
     bytes: u64,
     ticket: oneshot::Sender<Result<(), CommitError>>,
+}
+
+/// A batch that has its place in a shard.
+#[derive(Debug)]
+pub struct Placed {
+    /// The shard.
+    pub log: Arc<DurableLog>,
+    /// Number of the first record.
+    pub first: SequenceNumber,
+    /// The records.
+    pub batch: Arc<Batch>,
+    /// Bytes of their payloads.
+    pub payload_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -63,10 +76,10 @@ struct KeptReply {
 impl Request {
     /// Its frames, those of batches first.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        let batches = self.batches.iter().map(|(log, first, batch)| Entry::Batch {
-            shard: log.number(),
-            first: *first,
-            batch,
+        let batches = self.batches.iter().map(|placed| Entry::Batch {
+            shard: placed.log.number(),
+            first: placed.first,
+            batch: &placed.batch,
         });
         let reply = self.reply.as_ref().map(|kept| {
             Entry::Reply(frame::Reply {
@@ -81,8 +94,13 @@ impl Request {
     }
 
     /// The batches and where they were appended.
-    pub fn batches(&self) -> &[(Arc<DurableLog>, SequenceNumber, Arc<Batch>)] {
+    pub fn batches(&self) -> &[Placed] {
         &self.batches
+    }
+
+    /// The stream and the arrival of its reply, if there is one.
+    pub fn reply(&self) -> Option<(u32, UnixMicros)> {
+        self.reply.as_ref().map(|kept| (kept.stream, kept.arrival))
     }
 
     /// Bytes of its frames, at most.
@@ -113,7 +131,7 @@ impl Request {
     /// Takes the records back and tells the client. Nothing may be appended to the shards meanwhile.
     fn fail(self, why: &str) {
         let mut records = 0;
-        for (log, _, batch) in &self.batches {
+        for Placed { log, batch, .. } in &self.batches {
             log.roll_back();
             records += batch.records.len() as u64;
         }
@@ -184,8 +202,10 @@ impl Queue {
         let bytes = frame::COMMIT_HEADER_BYTES as u64
             + batches.iter().map(|(.., batch)| frame::batch_bytes(batch)).sum::<u64>()
             + reply.as_ref().map_or(0, |reply| frame::reply_bytes(reply.claim.key(), reply.bytes_max));
-        let batches: Vec<_> =
-            batches.into_iter().map(|(id, log, batch)| (id, log, Arc::new(batch))).collect();
+        let batches: Vec<_> = batches
+            .into_iter()
+            .map(|(id, log, batch)| (id, log, batch.payload_bytes(), Arc::new(batch)))
+            .collect();
         let (sender, ticket) = oneshot::channel();
         let mut appended = Vec::with_capacity(batches.len());
         let mut queued = Vec::with_capacity(batches.len());
@@ -194,10 +214,10 @@ impl Queue {
         state.check_room(bytes, self.usable)?;
         // Counted before the records can be read, so that no delivery ever settles more than was accepted.
         notices.accept(records);
-        for (id, log, batch) in batches {
-            let place = log.append(&batch);
+        for (id, log, payload_bytes, batch) in batches {
+            let place = log.append(&batch, payload_bytes);
             appended.push((id, place));
-            queued.push((log, place.first, batch));
+            queued.push(Placed { log, first: place.first, batch, payload_bytes });
         }
         let kept = reply.map(|NewReply { claim, arrival, make, .. }| {
             let reply = make(&appended);
