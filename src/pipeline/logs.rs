@@ -13,7 +13,6 @@ use crate::runtime::disk::{Disk, RealDisk};
 use crate::runtime::phases::{Phase, Phases};
 use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::ShardNumber;
-use crate::stream::wal::journal::Journal;
 use crate::stream::wal::journals::{Content, Journals, Setting};
 use crate::stream::wal::shard::DurableLog;
 use crate::stream::{Backing, DurableParts, Retention};
@@ -154,27 +153,16 @@ impl Logs {
             shard.expire_last(now);
         }
         for (class, journal) in self.journals.iter() {
-            journal.remove_free_segments();
-            if journal.disk_is_full() {
-                self.give_up_oldest(class, journal, now);
+            let records = journal.housekeeping(&self.shards, now);
+            if records > 0 {
+                tracing::error!(
+                    journal = class.as_str(),
+                    records,
+                    "the disk is full: the oldest segment, which is beyond its retention, was removed although \
+                     deliveries had not stored these records"
+                );
             }
         }
-    }
-
-    /// Lets go of the oldest segment, if that frees it: records are not given up for nothing.
-    fn give_up_oldest(&self, class: JournalClass, journal: &Journal, now: UnixMicros) {
-        let Some(segment) = journal.oldest_closed().filter(|segment| !segment.is_free()) else { return };
-        if self.shards.iter().any(|shard| shard.outlived(&segment, now) == Some(false)) {
-            return;
-        }
-        let unread: u64 = self.shards.iter().map(|shard| shard.give_up(&segment)).sum();
-        tracing::error!(
-            journal = class.as_str(),
-            records = unread,
-            "the disk is full: the oldest segment, which is beyond its retention, was removed although deliveries had \
-             not stored these records"
-        );
-        journal.remove_free_segments();
     }
 
     /// Brings the gauges of the journals up to date.

@@ -203,6 +203,14 @@ impl Stream {
         self.log.shard(id.0 as usize)
     }
 
+    /// Its shards in the log on the disk; none of a stream in memory.
+    pub fn durable_shards(&self) -> &[Arc<DurableLog>] {
+        match &self.log {
+            Log::Memory(_) => &[],
+            Log::Durable(parts) => &parts.shards,
+        }
+    }
+
     /// Records accepted since the start.
     pub fn accepted(&self) -> u64 {
         self.notices.accepted()
