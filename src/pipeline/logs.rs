@@ -149,7 +149,9 @@ impl Logs {
     /// go of what is released.
     pub fn housekeeping(&self, now: UnixMicros) {
         for shard in &self.unnamed {
+            // Nobody marks where it is: should it come back, its numbers begin at the wall clock.
             shard.expire(now);
+            shard.expire_last(now);
         }
         for (class, journal) in self.journals.iter() {
             journal.remove_free_segments();

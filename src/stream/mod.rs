@@ -299,17 +299,39 @@ impl Stream {
                     self.count_evicted(shard.enforce_retention(now));
                 }
             }
-            Log::Durable(parts) => {
-                for shard in &parts.shards {
-                    self.count_evicted(shard.expire(now));
-                }
-            }
+            Log::Durable(parts) => self.expire(parts, now),
         }
     }
 
     fn count_evicted(&self, evicted: Evicted) {
         self.metrics.evicted_time.increment(evicted.by_age);
         self.metrics.evicted_bytes.increment(evicted.by_bytes);
+    }
+
+    /// Lets go of what has outlived its retention in a durable log. The journal takes the files away later.
+    fn expire(&self, parts: &DurableParts, now: UnixMicros) {
+        let mut marks = Vec::new();
+        for (id, shard) in (0..).map(ShardId).zip(&parts.shards) {
+            let expired = shard.expire(now);
+            self.count_evicted(expired.evicted);
+            if expired.wants_mark {
+                marks.push((id, Arc::clone(shard), Batch::empty(now)));
+            }
+        }
+        self.mark(parts, marks);
+    }
+
+    /// Writes down where shards are whose last records are to go: the next start must not give their numbers again.
+    fn mark(&self, parts: &DurableParts, batches: Vec<(ShardId, Arc<DurableLog>, Batch)>) {
+        if batches.is_empty() {
+            return;
+        }
+        let (notices, stream) = (Arc::clone(&self.notices), parts.number);
+        let size = Size::default();
+        let queued = parts.journal.append(NewRequest { notices, batches, size, reply: None, stream });
+        if let Err(error) = queued {
+            tracing::debug!(stream = %self.name, %error, "the last records of a shard stay beyond their retention for now");
+        }
     }
 
     /// Lets go of what no delivery needs and arrived before `before`, because memory is short.

@@ -53,6 +53,8 @@ struct State {
     origin: SequenceNumber,
     next: SequenceNumber,
     durable: SequenceNumber,
+    /// Batches that were appended and are not durable yet.
+    pending: usize,
     /// Payload bytes on the disk.
     stored_bytes: u64,
     /// What each delivery has released.
@@ -106,6 +108,7 @@ impl DurableLog {
             origin,
             next,
             durable: next,
+            pending: 0,
             stored_bytes,
             released,
         };
@@ -129,7 +132,11 @@ impl DurableLog {
         let mut state = self.state();
         let first = state.next;
         state.next = SequenceNumber(first.0 + count);
-        state.ring.push_back(Entry { first, bytes, batch: Arc::clone(batch) });
+        state.pending += 1;
+        // A batch without records only marks where the shard is: see `expire`.
+        if count > 0 {
+            state.ring.push_back(Entry { first, bytes, batch: Arc::clone(batch) });
+        }
         Appended { first, last: SequenceNumber(first.0 + count.saturating_sub(1)) }
     }
 
@@ -139,6 +146,7 @@ impl DurableLog {
         let end = SequenceNumber(first.0 + records);
         let mut state = self.state();
         state.durable = end;
+        state.pending = state.pending.saturating_sub(1);
         state.stored_bytes += bytes;
         match state.parts.back_mut().filter(|part| Arc::ptr_eq(&part.segment, segment)) {
             Some(part) => {
@@ -163,27 +171,48 @@ impl DurableLog {
             out.extend(state.ring.pop_back());
         }
         state.next = state.durable;
+        state.pending = 0;
         drop(state);
     }
 
     /// Lets go of what has outlived its retention and is released by every delivery.
-    pub fn expire(&self, now: UnixMicros) -> Evicted {
+    ///
+    /// The last part stays: a start knows from it which numbers were given away. If only it is left and has outlived its
+    /// retention, this asks for a batch without records to be appended, which then takes its place.
+    pub fn expire(&self, now: UnixMicros) -> Expired {
         let bytes_max = self.retention.bytes.unwrap_or(u64::MAX);
-        let mut evicted = Evicted::default();
+        let mut expired = Expired::default();
         let mut state = self.state();
         let released = state.released();
         while let Some(part) = state.parts.front() {
             let (too_old, too_many) = (self.is_past(part, now), state.stored_bytes > bytes_max);
-            if !(too_old || too_many) || !part.segment.is_closed() || part.end > released {
+            if !(too_old || too_many) || !part.segment.is_sealed() || part.end > released {
+                break;
+            }
+            if state.parts.len() == 1 {
+                // An empty one is as good as its successor would be, but for the segment that it holds.
+                expired.wants_mark = state.pending == 0;
                 break;
             }
             let records = state.let_go_of_oldest();
+            let evicted = &mut expired.evicted;
             *(if too_old { &mut evicted.by_age } else { &mut evicted.by_bytes }) += records;
         }
         let out = state.forget_in_memory();
         drop(state);
         drop(out);
-        evicted
+        expired
+    }
+
+    /// Lets go of the last part as well, if it has outlived its retention: for a shard that takes no more records.
+    pub fn expire_last(&self, now: UnixMicros) {
+        let mut state = self.state();
+        let is_last = state.parts.len() == 1;
+        if is_last
+            && state.parts.front().is_some_and(|part| self.is_past(part, now) && part.segment.is_sealed())
+        {
+            state.let_go_of_oldest();
+        }
     }
 
     fn is_past(&self, part: &Part, now: UnixMicros) -> bool {
@@ -212,6 +241,15 @@ impl DurableLog {
         drop(out);
         unread
     }
+}
+
+/// What [`DurableLog::expire`] has let go of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// All of it.
+    pub evicted: Evicted,
+    /// Whether the shard's place has to be marked, so that the rest can go.
+    pub wants_mark: bool,
 }
 
 impl State {

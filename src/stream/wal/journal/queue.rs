@@ -304,6 +304,7 @@ impl State {
     fn check_room(&self, bytes: u64, usable: u64) -> Result<(), AppendError> {
         match &self.health {
             Health::Well => {}
+            Health::Failed(_) if self.full => return Err(AppendError::DiskFull),
             Health::Failed(why) => return Err(AppendError::Unavailable(why.clone())),
             Health::Closed => return Err(AppendError::Unavailable("the process stops".to_owned())),
         }

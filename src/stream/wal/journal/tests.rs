@@ -33,6 +33,7 @@ fn options(folder: &Path, writer: LogWriter) -> Options {
         writer,
         node: NODE,
         metrics: LogMetrics::none(),
+        patience: Patience::default(),
     }
 }
 
