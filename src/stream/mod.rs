@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The rest of the program sees a shard only through [`ShardLog`], so it does not know whether the log lives in this
-//! process. The log of this version is [`MemoryLog`]; the write-ahead log and a log on a remote cluster fit the same
+//! process. There are two: [`MemoryLog`], and the write-ahead log ([`wal`]). A log on a remote cluster fits the same
 //! trait.
 
 mod captures;
