@@ -182,6 +182,11 @@ impl Keeping {
         }
     }
 
+    /// See [`super::Journal::oldest_closed`].
+    pub fn oldest_closed(&self) -> Option<Arc<StoredSegment>> {
+        self.state().segments.front().filter(|segment| segment.is_closed()).cloned()
+    }
+
     /// See [`super::Journal::disk_is_full`].
     pub fn disk_is_full(&self) -> bool {
         self.state().disk_is_full

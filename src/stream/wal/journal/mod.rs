@@ -109,13 +109,14 @@ impl Journal {
         // On its thread: a ring belongs to the thread that has made it.
         let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
         let writing_thread = {
-            let (queue, keeping) = (Arc::clone(&queue), Arc::clone(&keeping));
+            let (queue, guarded, keeping) = (Arc::clone(&queue), Arc::clone(&queue), Arc::clone(&keeping));
             let name = format!("log-{}", options.class.as_str());
             thread::Builder::new().name(name).spawn(move || {
                 let writing = Writing::open(options, queue, keeping, next);
                 match writing {
                     Ok(writing) => {
                         let _ = ready.send(Ok(()));
+                        let _guard = FailOnPanic(guarded);
                         writing.run();
                     }
                     Err(error) => drop(ready.send(Err(error))),
@@ -124,8 +125,11 @@ impl Journal {
         };
         is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the writing thread has ended")))?;
         let keeping_thread = {
-            let keeping = Arc::clone(&keeping);
-            thread::Builder::new().name("log-keeper".to_owned()).spawn(move || keeping.run())?
+            let (keeping, guard) = (Arc::clone(&keeping), FailOnPanic(Arc::clone(&queue)));
+            thread::Builder::new().name("log-keeper".to_owned()).spawn(move || {
+                let _guard = guard;
+                keeping.run();
+            })?
         };
         Ok(Self { queue, keeping, threads: Mutex::new(vec![writing_thread, keeping_thread]) })
     }
@@ -138,6 +142,11 @@ impl Journal {
     /// Takes away segments that no shard needs. Cheap if there is none.
     pub fn remove_free_segments(&self) {
         self.keeping.remove_free_segments();
+    }
+
+    /// The oldest segment, if nothing is written to it any more.
+    pub fn oldest_closed(&self) -> Option<Arc<StoredSegment>> {
+        self.keeping.oldest_closed()
     }
 
     /// Whether there is no room for another segment.
@@ -160,6 +169,17 @@ impl Journal {
             }
             // The writing thread was the first: the other one ends once the last segment is closed.
             self.keeping.close();
+        }
+    }
+}
+
+/// A thread of the log that panics must not leave requests waiting for ever: they fail, and no more are taken.
+struct FailOnPanic(Arc<Queue>);
+
+impl Drop for FailOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail([], "a thread of the log has panicked: restart the process");
         }
     }
 }
