@@ -228,6 +228,33 @@ fn files_that_were_closed_under_an_earlier_configuration_go_to_its_sink_in_its_f
 }
 
 #[test]
+fn closed_files_that_memory_has_no_room_for_together_are_made_again_one_after_the_other() {
+    runtime().block_on(async {
+        let mut world = World::new(1);
+        world.pad = 20_000;
+        for _ in 0..10 {
+            let specs: Vec<_> =
+                (0..10).map(|n| Spec { shard: 0, partition: n % 5, kind: Kind::Number }).collect();
+            world.send(&specs).await;
+        }
+        let mut large = config(0);
+        large.buffer.size_bytes = 10 << 20;
+        large.open_partitions_max = 5;
+        world.start(large.clone(), MEMORY).unwrap();
+        world.disk.inject(Fault::new(Operation::Create, Failure::Io).on(".tmp").times(u64::MAX));
+        world.run(u64::MAX, SECOND).await;
+        world.kill(false);
+        assert_eq!(world.ledger().open.len(), 5, "400 KB each");
+
+        world.start(large, 500_000).unwrap();
+        finish(&mut world).await;
+        assert_eq!(lake::files(&world.disk).len(), 5);
+        world.check_lake();
+        world.check_ledger();
+    });
+}
+
+#[test]
 fn only_what_decides_over_files_begins_an_epoch() {
     runtime().block_on(async {
         let mut world = World::new(1);

@@ -85,6 +85,8 @@ pub struct World {
     pub log_disk: SimulatedDisk,
     /// Where each record that was sent stands, by its own number.
     pub sent: Vec<(ShardId, SequenceNumber)>,
+    /// Bytes that every record has besides its fields.
+    pub pad: usize,
     /// What the ledger may remember beyond the cursor.
     pub settled_max: usize,
     registry: Registry,
@@ -192,7 +194,7 @@ impl World {
             disk.create_folder(Path::new(folder)).unwrap();
         }
         let (sent, settled_max) = (Vec::new(), LEDGER_SETTLED_MAX);
-        Self { stream, disk, log_disk, sent, settled_max, registry, captures, process: None }
+        Self { stream, disk, log_disk, sent, pad: 60, settled_max, registry, captures, process: None }
     }
 
     /// One request.
@@ -204,7 +206,7 @@ impl World {
             let n = self.sent.len() as u64;
             self.sent.push((ShardId(spec.shard), SequenceNumber(0)));
             let start = body.len();
-            body.extend_from_slice(payload(n, spec).as_bytes());
+            body.extend_from_slice(payload(n, spec, self.pad).as_bytes());
             let (records, numbers) = spans.entry(spec.shard).or_default();
             let payload = Span::new(start, body.len());
             records.push(RecordSpans { payload, key: Span::ABSENT, refusal: Span::ABSENT });
@@ -361,7 +363,7 @@ fn since(accepted_before: u64, report: StatusReport) -> StatusReport {
     StatusReport { accepted, pending: report.pending - accepted_before, ..report }
 }
 
-fn payload(n: u64, spec: &Spec) -> String {
+fn payload(n: u64, spec: &Spec, pad: usize) -> String {
     let p = (b'a' + spec.partition) as char;
     let id = if spec.kind == Kind::Text { format!("\"id-{n}\"") } else { n.to_string() };
     let at = if spec.kind == Kind::Timeless {
@@ -370,7 +372,7 @@ fn payload(n: u64, spec: &Spec) -> String {
         format!("2026-01-{:02}T00:00:00Z", spec.partition + 1)
     };
     let p = if spec.kind == Kind::Homeless { String::new() } else { format!(r#","p":"{p}""#) };
-    format!(r#"{{"n":{n},"id":{id},"at":"{at}"{p},"pad":"{}"}}"#, "x".repeat(60))
+    format!(r#"{{"n":{n},"id":{id},"at":"{at}"{p},"pad":"{}"}}"#, "x".repeat(pad))
 }
 
 /// A worker that is polled so many times at most.
