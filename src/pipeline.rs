@@ -212,6 +212,7 @@ impl Pipelines {
             return Err(StartError::Stopped);
         };
         if let Some(logs) = &mut logs {
+            logs.keep_unnamed();
             logs.save_catalog()?;
         }
         let guard = deliveries.enter();
@@ -264,6 +265,11 @@ impl Pipelines {
         let now = clock::wall();
         for intake in self.edge.intakes() {
             intake.stream.enforce_retention(now);
+        }
+        if let Some(logs) =
+            self.lock_running().as_ref().and_then(|running| running.stages.as_ref()?.logs.as_ref())
+        {
+            logs.housekeeping(now);
         }
         self.registry.run_upkeep();
     }
