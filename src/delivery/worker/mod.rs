@@ -206,10 +206,15 @@ impl Worker {
         }
     }
 
-    /// Whether everything that was read is stored, and written down where that is done.
+    /// Whether everything that was read is stored, and written down where that is done. Of a delivery that has stopped,
+    /// everything that can be: what it has given up waits in the ledger for the next start.
     fn is_done(&self) -> bool {
         let is_written = self.book.as_ref().is_none_or(Book::is_written);
-        self.files.len() == 0 && self.unstored.is_empty() && is_written
+        let is_stored = match self.halted {
+            None => self.unstored.is_empty(),
+            Some(_) => self.queue.is_empty() && self.uploads.is_empty(),
+        };
+        self.files.len() == 0 && is_stored && is_written
     }
 
     /// Waits for an upload to end, or for `time`.

@@ -202,6 +202,9 @@ fn a_closed_file_that_the_log_cannot_have_filled_stops_the_delivery_and_touches_
         assert!(paused.contains("0 records of the file") && paused.contains("restart"), "{paused}");
         assert_eq!(report.pending, 4);
         assert!(lake::files(&world.disk).is_empty());
+        let (report, has_ended) = world.drain(SECOND * 600).await;
+        assert!(has_ended, "there is nothing to wait for");
+        assert_eq!((report.pending, world.ledger().open.len()), (4, 1));
     });
 }
 
