@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::encode::{EncodeError, Encoder, PushError};
 use super::ledger::SealedRange;
+use super::ranges::Ranges;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
@@ -29,9 +30,8 @@ pub struct OpenFile {
     pub oldest: UnixMicros,
     /// When its first record came.
     pub opened: Instant,
-    /// First and last record of each shard, in the order in which the shards came. Records of other partitions may lie
-    /// between them.
-    pub ranges: Vec<SealedRange>,
+    /// Its records, shard by shard.
+    pub ranges: Ranges,
     encoder: Box<dyn Encoder>,
     permit: Permit,
     last_used: u64,
@@ -79,7 +79,7 @@ impl OpenFile {
             records: 0,
             oldest: UnixMicros(i64::MAX),
             opened,
-            ranges: Vec::new(),
+            ranges: Ranges::default(),
             encoder,
             permit,
             last_used: 0,
@@ -94,15 +94,7 @@ impl OpenFile {
         self.records += 1;
         self.pushed += record.len() as u64;
         self.oldest = self.oldest.min(position.arrival);
-        let Position { shard, number, .. } = position;
-        // Slices come shard by shard, so the last range is nearly always the one.
-        match self.ranges.iter_mut().rev().find(|range| range.shard == shard) {
-            Some(range) => {
-                range.last = number;
-                range.records += 1;
-            }
-            None => self.ranges.push(SealedRange { shard, first: number, last: number, records: 1 }),
-        }
+        self.ranges.add(position.shard, position.number);
         Ok(())
     }
 
@@ -222,7 +214,7 @@ impl Files {
 
     /// What is in the files that are open, shard by shard of each.
     pub fn ranges(&self) -> impl Iterator<Item = &SealedRange> {
-        self.by_key.values().flat_map(|file| &file.ranges)
+        self.by_key.values().flat_map(|file| file.ranges.as_slice())
     }
 
     /// Keys of all files.

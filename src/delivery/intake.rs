@@ -310,7 +310,7 @@ impl Intake {
     pub fn seal(&mut self, files: &mut Files, key: &[u8], reason: SealReason) -> Option<Sealed> {
         let mut file = files.remove(key).filter(|file| file.records > 0)?;
         let number = files.next_number();
-        let ranges = std::mem::take(&mut file.ranges);
+        let ranges = std::mem::take(&mut file.ranges).into_vec();
         let seal = Seal {
             number,
             epoch: self.origin.series.epoch(),

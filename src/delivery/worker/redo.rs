@@ -183,7 +183,7 @@ impl Worker {
     /// How many records of a file the log has lost while this process ran: the others are not in its balance. A log
     /// loses its oldest records first.
     fn lost_since_start(&self, target: &Target) -> u64 {
-        let found = target.file.as_ref().map_or(&[][..], |file| &file.ranges);
+        let found = target.file.as_ref().map_or(&[][..], |file| file.ranges.as_slice());
         let lost = |range: &SealedRange| {
             let place = self.places.iter().find(|place| place.shard == range.shard)?;
             let found =
