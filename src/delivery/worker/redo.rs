@@ -82,7 +82,7 @@ impl Worker {
             while let Some(from) = again.next_needed(shard, position) {
                 let read = self.read_patiently(stage.captures(), (shard, from), phases).await;
                 for gap in gaps(from, &read) {
-                    again.note_gap(shard, gap.start, gap.end);
+                    again.note_gap(shard, gap.numbers.start, gap.numbers.end);
                 }
                 if read.next <= from {
                     break;
