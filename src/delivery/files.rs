@@ -133,6 +133,8 @@ impl OpenFile {
 pub struct Files {
     by_key: HashMap<Box<[u8]>, OpenFile, foldhash::fast::RandomState>,
     dead: usize,
+    /// Ranges of all of them.
+    ranges_len: usize,
     tick: u64,
     next_number: u64,
 }
@@ -159,17 +161,33 @@ impl Files {
         self.dead
     }
 
-    /// The file of a partition, marked as used.
-    pub fn get(&mut self, key: &[u8]) -> Option<&mut OpenFile> {
-        let file = self.by_key.get_mut(key)?;
+    /// Whether a partition has a file.
+    pub fn has(&self, key: &[u8]) -> bool {
+        self.by_key.contains_key(key)
+    }
+
+    /// Adds a record to the file of a partition, if it has one; true if that has then reached `size_max` bytes as stored.
+    /// Nothing changes if the record does not fit.
+    pub fn push(
+        &mut self,
+        key: &[u8],
+        record: &str,
+        position: Position,
+        size_max: u64,
+    ) -> Result<bool, PushError> {
+        let Some(file) = self.by_key.get_mut(key) else { return Ok(false) };
         self.tick += 1;
         file.last_used = self.tick;
-        Some(file)
+        let ranges = file.ranges.as_slice().len();
+        file.push(record, position)?;
+        self.ranges_len += file.ranges.as_slice().len() - ranges;
+        Ok(file.is_full(size_max))
     }
 
     /// Adds a file.
     pub fn insert(&mut self, key: &[u8], file: OpenFile) {
         self.dead += usize::from(file.dead.is_some());
+        self.ranges_len += file.ranges.as_slice().len();
         self.by_key.insert(key.into(), file);
     }
 
@@ -177,6 +195,7 @@ impl Files {
     pub fn remove(&mut self, key: &[u8]) -> Option<OpenFile> {
         let file = self.by_key.remove(key)?;
         self.dead -= usize::from(file.dead.is_some());
+        self.ranges_len -= file.ranges.as_slice().len();
         Some(file)
     }
 
@@ -215,6 +234,11 @@ impl Files {
     /// What is in the files that are open, shard by shard of each.
     pub fn ranges(&self) -> impl Iterator<Item = &SealedRange> {
         self.by_key.values().flat_map(|file| file.ranges.as_slice())
+    }
+
+    /// How many there are of [`Files::ranges`].
+    pub fn ranges_len(&self) -> usize {
+        self.ranges_len
     }
 
     /// Keys of all files.

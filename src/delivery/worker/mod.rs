@@ -234,7 +234,7 @@ impl Worker {
     fn is_blocked(&self) -> bool {
         self.budget.is_taken_to(100)
             || self.queue.len() + self.uploads.len() >= DELIVERY_UPLOADS_MAX
-            || self.book.as_ref().is_some_and(Book::is_full)
+            || self.book.as_ref().is_some_and(|book| book.is_full(self.files.ranges_len()))
     }
 
     /// Reads nothing more: only a restart helps. What is closed is still stored, and with a ledger nothing is lost.
@@ -271,7 +271,7 @@ impl Worker {
             self.seal(&key, SealReason::Pressure);
         }
         if is_quiet
-            && self.book.as_ref().is_some_and(Book::is_long)
+            && self.book.as_ref().is_some_and(|book| book.is_long(self.files.ranges_len()))
             && let Some(key) = self.files.oldest()
         {
             self.seal(&key, SealReason::Pressure);

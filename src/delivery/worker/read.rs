@@ -11,8 +11,8 @@ use crate::delivery::ledger::Gap;
 use crate::record::{SequenceNumber, ShardId};
 use crate::stream::{Payer, Read, Slice};
 
-/// Records that are encoded between two looks at what may be encoded. Each can close one file, so that the queue of
-/// sealed files has at most this many more than its bound.
+/// Records that are encoded between two looks at what may be encoded. Each can close one file, and begin a range in
+/// another one, so that there are at most this many more than their bounds.
 const RECORDS_PER_LOOK: usize = 64;
 
 /// What a round of reading has found.
@@ -135,11 +135,12 @@ impl Worker {
 
     /// Puts what was read into files, but nothing from `end` on. Returns payload bytes, and where to read on.
     fn take(&mut self, shard: ShardId, read: &Read, end: SequenceNumber) -> (u64, SequenceNumber) {
-        let mut bytes = 0;
+        let (mut bytes, mut moves) = (0, false);
         for slice in &read.slices {
             let mine = usize::try_from(end.0.saturating_sub(slice.first.0)).unwrap_or(usize::MAX);
             let mine = mine.min(slice.len());
-            let taken = self.take_slice(shard, slice, mine);
+            let taken = self.take_slice(shard, (slice, mine), moves);
+            moves |= taken > 0;
             self.status.metrics.read.increment(taken as u64);
             bytes += slice.batch.payload_bytes();
             if taken < slice.len() {
@@ -150,10 +151,10 @@ impl Worker {
     }
 
     /// Encodes the first `count` records of a slice, some at a time, so that a single request of many partitions cannot
-    /// take more than there is. Returns how many it got to.
-    fn take_slice(&mut self, shard: ShardId, slice: &Slice, count: usize) -> usize {
+    /// take more than there is. Takes some in any case, unless `may_stop`. Returns how many it got to.
+    fn take_slice(&mut self, shard: ShardId, (slice, count): (&Slice, usize), may_stop: bool) -> usize {
         let mut taken = 0;
-        while taken < count && (taken == 0 || !self.is_blocked()) {
+        while taken < count && (taken == 0 && !may_stop || !self.is_blocked()) {
             let Some(stage) = self.stages.front_mut() else { break };
             let part = taken..count.min(taken + RECORDS_PER_LOOK);
             let come =
@@ -199,7 +200,7 @@ impl Worker {
         if settled.is_passed(self.places.iter().map(|place| (place.shard, place.next))) {
             self.settled = None;
             if let Some(book) = &mut self.book {
-                book.forget_inherited();
+                book.pass_inherited();
             }
         }
     }
