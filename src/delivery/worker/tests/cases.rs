@@ -202,6 +202,36 @@ fn a_closed_file_that_the_log_cannot_have_filled_stops_the_delivery_and_touches_
         assert!(paused.contains("0 records of the file") && paused.contains("restart"), "{paused}");
         assert_eq!(report.pending, 4);
         assert!(lake::files(&world.disk).is_empty());
+        let (report, has_ended) = world.drain(SECOND * 600).await;
+        assert!(has_ended, "there is nothing to wait for");
+        assert_eq!((report.pending, world.ledger().open.len()), (4, 1));
+    });
+}
+
+#[test]
+fn a_ledger_remembers_no_more_than_it_may_and_a_full_one_does_not_keep_the_next_process_from_reading() {
+    runtime().block_on(async {
+        let mut world = World::new(1);
+        world.settled_max = 6;
+        let pairs =
+            (0..9).map(|index| Spec { shard: index % 3, partition: (index / 3) as u8, kind: Kind::Number });
+        let pairs: Vec<_> = pairs.collect();
+        for _ in 0..3 {
+            for spec in &pairs {
+                world.send(std::slice::from_ref(spec)).await;
+            }
+        }
+        world.start(config(0), MEMORY).unwrap();
+        world.disk.inject(Fault::new(Operation::Create, Failure::Io).on(".tmp").times(u64::MAX));
+        world.drain(SECOND * 60).await;
+        world.disk.heal();
+        assert_eq!(world.ledger().settled_len(), 6);
+        // Less than it finds there.
+        world.settled_max = 4;
+        world.start(config(0), MEMORY).unwrap();
+        finish(&mut world).await;
+        world.check_lake();
+        world.check_ledger();
     });
 }
 
