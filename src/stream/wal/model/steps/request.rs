@@ -111,7 +111,8 @@ impl Case {
         let answered = self.expected.keys.get(&(stream, key)).filter(|answered| answered.arrival >= oldest);
         let mut pending = self.expected.pending.iter().filter(|request| request.stream == stream);
         let is_under_way = pending.any(|request| request.key.as_ref().is_some_and(|of| of.key == key));
-        self.trace.push(format!("key {key} of {stream}: {known:?}"));
+        let is_new = matches!(known, Some(Known::New(_)));
+        self.trace.push(format!("key {key} of {stream}: under way {}, new {is_new}", known.is_none()));
         match (known, answered) {
             (None, _) => assert!(is_under_way, "nobody has the key"),
             (Some(Known::New(claim)), None) => {
