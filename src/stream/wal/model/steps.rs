@@ -32,6 +32,8 @@ pub struct Case {
     bounded: bool,
     /// Whether writing has failed, and no other segment was found yet.
     broken: bool,
+    /// Whether the power has ended since the model was last compared with all that is there.
+    has_lost_power: bool,
     requests: u64,
     trace: Vec<String>,
 }
@@ -54,6 +56,7 @@ impl Case {
             faulty: false,
             bounded: false,
             broken: false,
+            has_lost_power: false,
             requests: 0,
             trace: Vec::new(),
         }

@@ -25,14 +25,16 @@ impl Case {
                 self.note(|| "the power ends".to_owned());
                 self.end_process();
                 self.disk = self.disk.crash();
-                if self.profile.class == JournalClass::Os {
-                    self.start();
-                    return self.take_losses();
-                }
+                self.has_lost_power = true;
             }
         }
         self.start();
-        self.settle();
+        if self.profile.class == JournalClass::Os && self.has_lost_power {
+            self.take_losses();
+        } else {
+            self.settle();
+        }
+        self.has_lost_power = false;
     }
 
     /// The process does nothing more, as far as its disk is concerned.
@@ -93,6 +95,7 @@ impl Case {
             }
             if self.disk.is_off() {
                 self.disk = self.disk.crash();
+                self.has_lost_power = true;
             }
             self.heal();
         }
