@@ -30,7 +30,7 @@ pub struct Case {
     faulty: bool,
     /// Whether the disk's room is bounded.
     bounded: bool,
-    /// Whether writing has failed, and no other segment was found yet.
+    /// Whether writing has failed, and no other segment was found yet; or no first one.
     broken: bool,
     /// Whether the power has ended since the model was last compared with all that is there.
     has_lost_power: bool,
@@ -118,6 +118,10 @@ impl Case {
         if self.node().threads.keeper_has_work() && self.rng.u8(..16) > 0 {
             self.keep();
         }
+        self.round()
+    }
+
+    fn round(&mut self) -> Round {
         let round = self.node().threads.write();
         self.note(|| format!("write: {round:?}"));
         if self.broken && round == Round::Worked {

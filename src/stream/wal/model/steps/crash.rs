@@ -53,15 +53,8 @@ impl Case {
             if self.node().threads.keeper_has_work() {
                 self.node().threads.keep();
             }
-            let round = self.node().threads.write();
-            self.hear();
-            match round {
-                Round::Ended => break,
-                Round::Worked if self.broken && self.expected.pending.is_empty() => {
-                    self.broken = false;
-                    self.expected.limbo.clear();
-                }
-                Round::Worked | Round::Idle | Round::Broken => {}
+            if self.round() == Round::Ended {
+                break;
             }
         }
         assert!(self.expected.pending.is_empty(), "a stop leaves nothing undone");
@@ -73,7 +66,6 @@ impl Case {
 
     /// Starts the process, on a disk that may fail meanwhile.
     fn start(&mut self) {
-        self.broken = false;
         if self.rng.u8(..4) == 0 {
             let changes = self.rng.u64(..30);
             self.note(|| format!("power ends after {changes} changes of the start"));
@@ -85,6 +77,8 @@ impl Case {
             }
             match Node::start(&self.disk, &self.profile, self.now()) {
                 Ok(node) => {
+                    // On a full disk.
+                    self.broken = !node.threads.is_open();
                     self.node = Some(node);
                     return;
                 }
