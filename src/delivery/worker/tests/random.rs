@@ -105,7 +105,7 @@ async fn take(world: &mut World, step: &Step) {
 async fn check(steps: Vec<Step>, variant: usize, seed: u64) {
     let mut world = World::new(seed);
     // Some must live with a ledger that may remember next to nothing.
-    world.settled_max = if seed % 3 == 0 { 4 } else { world.settled_max };
+    world.settled_max = if seed.is_multiple_of(3) { 4 } else { world.settled_max };
     start(&mut world, 0, 64 << 20);
     for step in &steps {
         take(&mut world, step).await;
