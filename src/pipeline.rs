@@ -212,6 +212,8 @@ impl Pipelines {
             return Err(StartError::Stopped);
         };
         if let Some(logs) = &mut logs {
+            logs.keep_unnamed(&self.registry)
+                .map_err(|source| StartError::Schema { stream: "of no pipeline".to_owned(), source })?;
             logs.save_catalog()?;
         }
         let guard = deliveries.enter();
@@ -264,6 +266,11 @@ impl Pipelines {
         let now = clock::wall();
         for intake in self.edge.intakes() {
             intake.stream.enforce_retention(now);
+        }
+        if let Some(logs) =
+            self.lock_running().as_ref().and_then(|running| running.stages.as_ref()?.logs.as_ref())
+        {
+            logs.housekeeping(now);
         }
         self.registry.run_upkeep();
     }

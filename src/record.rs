@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::runtime::budget::Permit;
+use crate::runtime::budget::{Budget, Permit};
 use crate::runtime::clock::UnixMicros;
 
 /// A place in a shard; strictly increasing within it, printed as a decimal number.
@@ -147,6 +147,13 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// No records, at `arrival`.
+    pub fn empty(arrival: UnixMicros) -> Self {
+        let permit = Budget::new(0).take_anyway(0);
+        let source = Source { body: Bytes::new(), side: Bytes::new(), arrival, permit };
+        Self { source: Arc::new(source), records: Box::default(), captures: Box::default() }
+    }
+
     /// Payload bytes of all records.
     pub fn payload_bytes(&self) -> u64 {
         self.records.iter().map(|record| record.payload.len() as u64).sum()

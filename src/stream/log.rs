@@ -159,7 +159,7 @@ impl Read {
     }
 }
 
-/// What [`ShardLog::enforce_retention`] has let go of, in records.
+/// What a shard has let go of because its retention is over, in records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Evicted {
     /// Too old.
@@ -191,9 +191,6 @@ pub trait ShardLog: Send + Sync {
     /// with the power of the machine. To be called before the first record is appended. A log that is lost with its
     /// process never has to.
     fn skip_to(&self, _next: SequenceNumber) {}
-
-    /// Lets go of what has outlived its retention and is released by every reader.
-    fn enforce_retention(&self, now: UnixMicros) -> Evicted;
 
     /// Gives memory back: lets go of batches in memory that arrived before `before`, oldest first, up to the first that
     /// is younger or that would be lost with its memory although a reader has not released it. Returns the records

@@ -9,6 +9,7 @@ mod idempotency;
 mod lake;
 mod node_folder;
 mod real_data;
+mod restart;
 mod server;
 mod shipped;
 mod shutdown;

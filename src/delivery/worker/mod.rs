@@ -308,9 +308,9 @@ impl Worker {
     /// Goes over to the next configuration once everything of the current one is read, and written down as closed.
     /// Returns whether it has.
     async fn finish_stage(&mut self) -> bool {
-        let Some(stage) = self.stages.front() else { return false };
+        let Some(stage) = self.stages.front().filter(|_| self.stages.len() > 1) else { return false };
         let is_read = self.places.iter().all(|place| place.next >= stage.end(place.shard));
-        if self.stages.len() < 2 || !is_read || self.halted.is_some() {
+        if !is_read || self.halted.is_some() {
             return false;
         }
         self.seal_all(SealReason::Epoch);

@@ -74,11 +74,10 @@ impl Worker {
                 self.turn = index;
                 return Round::Blocked;
             }
-            if self.is_in_trouble(index) {
-                waits = true;
-                continue;
+            if !self.is_in_trouble(index) {
+                left = left.saturating_sub(self.read_shard(index, left).await);
             }
-            left = left.saturating_sub(self.read_shard(index, left).await);
+            waits |= self.is_in_trouble(index);
             if left == 0 {
                 self.turn = (index + 1) % self.places.len();
                 return Round::MoreToRead;
@@ -108,12 +107,13 @@ impl Worker {
         let (Some(place), Some(stage)) = (self.places.get_mut(index), self.stages.front()) else { return 0 };
         let (id, from, end) = (place.shard, place.next, stage.end(place.shard));
         let payer = Payer { budget: Arc::clone(&self.budget), overdraws: true };
-        let read = match Stage::read(stage.captures(), &self.stream, (id, from), bytes_max, &payer).await {
+        let read = Stage::read(stage.captures(), &self.stream, (id, from), bytes_max, &payer).await;
+        let read = match read.map_err(|error| error.to_string()).and_then(|read| with_progress(read, from)) {
             Ok(read) => read,
-            Err(error) => {
+            Err(why) => {
                 let status = &self.status;
                 let trouble = place.trouble.get_or_insert_with(|| Box::new(Trouble::none(status)));
-                trouble.failed("the log cannot be read", &error);
+                trouble.failed("the log cannot be read", &why);
                 return 0;
             }
         };
@@ -210,6 +210,14 @@ impl Worker {
             }
         }
     }
+}
+
+/// A read of a shard that has more must lead on; otherwise it would be repeated without end.
+fn with_progress(read: Read, from: SequenceNumber) -> Result<Read, String> {
+    if read.slices.is_empty() && read.next <= from {
+        return Err(format!("it has records behind {from}, but gives none"));
+    }
+    Ok(read)
 }
 
 /// Numbers that the log does not have.

@@ -65,7 +65,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::frame::ShardNumber;
+use super::frame::{FrameHeader, ShardNumber};
 use crate::record::SequenceNumber;
 use crate::runtime::clock::UnixMicros;
 
@@ -130,6 +130,20 @@ impl IndexEntry {
     }
 }
 
+impl IndexEntry {
+    /// Of a batch frame that stands at `offset` in a segment (of less than 4 GiB).
+    pub fn of(header: &FrameHeader, offset: u64) -> Self {
+        Self {
+            first: header.first,
+            count: header.count,
+            offset: offset as u32,
+            bytes: header.bytes,
+            payload_bytes: header.payload_bytes as u32,
+            arrival: header.arrival,
+        }
+    }
+}
+
 /// A reply frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplyEntry {
@@ -141,6 +155,13 @@ pub struct ReplyEntry {
     pub offset: u64,
     /// When the request was complete.
     pub arrival: UnixMicros,
+}
+
+impl ReplyEntry {
+    /// Of a reply frame that stands at `offset` in a segment.
+    pub fn of(header: &FrameHeader, offset: u64) -> Self {
+        Self { stream: header.shard.0, bytes: header.bytes, offset, arrival: header.arrival }
+    }
 }
 
 /// Why an index cannot be used.

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::JournalClass;
 use super::frame::ShardNumber;
-use super::journal::{Journal, JournalError, Options, Resume};
-use super::recovery::{self, KeptReply, RecoveryError, Source};
+use super::journal::{Journal, JournalError, Options, Patience, Resume};
+use super::recovery::{self, KeptReply, Recovered, RecoveryError, Source};
 use super::shard::Part;
 use crate::config::checked::LogWriter;
 use crate::runtime::clock::UnixMicros;
@@ -121,6 +121,7 @@ impl Journals {
                 writer: setting.writer,
                 node: setting.node,
                 metrics: metrics(class),
+                patience: Patience::default(),
             };
             by_class.insert(class, Arc::new(Journal::start(options, resume)?));
         }
@@ -177,8 +178,11 @@ impl Content {
         let recovered = recovery::recover(source, progress)?;
         self.verified_bytes += recovered.scanned_bytes;
         self.damaged_bytes += recovered.damaged_bytes;
-        if !setting.accept_damage {
-            check_complete(&folder, &recovered.parts)?;
+        if setting.accept_damage {
+            let unusable = |source| OpenError::Folder { folder: folder.clone(), source };
+            recovery::accept_missing(&*setting.disk, &folder, &recovered.missing).map_err(unusable)?;
+        } else {
+            check_complete(&folder, &recovered)?;
         }
         self.add(recovered.parts, recovered.replies);
         Ok(recovered.resume)
@@ -198,15 +202,15 @@ impl Content {
 }
 
 /// Segments go away oldest first, and a shard has no gap in its numbers, unless somebody has taken a segment away.
-fn check_complete(
-    folder: &std::path::Path,
-    parts: &HashMap<ShardNumber, Vec<Part>>,
-) -> Result<(), OpenError> {
-    for parts in parts.values() {
+pub(super) fn check_complete(folder: &Path, recovered: &Recovered) -> Result<(), OpenError> {
+    for parts in recovered.parts.values() {
         for pair in parts.windows(2) {
             let [before, after] = pair else { continue };
-            let (first, last) = (before.segment.number() + 1, after.segment.number().saturating_sub(1));
-            if before.end < after.first && first <= last {
+            let between = before.segment.number()..after.segment.number();
+            let missing = recovered.missing.iter().find(|(first, _)| between.contains(first));
+            if before.end < after.first
+                && let Some(&(first, last)) = missing
+            {
                 return Err(OpenError::Missing { folder: folder.to_owned(), first, last });
             }
         }

@@ -102,9 +102,18 @@ pub mod stored;
 pub mod writer;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;
+
+use std::io;
+
+/// Whether an error says that the disk has no room.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
 
 /// What an acknowledgement of a journal's commit means. Each class has a journal of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

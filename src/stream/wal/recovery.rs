@@ -10,7 +10,16 @@
 //! | damage: what was acknowledged is not there any more | the start stops with position and size, unless it is told to go on |
 //! | an I/O error | the start stops |
 //!
-//! A segment that was recovered is never written to again.
+//! | a full disk | index files that find no room are written later |
+//!
+//! A segment that was recovered is never written to again. What was passed over once, because that was accepted, is not
+//! complained about again: the index file of the segment does not have it.
+
+mod content;
+mod losses;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::io;
@@ -19,15 +28,16 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::JournalClass;
-use super::frame::{self, FrameHeader, FrameKind, Reply, ShardNumber};
-use super::index::{IndexBuilder, IndexError, IndexFull, IndexReader, IndexedSegment};
-use super::journal::Resume;
+use self::content::Content;
+use super::frame::{self, Reply, ShardNumber};
+use super::index::{IndexBuilder, IndexError, IndexReader, IndexedSegment};
+use super::journal::{Full, Resume};
 use super::segment::{
     self, FileName, Mode, ScanEnd, ScannedCommit, Segment, SegmentError, SegmentHeader, Start, Verdict,
 };
 use super::shard::Part;
 use super::stored::StoredSegment;
+use super::{JournalClass, is_full};
 use crate::config::limits::INDEX_ENTRIES_MAX;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
@@ -63,6 +73,8 @@ pub struct Recovered {
     pub scanned_bytes: u64,
     /// Bytes that are lost, if that was accepted.
     pub damaged_bytes: u64,
+    /// Numbers of segments, first and last, that should stand between others and do not.
+    pub missing: Vec<(u64, u64)>,
 }
 
 /// A reply that the log has kept.
@@ -147,18 +159,23 @@ struct Found {
 
 /// Recovers the journal in `source.folder`.
 pub fn recover(source: Source<'_>, progress: &Progress) -> Result<Recovered, RecoveryError> {
-    let found = find(&source)?;
-    let mut recovery = Recovery {
-        source,
-        recovered: Recovered {
-            parts: HashMap::new(),
-            replies: Vec::new(),
-            resume: Resume { next_segment: 1, next_commit: 1, previous_end: None, segments: Vec::new() },
-            scanned_bytes: 0,
-            damaged_bytes: 0,
-        },
+    let resume = Resume {
+        next_segment: 1,
+        next_commit: 1,
+        previous_end: None,
+        segments: Vec::new(),
+        unindexed: Vec::new(),
     };
-    for found in found {
+    let recovered = Recovered {
+        parts: HashMap::new(),
+        replies: Vec::new(),
+        resume,
+        scanned_bytes: 0,
+        damaged_bytes: 0,
+        missing: Vec::new(),
+    };
+    let mut recovery = Recovery { source, recovered };
+    for found in recovery.find()? {
         if progress.is_stopped() {
             return Err(RecoveryError::Stopped);
         }
@@ -167,6 +184,11 @@ pub fn recover(source: Source<'_>, progress: &Progress) -> Result<Recovered, Rec
         progress.add_done(recovery.recovered.scanned_bytes - before);
     }
     Ok(recovery.recovered)
+}
+
+/// Notes that the loss of segments was accepted, so that no later start complains about them.
+pub fn accept_missing(disk: &dyn Disk, folder: &Path, missing: &[(u64, u64)]) -> io::Result<()> {
+    losses::accept(disk, folder, missing)
 }
 
 /// Bytes of segments that have no index file, which is what a start has to read.
@@ -180,30 +202,6 @@ pub fn bytes_to_verify(disk: &dyn Disk, folder: &Path) -> io::Result<u64> {
         }
     }
     Ok(bytes)
-}
-
-/// Opens all segments, in order, and takes away what never got its name.
-fn find(source: &Source<'_>) -> Result<Vec<Found>, RecoveryError> {
-    let Source { disk, folder, .. } = source;
-    let io = |path: &Path, source| RecoveryError::Io { path: path.to_owned(), source };
-    let mut found: Vec<Found> = Vec::new();
-    for path in disk.list(folder).map_err(|error| io(folder, error))? {
-        match FileName::of(&path) {
-            Some(FileName::Unnamed) => disk.remove(&path).map_err(|error| io(&path, error))?,
-            Some(FileName::Segment(number)) => {
-                let segment = Segment::open(&***disk, &path)?;
-                check_header(source, &segment, number)?;
-                if let Some(before) = found.last_mut()
-                    && before.segment.header.number + 1 == number
-                {
-                    before.end = segment.header.previous_end;
-                }
-                found.push(Found { segment, end: None });
-            }
-            Some(FileName::Index(_)) | None => {}
-        }
-    }
-    Ok(found)
 }
 
 fn check_header(source: &Source<'_>, segment: &Segment, number: u64) -> Result<(), RecoveryError> {
@@ -225,20 +223,66 @@ struct Recovery<'a> {
     recovered: Recovered,
 }
 
-/// What one segment holds.
-struct Content {
-    index: IndexBuilder,
-    parts: HashMap<ShardNumber, Part>,
-    kept: Vec<KeptReply>,
-    full: Result<(), IndexFull>,
-}
-
 impl Recovery<'_> {
+    /// Opens all segments, in order, and takes away what never got its name, or has lost its segment.
+    fn find(&mut self) -> Result<Vec<Found>, RecoveryError> {
+        let Source { disk, folder, .. } = self.source;
+        let io = |path: &Path, source| RecoveryError::Io { path: path.to_owned(), source };
+        let remove = |path: &Path| disk.remove(path).map_err(|error| io(path, error));
+        let mut found: Vec<Found> = Vec::new();
+        let mut indexes = Vec::new();
+        for path in disk.list(folder).map_err(|error| io(folder, error))? {
+            match FileName::of(&path) {
+                Some(FileName::Unnamed) => remove(&path)?,
+                Some(FileName::Segment(number)) => {
+                    let Some(segment) = self.open(&path, number)? else { continue };
+                    if let Some(before) = found.last_mut()
+                        && before.segment.header.number + 1 == number
+                    {
+                        before.end = segment.header.previous_end;
+                    }
+                    found.push(Found { segment, end: None });
+                }
+                Some(FileName::Index(number)) => indexes.push((number, path)),
+                None => {}
+            }
+        }
+        let oldest = found.first().map_or(0, |found| found.segment.header.number);
+        for (_, path) in indexes.iter().filter(|(number, _)| *number < oldest) {
+            remove(path)?;
+        }
+        let numbers = found.iter().map(|found| found.segment.header.number);
+        self.recovered.missing = losses::missing(&**disk, folder, numbers);
+        Ok(found)
+    }
+
+    /// Opens a segment; `None` if its header is damaged and that is accepted.
+    fn open(&mut self, path: &Path, number: u64) -> Result<Option<Segment>, RecoveryError> {
+        let disk = &**self.source.disk;
+        match Segment::open(disk, path) {
+            Ok(segment) => {
+                check_header(&self.source, &segment, number)?;
+                Ok(Some(segment))
+            }
+            Err(SegmentError::Damaged { path, what }) => {
+                let io = |source| RecoveryError::Io { path: path.clone(), source };
+                let bytes = disk.open(&path).and_then(|file| file.len()).map_err(io)?;
+                if !self.source.accept_damage {
+                    let what = format!("its header: {what}");
+                    return Err(RecoveryError::Damaged { path, at: 0, until: bytes, bytes, what });
+                }
+                losses::set_aside(disk, self.source.folder, &path).map_err(io)?;
+                tracing::error!(path = %path.display(), bytes, what, "a segment is set aside: it has lost its header");
+                self.recovered.damaged_bytes += bytes;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn take(&mut self, found: Found) -> Result<(), RecoveryError> {
         let Found { segment, end } = found;
         let index_path = FileName::index(self.source.folder, segment.header.number);
-        let (disk, number) = (Arc::clone(self.source.disk), segment.header.number);
-        let stored = Arc::new(StoredSegment::written(disk, self.source.folder, number));
         let indexed = match IndexReader::open(&**self.source.disk, &index_path) {
             Ok(index) if index.segment().salt == segment.header.salt => Some(index),
             Err(IndexError::Io { path, source }) if source.kind() != io::ErrorKind::NotFound => {
@@ -247,12 +291,18 @@ impl Recovery<'_> {
             // Without an index, or with one of another time or a damaged one: it is made again.
             Ok(_) | Err(_) => None,
         };
-        let (valid_end, next_commit) = match indexed {
-            Some(index) => {
-                self.take_index(&segment, &index, &stored)?;
-                (index.segment().valid_end, index.segment().next_commit)
+        let replies = match &indexed {
+            Some(index) => self.replies(&segment, index)?,
+            None => None,
+        };
+        let (stored, valid_end, next_commit) = match (&indexed, replies) {
+            (Some(index), Some(replies)) => {
+                self.recovered.replies.extend(replies);
+                (self.take_index(index), index.segment().valid_end, index.segment().next_commit)
             }
-            None => self.verify(&segment, end, &stored)?,
+            // What is damaged has to be found, and told.
+            (Some(index), None) => self.verify(&segment, end.or(Some(index.segment().valid_end)))?,
+            (None, _) => self.verify(&segment, end)?,
         };
         let resume = &mut self.recovered.resume;
         resume.next_segment = segment.header.number + 1;
@@ -262,17 +312,39 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Takes over what the index file says.
-    fn take_index(
-        &mut self,
+    /// The replies that an index names; `None` if the index or one of them is damaged.
+    fn replies(
+        &self,
         segment: &Segment,
         index: &IndexReader,
-        stored: &Arc<StoredSegment>,
-    ) -> Result<(), RecoveryError> {
+    ) -> Result<Option<Vec<KeptReply>>, RecoveryError> {
+        let entries = match index.replies(0, INDEX_ENTRIES_MAX) {
+            Err(IndexError::Damaged { .. }) => return Ok(None),
+            entries => entries?,
+        };
+        let mut kept = Vec::new();
+        for entry in entries.into_iter().filter(|entry| entry.arrival >= self.source.replies_since) {
+            let mut frame = vec![0; entry.bytes as usize];
+            match segment.file.read_exact_at(&mut frame, entry.offset) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                read => read.map_err(|source| RecoveryError::Io { path: segment.path.clone(), source })?,
+            }
+            match frame::decode_reply(&frame) {
+                Ok(reply) => kept.push(KeptReply::of(&reply)),
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(kept))
+    }
+
+    /// Takes over what the index file says.
+    fn take_index(&mut self, index: &IndexReader) -> Arc<StoredSegment> {
+        let (disk, number) = (Arc::clone(self.source.disk), index.segment().number);
+        let stored = Arc::new(StoredSegment::written(disk, self.source.folder, number));
         for shard in index.directory() {
             stored.hold();
             self.recovered.parts.entry(shard.shard).or_default().push(Part {
-                segment: Arc::clone(stored),
+                segment: Arc::clone(&stored),
                 first: shard.first,
                 end: shard.end,
                 bytes: shard.payload_bytes,
@@ -280,20 +352,7 @@ impl Recovery<'_> {
                 newest: shard.arrival_max,
             });
         }
-        let since = self.source.replies_since;
-        let replies = index.replies(0, INDEX_ENTRIES_MAX)?;
-        for entry in replies.into_iter().filter(|entry| entry.arrival >= since) {
-            let mut frame = vec![0; entry.bytes as usize];
-            let io = |source| RecoveryError::Io { path: segment.path.clone(), source };
-            segment.file.read_exact_at(&mut frame, entry.offset).map_err(io)?;
-            match frame::decode_reply(&frame) {
-                Ok(reply) => self.recovered.replies.push(KeptReply::of(&reply)),
-                Err(error) => {
-                    self.damaged(segment, (entry.offset, entry.bytes.into()), &error.to_string())?
-                }
-            }
-        }
-        Ok(())
+        stored
     }
 
     /// Bytes of acknowledged records are not there any more: an error, unless that is accepted.
@@ -313,23 +372,24 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Reads a segment whole, cuts its torn tail, and writes its index file. Returns where it ends, and the number of
-    /// the commit that follows.
+    /// Reads a segment whole, cuts its torn tail, and writes its index file. `end` is where it ends if that is known.
+    /// Returns where it ends now, and the number of the commit that follows.
     fn verify(
         &mut self,
         segment: &Segment,
         end: Option<u64>,
-        stored: &Arc<StoredSegment>,
-    ) -> Result<(u64, u64), RecoveryError> {
+    ) -> Result<(Arc<StoredSegment>, u64, u64), RecoveryError> {
         let io = |source| RecoveryError::Io { path: segment.path.clone(), source };
+        let (disk, number) = (Arc::clone(self.source.disk), segment.header.number);
+        let stored = Arc::new(StoredSegment::growing(disk, self.source.folder, number));
         let is_soft = self.source.class == JournalClass::Os;
         let mode = if self.source.accept_damage || is_soft { Mode::GoOn } else { Mode::Stop };
-        let mut content = Content::new();
+        let mut content = Content::default();
         let since = self.source.replies_since;
         let scanned = segment::scan(segment, Start::of(segment), mode, &mut |commit: &ScannedCommit<'_>| {
             // Behind the end that the next segment names there is what has failed, and was told so.
             if end.is_none_or(|end| commit.offset < end) {
-                content.take(commit, since, stored);
+                content.take(commit, since, &stored);
             }
         })
         .map_err(io)?;
@@ -349,72 +409,42 @@ impl Recovery<'_> {
             self.damaged(segment, (valid_end, end - valid_end), "the next segment says that it goes on")?;
         }
         let valid_end = end.map_or(valid_end, |end| end.min(valid_end));
-        segment.file.set_len(valid_end).and_then(|()| segment.file.sync_data()).map_err(io)?;
-        self.index(segment, (valid_end, next_commit), content, stored)?;
-        Ok((valid_end, next_commit))
+        content.settle(segment, valid_end).map_err(io)?;
+        self.index(segment, (valid_end, next_commit), &stored)?;
+        for (shard, part) in content.parts {
+            stored.hold();
+            self.recovered.parts.entry(shard).or_default().push(part);
+        }
+        self.recovered.replies.extend(content.kept);
+        Ok((stored, valid_end, next_commit))
     }
 
+    /// Writes the index file of a segment. On a full disk that is done later, like that of a segment which has just
+    /// been written: the start must not need room, since only what runs can make some.
     fn index(
         &mut self,
         segment: &Segment,
         (valid_end, next_commit): (u64, u64),
-        content: Content,
         stored: &Arc<StoredSegment>,
     ) -> Result<(), RecoveryError> {
         let path = stored.index_path();
-        let io = |source| RecoveryError::Io { path: path.clone(), source };
         let SegmentHeader { number, salt, .. } = segment.header;
-        let Content { index, parts, kept, full } = content;
-        // No segment of ours has more frames.
-        full.map_err(io::Error::other)
-            .and_then(|()| {
-                let segment = IndexedSegment { number, salt, valid_end, next_commit };
-                index.write(&**self.source.disk, path, segment)
-            })
-            .map_err(io)?;
-        for (shard, part) in parts {
-            stored.hold();
-            self.recovered.parts.entry(shard).or_default().push(part);
-        }
-        self.recovered.replies.extend(kept);
-        Ok(())
-    }
-}
-
-impl Content {
-    fn new() -> Self {
-        Self { index: IndexBuilder::new(), parts: HashMap::new(), kept: Vec::new(), full: Ok(()) }
-    }
-
-    fn take(&mut self, commit: &ScannedCommit<'_>, since: UnixMicros, stored: &Arc<StoredSegment>) {
-        for frame in commit.frames {
-            let header = &frame.header;
-            if let Err(full) = self.index.frame(header, frame.offset) {
-                self.full = Err(full);
-            }
-            match header.kind {
-                FrameKind::Batch => self.add(header, stored),
-                FrameKind::Reply => {
-                    let kept = commit.reply(frame).filter(|reply| reply.arrival >= since);
-                    self.kept.extend(kept.map(|reply| KeptReply::of(&reply)));
-                }
-            }
-        }
-    }
-
-    fn add(&mut self, header: &FrameHeader, stored: &Arc<StoredSegment>) {
-        let arrival = header.arrival;
-        let part = self.parts.entry(header.shard).or_insert_with(|| Part {
-            segment: Arc::clone(stored),
-            first: header.first,
-            end: header.first,
-            bytes: 0,
-            oldest: arrival,
-            newest: arrival,
+        stored.seal();
+        let mut index = IndexBuilder::new();
+        // No segment of ours has more frames than an index takes.
+        let written = stored.fill(&mut index).map_err(io::Error::other).and_then(|()| {
+            let segment = IndexedSegment { number, salt, valid_end, next_commit };
+            index.write(&**self.source.disk, path, segment)
         });
-        part.end = header.end();
-        part.bytes += header.payload_bytes;
-        part.oldest = part.oldest.min(arrival);
-        part.newest = part.newest.max(arrival);
+        match written {
+            Ok(()) => stored.close(),
+            Err(error) if is_full(&error) => {
+                tracing::warn!(path = %path.display(), "the disk is full: the index of a segment is written later");
+                let (stored, header) = (Arc::clone(stored), segment.header);
+                self.recovered.resume.unindexed.push(Full { stored, header, end: valid_end, next_commit });
+            }
+            Err(source) => return Err(RecoveryError::Io { path: path.clone(), source }),
+        }
+        Ok(())
     }
 }

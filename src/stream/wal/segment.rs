@@ -229,8 +229,17 @@ impl PreparedSegment {
     }
 
     /// Puts it into use in the same folder: once this returns, it is there after a crash as well. After an error it is
-    /// unknown whether it is: the number must not be used for another segment, unless a restart finds it free.
+    /// unknown whether it is: the number must not be used for another segment, unless a restart finds it free. The
+    /// temporary name is gone in any case, so that tries that fail do not fill the disk.
     pub fn activate(self, disk: &dyn Disk, header: SegmentHeader) -> io::Result<Segment> {
+        let unnamed = self.path.clone();
+        self.name(disk, header).inspect_err(|_| {
+            // It may have got its name; if it cannot be removed, the next start tries again.
+            let _ = disk.remove(&unnamed);
+        })
+    }
+
+    fn name(self, disk: &dyn Disk, header: SegmentHeader) -> io::Result<Segment> {
         let folder = self.path.parent().unwrap_or(Path::new(".")).to_owned();
         self.file.write_all_at(&header.encode(self.bytes), 0)?;
         self.file.sync_data()?;

@@ -53,6 +53,8 @@ struct State {
     origin: SequenceNumber,
     next: SequenceNumber,
     durable: SequenceNumber,
+    /// Batches that were appended and are not durable yet.
+    pending: usize,
     /// Payload bytes on the disk.
     stored_bytes: u64,
     /// What each delivery has released.
@@ -106,6 +108,7 @@ impl DurableLog {
             origin,
             next,
             durable: next,
+            pending: 0,
             stored_bytes,
             released,
         };
@@ -129,7 +132,11 @@ impl DurableLog {
         let mut state = self.state();
         let first = state.next;
         state.next = SequenceNumber(first.0 + count);
-        state.ring.push_back(Entry { first, bytes, batch: Arc::clone(batch) });
+        state.pending += 1;
+        // A batch without records only marks where the shard is: see `expire`.
+        if count > 0 {
+            state.ring.push_back(Entry { first, bytes, batch: Arc::clone(batch) });
+        }
         Appended { first, last: SequenceNumber(first.0 + count.saturating_sub(1)) }
     }
 
@@ -139,6 +146,7 @@ impl DurableLog {
         let end = SequenceNumber(first.0 + records);
         let mut state = self.state();
         state.durable = end;
+        state.pending = state.pending.saturating_sub(1);
         state.stored_bytes += bytes;
         match state.parts.back_mut().filter(|part| Arc::ptr_eq(&part.segment, segment)) {
             Some(part) => {
@@ -163,39 +171,68 @@ impl DurableLog {
             out.extend(state.ring.pop_back());
         }
         state.next = state.durable;
+        state.pending = 0;
         drop(state);
     }
 
-    /// Lets go of what has outlived its retention. What a delivery has not released stays, unless the disk is short:
-    /// then it goes as well, and is counted apart.
-    pub fn expire(&self, now: UnixMicros, disk_is_short: bool) -> Expired {
-        let oldest = self.retention.oldest(now);
+    /// Lets go of what has outlived its retention and is released by every delivery.
+    ///
+    /// The last part stays: a start knows from it which numbers were given away. If only it is left and has outlived its
+    /// retention, this asks for a batch without records to be appended, which then takes its place.
+    pub fn expire(&self, now: UnixMicros) -> Expired {
         let bytes_max = self.retention.bytes.unwrap_or(u64::MAX);
         let mut expired = Expired::default();
         let mut state = self.state();
         let released = state.released();
         while let Some(part) = state.parts.front() {
-            let (too_old, too_many) = (part.newest < oldest, state.stored_bytes > bytes_max);
-            let unread = part.end.0.saturating_sub(released.max(part.first).0);
-            if !(too_old || too_many) || !part.segment.is_closed() || (unread > 0 && !disk_is_short) {
+            let (too_old, too_many) = (self.is_past(part, now), state.stored_bytes > bytes_max);
+            if !(too_old || too_many) || !part.segment.is_sealed() {
                 break;
             }
-            let Some(part) = state.parts.pop_front() else { break };
-            let records = part.end.0 - part.first.0;
-            state.stored_bytes -= part.bytes;
-            expired.unread += unread;
-            let count = if too_old { &mut expired.evicted.by_age } else { &mut expired.evicted.by_bytes };
-            *count += records;
-            part.segment.release();
+            if state.parts.len() == 1 {
+                // An empty one is as good as its successor would be, but for the segment that it holds.
+                expired.wants_mark = state.pending == 0;
+                break;
+            }
+            if part.end > released {
+                break;
+            }
+            let records = state.let_go_of_oldest();
+            let evicted = &mut expired.evicted;
+            *(if too_old { &mut evicted.by_age } else { &mut evicted.by_bytes }) += records;
         }
-        // Readers must not find in memory what taps have been told is gone.
-        let first = state.first();
-        let mut out = Vec::new();
-        while state.ring.front().is_some_and(|entry| entry.end() <= first) {
-            out.extend(state.ring.pop_front());
-        }
+        let out = state.forget_in_memory();
         drop(state);
+        drop(out);
         expired
+    }
+
+    fn is_past(&self, part: &Part, now: UnixMicros) -> bool {
+        part.newest < self.retention.oldest(now)
+    }
+
+    /// Whether its records in `segment` have all outlived their retention; `None` if it has none there. Older segments
+    /// are gone when this is asked.
+    pub fn outlived(&self, segment: &Arc<StoredSegment>, now: UnixMicros) -> Option<bool> {
+        let state = self.state();
+        let part = state.parts.front().filter(|part| Arc::ptr_eq(&part.segment, segment))?;
+        // The last part tells a start which numbers were given away.
+        Some(self.is_past(part, now) && state.parts.len() > 1)
+    }
+
+    /// Lets go of its records in `segment`, which are its oldest, whoever needs them. Returns how many of them some
+    /// delivery had not released.
+    pub fn give_up(&self, segment: &Arc<StoredSegment>) -> u64 {
+        let mut state = self.state();
+        let Some(part) = state.parts.front().filter(|part| Arc::ptr_eq(&part.segment, segment)) else {
+            return 0;
+        };
+        let unread = part.end.0.saturating_sub(state.released().max(part.first).0);
+        state.let_go_of_oldest();
+        let out = state.forget_in_memory();
+        drop(state);
+        drop(out);
+        unread
     }
 }
 
@@ -204,14 +241,32 @@ impl DurableLog {
 pub struct Expired {
     /// All of it.
     pub evicted: Evicted,
-    /// Records of it that some delivery had not released.
-    pub unread: u64,
+    /// Whether the shard's place has to be marked, so that the rest can go.
+    pub wants_mark: bool,
 }
 
 impl State {
     /// Oldest record that can be read.
     fn first(&self) -> SequenceNumber {
         self.parts.front().map_or(self.durable, |part| part.first)
+    }
+
+    /// Lets go of the oldest part; returns its records.
+    fn let_go_of_oldest(&mut self) -> u64 {
+        let Some(part) = self.parts.pop_front() else { return 0 };
+        self.stored_bytes -= part.bytes;
+        part.segment.release();
+        part.end.0 - part.first.0
+    }
+
+    /// Takes out of memory what is not there any more for readers.
+    fn forget_in_memory(&mut self) -> Vec<Entry> {
+        let first = self.first();
+        let mut out = Vec::new();
+        while self.ring.front().is_some_and(|entry| entry.end() <= first) {
+            out.extend(self.ring.pop_front());
+        }
+        out
     }
 
     /// Everything below is released by every delivery.
@@ -315,10 +370,6 @@ impl ShardLog for DurableLog {
             state.next = next;
             state.durable = next;
         }
-    }
-
-    fn enforce_retention(&self, now: UnixMicros) -> Evicted {
-        self.expire(now, false).evicted
     }
 
     fn reclaim(&self, before: UnixMicros) -> u64 {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -25,6 +25,8 @@ pub struct StoredSegment {
     path: PathBuf,
     index_path: PathBuf,
     index: Mutex<Index>,
+    /// Whether nothing is written to it any more.
+    sealed: AtomicBool,
     /// Shards that have records in it that are not let go of.
     holders: AtomicUsize,
 }
@@ -52,12 +54,15 @@ impl StoredSegment {
 
     /// Segment `number` in `folder`, whose index file is there.
     pub fn written(disk: Arc<dyn Disk>, folder: &Path, number: u64) -> Self {
-        Self::new(disk, folder, number, Index::Written)
+        let written = Self::new(disk, folder, number, Index::Written);
+        written.seal();
+        written
     }
 
     fn new(disk: Arc<dyn Disk>, folder: &Path, number: u64, index: Index) -> Self {
         let (path, index_path) = (FileName::segment(folder, number), FileName::index(folder, number));
-        Self { disk, number, path, index_path, index: Mutex::new(index), holders: AtomicUsize::new(0) }
+        let (index, sealed, holders) = (Mutex::new(index), AtomicBool::new(false), AtomicUsize::new(0));
+        Self { disk, number, path, index_path, index, sealed, holders }
     }
 
     /// Its number in the journal.
@@ -110,9 +115,15 @@ impl StoredSegment {
         *self.index() = Index::Written;
     }
 
-    /// Whether nothing is written to it any more and its index file is there.
-    pub fn is_closed(&self) -> bool {
-        matches!(*self.index(), Index::Written)
+    /// Nothing is written to it any more.
+    pub fn seal(&self) {
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing is written to it any more. Its index file may not be there yet: on a full disk it has to be
+    /// possible to remove a segment whose index file finds no room.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
     }
 
     /// One shard more has records here.
@@ -168,8 +179,11 @@ pub struct StoredRange {
 impl StoredRead for StoredRange {
     fn load(self: Box<Self>, payer: &Payer, captures: &CapturePlan) -> Result<Read, ReadError> {
         match self.read(payer, captures) {
-            // Retention has taken the segment away since the place was looked up.
-            Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            // Retention has taken the segment away since the place was looked up. One that a shard still needs is
+            // missing for another reason, which is an error.
+            Err(ReadError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && self.segment.is_free() =>
+            {
                 let skipped = self.skipped + (self.end.0 - self.from.0);
                 Ok(Read { slices: Vec::new(), next: self.end, skipped })
             }
@@ -227,7 +241,8 @@ impl StoredRange {
         file.read_exact_at(&mut buffer, start).map_err(|source| ReadError::Io { path: path(), source })?;
         let buffer = Bytes::from(buffer);
         drop(paid);
-        for entry in run {
+        // Batches without records only mark where the shard is.
+        for entry in run.iter().filter(|entry| entry.count > 0) {
             let damaged = |what| ReadError::Damaged { path: path(), offset: entry.offset.into(), what };
             let begin = (u64::from(entry.offset) - start) as usize;
             let frame = buffer.slice(begin..begin + entry.bytes as usize);

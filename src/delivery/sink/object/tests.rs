@@ -200,6 +200,7 @@ async fn a_refused_part_takes_the_upload_back_from_the_store() {
     assert_eq!(error.class, SinkErrorClass::Denied);
     let expected = [
         "HEAD /bucket/lake/a",
+        "GET /bucket?prefix=lake%2Fa&uploads=",
         "POST /bucket/lake/a?uploads=",
         "PUT /bucket/lake/a?partNumber=1&uploadId=u1",
         "DELETE /bucket/lake/a?uploadId=u1",

@@ -262,10 +262,8 @@ async fn an_upload_is_noted_before_its_first_part_and_taken_back_if_it_cannot_be
     let error = store(&patient(&server), LARGE, &notes).await.unwrap_err();
     assert_eq!(error.to_string(), "disk full");
     let operations: Vec<_> = server.requests().iter().map(|request| request.operation).collect();
-    assert_eq!(
-        operations,
-        [Operation::Head, Operation::ListMultipart, Operation::CreateMultipart, Operation::AbortMultipart]
-    );
+    use Operation::{AbortMultipart, CreateMultipart, Head, ListMultipart};
+    assert_eq!(operations, [Head, ListMultipart, CreateMultipart, AbortMultipart]);
     let notes = Notes::default();
     store(&patient(&server), LARGE, &notes).await.unwrap();
     assert_eq!(*notes.begun.lock().unwrap(), ["upload-2"]);

@@ -69,23 +69,8 @@ impl IndexBuilder {
     /// Adds a frame that stands at `offset` in a segment (of less than 4 GiB).
     pub fn frame(&mut self, header: &FrameHeader, offset: u64) -> Result<(), IndexFull> {
         match header.kind {
-            FrameKind::Batch => self.batch(
-                header.shard,
-                IndexEntry {
-                    first: header.first,
-                    count: header.count,
-                    offset: offset as u32,
-                    bytes: header.bytes,
-                    payload_bytes: header.payload_bytes as u32,
-                    arrival: header.arrival,
-                },
-            ),
-            FrameKind::Reply => self.reply(ReplyEntry {
-                stream: header.shard.0,
-                bytes: header.bytes,
-                offset,
-                arrival: header.arrival,
-            }),
+            FrameKind::Batch => self.batch(header.shard, IndexEntry::of(header, offset)),
+            FrameKind::Reply => self.reply(ReplyEntry::of(header, offset)),
         }
     }
 

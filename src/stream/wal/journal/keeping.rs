@@ -5,20 +5,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use super::Options;
 use super::queue::Queue;
+use super::{Options, is_full};
 use crate::runtime::clock;
 use crate::stream::wal::index::{IndexBuilder, IndexedSegment};
 use crate::stream::wal::segment::{PreparedSegment, SegmentHeader};
 use crate::stream::wal::stored::StoredSegment;
-
-/// How long to wait until a segment is tried to be made again.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long the writing thread waits for a segment that was promised.
-const SPARE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// See the module.
 #[derive(Debug)]
@@ -41,6 +34,8 @@ struct State {
     /// Whether there may be segments that nobody needs.
     removing: bool,
     disk_is_full: bool,
+    /// Whether the last try to make a segment has failed.
+    failing: bool,
     closed: bool,
 }
 
@@ -58,14 +53,20 @@ pub struct Full {
 }
 
 impl Keeping {
-    /// For a journal whose segments are `segments`.
-    pub fn new(options: Options, queue: Arc<Queue>, segments: Vec<Arc<StoredSegment>>) -> Self {
+    /// For a journal whose segments are `segments`; `full` are those without an index file.
+    pub fn new(
+        options: Options,
+        queue: Arc<Queue>,
+        segments: Vec<Arc<StoredSegment>>,
+        full: Vec<Full>,
+    ) -> Self {
         let state = State {
             spare: None,
-            full: VecDeque::new(),
+            full: full.into(),
             segments: segments.into(),
             removing: false,
             disk_is_full: false,
+            failing: false,
             closed: false,
         };
         Self { options, queue, state: Mutex::new(state), changed: Condvar::new(), spares: AtomicU64::new(0) }
@@ -86,27 +87,36 @@ impl Keeping {
                 }
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            let (wants_spare, removing) =
-                (state.spare.is_none() && !state.closed, std::mem::take(&mut state.removing));
-            let full = state.full.front().cloned();
             drop(state);
-            let mut failed = false;
-            if wants_spare {
-                failed |= self.make_spare().is_err();
-            }
-            if let Some(full) = full {
-                failed |= self.index(&full).is_err();
-            }
-            if removing {
-                self.remove();
-            }
-            if failed {
+            if !self.pass() {
                 if self.state().closed {
                     return;
                 }
-                std::thread::sleep(RETRY_PAUSE);
+                std::thread::sleep(self.options.patience.retry);
             }
         }
+    }
+
+    /// Does once what there is to do. False if something of it has failed and is to be tried again.
+    pub fn pass(&self) -> bool {
+        let mut state = self.state();
+        let wants_spare = state.spare.is_none() && !state.closed;
+        let removing = std::mem::take(&mut state.removing);
+        drop(state);
+        // First, because it may make the room that the rest needs.
+        if removing {
+            self.remove();
+        }
+        let has_spare = !wants_spare || self.make_spare().is_ok();
+        let full = self.state().full.front().cloned();
+        let indexed = full.is_none_or(|full| self.index(&full).is_ok());
+        has_spare && indexed
+    }
+
+    /// Whether there is something to do.
+    #[cfg(test)]
+    pub fn has_work(&self) -> bool {
+        self.state().has_work()
     }
 
     /// Makes a segment for later.
@@ -117,6 +127,7 @@ impl Keeping {
         let made = PreparedSegment::create(&**disk, folder, number, *segment_bytes);
         let full = made.as_ref().is_err_and(is_full);
         let mut state = self.state();
+        state.failing = made.is_err();
         if state.disk_is_full != full {
             state.disk_is_full = full;
             let folder = folder.display();
@@ -141,7 +152,7 @@ impl Keeping {
 
     /// Gives the spare segment away; waits for it if need be.
     pub fn take_spare(&self) -> io::Result<PreparedSegment> {
-        let deadline = clock::monotonic() + SPARE_PATIENCE;
+        let deadline = clock::monotonic() + self.options.patience.spare;
         let mut state = self.state();
         loop {
             if let Some(spare) = state.spare.take() {
@@ -154,7 +165,9 @@ impl Keeping {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             let left = deadline.saturating_duration_since(clock::monotonic());
-            if left.is_zero() {
+            // A process that stops does not wait for a disk that fails.
+            let is_hopeless = state.failing && self.queue.is_closed();
+            if left.is_zero() || is_hopeless {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "no new segment could be made"));
             }
             (state, _) = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
@@ -168,18 +181,24 @@ impl Keeping {
 
     /// Nothing is written to a segment any more.
     pub fn close_segment(&self, full: Full) {
+        full.stored.seal();
         self.state().full.push_back(full);
         self.changed.notify_all();
     }
 
-    /// See [`super::Journal::remove_free_segments`].
+    /// Takes away segments that no shard needs. Cheap if there is none.
     pub fn remove_free_segments(&self) {
         let mut state = self.state();
-        if state.segments.front().is_some_and(|segment| segment.is_closed() && segment.is_free()) {
+        if state.segments.front().is_some_and(|segment| segment.is_sealed() && segment.is_free()) {
             state.removing = true;
             drop(state);
             self.changed.notify_all();
         }
+    }
+
+    /// The oldest segment, if nothing is written to it any more.
+    pub fn oldest_sealed(&self) -> Option<Arc<StoredSegment>> {
+        self.state().segments.front().filter(|segment| segment.is_sealed()).cloned()
     }
 
     /// See [`super::Journal::disk_is_full`].
@@ -227,25 +246,35 @@ impl Keeping {
         index.write(disk, stored.index_path(), segment)
     }
 
-    /// Takes free segments away, oldest first, so that what is left of each shard is always without gaps.
+    /// Takes free segments away, oldest first, so that what is left of each shard is always without gaps. One that
+    /// cannot be removed holds up those behind it, until the next time.
     fn remove(&self) {
-        let mut freed = Vec::new();
-        let mut state = self.state();
-        while state.segments.front().is_some_and(|segment| segment.is_closed() && segment.is_free()) {
-            freed.extend(state.segments.pop_front());
+        loop {
+            let state = self.state();
+            let oldest = state.segments.front().filter(|segment| segment.is_sealed() && segment.is_free());
+            let Some(segment) = oldest.cloned() else { return };
+            drop(state);
+            if let Err(error) = self.remove_segment(&segment) {
+                tracing::warn!(path = %segment.path().display(), %error, "cannot remove an old segment, trying again later");
+                return;
+            }
+            let mut state = self.state();
+            state.segments.pop_front();
+            // It needs no index file any more.
+            state.full.retain(|full| !Arc::ptr_eq(&full.stored, &segment));
         }
-        drop(state);
+    }
+
+    /// May have been done in part before.
+    fn remove_segment(&self, segment: &StoredSegment) -> io::Result<()> {
         let Options { disk, folder, .. } = &self.options;
-        for segment in freed {
-            let removed = disk
-                .remove(segment.index_path())
-                .and_then(|()| disk.remove(segment.path()))
-                .and_then(|()| disk.sync_folder(folder));
-            if let Err(error) = removed {
-                // The next start finds it again, and takes it away then.
-                tracing::warn!(path = %segment.path().display(), %error, "cannot remove an old segment");
+        for path in [segment.index_path(), segment.path()] {
+            match disk.remove(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
             }
         }
+        disk.sync_folder(folder)
     }
 }
 
@@ -253,8 +282,4 @@ impl State {
     fn has_work(&self) -> bool {
         (self.spare.is_none() && !self.closed) || !self.full.is_empty() || self.removing
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

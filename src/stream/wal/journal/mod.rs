@@ -20,26 +20,31 @@
 
 mod keeping;
 mod queue;
+#[cfg(test)]
+pub mod stepped;
 mod writing;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use self::keeping::Keeping;
 use self::queue::Queue;
-use self::writing::Writing;
-use super::JournalClass;
 use super::segment::SEGMENT_HEADER_BYTES;
+use super::shard::DurableLog;
 use super::stored::StoredSegment;
+use super::{JournalClass, is_full};
 use crate::config::checked::LogWriter;
+use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::stream::AppendError;
 use crate::telemetry::metrics::LogMetrics;
 
+pub use keeping::Full;
 pub use queue::{NewRequest, Queued, Ticket};
 
 /// What a journal is built from.
@@ -59,6 +64,23 @@ pub struct Options {
     pub node: [u8; 8],
     /// Metric handles.
     pub metrics: LogMetrics,
+    /// How long it waits for a disk that does not do as it should.
+    pub patience: Patience,
+}
+
+/// How long a journal waits for a disk that does not do as it should.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Until what has failed is tried again.
+    pub retry: Duration,
+    /// For a segment that is being made, before the requests that need it fail.
+    pub spare: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { retry: Duration::from_secs(1), spare: Duration::from_secs(30) }
+    }
 }
 
 /// Where recovery has left off.
@@ -72,6 +94,8 @@ pub struct Resume {
     pub previous_end: Option<u64>,
     /// The segments that are there, oldest first.
     pub segments: Vec<Arc<StoredSegment>>,
+    /// Those of them whose index file could not be written yet, because the disk is full.
+    pub unindexed: Vec<Full>,
 }
 
 /// Why a journal cannot be started.
@@ -93,39 +117,34 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Makes the first segment and starts the threads.
+    /// Makes the first segment and starts the threads. On a full disk it starts all the same, so that what is there can
+    /// be read and room can be made; requests are refused until there is a segment.
     pub fn start(options: Options, resume: Resume) -> Result<Self, JournalError> {
         let folder = options.folder.clone();
         Self::start_in(options, resume).map_err(|source| JournalError { folder, source })
     }
 
     fn start_in(options: Options, resume: Resume) -> io::Result<Self> {
-        let Resume { next_segment, next_commit, previous_end, segments } = resume;
-        let usable = options.segment_bytes - SEGMENT_HEADER_BYTES;
-        let queue = Arc::new(Queue::new(usable));
-        let keeping = Arc::new(Keeping::new(options.clone(), Arc::clone(&queue), segments));
-        keeping.make_spare()?;
-        let next = writing::Next { segment: next_segment, commit: next_commit, previous_end };
+        let (queue, keeping, next) = prepare(&options, resume)?;
         // On its thread: a ring belongs to the thread that has made it.
         let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
         let writing_thread = {
-            let (queue, keeping) = (Arc::clone(&queue), Arc::clone(&keeping));
+            let (queue, guarded, keeping) = (Arc::clone(&queue), Arc::clone(&queue), Arc::clone(&keeping));
             let name = format!("log-{}", options.class.as_str());
+            let desk = writing::Desk { options, queue, keeping };
+            let guard = FailOnPanic(guarded);
             thread::Builder::new().name(name).spawn(move || {
-                let writing = Writing::open(options, queue, keeping, next);
-                match writing {
-                    Ok(writing) => {
-                        let _ = ready.send(Ok(()));
-                        writing.run();
-                    }
-                    Err(error) => drop(ready.send(Err(error))),
-                }
+                let _guard = guard;
+                writing::work(&desk, next, &ready);
             })?
         };
         is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the writing thread has ended")))?;
         let keeping_thread = {
-            let keeping = Arc::clone(&keeping);
-            thread::Builder::new().name("log-keeper".to_owned()).spawn(move || keeping.run())?
+            let (keeping, guard) = (Arc::clone(&keeping), FailOnPanic(Arc::clone(&queue)));
+            thread::Builder::new().name("log-keeper".to_owned()).spawn(move || {
+                let _guard = guard;
+                keeping.run();
+            })?
         };
         Ok(Self { queue, keeping, threads: Mutex::new(vec![writing_thread, keeping_thread]) })
     }
@@ -135,9 +154,23 @@ impl Journal {
         self.queue.append(request)
     }
 
-    /// Takes away segments that no shard needs. Cheap if there is none.
-    pub fn remove_free_segments(&self) {
+    /// Takes away what nobody needs; and, where the disk is full, the oldest segment if all of it has outlived its
+    /// retention although a delivery has not stored it: records are not given up unless that frees space. `shards` are
+    /// all that may have records here. Returns how many records were given up.
+    pub fn housekeeping(&self, shards: &[Arc<DurableLog>], now: UnixMicros) -> u64 {
         self.keeping.remove_free_segments();
+        if !self.disk_is_full() {
+            return 0;
+        }
+        let Some(oldest) = self.keeping.oldest_sealed().filter(|segment| !segment.is_free()) else {
+            return 0;
+        };
+        if shards.iter().any(|shard| shard.outlived(&oldest, now) == Some(false)) {
+            return 0;
+        }
+        let unread = shards.iter().map(|shard| shard.give_up(&oldest)).sum();
+        self.keeping.remove_free_segments();
+        unread
     }
 
     /// Whether there is no room for another segment.
@@ -164,10 +197,33 @@ impl Journal {
     }
 }
 
+/// A thread of the log that panics must not leave requests waiting for ever: they fail, and no more are taken.
+struct FailOnPanic(Arc<Queue>);
+
+impl Drop for FailOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail([], "a thread of the log has panicked: restart the process");
+        }
+    }
+}
+
 impl Drop for Journal {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// What the threads share, with a first segment that is ready to be put into use if the disk has room for it.
+fn prepare(options: &Options, resume: Resume) -> io::Result<(Arc<Queue>, Arc<Keeping>, writing::Next)> {
+    let Resume { next_segment, next_commit, previous_end, segments, unindexed } = resume;
+    let queue = Arc::new(Queue::new(options.segment_bytes - SEGMENT_HEADER_BYTES));
+    let keeping = Arc::new(Keeping::new(options.clone(), Arc::clone(&queue), segments, unindexed));
+    match keeping.make_spare() {
+        Err(error) if !is_full(&error) => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    Ok((queue, keeping, writing::Next { segment: next_segment, commit: next_commit, previous_end }))
 }
 
 #[cfg(test)]

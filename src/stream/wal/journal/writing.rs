@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::SyncSender;
+use std::time::Instant;
 
-use super::Options;
 use super::keeping::{Full, Keeping};
 use super::queue::{Placed, Queue, Request};
+use super::{Options, is_full};
 use crate::config::limits::{COMMIT_BUFFER_BYTES, COMMIT_OVERLAP_BYTES, INDEX_ENTRIES_MAX};
 use crate::crash_point;
 use crate::runtime::clock;
@@ -17,9 +18,6 @@ use crate::stream::wal::segment::{FileName, SEGMENT_HEADER_BYTES, SegmentHeader}
 use crate::stream::wal::shard::Written;
 use crate::stream::wal::stored::StoredSegment;
 use crate::stream::wal::writer::{self, BLOCK_BYTES, SegmentWriter};
-
-/// How long the thread waits before it tries again to find a place that can be written.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the next segment begins.
 #[derive(Debug, Clone, Copy)]
@@ -32,11 +30,37 @@ pub struct Next {
     pub previous_end: Option<u64>,
 }
 
+/// What the writing thread shares with others.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    /// Those of the journal.
+    pub options: Options,
+    /// Where requests come from.
+    pub queue: Arc<Queue>,
+    /// Where segments come from, and go to.
+    pub keeping: Arc<Keeping>,
+}
+
+/// What a round of work has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Round {
+    /// Something was done, and there may be more.
+    Worked,
+    /// There was nothing to do.
+    Idle,
+    /// Nothing can be written at the moment.
+    Broken,
+    /// The queue is closed, and everything in it is written or has failed.
+    Ended,
+}
+
 /// See the module.
 pub struct Writing {
     options: Options,
     queue: Arc<Queue>,
     keeping: Arc<Keeping>,
+    /// Whether writing has failed and no other segment was found yet.
+    broken: bool,
     writer: Box<dyn SegmentWriter>,
     active: Active,
     next: Next,
@@ -83,9 +107,45 @@ struct Commit {
     begun: Instant,
 }
 
+/// The life of the writing thread. `ready` is told once it is known that requests can be taken, or that they cannot
+/// until the disk has room.
+pub fn work(desk: &Desk, next: Next, ready: &SyncSender<io::Result<()>>) {
+    let opened = match Writing::open(desk, next) {
+        Err(error) if is_full(&error) => {
+            // Nobody listens if the process has given up already.
+            let _ = ready.send(Ok(()));
+            open_later(desk, next)
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            None
+        }
+        Ok(writing) => {
+            let _ = ready.send(Ok(()));
+            Some(writing)
+        }
+    };
+    if let Some(writing) = opened {
+        writing.run();
+    }
+}
+
+/// Opens the first segment once the disk has room for it; `None` if the queue is closed before.
+fn open_later(desk: &Desk, next: Next) -> Option<Writing> {
+    while !desk.queue.is_closed() {
+        std::thread::sleep(desk.options.patience.retry);
+        match Writing::open(desk, next) {
+            Ok(writing) => return Some(writing),
+            Err(error) => desk.queue.fail([], &error.to_string()),
+        }
+    }
+    None
+}
+
 impl Writing {
     /// Opens the first segment. To be called on the thread that then runs it.
-    pub fn open(options: Options, queue: Arc<Queue>, keeping: Arc<Keeping>, next: Next) -> io::Result<Self> {
+    pub fn open(desk: &Desk, next: Next) -> io::Result<Self> {
+        let Desk { options, queue, keeping } = desk.clone();
         let mut writer = writer::choose(&options.disk, &options.folder, options.class, options.writer)?;
         let mut next = next;
         let active = turn(&options, &keeping, &mut *writer, &mut next)?;
@@ -96,6 +156,7 @@ impl Writing {
             options,
             queue,
             keeping,
+            broken: false,
             writer,
             active,
             next,
@@ -109,19 +170,33 @@ impl Writing {
     /// Writes until the queue is closed and empty.
     pub fn run(mut self) {
         loop {
-            let idle = self.under_way.is_none() && self.backlog.is_empty();
-            let open = self.queue.take(&mut self.backlog, idle);
-            if !open && idle && self.backlog.is_empty() {
-                break;
-            }
-            if let Err(error) = self.step() {
-                self.fail(&error);
+            match self.round(true) {
+                Round::Worked | Round::Idle => {}
+                Round::Broken => std::thread::sleep(self.options.patience.retry),
+                Round::Ended => break,
             }
         }
         self.close_active();
     }
 
-    fn close_active(&mut self) {
+    /// Does the next piece of work: one write, at most. With `wait`, sleeps until there is something.
+    pub fn round(&mut self, wait: bool) -> Round {
+        if self.broken {
+            return self.repair();
+        }
+        let idle = self.under_way.is_none() && self.backlog.is_empty();
+        let open = self.queue.take(&mut self.backlog, idle && wait);
+        if idle && self.backlog.is_empty() {
+            return if open { Round::Idle } else { Round::Ended };
+        }
+        if let Err(error) = self.step() {
+            self.fail(&error);
+        }
+        Round::Worked
+    }
+
+    /// Hands the segment over to be indexed: the last thing that is done.
+    pub fn close_active(&mut self) {
         let Active { stored, header, durable_end, .. } = &self.active;
         let (stored, header) = (Arc::clone(stored), *header);
         self.keeping.close_segment(Full {
@@ -327,20 +402,24 @@ impl Writing {
         let under_way = self.under_way.take().map(|commit| commit.requests).unwrap_or_default();
         self.queue.fail(under_way.into_iter().chain(self.backlog.drain(..)), &why);
         self.next.previous_end = Some(self.active.durable_end);
-        loop {
-            match self.turn_after_failure() {
-                Ok(()) => {
-                    tracing::info!(folder = %self.options.folder.display(), "the log can be written again");
-                    return;
-                }
-                Err(error) if self.queue.is_closed() => {
-                    tracing::error!(%error, "the log cannot be closed in order: the next start repairs it");
-                    return;
-                }
-                Err(error) => {
-                    self.queue.fail([], &error.to_string());
-                    std::thread::sleep(RETRY_PAUSE);
-                }
+        self.broken = true;
+    }
+
+    /// Tries once to find a segment that can be written.
+    fn repair(&mut self) -> Round {
+        match self.turn_after_failure() {
+            Ok(()) => {
+                tracing::info!(folder = %self.options.folder.display(), "the log can be written again");
+                self.broken = false;
+                Round::Worked
+            }
+            Err(error) if self.queue.is_closed() => {
+                tracing::error!(%error, "the log cannot be closed in order: the next start repairs it");
+                Round::Ended
+            }
+            Err(error) => {
+                self.queue.fail([], &error.to_string());
+                Round::Broken
             }
         }
     }

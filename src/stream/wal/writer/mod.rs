@@ -15,7 +15,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::JournalClass;
+use super::{JournalClass, is_full};
 use crate::config::checked::LogWriter;
 use crate::runtime::disk::{Disk, DiskFile};
 
@@ -76,6 +76,8 @@ pub fn choose(
     match try_uring(&**disk, folder) {
         Ok(Some(writer)) => Ok(writer),
         Ok(None) => thread(),
+        // Says nothing about io_uring: it is tried again.
+        Err(error) if wanted == LogWriter::IoUring && is_full(&error) => Err(error),
         Err(error) if wanted == LogWriter::IoUring => {
             let text = format!("io_uring was asked for, but does not work in {}: {error}", folder.display());
             Err(io::Error::new(io::ErrorKind::Unsupported, text))
