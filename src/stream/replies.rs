@@ -324,7 +324,8 @@ mod tests {
         assert!(replies.state().bytes > 0);
         let both_are_over = UnixMicros(later.0 + 1_000_001);
         replies.expire(both_are_over);
-        assert_eq!((replies.state().bytes, replies.state().order.len()), (0, 0));
+        let state = replies.state();
+        assert_eq!((state.bytes, state.order.len()), (0, 0));
     }
 
     #[tokio::test]
