@@ -203,6 +203,10 @@ pub const STORED_READ_ENTRIES_MAX: usize = 4_096;
 /// costs less than two: a call costs about as much as copying 16 KiB.
 pub const STORED_READ_GAP_BYTES: u64 = 16 << 10;
 
+/// Bytes that are read back with one call, gaps included: all of them stay in memory for as long as one of the batches
+/// does. A frame that is larger is read alone. A call costs about a hundredth of reading that much.
+pub const STORED_RUN_BYTES_MAX: u64 = 1 << 20;
+
 /// Replies that a stream remembers for clients that ask again with the same idempotency key: about 50,000 of one shard
 /// each. Allocated as they come.
 pub const REPLY_WINDOW_BYTES: u64 = 16 << 20;
@@ -261,6 +265,10 @@ pub const LEDGER_SETTLED_MAX: usize = 100_000;
 /// Indexes of closed segments that are kept open for readers of old records. Each has a file descriptor and 56 bytes a
 /// shard that the segment has records of: 3.6 MB with 4,000 shards.
 pub const INDEX_READERS_MAX: usize = 16;
+
+/// Those of them that are in memory as a whole, because the file was gone or damaged: 40 bytes a frame, at most
+/// [`INDEX_ENTRIES_MAX`] frames each, 42 MB together.
+pub const INDEX_REBUILT_MAX: usize = 4;
 
 /// A commit of so many bytes takes the disk so long (0.1 ms at 2 GB/s) that the next one is put together meanwhile. Behind
 /// a smaller one it is put together afterwards, so that it takes along what has come in until then.

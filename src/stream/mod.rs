@@ -128,7 +128,7 @@ impl Stream {
         let first = SequenceNumber(u64::try_from(clock::wall().0).unwrap_or_default());
         let retention = Retention { age: config.retention, bytes: config.retention_bytes };
         let share = retention.of_one_shard(config.shards);
-        let replies = Replies::new(config.idempotency_window);
+        let replies = Replies::new(config.idempotency_window, metrics.idempotency_evicted.clone());
         let log = match backing {
             Backing::Memory => {
                 Log::Memory((0..config.shards).map(|_| MemoryLog::new(first, share, readers)).collect())

@@ -34,6 +34,7 @@ use thiserror::Error;
 
 use self::keeping::Keeping;
 use self::queue::Queue;
+use super::index::IndexReaders;
 use super::segment::SEGMENT_HEADER_BYTES;
 use super::shard::DurableLog;
 use super::stored::StoredSegment;
@@ -96,6 +97,8 @@ pub struct Resume {
     pub segments: Vec<Arc<StoredSegment>>,
     /// Those of them whose index file could not be written yet, because the disk is full.
     pub unindexed: Vec<Full>,
+    /// Indexes that are open, of all its segments.
+    pub index_readers: Arc<IndexReaders>,
 }
 
 /// Why a journal cannot be started.
@@ -216,9 +219,10 @@ impl Drop for Journal {
 
 /// What the threads share, with a first segment that is ready to be put into use if the disk has room for it.
 fn prepare(options: &Options, resume: Resume) -> io::Result<(Arc<Queue>, Arc<Keeping>, writing::Next)> {
-    let Resume { next_segment, next_commit, previous_end, segments, unindexed } = resume;
+    let Resume { next_segment, next_commit, previous_end, segments, unindexed, index_readers } = resume;
     let queue = Arc::new(Queue::new(options.segment_bytes - SEGMENT_HEADER_BYTES));
-    let keeping = Arc::new(Keeping::new(options.clone(), Arc::clone(&queue), segments, unindexed));
+    let keeping =
+        Arc::new(Keeping::new(options.clone(), Arc::clone(&queue), segments, (unindexed, index_readers)));
     match keeping.make_spare() {
         Err(error) if !is_full(&error) => return Err(error),
         Ok(()) | Err(_) => {}

@@ -484,7 +484,8 @@ fn turn(
     let segment = spare.activate(&*options.disk, header)?;
     writer.open(&segment.file, &segment.path)?;
     next.segment += 1;
-    let stored = Arc::new(StoredSegment::growing(Arc::clone(&options.disk), &options.folder, header.number));
+    let (disk, readers) = (Arc::clone(&options.disk), &keeping.index_readers);
+    let stored = Arc::new(StoredSegment::growing(disk, &options.folder, header.number, readers));
     keeping.opened(&stored);
     let start = SEGMENT_HEADER_BYTES;
     Ok(Active { stored, header, end: start, durable_end: start, tail: Vec::new(), frames: 0 })

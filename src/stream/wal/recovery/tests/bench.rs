@@ -132,7 +132,7 @@ impl Bench {
 
     pub fn append(&self, shard: usize, payload: &str, key: Option<&[u8]>) -> Result<Queued, AppendError> {
         let reply = key.map(|key| {
-            let replies = Replies::new(Duration::from_secs(60));
+            let replies = Replies::new(Duration::from_secs(60), metrics::Counter::noop());
             let claiming = replies.claim(key, 7, UnixMicros(5));
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let Known::New(claim) = runtime.block_on(claiming) else { panic!("the key is new") };
