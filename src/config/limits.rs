@@ -256,9 +256,10 @@ pub const LEDGER_HISTORY_BYTES: u64 = 64 << 20;
 /// a crash has ended; forgotten ones are left to the bucket's own rules.
 pub const LEDGER_MULTIPARTS_MAX: usize = 100;
 
-/// Pairs of partition and shard that are stored beyond the delivery's cursor. At about 150 bytes each that is 15 MB of
-/// memory and of the first line of each ledger file. Whoever seals files must close the one that holds the cursor back
-/// before there are more.
+/// Pairs of partition and shard that are in open files, or sealed beyond the delivery's cursor. At about 150 bytes each
+/// that is 15 MB of memory and of the first line of each ledger file. Above half of it a delivery closes the files that
+/// hold the cursor back, and at all of it reads no more; those that it finds in the ledger at its start do not keep it
+/// from reading, because reading gets rid of them.
 pub const LEDGER_SETTLED_MAX: usize = 100_000;
 
 /// Indexes of closed segments that are kept open for readers of old records. Each has a file descriptor and 56 bytes a

@@ -148,18 +148,16 @@ impl Intake {
         sealed: &mut Vec<Sealed>,
     ) -> Result<(), Dead> {
         let payload = self.class.partition(at, &mut self.key)?;
-        if files.get(&self.key).is_none() {
+        if !files.has(&self.key) {
             let folder = self.class.folder(at);
             self.make_room(files, sealed);
             let file = self.opener.open(folder, None);
             files.insert(&self.key, file);
         }
-        let Some(file) = files.get(&self.key) else { return Ok(()) };
-        match file.push(payload, at.position) {
-            Ok(()) => {
-                if file.is_full(self.config.buffer.size_bytes) {
-                    self.seal_full(files, sealed);
-                }
+        match files.push(&self.key, payload, at.position, self.config.buffer.size_bytes) {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                self.seal_full(files, sealed);
                 Ok(())
             }
             Err(PushError::Misfit(misfit)) => Err(Dead { reason: COLUMNS, message: misfit.to_string() }),
@@ -197,7 +195,7 @@ impl Intake {
     /// Puts a record into the dead letters of its reason.
     fn bury(&mut self, at: Record<'_>, dead: &Dead, files: &mut Files, sealed: &mut Vec<Sealed>) {
         self.class.dead_partition(dead.reason, at.position, &mut self.key);
-        if files.get(&self.key).is_none() {
+        if !files.has(&self.key) {
             while files.dead() >= DEAD_FILES_MAX {
                 let Some(key) = files.least_recently_used(true) else { break };
                 sealed.extend(self.seal(files, &key, SealReason::Partitions));
@@ -207,13 +205,10 @@ impl Intake {
             files.insert(&self.key, file);
         }
         self.write_letter(at, dead);
-        let Some(file) = files.get(&self.key) else { return };
-        if let Err(error) = file.push(&self.line, at.position) {
-            self.give_up(files, &error.to_string());
-            return;
-        }
-        if file.is_full(self.config.buffer.size_bytes) {
-            self.seal_full(files, sealed);
+        match files.push(&self.key, &self.line, at.position, self.config.buffer.size_bytes) {
+            Ok(false) => {}
+            Ok(true) => self.seal_full(files, sealed),
+            Err(error) => self.give_up(files, &error.to_string()),
         }
     }
 
@@ -310,7 +305,7 @@ impl Intake {
     pub fn seal(&mut self, files: &mut Files, key: &[u8], reason: SealReason) -> Option<Sealed> {
         let mut file = files.remove(key).filter(|file| file.records > 0)?;
         let number = files.next_number();
-        let ranges = std::mem::take(&mut file.ranges);
+        let ranges = std::mem::take(&mut file.ranges).into_vec();
         let seal = Seal {
             number,
             epoch: self.origin.series.epoch(),

@@ -23,6 +23,7 @@ mod intake;
 pub mod ledger;
 mod pause;
 pub mod prefix;
+mod ranges;
 mod seal;
 mod settled;
 pub mod sink;

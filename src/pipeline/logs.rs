@@ -7,16 +7,15 @@ use std::time::Duration;
 use super::StartError;
 use crate::config::checked::{self, Config, Durability};
 use crate::node::{Catalog, CatalogStream, Changes, DurabilityChange, NodeError, NodeFolder};
-use crate::record::SequenceNumber;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::disk::{Disk, RealDisk};
 use crate::runtime::phases::{Phase, Phases};
+use crate::schema::validation::SchemaError;
 use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::ShardNumber;
-use crate::stream::wal::journal::Journal;
 use crate::stream::wal::journals::{Content, Journals, Setting};
 use crate::stream::wal::shard::DurableLog;
-use crate::stream::{Backing, DurableParts, Retention};
+use crate::stream::{Backing, Captures, DurableParts, Retention, Stream};
 use crate::telemetry::metrics::Registry;
 
 /// How the logs are read back, and who is told how far that is.
@@ -41,8 +40,8 @@ pub struct Logs {
     taken: HashSet<u32>,
     /// Every shard.
     shards: Vec<Arc<DurableLog>>,
-    /// Those of streams that no pipeline names.
-    unnamed: Vec<Arc<DurableLog>>,
+    /// Streams that no pipeline names.
+    unnamed: Vec<Stream>,
     /// The streams of the folder, in step with the configuration.
     pub catalog: Catalog,
     /// Whether the catalog on the disk is another one.
@@ -113,14 +112,23 @@ impl Logs {
 
     /// Keeps the records of streams that no pipeline names any more for as long as they were promised, and no longer:
     /// they lie between those of others. To be called once every stream has its backing.
-    pub fn keep_unnamed(&mut self) {
+    pub fn keep_unnamed(&mut self, registry: &Registry) -> Result<(), SchemaError> {
         let unnamed: Vec<_> =
             self.catalog.streams().filter(|stream| !self.taken.contains(&stream.number)).cloned().collect();
         for stream in unnamed {
-            let retention = Retention { age: stream.retention, bytes: None };
-            let shards = self.shards_of(&stream, retention, 0);
-            self.unnamed.extend(shards);
+            let config = checked::Stream {
+                name: stream.name.clone(),
+                shards: stream.shards.len() as u32,
+                durability: stream.durability,
+                retention: stream.retention,
+                retention_bytes: None,
+                idempotency_window: Duration::ZERO,
+            };
+            let backing = self.backing(&config, 0);
+            let metrics = registry.stream(&stream.name);
+            self.unnamed.push(Stream::new(&config, backing, 0, Captures::default().plan()?, metrics));
         }
+        Ok(())
     }
 
     fn shards_of(
@@ -130,15 +138,11 @@ impl Logs {
         readers: usize,
     ) -> Vec<Arc<DurableLog>> {
         self.taken.insert(stream.number);
-        // A shard of which nothing is left must not use a number again that somebody has seen. Numbers begin at the
-        // wall clock in microseconds, and a shard takes less than a million records a second over its life.
-        let now = SequenceNumber(u64::try_from(clock::wall().0).unwrap_or_default());
         let mut shards = Vec::with_capacity(stream.shards.len());
         for shard in &stream.shards {
             let number = ShardNumber(shard.number);
             let parts = self.content.parts.remove(&number).unwrap_or_default();
-            let origin = if parts.is_empty() { shard.first.max(now) } else { shard.first };
-            shards.push(Arc::new(DurableLog::new(number, origin, parts, retention, readers)));
+            shards.push(Arc::new(DurableLog::new(number, shard.first, parts, retention, readers)));
         }
         self.shards.extend(shards.iter().map(Arc::clone));
         shards
@@ -148,33 +152,20 @@ impl Logs {
     /// retention, although a delivery has not stored it. To be called every second or so, after the streams have let
     /// go of what is released.
     pub fn housekeeping(&self, now: UnixMicros) {
-        for shard in &self.unnamed {
-            // Nobody marks where it is: should it come back, its numbers begin at the wall clock.
-            shard.expire(now);
-            shard.expire_last(now);
+        for stream in &self.unnamed {
+            stream.enforce_retention(now);
         }
         for (class, journal) in self.journals.iter() {
-            journal.remove_free_segments();
-            if journal.disk_is_full() {
-                self.give_up_oldest(class, journal, now);
+            let records = journal.housekeeping(&self.shards, now);
+            if records > 0 {
+                tracing::error!(
+                    journal = class.as_str(),
+                    records,
+                    "the disk is full: the oldest segment, which is beyond its retention, was removed although \
+                     deliveries had not stored these records"
+                );
             }
         }
-    }
-
-    /// Lets go of the oldest segment, if that frees it: records are not given up for nothing.
-    fn give_up_oldest(&self, class: JournalClass, journal: &Journal, now: UnixMicros) {
-        let Some(segment) = journal.oldest_closed().filter(|segment| !segment.is_free()) else { return };
-        if self.shards.iter().any(|shard| shard.outlived(&segment, now) == Some(false)) {
-            return;
-        }
-        let unread: u64 = self.shards.iter().map(|shard| shard.give_up(&segment)).sum();
-        tracing::error!(
-            journal = class.as_str(),
-            records = unread,
-            "the disk is full: the oldest segment, which is beyond its retention, was removed although deliveries had \
-             not stored these records"
-        );
-        journal.remove_free_segments();
     }
 
     /// Brings the gauges of the journals up to date.

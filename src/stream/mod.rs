@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The rest of the program sees a shard only through [`ShardLog`], so it does not know whether the log lives in this
-//! process. The log of this version is [`MemoryLog`]; the write-ahead log and a log on a remote cluster fit the same
+//! process. There are two: [`MemoryLog`], and the write-ahead log ([`wal`]). A log on a remote cluster fits the same
 //! trait.
 
 mod captures;
@@ -201,6 +201,14 @@ impl Stream {
     /// The log of one shard.
     pub fn shard(&self, id: ShardId) -> Option<&dyn ShardLog> {
         self.log.shard(id.0 as usize)
+    }
+
+    /// Its shards in the log on the disk; none of a stream in memory.
+    pub fn durable_shards(&self) -> &[Arc<DurableLog>] {
+        match &self.log {
+            Log::Memory(_) => &[],
+            Log::Durable(parts) => &parts.shards,
+        }
     }
 
     /// Records accepted since the start.

@@ -151,6 +151,11 @@ impl Ledger {
         self.shared.write(&[entries]).pop().unwrap_or(Ok(()))
     }
 
+    /// See [`State::settled_len`].
+    pub fn settled_len(&self) -> usize {
+        lock(&self.shared.durable).settled_len()
+    }
+
     /// Where the delivery stands, as far as it is durable: a copy.
     pub fn state(&self) -> State {
         lock(&self.shared.durable).clone()

@@ -143,6 +143,11 @@ impl Files {
         self.epochs.iter().rfind(begun)
     }
 
+    /// Whether the delivery has begun to read a shard.
+    pub fn has_begun(&self, shard: ShardId) -> bool {
+        self.epochs.iter().flat_map(|epoch| &epoch.from).any(|&(named, _)| named == shard)
+    }
+
     /// The first position of a shard behind `position` where another epoch begins.
     pub fn next_epoch(&self, shard: ShardId, position: SequenceNumber) -> Option<SequenceNumber> {
         let begins = self.epochs.iter().flat_map(|epoch| &epoch.from);

@@ -57,6 +57,11 @@ fn count_shard(
     seen: &mut Seen,
 ) {
     let Held { shard, first, next } = held;
+    if !files.has_begun(shard) {
+        report.accepted += next.0 - first.0;
+        report.pending += next.0 - first.0;
+        return;
+    }
     let cursor = files.state.cursor.get(&shard).copied().unwrap_or(first);
     let boundary = cursor.max(first);
     if cursor > next {

@@ -27,11 +27,11 @@ pub struct Book {
     stored: Vec<(u64, Stored)>,
     /// Everything that is closed and not committed, by number of the seal.
     uncommitted: BTreeMap<u64, Contents>,
-    /// Closed and committed by this process, with records beyond the cursor; and how many ranges these are.
+    /// Closed and committed by this process, with records beyond the cursor.
     beyond: BTreeMap<u64, Vec<SealedRange>>,
-    beyond_len: usize,
-    /// The same of what earlier processes have closed. They had the numbers below `first_number`.
-    inherited_len: usize,
+    /// Ranges of these, and of what this process has closed and not committed.
+    sealed_len: usize,
+    /// What earlier processes have closed had the numbers below.
     first_number: u64,
     cursor: BTreeMap<ShardId, SequenceNumber>,
     /// Whether the cursor may have moved although nothing was stored.
@@ -90,8 +90,7 @@ impl Book {
             stored: Vec::new(),
             uncommitted: open.collect(),
             beyond: BTreeMap::new(),
-            beyond_len: 0,
-            inherited_len: state.settled_len(),
+            sealed_len: 0,
             first_number: state.next_seal,
             cursor,
             moved: false,
@@ -108,6 +107,7 @@ impl Book {
 
     /// Takes a closed file, which comes back from [`Book::write`] once it may be stored.
     pub fn close(&mut self, sealed: Sealed) {
+        self.sealed_len += sealed.seal.ranges.len();
         self.uncommitted.insert(sealed.seal.number, Contents::of(&sealed.seal));
         self.closed.push(sealed);
     }
@@ -130,9 +130,8 @@ impl Book {
         self.moved = true;
     }
 
-    /// What earlier processes have settled is behind the cursor.
-    pub fn forget_inherited(&mut self) {
-        self.inherited_len = 0;
+    /// What earlier processes have settled is read again, so that the cursor may pass it.
+    pub fn pass_inherited(&mut self) {
         self.moved = true;
     }
 
@@ -141,10 +140,13 @@ impl Book {
         self.frozen = true;
     }
 
-    /// Whether nothing more may be read: closed files wait for the ledger, or it remembers as much as it may.
-    pub fn is_full(&self) -> bool {
-        // What is inherited does not count: it is got rid of by reading.
-        !self.closed.is_empty() || self.trouble.until().is_some() || self.beyond_len >= self.settled_max
+    /// Whether nothing more may be read: closed files wait for the ledger, or it would remember more than it may if all
+    /// that is open, with `open` ranges, were closed.
+    pub fn is_full(&self, open: usize) -> bool {
+        // What earlier processes have closed does not count: it is got rid of by reading.
+        !self.closed.is_empty()
+            || self.trouble.until().is_some()
+            || self.sealed_len + open >= self.settled_max
     }
 
     /// When it is tried again to write, while that fails.
@@ -153,8 +155,8 @@ impl Book {
     }
 
     /// Whether it is time to close the file that holds the cursor back.
-    pub fn is_long(&self) -> bool {
-        self.beyond_len + self.inherited_len >= self.settled_max / 2
+    pub fn is_long(&self, open: usize) -> bool {
+        self.ledger.settled_len() + open >= self.settled_max / 2
     }
 
     /// Whether closed files wait to be written down.
@@ -227,7 +229,6 @@ impl Book {
         for (number, stored) in std::mem::take(&mut self.stored) {
             if let Some(contents) = self.uncommitted.remove(&number) {
                 if number >= self.first_number {
-                    self.beyond_len += contents.ranges.len();
                     self.beyond.insert(number, contents.ranges.clone());
                 }
                 committed.push((number, contents, stored));
@@ -238,7 +239,8 @@ impl Book {
             let Self { beyond, cursor, .. } = self;
             let is_beyond = |range: &SealedRange| cursor.get(&range.shard).is_none_or(|at| range.last >= *at);
             beyond.retain(|_, ranges| ranges.iter().any(is_beyond));
-            self.beyond_len = beyond.values().map(Vec::len).sum();
+            let open = self.uncommitted.range(self.first_number..).map(|(_, contents)| &contents.ranges);
+            self.sealed_len = self.beyond.values().chain(open).map(Vec::len).sum();
         }
         Written { sealed: std::mem::take(&mut self.closed), committed, cursor }
     }

@@ -206,10 +206,15 @@ impl Worker {
         }
     }
 
-    /// Whether everything that was read is stored, and written down where that is done.
+    /// Whether everything that was read is stored, and written down where that is done. Of a delivery that has stopped,
+    /// everything that can be: what it has given up waits in the ledger for the next start.
     fn is_done(&self) -> bool {
         let is_written = self.book.as_ref().is_none_or(Book::is_written);
-        self.files.len() == 0 && self.unstored.is_empty() && is_written
+        let is_stored = match self.halted {
+            None => self.unstored.is_empty(),
+            Some(_) => self.queue.is_empty() && self.uploads.is_empty(),
+        };
+        self.files.len() == 0 && is_stored && is_written
     }
 
     /// Waits for an upload to end, or for `time`.
@@ -229,7 +234,7 @@ impl Worker {
     fn is_blocked(&self) -> bool {
         self.budget.is_taken_to(100)
             || self.queue.len() + self.uploads.len() >= DELIVERY_UPLOADS_MAX
-            || self.book.as_ref().is_some_and(Book::is_full)
+            || self.book.as_ref().is_some_and(|book| book.is_full(self.files.ranges_len()))
     }
 
     /// Reads nothing more: only a restart helps. What is closed is still stored, and with a ledger nothing is lost.
@@ -266,7 +271,7 @@ impl Worker {
             self.seal(&key, SealReason::Pressure);
         }
         if is_quiet
-            && self.book.as_ref().is_some_and(Book::is_long)
+            && self.book.as_ref().is_some_and(|book| book.is_long(self.files.ranges_len()))
             && let Some(key) = self.files.oldest()
         {
             self.seal(&key, SealReason::Pressure);

@@ -82,7 +82,7 @@ impl Worker {
             while let Some(from) = again.next_needed(shard, position) {
                 let read = self.read_patiently(stage.captures(), (shard, from), phases).await;
                 for gap in gaps(from, &read) {
-                    again.note_gap(shard, gap.start, gap.end);
+                    again.note_gap(shard, gap.numbers.start, gap.numbers.end);
                 }
                 if read.next <= from {
                     break;
@@ -183,7 +183,7 @@ impl Worker {
     /// How many records of a file the log has lost while this process ran: the others are not in its balance. A log
     /// loses its oldest records first.
     fn lost_since_start(&self, target: &Target) -> u64 {
-        let found = target.file.as_ref().map_or(&[][..], |file| &file.ranges);
+        let found = target.file.as_ref().map_or(&[][..], |file| file.ranges.as_slice());
         let lost = |range: &SealedRange| {
             let place = self.places.iter().find(|place| place.shard == range.shard)?;
             let found =

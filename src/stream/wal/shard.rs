@@ -186,12 +186,15 @@ impl DurableLog {
         let released = state.released();
         while let Some(part) = state.parts.front() {
             let (too_old, too_many) = (self.is_past(part, now), state.stored_bytes > bytes_max);
-            if !(too_old || too_many) || !part.segment.is_sealed() || part.end > released {
+            if !(too_old || too_many) || !part.segment.is_sealed() {
                 break;
             }
             if state.parts.len() == 1 {
                 // An empty one is as good as its successor would be, but for the segment that it holds.
                 expired.wants_mark = state.pending == 0;
+                break;
+            }
+            if part.end > released {
                 break;
             }
             let records = state.let_go_of_oldest();
@@ -204,17 +207,6 @@ impl DurableLog {
         expired
     }
 
-    /// Lets go of the last part as well, if it has outlived its retention: for a shard that takes no more records.
-    pub fn expire_last(&self, now: UnixMicros) {
-        let mut state = self.state();
-        let is_last = state.parts.len() == 1;
-        if is_last
-            && state.parts.front().is_some_and(|part| self.is_past(part, now) && part.segment.is_sealed())
-        {
-            state.let_go_of_oldest();
-        }
-    }
-
     fn is_past(&self, part: &Part, now: UnixMicros) -> bool {
         part.newest < self.retention.oldest(now)
     }
@@ -224,7 +216,8 @@ impl DurableLog {
     pub fn outlived(&self, segment: &Arc<StoredSegment>, now: UnixMicros) -> Option<bool> {
         let state = self.state();
         let part = state.parts.front().filter(|part| Arc::ptr_eq(&part.segment, segment))?;
-        Some(self.is_past(part, now))
+        // The last part tells a start which numbers were given away.
+        Some(self.is_past(part, now) && state.parts.len() > 1)
     }
 
     /// Lets go of its records in `segment`, which are its oldest, whoever needs them. Returns how many of them some

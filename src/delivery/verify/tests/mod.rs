@@ -45,10 +45,14 @@ async fn where_nothing_is_delivered_all_is_pending() {
     let world = World::empty();
     let report = world.verify(false).await;
     assert_eq!((report.accepted, report.pending, report.is_well()), (120, 120, true));
-    // Not even a ledger.
-    std::fs::remove_dir_all(world.folder.path().join("ledger")).unwrap();
-    let report = world.verify(false).await;
-    assert_eq!((report.accepted, report.pending, report.is_well()), (120, 120, true));
+    // No epoch, not even a ledger.
+    let ledger = world.folder.path().join("ledger");
+    std::fs::remove_dir_all(&ledger).unwrap();
+    for _ in 0..2 {
+        let report = world.verify(false).await;
+        assert_eq!((report.accepted, report.pending, report.is_well()), (120, 120, true));
+        Ledger::open(Arc::new(crate::runtime::disk::RealDisk), ledger.clone()).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ fn nothing_is_stored_before_the_ledger_has_it_and_one_that_cannot_be_written_pau
         let mut world = World::new(1);
         world.start(config(0), MEMORY).unwrap();
         world.run(u64::MAX, SECOND).await;
-        world.send(&records(20));
+        world.send(&records(20)).await;
         world.disk.inject(Fault::new(Operation::Sync, Failure::Io).times(u64::MAX));
         world.run(u64::MAX, SECOND * 60).await;
         let paused = world.report().paused.unwrap();
@@ -83,7 +83,7 @@ fn nothing_is_stored_before_the_ledger_has_it_and_one_that_cannot_be_written_pau
 fn the_log_keeps_what_is_not_committed_and_may_forget_the_rest() {
     runtime().block_on(async {
         let mut world = World::new(1);
-        world.send(&records(20));
+        world.send(&records(20)).await;
         world.start(config(0), MEMORY).unwrap();
         world.disk.inject(Fault::new(Operation::Rename, Failure::Io).times(u64::MAX));
         world.run(u64::MAX, SECOND).await;
@@ -104,9 +104,9 @@ fn records_that_the_log_has_lost_are_counted_and_the_balance_stays_true() {
         let mut world = World::new(1);
         world.start(config(0), MEMORY).unwrap();
         world.run(u64::MAX, SECOND).await;
-        world.send(&records(7));
+        world.send(&records(7)).await;
         lose_records(&world);
-        world.send(&records(5));
+        world.send(&records(5)).await;
         let (report, has_ended) = world.drain(SECOND * 600).await;
         assert!(has_ended);
         let counts = (report.accepted, report.delivered, report.skipped, report.pending);
@@ -116,7 +116,7 @@ fn records_that_the_log_has_lost_are_counted_and_the_balance_stays_true() {
         assert_eq!(state.committed_records, 5);
 
         // What was gone before a process began is noted, and no part of its balance.
-        world.send(&records(3));
+        world.send(&records(3)).await;
         lose_records(&world);
         world.start(config(0), MEMORY).unwrap();
         let (report, has_ended) = world.drain(SECOND * 600).await;
@@ -130,9 +130,9 @@ fn records_that_the_log_has_lost_are_counted_and_the_balance_stays_true() {
 fn of_a_closed_file_whose_records_are_lost_the_rest_is_stored() {
     runtime().block_on(async {
         let mut world = World::new(1);
-        world.send(&records(6));
+        world.send(&records(6)).await;
         let lost_below = world.stream.shard(ShardId(0)).unwrap().bounds().next;
-        world.send(&records(4));
+        world.send(&records(4)).await;
         leave_open_seals(&mut world, config(0)).await;
         world.stream.shard(ShardId(0)).unwrap().release(0, lost_below);
         world.stream.enforce_retention(much_later());
@@ -154,7 +154,7 @@ fn of_a_closed_file_whose_records_are_lost_the_rest_is_stored() {
 fn a_closed_file_that_the_sink_has_is_not_overwritten_with_what_the_log_still_has() {
     runtime().block_on(async {
         let mut world = World::new(1);
-        world.send(&records(10));
+        world.send(&records(10)).await;
         world.start(config(0), MEMORY).unwrap();
         // Stored, but the process is killed before it can write that down.
         while lake::files(&world.disk).len() < 2 {
@@ -175,7 +175,7 @@ fn a_closed_file_that_the_sink_has_is_not_overwritten_with_what_the_log_still_ha
 fn a_closed_file_that_the_log_cannot_have_filled_stops_the_delivery_and_touches_nothing() {
     runtime().block_on(async {
         let mut world = World::new(1);
-        world.send(&records(4));
+        world.send(&records(4)).await;
         world.start(config(0), MEMORY).unwrap();
         world.run(u64::MAX, Duration::from_millis(50)).await;
         world.kill(false);
@@ -202,6 +202,36 @@ fn a_closed_file_that_the_log_cannot_have_filled_stops_the_delivery_and_touches_
         assert!(paused.contains("0 records of the file") && paused.contains("restart"), "{paused}");
         assert_eq!(report.pending, 4);
         assert!(lake::files(&world.disk).is_empty());
+        let (report, has_ended) = world.drain(SECOND * 600).await;
+        assert!(has_ended, "there is nothing to wait for");
+        assert_eq!((report.pending, world.ledger().open.len()), (4, 1));
+    });
+}
+
+#[test]
+fn a_ledger_remembers_no_more_than_it_may_and_a_full_one_does_not_keep_the_next_process_from_reading() {
+    runtime().block_on(async {
+        let mut world = World::new(1);
+        world.settled_max = 6;
+        let pairs =
+            (0..9).map(|index| Spec { shard: index % 3, partition: (index / 3) as u8, kind: Kind::Number });
+        let pairs: Vec<_> = pairs.collect();
+        for _ in 0..3 {
+            for spec in &pairs {
+                world.send(std::slice::from_ref(spec)).await;
+            }
+        }
+        world.start(config(0), MEMORY).unwrap();
+        world.disk.inject(Fault::new(Operation::Create, Failure::Io).on(".tmp").times(u64::MAX));
+        world.drain(SECOND * 60).await;
+        world.disk.heal();
+        assert_eq!(world.ledger().settled_len(), 6);
+        // Less than it finds there.
+        world.settled_max = 4;
+        world.start(config(0), MEMORY).unwrap();
+        finish(&mut world).await;
+        world.check_lake();
+        world.check_ledger();
     });
 }
 
@@ -209,10 +239,10 @@ fn a_closed_file_that_the_log_cannot_have_filled_stops_the_delivery_and_touches_
 fn files_that_were_closed_under_an_earlier_configuration_go_to_its_sink_in_its_format() {
     runtime().block_on(async {
         let mut world = World::new(1);
-        world.send(&records(10));
+        world.send(&records(10)).await;
         leave_open_seals(&mut world, config(3)).await;
         world.start(config(2), MEMORY).unwrap();
-        world.send(&records(6));
+        world.send(&records(6)).await;
         finish(&mut world).await;
         let files = lake::files(&world.disk);
         let of = |root: &str, ending: &str| {
@@ -228,6 +258,33 @@ fn files_that_were_closed_under_an_earlier_configuration_go_to_its_sink_in_its_f
 }
 
 #[test]
+fn closed_files_that_memory_has_no_room_for_together_are_made_again_one_after_the_other() {
+    runtime().block_on(async {
+        let mut world = World::new(1);
+        world.pad = 20_000;
+        for _ in 0..10 {
+            let specs: Vec<_> =
+                (0..10).map(|n| Spec { shard: 0, partition: n % 5, kind: Kind::Number }).collect();
+            world.send(&specs).await;
+        }
+        let mut large = config(0);
+        large.buffer.size_bytes = 10 << 20;
+        large.open_partitions_max = 5;
+        world.start(large.clone(), MEMORY).unwrap();
+        world.disk.inject(Fault::new(Operation::Create, Failure::Io).on(".tmp").times(u64::MAX));
+        world.run(u64::MAX, SECOND).await;
+        world.kill(false);
+        assert_eq!(world.ledger().open.len(), 5, "400 KB each");
+
+        world.start(large, 500_000).unwrap();
+        finish(&mut world).await;
+        assert_eq!(lake::files(&world.disk).len(), 5);
+        world.check_lake();
+        world.check_ledger();
+    });
+}
+
+#[test]
 fn only_what_decides_over_files_begins_an_epoch() {
     runtime().block_on(async {
         let mut world = World::new(1);
@@ -235,7 +292,7 @@ fn only_what_decides_over_files_begins_an_epoch() {
         buffered.buffer.size_bytes *= 2;
         buffered.open_partitions_max += 1;
         for (config, number) in [(config(0), 1), (buffered, 1), (config(1), 2), (config(0), 3)] {
-            world.send(&records(3));
+            world.send(&records(3)).await;
             world.start(config, MEMORY).unwrap();
             finish(&mut world).await;
             assert_eq!(world.ledger().epochs.last().unwrap().number, number);
@@ -260,14 +317,14 @@ fn a_configuration_of_a_later_version_is_refused_at_the_start() {
 fn what_earlier_processes_have_delivered_is_no_backlog_once_it_is_read_again() {
     runtime().block_on(async {
         let mut world = World::new(1);
-        world.send(&records(1));
+        world.send(&records(1)).await;
         world.run(1, SECOND).await;
         // A quiet partition holds the cursor back while a busy one is stored.
         let mut slow = config(0);
         slow.buffer.interval = SECOND * 3_000;
         world.start(slow.clone(), MEMORY).unwrap();
         let busy = Spec { shard: 0, partition: 1, kind: Kind::Number };
-        world.send(&vec![busy; 100]);
+        world.send(&[busy; 100]).await;
         world.run(u64::MAX, SECOND * 20).await;
         let before = world.report();
         assert!(before.delivered >= 50 && before.pending > 0, "{before:?}");
@@ -278,6 +335,29 @@ fn what_earlier_processes_have_delivered_is_no_backlog_once_it_is_read_again() {
         assert_eq!(world.report().backlog, 101, "not read again so far");
         world.run(u64::MAX, SECOND).await;
         assert_eq!(world.report().backlog, 101 - before.delivered);
+        finish(&mut world).await;
+        world.check_lake();
+        world.check_ledger();
+    });
+}
+
+#[test]
+fn a_log_that_cannot_be_read_pauses_the_delivery_until_it_can() {
+    runtime().block_on(async {
+        let mut world = World::durable(1);
+        world.send(&records(20)).await;
+        world.start(config(0), MEMORY).unwrap();
+        // Out of memory, and not to be had from the disk.
+        world.stream.reclaim(much_later());
+        world.log_disk.inject(Fault::new(Operation::Read, Failure::Io).times(u64::MAX));
+        world.run(u64::MAX, SECOND * 30).await;
+        let report = world.report();
+        let paused = report.paused.unwrap();
+        assert!(paused.starts_with("the log cannot be read: "), "{paused}");
+        assert_eq!((report.delivered, report.pending), (0, 20));
+        world.log_disk.heal();
+        world.run(u64::MAX, SECOND * 30).await;
+        assert_eq!((world.report().delivered, world.report().paused), (20, None));
         finish(&mut world).await;
         world.check_lake();
         world.check_ledger();

@@ -189,7 +189,7 @@ impl Keeping {
         self.changed.notify_all();
     }
 
-    /// See [`super::Journal::remove_free_segments`].
+    /// Takes away segments that no shard needs. Cheap if there is none.
     pub fn remove_free_segments(&self) {
         let mut state = self.state();
         if state.segments.front().is_some_and(|segment| segment.is_sealed() && segment.is_free()) {
@@ -199,8 +199,8 @@ impl Keeping {
         }
     }
 
-    /// See [`super::Journal::oldest_closed`].
-    pub fn oldest_closed(&self) -> Option<Arc<StoredSegment>> {
+    /// The oldest segment, if nothing is written to it any more.
+    pub fn oldest_sealed(&self) -> Option<Arc<StoredSegment>> {
         self.state().segments.front().filter(|segment| segment.is_sealed()).cloned()
     }
 

@@ -36,9 +36,11 @@ use self::keeping::Keeping;
 use self::queue::Queue;
 use super::index::IndexReaders;
 use super::segment::SEGMENT_HEADER_BYTES;
+use super::shard::DurableLog;
 use super::stored::StoredSegment;
 use super::{JournalClass, is_full};
 use crate::config::checked::LogWriter;
+use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::stream::AppendError;
 use crate::telemetry::metrics::LogMetrics;
@@ -155,14 +157,23 @@ impl Journal {
         self.queue.append(request)
     }
 
-    /// Takes away segments that no shard needs. Cheap if there is none.
-    pub fn remove_free_segments(&self) {
+    /// Takes away what nobody needs; and, where the disk is full, the oldest segment if all of it has outlived its
+    /// retention although a delivery has not stored it: records are not given up unless that frees space. `shards` are
+    /// all that may have records here. Returns how many records were given up.
+    pub fn housekeeping(&self, shards: &[Arc<DurableLog>], now: UnixMicros) -> u64 {
         self.keeping.remove_free_segments();
-    }
-
-    /// The oldest segment, if nothing is written to it any more.
-    pub fn oldest_closed(&self) -> Option<Arc<StoredSegment>> {
-        self.keeping.oldest_closed()
+        if !self.disk_is_full() {
+            return 0;
+        }
+        let Some(oldest) = self.keeping.oldest_sealed().filter(|segment| !segment.is_free()) else {
+            return 0;
+        };
+        if shards.iter().any(|shard| shard.outlived(&oldest, now) == Some(false)) {
+            return 0;
+        }
+        let unread = shards.iter().map(|shard| shard.give_up(&oldest)).sum();
+        self.keeping.remove_free_segments();
+        unread
     }
 
     /// Whether there is no room for another segment.

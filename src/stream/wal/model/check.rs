@@ -75,7 +75,7 @@ impl Shard {
             records += if from_disk { slice.batch.records.len() } else { slice.len() };
             full = bytes >= limit.bytes || records >= limit.records;
         }
-        let more = self.records.range(read.next.0..self.next).next().is_some();
+        let more = self.records.range(read.next.0..self.next.max(read.next.0)).next().is_some();
         assert!(full || from_disk || !more, "less than the limit asks for, although there is more");
     }
 

@@ -90,7 +90,9 @@ impl Case {
     fn step(&mut self) {
         match self.rng.u8(..100) {
             0..=39 => self.append(),
-            40..=61 => self.write(),
+            40..=61 => {
+                self.write();
+            }
             62..=69 => self.work_until_idle(),
             70..=75 => self.keep(),
             76..=83 => self.read(),
@@ -108,7 +110,7 @@ impl Case {
     }
 
     /// A round of the writing thread.
-    fn write(&mut self) {
+    fn write(&mut self) -> Round {
         // Without a spare segment the real one would wait. Now and then it has waited for nothing.
         if self.node().threads.keeper_has_work() && self.rng.u8(..16) > 0 {
             self.keep();
@@ -121,6 +123,7 @@ impl Case {
             self.expected.limbo.clear();
         }
         self.hear();
+        round
     }
 
     fn keep(&mut self) {
@@ -138,6 +141,20 @@ impl Case {
             }
         }
         panic!("requests are neither written nor failed");
+    }
+
+    /// Nothing is left to do, neither for requests nor for segments.
+    fn rest(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            if self.node().threads.keeper_has_work() {
+                self.keep();
+            }
+            let round = self.write();
+            if round == Round::Idle && !self.node().threads.keeper_has_work() {
+                return;
+            }
+        }
+        panic!("the journal does not come to rest");
     }
 
     fn read(&mut self) {
@@ -189,7 +206,11 @@ impl Case {
         let is_full = self.node().journal.disk_is_full();
         let now = self.now();
         self.note(|| "retain".to_owned());
-        self.node().streams.iter().for_each(|stream| stream.enforce_retention(now));
+        let node = self.node();
+        node.streams.iter().for_each(|stream| stream.enforce_retention(now));
+        let shards: Vec<_> =
+            node.streams.iter().flat_map(|stream| stream.durable_shards()).cloned().collect();
+        node.journal.housekeeping(&shards, now);
         let oldest = self.now - self.profile.retention.as_micros() as i64;
         let streams = &self.node.as_ref().unwrap().streams;
         for (stream, shards) in self.expected.shards.iter_mut().enumerate() {
@@ -280,6 +301,9 @@ impl Case {
     fn finish(&mut self) {
         self.crash();
         self.note(|| "the end".to_owned());
+        self.heal();
+        self.disk.set_capacity(None);
+        self.bounded = false;
         self.check_all();
         self.now += i64::from(u32::MAX);
         for (stream, shards) in self.expected.shards.iter_mut().enumerate() {
@@ -293,10 +317,7 @@ impl Case {
         }
         for _ in 0..3 {
             self.retain();
-            while self.node().threads.write() != Round::Idle {}
-            while self.node().threads.keeper_has_work() {
-                self.keep();
-            }
+            self.rest();
         }
         let (segments, _) = self.node().journal.usage();
         assert!(segments <= 2, "{segments} segments are left although nobody needs them");
