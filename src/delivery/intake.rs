@@ -296,6 +296,11 @@ impl Intake {
         &self.sink
     }
 
+    /// Who has stored the object of a seal: see [`Origin::identity`].
+    pub fn identity(&self, seal: &Seal) -> String {
+        self.origin.identity(seal.number, &seal.ranges)
+    }
+
     /// Number of the epoch that it takes records under.
     pub fn epoch(&self) -> u32 {
         self.origin.series.epoch()
@@ -330,7 +335,7 @@ impl Intake {
     pub fn finish(&mut self, seal: Seal, file: OpenFile, leftovers: Option<Vec<String>>) -> Option<Sealed> {
         match file.finish() {
             Ok((chunks, permit)) => {
-                let identity = self.origin.identity(seal.number, &seal.ranges);
+                let identity = self.identity(&seal);
                 let sink = self.sink.clone();
                 Some(Sealed { seal, identity, chunks, sink, leftovers, permit })
             }

@@ -144,6 +144,17 @@ impl ObjectSink {
         }
     }
 
+    /// The object that `identity` has stored under a key; `None` if nothing is there, or an object of somebody else. A
+    /// folder cannot tell, and has nobody else's under such a name.
+    pub async fn find(&self, key: &str, identity: &str) -> Result<Option<Stored>, SinkError> {
+        let Some(Head { bytes, etag, identity: owner }) = self.head(key).await? else { return Ok(None) };
+        let is_ours = match &self.place {
+            Place::Folder(_) => true,
+            Place::Remote(_) => owner.is_some_and(|owner| owner == identity),
+        };
+        Ok(is_ours.then_some(Stored { bytes, etag }))
+    }
+
     /// Reads an object in pieces. [`SinkErrorClass::NotFound`] if there is none.
     pub async fn get(&self, key: &str) -> Result<ObjectReader, SinkError> {
         match &self.place {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::report::{DeliveryReport, Finding, Kind};
-use crate::delivery::ledger::{Commit, Entry, Epoch, Gap, History, LedgerError, Seal, SealedRange, State};
+use crate::delivery::ledger::{
+    Commit, Entry, Epoch, Gap, History, LedgerError, OpenSeal, Seal, SealedRange, State,
+};
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::disk::Disk;
 
@@ -14,6 +16,21 @@ pub struct File {
     pub seal: Seal,
     /// That it is stored.
     pub commit: Option<Commit>,
+    /// Records of each shard that the log had lost before the file was stored.
+    pub lost: Vec<(ShardId, u64)>,
+}
+
+impl File {
+    /// Records of the object, which is not there if it has none.
+    pub fn records(&self) -> u64 {
+        self.seal.records.saturating_sub(self.lost.iter().map(|(_, lost)| lost).sum())
+    }
+
+    /// Those of the records of a range that are not lost.
+    pub fn left_of(&self, range: &SealedRange) -> u64 {
+        let lost = self.lost.iter().find(|(shard, _)| *shard == range.shard).map_or(0, |(_, lost)| *lost);
+        range.records.saturating_sub(lost)
+    }
 }
 
 /// A range of a file.
@@ -76,8 +93,8 @@ impl Files {
             gaps: Vec::new(),
             begin,
         };
-        let open: Vec<Seal> = files.begin.open.values().map(|open| open.seal.clone()).collect();
-        open.into_iter().for_each(|seal| files.add(seal));
+        let open: Vec<OpenSeal> = files.begin.open.values().cloned().collect();
+        open.into_iter().for_each(|open| files.add(open.seal, open.lost));
         files.state = history.read(disk, &mut |entry| files.take(entry))?;
         files.check_overlaps(report);
         Ok(files)
@@ -85,11 +102,15 @@ impl Files {
 
     fn take(&mut self, entry: Entry) {
         match entry {
-            Entry::Seal(seal) => self.add(seal),
+            Entry::Seal(seal) => self.add(seal, Vec::new()),
             Entry::Commit(commit) => {
-                let found = self.all.binary_search_by_key(&commit.number, |file| file.seal.number);
-                if let Some(file) = found.ok().and_then(|index| self.all.get_mut(index)) {
+                if let Some(file) = self.of_number(commit.number) {
                     file.commit = Some(commit);
+                }
+            }
+            Entry::Lost(lost) => {
+                if let Some(file) = self.of_number(lost.number) {
+                    file.lost = lost.shards;
                 }
             }
             Entry::Epoch(epoch) => self.epochs.push(epoch),
@@ -98,14 +119,19 @@ impl Files {
         }
     }
 
-    fn add(&mut self, seal: Seal) {
+    fn of_number(&mut self, number: u64) -> Option<&mut File> {
+        let found = self.all.binary_search_by_key(&number, |file| file.seal.number);
+        found.ok().and_then(|index| self.all.get_mut(index))
+    }
+
+    fn add(&mut self, seal: Seal, lost: Vec<(ShardId, u64)>) {
         let file = self.all.len();
         let partitions = self.ranges.entry(seal.epoch).or_default();
         let shards = partitions.entry(seal.partition.clone()).or_default();
         for &range in &seal.ranges {
             shards.entry(range.shard).or_default().push(Covered { range, file, met: 0 });
         }
-        self.all.push(File { seal, commit: None });
+        self.all.push(File { seal, commit: None, lost });
     }
 
     /// The ledger has refused ranges that overlap; what is found here it has not noticed.

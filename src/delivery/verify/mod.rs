@@ -140,7 +140,7 @@ type Marks = HashMap<usize, Vec<(ShardId, Vec<Mark>)>>;
 
 impl Inspection<'_> {
     async fn look_at_all(&mut self, files: &mut Files, seen: &Seen, report: &mut DeliveryReport) {
-        let stored = |file: &File| file.commit.is_some();
+        let stored = |file: &File| file.commit.is_some() && file.records() > 0;
         let (compared, others) =
             if self.quick { (Vec::new(), (0..files.all.len()).collect()) } else { comparable(files, seen) };
         let total = files.all.iter().filter(|file| stored(file)).count();
@@ -175,14 +175,14 @@ impl Inspection<'_> {
         let mut sinks: HashMap<u32, Result<ObjectSink, String>> = HashMap::new();
         let mut unknown = Vec::new();
         let objects = looks.filter_map(|(file, look)| {
-            let File { seal, commit } = files.all.get(file)?;
-            let commit = commit.clone()?;
+            let file = files.all.get(file).filter(|file| file.records() > 0)?;
+            let (seal, records, commit) = (&file.seal, file.records(), file.commit.clone()?);
             let sink = sinks.entry(seal.epoch).or_insert_with(|| {
                 let epoch = files.epoch(seal.epoch).ok_or_else(|| "its epoch is not known".to_owned())?;
                 self.epochs.sink(epoch)
             });
             match sink {
-                Ok(sink) => Some(Object { seal: seal.clone(), commit, sink: sink.clone(), look }),
+                Ok(sink) => Some(Object { seal: seal.clone(), records, commit, sink: sink.clone(), look }),
                 Err(what) => {
                     let finding =
                         Finding::new(Kind::Epoch, format!("the object cannot be looked at: {what}"));

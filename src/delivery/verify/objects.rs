@@ -24,8 +24,10 @@ const PARQUET_TAIL_BYTES: u64 = 8;
 /// An object to be looked at.
 #[derive(Debug)]
 pub struct Object {
-    /// What must be in it.
+    /// What it was closed with.
     pub seal: Seal,
+    /// How many records must be in it: those of the seal, but those that were lost before it was stored.
+    pub records: u64,
     /// What the store has said of it.
     pub commit: Commit,
     /// Where it is.
@@ -99,7 +101,7 @@ pub async fn look_at(
 
 fn tell(object: &Object, seen: Result<Seen, NotSeen>, report: &mut DeliveryReport) {
     report.objects += 1;
-    let records = object.seal.records;
+    let records = object.records;
     let (kind, what) = match seen {
         Ok(Seen::Well) => {
             report.objects_compared += u64::from(matches!(object.look, Look::Compare(_)));
@@ -153,7 +155,7 @@ async fn patiently(object: &Object) -> Result<Seen, NotSeen> {
 }
 
 async fn look(object: &Object) -> Result<Seen, NotSeen> {
-    let Object { seal, commit, sink, look } = object;
+    let Object { seal, records, commit, sink, look } = object;
     let Some(head) = sink.head(&seal.key).await? else { return Ok(Seen::Missing) };
     if head.bytes != commit.bytes {
         let (found, stored) = (head.bytes, commit.bytes);
@@ -171,19 +173,19 @@ async fn look(object: &Object) -> Result<Seen, NotSeen> {
     };
     let reader = sink.get(&seal.key).await?;
     if seal.key.ends_with(".parquet") {
-        return Ok(rows(parquet_rows(reader).await?, seal));
+        return Ok(rows(parquet_rows(reader).await?, *records));
     }
     let reading =
         Reading { gzip: seal.key.ends_with(".gz"), dead: seal.dead.is_some(), marks: expected.is_some() };
     let found = read_lines(reader, reading).await?;
     match expected {
         Some(expected) => Ok(lines::compare(&found.marks, expected).map_or(Seen::Well, Seen::Lines)),
-        None => Ok(rows(found.lines, seal)),
+        None => Ok(rows(found.lines, *records)),
     }
 }
 
-fn rows(found: u64, seal: &Seal) -> Seen {
-    if found == seal.records { Seen::Well } else { Seen::Rows(found) }
+fn rows(found: u64, records: u64) -> Seen {
+    if found == records { Seen::Well } else { Seen::Rows(found) }
 }
 
 async fn read_lines(mut reader: ObjectReader, reading: Reading) -> Result<lines::Found, NotSeen> {

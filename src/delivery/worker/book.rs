@@ -10,7 +10,9 @@ use std::time::Instant;
 use super::trouble::Trouble;
 use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::files::Files;
-use crate::delivery::ledger::{Commit, Cursor, Entry, Epoch, Gap, Ledger, Seal, SealedRange, State};
+use crate::delivery::ledger::{
+    Commit, Cursor, Entry, Epoch, Gap, Ledger, Lost, OpenSeal, Seal, SealedRange, State,
+};
 use crate::delivery::seal::Sealed;
 use crate::delivery::sink::Stored;
 use crate::record::{SequenceNumber, ShardId};
@@ -21,6 +23,8 @@ pub struct Book {
     /// To be written before everything else.
     epoch: Option<Epoch>,
     gaps: Vec<Gap>,
+    /// Of files that are to be stored without it.
+    lost: Vec<Lost>,
     /// Closed, and not in the ledger yet.
     closed: Vec<Sealed>,
     /// Stored, and not committed yet.
@@ -48,15 +52,17 @@ pub struct Book {
 pub struct Contents {
     /// What is in it.
     pub ranges: Vec<SealedRange>,
-    /// Records in the object: fewer than in the ranges if the log has lost some before they were stored.
+    /// Records in the object: fewer than in the ranges if the log has lost some before they were stored, and none if
+    /// there is no object.
     pub records: u64,
     /// The reason code, if these are dead letters.
     pub dead: Option<String>,
 }
 
 impl Contents {
-    fn of(seal: &Seal) -> Self {
-        Self { ranges: seal.ranges.clone(), records: seal.records, dead: seal.dead.clone() }
+    fn of(open: &OpenSeal) -> Self {
+        let seal = &open.seal;
+        Self { ranges: seal.ranges.clone(), records: open.records(), dead: seal.dead.clone() }
     }
 }
 
@@ -81,11 +87,12 @@ impl Book {
         epoch: Option<Epoch>,
         trouble: Trouble,
     ) -> Self {
-        let open = state.open.iter().map(|(&number, open)| (number, Contents::of(&open.seal)));
+        let open = state.open.iter().map(|(&number, open)| (number, Contents::of(open)));
         Self {
             ledger,
             epoch,
             gaps: Vec::new(),
+            lost: Vec::new(),
             closed: Vec::new(),
             stored: Vec::new(),
             uncommitted: open.collect(),
@@ -108,15 +115,20 @@ impl Book {
     /// Takes a closed file, which comes back from [`Book::write`] once it may be stored.
     pub fn close(&mut self, sealed: Sealed) {
         self.sealed_len += sealed.seal.ranges.len();
-        self.uncommitted.insert(sealed.seal.number, Contents::of(&sealed.seal));
+        let Seal { number, records, .. } = sealed.seal;
+        let (ranges, dead) = (sealed.seal.ranges.clone(), sealed.seal.dead.clone());
+        self.uncommitted.insert(number, Contents { ranges, records, dead });
         self.closed.push(sealed);
     }
 
-    /// Notes that the object of a seal will have fewer records than were sealed.
-    pub fn shrink(&mut self, number: u64, records: u64) {
-        if let Some(contents) = self.uncommitted.get_mut(&number) {
-            contents.records = records;
-        }
+    /// Notes what the log has lost of a file. It may be stored without that when [`Book::has_lost`] says no more.
+    pub fn lose(&mut self, lost: Lost) {
+        self.lost.push(lost);
+    }
+
+    /// Whether something is lost that is not written down yet.
+    pub fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
     }
 
     /// Notes an object that the sink has confirmed.
@@ -171,6 +183,7 @@ impl Book {
             && self.closed.is_empty()
             && self.stored.is_empty()
             && self.gaps.is_empty()
+            && self.lost.is_empty()
             && !moved
     }
 
@@ -214,6 +227,7 @@ impl Book {
             Entry::Commit(Commit { number: *number, etag: stored.etag.clone(), bytes: stored.bytes })
         }));
         entries.extend(self.gaps.iter().copied().map(Entry::Gap));
+        entries.extend(self.lost.iter().cloned().map(Entry::Lost));
         if !cursor.is_empty() {
             entries.push(Entry::Cursor(Cursor { positions: cursor.to_vec() }));
         }
@@ -224,6 +238,12 @@ impl Book {
     fn take_written(&mut self, cursor: Vec<(ShardId, SequenceNumber)>) -> Written {
         self.epoch = None;
         self.gaps.clear();
+        for Lost { number, shards } in std::mem::take(&mut self.lost) {
+            if let Some(contents) = self.uncommitted.get_mut(&number) {
+                let sealed: u64 = contents.ranges.iter().map(|range| range.records).sum();
+                contents.records = sealed.saturating_sub(shards.iter().map(|(_, lost)| lost).sum());
+            }
+        }
         self.moved = false;
         let mut committed = Vec::with_capacity(self.stored.len());
         for (number, stored) in std::mem::take(&mut self.stored) {

@@ -37,6 +37,9 @@ pub struct Place {
     pub next: SequenceNumber,
     /// The oldest record that the log had when the process started: what was gone before is no part of its balance.
     found: SequenceNumber,
+    /// Records that the log has lost and that are in a stored file nevertheless. They count as found and as delivered
+    /// already, and are to be left out when what is lost is counted.
+    spared: u64,
     /// Why it cannot be read.
     trouble: Option<Box<Trouble>>,
 }
@@ -44,12 +47,12 @@ pub struct Place {
 impl Place {
     /// Reads on at `next`. The log has records from `found` on.
     pub fn new(shard: ShardId, next: SequenceNumber, found: SequenceNumber) -> Self {
-        Self { shard, next, found, trouble: None }
+        Self { shard, next, found, spared: 0, trouble: None }
     }
 
-    /// Whether the log had a record when the process started.
-    pub fn had(&self, number: SequenceNumber) -> bool {
-        number >= self.found
+    /// Notes records that the log has lost and that are in a stored file nevertheless.
+    pub fn spare(&mut self, records: u64) {
+        self.spared += records;
     }
 }
 
@@ -172,16 +175,19 @@ impl Worker {
 
     /// Accounts for numbers below `next` that the log does not have.
     fn note_gaps(&mut self, index: usize, read: &Read, next: SequenceNumber) {
-        let Some((shard, from, found)) = self.places.get(index).map(|at| (at.shard, at.next, at.found))
-        else {
-            return;
-        };
+        let Some(place) = self.places.get_mut(index) else { return };
+        let (shard, from, found) = (place.shard, place.next, place.found);
         for gap in gaps(from, read).filter_map(|gap| gap.below(next)) {
             let Numbers { start, end } = gap.numbers;
-            let lost = gap.lost();
+            // What was gone before the start is not in this process's balance.
+            let in_balance = end.0.saturating_sub(gap.lost_from.max(found).0);
+            let spared = place.spared.min(gap.lost());
+            place.spared -= spared;
+            let (lost, out_of_balance) = (gap.lost() - spared, gap.lost() - in_balance);
+            let known = spared.saturating_sub(out_of_balance);
+            self.status.known(known);
             if lost > 0 {
-                // What was gone before the start is not in this process's balance.
-                self.status.skipped(lost, end.0.saturating_sub(gap.lost_from.max(found).0));
+                self.status.skipped(lost, in_balance - known);
                 tracing::error!(
                     stream = %self.stream.name(), delivery = self.status.name(), %shard,
                     from = %start, to = %end, records = lost,
@@ -276,16 +282,16 @@ mod tests {
     use crate::runtime::budget::Budget;
     use crate::runtime::clock::UnixMicros;
 
-    /// A read that has the numbers of `held`.
-    fn read(held: &[Range<u64>], next: u64, skipped: u64) -> Read {
-        let slice = |numbers: &Range<u64>| {
+    /// A read of slices, each with its first number and the one behind its last.
+    fn read(held: &[(u64, u64)], next: u64, skipped: u64) -> Read {
+        let slice = |&(start, end): &(u64, u64)| {
             let permit = Budget::new(1).take_anyway(0);
             let (body, arrival) = (Bytes::new(), UnixMicros(0));
             let source = Arc::new(Source { body: body.clone(), side: body, arrival, permit });
             let spans = RecordSpans { payload: Span::ABSENT, key: Span::ABSENT, refusal: Span::ABSENT };
-            let records = vec![spans; (numbers.end - numbers.start) as usize];
+            let records = vec![spans; (end - start) as usize];
             let batch = Batch { source, records: records.into(), captures: Box::default() };
-            Slice { batch: Arc::new(batch), skip: 0, first: SequenceNumber(numbers.start) }
+            Slice { batch: Arc::new(batch), skip: 0, first: SequenceNumber(start) }
         };
         Read { slices: held.iter().map(slice).collect(), next: SequenceNumber(next), skipped }
     }
@@ -299,16 +305,19 @@ mod tests {
     #[test]
     fn each_gap_of_a_read_has_its_own_lost_records() {
         let whole = |read: &Read| gaps_below(read, u64::MAX);
-        assert_eq!(whole(&read(&[10..20], 20, 0)), []);
-        assert_eq!(whole(&read(&[11..20, 120..130], 130, 101)), [(10, 11, 1), (20, 120, 100)]);
-        assert_eq!(whole(&read(&[10..20, 25..30, 30..31, 33..34], 34, 7)), [(20, 25, 5), (31, 33, 2)]);
-        assert_eq!(whole(&read(&[10..20], 24, 4)), [(20, 24, 4)]);
+        assert_eq!(whole(&read(&[(10, 20)], 20, 0)), []);
+        assert_eq!(whole(&read(&[(11, 20), (120, 130)], 130, 101)), [(10, 11, 1), (20, 120, 100)]);
+        assert_eq!(
+            whole(&read(&[(10, 20), (25, 30), (30, 31), (33, 34)], 34, 7)),
+            [(20, 25, 5), (31, 33, 2)]
+        );
+        assert_eq!(whole(&read(&[(10, 20)], 24, 4)), [(20, 24, 4)]);
         assert_eq!(whole(&read(&[], 50, 40)), [(10, 50, 40)]);
     }
 
     #[test]
     fn numbers_before_the_first_record_ever_are_not_lost() {
-        let read = read(&[18..20, 25..30], 30, 3 + 5);
+        let read = read(&[(18, 20), (25, 30)], 30, 3 + 5);
         assert_eq!(gaps_below(&read, u64::MAX), [(10, 18, 3), (20, 25, 5)]);
         assert_eq!(gaps_below(&read, 23), [(10, 18, 3), (20, 23, 3)]);
         assert_eq!(gaps_below(&read, 20), [(10, 18, 3)]);

@@ -7,10 +7,11 @@
 
 mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use self::targets::{Again, Target};
+use super::book::Book;
 use super::read::gaps;
 use super::stage::{Plan, Stage};
 use super::trouble::Trouble;
@@ -18,7 +19,7 @@ use super::{BLOCKED_PAUSE, Worker};
 use crate::config::limits::{DELIVERY_READ_BYTES, DELIVERY_REDO_FILES_MAX, DELIVERY_UPLOADS_MAX};
 use crate::delivery::encode::PushError;
 use crate::delivery::intake;
-use crate::delivery::ledger::{OpenSeal, SealedRange, State};
+use crate::delivery::ledger::{Lost, OpenSeal, State};
 use crate::delivery::sink::{ObjectSink, Stored};
 use crate::delivery::{OpenError, Parts};
 use crate::record::{SequenceNumber, ShardId};
@@ -104,7 +105,7 @@ impl Worker {
 
     /// Closes a file that has all of its records, and waits until there is room for another one on its way.
     async fn send_again(&mut self, stage: &mut Stage, target: Target, phases: &Phases) {
-        let Target { open: OpenSeal { seal, multiparts }, file, .. } = target;
+        let Target { open: OpenSeal { seal, multiparts, .. }, file, .. } = target;
         let Some(file) = file else { return };
         match stage.intake.finish(seal, file, Some(multiparts)) {
             Some(sealed) => self.queue.push_back(sealed),
@@ -145,52 +146,70 @@ impl Worker {
     }
 
     /// A file of which the log does not have all records. That is right if the log has let go of them because their
-    /// retention was over; what is left is then stored, unless the sink has the whole file already.
-    async fn redo_incomplete(&mut self, stage: &mut Stage, mut target: Target, phases: &Phases) {
-        let seal = &target.open.seal;
-        let (number, key, sealed) = (seal.number, seal.key.clone(), seal.records);
-        let found = target.file.as_ref().map_or(0, |file| file.records);
-        if !self.has_lost(&target) {
-            self.halt(&format!(
-                "the log has {found} records of the file '{key}', which was closed with {sealed}: \
-                 log and ledger are not of the same node, or one of them was changed"
-            ));
-            return;
-        }
-        let (lost, in_balance) = (sealed - found, self.lost_since_start(&target));
-        if let Some(stored) = self.look_for(stage.intake.sink().clone(), &key, phases).await {
-            // They count as delivered, so they must count as found.
-            self.status.found_more(lost - in_balance);
-            if let Some(book) = &mut self.book {
-                book.stored(number, stored);
+    /// retention was over; what is left is then stored, unless the sink has the whole file already. The lost records
+    /// are counted when reading passes them.
+    async fn redo_incomplete(&mut self, stage: &mut Stage, target: Target, phases: &Phases) {
+        let OpenSeal { seal, lost: written, .. } = &target.open;
+        let (number, key, lost) = (seal.number, seal.key.clone(), target.lost());
+        if lost != *written {
+            if !lost.is_empty() && !self.has_lost(&target) {
+                self.halt(&format!(
+                    "the log has {} records of the file '{key}', which was closed with {}: \
+                     log and ledger are not of the same node, or one of them was changed",
+                    target.records(),
+                    seal.records
+                ));
+                return;
             }
-            return;
+            let (sink, identity) = (stage.intake.sink().clone(), stage.intake.identity(seal));
+            if let Some(stored) = self.look_for(&sink, (&key, &identity), phases).await {
+                self.spare(&lost, written);
+                if let Some(book) = &mut self.book {
+                    book.stored(number, stored);
+                }
+                return;
+            }
+            tracing::error!(
+                stream = %self.stream.name(), delivery = self.status.name(), key,
+                records = seal.records - target.records(),
+                "records of a closed file were gone from the log before it was stored"
+            );
+            self.write_lost(Lost { number, shards: lost }, phases).await;
         }
-        tracing::error!(
-            stream = %self.stream.name(), delivery = self.status.name(), key, records = lost,
-            "records of a closed file were gone from the log before it was stored"
-        );
-        self.status.skipped(lost, in_balance);
-        if let Some(book) = &mut self.book {
-            book.shrink(number, found);
+        if target.records() > 0 {
+            self.send_again(stage, target, phases).await;
+        } else if let Some(book) = &mut self.book {
+            // Nothing of it is left that could be stored.
+            book.stored(number, Stored { bytes: 0, etag: None });
         }
-        let dead = target.open.seal.dead.clone();
-        let opener = stage.intake.opener();
-        target.file.get_or_insert_with(|| opener.open(String::new(), dead));
-        self.send_again(stage, target, phases).await;
     }
 
-    /// How many records of a file the log has lost while this process ran: the others are not in its balance. A log
-    /// loses its oldest records first.
-    fn lost_since_start(&self, target: &Target) -> u64 {
-        let found = target.file.as_ref().map_or(&[][..], |file| file.ranges.as_slice());
-        let lost = |range: &SealedRange| {
-            let place = self.places.iter().find(|place| place.shard == range.shard)?;
-            let found =
-                found.iter().find(|found| found.shard == range.shard).map_or(0, |found| found.records);
-            place.had(range.first).then(|| range.records - found)
-        };
-        target.open.seal.ranges.iter().filter_map(lost).sum()
+    /// Counts records that are `lost` to the log as delivered, but those of which it is `written` that no object has
+    /// them.
+    fn spare(&mut self, lost: &[(ShardId, u64)], written: &[(ShardId, u64)]) {
+        let written: HashMap<ShardId, u64> = written.iter().copied().collect();
+        let lost: HashMap<ShardId, u64> = lost.iter().copied().collect();
+        for place in &mut self.places {
+            let Some(lost) = lost.get(&place.shard) else { continue };
+            let spared = lost.saturating_sub(written.get(&place.shard).copied().unwrap_or_default());
+            place.spare(spared);
+            // They count as delivered, so they must count as found.
+            self.status.found_more(spared);
+        }
+    }
+
+    /// Has the ledger say what is lost, before what is left is stored.
+    async fn write_lost(&mut self, lost: Lost, phases: &Phases) {
+        if let Some(book) = &mut self.book {
+            book.lose(lost);
+        }
+        loop {
+            self.tend(phases.current() >= Phase::Draining).await;
+            if !self.book.as_ref().is_some_and(Book::has_lost) {
+                return;
+            }
+            self.pause(BLOCKED_PAUSE).await;
+        }
     }
 
     /// Whether the log does not reach over all of a file's ranges any more.
@@ -202,14 +221,19 @@ impl Worker {
         })
     }
 
-    /// What the sink has under a key, however often it must be asked.
-    async fn look_for(&mut self, sink: ObjectSink, key: &str, phases: &Phases) -> Option<Stored> {
+    /// What the sink has under a key by an earlier process, however often it must be asked.
+    async fn look_for(
+        &mut self,
+        sink: &ObjectSink,
+        (key, identity): (&str, &str),
+        phases: &Phases,
+    ) -> Option<Stored> {
         let mut trouble = Trouble::none(&self.status);
         loop {
-            match sink.head(key).await {
-                Ok(head) => {
+            match sink.find(key, identity).await {
+                Ok(found) => {
                     trouble.passed();
-                    return head.map(|head| Stored { bytes: head.bytes, etag: head.etag });
+                    return found;
                 }
                 Err(error) => trouble.failed("the sink cannot be asked what it has", &error),
             }

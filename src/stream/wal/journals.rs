@@ -201,19 +201,11 @@ impl Content {
     }
 }
 
-/// Segments go away oldest first, and a shard has no gap in its numbers, unless somebody has taken a segment away.
+/// Segments are numbered without gaps and go away oldest first: one that is not there was taken away by somebody, and
+/// perhaps the last records of a shard with it.
 pub(super) fn check_complete(folder: &Path, recovered: &Recovered) -> Result<(), OpenError> {
-    for parts in recovered.parts.values() {
-        for pair in parts.windows(2) {
-            let [before, after] = pair else { continue };
-            let between = before.segment.number()..after.segment.number();
-            let missing = recovered.missing.iter().find(|(first, _)| between.contains(first));
-            if before.end < after.first
-                && let Some(&(first, last)) = missing
-            {
-                return Err(OpenError::Missing { folder: folder.to_owned(), first, last });
-            }
-        }
+    match recovered.missing.first() {
+        Some(&(first, last)) => Err(OpenError::Missing { folder: folder.to_owned(), first, last }),
+        None => Ok(()),
     }
-    Ok(())
 }

@@ -22,7 +22,7 @@ use self::profile::Kind;
 use self::steps::Case;
 
 /// Cases of each kind, where nothing else is asked for.
-const CASES: u64 = 150;
+const CASES: u64 = 40;
 
 /// Cases that have found something once.
 const REGRESSIONS: &[(Kind, u64)] = &[];

@@ -37,7 +37,7 @@ struct Wish {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let wish = (0_u8..12, any::<u8>(), any::<u8>()).prop_map(|(kind, a, b)| Wish { kind, a, b });
+    let wish = (0_u8..13, any::<u8>(), any::<u8>()).prop_map(|(kind, a, b)| Wish { kind, a, b });
     let append = prop::collection::vec(wish, 1..4);
     let step = prop_oneof![
         12 => prop::collection::vec(append, 1..4).prop_map(Step::Append),
@@ -90,6 +90,11 @@ fn entry(state: &State, wish: Wish) -> Entry {
             let first = ranges.filter(|range| range.shard == shard).map(|range| range.first.0).min();
             let to = first.unwrap_or_else(|| end(shard)).saturating_sub(u64::from(b % 3));
             Entry::Cursor(Cursor { positions: vec![(shard, at(to))] })
+        }
+        11 => {
+            let ranges = state.open.get(&open).map(|open| open.seal.ranges.as_slice()).unwrap_or_default();
+            let lost = |range: &SealedRange| (range.shard, u64::from(a) % (range.records + 1));
+            Entry::Lost(Lost { number: open, shards: ranges.iter().map(lost).collect() })
         }
         _ => {
             // Two of them are the same or have no number in common.

@@ -4,7 +4,7 @@ mod world;
 
 use self::world::{World, at};
 use super::*;
-use crate::delivery::ledger::{Cursor, Entry, Gap, Ledger};
+use crate::delivery::ledger::{Commit, Cursor, Entry, Gap, Ledger, Lost};
 
 fn kinds(report: &DeliveryReport) -> Vec<Kind> {
     report.findings.iter().map(|finding| finding.kind).collect()
@@ -192,6 +192,49 @@ async fn numbers_in_gaps_are_not_missing_and_lost_records_are_told() {
     let report = world.verify(false).await;
     let text = the_finding(&report, Kind::Missing, (10, 0));
     assert!(text.starts_with("shardId-000000000000 100–169: "), "{text}");
+}
+
+#[tokio::test]
+async fn records_that_were_lost_before_their_file_was_stored_are_not_looked_for_in_it() {
+    let mut world = World::empty();
+    // Of one file there is nothing left: it has no object.
+    let [mut gone, mut beside] = [(); 2].map(|()| world.seal(b'a', 100..130));
+    gone.ranges.remove(0);
+    beside.ranges.remove(1);
+    for seal in [&mut gone, &mut beside] {
+        seal.records = seal.ranges[0].records;
+    }
+    let nothing = Commit { number: gone.number, etag: None, bytes: 0 };
+    let lost = Lost { number: gone.number, shards: vec![(ShardId(1), gone.records)] };
+    world.append(&[
+        Entry::Seal(gone),
+        Entry::Lost(lost),
+        Entry::Commit(nothing),
+        Entry::Seal(beside.clone()),
+    ]);
+    world.store(&beside).await;
+    for (partition, numbers) in [(b'a', 130..160), (b'b', 100..160), (b'd', 100..160), (b'q', 100..160)] {
+        let seal = world.seal(partition, numbers.clone());
+        let left = world.seal(partition, numbers.start.max(130)..160);
+        let mut stored = seal.clone();
+        stored.ranges[1] = left.ranges[1];
+        let lost = seal.ranges[1].records - left.ranges[1].records;
+        world.append(&[Entry::Seal(seal.clone())]);
+        world.append(&[Entry::Lost(Lost { number: seal.number, shards: vec![(ShardId(1), lost)] })]);
+        world.store_lines(&seal, &world.lines(&stored)).await;
+    }
+    world.append(&[Entry::Gap(Gap { shard: ShardId(1), first: at(100), last: at(129), lost: 30 })]);
+    world.move_cursor(160);
+    world.held[1] = 130..160;
+    for quick in [true, false] {
+        let report = world.verify(quick).await;
+        assert!(report.is_well(), "{:#?}", report.findings);
+        assert_eq!((report.accepted, report.lost, report.pending, report.objects), (120, 30, 0, 5));
+        assert_eq!(report.delivered + report.dead_lettered, 90);
+    }
+    // What is not lost must be there.
+    std::fs::remove_file(world.object("b-4.json.gz")).unwrap();
+    the_finding(&world.verify(false).await, Kind::ObjectMissing, (22, 0));
 }
 
 #[tokio::test]

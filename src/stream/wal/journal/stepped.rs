@@ -34,6 +34,11 @@ impl Journal {
 }
 
 impl Stepped {
+    /// Whether there has been a segment to write to.
+    pub fn is_open(&self) -> bool {
+        self.writing.is_some()
+    }
+
     /// A round of the writing thread.
     pub fn write(&mut self) -> Round {
         let Some(writing) = &mut self.writing else {

@@ -470,6 +470,8 @@ fn turn(
     writer: &mut dyn SegmentWriter,
     next: &mut Next,
 ) -> io::Result<Active> {
+    // First: a segment that is taken has to be used.
+    remove_leftover(options, next.segment)?;
     let spare = keeping.take_spare()?;
     let header = SegmentHeader {
         class: options.class,
@@ -479,7 +481,6 @@ fn turn(
         previous_end: next.previous_end,
         node: options.node,
     };
-    remove_leftover(options, header.number)?;
     let segment = spare.activate(&*options.disk, header)?;
     writer.open(&segment.file, &segment.path)?;
     next.segment += 1;

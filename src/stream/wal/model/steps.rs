@@ -30,8 +30,10 @@ pub struct Case {
     faulty: bool,
     /// Whether the disk's room is bounded.
     bounded: bool,
-    /// Whether writing has failed, and no other segment was found yet.
+    /// Whether writing has failed, and no other segment was found yet; or no first one.
     broken: bool,
+    /// Whether the power has ended since the model was last compared with all that is there.
+    has_lost_power: bool,
     requests: u64,
     trace: Vec<String>,
 }
@@ -54,6 +56,7 @@ impl Case {
             faulty: false,
             bounded: false,
             broken: false,
+            has_lost_power: false,
             requests: 0,
             trace: Vec::new(),
         }
@@ -115,6 +118,10 @@ impl Case {
         if self.node().threads.keeper_has_work() && self.rng.u8(..16) > 0 {
             self.keep();
         }
+        self.round()
+    }
+
+    fn round(&mut self) -> Round {
         let round = self.node().threads.write();
         self.note(|| format!("write: {round:?}"));
         if self.broken && round == Round::Worked {

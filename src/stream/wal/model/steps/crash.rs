@@ -25,14 +25,16 @@ impl Case {
                 self.note(|| "the power ends".to_owned());
                 self.end_process();
                 self.disk = self.disk.crash();
-                if self.profile.class == JournalClass::Os {
-                    self.start();
-                    return self.take_losses();
-                }
+                self.has_lost_power = true;
             }
         }
         self.start();
-        self.settle();
+        if self.profile.class == JournalClass::Os && self.has_lost_power {
+            self.take_losses();
+        } else {
+            self.settle();
+        }
+        self.has_lost_power = false;
     }
 
     /// The process does nothing more, as far as its disk is concerned.
@@ -51,15 +53,8 @@ impl Case {
             if self.node().threads.keeper_has_work() {
                 self.node().threads.keep();
             }
-            let round = self.node().threads.write();
-            self.hear();
-            match round {
-                Round::Ended => break,
-                Round::Worked if self.broken && self.expected.pending.is_empty() => {
-                    self.broken = false;
-                    self.expected.limbo.clear();
-                }
-                Round::Worked | Round::Idle | Round::Broken => {}
+            if self.round() == Round::Ended {
+                break;
             }
         }
         assert!(self.expected.pending.is_empty(), "a stop leaves nothing undone");
@@ -71,7 +66,6 @@ impl Case {
 
     /// Starts the process, on a disk that may fail meanwhile.
     fn start(&mut self) {
-        self.broken = false;
         if self.rng.u8(..4) == 0 {
             let changes = self.rng.u64(..30);
             self.note(|| format!("power ends after {changes} changes of the start"));
@@ -83,6 +77,8 @@ impl Case {
             }
             match Node::start(&self.disk, &self.profile, self.now()) {
                 Ok(node) => {
+                    // On a full disk.
+                    self.broken = !node.threads.is_open();
                     self.node = Some(node);
                     return;
                 }
@@ -93,6 +89,7 @@ impl Case {
             }
             if self.disk.is_off() {
                 self.disk = self.disk.crash();
+                self.has_lost_power = true;
             }
             self.heal();
         }

@@ -58,7 +58,8 @@ impl Case {
         };
         let batches = self.batches(stream);
         let is_too_large = self.is_too_large(&batches, reply.is_some());
-        let has_room = self.node().journal.disk_is_full() && !self.faulty && !self.disk.is_off();
+        let is_full = self.node().journal.disk_is_full();
+        let has_room = is_full && !self.faulty && !self.disk.is_off();
         let expected = self.expect(stream, &batches);
         let new_reply = reply.map(|(key, claim)| NewReply {
             claim,
@@ -92,10 +93,8 @@ impl Case {
                 let (batches, commit) = (expected, receipt.commit);
                 self.expected.pending.push_back(Request { stream, batches, key, commit, has_room });
             }
-            // It may not have been noticed yet that there is room again.
             Err(AppendError::DiskFull) => {
-                let is_known_full = self.node().journal.disk_is_full();
-                assert!(self.bounded || self.faulty || self.broken || is_known_full, "there is room");
+                assert!(is_full, "there is room");
             }
             Err(AppendError::TooLarge { .. }) => assert!(is_too_large, "it would have fitted"),
             Err(AppendError::Unavailable(why)) => assert!(self.broken || !self.is_well(), "{why}"),
