@@ -1,6 +1,5 @@
 //! Reading a shard's records back from a segment.
 
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,9 +8,10 @@ use super::StoredSegment;
 use crate::config::limits::{STORED_READ_GAP_BYTES, STORED_RUN_BYTES_MAX};
 use crate::record::{RecordSpans, SequenceNumber};
 use crate::runtime::budget::Permit;
+use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::DiskFile;
 use crate::stream::CapturePlan;
-use crate::stream::log::{Payer, Read, ReadError, ReadLimit, Slice, StoredRead};
+use crate::stream::log::{Payer, Read, ReadError, ReadLimit, Slice, StoredPosition, StoredRead};
 use crate::stream::wal::frame::{self, ShardNumber};
 use crate::stream::wal::index::IndexEntry;
 
@@ -37,13 +37,34 @@ impl StoredRead for StoredRange {
         match self.read(payer, captures) {
             // Retention has taken the segment away since the place was looked up. One that a shard still needs is
             // missing for another reason, which is an error.
-            Err(ReadError::Io { source, .. })
-                if source.kind() == io::ErrorKind::NotFound && self.segment.is_free() =>
-            {
+            Err(error) if self.segment.is_gone(&error) => {
                 let skipped = self.skipped + (self.end.0 - self.from.0);
                 Ok(Read { slices: Vec::new(), next: self.end, skipped })
             }
             other => other,
+        }
+    }
+}
+
+/// A point in time, for which the place in one shard's records of one segment is looked up.
+#[derive(Debug)]
+pub struct StoredTime {
+    /// Where they are.
+    pub segment: Arc<StoredSegment>,
+    /// Whose they are.
+    pub shard: ShardNumber,
+    /// The time.
+    pub time: UnixMicros,
+    /// The number behind the last of them.
+    pub end: SequenceNumber,
+}
+
+impl StoredPosition for StoredTime {
+    fn find(self: Box<Self>) -> Result<SequenceNumber, ReadError> {
+        match self.segment.ask(|places| places.since(self.shard, self.time)) {
+            // Retention has taken the segment away since: what it had is older than what is left.
+            Err(error) if self.segment.is_gone(&error) => Ok(self.end),
+            found => Ok(found?.map_or(self.end, |first| first.min(self.end))),
         }
     }
 }
