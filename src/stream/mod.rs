@@ -310,7 +310,7 @@ impl Stream {
         let find = move || positions.into_iter().map(|(id, position)| Ok((id, position.find()?))).collect();
         if self.is_durable() {
             // Only a panic or the end of the runtime ends it without a result.
-            return tokio::task::spawn_blocking(find).await.unwrap_or_else(|_| Err(ReadError::Stopped));
+            return tokio::task::spawn_blocking(find).await.unwrap_or(Err(ReadError::Stopped));
         }
         find()
     }

@@ -61,6 +61,10 @@ pub fn segment(number: u64) -> PathBuf {
     FileName::segment(&folder(), number)
 }
 
+pub fn segment_of(number: u64) -> PathBuf {
+    FileName::segment(&folder(), number)
+}
+
 pub fn index_of(number: u64) -> PathBuf {
     FileName::index(&folder(), number)
 }

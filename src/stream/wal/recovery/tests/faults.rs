@@ -161,7 +161,10 @@ fn segments_that_cannot_be_put_into_use_do_not_fill_the_disk() {
 fn a_file_that_is_missing_although_it_is_needed_is_an_error_for_readers() {
     let disk = filled(FSYNC, 60);
     let bench = Bench::open(&disk, FSYNC).unwrap();
+    // Without its index file, a segment is read whole.
     disk.remove(&index_of(1)).unwrap();
+    assert_eq!(bench.records(), (0..60).collect::<Vec<_>>());
+    disk.remove(&segment_of(1)).unwrap();
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bench.read(0)));
     assert!(result.is_err(), "records that a delivery needs are not skipped");
 }
