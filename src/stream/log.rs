@@ -140,6 +140,31 @@ pub trait StoredRead: Send + fmt::Debug {
     fn load(self: Box<Self>, payer: &Payer, captures: &CapturePlan) -> Result<Read, ReadError>;
 }
 
+/// The answer to [`ShardLog::position_at`].
+#[derive(Debug)]
+pub enum Position {
+    /// It is known.
+    Here(SequenceNumber),
+    /// The disk knows it; finding it takes a while.
+    Stored(Box<dyn StoredPosition>),
+}
+
+impl Position {
+    /// The position. Blocks the thread if the disk has to be asked.
+    pub fn find(self) -> Result<SequenceNumber, ReadError> {
+        match self {
+            Position::Here(position) => Ok(position),
+            Position::Stored(stored) => stored.find(),
+        }
+    }
+}
+
+/// A position that must be looked up on a disk.
+pub trait StoredPosition: Send + fmt::Debug {
+    /// Looks it up. Blocks the thread.
+    fn find(self: Box<Self>) -> Result<SequenceNumber, ReadError>;
+}
+
 /// The answer to [`ShardLog::read`].
 #[derive(Debug, Clone)]
 pub struct Read {
@@ -179,7 +204,7 @@ pub trait ShardLog: Send + Sync {
     fn bounds(&self) -> Bounds;
 
     /// The position of the first record that arrived at `time` or later; `next` if there is none.
-    fn position_at(&self, time: UnixMicros) -> SequenceNumber;
+    fn position_at(&self, time: UnixMicros) -> Position;
 
     /// Arrival of the record at `from`, or of the next one that is there.
     fn arrival_at(&self, from: SequenceNumber) -> Option<UnixMicros>;

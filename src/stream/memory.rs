@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::log::{Appended, Bounds, Evicted, Found, Read, ReadLimit, ReaderId, ShardLog, Slice};
+use super::log::{Appended, Bounds, Evicted, Found, Position, Read, ReadLimit, ReaderId, ShardLog, Slice};
 use crate::record::{Batch, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
 
@@ -174,10 +174,10 @@ impl ShardLog for MemoryLog {
         Bounds { first: ring.first(), next: ring.next, bytes: ring.bytes }
     }
 
-    fn position_at(&self, time: UnixMicros) -> SequenceNumber {
+    fn position_at(&self, time: UnixMicros) -> Position {
         let ring = self.ring();
         let index = ring.entries.partition_point(|entry| entry.batch.source.arrival < time);
-        ring.entries.get(index).map_or(ring.next, |entry| entry.first)
+        Position::Here(ring.entries.get(index).map_or(ring.next, |entry| entry.first))
     }
 
     fn arrival_at(&self, from: SequenceNumber) -> Option<UnixMicros> {

@@ -22,8 +22,8 @@ pub mod wal;
 pub use captures::{CapturePlan, Captures};
 pub use hash::{HashKey, HashRanges};
 pub use log::{
-    Appended, Bounds, Evicted, Found, Payer, Read, ReadError, ReadLimit, ReaderId, ShardLog, Slice,
-    StoredRead,
+    Appended, Bounds, Evicted, Found, Payer, Position, Read, ReadError, ReadLimit, ReaderId, ShardLog, Slice,
+    StoredPosition, StoredRead,
 };
 pub use memory::{MemoryLog, Retention};
 pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};
@@ -296,6 +296,23 @@ impl Stream {
         };
         // Only a panic or the end of the runtime ends it without a result.
         loading.await.unwrap_or_else(|_| Err(ReadError::Stopped))
+    }
+
+    /// For each of `shards` the position of the first record that arrived at `time` or later. Waits for the disk where it
+    /// is not known in memory.
+    pub async fn positions_at(
+        &self,
+        shards: &[ShardId],
+        time: UnixMicros,
+    ) -> Result<Vec<(ShardId, SequenceNumber)>, ReadError> {
+        let position = |id: &ShardId| Some((*id, self.shard(*id)?.position_at(time)));
+        let positions: Vec<_> = shards.iter().filter_map(position).collect();
+        let find = move || positions.into_iter().map(|(id, position)| Ok((id, position.find()?))).collect();
+        if self.is_durable() {
+            // Only a panic or the end of the runtime ends it without a result.
+            return tokio::task::spawn_blocking(find).await.unwrap_or(Err(ReadError::Stopped));
+        }
+        find()
     }
 
     /// Lets go of what has outlived its retention and is not needed by a delivery.

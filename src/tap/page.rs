@@ -78,7 +78,7 @@ impl AsRef<[u8]> for PaidPage {
 
 /// Answers one page. Waits for the first record if the client asked for that.
 pub async fn get(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<Response<Body>, Problem> {
-    let query = query::parse(&intake.stream, head.uri.query().unwrap_or_default())?;
+    let query = query::parse(&intake.stream, head.uri.query().unwrap_or_default()).await?;
     let found = find(edge, &intake.stream, query).await?;
     let mut response = reply::json(StatusCode::OK, Vec::new());
     *response.body_mut() = Body::new(found.into_page(|bytes| edge.admit_tap(bytes))?);

@@ -36,11 +36,10 @@ enum Start {
     Earliest,
     Latest,
     At(SequenceNumber),
-    Time(UnixMicros),
 }
 
-/// Reads the query part of a URI.
-pub fn parse(stream: &Stream, query: &str) -> Result<Query, Problem> {
+/// Reads the query part of a URI, and finds where the page begins.
+pub async fn parse(stream: &Stream, query: &str) -> Result<Query, Problem> {
     let (mut from, mut after, mut shard, mut limit, mut wait) = (None, None, None, None, None);
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         match &*name {
@@ -64,7 +63,7 @@ pub fn parse(stream: &Stream, query: &str) -> Result<Query, Problem> {
     };
     let cursor = match after.as_deref() {
         Some(text) => resume(&shards, text)?,
-        None => start(stream, &shards, from.as_deref().unwrap_or("latest"))?,
+        None => start(stream, &shards, from.as_deref().unwrap_or("latest")).await?,
     };
     let limit = match limit.as_deref() {
         None => TAP_RECORDS_DEFAULT,
@@ -100,13 +99,16 @@ fn resume(shards: &[ShardId], text: &str) -> Result<Cursor, Problem> {
     Ok(Cursor { positions: positions.ok_or_else(bad)? })
 }
 
-fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor, Problem> {
+async fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor, Problem> {
     let start = match (from, from.parse::<u64>()) {
         ("earliest", _) => Start::Earliest,
         ("latest", _) => Start::Latest,
         (_, Ok(number)) if shards.len() == 1 => Start::At(SequenceNumber(number)),
         (text, _) => match DateTime::parse_from_rfc3339(text) {
-            Ok(time) => Start::Time(UnixMicros(time.timestamp_micros())),
+            Ok(time) => {
+                let time = UnixMicros(time.timestamp_micros());
+                return Ok(Cursor { positions: stream.positions_at(shards, time).await? });
+            }
             Err(_) => {
                 let detail =
                     "earliest, latest, an RFC 3339 time, or with 'shard' (or one shard) a sequence number"
@@ -119,7 +121,6 @@ fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor, Prob
         Start::Earliest => log.bounds().first,
         Start::Latest => log.bounds().next,
         Start::At(number) => number,
-        Start::Time(time) => log.position_at(time),
     };
     let positions = shards.iter().filter_map(|&id| Some((id, at(stream.shard(id)?)))).collect();
     Ok(Cursor { positions })

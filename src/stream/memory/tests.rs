@@ -122,9 +122,9 @@ fn a_position_is_found_by_arrival_time() {
     let log = log(1_000, None, 0);
     log.append(batch(2, 10));
     log.append(batch(2, 20));
-    assert_eq!(log.position_at(UnixMicros(5)), SequenceNumber(100));
-    assert_eq!(log.position_at(UnixMicros(11)), SequenceNumber(102));
-    assert_eq!(log.position_at(UnixMicros(21)), SequenceNumber(104));
+    assert_eq!(log.position_at(UnixMicros(5)).find().unwrap(), SequenceNumber(100));
+    assert_eq!(log.position_at(UnixMicros(11)).find().unwrap(), SequenceNumber(102));
+    assert_eq!(log.position_at(UnixMicros(21)).find().unwrap(), SequenceNumber(104));
     assert_eq!(log.arrival_at(SequenceNumber(103)), Some(UnixMicros(20)));
     assert_eq!(log.arrival_at(SequenceNumber(104)), None);
 }

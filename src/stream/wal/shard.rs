@@ -15,10 +15,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::frame::ShardNumber;
-use super::stored::{StoredRange, StoredSegment};
+use super::stored::{StoredRange, StoredSegment, StoredTime};
 use crate::record::{Batch, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
-use crate::stream::log::{Appended, Bounds, Evicted, Found, Read, ReadLimit, ReaderId, ShardLog, Slice};
+use crate::stream::log::{
+    Appended, Bounds, Evicted, Found, Position, Read, ReadLimit, ReaderId, ShardLog, Slice,
+};
 use crate::stream::memory::Retention;
 
 /// See the module.
@@ -331,17 +333,25 @@ impl ShardLog for DurableLog {
         Bounds { first: state.first(), next: state.durable, bytes: state.stored_bytes }
     }
 
-    fn position_at(&self, time: UnixMicros) -> SequenceNumber {
+    fn position_at(&self, time: UnixMicros) -> Position {
         let state = self.state();
         let in_memory = state.ring.front().map(|entry| entry.batch.source.arrival);
         if in_memory.is_some_and(|oldest| oldest <= time) || state.parts.is_empty() {
             let index = state.ring.partition_point(|entry| entry.batch.source.arrival < time);
             let found = state.ring.get(index).map_or(state.durable, |entry| entry.first);
-            return found.min(state.durable);
+            return Position::Here(found.min(state.durable));
         }
-        // On the disk it is known to the segment: at most one segment too early, never too late.
         let index = state.parts.partition_point(|part| part.newest < time);
-        state.parts.get(index).map_or(state.durable, |part| part.first)
+        match state.parts.get(index) {
+            None => Position::Here(state.durable),
+            Some(part) if part.oldest >= time => Position::Here(part.first),
+            Some(part) => Position::Stored(Box::new(StoredTime {
+                segment: Arc::clone(&part.segment),
+                shard: self.number,
+                time,
+                end: part.end.min(state.durable),
+            })),
+        }
     }
 
     fn arrival_at(&self, from: SequenceNumber) -> Option<UnixMicros> {

@@ -21,7 +21,7 @@ use crate::record::SequenceNumber;
 use crate::runtime::disk::Disk;
 use crate::stream::log::ReadError;
 
-pub use range::StoredRange;
+pub use range::{StoredRange, StoredTime};
 
 /// A segment with records that can be read.
 #[derive(Debug)]
@@ -150,6 +150,13 @@ impl StoredSegment {
     /// Entries of `shard` from the one that holds `from` on, at most [`STORED_READ_ENTRIES_MAX`].
     fn find(&self, shard: ShardNumber, from: SequenceNumber) -> Result<Vec<IndexEntry>, ReadError> {
         self.ask(|places| places.from(shard, from, STORED_READ_ENTRIES_MAX))
+    }
+
+    /// Whether an error means that it was removed because no shard needs it.
+    fn is_gone(&self, error: &ReadError) -> bool {
+        let is_missing =
+            matches!(error, ReadError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
+        is_missing && self.is_free()
     }
 
     /// Asks the index. If the file cannot be used although the segment is still needed, it is made again in memory.

@@ -7,6 +7,8 @@ use super::queue::Queue;
 use super::writing::{Desk, Next, Writing};
 use super::{Journal, Mutex, Options, Resume, io, is_full, prepare};
 
+use crate::stream::wal::writer::WriterKind;
+
 pub use super::writing::Round;
 
 /// What the threads of the journal would do.
@@ -52,6 +54,11 @@ impl Stepped {
             return if self.writing.is_some() { Round::Worked } else { Round::Broken };
         };
         writing.round(false)
+    }
+
+    /// How the log is written, if it is.
+    pub fn kind(&self) -> Option<WriterKind> {
+        self.writing.as_ref().map(Writing::kind)
     }
 
     /// A pass of the keeping thread; false if something has failed.

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::config::limits::COMMIT_BUFFER_BYTES;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::UnixMicros;
@@ -10,9 +11,11 @@ use crate::stream::notices::{Notices, Size};
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::recovery::{self, Recovered, Source};
 use crate::stream::wal::samples;
-use crate::stream::wal::shard::DurableLog;
+use crate::stream::wal::shard::{DurableLog, Part};
 use crate::stream::{Captures, Found, Payer, Read, ReadLimit, Retention, ShardLog};
 use crate::telemetry::metrics::Registry;
+
+mod rings;
 
 const SEGMENT: u64 = 64 << 10;
 const NODE: [u8; 8] = *b"node-id!";
@@ -54,7 +57,10 @@ impl Bench {
     fn open(folder: &Path, writer: LogWriter) -> Self {
         let recovered = recover(folder);
         let journal = Journal::start(options(folder, writer), recovered.resume).unwrap();
-        let parts = recovered.parts.get(&ShardNumber(1)).cloned().unwrap_or_default();
+        Self::of(journal, recovered.parts.get(&ShardNumber(1)).cloned().unwrap_or_default())
+    }
+
+    fn of(journal: Journal, parts: Vec<Part>) -> Self {
         let retention = Retention { age: std::time::Duration::from_secs(60), bytes: None };
         let shard = DurableLog::new(ShardNumber(1), SequenceNumber(100), parts, retention, 1);
         Self {
@@ -150,4 +156,31 @@ fn what_is_committed_is_read_from_memory_and_from_the_disk_and_after_a_restart()
         bench.commit(&["after"]);
         assert_eq!(bench.read_all().len(), 502);
     });
+}
+
+#[test]
+fn the_first_record_of_a_point_in_time_is_found_wherever_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |bench: &Bench| {
+        for arrival in 0..=301 {
+            let found = bench.shard.position_at(UnixMicros(arrival)).find().unwrap();
+            // Two records at every tenth point in time, from 0 on.
+            let before = u64::try_from((arrival + 9) / 10).unwrap().min(30) * 20;
+            assert_eq!(found, SequenceNumber(100 + before), "{arrival}");
+        }
+    };
+    let bench = Bench::open(folder.path(), LogWriter::Thread);
+    for number in 0..300_i64 {
+        let text = format!("{number:0600}");
+        let queued = bench.append(&[&text, &text], number / 10 * 10).unwrap();
+        queued.ticket.blocking_recv().unwrap().unwrap();
+    }
+    assert!(bench.journal.usage().0 > 4);
+    check(&bench);
+    bench.shard.reclaim(UnixMicros(155));
+    check(&bench);
+    bench.shard.reclaim(UnixMicros(i64::MAX));
+    check(&bench);
+    drop(bench);
+    check(&Bench::open(folder.path(), LogWriter::Thread));
 }

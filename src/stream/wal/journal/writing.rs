@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::keeping::{Full, Keeping};
 use super::queue::{Placed, Queue, Request};
 use super::{Options, is_full};
+use crate::config::checked::LogWriter;
 use crate::config::limits::{COMMIT_BUFFER_BYTES, COMMIT_OVERLAP_BYTES, INDEX_ENTRIES_MAX};
 use crate::crash_point;
 use crate::runtime::clock;
@@ -17,7 +18,10 @@ use crate::stream::wal::index::{IndexEntry, ReplyEntry};
 use crate::stream::wal::segment::{FileName, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::stream::wal::shard::Written;
 use crate::stream::wal::stored::StoredSegment;
-use crate::stream::wal::writer::{self, BLOCK_BYTES, SegmentWriter};
+use crate::stream::wal::writer::{self, BLOCK_BYTES, SegmentWriter, WriterKind};
+
+/// How often a ring for which no memory can be locked is tried to be made again after a failure.
+const RING_TRIES_MAX: u32 = 10;
 
 /// Where the next segment begins.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +65,8 @@ pub struct Writing {
     keeping: Arc<Keeping>,
     /// Whether writing has failed and no other segment was found yet.
     broken: bool,
+    /// Tries in a row that have not found one.
+    repairs: u32,
     writer: Box<dyn SegmentWriter>,
     active: Active,
     next: Next,
@@ -157,6 +163,7 @@ impl Writing {
             queue,
             keeping,
             broken: false,
+            repairs: 0,
             writer,
             active,
             next,
@@ -425,15 +432,41 @@ impl Writing {
     }
 
     fn turn_after_failure(&mut self) -> io::Result<()> {
-        // The old one may hold a write that never ends well.
-        self.writer = writer::choose(
-            &self.options.disk,
-            &self.options.folder,
-            self.options.class,
-            self.options.writer,
-        )?;
+        // The old one may hold a write that never ends well. It goes before the new one locks memory.
+        let kind = self.writer.kind();
+        self.writer = writer::again(kind, self.options.class);
         self.buffer = 0;
-        self.turn()
+        self.repairs += 1;
+        let turned = self.turn();
+        match &turned {
+            Ok(()) => self.repairs = 0,
+            Err(error) if kind == WriterKind::IoUring && self.is_ring_lost(error) => {
+                tracing::warn!(
+                    folder = %self.options.folder.display(), %error,
+                    "io_uring does not work any more, the log uses plain writes"
+                );
+                self.writer = writer::again(WriterKind::Thread, self.options.class);
+            }
+            Err(_) => {}
+        }
+        turned
+    }
+
+    /// Whether another kind of writer is to be used from now on: with an error that says that there is no ring for this
+    /// disk, or because memory cannot be locked for long, as when a write that never ends keeps what there is of it.
+    fn is_ring_lost(&self, error: &io::Error) -> bool {
+        let is_lost = match error.kind() {
+            io::ErrorKind::Unsupported => true,
+            io::ErrorKind::OutOfMemory => self.repairs >= RING_TRIES_MAX,
+            _ => false,
+        };
+        is_lost && self.options.writer == LogWriter::Auto
+    }
+
+    /// How it writes.
+    #[cfg(test)]
+    pub fn kind(&self) -> WriterKind {
+        self.writer.kind()
     }
 }
 

@@ -1,16 +1,17 @@
 //! Reading a shard's records back from a segment.
 
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::StoredSegment;
-use crate::config::limits::STORED_READ_GAP_BYTES;
-use crate::record::SequenceNumber;
+use crate::config::limits::{STORED_READ_GAP_BYTES, STORED_RUN_BYTES_MAX};
+use crate::record::{RecordSpans, SequenceNumber};
+use crate::runtime::budget::Permit;
+use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::DiskFile;
 use crate::stream::CapturePlan;
-use crate::stream::log::{Payer, Read, ReadError, ReadLimit, Slice, StoredRead};
+use crate::stream::log::{Payer, Read, ReadError, ReadLimit, Slice, StoredPosition, StoredRead};
 use crate::stream::wal::frame::{self, ShardNumber};
 use crate::stream::wal::index::IndexEntry;
 
@@ -36,13 +37,34 @@ impl StoredRead for StoredRange {
         match self.read(payer, captures) {
             // Retention has taken the segment away since the place was looked up. One that a shard still needs is
             // missing for another reason, which is an error.
-            Err(ReadError::Io { source, .. })
-                if source.kind() == io::ErrorKind::NotFound && self.segment.is_free() =>
-            {
+            Err(error) if self.segment.is_gone(&error) => {
                 let skipped = self.skipped + (self.end.0 - self.from.0);
                 Ok(Read { slices: Vec::new(), next: self.end, skipped })
             }
             other => other,
+        }
+    }
+}
+
+/// A point in time, for which the place in one shard's records of one segment is looked up.
+#[derive(Debug)]
+pub struct StoredTime {
+    /// Where they are.
+    pub segment: Arc<StoredSegment>,
+    /// Whose they are.
+    pub shard: ShardNumber,
+    /// The time.
+    pub time: UnixMicros,
+    /// The number behind the last of them.
+    pub end: SequenceNumber,
+}
+
+impl StoredPosition for StoredTime {
+    fn find(self: Box<Self>) -> Result<SequenceNumber, ReadError> {
+        match self.segment.ask(|places| places.since(self.shard, self.time)) {
+            // Retention has taken the segment away since: what it had is older than what is left.
+            Err(error) if self.segment.is_gone(&error) => Ok(self.end),
+            found => Ok(found?.map_or(self.end, |first| first.min(self.end))),
         }
     }
 }
@@ -60,8 +82,15 @@ impl StoredRange {
         let file = self.segment.disk.open(path).map_err(io)?;
         let mut read =
             Read { slices: Vec::with_capacity(wanted.len()), next: self.from, skipped: self.skipped };
-        for run in runs(&wanted) {
-            self.load_run(&*file, run, (payer, captures), &mut read)?;
+        let mut rest = wanted.as_slice();
+        while !rest.is_empty() {
+            let (run, behind) = rest.split_at(run_length(rest));
+            rest = behind;
+            match self.load_run(&*file, run, (payer, captures), &mut read) {
+                // What was read before can be used; the next read begins here, and tells the error if it is still there.
+                Err(_) if !read.slices.is_empty() => break,
+                done => done?,
+            }
         }
         Ok(read)
     }
@@ -92,21 +121,19 @@ impl StoredRange {
         read: &mut Read,
     ) -> Result<(), ReadError> {
         let path = || self.segment.path.display().to_string();
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
-        let start = u64::from(first.offset);
-        let bytes = u64::from(last.offset) + u64::from(last.bytes) - start;
-        // Paid for before it is read; each batch then carries its own part.
-        let paid = payer.pay(bytes)?;
-        let mut buffer = vec![0; bytes as usize];
-        file.read_exact_at(&mut buffer, start).map_err(|source| ReadError::Io { path: path(), source })?;
-        let buffer = Bytes::from(buffer);
-        drop(paid);
-        // Batches without records only mark where the shard is.
-        for entry in run.iter().filter(|entry| entry.count > 0) {
+        let bytes = Run::load(file, run, payer, path)?;
+        let mut at = 0;
+        for entry in run {
+            let begin = bytes.place(entry, at);
+            at += entry.bytes as usize;
+            // Batches without records only mark where the shard is.
+            if entry.count == 0 {
+                continue;
+            }
             let damaged = |what| ReadError::Damaged { path: path(), offset: entry.offset.into(), what };
-            let begin = (u64::from(entry.offset) - start) as usize;
-            let frame = buffer.slice(begin..begin + entry.bytes as usize);
-            let permit = Payer { overdraws: true, ..payer.clone() }.pay(entry.bytes.into())?;
+            let frame = bytes.shared.slice(begin..begin + entry.bytes as usize);
+            // The run has paid already, for as long as any of it is there.
+            let permit = payer.budget.take_anyway(0);
             let (number, batch) =
                 frame::decode_batch(frame, permit, captures).map_err(|error| damaged(error.to_string()))?;
             if number != entry.first || batch.records.len() != entry.count as usize {
@@ -122,10 +149,81 @@ impl StoredRange {
     }
 }
 
-/// Cuts entries where more than [`STORED_READ_GAP_BYTES`] of other shards lie between two.
-fn runs(entries: &[IndexEntry]) -> impl Iterator<Item = &[IndexEntry]> {
-    entries.chunk_by(|before, after| {
-        let end = u64::from(before.offset) + u64::from(before.bytes);
-        u64::from(after.offset).checked_sub(end).is_some_and(|gap| gap <= STORED_READ_GAP_BYTES)
-    })
+/// Frames in memory.
+struct Run {
+    shared: Bytes,
+    /// Where the bytes stand in the segment; `None` if the frames stand back to back.
+    start: Option<u32>,
+}
+
+/// The bytes of a run. They are paid for until the last batch that points into them is gone.
+struct PaidRun {
+    bytes: Vec<u8>,
+    _permit: Permit,
+}
+
+impl AsRef<[u8]> for PaidRun {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Run {
+    /// Reads `run`. `payer` pays for the bytes, for those of gaps as well, and for what the batches hold beside them.
+    fn load(
+        file: &dyn DiskFile,
+        run: &[IndexEntry],
+        payer: &Payer,
+        path: impl Fn() -> String,
+    ) -> Result<Self, ReadError> {
+        let (start, end) = (run.first().map_or(0, |entry| entry.offset), run.last().map_or(0, end_of));
+        let (all, frames) =
+            (end - u64::from(start), run.iter().map(|entry| u64::from(entry.bytes)).sum::<u64>());
+        let beside: u64 =
+            run.iter().map(|entry| u64::from(entry.count) * size_of::<RecordSpans>() as u64).sum();
+        let mut permit = payer.pay(all + beside)?;
+        let mut bytes = vec![0; all as usize];
+        let failed = |source| ReadError::Io { path: path(), source };
+        file.read_exact_at(&mut bytes, start.into()).map_err(failed)?;
+        let is_sparse = frames < all / 2;
+        if is_sparse {
+            pack(&mut bytes, run, start);
+            permit.set(frames + beside);
+        }
+        let shared = Bytes::from_owner(PaidRun { bytes, _permit: permit });
+        Ok(Self { shared, start: (!is_sparse).then_some(start) })
+    }
+
+    /// Where a frame begins; `at` if they stand back to back.
+    fn place(&self, entry: &IndexEntry, at: usize) -> usize {
+        self.start.map_or(at, |start| (entry.offset - start) as usize)
+    }
+}
+
+/// Takes out what lies between the frames of `run`, which begins at `start` in the segment.
+fn pack(bytes: &mut Vec<u8>, run: &[IndexEntry], start: u32) {
+    let mut to = 0;
+    for entry in run {
+        let (from, len) = ((entry.offset - start) as usize, entry.bytes as usize);
+        bytes.copy_within(from..from + len, to);
+        to += len;
+    }
+    bytes.truncate(to);
+    bytes.shrink_to_fit();
+}
+
+fn end_of(entry: &IndexEntry) -> u64 {
+    u64::from(entry.offset) + u64::from(entry.bytes)
+}
+
+/// How many of the entries are read with one call: up to where more than [`STORED_READ_GAP_BYTES`] of other shards lie
+/// between two, or [`STORED_RUN_BYTES_MAX`] are reached. At least one.
+fn run_length(entries: &[IndexEntry]) -> usize {
+    let start = entries.first().map_or(0, |entry| u64::from(entry.offset));
+    let goes_on = |pair: &[IndexEntry]| {
+        let [before, after] = pair else { return false };
+        let gap = u64::from(after.offset).checked_sub(end_of(before));
+        gap.is_some_and(|gap| gap <= STORED_READ_GAP_BYTES) && end_of(after) - start <= STORED_RUN_BYTES_MAX
+    };
+    1 + entries.windows(2).take_while(|pair| goes_on(pair)).count()
 }

@@ -1,5 +1,4 @@
 use super::*;
-use crate::config::limits::INDEX_READERS_MAX;
 use crate::record::Batch;
 use crate::runtime::budget::Budget;
 use crate::stream::CapturePlan;
@@ -20,6 +19,8 @@ struct Bench {
     disk: SimulatedDisk,
     segment: Arc<StoredSegment>,
     records: u64,
+    /// Where reads begin.
+    from: u64,
 }
 
 impl Bench {
@@ -51,7 +52,7 @@ impl Bench {
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let segment = Arc::new(StoredSegment::written(shared, Path::new(FOLDER), number, &Arc::default()));
         segment.hold();
-        Self { disk, segment, records: commits }
+        Self { disk, segment, records: commits, from: FIRST }
     }
 
     fn load(&self, limit: ReadLimit, payer: &Payer) -> Result<Read, ReadError> {
@@ -59,7 +60,7 @@ impl Bench {
         let range = StoredRange {
             segment: Arc::clone(&self.segment),
             shard: ShardNumber(SHARD),
-            from: SequenceNumber(FIRST),
+            from: SequenceNumber(self.from),
             end: SequenceNumber(FIRST + self.records),
             limit,
             skipped: 0,
@@ -183,5 +184,73 @@ fn an_index_is_opened_once_for_many_reads_and_closed_with_its_segment() {
     // Whoever still has a place in it reads on, but leaves nothing open.
     bench.reads_everything();
     assert!(readers.get(bench.segment.number()).is_none());
-    const { assert!(INDEX_READERS_MAX > 1) };
+}
+
+/// Bytes of the frames of [`SHARD`], with the spans of their records.
+fn frames_and_spans(bench: &Bench) -> u64 {
+    let entries = bench.segment.find(ShardNumber(SHARD), SequenceNumber(0)).unwrap();
+    entries.iter().map(|entry| u64::from(entry.bytes) + 24).sum()
+}
+
+#[test]
+fn what_is_in_memory_is_paid_for_until_the_last_batch_of_it_is_gone() {
+    // Frames of others that are a little smaller lie between.
+    let bench = Bench::new(100, &[&"x".repeat(300), "one"]);
+    let payer = Payer { budget: Budget::new(1 << 20), overdraws: false };
+    let mut read = bench.load(ReadLimit::bytes(u64::MAX), &payer).unwrap();
+    let segment = bench.disk.content(bench.segment.path()).unwrap().len() as u64;
+    let paid = payer.budget.used();
+    assert!(paid > frames_and_spans(&bench) && paid < segment + 100 * 24, "{paid} of {segment}");
+    // One batch holds all of it.
+    read.slices.drain(1..);
+    assert_eq!(payer.budget.used(), paid);
+    drop(read);
+    assert_eq!(payer.budget.used(), 0);
+}
+
+#[test]
+fn frames_that_are_few_among_others_are_kept_alone() {
+    let other = "x".repeat(2_000);
+    let bench = Bench::new(100, &["one", &other]);
+    let payer = Payer { budget: Budget::new(1 << 20), overdraws: false };
+    let read = bench.load(ReadLimit::bytes(u64::MAX), &payer).unwrap();
+    assert_eq!(payer.budget.used(), frames_and_spans(&bench));
+    for (number, slice) in (0_u64..).zip(&read.slices) {
+        let [record] = &*slice.batch.records else { panic!("one record") };
+        let (source, first) = (&slice.batch.source, slice.first.0);
+        assert_eq!(
+            (source.bytes(record.payload), source.arrival.0 as u64, first),
+            (&b"one"[..], number, FIRST + number)
+        );
+    }
+    assert_eq!(read.slices.len(), 100);
+}
+
+#[test]
+fn a_payer_that_is_short_gets_what_it_can_pay_for() {
+    let payload = "x".repeat(200 << 10);
+    let bench = Bench::new(20, &[&payload]);
+    let payer = Payer { budget: Budget::new(3 << 20), overdraws: false };
+    let read = bench.load(ReadLimit::bytes(u64::MAX), &payer).unwrap();
+    // Runs of five: a megabyte, less than which is left of the third.
+    assert_eq!((read.slices.len(), read.next.0), (15, FIRST + 15));
+    let all = payer.budget.try_take((3 << 20) - payer.budget.used()).unwrap();
+    let error = bench.load(ReadLimit::bytes(1), &payer).unwrap_err();
+    assert!(matches!(error, ReadError::NoMemory { .. }), "{error}");
+    drop((all, read));
+    assert_eq!(payer.budget.used(), 0);
+}
+
+#[test]
+fn damage_ends_a_read_before_it_and_fails_the_next_one() {
+    let payload = "x".repeat(200 << 10);
+    let mut bench = Bench::new(20, &[&payload]);
+    let entries = bench.segment.find(ShardNumber(SHARD), SequenceNumber(0)).unwrap();
+    bench.disk.flip(bench.segment.path(), u64::from(entries[12].offset) + 100, 1).unwrap();
+    let read = bench.load_all().unwrap();
+    assert_eq!(read.next.0, FIRST + 12);
+    // Nothing but what is damaged is left.
+    bench.from = read.next.0;
+    let error = bench.load_all().unwrap_err();
+    assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
 }

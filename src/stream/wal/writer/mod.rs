@@ -89,6 +89,16 @@ pub fn choose(
     }
 }
 
+/// Makes another writer of a kind that has worked for the journal, without trying it out: that would need room on the
+/// disk, and memory that may be locked beside that of the one before. A ring is made when a segment is opened.
+pub fn again(kind: WriterKind, class: JournalClass) -> Box<dyn SegmentWriter> {
+    match kind {
+        #[cfg(target_os = "linux")]
+        WriterKind::IoUring => Box::new(UringWriter::new()),
+        _ => Box::new(ThreadWriter::new(class)),
+    }
+}
+
 /// A writer that has been tried out; `None` on a disk that is not this machine's.
 #[cfg(target_os = "linux")]
 fn try_uring(disk: &dyn Disk, folder: &Path) -> io::Result<Option<Box<dyn SegmentWriter>>> {
