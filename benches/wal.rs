@@ -48,7 +48,7 @@ fn encode(batches: &[(ShardId, Batch)], buffer: &mut [u8], number: u64) -> usize
     let mut encoder = CommitEncoder::begin(buffer, SALT, number).unwrap();
     let mut first = SequenceNumber(number << 20);
     for (shard, batch) in batches {
-        encoder.push(&Entry::Batch { shard: ShardNumber(shard.0), first, batch }).unwrap();
+        encoder.push(&Entry::batch(ShardNumber(shard.0), first, batch)).unwrap();
         first.0 += batch.records.len() as u64;
     }
     encoder.finish()

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::{Edge, connection};
+use crate::runtime::park::ParkingRuntime;
 use crate::runtime::phases::Phase;
 use crate::runtime::tasks::Tasks;
 
@@ -78,7 +79,7 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> 
 }
 
 fn run(socket: std::net::TcpListener, edge: Arc<Edge>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = ParkingRuntime::build()?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(socket)?;
         let connections = Tasks::new();

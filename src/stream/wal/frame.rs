@@ -14,7 +14,7 @@ use crate::record::{Batch, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
 
 pub use decode::{decode_batch, decode_reply};
-pub use encode::{CommitEncoder, EncodeError, FrameLocation, batch_bytes, reply_bytes};
+pub use encode::{BatchSizes, CommitEncoder, EncodeError, FrameLocation, reply_bytes};
 
 pub(super) use decode::reply_of;
 
@@ -56,6 +56,8 @@ pub enum Entry<'a> {
         first: SequenceNumber,
         /// The records. Their captured fields are not written.
         batch: &'a Batch,
+        /// Of the batch.
+        sizes: BatchSizes,
     },
     /// What a request with an idempotency key was answered.
     Reply(Reply<'a>),

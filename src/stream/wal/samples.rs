@@ -131,7 +131,7 @@ pub(super) fn commit(number: u64, entries: &[Entry<'_>]) -> Vec<u8> {
 }
 
 pub(super) fn entry(shard: u32, first: u64, batch: &Batch) -> Entry<'_> {
-    Entry::Batch { shard: ShardNumber(shard), first: SequenceNumber(first), batch }
+    Entry::batch(ShardNumber(shard), SequenceNumber(first), batch)
 }
 
 pub(super) fn reply() -> Reply<'static> {

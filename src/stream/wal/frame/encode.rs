@@ -6,9 +6,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{
     COMMIT_FIELDS_BYTES, COMMIT_HEADER_BYTES, CommitHeader, Entry, FLAG_REFUSED, FLAG_SAME_KEY,
-    FRAME_HEADER_BYTES, KEY_ABSENT, KIND_BATCH, KIND_REPLY, Reply, TABLE_ROW_BYTES, checksum_of,
+    FRAME_HEADER_BYTES, KEY_ABSENT, KIND_BATCH, KIND_REPLY, Reply, ShardNumber, TABLE_ROW_BYTES, checksum_of,
 };
-use crate::record::{Batch, RecordSpans};
+use crate::record::{Batch, RecordSpans, SequenceNumber};
 
 /// Where a frame went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,20 +37,19 @@ pub enum EncodeError {
     KeyTooLong(usize),
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// The records of `batch`, of which the first one has the number `first`.
+    pub fn batch(shard: ShardNumber, first: SequenceNumber, batch: &'a Batch) -> Self {
+        Entry::Batch { shard, first, batch, sizes: BatchSizes::of(batch) }
+    }
+
     /// Bytes of its frame, exactly.
     pub fn encoded_bytes(&self) -> u64 {
         match self {
-            Entry::Batch { batch, .. } => batch_bytes(batch),
+            Entry::Batch { batch, sizes, .. } => sizes.frame_bytes(batch),
             Entry::Reply(reply) => reply_bytes(reply.key, reply.reply.len()),
         }
     }
-}
-
-/// Bytes of the frame of a batch, exactly.
-pub fn batch_bytes(batch: &Batch) -> u64 {
-    let sizes = Sizes::of(batch);
-    (FRAME_HEADER_BYTES + batch.records.len() * TABLE_ROW_BYTES) as u64 + sizes.payload + sizes.side
 }
 
 /// Bytes of the frame of a reply of `bytes` bytes to a request with the idempotency key `key`.
@@ -58,14 +57,19 @@ pub fn reply_bytes(key: &[u8], bytes: usize) -> u64 {
     (FRAME_HEADER_BYTES + key.len() + bytes) as u64
 }
 
-/// Bytes of a batch's regions.
-struct Sizes {
-    payload: u64,
-    side: u64,
+/// Bytes of a batch's regions. To know them, all records have to be looked at: whoever reserves room for a batch keeps
+/// them for the encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSizes {
+    /// Of the payloads.
+    pub payload: u64,
+    /// Of keys and refusals.
+    pub side: u64,
 }
 
-impl Sizes {
-    fn of(batch: &Batch) -> Self {
+impl BatchSizes {
+    /// Those of `batch`.
+    pub fn of(batch: &Batch) -> Self {
         let source = &batch.source;
         let mut sizes = Self { payload: 0, side: 0 };
         let mut before = None;
@@ -78,6 +82,11 @@ impl Sizes {
             before = Some(record);
         }
         sizes
+    }
+
+    /// Bytes of the frame of `batch`, whose sizes these are, exactly.
+    pub fn frame_bytes(&self, batch: &Batch) -> u64 {
+        (FRAME_HEADER_BYTES + batch.records.len() * TABLE_ROW_BYTES) as u64 + self.payload + self.side
     }
 }
 
@@ -194,18 +203,15 @@ impl Head {
     /// Also the bytes of the frame.
     fn of(entry: &Entry<'_>) -> (Self, u64) {
         let head = match *entry {
-            Entry::Batch { shard, first, batch } => {
-                let sizes = Sizes::of(batch);
-                Self {
-                    kind: KIND_BATCH,
-                    owner: shard.0,
-                    count: batch.records.len() as u64,
-                    first: first.0,
-                    arrival: batch.source.arrival.0,
-                    payload_bytes: sizes.payload,
-                    side_bytes: sizes.side,
-                }
-            }
+            Entry::Batch { shard, first, batch, sizes } => Self {
+                kind: KIND_BATCH,
+                owner: shard.0,
+                count: batch.records.len() as u64,
+                first: first.0,
+                arrival: batch.source.arrival.0,
+                payload_bytes: sizes.payload,
+                side_bytes: sizes.side,
+            },
             Entry::Reply(reply) => Self {
                 kind: KIND_REPLY,
                 owner: reply.stream,

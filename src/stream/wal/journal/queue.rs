@@ -5,13 +5,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::config::limits::{COMMIT_GATHER_BYTES, COMMIT_GATHER_REQUESTS};
 use crate::record::{Batch, SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
+use crate::runtime::park::{self, Wake};
 use crate::stream::log::Appended;
 use crate::stream::notices::{Notices, Size};
 use crate::stream::receipt::{AppendError, CommitError, NewReply};
 use crate::stream::replies::Claim;
-use crate::stream::wal::frame::{self, Entry};
+use crate::stream::wal::frame::{self, BatchSizes, Entry};
 use crate::stream::wal::shard::DurableLog;
 
 /// Told once the request is durable, or has failed.
@@ -64,8 +66,8 @@ pub struct Placed {
     pub first: SequenceNumber,
     /// The records.
     pub batch: Arc<Batch>,
-    /// Bytes of their payloads.
-    pub payload_bytes: u64,
+    /// Bytes of them in the log.
+    pub sizes: BatchSizes,
 }
 
 #[derive(Debug)]
@@ -83,6 +85,7 @@ impl Request {
             shard: placed.log.number(),
             first: placed.first,
             batch: &placed.batch,
+            sizes: placed.sizes,
         });
         let reply = self.reply.as_ref().map(|kept| {
             Entry::Reply(frame::Reply {
@@ -173,6 +176,10 @@ struct State {
     /// Whether the disk had no room for it.
     full: bool,
     health: Health,
+    /// Bytes of what waits.
+    gathered: u64,
+    /// Whether what waits is to be written now.
+    due: bool,
     /// Whether the writing thread sleeps.
     sleeping: bool,
 }
@@ -187,6 +194,8 @@ impl Queue {
             spare: false,
             full: false,
             health: Health::Failed("the log is being opened".to_owned()),
+            gathered: 0,
+            due: false,
             sleeping: false,
         };
         Self { state: Mutex::new(state), filled: Condvar::new(), usable }
@@ -198,15 +207,15 @@ impl Queue {
     }
 
     /// See [`super::Journal::append`].
-    pub fn append(&self, request: NewRequest) -> Result<Queued, AppendError> {
+    pub fn append(self: &Arc<Self>, request: NewRequest) -> Result<Queued, AppendError> {
         let NewRequest { notices, batches, size, reply, stream } = request;
-        let bytes = frame::COMMIT_HEADER_BYTES as u64
-            + batches.iter().map(|(.., batch)| frame::batch_bytes(batch)).sum::<u64>()
-            + reply.as_ref().map_or(0, |reply| frame::reply_bytes(reply.claim.key(), reply.bytes_max));
         let batches: Vec<_> = batches
             .into_iter()
-            .map(|(id, log, batch)| (id, log, batch.payload_bytes(), Arc::new(batch)))
+            .map(|(id, log, batch)| (id, log, BatchSizes::of(&batch), Arc::new(batch)))
             .collect();
+        let bytes = frame::COMMIT_HEADER_BYTES as u64
+            + batches.iter().map(|(.., sizes, batch)| sizes.frame_bytes(batch)).sum::<u64>()
+            + reply.as_ref().map_or(0, |reply| frame::reply_bytes(reply.claim.key(), reply.bytes_max));
         let (sender, ticket) = oneshot::channel();
         let mut appended = Vec::with_capacity(batches.len());
         let mut queued = Vec::with_capacity(batches.len());
@@ -215,10 +224,10 @@ impl Queue {
         state.check_room(bytes, self.usable)?;
         // Counted before the records can be read, so that no delivery ever settles more than was accepted.
         notices.accept(size.records);
-        for (id, log, payload_bytes, batch) in batches {
-            let place = log.append(&batch, payload_bytes);
+        for (id, log, sizes, batch) in batches {
+            let place = log.append(&batch, sizes.payload);
             appended.push((id, place));
-            queued.push(Placed { log, first: place.first, batch, payload_bytes });
+            queued.push(Placed { log, first: place.first, batch, sizes });
         }
         let kept = reply.map(|NewReply { claim, arrival, make, .. }| {
             let reply = make(&appended);
@@ -227,25 +236,38 @@ impl Queue {
         let reply = kept.as_ref().map(|kept| kept.reply.clone());
         state.pending += bytes;
         state.requests.push(Request { notices, size, batches: queued, reply: kept, bytes, ticket: sender });
-        let sleeping = std::mem::take(&mut state.sleeping);
-        drop(state);
-        if sleeping {
-            self.filled.notify_one();
-        }
+        state.gathered += bytes;
+        state.due |= state.has_gathered_enough() || !park::before_park(self);
+        self.wake_writer(state);
         Ok(Queued { appended, reply, ticket })
     }
 
-    /// Moves everything that waits behind `requests`. With `wait`, sleeps until there is something. False once the
-    /// queue is closed and empty.
+    /// Wakes the writing thread if it sleeps although something is due.
+    fn wake_writer(&self, mut state: MutexGuard<'_, State>) {
+        let wakes = state.due && std::mem::take(&mut state.sleeping);
+        drop(state);
+        if wakes {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Moves what waits behind `requests`, once it is due: when a thread that has queued some of it sleeps, or when it
+    /// is enough for a commit. With `wait`, sleeps until then. False once the queue is closed and empty.
     pub fn take(&self, requests: &mut std::collections::VecDeque<Request>, wait: bool) -> bool {
         let mut state = self.state();
-        while wait && state.requests.is_empty() && state.health != Health::Closed {
+        while wait && !state.due && state.health != Health::Closed {
             state.sleeping = true;
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.sleeping = false;
+        if state.health == Health::Closed {
+            state.due = true;
+        }
         let open = state.health != Health::Closed || !state.requests.is_empty();
-        requests.extend(state.requests.drain(..));
+        if std::mem::take(&mut state.due) {
+            state.gathered = 0;
+            requests.extend(state.requests.drain(..));
+        }
         open
     }
 
@@ -278,7 +300,7 @@ impl Queue {
         if state.health != Health::Closed {
             state.health = Health::Failed(why.to_owned());
         }
-        state.pending = 0;
+        (state.pending, state.gathered, state.due) = (0, 0, false);
         // Under the lock, so that nothing is appended behind records that are taken back.
         let queued = std::mem::take(&mut state.requests);
         for request in requests.into_iter().chain(queued) {
@@ -298,7 +320,21 @@ impl Queue {
     }
 }
 
+impl Wake for Queue {
+    fn wake(&self) {
+        let mut state = self.state();
+        // Nothing if a commit has taken it along already.
+        state.due |= !state.requests.is_empty();
+        self.wake_writer(state);
+    }
+}
+
 impl State {
+    /// Whether what waits is worth a commit although the threads that bring it go on.
+    fn has_gathered_enough(&self) -> bool {
+        self.gathered >= COMMIT_GATHER_BYTES || self.requests.len() >= COMMIT_GATHER_REQUESTS
+    }
+
     /// Whether `bytes` more fit into segments that are there, or will be. What is pending may leave the rest of the segment unused,
     /// so that either all of it fits into this one or all of it into the next.
     fn check_room(&self, bytes: u64, usable: u64) -> Result<(), AppendError> {

@@ -380,12 +380,12 @@ impl Writing {
             (index_entries(&requests, &frames, start), reply_entries(&requests, &frames, start));
         stored.add(entries, replies);
         for request in &requests {
-            for Placed { log, first, batch, payload_bytes } in request.batches() {
+            for Placed { log, first, batch, sizes } in request.batches() {
                 log.publish(&Written {
                     segment: stored,
                     first: *first,
                     records: batch.records.len() as u64,
-                    bytes: *payload_bytes,
+                    bytes: sizes.payload,
                     arrival: batch.source.arrival,
                 });
             }
@@ -550,7 +550,7 @@ fn index_entries<'a>(
                 count: placed.batch.records.len() as u32,
                 offset: start as u32 + frame.offset_in_commit,
                 bytes: frame.bytes,
-                payload_bytes: placed.payload_bytes as u32,
+                payload_bytes: placed.sizes.payload as u32,
                 arrival: placed.batch.source.arrival,
             };
             (placed.log.number(), entry)

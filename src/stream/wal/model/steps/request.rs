@@ -202,7 +202,8 @@ impl Case {
     }
 
     fn is_too_large(&self, batches: &[(ShardId, Batch)], has_key: bool) -> bool {
-        let frames: u64 = batches.iter().map(|(_, batch)| frame::batch_bytes(batch)).sum();
+        let frames: u64 =
+            batches.iter().map(|(_, batch)| frame::BatchSizes::of(batch).frame_bytes(batch)).sum();
         let reply = if has_key { frame::reply_bytes(&key_bytes(KEYS - 1), REPLY_BYTES_MAX) } else { 0 };
         let usable = self.profile.segment_bytes - SEGMENT_HEADER_BYTES;
         // Keys differ by a digit.
