@@ -167,10 +167,15 @@ impl Shape<'_> {
 pub fn closed_round(call: &Call, contestant: &Contestant, shape: &Shape<'_>, until: Until) -> Round {
     let door = contestant.open(call, shape.shards);
     let feed = shape.feed(&door);
-    let short = Until { duration: until.duration / WARM_UP_DIVISOR, ..until };
-    let warm_up = closed_loop(&door, &feed, shape.clients, short);
+    let warm_up = warm_up(&door, &feed, shape.clients, until);
     let seen = closed_loop(&door, &feed, shape.clients, until);
     let commits = Commits::of(door, warm_up.requests + seen.requests);
     settle();
     Round { seen, commits }
+}
+
+/// Fills the memory of the log before anything is measured: pages that are touched for the first time take long. Returns
+/// what was sent.
+pub fn warm_up(door: &Arc<Door>, feed: &Arc<Feed>, clients: usize, until: Until) -> Seen {
+    closed_loop(door, feed, clients, Until { duration: until.duration / WARM_UP_DIVISOR, ..until })
 }

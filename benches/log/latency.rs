@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 
-use crate::contest::{CLIENTS, Commits, Contestant, Shape, closed_round, disks, settle, until};
+use crate::contest::{CLIENTS, Commits, Contestant, Shape, closed_round, disks, settle, until, warm_up};
 use crate::feed;
 use crate::harness::disk::{Method, Written, ZeroedFile};
 use crate::harness::{Call, median, quantile_us};
@@ -58,7 +58,8 @@ pub fn run(call: &Call) {
         batches[0].len()
     );
     contest(call, &contestants, &batches, |contestant| {
-        let shape = Shape { shards: SHARDS, bodies: &batches, ready: true, clients: CLIENTS };
+        // Full load is that of ingest: clients that decode what they append.
+        let shape = Shape { shards: SHARDS, bodies: &batches, ready: false, clients: CLIENTS };
         let full = closed_round(call, contestant, &shape, until(call, FULL_LOAD_DURATION));
         Duration::from_secs_f64(2.0 / full.seen.requests_per_second())
     });
@@ -111,8 +112,9 @@ fn round(
     let door = contestant.open(call, shape.shards);
     let feed = shape.feed(&door);
     let until = until(call, ROUND_DURATION);
+    let warm_up = warm_up(&door, &feed, CLIENTS, until);
     let seen = open_loop(&door, &feed, interval, until);
-    let commits = Commits::of(door, seen.requests).unwrap();
+    let commits = Commits::of(door, warm_up.requests + seen.requests).unwrap();
     settle();
     let commits_per_second = seen.requests_per_second() / commits.requests;
     let (block, interval) = (commits.written_bytes(), Duration::from_secs_f64(1.0 / commits_per_second));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use forebay::runtime::park::ParkingRuntime;
 use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -128,7 +129,7 @@ where
     let (started, cpu) = (Instant::now(), clocks::process_cpu());
     let on_a_thread = |client: C| {
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = ParkingRuntime::build().unwrap();
             let mut part = runtime.block_on(client());
             part.cpu += clocks::thread_cpu();
             part

@@ -1,5 +1,7 @@
 //! Every bound of the program, with its arithmetic. A number that can be argued with can be tuned.
 
+use std::time::Duration;
+
 /// Nesting of arrays and objects in a record. `serde_json` has the same bound; at 128 levels the recursive scan
 /// needs about 128 × 200 bytes = 25 KiB of stack, far below the 2 MiB of a thread.
 pub const JSON_DEPTH_MAX: usize = 128;
@@ -228,6 +230,14 @@ pub const LOG_SEGMENT_BYTES_MAX: u64 = (4 << 30) - 4096;
 
 /// Zeros that are written at a time while a segment is made ahead: at 2 GB/s a commit waits 0.1 ms behind them at most.
 pub const LOG_SEGMENT_FILL_BYTES: usize = 256 << 10;
+
+/// Bytes of the next segment that are filled for each byte that is written to the current one: it is ready when half of
+/// that is used, and the disk is not busy with zeros alone at any time.
+pub const LOG_SEGMENT_FILL_AHEAD: u64 = 2;
+
+/// How long filling waits for the current segment to be used before it goes on by a step all the same: with nothing to
+/// write, a segment of the default size is ready after 5 s.
+pub const LOG_SEGMENT_FILL_WAIT: Duration = Duration::from_millis(20);
 
 /// Bytes of one of the two buffers of a journal's writer. What gathers in the 100 us of a sync at 1 GB/s is 100 KB; a
 /// request with the default body bound goes beyond it and is written from memory of its own.

@@ -169,6 +169,18 @@ impl PreparedSegment {
     /// exist. `spare` tells it from others that are made at the same time; a file that a former process left under the
     /// same temporary name is replaced. Takes as long as writing that many bytes; nothing is left behind on an error.
     pub fn create(disk: &dyn Disk, folder: &Path, spare: u32, bytes: u64) -> io::Result<Self> {
+        Self::create_paced(disk, folder, spare, bytes, &|_| {})
+    }
+
+    /// The same. `pace` is called before each step of [`limits::LOG_SEGMENT_FILL_BYTES`] bytes with what is filled so
+    /// far, and may wait.
+    pub fn create_paced(
+        disk: &dyn Disk,
+        folder: &Path,
+        spare: u32,
+        bytes: u64,
+        pace: &dyn Fn(u64),
+    ) -> io::Result<Self> {
         let sizes = 2 * SEGMENT_HEADER_BYTES..=limits::LOG_SEGMENT_BYTES_MAX;
         if !bytes.is_multiple_of(SEGMENT_HEADER_BYTES) || !sizes.contains(&bytes) {
             return Err(io::Error::new(
@@ -183,7 +195,7 @@ impl PreparedSegment {
         }
         let file = disk.create(&path)?;
         let prepared = Self { file, path, bytes };
-        match prepared.fill() {
+        match prepared.fill(pace) {
             Ok(()) => Ok(prepared),
             Err(error) => {
                 // The first error is the one that matters; a file that cannot be removed is at the next start.
@@ -195,11 +207,12 @@ impl PreparedSegment {
 
     /// Writes zeros past the page cache where that is possible: they are not copied, they do not stand in the way of
     /// direct writes later, and a commit's sync never waits behind more than a step of them.
-    fn fill(&self) -> io::Result<()> {
+    fn fill(&self, pace: &dyn Fn(u64)) -> io::Result<()> {
         let direct = open_direct(&*self.file, &self.path);
         let mut writes_direct = direct.is_some();
         let mut offset = 0;
         while offset < self.bytes {
+            pace(offset);
             let step = (self.bytes - offset).min(ZEROS.0.len() as u64);
             let zeros = &ZEROS.0[..step as usize];
             let direct = direct.as_ref().filter(|_| writes_direct);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::queue::Queue;
 use super::{Options, is_full};
+use crate::config::limits::{LOG_SEGMENT_FILL_AHEAD, LOG_SEGMENT_FILL_WAIT};
 use crate::runtime::clock;
 use crate::stream::wal::index::{IndexBuilder, IndexReaders, IndexedSegment};
 use crate::stream::wal::segment::{PreparedSegment, SegmentHeader};
@@ -24,6 +25,8 @@ pub struct Keeping {
     changed: Condvar,
     /// Spare segments made so far.
     spares: AtomicU64,
+    /// Bytes that are used of the segment that is written.
+    used: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -38,6 +41,8 @@ struct State {
     disk_is_full: bool,
     /// Whether the last try to make a segment has failed.
     failing: bool,
+    /// Whether somebody waits for a spare segment.
+    awaited: bool,
     closed: bool,
 }
 
@@ -69,10 +74,12 @@ impl Keeping {
             removing: false,
             disk_is_full: false,
             failing: false,
+            awaited: false,
             closed: false,
         };
-        let (state, changed, spares) = (Mutex::new(state), Condvar::new(), AtomicU64::new(0));
-        Self { index_readers, options, queue, state, changed, spares }
+        let (state, changed) = (Mutex::new(state), Condvar::new());
+        let (spares, used) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { index_readers, options, queue, state, changed, spares, used }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -91,7 +98,7 @@ impl Keeping {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             drop(state);
-            if !self.pass() {
+            if !self.pass_at(&|filled| self.pace(filled)) {
                 if self.state().closed {
                     return;
                 }
@@ -100,8 +107,13 @@ impl Keeping {
         }
     }
 
-    /// Does once what there is to do. False if something of it has failed and is to be tried again.
+    /// Does once what there is to do, without pauses. False if something of it has failed and is to be tried again.
+    #[cfg(test)]
     pub fn pass(&self) -> bool {
+        self.pass_at(&|_| {})
+    }
+
+    fn pass_at(&self, pace: &dyn Fn(u64)) -> bool {
         let mut state = self.state();
         let wants_spare = state.spare.is_none() && !state.closed;
         let removing = std::mem::take(&mut state.removing);
@@ -110,10 +122,28 @@ impl Keeping {
         if removing {
             self.remove();
         }
-        let has_spare = !wants_spare || self.make_spare().is_ok();
         let full = self.state().full.front().cloned();
         let indexed = full.is_none_or(|full| self.index(&full).is_ok());
+        // Last, because it takes its time.
+        let has_spare = !wants_spare || self.make_spare(pace).is_ok();
         has_spare && indexed
+    }
+
+    /// Waits until the next step of filling a segment, of which `filled` bytes are filled, is in place: a disk that is
+    /// busy with zeros makes commits wait.
+    fn pace(&self, filled: u64) {
+        let state = self.state();
+        let used = self.used.load(Ordering::Relaxed);
+        if filled < used.saturating_mul(LOG_SEGMENT_FILL_AHEAD) || state.awaited || state.closed {
+            return;
+        }
+        // A commit does not end the wait: the used bytes are looked at before the next step.
+        drop(self.changed.wait_timeout(state, LOG_SEGMENT_FILL_WAIT).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// So many bytes of the segment that is written are used.
+    pub fn used(&self, bytes: u64) {
+        self.used.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether there is something to do.
@@ -122,12 +152,12 @@ impl Keeping {
         self.state().has_work()
     }
 
-    /// Makes a segment for later.
-    pub fn make_spare(&self) -> io::Result<()> {
+    /// Makes a segment for later; `pace` is told before each step how far it is.
+    pub fn make_spare(&self, pace: &dyn Fn(u64)) -> io::Result<()> {
         let Options { disk, folder, segment_bytes, .. } = &self.options;
         // Another name than the one before, which may be about to be put into use.
         let number = self.spares.fetch_add(1, Ordering::Relaxed) as u32;
-        let made = PreparedSegment::create(&**disk, folder, number, *segment_bytes);
+        let made = PreparedSegment::create_paced(&**disk, folder, number, *segment_bytes, pace);
         let full = made.as_ref().is_err_and(is_full);
         let mut state = self.state();
         state.failing = made.is_err();
@@ -159,18 +189,24 @@ impl Keeping {
         let mut state = self.state();
         loop {
             if let Some(spare) = state.spare.take() {
+                state.awaited = false;
                 self.queue.set_spare(false, state.disk_is_full);
                 drop(state);
                 self.changed.notify_all();
                 return Ok(spare);
             }
             if state.disk_is_full {
+                state.awaited = false;
                 return Err(io::ErrorKind::StorageFull.into());
+            }
+            if !std::mem::replace(&mut state.awaited, true) {
+                self.changed.notify_all();
             }
             let left = deadline.saturating_duration_since(clock::monotonic());
             // A process that stops does not wait for a disk that fails.
             let is_hopeless = state.failing && self.queue.is_closed();
             if left.is_zero() || is_hopeless {
+                state.awaited = false;
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "no new segment could be made"));
             }
             (state, _) = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);

@@ -223,7 +223,7 @@ fn prepare(options: &Options, resume: Resume) -> io::Result<(Arc<Queue>, Arc<Kee
     let queue = Arc::new(Queue::new(options.segment_bytes - SEGMENT_HEADER_BYTES));
     let keeping =
         Arc::new(Keeping::new(options.clone(), Arc::clone(&queue), segments, (unindexed, index_readers)));
-    match keeping.make_spare() {
+    match keeping.make_spare(&|_| {}) {
         Err(error) if !is_full(&error) => return Err(error),
         Ok(()) | Err(_) => {}
     }

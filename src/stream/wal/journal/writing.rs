@@ -311,6 +311,7 @@ impl Writing {
 
     fn advance(&mut self, commit: &Commit) {
         self.active.end = commit.end;
+        self.keeping.used(commit.end);
         self.active.frames += commit.frames.len();
         self.next.commit += 1;
     }
@@ -520,6 +521,7 @@ fn turn(
     let (disk, readers) = (Arc::clone(&options.disk), &keeping.index_readers);
     let stored = Arc::new(StoredSegment::growing(disk, &options.folder, header.number, readers));
     keeping.opened(&stored);
+    keeping.used(0);
     let start = SEGMENT_HEADER_BYTES;
     Ok(Active { stored, header, end: start, durable_end: start, tail: Vec::new(), frames: 0 })
 }
