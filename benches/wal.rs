@@ -105,7 +105,7 @@ fn recovery(criterion: &mut Criterion) {
         let (mut at, mut number) = (SEGMENT_HEADER_BYTES, 0);
         loop {
             let bytes = encode(&batches, &mut buffer, number);
-            if at + bytes as u64 > segment.bytes {
+            if at + bytes as u64 > segment.space.bytes {
                 break;
             }
             segment.file.write_all_at(&buffer[..bytes], at).unwrap();
@@ -146,7 +146,7 @@ fn durable(criterion: &mut Criterion) {
             let mut at = SEGMENT_HEADER_BYTES;
             group.bench_function(format!("{name}/{}_KiB", len >> 10), |bencher| {
                 bencher.iter(|| {
-                    if at + len as u64 > segment.bytes {
+                    if at + len as u64 > segment.space.bytes {
                         at = SEGMENT_HEADER_BYTES;
                     }
                     writer.start(0, len, at).unwrap();

@@ -235,6 +235,10 @@ pub const LOG_SEGMENT_FILL_BYTES: usize = 256 << 10;
 /// that is used, and the disk is not busy with zeros alone at any time.
 pub const LOG_SEGMENT_FILL_AHEAD: u64 = 2;
 
+/// Files of segments that are not needed any more and that are kept to be used again: what retention takes away in the
+/// second between two looks at it, at 256 MB/s and with segments of the default size.
+pub const LOG_SEGMENTS_RETIRED_MAX: usize = 4;
+
 /// How long filling waits for the current segment to be used before it goes on by a step all the same: with nothing to
 /// write, a segment of the default size is ready after 5 s.
 pub const LOG_SEGMENT_FILL_WAIT: Duration = Duration::from_millis(20);

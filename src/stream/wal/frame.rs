@@ -224,6 +224,8 @@ pub(super) struct CommitHeader {
 impl CommitHeader {
     /// Offset of the salt in the header.
     pub(super) const SALT_AT: usize = 8;
+    /// Where its number stands.
+    pub(super) const NUMBER_AT: usize = 16;
 
     /// Reads a header; `None` if none begins there.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {

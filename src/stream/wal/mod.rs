@@ -19,7 +19,8 @@
 //! # Segment
 //!
 //! A segment has a fixed size, a multiple of 4,096 bytes. It is made ahead of time under a temporary name, filled with
-//! zeros by real writes and synced: a later sync then has no metadata to write, which halves its time. When it is put
+//! zeros by real writes and synced: a later sync then has no metadata to write, which halves its time. Where a segment is
+//! not needed any more, its file is used again instead: commits are told from what it held by their salt. When it is put
 //! into use its header is written and synced, the file gets its name, and the folder is synced.
 //!
 //! | offset | bytes | field |
@@ -33,13 +34,15 @@
 //! | 40 | 8 | where the valid part of the previous segment ends, in bytes from its start; all ones if unknown or none |
 //! | 48 | 8 | node id |
 //! | 56 | 8 | bytes of the segment, this header included |
-//! | 64 | 4,024 | zeros |
+//! | 64 | 4 | 1 if the file held an older segment, 0 if it was filled with zeros |
+//! | 68 | 4,020 | zeros |
 //! | 4,088 | 8 | checksum of the 4,088 bytes before |
 //!
 //! # Commit
 //!
 //! What one group commit wrote. The first one begins at offset 4,096, every other one directly behind the one before;
-//! none crosses into the next segment. Behind the last one there are zeros.
+//! none crosses into the next segment. Behind the last one there are zeros up to the end of its block of 4,096 bytes, and
+//! from there on zeros or what an older segment has left.
 //!
 //! | offset | bytes | field |
 //! | --- | --- | --- |

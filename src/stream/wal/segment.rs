@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use header::SegmentHeader;
+pub use header::{SegmentHeader, Space};
 pub use scan::{Fault, Mode, ScanEnd, ScannedCommit, ScannedFrame, Start, Verdict, Visitor, scan};
 
 use super::writer::BLOCK_BYTES;
@@ -111,8 +111,8 @@ pub enum SegmentError {
 pub struct Segment {
     /// What it was put into use as.
     pub header: SegmentHeader,
-    /// Its size in bytes: commits end there at the latest.
-    pub bytes: u64,
+    /// What its commits are written over.
+    pub space: Space,
     /// Its name.
     pub path: PathBuf,
     /// Its content.
@@ -132,8 +132,8 @@ impl Segment {
             }
             other => other.map_err(failed)?,
         }
-        let (header, bytes) = SegmentHeader::parse(&block, path)?;
-        Ok(Self { header, bytes, path: path.to_owned(), file })
+        let (header, space) = SegmentHeader::parse(&block, path)?;
+        Ok(Self { header, space, path: path.to_owned(), file })
     }
 }
 
@@ -155,12 +155,39 @@ fn open_direct(_file: &dyn DiskFile, _path: &Path) -> Option<File> {
     None
 }
 
-/// A segment that is ready to be put into use: full of zeros, on stable storage, without a name.
+/// A segment that is ready to be put into use: full of zeros or of an older segment's bytes, on stable storage, without a
+/// name.
 #[derive(Debug)]
 pub struct PreparedSegment {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
-    bytes: u64,
+    space: Space,
+}
+
+/// The file of a segment that is not needed any more, kept to be used again: overwriting it costs no more than
+/// overwriting zeros, which then need not be written first. Like every file without a name it is gone after a restart.
+#[derive(Debug)]
+pub struct RetiredSegment {
+    path: PathBuf,
+}
+
+impl RetiredSegment {
+    /// Takes the name from the segment at `path`, which nobody may read any more, and gives it the temporary name of
+    /// the segment `spare`. For the caller to sync the folder.
+    pub fn retire(disk: &dyn Disk, path: &Path, spare: u32) -> io::Result<Self> {
+        let retired = Self { path: spare_path(path.parent().unwrap_or(Path::new(".")), spare) };
+        disk.rename(path, &retired.path)?;
+        Ok(retired)
+    }
+
+    /// Takes the file away.
+    pub fn discard(self, disk: &dyn Disk) -> io::Result<()> {
+        disk.remove(&self.path)
+    }
+}
+
+fn spare_path(folder: &Path, spare: u32) -> PathBuf {
+    folder.join(format!("spare-{spare:08x}.{UNNAMED}"))
 }
 
 impl PreparedSegment {
@@ -188,18 +215,47 @@ impl PreparedSegment {
                 format!("a segment of {bytes} bytes: give a multiple of {BLOCK_BYTES} in {sizes:?}"),
             ));
         }
-        let path = folder.join(format!("spare-{spare:08x}.{UNNAMED}"));
+        let path = spare_path(folder, spare);
         match disk.remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let file = disk.create(&path)?;
-        let prepared = Self { file, path, bytes };
-        match prepared.fill(pace) {
-            Ok(()) => Ok(prepared),
+        Self { file, path, space: Space { bytes, leftovers: false } }.filled(disk, 0, pace)
+    }
+
+    /// The same in a file that was used before. It was cut where its segment ended: only from there on are there zeros
+    /// to write.
+    pub fn reuse(
+        disk: &dyn Disk,
+        retired: RetiredSegment,
+        bytes: u64,
+        pace: &dyn Fn(u64),
+    ) -> io::Result<Self> {
+        let RetiredSegment { path } = retired;
+        let used = disk.open(&path).and_then(|file| {
+            let used = file.len()?;
+            // The size of segments may have been another one.
+            file.set_len(used.min(bytes))?;
+            Ok((file, used.min(bytes).next_multiple_of(SEGMENT_HEADER_BYTES)))
+        });
+        match used {
+            Ok((file, used)) => {
+                Self { file, path, space: Space { bytes, leftovers: true } }.filled(disk, used, pace)
+            }
+            Err(error) => {
+                let _ = disk.remove(&path);
+                Err(error)
+            }
+        }
+    }
+
+    fn filled(self, disk: &dyn Disk, from: u64, pace: &dyn Fn(u64)) -> io::Result<Self> {
+        match self.fill(from, pace) {
+            Ok(()) => Ok(self),
             Err(error) => {
                 // The first error is the one that matters; a file that cannot be removed is at the next start.
-                let _ = disk.remove(&prepared.path);
+                let _ = disk.remove(&self.path);
                 Err(error)
             }
         }
@@ -207,13 +263,13 @@ impl PreparedSegment {
 
     /// Writes zeros past the page cache where that is possible: they are not copied, they do not stand in the way of
     /// direct writes later, and a commit's sync never waits behind more than a step of them.
-    fn fill(&self, pace: &dyn Fn(u64)) -> io::Result<()> {
+    fn fill(&self, from: u64, pace: &dyn Fn(u64)) -> io::Result<()> {
         let direct = open_direct(&*self.file, &self.path);
         let mut writes_direct = direct.is_some();
-        let mut offset = 0;
-        while offset < self.bytes {
+        let mut offset = from;
+        while offset < self.space.bytes {
             pace(offset);
-            let step = (self.bytes - offset).min(ZEROS.0.len() as u64);
+            let step = (self.space.bytes - offset).min(ZEROS.0.len() as u64);
             let zeros = &ZEROS.0[..step as usize];
             let direct = direct.as_ref().filter(|_| writes_direct);
             match direct.map_or_else(
@@ -238,7 +294,7 @@ impl PreparedSegment {
 
     /// Its size in bytes.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.space.bytes
     }
 
     /// Puts it into use in the same folder: once this returns, it is there after a crash as well. After an error it is
@@ -254,13 +310,13 @@ impl PreparedSegment {
 
     fn name(self, disk: &dyn Disk, header: SegmentHeader) -> io::Result<Segment> {
         let folder = self.path.parent().unwrap_or(Path::new(".")).to_owned();
-        self.file.write_all_at(&header.encode(self.bytes), 0)?;
+        self.file.write_all_at(&header.encode(self.space), 0)?;
         self.file.sync_data()?;
         let path = FileName::segment(&folder, header.number);
         crash_point!("log.segment.rename");
         disk.rename(&self.path, &path)?;
         disk.sync_folder(&folder)?;
-        Ok(Segment { header, bytes: self.bytes, path, file: self.file })
+        Ok(Segment { header, space: self.space, path, file: self.file })
     }
 
     /// Takes it away again.

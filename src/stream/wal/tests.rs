@@ -46,7 +46,7 @@ impl Writing<'_> {
         let batch = plain(&[&payload], 0);
         let entry = entry(1, number, &batch);
         let bytes = COMMIT_HEADER_BYTES as u64 + entry.encoded_bytes();
-        if self.segment.as_ref().is_none_or(|segment| self.end + bytes > segment.bytes) {
+        if self.segment.as_ref().is_none_or(|segment| self.end + bytes > segment.space.bytes) {
             self.next_segment(number)?;
         }
         let salt = self.segment.as_ref().unwrap().header.salt;

@@ -8,10 +8,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::queue::Queue;
 use super::{Options, is_full};
-use crate::config::limits::{LOG_SEGMENT_FILL_AHEAD, LOG_SEGMENT_FILL_WAIT};
+use crate::config::limits::{LOG_SEGMENT_FILL_AHEAD, LOG_SEGMENT_FILL_WAIT, LOG_SEGMENTS_RETIRED_MAX};
 use crate::runtime::clock;
 use crate::stream::wal::index::{IndexBuilder, IndexReaders, IndexedSegment};
-use crate::stream::wal::segment::{PreparedSegment, SegmentHeader};
+use crate::stream::wal::segment::{PreparedSegment, RetiredSegment, SegmentHeader};
 use crate::stream::wal::stored::StoredSegment;
 
 /// See the module.
@@ -32,6 +32,8 @@ pub struct Keeping {
 #[derive(Debug)]
 struct State {
     spare: Option<PreparedSegment>,
+    /// Files for later spare segments, at most [`LOG_SEGMENTS_RETIRED_MAX`].
+    retired: Vec<RetiredSegment>,
     /// Segments whose index file is to be written.
     full: VecDeque<Full>,
     /// All segments, oldest first.
@@ -69,6 +71,7 @@ impl Keeping {
     ) -> Self {
         let state = State {
             spare: None,
+            retired: Vec::new(),
             full: full.into(),
             segments: segments.into(),
             removing: false,
@@ -154,16 +157,13 @@ impl Keeping {
 
     /// Makes a segment for later; `pace` is told before each step how far it is.
     pub fn make_spare(&self, pace: &dyn Fn(u64)) -> io::Result<()> {
-        let Options { disk, folder, segment_bytes, .. } = &self.options;
-        // Another name than the one before, which may be about to be put into use.
-        let number = self.spares.fetch_add(1, Ordering::Relaxed) as u32;
-        let made = PreparedSegment::create_paced(&**disk, folder, number, *segment_bytes, pace);
+        let made = self.make_segment(pace);
         let full = made.as_ref().is_err_and(is_full);
         let mut state = self.state();
         state.failing = made.is_err();
         if state.disk_is_full != full {
             state.disk_is_full = full;
-            let folder = folder.display();
+            let folder = self.options.folder.display();
             if full {
                 tracing::error!(%folder, "the disk of the log is full: requests are refused with 507 once the current segment is");
             } else {
@@ -172,7 +172,7 @@ impl Keeping {
         } else if let Err(error) = &made
             && !full
         {
-            tracing::error!(folder = %folder.display(), %error, "cannot make a segment of the log, trying again");
+            tracing::error!(folder = %self.options.folder.display(), %error, "cannot make a segment of the log, trying again");
         }
         self.options.metrics.full.set(if full { 1.0 } else { 0.0 });
         let result = made.map(|spare| state.spare = Some(spare));
@@ -181,6 +181,24 @@ impl Keeping {
         drop(state);
         self.changed.notify_all();
         result
+    }
+
+    /// A segment in a file that was used before, or else in a new one.
+    fn make_segment(&self, pace: &dyn Fn(u64)) -> io::Result<PreparedSegment> {
+        let Options { disk, folder, segment_bytes, .. } = &self.options;
+        let retired = self.state().retired.pop();
+        if let Some(retired) = retired
+            && let Ok(reused) = PreparedSegment::reuse(&**disk, retired, *segment_bytes, pace)
+        {
+            return Ok(reused);
+        }
+        // What stands in the way of the old file stands in the way of a new one, or does not matter.
+        PreparedSegment::create_paced(&**disk, folder, self.spare_number(), *segment_bytes, pace)
+    }
+
+    /// For a temporary name that no other file has.
+    fn spare_number(&self) -> u32 {
+        self.spares.fetch_add(1, Ordering::Relaxed) as u32
     }
 
     /// Gives the spare segment away; waits for it if need be.
@@ -248,7 +266,7 @@ impl Keeping {
     /// See [`super::Journal::usage`].
     pub fn usage(&self) -> (usize, u64) {
         let state = self.state();
-        let files = state.segments.len() + usize::from(state.spare.is_some());
+        let files = state.segments.len() + state.retired.len() + usize::from(state.spare.is_some());
         (state.segments.len(), files as u64 * self.options.segment_bytes)
     }
 
@@ -292,8 +310,10 @@ impl Keeping {
             let state = self.state();
             let oldest = state.segments.front().filter(|segment| segment.is_sealed() && segment.is_free());
             let Some(segment) = oldest.cloned() else { return };
+            let retires = state.can_retire(&segment);
             drop(state);
-            if let Err(error) = self.remove_segment(&segment) {
+            let removed = self.remove_segment(&segment, retires);
+            if let Err(error) = &removed {
                 tracing::warn!(path = %segment.path().display(), %error, "cannot remove an old segment, trying again later");
                 return;
             }
@@ -301,23 +321,46 @@ impl Keeping {
             state.segments.pop_front();
             // It needs no index file any more.
             state.full.retain(|full| !Arc::ptr_eq(&full.stored, &segment));
+            state.retired.extend(removed.ok().flatten());
         }
     }
 
-    /// May have been done in part before.
-    fn remove_segment(&self, segment: &StoredSegment) -> io::Result<()> {
+    /// May have been done in part before. Returns the file if it `retires` and so stays.
+    fn remove_segment(&self, segment: &StoredSegment, retires: bool) -> io::Result<Option<RetiredSegment>> {
         let Options { disk, folder, .. } = &self.options;
-        for path in [segment.index_path(), segment.path()] {
-            match disk.remove(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
+        let gone = |done: io::Result<()>| match done {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        };
+        gone(disk.remove(segment.index_path()))?;
+        let retired = retires
+            .then(|| RetiredSegment::retire(&**disk, segment.path(), self.spare_number()))
+            .and_then(Result::ok);
+        if retired.is_none() {
+            gone(disk.remove(segment.path()))?;
+        }
+        match (disk.sync_folder(folder), retired) {
+            (Ok(()), retired) => Ok(retired),
+            (Err(error), retired) => {
+                // The old name may be back after a crash: what it held must not be written over.
+                let _ = retired.map(|retired| retired.discard(&**disk));
+                Err(error)
             }
         }
-        disk.sync_folder(folder)
     }
 }
 
 impl State {
+    /// Whether the file of a segment that goes away is kept to be used again: nobody may be about to read it, as readers
+    /// hold the segment.
+    fn can_retire(&self, segment: &Arc<StoredSegment>) -> bool {
+        let own = self.segments.iter().chain(self.full.iter().map(|full| &full.stored));
+        let own = own.filter(|held| Arc::ptr_eq(held, segment)).count();
+        // The caller has one more.
+        let is_read = Arc::strong_count(segment) > own + 1;
+        !is_read && !self.closed && self.retired.len() < LOG_SEGMENTS_RETIRED_MAX
+    }
+
     fn has_work(&self) -> bool {
         (self.spare.is_none() && !self.closed) || !self.full.is_empty() || self.removing
     }

@@ -1,7 +1,8 @@
 use std::path::Path;
 
+use super::stepped::{Round, Stepped};
 use super::*;
-use crate::config::limits::COMMIT_BUFFER_BYTES;
+use crate::config::limits::{COMMIT_BUFFER_BYTES, LOG_SEGMENTS_RETIRED_MAX};
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::UnixMicros;
@@ -11,6 +12,7 @@ use crate::stream::notices::{Notices, Size};
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::recovery::{self, Recovered, Source};
 use crate::stream::wal::samples;
+use crate::stream::wal::segment::FileName;
 use crate::stream::wal::shard::{DurableLog, Part};
 use crate::stream::{Captures, Found, Payer, Read, ReadLimit, Retention, ShardLog};
 use crate::telemetry::metrics::Registry;
@@ -183,4 +185,90 @@ fn the_first_record_of_a_point_in_time_is_found_wherever_it_is() {
     check(&bench);
     drop(bench);
     check(&Bench::open(folder.path(), LogWriter::Thread));
+}
+
+/// Files of the journal that are no segments yet.
+fn unnamed(folder: &Path) -> usize {
+    let files = RealDisk.list(folder).unwrap();
+    files.iter().filter(|path| FileName::of(path) == Some(FileName::Unnamed)).count()
+}
+
+#[test]
+fn the_files_of_segments_that_nobody_needs_are_used_again_and_read_like_new_ones() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, mut stepped) =
+        Journal::stepped(options(folder.path(), LogWriter::Thread), recover(folder.path()).resume).unwrap();
+    let bench = Bench::of(journal, Vec::new());
+    bench.shard.release(0, SequenceNumber(u64::MAX));
+    let mut inodes = std::collections::HashMap::<u64, u32>::new();
+    let payloads = texts(0..3_000);
+    for pair in payloads.chunks(2) {
+        let pair: Vec<_> = pair.iter().map(String::as_str).collect();
+        let mut queued = bench.append(&pair, 5).unwrap();
+        while queued.ticket.try_recv().is_err() {
+            assert_eq!(stepped.write(), Round::Worked);
+        }
+        while stepped.keeper_has_work() {
+            assert!(stepped.keep());
+        }
+        let _ = bench.shard.expire(UnixMicros(i64::MAX));
+        bench.journal.housekeeping(&[Arc::clone(&bench.shard)], UnixMicros(i64::MAX));
+        assert!(unnamed(folder.path()) <= LOG_SEGMENTS_RETIRED_MAX + 1);
+        for path in RealDisk.list(folder.path()).unwrap() {
+            if matches!(FileName::of(&path), Some(FileName::Segment(_))) {
+                *inodes.entry(std::fs::metadata(&path).unwrap().ino()).or_default() += 1;
+            }
+        }
+    }
+    assert!(inodes.len() < 8, "30 segments in {} files", inodes.len());
+    let expected = &payloads[(bench.shard.bounds().first.0 - 100) as usize..];
+    bench.shard.reclaim(UnixMicros(i64::MAX));
+    assert_eq!(bench.read_all(), expected);
+    // As after a crash: nothing is closed.
+    let again = tempfile::tempdir().unwrap();
+    for path in RealDisk.list(folder.path()).unwrap() {
+        std::fs::copy(&path, again.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let bench = Bench::open(again.path(), LogWriter::Thread);
+    assert_eq!(bench.read_all(), expected);
+    drop(bench);
+    stepped.end();
+}
+
+#[test]
+fn a_file_that_is_being_read_is_not_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, mut stepped) =
+        Journal::stepped(options(folder.path(), LogWriter::Thread), recover(folder.path()).resume).unwrap();
+    let bench = Bench::of(journal, Vec::new());
+    let keep = |bench: &Bench, stepped: &mut Stepped| {
+        while stepped.keeper_has_work() {
+            assert!(stepped.keep());
+        }
+        bench.journal.housekeeping(&[Arc::clone(&bench.shard)], UnixMicros(i64::MAX));
+        while stepped.keeper_has_work() {
+            assert!(stepped.keep());
+        }
+    };
+    for text in texts(0..250) {
+        let mut queued = bench.append(&[&text], 5).unwrap();
+        while queued.ticket.try_recv().is_err() {
+            assert_eq!(stepped.write(), Round::Worked);
+        }
+        keep(&bench, &mut stepped);
+    }
+    bench.shard.reclaim(UnixMicros(i64::MAX));
+    let Found::Stored(reader) = bench.shard.read(SequenceNumber(100), ReadLimit::bytes(1)) else {
+        panic!("it is not in memory")
+    };
+    bench.shard.release(0, SequenceNumber(u64::MAX));
+    let before = unnamed(folder.path());
+    let _ = bench.shard.expire(UnixMicros(i64::MAX));
+    let removed = 2;
+    keep(&bench, &mut stepped);
+    assert_eq!(unnamed(folder.path()), before + removed - 1, "the one that is read is removed");
+    drop(reader);
+    drop(bench);
+    stepped.end();
 }

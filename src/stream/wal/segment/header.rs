@@ -18,6 +18,15 @@ const CLASS_OS: u32 = 2;
 const NO_END: u64 = u64::MAX;
 const CHECKSUM_AT: usize = BLOCK_BYTES - 8;
 
+/// What commits are written over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes of the segment: commits end there at the latest.
+    pub bytes: u64,
+    /// Whether the file has held an older segment, whose commits stand behind those of this one; otherwise, zeros do.
+    pub leftovers: bool,
+}
+
 /// What a segment is put into use as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentHeader {
@@ -42,8 +51,8 @@ impl SegmentHeader {
         fastrand::u64(1..)
     }
 
-    /// The block that a segment of `bytes` bytes begins with.
-    pub(super) fn encode(&self, bytes: u64) -> Vec<u8> {
+    /// The block that a segment of such a file begins with.
+    pub(super) fn encode(&self, space: Space) -> Vec<u8> {
         let mut block = vec![0; BLOCK_BYTES];
         let mut fields = &mut block[..CHECKSUM_AT];
         fields.put_slice(&MAGIC);
@@ -57,14 +66,15 @@ impl SegmentHeader {
         fields.put_u64_le(self.first_commit);
         fields.put_u64_le(self.previous_end.unwrap_or(NO_END));
         fields.put_slice(&self.node);
-        fields.put_u64_le(bytes);
+        fields.put_u64_le(space.bytes);
+        fields.put_u32_le(u32::from(space.leftovers));
         let checksum = xxh3_64(&block[..CHECKSUM_AT]);
         block[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
         block
     }
 
-    /// Reads the first block of the file at `path`, and the bytes of the segment.
-    pub(super) fn parse(block: &[u8], path: &Path) -> Result<(Self, u64), SegmentError> {
+    /// Reads the first block of the file at `path`, and what the file is like.
+    pub(super) fn parse(block: &[u8], path: &Path) -> Result<(Self, Space), SegmentError> {
         let damaged = |what| SegmentError::Damaged { path: path.to_owned(), what };
         let foreign = |what| SegmentError::Foreign { path: path.to_owned(), what };
         let (mut fields, mut checksum) =
@@ -92,7 +102,8 @@ impl SegmentHeader {
         let previous_end = Some(fields.get_u64_le()).filter(|end| *end != NO_END);
         let mut node = [0; 8];
         fields.copy_to_slice(&mut node);
-        let bytes = fields.get_u64_le();
-        Ok((Self { class, number, salt, first_commit, previous_end, node }, bytes))
+        let (bytes, leftovers) = (fields.get_u64_le(), fields.get_u32_le() != 0);
+        let space = Space { bytes, leftovers };
+        Ok((Self { class, number, salt, first_commit, previous_end, node }, space))
     }
 }

@@ -78,7 +78,7 @@ pub enum Fault {
 /// How a segment ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// With a whole commit, and zeros behind it.
+    /// With a whole commit, and zeros or an older segment's bytes behind it.
     Clean,
     /// With bytes that are no commit, and no whole commit behind them: a write that was interrupted, never
     /// acknowledged. To be ignored.
@@ -166,8 +166,8 @@ impl<F: FnMut(&ScannedCommit<'_>)> Visitor for F {
 /// It needs two windows of [`limits::SCAN_WINDOW_BYTES`] and, for the commit at hand, about 80 bytes a frame and the
 /// bytes of its replies.
 pub fn scan(segment: &Segment, start: Start, mode: Mode, visitor: &mut dyn Visitor) -> io::Result<ScanEnd> {
-    let end = segment.file.len()?.min(segment.bytes);
-    let short = (end < segment.bytes).then_some(Fault::FileShort(end));
+    let end = segment.file.len()?.min(segment.space.bytes);
+    let short = (end < segment.space.bytes).then_some(Fault::FileShort(end));
     let mut scan = Scan {
         window: Window::new(&*segment.file, end),
         end,
@@ -195,6 +195,11 @@ pub fn scan(segment: &Segment, start: Start, mode: Mode, visitor: &mut dyn Visit
         };
         match scan.behind(at, expected)? {
             Behind::Zeros => break short.map_or(Verdict::Clean, |why| Verdict::Torn { at, why }),
+            Behind::Bytes
+                if short.is_none() && segment.space.leftovers && !scan.is_begun(at, expected)? =>
+            {
+                break Verdict::Clean;
+            }
             Behind::Bytes => break Verdict::Torn { at, why: short.unwrap_or(why) },
             Behind::Commit { at: later_commit_at, number } => match mode {
                 Mode::Stop => break Verdict::Damaged { at, why, later_commit_at },
@@ -280,6 +285,21 @@ impl Scan<'_> {
         }
         self.frames.push(ScannedFrame { header, offset: at, reply: start..self.replies.len() });
         Ok(Ok(header))
+    }
+
+    /// Whether anything of commit `number` seems to stand at `at`. Only the block in which the commit before it ends can
+    /// tell: it was zeros from there on. In the others an older segment may have left anything.
+    fn is_begun(&mut self, at: u64, number: u64) -> io::Result<bool> {
+        let rest = (at.next_multiple_of(SEGMENT_HEADER_BYTES) - at) as usize;
+        if !all_zeros(self.window.get(at, rest)?) {
+            return Ok(true);
+        }
+        let header = self.window.get(at, COMMIT_HEADER_BYTES)?;
+        let has = |value: u64, field: usize| {
+            header.get(field..).is_some_and(|from| from.starts_with(&value.to_le_bytes()))
+        };
+        // Numbers increase: no older commit has this one.
+        Ok(has(self.salt, CommitHeader::SALT_AT) || has(number, CommitHeader::NUMBER_AT))
     }
 
     /// Looks for a whole commit that begins at `from` or later, numbered `expected` or higher: every commit repeats the

@@ -132,6 +132,8 @@ fn a_segment_that_cannot_be_removed_keeps_those_behind_it() {
         shard.release(0, SequenceNumber(u64::MAX));
         shard.expire(UnixMicros(i64::MAX));
     }
+    // Neither to be used again nor to go.
+    disk.inject(Fault::new(Operation::Rename, Failure::Io).on(".segment"));
     disk.inject(Fault::new(Operation::Remove, Failure::Io).on(".segment"));
     bench.journal.housekeeping(&bench.shards, UnixMicros(i64::MAX));
     bench.threads.keep();
