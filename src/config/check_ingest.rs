@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::checked::{Durability, Ingest, OnInvalid, PartitionKeySource, Stream};
 use super::checker::Checker;
+use super::duration::print_duration;
 use super::limits;
 use super::problem::Problem;
 use super::raw::{IngestTable, StreamTable};
@@ -33,12 +34,10 @@ pub(super) fn check_stream(
         None => Some(None),
         text => checker.size_within("stream.retention_bytes", text, 0, 1..=u64::MAX).map(Some),
     };
-    let idempotency_window = checker.duration_up_to(
-        "stream.idempotency_window",
-        raw.idempotency_window.as_deref(),
-        Duration::from_secs(limits::IDEMPOTENCY_SECONDS_DEFAULT),
-        Duration::from_secs(limits::IDEMPOTENCY_SECONDS_MAX),
-    );
+    let is_durable = durability.is_some_and(Durability::is_durable);
+    let replies_kept = retention.filter(|_| is_durable);
+    let idempotency_window =
+        check_idempotency_window(raw.idempotency_window.as_deref(), replies_kept, checker);
     Some(Stream {
         name: name?,
         shards: u32::try_from(shards?).ok()?,
@@ -47,6 +46,29 @@ pub(super) fn check_stream(
         retention_bytes: retention_bytes?,
         idempotency_window: idempotency_window?,
     })
+}
+
+/// How long replies are remembered: in a log on the disk, where they are kept for `retention`, no longer than that.
+fn check_idempotency_window(
+    text: Option<&str>,
+    retention: Option<Duration>,
+    checker: &mut Checker<'_>,
+) -> Option<Duration> {
+    const PATH: &str = "stream.idempotency_window";
+    let retention = retention.unwrap_or(Duration::MAX);
+    let default = Duration::from_secs(limits::IDEMPOTENCY_SECONDS_DEFAULT).min(retention);
+    let max = Duration::from_secs(limits::IDEMPOTENCY_SECONDS_MAX);
+    let window = checker.duration_up_to(PATH, text, default, max)?;
+    if window > retention {
+        let retention = print_duration(retention);
+        checker.problem_with_help(
+            PATH,
+            format!("idempotency_window is longer than the retention of {retention}, for which the log keeps replies"),
+            format!("write idempotency_window = \"{retention}\" or less, or a longer retention"),
+        );
+        return None;
+    }
+    Some(window)
 }
 
 /// What an ack means; and whether the log takes what the node takes, since no segment may be larger than the largest.

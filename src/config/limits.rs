@@ -219,8 +219,7 @@ pub const REPLY_ENTRY_BYTES: u64 = 200;
 
 /// Bytes of an idempotency key.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
-/// Bytes of a segment of the write-ahead log where nothing else is said. Making one takes about 30 ms of a disk that
-/// writes 2 GB/s, and at 100 MB/s of records it is full after 0.6 s, so that segments made ahead of time suffice.
+
 /// Bytes of a segment of the write-ahead log where nothing else is said. Making one took 160 ms on a busy disk, and at
 /// 100 MB/s of records it is full after 640 ms, so that one made ahead of time is always there.
 pub const LOG_SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;

@@ -37,7 +37,7 @@ fn every_setting_is_taken_over() {
         durability = "os"
         retention = "90m"
         retention_bytes = "2GiB"
-        idempotency_window = "24h"
+        idempotency_window = "1h"
         [ingest]
         partition_key = "query:device"
         on_invalid = "dead_letter"
@@ -63,7 +63,7 @@ fn every_setting_is_taken_over() {
     assert_eq!((pipeline.stream.name.as_str(), pipeline.stream.shards), ("from-env", 8));
     assert_eq!(pipeline.stream.durability, Durability::Os);
     assert_eq!(pipeline.stream.retention, Duration::from_secs(5_400));
-    assert_eq!(pipeline.stream.idempotency_window, Duration::from_secs(86_400));
+    assert_eq!(pipeline.stream.idempotency_window, Duration::from_secs(3_600));
     assert_eq!(pipeline.stream.retention_bytes, Some(2 << 30));
     assert_eq!(pipeline.ingest.partition_key, PartitionKeySource::Query("device".to_owned()));
     assert_eq!(pipeline.ingest.on_invalid, OnInvalid::DeadLetter);
@@ -232,6 +232,18 @@ fn each_durability_has_its_word_and_only_memory_is_not_durable() {
 fn no_idempotency_key_is_remembered_where_the_window_is_zero() {
     let pipeline = pipeline("stream = { name = \"s\", idempotency_window = \"0s\" }");
     assert!(pipeline.stream.idempotency_window.is_zero());
+}
+
+#[test]
+fn a_durable_stream_remembers_replies_no_longer_than_its_log_keeps_them() {
+    let short = "stream = { name = \"s\", retention = \"1m\" }";
+    assert_eq!(pipeline(short).stream.idempotency_window, Duration::from_secs(60));
+    let long = "[stream]\nname = \"s\"\nretention = \"1m\"\nidempotency_window = \"2m\"";
+    let problem = "p.toml:4:22: idempotency_window is longer than the retention of 1m, for which the log keeps replies\n  \
+                   help: write idempotency_window = \"1m\" or less, or a longer retention";
+    assert_eq!(complaints(long), problem);
+    let memory = pipeline(&format!("{long}\ndurability = \"memory\""));
+    assert_eq!(memory.stream.idempotency_window, Duration::from_secs(120));
 }
 
 #[test]
