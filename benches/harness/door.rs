@@ -109,9 +109,14 @@ impl Door {
 
     /// Pays for a body, copies it as the edge does from its frames, and cuts it into a batch a shard.
     pub fn batches(&self, framing: Framing, body: &[u8]) -> Vec<(ShardId, Batch)> {
+        self.batches_of(framing, body, RequestKey::FromRecord)
+    }
+
+    /// The same of a request whose records may all have one key, and then go to one shard.
+    pub fn batches_of(&self, framing: Framing, body: &[u8], key: RequestKey<'_>) -> Vec<(ShardId, Batch)> {
         let permit = self.admit(body.len() as u64);
         let paid = Paid { bytes: body.to_vec(), permit };
-        let decoded = self.decode(framing, &paid.bytes);
+        let decoded = decode(self.intake(), framing, &paid.bytes, key).unwrap();
         let (body, permit) = paid.into_shared();
         partition(self.intake(), decoded, Shared { body, permit, arrival: clock::wall() })
     }

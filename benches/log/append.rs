@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::contest::{CLIENTS, Contestant, Round, Shape, closed_round, disks, until};
+use crate::contest::{CLIENTS, Contestant, Requests, Round, Shape, closed_round, disks, until};
 use crate::feed;
 use crate::harness::disk::{Method, Written};
 use crate::harness::{Call, median, quantile_us};
@@ -24,13 +24,13 @@ pub fn run(call: &Call) {
         call.rounds(ROUNDS),
         call.duration(ROUND_DURATION)
     );
-    for (name, ready, clients) in [
-        ("decoded ahead, 8 clients", true, CLIENTS),
-        ("decoded ahead, 32 clients", true, MANY_CLIENTS),
-        ("bodies (admit, copy, decode, partition, append), 8 clients", false, CLIENTS),
+    for (name, requests, clients) in [
+        ("decoded ahead, 8 clients", Requests::Ready, CLIENTS),
+        ("decoded ahead, 32 clients", Requests::Ready, MANY_CLIENTS),
+        ("bodies (admit, copy, decode, partition, append), 8 clients", Requests::Bodies, CLIENTS),
     ] {
         println!("\n  {name}");
-        contest(call, &Shape { shards: 4, bodies: &bodies, ready, clients });
+        contest(call, &Shape { shards: 4, bodies: &bodies, requests, clients });
     }
 }
 

@@ -146,20 +146,32 @@ impl Round {
     }
 }
 
+/// The kinds of [`Feed`].
+#[derive(Clone, Copy)]
+pub enum Requests {
+    Ready,
+    Bodies,
+    Keyed,
+}
+
 /// What a load is made of.
 #[derive(Clone, Copy)]
 pub struct Shape<'a> {
     pub shards: u32,
     pub bodies: &'a [Bytes],
-    /// Whether requests are decoded ahead.
-    pub ready: bool,
+    pub requests: Requests,
     pub clients: usize,
 }
 
 impl Shape<'_> {
     /// The feed of it for a stream.
     pub fn feed(&self, door: &Door) -> Arc<Feed> {
-        Arc::new(if self.ready { Feed::ready(door, self.bodies) } else { Feed::Bodies(self.bodies.to_vec()) })
+        let bodies = || self.bodies.to_vec();
+        Arc::new(match self.requests {
+            Requests::Ready => Feed::ready(door, self.bodies),
+            Requests::Bodies => Feed::Bodies(bodies()),
+            Requests::Keyed => Feed::Keyed(bodies()),
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use forebay::edge::decode::Framing;
+use forebay::edge::decode::{Framing, RequestKey};
 use forebay::record::{Batch, RecordSpans, ShardId, Source, Span};
 use forebay::runtime::clock::{self, UnixMicros};
 use forebay::testkit::generators::{Generator, KeyPicker, Profile, Settings};
@@ -37,6 +37,8 @@ pub enum Feed {
     Ready(Vec<Ready>),
     /// As they come from a socket: they are paid for, copied, decoded and cut into batches first.
     Bodies(Vec<Bytes>),
+    /// The same, each with a key of its own for all its records, as from a device: it goes to one shard.
+    Keyed(Vec<Bytes>),
 }
 
 /// A request of which everything is there but its time and its permit.
@@ -66,6 +68,11 @@ impl Feed {
                 let body = &bodies[index % bodies.len()];
                 (door.batches(Framing::Lines, body), body.len() as u64)
             }
+            Feed::Keyed(bodies) => {
+                let body = &bodies[index % bodies.len()];
+                let key = index.to_le_bytes();
+                (door.batches_of(Framing::Lines, body, RequestKey::Given(&key)), body.len() as u64)
+            }
         }
     }
 
@@ -75,7 +82,7 @@ impl Feed {
             Feed::Ready(requests) => {
                 (requests.iter().map(|ready| ready.body.len()).sum::<usize>(), requests.len())
             }
-            Feed::Bodies(bodies) => (bodies.iter().map(Bytes::len).sum(), bodies.len()),
+            Feed::Bodies(bodies) | Feed::Keyed(bodies) => (bodies.iter().map(Bytes::len).sum(), bodies.len()),
         };
         (bytes / count) as u64
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 
-use crate::contest::{CLIENTS, Commits, Contestant, Shape, closed_round, disks, settle, until, warm_up};
+use crate::contest::{
+    CLIENTS, Commits, Contestant, Requests, Shape, closed_round, disks, settle, until, warm_up,
+};
 use crate::feed;
 use crate::harness::disk::{Method, Written, ZeroedFile};
 use crate::harness::{Call, median, quantile_us};
@@ -59,7 +61,7 @@ pub fn run(call: &Call) {
     );
     contest(call, &contestants, &batches, |contestant| {
         // Full load is that of ingest: clients that decode what they append.
-        let shape = Shape { shards: SHARDS, bodies: &batches, ready: false, clients: CLIENTS };
+        let shape = Shape { shards: SHARDS, bodies: &batches, requests: Requests::Bodies, clients: CLIENTS };
         let full = closed_round(call, contestant, &shape, until(call, FULL_LOAD_DURATION));
         Duration::from_secs_f64(2.0 / full.seen.requests_per_second())
     });
@@ -75,7 +77,7 @@ fn contest(
     interval: impl Fn(&Contestant) -> Duration,
 ) {
     let mut files = disks(call);
-    let shape = Shape { shards: SHARDS, bodies, ready: true, clients: 1 };
+    let shape = Shape { shards: SHARDS, bodies, requests: Requests::Ready, clients: 1 };
     let mut measured: Vec<_> =
         contestants.iter().map(|contestant| (contestant, interval(contestant), Vec::new())).collect();
     for _ in 0..call.rounds(ROUNDS) {

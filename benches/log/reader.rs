@@ -14,7 +14,7 @@ use forebay::runtime::budget::Budget;
 use forebay::runtime::clock::UnixMicros;
 use forebay::stream::{CapturePlan, Captures, Found, Payer, ReadLimit, Stream};
 
-use crate::contest::{CLIENTS, Contestant, Shape, settle, until};
+use crate::contest::{CLIENTS, Contestant, Requests, Shape, settle, until};
 use crate::feed;
 use crate::harness::closed_log::forget_pages;
 use crate::harness::door::Door;
@@ -48,7 +48,8 @@ struct Reading {
 pub fn run(call: &Call) {
     let door = Contestant::fsync().open(call, SHARDS);
     let bodies = feed::bodies(BATCH_EVENTS);
-    let feed = Shape { shards: SHARDS, bodies: &bodies, ready: true, clients: CLIENTS }.feed(&door);
+    let feed =
+        Shape { shards: SHARDS, bodies: &bodies, requests: Requests::Ready, clients: CLIENTS }.feed(&door);
     let preloaded = Until { duration: PATIENCE, bytes: call.amount(LOG_BYTES, LOG_BYTES / 64) };
     closed_loop(&door, &feed, CLIENTS, preloaded);
     let back = Backlog::of(&door);

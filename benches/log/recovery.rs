@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::contest::{CLIENTS, Contestant, Shape, segment_bytes};
+use crate::contest::{CLIENTS, Contestant, Requests, Shape, segment_bytes};
 use crate::feed;
 use crate::harness::closed_log::ClosedLog;
 use crate::harness::{Call, clocks, median};
@@ -29,7 +29,7 @@ pub fn run(call: &Call) {
 fn written(call: &Call, shards: u32) -> ClosedLog {
     let door = Contestant::fsync().open(call, shards);
     let bodies = feed::bodies(BATCH_EVENTS);
-    let feed = Shape { shards, bodies: &bodies, ready: true, clients: CLIENTS }.feed(&door);
+    let feed = Shape { shards, bodies: &bodies, requests: Requests::Ready, clients: CLIENTS }.feed(&door);
     let until = Until { duration: PATIENCE, bytes: call.amount(LOG_BYTES, LOG_BYTES / 64) };
     closed_loop(&door, &feed, CLIENTS, until);
     std::sync::Arc::into_inner(door).unwrap().close()

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::contest::{CLIENTS, Contestant, Round, Shape, closed_round, until};
+use bytes::Bytes;
+
+use crate::contest::{CLIENTS, Contestant, Requests, Round, Shape, closed_round, until};
 use crate::feed;
 use crate::harness::{Call, median};
 
@@ -11,14 +13,25 @@ const BATCH_EVENTS: usize = 100;
 const ROUNDS: usize = 5;
 const ROUND_DURATION: Duration = Duration::from_secs(2);
 
-/// Records without a key go to any shard alike: with 4,000 of them nearly every record is a batch of its own.
+/// Requests of one key each go to one shard, as those of devices and of streams with a few shards do. Records without a
+/// key go to any shard alike: with 4,000 of them nearly every record is a batch of its own.
 pub fn run(call: &Call) {
     let bodies = feed::bodies(BATCH_EVENTS);
     println!(
-        "\nshards: bodies of {BATCH_EVENTS} events spread evenly, {CLIENTS} clients, closed loop; medians of {} rounds of {:?}",
+        "\nshards: bodies of {BATCH_EVENTS} events, {CLIENTS} clients, closed loop; medians of {} rounds of {:?}",
         call.rounds(ROUNDS),
         call.duration(ROUND_DURATION)
     );
+    for (name, requests) in [
+        ("each request to one of the shards", Requests::Keyed),
+        ("the records of each request spread over all shards", Requests::Bodies),
+    ] {
+        println!("\n  {name}");
+        contest(call, &bodies, requests);
+    }
+}
+
+fn contest(call: &Call, bodies: &[Bytes], requests: Requests) {
     println!(
         "  {:<8} {:>7} {:>8} {:>11} {:>9} {:>9} {:>9} {:>13} {:>15}",
         "",
@@ -36,7 +49,7 @@ pub fn run(call: &Call) {
         let mut measured = SHARDS.map(|shards| (shards, Vec::new()));
         for _ in 0..call.rounds(ROUNDS) {
             for (shards, rounds) in &mut measured {
-                let shape = Shape { shards: *shards, bodies: &bodies, ready: false, clients: CLIENTS };
+                let shape = Shape { shards: *shards, bodies, requests, clients: CLIENTS };
                 rounds.push(closed_round(call, &contestant, &shape, until(call, ROUND_DURATION)));
             }
         }
