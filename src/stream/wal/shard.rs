@@ -213,6 +213,13 @@ impl DurableLog {
         part.newest < self.retention.oldest(now)
     }
 
+    /// Whether all its records have outlived their retention, and are in the segment that is written.
+    pub fn waits_for_turn(&self, now: UnixMicros) -> bool {
+        let state = self.state();
+        let part = state.parts.front();
+        part.is_some_and(|part| part.end > part.first && self.is_past(part, now) && !part.segment.is_sealed())
+    }
+
     /// Whether its records in `segment` have all outlived their retention; `None` if it has none there. Older segments
     /// are gone when this is asked.
     pub fn outlived(&self, segment: &Arc<StoredSegment>, now: UnixMicros) -> Option<bool> {

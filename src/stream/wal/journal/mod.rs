@@ -40,6 +40,7 @@ use super::shard::DurableLog;
 use super::stored::StoredSegment;
 use super::{JournalClass, is_full};
 use crate::config::checked::LogWriter;
+use crate::config::limits::LOG_SEGMENT_TURN_SECONDS;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::stream::AppendError;
@@ -76,11 +77,17 @@ pub struct Patience {
     pub retry: Duration,
     /// For a segment that is being made, before the requests that need it fail.
     pub spare: Duration,
+    /// Until a segment is closed although it has room, so that records in it can go whose retention is over.
+    pub turn: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { retry: Duration::from_secs(1), spare: Duration::from_secs(30) }
+        Self {
+            retry: Duration::from_secs(1),
+            spare: Duration::from_secs(30),
+            turn: Duration::from_secs(LOG_SEGMENT_TURN_SECONDS),
+        }
     }
 }
 
@@ -116,6 +123,7 @@ pub struct JournalError {
 pub struct Journal {
     queue: Arc<Queue>,
     keeping: Arc<Keeping>,
+    patience: Patience,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
@@ -129,6 +137,7 @@ impl Journal {
 
     fn start_in(options: Options, resume: Resume) -> io::Result<Self> {
         let (queue, keeping, next) = prepare(&options, resume)?;
+        let patience = options.patience;
         // On its thread: a ring belongs to the thread that has made it.
         let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
         let writing_thread = {
@@ -149,7 +158,7 @@ impl Journal {
                 keeping.run();
             })?
         };
-        Ok(Self { queue, keeping, threads: Mutex::new(vec![writing_thread, keeping_thread]) })
+        Ok(Self { queue, keeping, patience, threads: Mutex::new(vec![writing_thread, keeping_thread]) })
     }
 
     /// Takes a request: numbers its records and queues them. Nothing is kept if there is an error.
@@ -157,11 +166,15 @@ impl Journal {
         self.queue.append(request)
     }
 
-    /// Takes away what nobody needs; and, where the disk is full, the oldest segment if all of it has outlived its
+    /// Takes away what nobody needs; closes the segment that is written if it is old and has records that retention
+    /// waits for, since only closed ones can go; and, where the disk is full, the oldest segment if all of it has outlived its
     /// retention although a delivery has not stored it: records are not given up unless that frees space. `shards` are
     /// all that may have records here. Returns how many records were given up.
     pub fn housekeeping(&self, shards: &[Arc<DurableLog>], now: UnixMicros) -> u64 {
         self.keeping.remove_free_segments();
+        if self.queue.can_turn(self.patience.turn) && shards.iter().any(|shard| shard.waits_for_turn(now)) {
+            self.queue.turn_early();
+        }
         if !self.disk_is_full() {
             return 0;
         }

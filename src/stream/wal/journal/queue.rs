@@ -1,13 +1,14 @@
 //! Requests on their way to the writing thread.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::config::limits::{COMMIT_GATHER_BYTES, COMMIT_GATHER_REQUESTS};
 use crate::record::{Batch, SequenceNumber, ShardId};
-use crate::runtime::clock::UnixMicros;
+use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::park::{self, Wake};
 use crate::stream::log::Appended;
 use crate::stream::notices::{Notices, Size};
@@ -176,6 +177,10 @@ struct State {
     /// Whether the disk had no room for it.
     full: bool,
     health: Health,
+    /// When the segment that is written was put into use.
+    turned: Instant,
+    /// Whether it is to be closed when nothing waits.
+    turns: bool,
     /// Bytes of what waits.
     gathered: u64,
     /// Whether what waits is to be written now.
@@ -194,6 +199,8 @@ impl Queue {
             spare: false,
             full: false,
             health: Health::Failed("the log is being opened".to_owned()),
+            turned: clock::monotonic(),
+            turns: false,
             gathered: 0,
             due: false,
             sleeping: false,
@@ -252,10 +259,10 @@ impl Queue {
     }
 
     /// Moves what waits behind `requests`, once it is due: when a thread that has queued some of it sleeps, or when it
-    /// is enough for a commit. With `wait`, sleeps until then. False once the queue is closed and empty.
+    /// is enough for a commit. With `wait`, sleeps until then, or until the segment is to be closed. False once the queue is closed and empty.
     pub fn take(&self, requests: &mut std::collections::VecDeque<Request>, wait: bool) -> bool {
         let mut state = self.state();
-        while wait && !state.due && state.health != Health::Closed {
+        while wait && !state.due && !state.turns && state.health != Health::Closed {
             state.sleeping = true;
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -283,9 +290,28 @@ impl Queue {
         let mut state = self.state();
         state.remaining = self.usable;
         state.spare = false;
+        (state.turned, state.turns) = (clock::monotonic(), false);
         if matches!(state.health, Health::Failed(_)) {
             state.health = Health::Well;
         }
+    }
+
+    /// Whether the segment that is written has been so for `age`, and the next one is there.
+    pub fn can_turn(&self, age: Duration) -> bool {
+        let state = self.state();
+        state.spare && state.turned.elapsed() >= age
+    }
+
+    /// Has the segment closed that is written, as soon as nothing waits.
+    pub fn turn_early(&self) {
+        self.state().turns = true;
+        self.filled.notify_one();
+    }
+
+    /// Whether that is wanted still, and the next segment is there.
+    pub fn takes_turn(&self) -> bool {
+        let mut state = self.state();
+        std::mem::take(&mut state.turns) && state.spare
     }
 
     /// Whether the next segment is there, and whether that is so because the disk is full.

@@ -23,6 +23,7 @@ impl Journal {
     /// See the module. A [`super::Patience`] other than zero is of no use: nobody else would end the wait.
     pub fn stepped(options: Options, resume: Resume) -> io::Result<(Self, Stepped)> {
         let (queue, keeping, next) = prepare(&options, resume)?;
+        let patience = options.patience;
         let desk = Desk { options, queue, keeping };
         let writing = match Writing::open(&desk, next) {
             Err(error) if is_full(&error) => None,
@@ -31,7 +32,7 @@ impl Journal {
         let (queue, keeping): (Arc<Queue>, Arc<Keeping>) =
             (Arc::clone(&desk.queue), Arc::clone(&desk.keeping));
         let threads = Mutex::new(Vec::new());
-        Ok((Self { queue, keeping, threads }, Stepped { desk, next, writing }))
+        Ok((Self { queue, keeping, patience, threads }, Stepped { desk, next, writing }))
     }
 }
 

@@ -272,3 +272,45 @@ fn a_file_that_is_being_read_is_not_used_again() {
     drop(bench);
     stepped.end();
 }
+
+#[test]
+fn a_quiet_segment_is_closed_once_for_records_beyond_their_retention() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(folder.path(), LogWriter::Thread);
+    options.patience.turn = Duration::ZERO;
+    let (journal, mut stepped) = Journal::stepped(options, recover(folder.path()).resume).unwrap();
+    let bench = Bench::of(journal, Vec::new());
+    bench.shard.release(0, SequenceNumber(u64::MAX));
+    let mut pass = |now: i64| {
+        let now = UnixMicros(now);
+        let expired = bench.shard.expire(now);
+        if expired.wants_mark {
+            let batches = vec![(ShardId(0), Arc::clone(&bench.shard), crate::record::Batch::empty(now))];
+            let (notices, size) = (Arc::clone(&bench.notices), Size::default());
+            bench.journal.append(NewRequest { notices, size, batches, reply: None, stream: 1 }).unwrap();
+        }
+        bench.journal.housekeeping(&[Arc::clone(&bench.shard)], now);
+        let mut rounds = 0;
+        while stepped.write() != Round::Idle {
+            rounds += 1;
+        }
+        while stepped.keeper_has_work() {
+            assert!(stepped.keep());
+        }
+        (rounds, bench.journal.usage().0, bench.shard.bounds())
+    };
+    bench.append(&["quiet"], 5).unwrap();
+    let minute = 60_000_000;
+    assert!(pass(minute).0 > 0, "it is written");
+    let (rounds, segments, bounds) = pass(minute);
+    assert_eq!((rounds, segments, bounds.next.0 - bounds.first.0), (0, 1, 1), "its retention is not over");
+    assert_eq!(pass(2 * minute).1, 2, "the first is closed");
+    pass(2 * minute);
+    let (_, segments, bounds) = pass(2 * minute);
+    assert_eq!((segments, bounds.first, bounds.next), (1, SequenceNumber(101), SequenceNumber(101)));
+    for later in 3..10 {
+        assert_eq!(pass(later * minute).0, 0, "nothing is closed for a shard without records");
+    }
+    drop(bench);
+    stepped.end();
+}

@@ -194,9 +194,23 @@ impl Writing {
         let idle = self.under_way.is_none() && self.backlog.is_empty();
         let open = self.queue.take(&mut self.backlog, idle && wait);
         if idle && self.backlog.is_empty() {
-            return if open { Round::Idle } else { Round::Ended };
+            return self.rest(open);
         }
         if let Err(error) = self.step() {
+            self.fail(&error);
+        }
+        Round::Worked
+    }
+
+    /// Nothing waits, and the queue may be closed.
+    fn rest(&mut self, open: bool) -> Round {
+        if !open {
+            return Round::Ended;
+        }
+        if !self.queue.takes_turn() || self.active.frames == 0 {
+            return Round::Idle;
+        }
+        if let Err(error) = self.turn() {
             self.fail(&error);
         }
         Round::Worked

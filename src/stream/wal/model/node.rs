@@ -22,7 +22,7 @@ use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
 
 const NODE: [u8; 8] = *b"node-id!";
-const NO_PATIENCE: Patience = Patience { retry: Duration::ZERO, spare: Duration::ZERO };
+const NO_PATIENCE: Patience = Patience { retry: Duration::ZERO, spare: Duration::ZERO, turn: Duration::ZERO };
 
 /// The number of the very first record of every shard.
 pub const ORIGIN: u64 = 1_000;

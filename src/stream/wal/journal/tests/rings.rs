@@ -102,7 +102,7 @@ fn io_uring_is_used_again_after_a_failed_write_also_on_a_full_disk() {
             crate::testkit::skip::skipped("io_uring does not work here");
             return;
         }
-        let patience = Patience { retry: Duration::ZERO, spare: Duration::ZERO };
+        let patience = Patience { retry: Duration::ZERO, spare: Duration::ZERO, turn: Duration::ZERO };
         let options =
             Options { disk: shared, segment_bytes: 16 << 20, patience, ..options(folder.path(), wanted) };
         let (journal, mut threads) = Journal::stepped(options, recover(folder.path()).resume).unwrap();

@@ -115,7 +115,7 @@ impl Bench {
             writer: LogWriter::Thread,
             node,
             metrics: LogMetrics::none(),
-            patience: Patience { retry: Duration::ZERO, spare: Duration::ZERO },
+            patience: Patience { retry: Duration::ZERO, spare: Duration::ZERO, turn: Duration::ZERO },
         };
         let (journal, threads) = Journal::stepped(options, recovered.resume).unwrap();
         let retention = Retention { age: Duration::from_secs(1), bytes: None };
