@@ -293,8 +293,9 @@ impl Recovery<'_> {
             Ok(_) | Err(_) => None,
         };
         let replies = match &indexed {
-            Some(index) => self.replies(&segment, index)?,
-            None => None,
+            // Who accepts damage has met it, perhaps in a segment that has its index: all is read.
+            Some(index) if !self.source.accept_damage => self.replies(&segment, index)?,
+            Some(_) | None => None,
         };
         let (stored, valid_end, next_commit) = match (&indexed, replies) {
             (Some(index), Some(replies)) => {
