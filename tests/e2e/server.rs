@@ -30,6 +30,7 @@ pub struct Setup {
     node: String,
     server: String,
     env: Vec<(String, String)>,
+    under: Vec<&'static str>,
     folder: Option<TempDir>,
 }
 
@@ -68,6 +69,12 @@ impl Setup {
     /// A variable of the environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// By a program that is called with `words` and the binary.
+    pub fn under(mut self, words: &[&'static str]) -> Self {
+        self.under = words.to_vec();
         self
     }
 
@@ -114,8 +121,10 @@ impl Setup {
             self.node, self.server
         );
         std::fs::write(folder.path().join("forebay.toml"), node).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        let mut words = self.under.iter().copied().chain([env!("CARGO_BIN_EXE_forebay")]);
+        let mut command = Command::new(words.next().unwrap());
         command
+            .args(words)
             .arg("serve")
             .current_dir(&folder)
             .stdin(Stdio::null())
