@@ -32,6 +32,11 @@ pub trait Disk: Send + Sync + Debug {
     fn check_writable(&self, _folder: &Path) -> io::Result<()> {
         Ok(())
     }
+    /// An error of kind `StorageFull` if there is no room for `bytes` more bytes in a folder, so that this need not be
+    /// found out by filling what there is, which others may need. No error is no promise.
+    fn check_room(&self, _folder: &Path, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The content of a file. Positions are byte offsets from its start.
@@ -137,6 +142,13 @@ impl Disk for RealDisk {
         use rustix::fs::{Access, access};
         Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
     }
+
+    fn check_room(&self, folder: &Path, bytes: u64) -> io::Result<()> {
+        let system = rustix::fs::statvfs(folder)?;
+        // Some file systems do not tell, and have no blocks.
+        let left = system.f_bavail.saturating_mul(system.f_frsize);
+        if system.f_blocks > 0 && left < bytes { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
 }
 
 impl DiskFile for File {
@@ -162,5 +174,19 @@ impl DiskFile for File {
 
     fn file(&self) -> Option<&File> {
         Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_has_room_for_a_byte_and_none_for_more_than_there_is() {
+        let folder = tempfile::tempdir().unwrap();
+        RealDisk.check_room(folder.path(), 1).unwrap();
+        let error = RealDisk.check_room(folder.path(), u64::MAX).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(RealDisk.check_room(&folder.path().join("nowhere"), 1).is_err());
     }
 }

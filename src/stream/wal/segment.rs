@@ -220,6 +220,7 @@ impl PreparedSegment {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        disk.check_room(folder, bytes)?;
         let file = disk.create(&path)?;
         Self { file, path, space: Space { bytes, leftovers: false } }.filled(disk, 0, pace)
     }
