@@ -259,7 +259,8 @@ impl Queue {
     }
 
     /// Moves what waits behind `requests`, once it is due: when a thread that has queued some of it sleeps, or when it
-    /// is enough for a commit. With `wait`, sleeps until then, or until the segment is to be closed. False once the queue is closed and empty.
+    /// is enough for a commit. With `wait`, sleeps until then, or until the segment is to be closed. False once the queue
+    /// is closed and empty.
     pub fn take(&self, requests: &mut std::collections::VecDeque<Request>, wait: bool) -> bool {
         let mut state = self.state();
         while wait && !state.due && !state.turns && state.health != Health::Closed {
