@@ -119,6 +119,12 @@ impl Keeping {
         self.state().has_work()
     }
 
+    /// Whether the next segment is there.
+    #[cfg(test)]
+    pub fn has_spare(&self) -> bool {
+        self.state().spare.is_some()
+    }
+
     /// Makes a segment for later.
     pub fn make_spare(&self) -> io::Result<()> {
         let Options { disk, folder, segment_bytes, .. } = &self.options;
