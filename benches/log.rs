@@ -1,7 +1,7 @@
 //! The durable log beside what the disk, the memory log and a plain reader do in the same run.
 //!
 //! ```text
-//! cargo bench --bench log                         # everything, about ten minutes and up to 4 GB of disk at a time
+//! cargo bench --bench log                         # everything, about seven minutes and up to 10 GB of disk at a time
 //! cargo bench --bench log -- append latency       # or only: append, latency, recovery, shards, reader, http
 //! cargo bench --bench log -- --quick              # one short round of each, to see that it works
 //! FOREBAY_BENCH_DIR=/mnt/disk cargo bench --bench log    # on that disk, not on that of the build

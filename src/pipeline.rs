@@ -212,6 +212,8 @@ impl Pipelines {
             return Err(StartError::Stopped);
         };
         if let Some(logs) = &mut logs {
+            logs.keep_unnamed(&self.registry)
+                .map_err(|source| StartError::Schema { stream: "of no pipeline".to_owned(), source })?;
             logs.save_catalog()?;
         }
         let guard = deliveries.enter();
@@ -265,6 +267,11 @@ impl Pipelines {
         for intake in self.edge.intakes() {
             intake.stream.enforce_retention(now);
         }
+        if let Some(logs) =
+            self.lock_running().as_ref().and_then(|running| running.stages.as_ref()?.logs.as_ref())
+        {
+            logs.housekeeping(now);
+        }
         self.registry.run_upkeep();
     }
 
@@ -308,16 +315,26 @@ impl Pipelines {
         }
         self.phases.advance(Phase::Draining);
         if let Some(Stages { deliveries, logs }) = stages {
-            self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
+            let have_ended =
+                self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
             if let Some(logs) = logs {
                 logs.journals().stop();
+                if !have_ended {
+                    tracing::warn!(
+                        "the disk is still at work: the node's folder stays locked until the process ends"
+                    );
+                    // A write that hangs in the disk can go on at any time, and name a file that the next process has
+                    // already begun another one over. Only the end of this process is known to end it.
+                    std::mem::forget(logs);
+                }
             }
         }
         self.phases.advance(Phase::Stopped);
         self.reports()
     }
 
-    fn drain_deliveries(&self, deliveries: Runtime, timeout: Duration) {
+    /// Returns whether nothing of the deliveries runs any more.
+    fn drain_deliveries(&self, deliveries: Runtime, timeout: Duration) -> bool {
         let workers = self.workers.clone();
         let drained =
             deliveries.block_on(async move { tokio::time::timeout(timeout, workers.joined()).await });
@@ -327,7 +344,10 @@ impl Pipelines {
                 "the drain deadline has passed"
             );
         }
+        let stopping = clock::monotonic();
         deliveries.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
+        // It does not tell; but it returns early only if there is nothing left to wait for.
+        stopping.elapsed() < RUNTIME_STOP_TIMEOUT
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Written {
     pub times: Histogram<u64>,
     pub bytes: u64,
     pub wall: Duration,
-    /// CPU time of the thread that wrote.
+    /// CPU time of all threads of the process: the kernel may write from one of its own.
     pub cpu: Duration,
 }
 
@@ -156,7 +156,7 @@ impl ZeroedFile {
         let block = block.min(BLOCK_BYTES_MAX).min(self.bytes as usize);
         assert!(self.ring.is_none() || block <= COMMIT_BUFFER_BYTES, "the writer's buffers are smaller");
         let mut times = nanoseconds();
-        let (started, cpu) = (Instant::now(), clocks::thread_cpu());
+        let (started, cpu) = (Instant::now(), clocks::process_cpu());
         while started.elapsed() < duration || times.is_empty() {
             wait();
             let begun = Instant::now();
@@ -164,6 +164,6 @@ impl ZeroedFile {
             record(&mut times, begun.elapsed());
         }
         let bytes = times.len() * block as u64;
-        Written { times, bytes, wall: started.elapsed(), cpu: clocks::thread_cpu() - cpu }
+        Written { times, bytes, wall: started.elapsed(), cpu: clocks::process_cpu() - cpu }
     }
 }

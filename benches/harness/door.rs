@@ -42,10 +42,8 @@ impl LogSpec {
 pub struct Door {
     edge: Edge,
     durability: Durability,
-    /// `None` if nothing of it is on the disk.
-    logs: Option<Logs>,
-    /// Where the data folder is.
-    folder: TempDir,
+    /// And where the data folder is; `None` if nothing of it is on the disk.
+    logs: Option<(Logs, TempDir)>,
 }
 
 impl Door {
@@ -61,18 +59,18 @@ impl Door {
         let stream = StreamSpec { durability, ..StreamSpec::new(STREAM, shards, judging) };
         let (mut config, folder) = configure(&[stream]);
         (config.node.log.writer, config.node.log.segment_bytes) = (log.writer, log.segment_bytes);
-        let phases = Phases::new();
-        let mut logs = Logs::open(&config, &Recovery { accept_damage: false, phases: &phases })?;
+        let (phases, registry) = (Phases::new(), Registry::new().unwrap());
+        let recovery = Recovery { accept_damage: false, phases: &phases, registry: &registry };
+        let mut logs = Logs::open(&config, &recovery)?;
         let pipeline = config.pipelines.into_iter().next().unwrap();
         let backing = logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&pipeline.stream, 0));
-        let registry = Registry::new().unwrap();
         let plan = Captures::default().plan().unwrap();
         let stream = Arc::new(Stream::new(&pipeline.stream, backing, 0, plan, registry.stream(STREAM)));
         let share = Share::new(config.node.memory_budget_bytes / 2, 2);
         let intake = Intake::new(stream, pipeline.ingest, &Captures::default(), share.account(0)).unwrap();
         let edge = Edge::new(config.node.server, share, phases, &registry);
         edge.open(vec![intake]);
-        Ok(Self { edge, durability, logs, folder })
+        Ok(Self { edge, durability, logs: logs.map(|logs| (logs, folder)) })
     }
 
     /// Ends the journals in order, and leaves what they have written.
@@ -80,8 +78,8 @@ impl Door {
     /// # Panics
     /// If nothing of it is on the disk.
     pub fn close(self) -> ClosedLog {
-        let Self { edge, durability, logs, folder } = self;
-        let logs = logs.unwrap();
+        let Self { edge, durability, logs } = self;
+        let (logs, folder) = logs.unwrap();
         logs.journals().stop();
         let (data, node) = (logs.folder.path().to_owned(), logs.folder.id().as_u64().to_be_bytes());
         // The folder is locked until these are gone.
@@ -91,7 +89,7 @@ impl Door {
 
     /// Where the segments of a durable log are.
     pub fn log_folder(&self) -> Option<std::path::PathBuf> {
-        self.logs.as_ref().map(|logs| logs.folder.log().join(self.durability.as_str()))
+        self.logs.as_ref().map(|(logs, _)| logs.folder.log().join(self.durability.as_str()))
     }
 
     /// Takes `bytes` from the budget, as for a body.

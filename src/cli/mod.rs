@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod serve;
+pub mod verify;
 
 mod recovery_display;
 mod start;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 pub use check::CheckArgs;
+pub use verify::VerifyArgs;
 
 /// Events in over HTTP, a durable ordered log, files in the lake exactly once: one binary.
 #[derive(Debug, Parser)]
@@ -34,6 +36,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Read the same files and report every problem at once
     Check(CheckArgs),
+    /// Prove from ledgers, log and objects that nothing is missing or doubled
+    Verify(VerifyArgs),
 }
 
 /// `forebay serve`.
@@ -89,6 +93,7 @@ pub fn run(cli: Cli, session: &mut Session<'_>) -> io::Result<Exit> {
     match cli.command {
         Command::Serve(args) => serve::run(args, session),
         Command::Check(args) => check::run(args, session),
+        Command::Verify(args) => verify::run(args, session),
     }
 }
 

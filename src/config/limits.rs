@@ -137,6 +137,16 @@ pub const MULTIPART_PART_BYTES: usize = 8 << 20;
 /// See [`MULTIPART_PART_BYTES`].
 pub const MULTIPART_PARTS_UNDER_WAY: usize = 4;
 
+/// Bytes of one page of a store's list of unfinished multipart uploads, of which one is in memory for each file that is
+/// stored in parts. S3 lists 1,000 at most on a page, each with a key of up to 1 KiB, an id and two owners: 4 KiB.
+pub const UPLOADS_PAGE_BYTES: usize = 4 << 20;
+/// Pages of that list that are read at a time, for one key: 10,000 uploads, where one is left by each process that was
+/// killed at the wrong moment. If there are more, the next look finds the rest.
+pub const UPLOADS_PAGES_MAX: usize = 10;
+/// Failed looks in a row after which a sink stores in parts without having looked: cleaning up must not keep files from
+/// being stored. A store that is away fails other requests first, so that these say that it cannot list.
+pub const UPLOADS_LOOKS_MAX: u32 = 5;
+
 /// Bytes of a stored object that are read at a time when it is read back: a request each, and all of it that is in
 /// memory.
 pub const OBJECT_PIECE_BYTES: u64 = 4 << 20;
@@ -193,6 +203,10 @@ pub const STORED_READ_ENTRIES_MAX: usize = 4_096;
 /// costs less than two: a call costs about as much as copying 16 KiB.
 pub const STORED_READ_GAP_BYTES: u64 = 16 << 10;
 
+/// Bytes that are read back with one call, gaps included: all of them stay in memory for as long as one of the batches
+/// does. A frame that is larger is read alone. A call costs about a hundredth of reading that much.
+pub const STORED_RUN_BYTES_MAX: u64 = 1 << 20;
+
 /// Replies that a stream remembers for clients that ask again with the same idempotency key: about 50,000 of one shard
 /// each. Allocated as they come.
 pub const REPLY_WINDOW_BYTES: u64 = 16 << 20;
@@ -212,9 +226,8 @@ pub const LOG_SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
 /// The most bytes of a segment: offsets in it are 32 bits wide. A commit is smaller than that.
 pub const LOG_SEGMENT_BYTES_MAX: u64 = (4 << 30) - 4096;
 
-/// Zeros that are written, and synced, at a time while a segment is made: at 400 MB/s a commit's sync waits 10 ms behind
-/// them at most.
-pub const LOG_SEGMENT_FILL_BYTES: usize = 4 << 20;
+/// Zeros that are written at a time while a segment is made ahead: at 2 GB/s a commit waits 0.1 ms behind them at most.
+pub const LOG_SEGMENT_FILL_BYTES: usize = 256 << 10;
 
 /// Bytes of one of the two buffers of a journal's writer. What gathers in the 100 us of a sync at 1 GB/s is 100 KB; a
 /// request with the default body bound goes beyond it and is written from memory of its own.
@@ -243,7 +256,31 @@ pub const LEDGER_HISTORY_BYTES: u64 = 64 << 20;
 /// a crash has ended; forgotten ones are left to the bucket's own rules.
 pub const LEDGER_MULTIPARTS_MAX: usize = 100;
 
-/// Pairs of partition and shard that are stored beyond the delivery's cursor. At about 150 bytes each that is 15 MB of
-/// memory and of the first line of each ledger file. Whoever seals files must close the one that holds the cursor back
-/// before there are more.
+/// Pairs of partition and shard that are in open files, or sealed beyond the delivery's cursor. At about 150 bytes each
+/// that is 15 MB of memory and of the first line of each ledger file. Above half of it a delivery closes the files that
+/// hold the cursor back, and at all of it reads no more; those that it finds in the ledger at its start do not keep it
+/// from reading, because reading gets rid of them.
 pub const LEDGER_SETTLED_MAX: usize = 100_000;
+
+/// Indexes of closed segments that are kept open for readers of old records. Each has a file descriptor and 56 bytes a
+/// shard that the segment has records of: 3.6 MB with 4,000 shards.
+pub const INDEX_READERS_MAX: usize = 16;
+
+/// Those of them that are in memory as a whole, because the file was gone or damaged: 40 bytes a frame, at most
+/// [`INDEX_ENTRIES_MAX`] frames each, 42 MB together.
+pub const INDEX_REBUILT_MAX: usize = 4;
+
+/// A commit of so many bytes takes the disk so long (0.1 ms at 2 GB/s) that the next one is put together meanwhile. Behind
+/// a smaller one it is put together afterwards, so that it takes along what has come in until then.
+pub const COMMIT_OVERLAP_BYTES: u64 = 256 << 10;
+/// What `forebay verify` lists of a delivery, 300 bytes each; the rest is counted.
+pub const VERIFY_FINDINGS_MAX: usize = 1_000;
+
+/// Records that `forebay verify` compares with lines of objects in one pass over the log: 8 bytes each, 128 MiB.
+pub const VERIFY_PASS_RECORDS: u64 = 16 << 20;
+
+/// Objects that `forebay verify` reads at a time, each with a piece of [`OBJECT_PIECE_BYTES`].
+pub const VERIFY_OBJECTS_UNDER_WAY: usize = 8;
+
+/// Payload bytes that `forebay verify` reads from a shard at a time.
+pub const VERIFY_READ_BYTES: u64 = 4 << 20;

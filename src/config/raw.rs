@@ -42,8 +42,8 @@ pub struct StreamTable {
     /// How long a record stays readable. Default: `24h`.
     #[schemars(example = &"24h")]
     pub retention: Option<String>,
-    /// How many bytes of the stream stay readable, besides what a delivery still needs: bytes on the disk, or payload
-    /// bytes where the durability is `memory`. Default: as many as the disk, or the memory budget, allows.
+    /// How many payload bytes of the stream stay readable, besides what a delivery still needs; each shard has an even
+    /// part of them. Default: as many as `retention`, and with durability `memory` the memory budget, allows.
     #[schemars(example = &"64MiB")]
     pub retention_bytes: Option<String>,
     /// How long an `Idempotency-Key` is remembered: a request that comes again within it gets the first answer again

@@ -43,8 +43,7 @@ impl<'a> Record<'a> {
         self.batch.records.get(self.index).map_or(&[], |record| self.batch.source.bytes(record.payload))
     }
 
-    /// The payload of a record that has passed [`Classifier::partition`].
-    pub fn text(&self) -> Result<&'a str, Dead> {
+    fn text(&self) -> Result<&'a str, Dead> {
         std::str::from_utf8(self.payload())
             .map_err(|_| Dead { reason: "json", message: "the record is not UTF-8".to_owned() })
     }
@@ -89,11 +88,11 @@ impl Classifier {
         Self { stream, config, slots, columns: None }
     }
 
-    /// Makes `key` the home of a record, as far as that does not depend on columns.
+    /// Makes `key` the home of a record, as far as that does not depend on columns. Returns its payload.
     ///
     /// # Errors
     /// If it is a dead letter; `key` is then its home among those.
-    pub fn partition(&self, at: Record<'_>, key: &mut Vec<u8>) -> Result<(), Dead> {
+    pub fn partition<'a>(&self, at: Record<'a>, key: &mut Vec<u8>) -> Result<&'a str, Dead> {
         let found = self.partition_of_fit(at, key);
         if let Err(dead) = &found {
             self.dead_partition(dead.reason, at.position, key);
@@ -101,15 +100,16 @@ impl Classifier {
         found
     }
 
-    fn partition_of_fit(&self, at: Record<'_>, key: &mut Vec<u8>) -> Result<(), Dead> {
+    fn partition_of_fit<'a>(&self, at: Record<'a>, key: &mut Vec<u8>) -> Result<&'a str, Dead> {
         let refusal = at.batch.records.get(at.index).map(|record| record.refusal);
         if let Some(refusal) = refusal.filter(|refusal| refusal.is_present()) {
             return Err(refused_at_the_edge(at.batch.source.bytes(refusal)));
         }
-        at.text()?;
+        let text = at.text()?;
         key.clear();
         key.push(RECORDS);
-        self.with_facts(at, |prefix, facts| prefix.partition_key(facts, key))
+        self.with_facts(at, |prefix, facts| prefix.partition_key(facts, key))?;
+        Ok(text)
     }
 
     /// Folder of the records of a home, from one of them.
@@ -149,20 +149,19 @@ impl Classifier {
 
     /// Makes `key` the home of a record, columns included.
     pub fn home(&mut self, at: Record<'_>, key: &mut Vec<u8>) {
-        if self.partition(at, key).is_ok() && self.misfit(at).is_some() {
+        if let Ok(payload) = self.partition(at, key)
+            && self.misfit(payload).is_some()
+        {
             self.dead_partition(COLUMNS, at.position, key);
         }
     }
 
-    /// Why a record that has a partition does not fit the columns, without writing it anywhere.
-    pub fn misfit(&mut self, at: Record<'_>) -> Option<Dead> {
+    /// Why the payload of a record that has a partition does not fit the columns, without writing it anywhere.
+    pub fn misfit(&mut self, payload: &str) -> Option<Dead> {
         let Format::Parquet { columns, .. } = &self.config.format else { return None };
         let columns = self.columns.get_or_insert_with(|| RecordColumns::new(columns));
-        match at.text().map(|text| columns.check(text)) {
-            Ok(Ok(())) => None,
-            Ok(Err(misfit)) => Some(Dead { reason: COLUMNS, message: misfit.to_string() }),
-            Err(dead) => Some(dead),
-        }
+        let misfit = columns.check(payload).err()?;
+        Some(Dead { reason: COLUMNS, message: misfit.to_string() })
     }
 
     fn with_facts<T>(

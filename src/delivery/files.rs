@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::encode::{EncodeError, Encoder, PushError};
 use super::ledger::SealedRange;
+use super::ranges::Ranges;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
@@ -29,9 +30,8 @@ pub struct OpenFile {
     pub oldest: UnixMicros,
     /// When its first record came.
     pub opened: Instant,
-    /// First and last record of each shard, in the order in which the shards came. Records of other partitions may lie
-    /// between them.
-    pub ranges: Vec<SealedRange>,
+    /// Its records, shard by shard.
+    pub ranges: Ranges,
     encoder: Box<dyn Encoder>,
     permit: Permit,
     last_used: u64,
@@ -79,7 +79,7 @@ impl OpenFile {
             records: 0,
             oldest: UnixMicros(i64::MAX),
             opened,
-            ranges: Vec::new(),
+            ranges: Ranges::default(),
             encoder,
             permit,
             last_used: 0,
@@ -94,15 +94,7 @@ impl OpenFile {
         self.records += 1;
         self.pushed += record.len() as u64;
         self.oldest = self.oldest.min(position.arrival);
-        let Position { shard, number, .. } = position;
-        // Slices come shard by shard, so the last range is nearly always the one.
-        match self.ranges.iter_mut().rev().find(|range| range.shard == shard) {
-            Some(range) => {
-                range.last = number;
-                range.records += 1;
-            }
-            None => self.ranges.push(SealedRange { shard, first: number, last: number, records: 1 }),
-        }
+        self.ranges.add(position.shard, position.number);
         Ok(())
     }
 
@@ -141,6 +133,8 @@ impl OpenFile {
 pub struct Files {
     by_key: HashMap<Box<[u8]>, OpenFile, foldhash::fast::RandomState>,
     dead: usize,
+    /// Ranges of all of them.
+    ranges_len: usize,
     tick: u64,
     next_number: u64,
 }
@@ -167,17 +161,33 @@ impl Files {
         self.dead
     }
 
-    /// The file of a partition, marked as used.
-    pub fn get(&mut self, key: &[u8]) -> Option<&mut OpenFile> {
-        let file = self.by_key.get_mut(key)?;
+    /// Whether a partition has a file.
+    pub fn has(&self, key: &[u8]) -> bool {
+        self.by_key.contains_key(key)
+    }
+
+    /// Adds a record to the file of a partition, if it has one; true if that has then reached `size_max` bytes as stored.
+    /// Nothing changes if the record does not fit.
+    pub fn push(
+        &mut self,
+        key: &[u8],
+        record: &str,
+        position: Position,
+        size_max: u64,
+    ) -> Result<bool, PushError> {
+        let Some(file) = self.by_key.get_mut(key) else { return Ok(false) };
         self.tick += 1;
         file.last_used = self.tick;
-        Some(file)
+        let ranges = file.ranges.as_slice().len();
+        file.push(record, position)?;
+        self.ranges_len += file.ranges.as_slice().len() - ranges;
+        Ok(file.is_full(size_max))
     }
 
     /// Adds a file.
     pub fn insert(&mut self, key: &[u8], file: OpenFile) {
         self.dead += usize::from(file.dead.is_some());
+        self.ranges_len += file.ranges.as_slice().len();
         self.by_key.insert(key.into(), file);
     }
 
@@ -185,6 +195,7 @@ impl Files {
     pub fn remove(&mut self, key: &[u8]) -> Option<OpenFile> {
         let file = self.by_key.remove(key)?;
         self.dead -= usize::from(file.dead.is_some());
+        self.ranges_len -= file.ranges.as_slice().len();
         Some(file)
     }
 
@@ -222,7 +233,12 @@ impl Files {
 
     /// What is in the files that are open, shard by shard of each.
     pub fn ranges(&self) -> impl Iterator<Item = &SealedRange> {
-        self.by_key.values().flat_map(|file| &file.ranges)
+        self.by_key.values().flat_map(|file| file.ranges.as_slice())
+    }
+
+    /// How many there are of [`Files::ranges`].
+    pub fn ranges_len(&self) -> usize {
+        self.ranges_len
     }
 
     /// Keys of all files.

@@ -147,20 +147,17 @@ impl Intake {
         files: &mut Files,
         sealed: &mut Vec<Sealed>,
     ) -> Result<(), Dead> {
-        self.class.partition(at, &mut self.key)?;
-        let payload = at.text()?;
-        if files.get(&self.key).is_none() {
+        let payload = self.class.partition(at, &mut self.key)?;
+        if !files.has(&self.key) {
             let folder = self.class.folder(at);
             self.make_room(files, sealed);
             let file = self.opener.open(folder, None);
             files.insert(&self.key, file);
         }
-        let Some(file) = files.get(&self.key) else { return Ok(()) };
-        match file.push(payload, at.position) {
-            Ok(()) => {
-                if file.is_full(self.config.buffer.size_bytes) {
-                    self.seal_full(files, sealed);
-                }
+        match files.push(&self.key, payload, at.position, self.config.buffer.size_bytes) {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                self.seal_full(files, sealed);
                 Ok(())
             }
             Err(PushError::Misfit(misfit)) => Err(Dead { reason: COLUMNS, message: misfit.to_string() }),
@@ -198,7 +195,7 @@ impl Intake {
     /// Puts a record into the dead letters of its reason.
     fn bury(&mut self, at: Record<'_>, dead: &Dead, files: &mut Files, sealed: &mut Vec<Sealed>) {
         self.class.dead_partition(dead.reason, at.position, &mut self.key);
-        if files.get(&self.key).is_none() {
+        if !files.has(&self.key) {
             while files.dead() >= DEAD_FILES_MAX {
                 let Some(key) = files.least_recently_used(true) else { break };
                 sealed.extend(self.seal(files, &key, SealReason::Partitions));
@@ -208,13 +205,10 @@ impl Intake {
             files.insert(&self.key, file);
         }
         self.write_letter(at, dead);
-        let Some(file) = files.get(&self.key) else { return };
-        if let Err(error) = file.push(&self.line, at.position) {
-            self.give_up(files, &error.to_string());
-            return;
-        }
-        if file.is_full(self.config.buffer.size_bytes) {
-            self.seal_full(files, sealed);
+        match files.push(&self.key, &self.line, at.position, self.config.buffer.size_bytes) {
+            Ok(false) => {}
+            Ok(true) => self.seal_full(files, sealed),
+            Err(error) => self.give_up(files, &error.to_string()),
         }
     }
 
@@ -245,8 +239,8 @@ impl Intake {
         let have_misfits = targets.have_misfits();
         let dead = match self.class.partition(at, &mut self.key) {
             Err(dead) => dead,
-            Ok(()) => match targets.file(&self.key, at.position) {
-                Some(file) => match file.push(at.text().unwrap_or_default(), at.position) {
+            Ok(payload) => match targets.file(&self.key, at.position) {
+                Some(file) => match file.push(payload, at.position) {
                     Err(PushError::Misfit(misfit)) => Dead { reason: COLUMNS, message: misfit.to_string() },
                     Err(error) => return Err(error),
                     Ok(()) => {
@@ -254,7 +248,7 @@ impl Intake {
                         return Ok(());
                     }
                 },
-                None if have_misfits => match self.class.misfit(at) {
+                None if have_misfits => match self.class.misfit(payload) {
                     Some(dead) => dead,
                     None => return Ok(()),
                 },
@@ -302,6 +296,11 @@ impl Intake {
         &self.sink
     }
 
+    /// Who has stored the object of a seal: see [`Origin::identity`].
+    pub fn identity(&self, seal: &Seal) -> String {
+        self.origin.identity(seal.number, &seal.ranges)
+    }
+
     /// Number of the epoch that it takes records under.
     pub fn epoch(&self) -> u32 {
         self.origin.series.epoch()
@@ -311,7 +310,7 @@ impl Intake {
     pub fn seal(&mut self, files: &mut Files, key: &[u8], reason: SealReason) -> Option<Sealed> {
         let mut file = files.remove(key).filter(|file| file.records > 0)?;
         let number = files.next_number();
-        let ranges = std::mem::take(&mut file.ranges);
+        let ranges = std::mem::take(&mut file.ranges).into_vec();
         let seal = Seal {
             number,
             epoch: self.origin.series.epoch(),
@@ -324,18 +323,19 @@ impl Intake {
             reason: reason.as_str().to_owned(),
             oldest: file.oldest,
         };
-        let sealed = self.finish(seal, file, Vec::new())?;
+        let sealed = self.finish(seal, file, None)?;
         self.status.sealed(reason);
         let Seal { key, records, reason, .. } = &sealed.seal;
         tracing::debug!(stream = %self.origin.stream, delivery = %self.origin.delivery, key, records, reason, "sealed");
         Some(sealed)
     }
 
-    /// Closes a file as `seal`. `leftovers` are uploads in parts that were begun for it.
-    pub fn finish(&mut self, seal: Seal, file: OpenFile, leftovers: Vec<String>) -> Option<Sealed> {
+    /// Closes a file as `seal`. `leftovers` are uploads in parts that an earlier process has noted for it; `None` if
+    /// none has closed it.
+    pub fn finish(&mut self, seal: Seal, file: OpenFile, leftovers: Option<Vec<String>>) -> Option<Sealed> {
         match file.finish() {
             Ok((chunks, permit)) => {
-                let identity = self.origin.identity(seal.number, &seal.ranges);
+                let identity = self.identity(&seal);
                 let sink = self.sink.clone();
                 Some(Sealed { seal, identity, chunks, sink, leftovers, permit })
             }

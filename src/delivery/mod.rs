@@ -23,11 +23,13 @@ mod intake;
 pub mod ledger;
 mod pause;
 pub mod prefix;
+mod ranges;
 mod seal;
 mod settled;
 pub mod sink;
 pub mod status;
 mod upload;
+pub mod verify;
 mod worker;
 
 use std::path::PathBuf;

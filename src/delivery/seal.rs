@@ -122,8 +122,8 @@ pub struct Sealed {
     pub chunks: Vec<Bytes>,
     /// Where it goes.
     pub sink: ObjectSink,
-    /// Uploads in parts that an earlier process has begun for it.
-    pub leftovers: Vec<String>,
+    /// Uploads in parts that an earlier process has noted for it; `None` if no earlier process has closed it.
+    pub leftovers: Option<Vec<String>>,
     /// Pays for the chunks, for as long as they are here.
     #[expect(dead_code, reason = "held, not read")]
     pub permit: Permit,

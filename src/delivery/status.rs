@@ -127,6 +127,11 @@ impl Status {
         self.found.store(records, Ordering::Relaxed);
     }
 
+    /// Counts records that the log did not have any more at the start and that are delivered nevertheless.
+    pub(super) fn found_more(&self, records: u64) {
+        self.found.fetch_add(records, Ordering::Relaxed);
+    }
+
     /// Counts records that were found and turned out to be delivered already.
     pub(super) fn known(&self, records: u64) {
         self.known.fetch_add(records, Ordering::Relaxed);

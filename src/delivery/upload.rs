@@ -64,10 +64,16 @@ const ABORTS_MAX: u32 = 3;
 /// Takes back what a process that was killed has begun.
 async fn abort_leftovers(sealed: &Sealed, status: &Status) {
     let key = &sealed.seal.key;
-    for upload in &sealed.leftovers {
+    let Some(noted) = &sealed.leftovers else { return };
+    // At last those that it had no time to note.
+    for upload in noted.iter().map(Some).chain([None]) {
         let mut backoff = Backoff::default();
         for tried in 1..=ABORTS_MAX {
-            let Err(error) = sealed.sink.abort_multipart(key, upload).await else { break };
+            let aborted = match upload {
+                Some(upload) => sealed.sink.abort_multipart(key, upload).await,
+                None => sealed.sink.abort_unfinished(key).await,
+            };
+            let Err(error) = aborted else { break };
             if error.class.needs_a_person() || tried == ABORTS_MAX {
                 tracing::warn!(
                     stream = %status.stream_name(), delivery = status.name(), key, upload, %error,
@@ -117,6 +123,7 @@ mod tests {
     use crate::runtime::clock::UnixMicros;
     use crate::stream::{Backing, Captures, Stream};
     use crate::telemetry::metrics::Registry;
+    use crate::testkit::faulty_store::{Fault, FaultyStore, Operation, Rule};
 
     fn status() -> Arc<Status> {
         let config = checked::Stream {
@@ -154,7 +161,7 @@ mod tests {
             oldest: UnixMicros(0),
         };
         let identity = "n/s/d/0/0/0".into();
-        Sealed { seal, identity, chunks, sink: sink(folder), leftovers: Vec::new(), permit }
+        Sealed { seal, identity, chunks, sink: sink(folder), leftovers: None, permit }
     }
 
     async fn store(sealed: &Sealed, status: &Arc<Status>) {
@@ -165,6 +172,32 @@ mod tests {
         let url = Url::from_directory_path(folder).unwrap();
         let config = checked::ObjectSink { url, options: Default::default(), multipart_bytes: 1 };
         ObjectSink::open(&config).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_process_has_begun_and_not_noted_is_taken_back_before_a_file_is_stored_again() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let server = FaultyStore::start().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut sealed = sealed(folder.path(), "a");
+        sealed.sink = ObjectSink::open(&server.sink("lake/").unwrap()).unwrap();
+        server.plant_upload("lake/a");
+        let noted = server.plant_upload("lake/a");
+        let of_other = server.plant_upload("lake/ab");
+        store(&sealed, &status()).await;
+        assert_eq!(
+            server.uploads().len(),
+            3,
+            "nobody else has closed a file that is stored for the first time"
+        );
+        sealed.leftovers = Some(vec![noted]);
+        store(&sealed, &status()).await;
+        assert_eq!(server.uploads(), [(of_other, "lake/ab".to_owned())]);
+        // Taking back must not keep the file from being stored.
+        server.remove("lake/a");
+        server.rule(Rule::new(Operation::ListMultipart, Fault::INTERNAL).always());
+        store(&sealed, &status()).await;
+        assert!(server.object("lake/a").is_some());
     }
 
     /// Starts an upload below `blocked`, and returns once a file in the place of that folder has it refused.

@@ -78,14 +78,12 @@ async fn ingest(
         accepted: decoded.records.len() as u64,
         durability: stream.durability(),
     };
-    let dead = decoded.dead as u64;
     if verdict.rejected > 0 {
         stream.metrics.rejected.increment(verdict.rejected as u64);
     }
     if verdict.accepted == 0 {
         return Ok(reply::ingest(&verdict.outcome(&[])));
     }
-    let accepted = verdict.accepted - dead;
     let (body, permit) = paid.into_shared();
     let batches = partition::partition(intake, decoded, Shared { body, permit, arrival });
     let response = match claim {
@@ -101,10 +99,6 @@ async fn ingest(
             reply::kept(reply.unwrap_or_default())
         }
     };
-    stream.metrics.accepted.increment(accepted);
-    if dead > 0 {
-        stream.metrics.dead_letter.increment(dead);
-    }
     Ok(response)
 }
 

@@ -79,6 +79,7 @@ impl From<AppendError> for Problem {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::DiskFull => Problem::DiskFull,
+            AppendError::TooLarge { limit, .. } => Problem::BodyTooLarge { limit },
             AppendError::Unavailable(why) => Problem::LogUnavailable(why),
         }
     }

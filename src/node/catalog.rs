@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -78,6 +79,8 @@ pub struct CatalogStream {
     pub number: u32,
     /// What an ack of it means: which journal its records go to from now on. Older ones may be in the other.
     pub durability: Durability,
+    /// How long its records are kept, also once no pipeline names it any more.
+    pub retention: Duration,
     /// Its shards, by id.
     pub shards: Vec<CatalogShard>,
 }
@@ -102,6 +105,8 @@ pub struct Changes {
     pub changed: Vec<DurabilityChange>,
     /// Streams that no pipeline names any more. They stay.
     pub unnamed: Vec<String>,
+    /// Whether some stream has another retention than before.
+    pub retention_changed: bool,
 }
 
 /// A stream whose new records go to another journal.
@@ -118,7 +123,7 @@ pub struct DurabilityChange {
 impl Changes {
     /// Whether the catalog is another one now, so that it must be saved before a record comes.
     pub fn must_be_saved(&self) -> bool {
-        !self.added.is_empty() || !self.changed.is_empty()
+        !self.added.is_empty() || !self.changed.is_empty() || self.retention_changed
     }
 }
 
@@ -153,6 +158,7 @@ impl Catalog {
             name: stream.name.clone(),
             number: stream.number,
             durability: stream.durability.as_str().to_owned(),
+            retention_seconds: stream.retention.as_secs(),
             shards: stream.shards.iter().map(ShardDocument::of).collect(),
         });
         let content = CatalogDocument {
@@ -186,7 +192,10 @@ impl Catalog {
         for config in streams {
             named.insert(config.name.as_str());
             match next.streams.get_mut(&config.name) {
-                Some(known) => changes.changed.extend(known.take_over(config)?),
+                Some(known) => {
+                    changes.retention_changed |= known.retention.as_secs() != config.retention.as_secs();
+                    changes.changed.extend(known.take_over(config)?);
+                }
                 None if config.durability.is_durable() => {
                     next.add(config, now)?;
                     changes.added.push(config.name.clone());
@@ -213,6 +222,7 @@ impl Catalog {
             name: config.name.clone(),
             number: self.next_stream,
             durability: config.durability,
+            retention: config.retention,
             shards: (0..config.shards).map(shard).collect(),
         };
         self.next_stream = self.next_stream.checked_add(1).ok_or_else(too_many)?;
@@ -256,13 +266,15 @@ impl CatalogStream {
             let (known, configured) = (self.shards.len(), config.shards as usize);
             return Err(CatalogError::ShardsChanged { stream, known, configured });
         }
+        self.retention = config.retention;
         let from = std::mem::replace(&mut self.durability, config.durability);
         let change = DurabilityChange { stream, from, to: config.durability };
         Ok(Some(change).filter(|change| change.from != change.to))
     }
 
     fn of(document: StreamDocument) -> Result<Self, String> {
-        let StreamDocument { name, number, durability, shards } = document;
+        let StreamDocument { name, number, durability, retention_seconds, shards } = document;
+        let retention = Duration::from_secs(retention_seconds);
         let durability = [Durability::Fsync, Durability::Os]
             .into_iter()
             .find(|known| known.as_str() == durability)
@@ -278,7 +290,7 @@ impl CatalogStream {
         if shards.is_empty() {
             return Err(format!("stream '{name}' has no shard"));
         }
-        Ok(Self { name, number, durability, shards })
+        Ok(Self { name, number, durability, retention, shards })
     }
 }
 
@@ -296,6 +308,7 @@ struct StreamDocument {
     name: String,
     number: u32,
     durability: String,
+    retention_seconds: u64,
     shards: Vec<ShardDocument>,
 }
 

@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::NodeError;
 use crate::config::limits::NODE_FILE_BYTES_MAX;
+use crate::crash_point;
 use crate::runtime::disk::Disk;
 
 /// The format of all files of this module and of [`super::catalog`].
@@ -95,6 +96,11 @@ fn replace(disk: &dyn Disk, folder: &Path, name: &str, bytes: &[u8]) -> io::Resu
     file.write_all_at(bytes, 0)?;
     file.sync_data()?;
     drop(file);
+    if name == super::NODE {
+        crash_point!("node.rename");
+    } else {
+        crash_point!("catalog.rename");
+    }
     disk.rename(&new, &folder.join(name))?;
     disk.sync_folder(folder)
 }

@@ -1,19 +1,21 @@
 //! The logs of durable streams: opened before any stage is built, closed behind the last one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::StartError;
 use crate::config::checked::{self, Config, Durability};
-use crate::node::{Catalog, Changes, DurabilityChange, NodeError, NodeFolder};
+use crate::node::{Catalog, CatalogStream, Changes, DurabilityChange, NodeError, NodeFolder};
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::disk::{Disk, RealDisk};
 use crate::runtime::phases::{Phase, Phases};
+use crate::schema::validation::SchemaError;
 use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::journals::{Content, Journals, Setting};
 use crate::stream::wal::shard::DurableLog;
-use crate::stream::{Backing, DurableParts, Retention};
+use crate::stream::{Backing, Captures, DurableParts, Retention, Stream};
 use crate::telemetry::metrics::Registry;
 
 /// How the logs are read back, and who is told how far that is.
@@ -34,6 +36,12 @@ pub struct Logs {
     journals: Journals,
     /// What was found, until each stream has taken its part.
     content: Content,
+    /// Numbers of the streams that have.
+    taken: HashSet<u32>,
+    /// Every shard.
+    shards: Vec<Arc<DurableLog>>,
+    /// Streams that no pipeline names.
+    unnamed: Vec<Stream>,
     /// The streams of the folder, in step with the configuration.
     pub catalog: Catalog,
     /// Whether the catalog on the disk is another one.
@@ -68,7 +76,16 @@ impl Logs {
             return Err(StartError::Stopped);
         }
         tell_recovered(recovery.registry, &content, begun.elapsed());
-        Ok(Some(Self { journals, content, catalog, unsaved: changes.must_be_saved(), folder }))
+        Ok(Some(Self {
+            journals,
+            content,
+            taken: HashSet::new(),
+            shards: Vec::new(),
+            unnamed: Vec::new(),
+            catalog,
+            unsaved: changes.must_be_saved(),
+            folder,
+        }))
     }
 
     /// Makes the catalog durable. To be done before a record is taken, and not earlier than that: a start that fails
@@ -83,20 +100,72 @@ impl Logs {
 
     /// What keeps the records of a stream for `readers` deliveries. To be asked for once a stream.
     pub fn backing(&mut self, config: &checked::Stream, readers: usize) -> Backing {
-        let stream = self.catalog.stream(&config.name);
-        let journal = class_of(config.durability).and_then(|class| self.journals.get(class));
+        let stream = self.catalog.stream(&config.name).cloned();
+        let journal = class_of(config.durability).and_then(|class| self.journals.get(class).cloned());
         let (Some(stream), Some(journal)) = (stream, journal) else { return Backing::Memory };
         let retention = Retention { age: config.retention, bytes: config.retention_bytes };
-        let share = retention.of_one_shard(config.shards);
-        let shards = stream.shards.iter().map(|shard| {
-            let number = ShardNumber(shard.number);
-            let parts = self.content.parts.remove(&number).unwrap_or_default();
-            Arc::new(DurableLog::new(number, shard.first, parts, share, readers))
-        });
-        let shards = shards.collect();
-        let parts = DurableParts { journal: Arc::clone(journal), number: stream.number, shards };
+        let shards = self.shards_of(&stream, retention.of_one_shard(config.shards), readers);
+        let parts = DurableParts { journal, number: stream.number, shards };
         let replies = self.content.replies.remove(&stream.number).unwrap_or_default();
         Backing::Durable(parts, replies)
+    }
+
+    /// Keeps the records of streams that no pipeline names any more for as long as they were promised, and no longer:
+    /// they lie between those of others. To be called once every stream has its backing.
+    pub fn keep_unnamed(&mut self, registry: &Registry) -> Result<(), SchemaError> {
+        let unnamed: Vec<_> =
+            self.catalog.streams().filter(|stream| !self.taken.contains(&stream.number)).cloned().collect();
+        for stream in unnamed {
+            let config = checked::Stream {
+                name: stream.name.clone(),
+                shards: stream.shards.len() as u32,
+                durability: stream.durability,
+                retention: stream.retention,
+                retention_bytes: None,
+                idempotency_window: Duration::ZERO,
+            };
+            let backing = self.backing(&config, 0);
+            let metrics = registry.stream(&stream.name);
+            self.unnamed.push(Stream::new(&config, backing, 0, Captures::default().plan()?, metrics));
+        }
+        Ok(())
+    }
+
+    fn shards_of(
+        &mut self,
+        stream: &CatalogStream,
+        retention: Retention,
+        readers: usize,
+    ) -> Vec<Arc<DurableLog>> {
+        self.taken.insert(stream.number);
+        let mut shards = Vec::with_capacity(stream.shards.len());
+        for shard in &stream.shards {
+            let number = ShardNumber(shard.number);
+            let parts = self.content.parts.remove(&number).unwrap_or_default();
+            shards.push(Arc::new(DurableLog::new(number, shard.first, parts, retention, readers)));
+        }
+        self.shards.extend(shards.iter().map(Arc::clone));
+        shards
+    }
+
+    /// Takes away what nobody needs; and, where the disk is full, the oldest segment if all of it has outlived its
+    /// retention, although a delivery has not stored it. To be called every second or so, after the streams have let
+    /// go of what is released.
+    pub fn housekeeping(&self, now: UnixMicros) {
+        for stream in &self.unnamed {
+            stream.enforce_retention(now);
+        }
+        for (class, journal) in self.journals.iter() {
+            let records = journal.housekeeping(&self.shards, now);
+            if records > 0 {
+                tracing::error!(
+                    journal = class.as_str(),
+                    records,
+                    "the disk is full: the oldest segment, which is beyond its retention, was removed although \
+                     deliveries had not stored these records"
+                );
+            }
+        }
     }
 
     /// Brings the gauges of the journals up to date.
@@ -171,7 +240,7 @@ fn tell(changes: &Changes) {
     for stream in &changes.unnamed {
         tracing::warn!(
             stream,
-            "no pipeline file names this durable stream any more; its records stay in the node's folder"
+            "no pipeline file names this durable stream any more; its records stay until their retention is over"
         );
     }
 }

@@ -108,6 +108,24 @@ fn a_folder_that_is_there_is_locked_until_the_drain_is_over() {
 }
 
 #[test]
+fn a_folder_stays_locked_while_a_write_that_hangs_could_still_reach_it() {
+    let (config, _folder) = configure(DURABLE);
+    let again = config.clone();
+    let pipelines = Pipelines::listen(&config).unwrap();
+    pipelines.build(config, false).unwrap();
+    let (end_write, write) = std::sync::mpsc::channel::<()>();
+    let running = pipelines.lock_running();
+    let stages = running.as_ref().and_then(|running| running.stages.as_ref()).unwrap();
+    stages.deliveries.spawn_blocking(move || write.recv());
+    drop(running);
+    end(&pipelines);
+    assert!(matches!(node_folder(&again), Err(NodeError::InUse { .. })));
+    drop(pipelines);
+    assert!(matches!(node_folder(&again), Err(NodeError::InUse { .. })));
+    drop(end_write);
+}
+
+#[test]
 fn new_durable_streams_are_in_the_catalog_once_they_may_take_records() {
     let (config, _folder) = configure(&format!("{DURABLE}shards = 3\n"));
     let pipelines = Pipelines::listen(&config).unwrap();

@@ -29,7 +29,7 @@ impl Backoff {
     }
 
     /// How long to wait now.
-    pub fn next(&mut self) -> Duration {
+    pub fn next_pause(&mut self) -> Duration {
         let pause = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.next = (self.next * 2).min(MAX);
         pause
@@ -37,12 +37,12 @@ impl Backoff {
 
     /// Until when to wait now.
     pub fn until(&mut self) -> Instant {
-        clock::monotonic() + self.next()
+        clock::monotonic() + self.next_pause()
     }
 
     /// Waits.
     pub async fn wait(&mut self) {
-        tokio::time::sleep(self.next()).await;
+        tokio::time::sleep(self.next_pause()).await;
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
         let mut whole = MIN;
         for step in 0..10 {
             assert_eq!(backoff.is_news(), step == 0 || whole == MAX, "{step}");
-            let pause = backoff.next();
+            let pause = backoff.next_pause();
             assert!(whole / 2 <= pause && pause <= whole, "{pause:?} of {whole:?}");
             whole = (whole * 2).min(MAX);
         }

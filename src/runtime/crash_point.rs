@@ -15,6 +15,7 @@ pub const POINTS: &[&str] = &[
     "ledger.seal.before",
     "ledger.seal.after",
     "upload.before",
+    "upload.multipart.created",
     "upload.multipart.begun",
     "upload.part",
     "upload.after",

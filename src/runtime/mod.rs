@@ -8,4 +8,5 @@ pub mod crash_point;
 pub mod disk;
 pub mod phases;
 pub mod progress;
+pub mod scratch_disk;
 pub mod tasks;

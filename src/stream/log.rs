@@ -159,7 +159,7 @@ impl Read {
     }
 }
 
-/// What [`ShardLog::enforce_retention`] has let go of, in records.
+/// What a shard has let go of because its retention is over, in records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Evicted {
     /// Too old.
@@ -187,8 +187,10 @@ pub trait ShardLog: Send + Sync {
     /// Tells that delivery `reader` does not need records below `upto` any more, not even after a crash.
     fn release(&self, reader: ReaderId, upto: SequenceNumber);
 
-    /// Lets go of what has outlived its retention and is released by every reader.
-    fn enforce_retention(&self, now: UnixMicros) -> Evicted;
+    /// Gives no number below `next` to a record any more, because a log of before has done so: this one has lost its end
+    /// with the power of the machine. To be called before the first record is appended. A log that is lost with its
+    /// process never has to.
+    fn skip_to(&self, _next: SequenceNumber) {}
 
     /// Gives memory back: lets go of batches in memory that arrived before `before`, oldest first, up to the first that
     /// is younger or that would be lost with its memory although a reader has not released it. Returns the records

@@ -150,6 +150,20 @@ impl MemoryLog {
     }
 }
 
+impl MemoryLog {
+    /// Lets go of what has outlived its retention and is released by every reader.
+    pub fn enforce_retention(&self, now: UnixMicros) -> Evicted {
+        let oldest = self.retention.oldest(now);
+        let bytes_max = self.retention.bytes.unwrap_or(u64::MAX);
+        let mut out = Vec::new();
+        let mut ring = self.ring();
+        let by_age = ring.evict(|_, entry| entry.batch.source.arrival < oldest, &mut out);
+        let by_bytes = ring.evict(|ring, _| ring.bytes > bytes_max, &mut out);
+        drop(ring);
+        Evicted { by_age, by_bytes }
+    }
+}
+
 impl ShardLog for MemoryLog {
     fn read(&self, from: SequenceNumber, limit: ReadLimit) -> Found {
         Found::Here(MemoryLog::read(self, from, limit))
@@ -175,17 +189,6 @@ impl ShardLog for MemoryLog {
         if let Some(released) = self.ring().released.get_mut(reader) {
             *released = (*released).max(upto);
         }
-    }
-
-    fn enforce_retention(&self, now: UnixMicros) -> Evicted {
-        let oldest = self.retention.oldest(now);
-        let bytes_max = self.retention.bytes.unwrap_or(u64::MAX);
-        let mut out = Vec::new();
-        let mut ring = self.ring();
-        let by_age = ring.evict(|_, entry| entry.batch.source.arrival < oldest, &mut out);
-        let by_bytes = ring.evict(|ring, _| ring.bytes > bytes_max, &mut out);
-        drop(ring);
-        Evicted { by_age, by_bytes }
     }
 
     fn reclaim(&self, before: UnixMicros) -> u64 {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The rest of the program sees a shard only through [`ShardLog`], so it does not know whether the log lives in this
-//! process. The log of this version is [`MemoryLog`]; the write-ahead log and a log on a remote cluster fit the same
+//! process. There are two: [`MemoryLog`], and the write-ahead log ([`wal`]). A log on a remote cluster fits the same
 //! trait.
 
 mod captures;
@@ -36,7 +36,7 @@ use crate::config::checked;
 use crate::record::{Batch, SequenceNumber, ShardId};
 use crate::runtime::clock::{self, UnixMicros};
 use crate::telemetry::metrics::StreamMetrics;
-use notices::Notices;
+use notices::{Notices, Size};
 use wal::journal::{Journal, NewRequest, Queued};
 use wal::recovery::KeptReply;
 use wal::shard::DurableLog;
@@ -128,7 +128,7 @@ impl Stream {
         let first = SequenceNumber(u64::try_from(clock::wall().0).unwrap_or_default());
         let retention = Retention { age: config.retention, bytes: config.retention_bytes };
         let share = retention.of_one_shard(config.shards);
-        let replies = Replies::new(config.idempotency_window);
+        let replies = Replies::new(config.idempotency_window, metrics.idempotency_evicted.clone());
         let log = match backing {
             Backing::Memory => {
                 Log::Memory((0..config.shards).map(|_| MemoryLog::new(first, share, readers)).collect())
@@ -148,7 +148,7 @@ impl Stream {
             log,
             captures,
             replies,
-            notices: Arc::new(Notices::new(readers)),
+            notices: Arc::new(Notices::new(readers, &metrics)),
             metrics,
         }
     }
@@ -203,6 +203,14 @@ impl Stream {
         self.log.shard(id.0 as usize)
     }
 
+    /// Its shards in the log on the disk; none of a stream in memory.
+    pub fn durable_shards(&self) -> &[Arc<DurableLog>] {
+        match &self.log {
+            Log::Memory(_) => &[],
+            Log::Durable(parts) => &parts.shards,
+        }
+    }
+
     /// Records accepted since the start.
     pub fn accepted(&self) -> u64 {
         self.notices.accepted()
@@ -215,15 +223,15 @@ impl Stream {
         batches: Vec<(ShardId, Batch)>,
         reply: Option<NewReply>,
     ) -> Result<Receipt, AppendError> {
-        let records: usize = batches.iter().map(|(_, batch)| batch.records.len()).sum();
-        let bytes: u64 = batches.iter().map(|(_, batch)| batch.payload_bytes()).sum();
+        let size = Size::of(batches.iter().map(|(_, batch)| batch));
         let receipt = match &self.log {
             Log::Memory(shards) => {
                 let append =
                     |(id, batch): (ShardId, Batch)| Some((id, shards.get(id.0 as usize)?.append(batch)));
                 // Counted before the records can be read, so that no delivery ever settles more than was accepted.
-                self.notices.accept(records as u64);
+                self.notices.accept(size.records);
                 let appended: Vec<_> = batches.into_iter().filter_map(append).collect();
+                self.notices.committed(size);
                 self.notices.notify_all();
                 let reply = reply.map(|NewReply { claim, arrival, make, .. }| {
                     let reply = make(&appended);
@@ -238,12 +246,11 @@ impl Stream {
                 };
                 let batches = batches.into_iter().filter_map(log).collect();
                 let (notices, stream) = (Arc::clone(&self.notices), parts.number);
-                let queued = parts.journal.append(NewRequest { notices, batches, reply, stream })?;
+                let queued = parts.journal.append(NewRequest { notices, batches, size, reply, stream })?;
                 let Queued { appended, reply, ticket } = queued;
                 Receipt { appended, reply, commit: Commit::Told(ticket) }
             }
         };
-        self.metrics.bytes.increment(bytes);
         Ok(receipt)
     }
 
@@ -309,25 +316,17 @@ impl Stream {
         self.metrics.evicted_bytes.increment(evicted.by_bytes);
     }
 
+    /// Lets go of what has outlived its retention in a durable log. The journal takes the files away later.
     fn expire(&self, parts: &DurableParts, now: UnixMicros) {
-        let disk_is_short = parts.journal.disk_is_full();
-        let (mut unread, mut marks) = (0, Vec::new());
+        let mut marks = Vec::new();
         for (id, shard) in (0..).map(ShardId).zip(&parts.shards) {
-            let expired = shard.expire(now, disk_is_short);
+            let expired = shard.expire(now);
             self.count_evicted(expired.evicted);
-            unread += expired.unread;
             if expired.wants_mark {
                 marks.push((id, Arc::clone(shard), Batch::empty(now)));
             }
         }
         self.mark(parts, marks);
-        if unread > 0 {
-            tracing::error!(
-                stream = %self.name, records = unread,
-                "the disk is full: records beyond their retention were removed although a delivery had not stored them"
-            );
-        }
-        parts.journal.remove_free_segments();
     }
 
     /// Writes down where shards are whose last records are to go: the next start must not give their numbers again.
@@ -336,7 +335,8 @@ impl Stream {
             return;
         }
         let (notices, stream) = (Arc::clone(&self.notices), parts.number);
-        let queued = parts.journal.append(NewRequest { notices, batches, reply: None, stream });
+        let size = Size::default();
+        let queued = parts.journal.append(NewRequest { notices, batches, size, reply: None, stream });
         if let Err(error) = queued {
             tracing::debug!(stream = %self.name, %error, "the last records of a shard stay beyond their retention for now");
         }

@@ -3,10 +3,39 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use metrics::Counter;
+
 use super::signal::Signal;
+use crate::record::Batch;
+use crate::telemetry::metrics::StreamMetrics;
+
+/// What a request brings to a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// All records.
+    pub records: u64,
+    /// Those of them that are bound for the dead letters.
+    pub dead: u64,
+    /// Payload bytes of all of them.
+    pub bytes: u64,
+}
+
+impl Size {
+    /// The sum over `batches`.
+    pub fn of<'a>(batches: impl Iterator<Item = &'a Batch>) -> Self {
+        let mut size = Self::default();
+        for batch in batches {
+            size.records += batch.records.len() as u64;
+            for record in &batch.records {
+                size.dead += u64::from(record.refusal.is_present());
+                size.bytes += record.payload.len() as u64;
+            }
+        }
+        size
+    }
+}
 
 /// One stream's signals and its count of accepted records.
-#[derive(Debug)]
 pub struct Notices {
     accepted: AtomicU64,
     /// Woken when there is something new to read, for taps.
@@ -15,16 +44,28 @@ pub struct Notices {
     pub deliveries: Vec<Arc<Signal>>,
     /// The commit that was told last.
     told: AtomicU64,
+    accepted_metric: Counter,
+    dead_metric: Counter,
+    bytes_metric: Counter,
+}
+
+impl std::fmt::Debug for Notices {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notices").field("accepted", &self.accepted()).finish_non_exhaustive()
+    }
 }
 
 impl Notices {
-    /// For `deliveries` deliveries.
-    pub fn new(deliveries: usize) -> Self {
+    /// For `deliveries` deliveries; what has become durable is counted in `metrics`.
+    pub fn new(deliveries: usize, metrics: &StreamMetrics) -> Self {
         Self {
             accepted: AtomicU64::new(0),
             taps: Signal::default(),
             deliveries: (0..deliveries).map(|_| Arc::default()).collect(),
             told: AtomicU64::new(u64::MAX),
+            accepted_metric: metrics.accepted.clone(),
+            dead_metric: metrics.dead_letter.clone(),
+            bytes_metric: metrics.bytes.clone(),
         }
     }
 
@@ -41,6 +82,15 @@ impl Notices {
     /// Records that were counted have not become durable.
     pub fn take_back(&self, records: u64) {
         self.accepted.fetch_sub(records, Ordering::Relaxed);
+    }
+
+    /// Records have become durable, whether or not their client still waits.
+    pub fn committed(&self, size: Size) {
+        self.accepted_metric.increment(size.records - size.dead);
+        if size.dead > 0 {
+            self.dead_metric.increment(size.dead);
+        }
+        self.bytes_metric.increment(size.bytes);
     }
 
     /// Wakes everybody who waits for records.

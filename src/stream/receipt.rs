@@ -49,6 +49,16 @@ pub enum AppendError {
     /// The disk has no room for it.
     #[error("the disk of the log is full: nothing of this request was kept")]
     DiskFull,
+    /// It needs more than a segment.
+    #[error(
+        "the request needs {bytes} bytes of the log, of which a segment has {limit}: send less at a time, or raise [log] segment"
+    )]
+    TooLarge {
+        /// What it needs.
+        bytes: u64,
+        /// What there is.
+        limit: u64,
+    },
     /// The log cannot be written at the moment.
     #[error("the log cannot be written ({0}): nothing of this request was kept")]
     Unavailable(String),

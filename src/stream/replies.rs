@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use metrics::Counter;
 use tokio::sync::watch;
 
 use crate::config::limits::{REPLY_ENTRY_BYTES, REPLY_WINDOW_BYTES};
@@ -26,15 +27,28 @@ use crate::runtime::clock::UnixMicros;
 pub struct Replies {
     window: Duration,
     bytes_max: u64,
+    /// Counts replies that were forgotten before their window was over.
+    evicted: Counter,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     slots: HashMap<Bytes, Slot, foldhash::fast::RandomState>,
-    /// Keys of kept replies, oldest first.
-    order: VecDeque<(UnixMicros, Bytes)>,
+    /// Kept replies, oldest first. A key may be in it twice: the log still has the reply of an earlier use.
+    order: VecDeque<Place>,
+    /// Replies kept so far.
+    kept: u64,
     bytes: u64,
+}
+
+/// Where a reply stands in the order in which they are forgotten.
+#[derive(Debug)]
+struct Place {
+    arrival: UnixMicros,
+    /// The number of the reply, which tells it from one of another use of the key.
+    number: u64,
+    key: Bytes,
 }
 
 #[derive(Debug)]
@@ -46,8 +60,18 @@ enum Slot {
 
 #[derive(Debug, Clone)]
 struct Kept {
+    /// The number of its [`Place`].
+    number: u64,
     fingerprint: u64,
     reply: Bytes,
+}
+
+/// A reply that is to be kept.
+struct NewKept {
+    key: Bytes,
+    fingerprint: u64,
+    reply: Bytes,
+    arrival: UnixMicros,
 }
 
 /// What is known of a key.
@@ -72,9 +96,10 @@ pub struct Claim {
 }
 
 impl Replies {
-    /// Remembers replies for `window`, or fewer if they need more than [`REPLY_WINDOW_BYTES`].
-    pub fn new(window: Duration) -> Arc<Self> {
-        Arc::new(Self { window, bytes_max: REPLY_WINDOW_BYTES, state: Mutex::default() })
+    /// Remembers replies for `window`, or for less if they need more than [`REPLY_WINDOW_BYTES`]; `evicted` then counts
+    /// those that are forgotten too early.
+    pub fn new(window: Duration, evicted: Counter) -> Arc<Self> {
+        Arc::new(Self { window, bytes_max: REPLY_WINDOW_BYTES, evicted, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -118,8 +143,17 @@ impl Replies {
 
     /// Puts a reply back that was found in the log. Replies come in the order in which they were given.
     pub fn restore(&self, key: &[u8], fingerprint: u64, arrival: UnixMicros, reply: &[u8]) {
-        let kept = Kept { fingerprint, reply: Bytes::copy_from_slice(reply) };
-        self.state().keep(Bytes::copy_from_slice(key), kept, arrival, self.bytes_max);
+        let (key, reply) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(reply));
+        self.keep(NewKept { key, fingerprint, reply, arrival });
+    }
+
+    fn keep(&self, new: NewKept) {
+        let in_window = self.oldest(new.arrival);
+        let mut state = self.state();
+        state.keep(new);
+        let evicted = state.shrink(self.bytes_max, in_window);
+        drop(state);
+        self.evicted.increment(evicted);
     }
 
     /// Arrival of the oldest reply that is remembered at `now`.
@@ -134,27 +168,44 @@ impl Replies {
 }
 
 impl State {
-    fn keep(&mut self, key: Bytes, kept: Kept, arrival: UnixMicros, bytes_max: u64) {
+    fn keep(&mut self, new: NewKept) {
+        let NewKept { key, fingerprint, reply, arrival } = new;
+        let number = self.kept;
+        self.kept += 1;
+        let kept = Kept { number, fingerprint, reply };
         self.bytes += cost(&key, &kept);
-        self.order.push_back((arrival, key.clone()));
+        self.order.push_back(Place { arrival, number, key: key.clone() });
         if let Some(Slot::Kept(before)) = self.slots.insert(key.clone(), Slot::Kept(kept)) {
-            // Only a log that was damaged has a key twice.
+            // The log has the reply of an earlier use of the key, which a process of before had forgotten in time.
             self.bytes = self.bytes.saturating_sub(cost(&key, &before));
         }
-        while self.bytes > bytes_max && self.forget_oldest() {}
+    }
+
+    /// Forgets replies, oldest first, until the others need no more than `bytes_max`. Returns how many of them had
+    /// arrived at `in_window` or later.
+    fn shrink(&mut self, bytes_max: u64, in_window: UnixMicros) -> u64 {
+        let mut evicted = 0;
+        while self.bytes > bytes_max {
+            let Some(place) = self.order.pop_front() else { break };
+            evicted += u64::from(self.forget(&place) && place.arrival >= in_window);
+        }
+        evicted
     }
 
     fn forget_before(&mut self, oldest: UnixMicros) {
-        while self.order.front().is_some_and(|(arrival, _)| *arrival < oldest) {
-            self.forget_oldest();
+        while let Some(place) = self.order.pop_front_if(|place| place.arrival < oldest) {
+            self.forget(&place);
         }
     }
 
-    /// False if there is none.
-    fn forget_oldest(&mut self) -> bool {
-        let Some((_, key)) = self.order.pop_front() else { return false };
-        if let Some(Slot::Kept(kept)) = self.slots.remove(&key) {
-            self.bytes = self.bytes.saturating_sub(cost(&key, &kept));
+    /// Forgets a reply. False if the key is in use again, by a later request: then it is no longer there.
+    fn forget(&mut self, place: &Place) -> bool {
+        let is_kept = |slot: &Slot| matches!(slot, Slot::Kept(kept) if kept.number == place.number);
+        if !self.slots.get(&place.key).is_some_and(is_kept) {
+            return false;
+        }
+        if let Some(Slot::Kept(kept)) = self.slots.remove(&place.key) {
+            self.bytes = self.bytes.saturating_sub(cost(&place.key, &kept));
         }
         true
     }
@@ -177,8 +228,8 @@ impl Claim {
 
     /// The request was answered with `reply`, and its records are durable.
     pub fn keep(self, reply: Bytes, arrival: UnixMicros) {
-        let kept = Kept { fingerprint: self.fingerprint, reply };
-        self.replies.state().keep(self.key.clone(), kept, arrival, self.replies.bytes_max);
+        let (key, fingerprint) = (self.key.clone(), self.fingerprint);
+        self.replies.keep(NewKept { key, fingerprint, reply, arrival });
     }
 }
 
@@ -197,6 +248,10 @@ mod tests {
 
     const NOW: UnixMicros = UnixMicros(1_000_000_000);
 
+    fn replies(window_seconds: u64) -> Arc<Replies> {
+        Replies::new(Duration::from_secs(window_seconds), Counter::noop())
+    }
+
     fn claimed(known: Known) -> Claim {
         match known {
             Known::New(claim) => claim,
@@ -213,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_that_was_answered_gets_the_first_reply_and_no_other_content() {
-        let replies = Replies::new(Duration::from_secs(60));
+        let replies = replies(60);
         claimed(replies.claim(b"k", 7, NOW).await).keep("one".into(), NOW);
         assert_eq!(answer(replies.claim(b"k", 7, NOW).await), "one");
         assert!(matches!(replies.claim(b"k", 8, NOW).await, Known::Other));
@@ -222,14 +277,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_whose_request_came_to_nothing_is_free_again() {
-        let replies = Replies::new(Duration::from_secs(60));
+        let replies = replies(60);
         drop(claimed(replies.claim(b"k", 7, NOW).await));
         claimed(replies.claim(b"k", 8, NOW).await);
     }
 
     #[tokio::test]
     async fn whoever_comes_second_waits_for_the_first() {
-        let replies = Replies::new(Duration::from_secs(60));
+        let replies = replies(60);
         let first = claimed(replies.claim(b"k", 7, NOW).await);
         let second = replies.claim(b"k", 7, NOW);
         let keep = async {
@@ -250,22 +305,57 @@ mod tests {
 
     #[tokio::test]
     async fn a_reply_is_forgotten_when_the_window_is_over_and_restored_ones_are_as_good() {
-        let replies = Replies::new(Duration::from_secs(1));
+        let replies = replies(1);
         replies.restore(b"k", 7, NOW, b"one");
         assert_eq!(answer(replies.claim(b"k", 7, UnixMicros(NOW.0 + 1_000_000)).await), "one");
         claimed(replies.claim(b"k", 7, UnixMicros(NOW.0 + 1_000_001)).await);
         assert_eq!(replies.state().bytes, 0);
     }
 
+    #[tokio::test]
+    async fn forgetting_an_earlier_use_of_a_key_leaves_the_later_reply() {
+        let replies = replies(1);
+        // The first was forgotten for want of room; the log still has both.
+        let later = UnixMicros(NOW.0 + 900_000);
+        replies.restore(b"k", 7, NOW, b"one");
+        replies.restore(b"k", 8, later, b"two");
+        let first_is_over = UnixMicros(NOW.0 + 1_000_001);
+        assert_eq!(answer(replies.claim(b"k", 8, first_is_over).await), "two");
+        assert!(replies.state().bytes > 0);
+        let both_are_over = UnixMicros(later.0 + 1_000_001);
+        replies.expire(both_are_over);
+        let state = replies.state();
+        assert_eq!((state.bytes, state.order.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn forgetting_an_earlier_use_of_a_key_leaves_the_request_that_has_it() {
+        let replies = replies(60);
+        let claim = claimed(replies.claim(b"k", 7, NOW).await);
+        replies.state().order.push_back(Place { arrival: UnixMicros(0), number: 99, key: "k".into() });
+        replies.expire(NOW);
+        assert_eq!(replies.state().slots.len(), 1);
+        claim.keep("one".into(), NOW);
+        assert_eq!(answer(replies.claim(b"k", 7, NOW).await), "one");
+    }
+
+    fn keep(state: &mut State, number: u8, arrival: i64) {
+        let (key, reply) = (Bytes::from(vec![number]), Bytes::from_static(b"x"));
+        state.keep(NewKept { key, fingerprint: 0, reply, arrival: UnixMicros(arrival) });
+    }
+
     #[test]
-    fn memory_is_bounded_and_the_oldest_go_first() {
+    fn memory_is_bounded_and_the_oldest_go_first_and_are_counted_if_their_window_is_not_over() {
         let mut state = State::default();
-        let kept = || Kept { fingerprint: 0, reply: Bytes::from_static(b"x") };
+        let bytes_max = 10 * (REPLY_ENTRY_BYTES + 2);
+        let mut evicted = 0;
         for number in 0..100_u8 {
-            state.keep(Bytes::from(vec![number]), kept(), NOW, 10 * (REPLY_ENTRY_BYTES + 2));
+            keep(&mut state, number, i64::from(number));
+            evicted += state.shrink(bytes_max, UnixMicros(20));
         }
         assert_eq!((state.slots.len(), state.order.len()), (10, 10));
         assert!(state.slots.contains_key(&Bytes::from_static(&[99])));
-        assert_eq!(state.bytes, 10 * (REPLY_ENTRY_BYTES + 2));
+        // The first 20 had had their time.
+        assert_eq!((state.bytes, evicted), (bytes_max, 70));
     }
 }

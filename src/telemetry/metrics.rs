@@ -77,6 +77,12 @@ metric!(
     "Records that left the stream, by reason: time, bytes or pressure."
 );
 metric!(
+    IDEMPOTENCY_EVICTED,
+    "forebay_idempotency_evicted_total",
+    None,
+    "Replies that were forgotten before their idempotency window was over, because they needed too much memory."
+);
+metric!(
     DELIVERY_READ,
     "forebay_delivery_read_records_total",
     None,
@@ -178,6 +184,7 @@ const COUNTERS: &[Metric] = &[
     INGEST_BYTES,
     INGEST_REFUSED,
     STREAM_EVICTED,
+    IDEMPOTENCY_EVICTED,
     DELIVERY_READ,
     DELIVERY_DELIVERED,
     DELIVERY_DEAD_LETTERED,
@@ -312,6 +319,7 @@ impl Registry {
             evicted_time: evicted("time"),
             evicted_bytes: evicted("bytes"),
             evicted_pressure: evicted("pressure"),
+            idempotency_evicted: self.counter(IDEMPOTENCY_EVICTED, &[("stream", stream)]),
         }
     }
 
@@ -395,6 +403,7 @@ pub struct StreamMetrics {
     pub evicted_time: Counter,
     pub evicted_bytes: Counter,
     pub evicted_pressure: Counter,
+    pub idempotency_evicted: Counter,
 }
 
 /// Handles of one delivery.

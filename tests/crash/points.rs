@@ -35,7 +35,7 @@ const DELIVERY: &[Strike] = &[
 const FIRST_START: &[Strike] = &[("node.rename", 1), ("catalog.rename", 1)];
 const DRAIN: &str = "drain.begin";
 /// Objects of several parts: see the rows of object stores.
-const PARTS: &[&str] = &["upload.multipart.begun", "upload.part"];
+const PARTS: &[&str] = &["upload.multipart.created", "upload.multipart.begun", "upload.part"];
 
 fn dies_at_all(name: &str, setup: &Setup, strikes: &[Strike]) {
     let mut chance = Chance::of(name);

@@ -31,7 +31,6 @@ pub struct Setup {
     server: String,
     env: Vec<(String, String)>,
     folder: Option<TempDir>,
-    arguments: Vec<String>,
 }
 
 impl Setup {
@@ -78,12 +77,6 @@ impl Setup {
         self
     }
 
-    /// An argument of `serve`.
-    pub fn argument(mut self, argument: &str) -> Self {
-        self.arguments.push(argument.into());
-        self
-    }
-
     /// Starts the binary and waits until it says where it listens.
     pub fn start(self) -> Server {
         let (mut child, folder) = self.spawn();
@@ -124,7 +117,6 @@ impl Setup {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
         command
             .arg("serve")
-            .args(&self.arguments)
             .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -236,6 +228,11 @@ impl Server {
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Its working folder.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// SIGTERM, and everything that comes of it.

@@ -311,6 +311,50 @@ async fn a_real_store_takes_an_object_once_knows_whose_it_is_and_forgets_an_abor
 }
 
 #[tokio::test]
+async fn uploads_that_nobody_noted_are_found_and_taken_back_in_a_real_store() {
+    let Some(s3) = S3::of_environment() else { return };
+    let folder = folder("unnoted");
+    let (raw, sink) = (s3.store(), s3.object_sink(&folder));
+    let key = "k=a b&c%2Fü/s-d.json";
+    let path = |name: &str| Path::parse(format!("{folder}/{name}")).unwrap();
+    let part = Bytes::from(vec![7; 5 << 20]);
+    let is_there =
+        async |path: &Path, id: &String| raw.put_part(path, id, 1, part.clone().into()).await.is_ok();
+    let (ours, others) = (path(key), [path(&format!("{key}.gz")), path("k=a b&c%2Fü/s"), path("z")]);
+    let mut kept = Vec::new();
+    for other in &others {
+        kept.push((other, raw.create_multipart(other).await.unwrap()));
+    }
+    let identity = "node/s/d/1/7/abc";
+    for round in 0..2 {
+        let mut orphans = Vec::new();
+        for has_parts in [false, true, false] {
+            let id = raw.create_multipart(&ours).await.unwrap();
+            if has_parts {
+                raw.put_part(&ours, &id, 0, part.clone().into()).await.unwrap();
+            }
+            orphans.push(id);
+        }
+        let content = Bytes::from(vec![round; 9 << 20]);
+        let object = Object { key, chunks: &[content], identity };
+        if round == 0 {
+            sink.store(&object, &NoNotes).await.unwrap();
+        } else {
+            // The object is there already, so that nothing is sent.
+            sink.abort_unfinished(key).await.unwrap();
+        }
+        for id in &orphans {
+            assert!(!is_there(&ours, id).await, "upload {id} is still there in round {round}");
+        }
+    }
+    for (other, id) in &kept {
+        assert!(is_there(other, id).await, "the upload of {other} is gone");
+        raw.abort_multipart(other, id).await.unwrap();
+    }
+    assert_eq!(sink.head(key).await.unwrap().unwrap().bytes, 9 << 20);
+}
+
+#[tokio::test]
 async fn a_store_that_fails_and_loses_replies_at_random_shows_each_record_once() {
     let store = FaultyStore::start_with(Default::default(), 23).unwrap();
     // Each at least once, and then at random.

@@ -17,6 +17,8 @@ pub enum Entry {
     Seal(Seal),
     /// An upload in parts has begun.
     Multipart(Multipart),
+    /// The log has records of a closed file no more.
+    Lost(Lost),
     /// The store has confirmed a file.
     Commit(Commit),
     /// Every record below these positions is in a committed file.
@@ -86,6 +88,17 @@ pub struct Multipart {
     pub number: u64,
     /// The store's name for the upload.
     pub upload: String,
+}
+
+/// Records of a closed file that the log has let go of before the file was stored: it is stored without them, and one that
+/// has no other records is committed without an object. Durable before the first byte of what is left is uploaded, so
+/// that an object that is there by then has all records of the file, and one that comes later those that are left.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Number of the seal.
+    pub number: u64,
+    /// How many of each shard of the seal, in all; shards that have lost none are left out.
+    pub shards: Vec<(ShardId, u64)>,
 }
 
 /// A file that the store has confirmed.
@@ -166,6 +179,16 @@ pub struct OpenSeal {
     /// [`LEDGER_MULTIPARTS_MAX`](crate::config::limits::LEDGER_MULTIPARTS_MAX) of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub multiparts: Vec<String>,
+    /// See [`Lost::shards`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<(ShardId, u64)>,
+}
+
+impl OpenSeal {
+    /// Records that the object has, or will have.
+    pub fn records(&self) -> u64 {
+        self.seal.records.saturating_sub(self.lost.iter().map(|(_, lost)| lost).sum())
+    }
 }
 
 /// How far a partition's records are in sealed files.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::entry::{Entry, Snapshot};
 use super::line;
 use super::{Bounds, LedgerError};
+use crate::crash_point;
 use crate::runtime::disk::{Disk, DiskFile};
 
 /// Zeros are written in pieces of this size.
@@ -55,6 +56,7 @@ impl LedgerFile {
                 return Err(NotBegun { error, named: false });
             }
         };
+        crash_point!("ledger.snapshot.rename");
         disk.rename(&temporary, &path)
             .and_then(|()| disk.sync_folder(folder))
             .map_err(|error| NotBegun { error: LedgerError::io("name", &path, error), named: true })?;
@@ -148,11 +150,16 @@ impl LedgerFile {
         Ok(())
     }
 
-    /// Gives back the space that was zeroed and not used. Not made durable: the zeros do no harm.
+    /// Gives back the space that was zeroed and not used.
     pub fn trim(self) {
-        if let Err(error) = self.file.set_len(self.used) {
-            tracing::debug!(path = %self.path.display(), %error, "cannot trim an old ledger file");
-        }
+        trim(&*self.file, &self.path, self.used);
+    }
+}
+
+/// Cuts the zeros off a file that is not written to any more. Not made durable: they do no harm.
+fn trim(file: &dyn DiskFile, path: &Path, used: u64) {
+    if let Err(error) = file.set_len(used) {
+        tracing::debug!(path = %path.display(), %error, "cannot trim an old ledger file");
     }
 }
 
@@ -200,7 +207,7 @@ pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, LedgerError>
 }
 
 /// Writes again what counts of a file, and zeros behind it, in place: takes no space, and makes durable what could be
-/// read although an earlier sync of it has failed.
+/// read although an earlier sync of it has failed. Then cuts the zeros off.
 pub(super) fn write_again(disk: &dyn Disk, path: &Path, counts: u64) -> Result<(), LedgerError> {
     let mut content = read(disk, path)?;
     if let Some(rest) = content.get_mut(counts as usize..) {
@@ -208,9 +215,12 @@ pub(super) fn write_again(disk: &dyn Disk, path: &Path, counts: u64) -> Result<(
     }
     let written = disk.open(path).and_then(|file| {
         file.write_all_at(&content, 0)?;
-        file.sync_data()
+        file.sync_data()?;
+        Ok(file)
     });
-    written.map_err(|error| LedgerError::io("write", path, error))
+    let file = written.map_err(|error| LedgerError::io("write", path, error))?;
+    trim(&*file, path, counts);
+    Ok(())
 }
 
 #[cfg(test)]

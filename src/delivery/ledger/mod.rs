@@ -3,12 +3,12 @@
 //!
 //! # Order of entries
 //! ```text
-//! epoch ──▶ seal ──▶ (multipart) ──▶ commit ──▶ cursor
+//! epoch ──▶ seal ──▶ (lost) ──▶ (multipart) ──▶ commit ──▶ cursor
 //! ```
 //! A *seal* fixes what is in a file and what its key is; it is durable before the first byte is uploaded. A *commit*
 //! says that the store has it. A seal without a commit is stored again under the same key. The *cursor* says below which
 //! positions everything is in committed files; above it, [`State::is_settled`] tells for a partition which records are
-//! in sealed files already. A *gap* accounts for numbers that no file will ever have. [`State::apply`] refuses what
+//! in sealed files already. What the log has *lost* of a file before it was stored is not in the object. A *gap* accounts for numbers that no file will ever have. [`State::apply`] refuses what
 //! cannot follow.
 //!
 //! # Files
@@ -20,7 +20,7 @@
 //! | --- | --- |
 //! | `write` | offset in the file of the write that brought the line |
 //! | `more` | lines of the same append that follow; left out if 0. An append counts when its last line is there |
-//! | `epoch`, `seal`, `multipart`, `commit`, `cursor`, `gap`, `snapshot` | exactly one of them: the entry, with the fields of the [type](entry) of that name |
+//! | `epoch`, `seal`, `lost`, `multipart`, `commit`, `cursor`, `gap`, `snapshot` | exactly one of them: the entry, with the fields of the [type](entry) of that name |
 //!
 //! Shards are numbers, positions are numbers, a pair of both is an array of two, times are microseconds since 1970,
 //! partitions are base64. The first line is the *snapshot* of everything before. Behind the last line there are zeros,
@@ -54,7 +54,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 pub use entry::{
-    Commit, Cursor, Entry, Epoch, Gap, Multipart, OpenSeal, Seal, SealedRange, ShardTotals, Snapshot,
+    Commit, Cursor, Entry, Epoch, Gap, Lost, Multipart, OpenSeal, Seal, SealedRange, ShardTotals, Snapshot,
 };
 pub use error::LedgerError;
 pub use history::History;
@@ -149,6 +149,11 @@ impl Ledger {
     /// The same on the calling thread.
     pub fn append_blocking(&self, entries: &[Entry]) -> Result<(), LedgerError> {
         self.shared.write(&[entries]).pop().unwrap_or(Ok(()))
+    }
+
+    /// See [`State::settled_len`].
+    pub fn settled_len(&self) -> usize {
+        lock(&self.shared.durable).settled_len()
     }
 
     /// Where the delivery stands, as far as it is durable: a copy.

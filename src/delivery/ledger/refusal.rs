@@ -105,6 +105,16 @@ pub enum Refusal {
         /// The seal's epoch.
         epoch: u32,
     },
+    /// A file has lost what it does not have.
+    #[error("seal {number} cannot have lost {lost} records of {shard}")]
+    Lost {
+        /// The seal's number.
+        number: u64,
+        /// The shard.
+        shard: ShardId,
+        /// How many it says are lost.
+        lost: u64,
+    },
     /// A cursor goes back.
     #[error("the cursor of {shard} goes back from {from} to {to}")]
     CursorBack {

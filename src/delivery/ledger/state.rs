@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::LedgerError;
 use super::entry::{
-    Commit, Cursor, Entry, Epoch, Gap, Multipart, OpenSeal, Previous, Seal, SealedRange, SettledPartition,
-    ShardTotals, Snapshot,
+    Commit, Cursor, Entry, Epoch, Gap, Lost, Multipart, OpenSeal, Previous, Seal, SealedRange,
+    SettledPartition, ShardTotals, Snapshot,
 };
 use super::refusal::Refusal;
 use crate::config::limits::LEDGER_MULTIPARTS_MAX;
@@ -44,6 +44,7 @@ impl State {
         match entry {
             Entry::Epoch(epoch) => self.begin_epoch(epoch),
             Entry::Seal(seal) => self.seal(seal),
+            Entry::Lost(lost) => self.lose(lost),
             Entry::Multipart(multipart) => self.begin_upload(multipart),
             Entry::Commit(commit) => self.commit(commit),
             Entry::Cursor(cursor) => self.move_cursor(cursor),
@@ -132,7 +133,7 @@ impl State {
         settled.extend(seal.ranges.iter().map(|range| (range.shard, range.last)));
         self.settled_len += settled.len() - before;
         self.next_seal = number.saturating_add(1);
-        self.open.insert(number, OpenSeal { seal: seal.clone(), multiparts: Vec::new() });
+        self.open.insert(number, OpenSeal { seal: seal.clone(), multiparts: Vec::new(), lost: Vec::new() });
         Ok(())
     }
 
@@ -165,6 +166,21 @@ impl State {
         Ok(())
     }
 
+    fn lose(&mut self, lost: &Lost) -> Result<(), Refusal> {
+        let number = lost.number;
+        let open = self.open.get_mut(&number).ok_or(Refusal::UnknownSeal { number })?;
+        none_twice(lost.shards.iter().map(|&(shard, _)| shard))?;
+        let held: BTreeMap<_, _> =
+            open.seal.ranges.iter().map(|range| (range.shard, range.records)).collect();
+        for &(shard, lost) in &lost.shards {
+            if held.get(&shard).is_none_or(|&held| lost > held) {
+                return Err(Refusal::Lost { number, shard, lost });
+            }
+        }
+        open.lost.clone_from(&lost.shards);
+        Ok(())
+    }
+
     fn begin_upload(&mut self, multipart: &Multipart) -> Result<(), Refusal> {
         let number = multipart.number;
         let open = self.open.get_mut(&number).ok_or(Refusal::UnknownSeal { number })?;
@@ -177,13 +193,17 @@ impl State {
 
     fn commit(&mut self, commit: &Commit) -> Result<(), Refusal> {
         let number = commit.number;
-        let OpenSeal { seal, .. } = self.open.remove(&number).ok_or(Refusal::UnknownSeal { number })?;
+        let open = self.open.remove(&number).ok_or(Refusal::UnknownSeal { number })?;
+        let records = open.records();
+        let OpenSeal { seal, lost, .. } = open;
+        let lost: BTreeMap<ShardId, u64> = lost.into_iter().collect();
         let dead = seal.dead.is_some();
         for range in &seal.ranges {
             let totals = self.totals(range.shard, range.first);
-            *(if dead { &mut totals.dead } else { &mut totals.delivered }) += range.records;
+            let lost = lost.get(&range.shard).copied().unwrap_or_default();
+            *(if dead { &mut totals.dead } else { &mut totals.delivered }) += range.records - lost;
         }
-        *(if dead { &mut self.dead_records } else { &mut self.committed_records }) += seal.records;
+        *(if dead { &mut self.dead_records } else { &mut self.committed_records }) += records;
         self.forget_epochs();
         Ok(())
     }

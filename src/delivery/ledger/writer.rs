@@ -54,13 +54,13 @@ impl Writer {
             folder,
             bounds,
         };
-        for (number, path) in &found.files {
-            writer.history.push_back((*number, writer.size_of(path)?));
-        }
         // What can be read of the old file need not be on the disk, if a sync has failed. It is needed as history, and
         // as the ledger itself while there is no space for another one.
         if let Some(Previous { file, bytes }) = writer.previous {
             file::write_again(&*writer.disk, &writer.folder.join(file::file_name(file)), bytes)?;
+        }
+        for (number, path) in &found.files {
+            writer.history.push_back((*number, writer.size_of(path)?));
         }
         match writer.begin_file() {
             Err(error) if error.is_disk_full() => {

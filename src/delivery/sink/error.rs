@@ -12,7 +12,7 @@ use thiserror::Error;
 
 /// How `object_store` begins the message of a response that is not a success; the status follows. It keeps the type
 /// itself to itself. The message of a cause begins with it, so that no URL or response body can pass for it.
-const RESPONSE: &str = "Server returned non-2xx status code: ";
+pub(super) const RESPONSE: &str = "Server returned non-2xx status code: ";
 /// The message of a redirect that does not say where to: S3 answers so when the region is wrong.
 const BARE_REDIRECT: &str = "Received redirect without LOCATION";
 /// What S3 answers with status 400 although it is the connection that was too slow or broke off.
@@ -21,7 +21,7 @@ const SLOW_CONNECTION: [&str; 2] = ["<Code>RequestTimeout</Code>", "<Code>Incomp
 /// What S3 and Google answer with status 404 when an upload in parts was completed, taken back or thrown away.
 const NO_SUCH_UPLOAD: &str = "<Code>NoSuchUpload</Code>";
 /// What S3 answers to a header that it does not know; most stores do so with status 501.
-const NOT_IMPLEMENTED: &str = "<Code>NotImplemented</Code>";
+pub(super) const NOT_IMPLEMENTED: &str = "<Code>NotImplemented</Code>";
 
 /// What kind of failure it is, which tells what helps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl SinkErrorClass {
         self != SinkErrorClass::Transient
     }
 
-    fn of(error: &object_store::Error) -> Self {
+    pub(super) fn of(error: &object_store::Error) -> Self {
         use object_store::Error;
         match error {
             // The parts are gone, not the bucket: trying again begins another upload.
@@ -102,7 +102,7 @@ impl SinkErrorClass {
     }
 
     /// The class of the message of a response, `None` if it is not one.
-    fn of_response(message: &str) -> Option<Self> {
+    pub(super) fn of_response(message: &str) -> Option<Self> {
         if message.starts_with(BARE_REDIRECT) {
             return Some(Self::Other);
         }

@@ -12,6 +12,7 @@ mod multipart;
 mod object;
 mod reader;
 mod remote;
+mod unfinished;
 
 use std::pin::Pin;
 

@@ -10,6 +10,7 @@ use object_store::{Error, MultipartUpload, PutPayload, PutResult, Result, Upload
 use tokio::task::JoinSet;
 
 use crate::config::limits::MULTIPART_PARTS_UNDER_WAY;
+use crate::crash_point;
 
 /// An upload whose id is known, so that another process can take it back.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl MultipartUpload for Numbered {
         let (store, done) = (Arc::clone(&self.store), Arc::clone(&self.done));
         let (path, id) = (self.path.clone(), self.id.clone());
         Box::pin(async move {
+            crash_point!("upload.part");
             let part = store.put_part(&path, &id, place, data).await?;
             done.lock().unwrap_or_else(PoisonError::into_inner).push((place, part));
             Ok(())

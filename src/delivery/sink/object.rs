@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::{HttpConnector, ReqwestConnector};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::{ClientOptions, RetryConfig};
@@ -13,7 +14,8 @@ use url::Url;
 use super::error::{SinkError, SinkErrorClass};
 use super::folder::Folder;
 use super::reader::ObjectReader;
-use super::remote::{Manners, Remote};
+use super::remote::{Manners, Remote, Uploads};
+use super::unfinished::{Bucket, Unfinished};
 use super::{Head, Object, Stored, UploadNotes};
 use crate::config::checked;
 use crate::runtime::disk::{Disk, RealDisk};
@@ -48,14 +50,14 @@ impl ObjectSink {
         // The caller tries again itself, because it also counts, logs and pauses.
         let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         // The builders have the same methods, but no trait in common.
-        macro_rules! remote {
+        macro_rules! builder {
             ($builder:ident) => {{
                 let mut builder =
                     $builder::new().with_url(url.as_str()).with_client_options(client).with_retry(retry);
                 for (key, value) in &config.options {
                     builder = builder.with_config(key.parse()?, value);
                 }
-                Arc::new(builder.build()?)
+                builder
             }};
         }
         let folder = || Path::from_url_path(url.path()).map_err(object_store::Error::from);
@@ -68,19 +70,29 @@ impl ObjectSink {
                     // Amazon's own keeps to the conditions of a write; of what others make of them nothing is known.
                     keeps_conditions: !config.options.contains_key("aws_endpoint"),
                 };
-                let store = remote!(AmazonS3Builder);
-                Remote::new(store.clone(), Some(store), folder()?, manners, parts_above)
+                let client_options = s3_client(config, client.clone());
+                let builder = builder!(AmazonS3Builder);
+                let store = Arc::new(builder.clone().build()?);
+                let client = ReqwestConnector::default().connect(&client_options)?;
+                let name = url.host_str().unwrap_or_default();
+                let bucket = Bucket::of(name, &builder, client, Arc::clone(store.credentials()));
+                let unfinished = Some(Unfinished::of(bucket));
+                let uploads = Uploads { store: store.clone(), unfinished };
+                Remote::new(store, Some(uploads), folder()?, manners, parts_above)
             }
             "gs" => {
                 let manners = Manners { metadata_key: "forebay-seal", keeps_conditions: true };
-                let store = remote!(GoogleCloudStorageBuilder);
-                Remote::new(store.clone(), Some(store), folder()?, manners, parts_above)
+                let store = Arc::new(builder!(GoogleCloudStorageBuilder).build()?);
+                // Its list of unfinished uploads wants another kind of signature than S3's.
+                let uploads = Uploads { store: store.clone(), unfinished: None };
+                Remote::new(store, Some(uploads), folder()?, manners, parts_above)
             }
             "az" | "azure" | "abfs" | "abfss" => {
                 // Names of metadata must be identifiers there. Parts have no upload that could be named or taken
                 // back: those of an unfinished object vanish after a week.
                 let manners = Manners { metadata_key: "forebay_seal", keeps_conditions: true };
-                Remote::new(remote!(MicrosoftAzureBuilder), None, folder()?, manners, parts_above)
+                let store = Arc::new(builder!(MicrosoftAzureBuilder).build()?);
+                Remote::new(store, None, folder()?, manners, parts_above)
             }
             _ => return Err(invalid(url, "no store is known for this scheme")),
         };
@@ -111,12 +123,36 @@ impl ObjectSink {
         }
     }
 
+    /// Takes back whatever earlier processes have begun in parts under this key and not ended, also uploads that
+    /// [`UploadNotes::multipart_begun`] was not told of. Nothing of this key may be under way.
+    ///
+    /// # Errors
+    /// If the store is away, slow or overloaded. A store that cannot list unfinished uploads, or does not permit it,
+    /// is no error: they stay where they are.
+    pub async fn abort_unfinished(&self, key: &str) -> Result<(), SinkError> {
+        match &self.place {
+            Place::Folder(_) => Ok(()),
+            Place::Remote(remote) => remote.abort_unfinished(key).await,
+        }
+    }
+
     /// What is under a key; `None` if nothing is.
     pub async fn head(&self, key: &str) -> Result<Option<Head>, SinkError> {
         match &self.place {
             Place::Folder(folder) => folder.head(key).await,
             Place::Remote(remote) => remote.head(key).await,
         }
+    }
+
+    /// The object that `identity` has stored under a key; `None` if nothing is there, or an object of somebody else. A
+    /// folder cannot tell, and has nobody else's under such a name.
+    pub async fn find(&self, key: &str, identity: &str) -> Result<Option<Stored>, SinkError> {
+        let Some(Head { bytes, etag, identity: owner }) = self.head(key).await? else { return Ok(None) };
+        let is_ours = match &self.place {
+            Place::Folder(_) => true,
+            Place::Remote(_) => owner.is_some_and(|owner| owner == identity),
+        };
+        Ok(is_ours.then_some(Stored { bytes, etag }))
     }
 
     /// Reads an object in pieces. [`SinkErrorClass::NotFound`] if there is none.
@@ -131,6 +167,14 @@ impl ObjectSink {
     pub(super) fn over(remote: Remote) -> Self {
         Self { place: Place::Remote(Arc::new(remote)) }
     }
+}
+
+/// The settings of a client of this S3 store, from those of any store.
+fn s3_client(config: &checked::ObjectSink, client: ClientOptions) -> ClientOptions {
+    config.options.iter().fold(client, |client, (key, value)| match key.parse() {
+        Ok(AmazonS3ConfigKey::Client(key)) => client.with_config(key, value),
+        _ => client,
+    })
 }
 
 fn invalid(url: &Url, why: &str) -> SinkError {

@@ -42,6 +42,11 @@ impl ObjectReader {
         self.bytes
     }
 
+    /// Goes on reading at byte `offset`.
+    pub fn skip_to(&mut self, offset: u64) {
+        self.next = offset.min(self.bytes);
+    }
+
     /// The next piece; `None` at the end. After an error the same piece can be asked for again.
     pub async fn next(&mut self) -> Result<Option<Bytes>, SinkError> {
         let range = self.next..self.bytes.min(self.next + OBJECT_PIECE_BYTES);

@@ -7,9 +7,11 @@
 //!
 //! A large object goes up in parts. `object_store` cannot put the condition on the last step of that, so it is looked
 //! for what is there before the first part. A failed upload is taken back; one whose process was killed is taken back
-//! by the next process, from the id that [`UploadNotes`] has kept before the first part. What may stay in the store,
-//! unseen and paid for, are the parts of streams without a ledger, so that a lifecycle rule of the bucket that removes
-//! incomplete multipart uploads after some days is advisable all the same.
+//! by the next process, from the id that [`UploadNotes`] has kept before the first part. One that was begun and not
+//! noted is found by asking the store for what is unfinished under the key, where it can tell ([`super::unfinished`]).
+//! What may stay in the store, unseen and paid for, are the parts of streams without a ledger, and empty uploads in
+//! stores that cannot tell, so that a lifecycle rule of the bucket that removes incomplete multipart uploads after some
+//! days is advisable all the same.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +25,10 @@ use object_store::{
 use super::error::{Conflict, SinkError, SinkErrorClass, is_not_implemented};
 use super::multipart::{self, Numbered, NumberedStore};
 use super::reader::{ObjectReader, Source};
+use super::unfinished::Unfinished;
 use super::{Head, Object, Stored, UploadNotes};
 use crate::config::limits::MULTIPART_PART_BYTES;
+use crate::crash_point;
 
 /// In which ways stores differ.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +39,21 @@ pub struct Manners {
     pub keeps_conditions: bool,
 }
 
+/// A store whose uploads in parts have ids.
+#[derive(Debug)]
+pub struct Uploads {
+    /// The store.
+    pub store: Arc<dyn NumberedStore>,
+    /// Its list of those that were not ended, if it has one.
+    pub unfinished: Option<Unfinished>,
+}
+
 /// A folder of a store.
 #[derive(Debug)]
 pub struct Remote {
     store: Arc<dyn ObjectStore>,
     /// The same store, if its uploads in parts have ids.
-    uploads: Option<Arc<dyn NumberedStore>>,
+    uploads: Option<Uploads>,
     folder: Path,
     manners: Manners,
     /// The store has refused to know conditions.
@@ -69,7 +82,7 @@ impl Remote {
     /// The folder `folder` of `store`. `uploads` is the same store, if its uploads in parts have ids.
     pub fn new(
         store: Arc<dyn ObjectStore>,
-        uploads: Option<Arc<dyn NumberedStore>>,
+        uploads: Option<Uploads>,
         folder: Path,
         manners: Manners,
         parts_above: u64,
@@ -119,8 +132,22 @@ impl Remote {
     pub async fn abort_multipart(&self, key: &str, upload: &str) -> Result<(), SinkError> {
         let path = self.path(key)?;
         match &self.uploads {
-            Some(uploads) => Ok(multipart::forget(uploads.as_ref(), &path, upload).await?),
+            Some(uploads) => Ok(multipart::forget(uploads.store.as_ref(), &path, upload).await?),
             None => Ok(()),
+        }
+    }
+
+    /// See [`super::ObjectSink::abort_unfinished`].
+    pub async fn abort_unfinished(&self, key: &str) -> Result<(), SinkError> {
+        self.take_back_unfinished(&self.path(key)?).await
+    }
+
+    async fn take_back_unfinished(&self, path: &Path) -> Result<(), SinkError> {
+        match &self.uploads {
+            Some(Uploads { store, unfinished: Some(unfinished) }) => {
+                unfinished.take_back(store.as_ref(), path).await
+            }
+            _ => Ok(()),
         }
     }
 
@@ -195,8 +222,10 @@ impl Remote {
         let options = PutMultipartOptions { attributes: self.attributes(put), ..Default::default() };
         let upload: Box<dyn MultipartUpload> = match &self.uploads {
             None => self.store.put_multipart_opts(&put.path, options).await?,
-            Some(uploads) => {
+            Some(Uploads { store: uploads, .. }) => {
+                self.take_back_unfinished(&put.path).await?;
                 let id = uploads.create_multipart_opts(&put.path, options).await?;
+                crash_point!("upload.multipart.created");
                 let noted = notes.multipart_begun(&id).await;
                 if let Err(error) = noted {
                     if let Err(error) = multipart::forget(uploads.as_ref(), &put.path, &id).await {

@@ -10,7 +10,9 @@ use std::time::Instant;
 use super::trouble::Trouble;
 use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::files::Files;
-use crate::delivery::ledger::{Commit, Cursor, Entry, Epoch, Gap, Ledger, Seal, SealedRange, State};
+use crate::delivery::ledger::{
+    Commit, Cursor, Entry, Epoch, Gap, Ledger, Lost, OpenSeal, Seal, SealedRange, State,
+};
 use crate::delivery::seal::Sealed;
 use crate::delivery::sink::Stored;
 use crate::record::{SequenceNumber, ShardId};
@@ -21,22 +23,27 @@ pub struct Book {
     /// To be written before everything else.
     epoch: Option<Epoch>,
     gaps: Vec<Gap>,
+    /// Of files that are to be stored without it.
+    lost: Vec<Lost>,
     /// Closed, and not in the ledger yet.
     closed: Vec<Sealed>,
     /// Stored, and not committed yet.
     stored: Vec<(u64, Stored)>,
     /// Everything that is closed and not committed, by number of the seal.
     uncommitted: BTreeMap<u64, Contents>,
-    /// Committed by this process, with records beyond the cursor; and how many ranges these are.
+    /// Closed and committed by this process, with records beyond the cursor.
     beyond: BTreeMap<u64, Vec<SealedRange>>,
-    beyond_len: usize,
-    /// The same of earlier processes.
-    inherited_len: usize,
+    /// Ranges of these, and of what this process has closed and not committed.
+    sealed_len: usize,
+    /// What earlier processes have closed had the numbers below.
+    first_number: u64,
     cursor: BTreeMap<ShardId, SequenceNumber>,
     /// Whether the cursor may have moved although nothing was stored.
     moved: bool,
     /// The cursor must not move any more.
     frozen: bool,
+    /// See [`LEDGER_SETTLED_MAX`].
+    pub settled_max: usize,
     trouble: Trouble,
 }
 
@@ -45,15 +52,17 @@ pub struct Book {
 pub struct Contents {
     /// What is in it.
     pub ranges: Vec<SealedRange>,
-    /// Records in the object: fewer than in the ranges if the log has lost some before they were stored.
+    /// Records in the object: fewer than in the ranges if the log has lost some before they were stored, and none if
+    /// there is no object.
     pub records: u64,
     /// The reason code, if these are dead letters.
     pub dead: Option<String>,
 }
 
 impl Contents {
-    fn of(seal: &Seal) -> Self {
-        Self { ranges: seal.ranges.clone(), records: seal.records, dead: seal.dead.clone() }
+    fn of(open: &OpenSeal) -> Self {
+        let seal = &open.seal;
+        Self { ranges: seal.ranges.clone(), records: open.records(), dead: seal.dead.clone() }
     }
 }
 
@@ -78,20 +87,22 @@ impl Book {
         epoch: Option<Epoch>,
         trouble: Trouble,
     ) -> Self {
-        let open = state.open.iter().map(|(&number, open)| (number, Contents::of(&open.seal)));
+        let open = state.open.iter().map(|(&number, open)| (number, Contents::of(open)));
         Self {
             ledger,
             epoch,
             gaps: Vec::new(),
+            lost: Vec::new(),
             closed: Vec::new(),
             stored: Vec::new(),
             uncommitted: open.collect(),
             beyond: BTreeMap::new(),
-            beyond_len: 0,
-            inherited_len: state.settled_len(),
+            sealed_len: 0,
+            first_number: state.next_seal,
             cursor,
             moved: false,
             frozen: false,
+            settled_max: LEDGER_SETTLED_MAX,
             trouble,
         }
     }
@@ -103,15 +114,21 @@ impl Book {
 
     /// Takes a closed file, which comes back from [`Book::write`] once it may be stored.
     pub fn close(&mut self, sealed: Sealed) {
-        self.uncommitted.insert(sealed.seal.number, Contents::of(&sealed.seal));
+        self.sealed_len += sealed.seal.ranges.len();
+        let Seal { number, records, .. } = sealed.seal;
+        let (ranges, dead) = (sealed.seal.ranges.clone(), sealed.seal.dead.clone());
+        self.uncommitted.insert(number, Contents { ranges, records, dead });
         self.closed.push(sealed);
     }
 
-    /// Notes that the object of a seal will have fewer records than were sealed.
-    pub fn shrink(&mut self, number: u64, records: u64) {
-        if let Some(contents) = self.uncommitted.get_mut(&number) {
-            contents.records = records;
-        }
+    /// Notes what the log has lost of a file. It may be stored without that when [`Book::has_lost`] says no more.
+    pub fn lose(&mut self, lost: Lost) {
+        self.lost.push(lost);
+    }
+
+    /// Whether something is lost that is not written down yet.
+    pub fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
     }
 
     /// Notes an object that the sink has confirmed.
@@ -125,9 +142,8 @@ impl Book {
         self.moved = true;
     }
 
-    /// What earlier processes have settled is behind the cursor.
-    pub fn forget_inherited(&mut self) {
-        self.inherited_len = 0;
+    /// What earlier processes have settled is read again, so that the cursor may pass it.
+    pub fn pass_inherited(&mut self) {
         self.moved = true;
     }
 
@@ -136,9 +152,13 @@ impl Book {
         self.frozen = true;
     }
 
-    /// Whether nothing more may be read: closed files wait for the ledger, or it remembers as much as it may.
-    pub fn is_full(&self) -> bool {
-        !self.closed.is_empty() || self.trouble.until().is_some() || self.len() >= LEDGER_SETTLED_MAX
+    /// Whether nothing more may be read: closed files wait for the ledger, or it would remember more than it may if all
+    /// that is open, with `open` ranges, were closed.
+    pub fn is_full(&self, open: usize) -> bool {
+        // What earlier processes have closed does not count: it is got rid of by reading.
+        !self.closed.is_empty()
+            || self.trouble.until().is_some()
+            || self.sealed_len + open >= self.settled_max
     }
 
     /// When it is tried again to write, while that fails.
@@ -147,12 +167,8 @@ impl Book {
     }
 
     /// Whether it is time to close the file that holds the cursor back.
-    pub fn is_long(&self) -> bool {
-        self.len() >= LEDGER_SETTLED_MAX / 2
-    }
-
-    fn len(&self) -> usize {
-        self.beyond_len + self.inherited_len
+    pub fn is_long(&self, open: usize) -> bool {
+        self.ledger.settled_len() + open >= self.settled_max / 2
     }
 
     /// Whether closed files wait to be written down.
@@ -167,6 +183,7 @@ impl Book {
             && self.closed.is_empty()
             && self.stored.is_empty()
             && self.gaps.is_empty()
+            && self.lost.is_empty()
             && !moved
     }
 
@@ -210,6 +227,7 @@ impl Book {
             Entry::Commit(Commit { number: *number, etag: stored.etag.clone(), bytes: stored.bytes })
         }));
         entries.extend(self.gaps.iter().copied().map(Entry::Gap));
+        entries.extend(self.lost.iter().cloned().map(Entry::Lost));
         if !cursor.is_empty() {
             entries.push(Entry::Cursor(Cursor { positions: cursor.to_vec() }));
         }
@@ -220,12 +238,19 @@ impl Book {
     fn take_written(&mut self, cursor: Vec<(ShardId, SequenceNumber)>) -> Written {
         self.epoch = None;
         self.gaps.clear();
+        for Lost { number, shards } in std::mem::take(&mut self.lost) {
+            if let Some(contents) = self.uncommitted.get_mut(&number) {
+                let sealed: u64 = contents.ranges.iter().map(|range| range.records).sum();
+                contents.records = sealed.saturating_sub(shards.iter().map(|(_, lost)| lost).sum());
+            }
+        }
         self.moved = false;
         let mut committed = Vec::with_capacity(self.stored.len());
         for (number, stored) in std::mem::take(&mut self.stored) {
             if let Some(contents) = self.uncommitted.remove(&number) {
-                self.beyond_len += contents.ranges.len();
-                self.beyond.insert(number, contents.ranges.clone());
+                if number >= self.first_number {
+                    self.beyond.insert(number, contents.ranges.clone());
+                }
                 committed.push((number, contents, stored));
             }
         }
@@ -234,7 +259,8 @@ impl Book {
             let Self { beyond, cursor, .. } = self;
             let is_beyond = |range: &SealedRange| cursor.get(&range.shard).is_none_or(|at| range.last >= *at);
             beyond.retain(|_, ranges| ranges.iter().any(is_beyond));
-            self.beyond_len = beyond.values().map(Vec::len).sum();
+            let open = self.uncommitted.range(self.first_number..).map(|(_, contents)| &contents.ranges);
+            self.sealed_len = self.beyond.values().chain(open).map(Vec::len).sum();
         }
         Written { sealed: std::mem::take(&mut self.closed), committed, cursor }
     }

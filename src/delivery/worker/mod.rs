@@ -86,11 +86,23 @@ impl Worker {
 
     fn with_ledger(parts: &Parts, ledger: Ledger, state: State) -> Result<Self, OpenError> {
         let (mut positions, mut found) = (BTreeMap::new(), 0);
+        let sealed = state.sealed_up_to();
         for id in parts.stream.shard_ids() {
-            let Some(bounds) = parts.stream.shard(id).map(|shard| shard.bounds()) else { continue };
+            let Some(shard) = parts.stream.shard(id) else { continue };
+            let bounds = shard.bounds();
             let position = state.cursor.get(&id).copied().unwrap_or(bounds.first);
             positions.insert(id, position);
             found += bounds.next.0.saturating_sub(position.max(bounds.first).0);
+            let known = sealed.get(&id).map_or(position, |last| position.max(SequenceNumber(last.0 + 1)));
+            if bounds.next < known {
+                tracing::error!(
+                    stream = %parts.stream.name(), delivery = parts.config.name, shard = %id,
+                    log_ends = %bounds.next, ledger_ends = %known,
+                    "the log has lost its end, which was read already: numbers go on behind it"
+                );
+                // Otherwise new records would get the numbers of old ones, and be taken for delivered.
+                shard.skip_to(known);
+            }
         }
         parts.status.found(found);
         let plan = Plan::new(parts, &state, &positions)?;
@@ -173,6 +185,8 @@ impl Worker {
             match read {
                 _ if has_turned => tokio::task::yield_now().await,
                 Round::MoreToRead => tokio::task::yield_now().await,
+                // By what was written down meanwhile.
+                Round::Blocked if !self.is_blocked() => tokio::task::yield_now().await,
                 Round::Blocked | Round::Waiting => self.pause(BLOCKED_PAUSE).await,
                 Round::CaughtUp => {
                     let due = self.next_due();
@@ -192,10 +206,15 @@ impl Worker {
         }
     }
 
-    /// Whether everything that was read is stored, and written down where that is done.
+    /// Whether everything that was read is stored, and written down where that is done. Of a delivery that has stopped,
+    /// everything that can be: what it has given up waits in the ledger for the next start.
     fn is_done(&self) -> bool {
         let is_written = self.book.as_ref().is_none_or(Book::is_written);
-        self.files.len() == 0 && self.unstored.is_empty() && is_written
+        let is_stored = match self.halted {
+            None => self.unstored.is_empty(),
+            Some(_) => self.queue.is_empty() && self.uploads.is_empty(),
+        };
+        self.files.len() == 0 && is_stored && is_written
     }
 
     /// Waits for an upload to end, or for `time`.
@@ -215,7 +234,7 @@ impl Worker {
     fn is_blocked(&self) -> bool {
         self.budget.is_taken_to(100)
             || self.queue.len() + self.uploads.len() >= DELIVERY_UPLOADS_MAX
-            || self.book.as_ref().is_some_and(Book::is_full)
+            || self.book.as_ref().is_some_and(|book| book.is_full(self.files.ranges_len()))
     }
 
     /// Reads nothing more: only a restart helps. What is closed is still stored, and with a ledger nothing is lost.
@@ -252,7 +271,7 @@ impl Worker {
             self.seal(&key, SealReason::Pressure);
         }
         if is_quiet
-            && self.book.as_ref().is_some_and(Book::is_long)
+            && self.book.as_ref().is_some_and(|book| book.is_long(self.files.ranges_len()))
             && let Some(key) = self.files.oldest()
         {
             self.seal(&key, SealReason::Pressure);
@@ -289,9 +308,9 @@ impl Worker {
     /// Goes over to the next configuration once everything of the current one is read, and written down as closed.
     /// Returns whether it has.
     async fn finish_stage(&mut self) -> bool {
-        let Some(stage) = self.stages.front() else { return false };
+        let Some(stage) = self.stages.front().filter(|_| self.stages.len() > 1) else { return false };
         let is_read = self.places.iter().all(|place| place.next >= stage.end(place.shard));
-        if self.stages.len() < 2 || !is_read || self.halted.is_some() {
+        if !is_read || self.halted.is_some() {
             return false;
         }
         self.seal_all(SealReason::Epoch);

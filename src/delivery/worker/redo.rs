@@ -7,17 +7,19 @@
 
 mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use self::targets::{Again, Target};
+use super::book::Book;
+use super::read::gaps;
 use super::stage::{Plan, Stage};
 use super::trouble::Trouble;
 use super::{BLOCKED_PAUSE, Worker};
 use crate::config::limits::{DELIVERY_READ_BYTES, DELIVERY_REDO_FILES_MAX, DELIVERY_UPLOADS_MAX};
 use crate::delivery::encode::PushError;
 use crate::delivery::intake;
-use crate::delivery::ledger::{OpenSeal, State};
+use crate::delivery::ledger::{Lost, OpenSeal, State};
 use crate::delivery::sink::{ObjectSink, Stored};
 use crate::delivery::{OpenError, Parts};
 use crate::record::{SequenceNumber, ShardId};
@@ -80,9 +82,8 @@ impl Worker {
             let mut position = SequenceNumber(0);
             while let Some(from) = again.next_needed(shard, position) {
                 let read = self.read_patiently(stage.captures(), (shard, from), phases).await;
-                let first = read.slices.first().map_or(read.next, |slice| slice.first);
-                if first > from {
-                    again.note_gap(shard, from, first);
+                for gap in gaps(from, &read) {
+                    again.note_gap(shard, gap.numbers.start, gap.numbers.end);
                 }
                 if read.next <= from {
                     break;
@@ -104,9 +105,9 @@ impl Worker {
 
     /// Closes a file that has all of its records, and waits until there is room for another one on its way.
     async fn send_again(&mut self, stage: &mut Stage, target: Target, phases: &Phases) {
-        let Target { open: OpenSeal { seal, multiparts }, file, .. } = target;
+        let Target { open: OpenSeal { seal, multiparts, .. }, file, .. } = target;
         let Some(file) = file else { return };
-        match stage.intake.finish(seal, file, multiparts) {
+        match stage.intake.finish(seal, file, Some(multiparts)) {
             Some(sealed) => self.queue.push_back(sealed),
             None => self.halt("an encoder has failed"),
         }
@@ -145,37 +146,70 @@ impl Worker {
     }
 
     /// A file of which the log does not have all records. That is right if the log has let go of them because their
-    /// retention was over; what is left is then stored, unless the sink has the whole file already.
-    async fn redo_incomplete(&mut self, stage: &mut Stage, mut target: Target, phases: &Phases) {
-        let seal = &target.open.seal;
-        let (number, key, sealed) = (seal.number, seal.key.clone(), seal.records);
-        let found = target.file.as_ref().map_or(0, |file| file.records);
-        if !self.has_lost(&target) {
-            self.halt(&format!(
-                "the log has {found} records of the file '{key}', which was closed with {sealed}: \
-                 log and ledger are not of the same node, or one of them was changed"
-            ));
-            return;
-        }
-        if let Some(stored) = self.look_for(stage.intake.sink().clone(), &key, phases).await {
-            if let Some(book) = &mut self.book {
-                book.stored(number, stored);
+    /// retention was over; what is left is then stored, unless the sink has the whole file already. The lost records
+    /// are counted when reading passes them.
+    async fn redo_incomplete(&mut self, stage: &mut Stage, target: Target, phases: &Phases) {
+        let OpenSeal { seal, lost: written, .. } = &target.open;
+        let (number, key, lost) = (seal.number, seal.key.clone(), target.lost());
+        if lost != *written {
+            if !lost.is_empty() && !self.has_lost(&target) {
+                self.halt(&format!(
+                    "the log has {} records of the file '{key}', which was closed with {}: \
+                     log and ledger are not of the same node, or one of them was changed",
+                    target.records(),
+                    seal.records
+                ));
+                return;
             }
-            return;
+            let (sink, identity) = (stage.intake.sink().clone(), stage.intake.identity(seal));
+            if let Some(stored) = self.look_for(&sink, (&key, &identity), phases).await {
+                self.spare(&lost, written);
+                if let Some(book) = &mut self.book {
+                    book.stored(number, stored);
+                }
+                return;
+            }
+            tracing::error!(
+                stream = %self.stream.name(), delivery = self.status.name(), key,
+                records = seal.records - target.records(),
+                "records of a closed file were gone from the log before it was stored"
+            );
+            self.write_lost(Lost { number, shards: lost }, phases).await;
         }
-        let lost = sealed - found;
-        tracing::error!(
-            stream = %self.stream.name(), delivery = self.status.name(), key, records = lost,
-            "records of a closed file were gone from the log before it was stored"
-        );
-        self.status.skipped(lost, lost);
+        if target.records() > 0 {
+            self.send_again(stage, target, phases).await;
+        } else if let Some(book) = &mut self.book {
+            // Nothing of it is left that could be stored.
+            book.stored(number, Stored { bytes: 0, etag: None });
+        }
+    }
+
+    /// Counts records that are `lost` to the log as delivered, but those of which it is `written` that no object has
+    /// them.
+    fn spare(&mut self, lost: &[(ShardId, u64)], written: &[(ShardId, u64)]) {
+        let written: HashMap<ShardId, u64> = written.iter().copied().collect();
+        let lost: HashMap<ShardId, u64> = lost.iter().copied().collect();
+        for place in &mut self.places {
+            let Some(lost) = lost.get(&place.shard) else { continue };
+            let spared = lost.saturating_sub(written.get(&place.shard).copied().unwrap_or_default());
+            place.spare(spared);
+            // They count as delivered, so they must count as found.
+            self.status.found_more(spared);
+        }
+    }
+
+    /// Has the ledger say what is lost, before what is left is stored.
+    async fn write_lost(&mut self, lost: Lost, phases: &Phases) {
         if let Some(book) = &mut self.book {
-            book.shrink(number, found);
+            book.lose(lost);
         }
-        let dead = target.open.seal.dead.clone();
-        let opener = stage.intake.opener();
-        target.file.get_or_insert_with(|| opener.open(String::new(), dead));
-        self.send_again(stage, target, phases).await;
+        loop {
+            self.tend(phases.current() >= Phase::Draining).await;
+            if !self.book.as_ref().is_some_and(Book::has_lost) {
+                return;
+            }
+            self.pause(BLOCKED_PAUSE).await;
+        }
     }
 
     /// Whether the log does not reach over all of a file's ranges any more.
@@ -187,14 +221,19 @@ impl Worker {
         })
     }
 
-    /// What the sink has under a key, however often it must be asked.
-    async fn look_for(&mut self, sink: ObjectSink, key: &str, phases: &Phases) -> Option<Stored> {
+    /// What the sink has under a key by an earlier process, however often it must be asked.
+    async fn look_for(
+        &mut self,
+        sink: &ObjectSink,
+        (key, identity): (&str, &str),
+        phases: &Phases,
+    ) -> Option<Stored> {
         let mut trouble = Trouble::none(&self.status);
         loop {
-            match sink.head(key).await {
-                Ok(head) => {
+            match sink.find(key, identity).await {
+                Ok(found) => {
                     trouble.passed();
-                    return head.map(|head| Stored { bytes: head.bytes, etag: head.etag });
+                    return found;
                 }
                 Err(error) => trouble.failed("the sink cannot be asked what it has", &error),
             }

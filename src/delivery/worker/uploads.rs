@@ -44,7 +44,9 @@ impl Worker {
         self.queue.extend(written.sealed);
         for (number, contents, stored) in written.committed {
             self.unstored.remove(&number);
-            self.status.stored(contents.records, stored.bytes, contents.dead.as_deref());
+            if contents.records > 0 {
+                self.status.stored(contents.records, stored.bytes, contents.dead.as_deref());
+            }
         }
         for (shard, position) in written.cursor {
             if let Some(log) = self.stream.shard(shard) {

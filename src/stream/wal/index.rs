@@ -54,12 +54,15 @@
 //! | 16 | 8 | arrival |
 
 mod build;
+mod growing;
 mod read;
+mod readers;
 mod rows;
 
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Debug;
 use std::io;
 use std::path::PathBuf;
 
@@ -70,7 +73,26 @@ use crate::record::SequenceNumber;
 use crate::runtime::clock::UnixMicros;
 
 pub use build::{IndexBuilder, IndexFull};
+pub use growing::GrowingIndex;
 pub use read::IndexReader;
+pub use readers::IndexReaders;
+
+/// Tells where a shard's frames are in a segment.
+pub trait Places: Debug + Send + Sync {
+    /// The frames of `shard` from the one that holds `from` on, at most `max`.
+    fn from(
+        &self,
+        shard: ShardNumber,
+        from: SequenceNumber,
+        max: usize,
+    ) -> Result<Vec<IndexEntry>, IndexError>;
+
+    /// The number of the first record of `shard` that arrived at `time` or later.
+    fn since(&self, shard: ShardNumber, time: UnixMicros) -> Result<Option<SequenceNumber>, IndexError>;
+
+    /// Whether all of it is in memory.
+    fn is_in_memory(&self) -> bool;
+}
 
 /// What an index says about its segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,14 +146,7 @@ pub struct IndexEntry {
 }
 
 impl IndexEntry {
-    /// The number behind its last record.
-    pub fn end(&self) -> SequenceNumber {
-        SequenceNumber(self.first.0.saturating_add(u64::from(self.count)))
-    }
-}
-
-impl IndexEntry {
-    /// Of a batch frame that stands at `offset` in a segment (of less than 4 GiB).
+    /// The batch frame with this header that stands at `offset` in a segment (of less than 4 GiB).
     pub fn of(header: &FrameHeader, offset: u64) -> Self {
         Self {
             first: header.first,
@@ -141,6 +156,16 @@ impl IndexEntry {
             payload_bytes: header.payload_bytes as u32,
             arrival: header.arrival,
         }
+    }
+
+    /// Whether it has a record that arrived at `time` or later. A batch without records only marks where the shard is.
+    fn has_record_since(&self, time: UnixMicros) -> bool {
+        self.count > 0 && self.arrival >= time
+    }
+
+    /// The number behind its last record.
+    pub fn end(&self) -> SequenceNumber {
+        SequenceNumber(self.first.0.saturating_add(u64::from(self.count)))
     }
 }
 
@@ -182,7 +207,7 @@ pub enum IndexError {
         path: PathBuf,
     },
     /// It is not what was written. It can be made again from the segment.
-    #[error("{path} is damaged at byte {offset}: {what}; remove it, it is made again from its segment")]
+    #[error("{path} is damaged at byte {offset}: {what}; the next start makes it again from its segment")]
     Damaged {
         /// The file.
         path: PathBuf,

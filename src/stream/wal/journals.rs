@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::JournalClass;
 use super::frame::ShardNumber;
-use super::journal::{Journal, JournalError, Options, Patience};
+use super::journal::{Journal, JournalError, Options, Patience, Resume};
 use super::recovery::{self, KeptReply, Recovered, RecoveryError, Source};
 use super::shard::Part;
 use crate::config::checked::LogWriter;
@@ -112,23 +112,7 @@ impl Journals {
             }
             let unusable = |source| OpenError::Folder { folder: folder.clone(), source };
             setting.disk.create_folder(&folder).map_err(unusable)?;
-            let source = Source {
-                disk: &setting.disk,
-                folder: &folder,
-                class,
-                node: setting.node,
-                accept_damage: setting.accept_damage,
-                replies_since: setting.replies_since,
-            };
-            let recovered = recovery::recover(source, progress)?;
-            content.verified_bytes += recovered.scanned_bytes;
-            content.damaged_bytes += recovered.damaged_bytes;
-            if setting.accept_damage {
-                recovery::accept_missing(&*setting.disk, &folder, &recovered.missing).map_err(unusable)?;
-            } else {
-                check_complete(&folder, &recovered)?;
-            }
-            content.add(recovered.parts, recovered.replies);
+            let resume = content.recover(setting, class, progress)?;
             let options = Options {
                 disk: Arc::clone(&setting.disk),
                 folder,
@@ -139,7 +123,7 @@ impl Journals {
                 metrics: metrics(class),
                 patience: Patience::default(),
             };
-            by_class.insert(class, Arc::new(Journal::start(options, recovered.resume)?));
+            by_class.insert(class, Arc::new(Journal::start(options, resume)?));
         }
         Ok((Self { by_class }, content))
     }
@@ -163,6 +147,47 @@ impl Journals {
 }
 
 impl Content {
+    /// What the journals that are there hold, for whoever writes nothing to them. The disk must take what recovery
+    /// writes; it may forget it.
+    pub fn read(setting: &Setting, progress: &Progress) -> Result<Self, OpenError> {
+        let mut content = Self::default();
+        for class in [JournalClass::Fsync, JournalClass::Os] {
+            if setting.disk.list(&setting.folder.join(class.as_str())).is_ok() {
+                content.recover(setting, class, progress)?;
+            }
+        }
+        Ok(content)
+    }
+
+    /// Recovers a journal, adds what it holds, and tells where it goes on.
+    fn recover(
+        &mut self,
+        setting: &Setting,
+        class: JournalClass,
+        progress: &Progress,
+    ) -> Result<Resume, OpenError> {
+        let folder = setting.folder.join(class.as_str());
+        let source = Source {
+            disk: &setting.disk,
+            folder: &folder,
+            class,
+            node: setting.node,
+            accept_damage: setting.accept_damage,
+            replies_since: setting.replies_since,
+        };
+        let recovered = recovery::recover(source, progress)?;
+        self.verified_bytes += recovered.scanned_bytes;
+        self.damaged_bytes += recovered.damaged_bytes;
+        if setting.accept_damage {
+            let unusable = |source| OpenError::Folder { folder: folder.clone(), source };
+            recovery::accept_missing(&*setting.disk, &folder, &recovered.missing).map_err(unusable)?;
+        } else {
+            check_complete(&folder, &recovered)?;
+        }
+        self.add(recovered.parts, recovered.replies);
+        Ok(recovered.resume)
+    }
+
     /// Adds what a journal holds. A stream whose durability was changed has records in both.
     fn add(&mut self, parts: HashMap<ShardNumber, Vec<Part>>, replies: Vec<KeptReply>) {
         for (shard, parts) in parts {

@@ -30,7 +30,7 @@ use thiserror::Error;
 
 use self::content::Content;
 use super::frame::{self, Reply, ShardNumber};
-use super::index::{IndexBuilder, IndexError, IndexReader, IndexedSegment};
+use super::index::{IndexBuilder, IndexError, IndexReader, IndexReaders, IndexedSegment};
 use super::journal::{Full, Resume};
 use super::segment::{
     self, FileName, Mode, ScanEnd, ScannedCommit, Segment, SegmentError, SegmentHeader, Start, Verdict,
@@ -165,6 +165,7 @@ pub fn recover(source: Source<'_>, progress: &Progress) -> Result<Recovered, Rec
         previous_end: None,
         segments: Vec::new(),
         unindexed: Vec::new(),
+        index_readers: Arc::default(),
     };
     let recovered = Recovered {
         parts: HashMap::new(),
@@ -337,10 +338,14 @@ impl Recovery<'_> {
         Ok(Some(kept))
     }
 
+    fn index_readers(&self) -> &Arc<IndexReaders> {
+        &self.recovered.resume.index_readers
+    }
+
     /// Takes over what the index file says.
     fn take_index(&mut self, index: &IndexReader) -> Arc<StoredSegment> {
         let (disk, number) = (Arc::clone(self.source.disk), index.segment().number);
-        let stored = Arc::new(StoredSegment::written(disk, self.source.folder, number));
+        let stored = Arc::new(StoredSegment::written(disk, self.source.folder, number, self.index_readers()));
         for shard in index.directory() {
             stored.hold();
             self.recovered.parts.entry(shard.shard).or_default().push(Part {
@@ -381,7 +386,7 @@ impl Recovery<'_> {
     ) -> Result<(Arc<StoredSegment>, u64, u64), RecoveryError> {
         let io = |source| RecoveryError::Io { path: segment.path.clone(), source };
         let (disk, number) = (Arc::clone(self.source.disk), segment.header.number);
-        let stored = Arc::new(StoredSegment::growing(disk, self.source.folder, number));
+        let stored = Arc::new(StoredSegment::growing(disk, self.source.folder, number, self.index_readers()));
         let is_soft = self.source.class == JournalClass::Os;
         let mode = if self.source.accept_damage || is_soft { Mode::GoOn } else { Mode::Stop };
         let mut content = Content::default();

@@ -6,7 +6,10 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+use std::fs::{File, OpenOptions};
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -134,6 +137,24 @@ impl Segment {
     }
 }
 
+/// Zeros for a step of filling a segment. Direct writes need aligned memory.
+#[repr(align(4096))]
+struct Zeros([u8; limits::LOG_SEGMENT_FILL_BYTES]);
+
+static ZEROS: Zeros = Zeros([0; limits::LOG_SEGMENT_FILL_BYTES]);
+
+/// The same file for direct writes; `None` where the disk or the system has no such thing.
+#[cfg(target_os = "linux")]
+fn open_direct(file: &dyn DiskFile, path: &Path) -> Option<File> {
+    file.file()?;
+    OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_direct(_file: &dyn DiskFile, _path: &Path) -> Option<File> {
+    None
+}
+
 /// A segment that is ready to be put into use: full of zeros, on stable storage, without a name.
 #[derive(Debug)]
 pub struct PreparedSegment {
@@ -172,17 +193,34 @@ impl PreparedSegment {
         }
     }
 
-    /// Syncs every few steps, so that a commit's sync never waits behind a whole segment of zeros.
+    /// Writes zeros past the page cache where that is possible: they are not copied, they do not stand in the way of
+    /// direct writes later, and a commit's sync never waits behind more than a step of them.
     fn fill(&self) -> io::Result<()> {
-        let zeros = vec![0; limits::LOG_SEGMENT_FILL_BYTES];
+        let direct = open_direct(&*self.file, &self.path);
+        let mut writes_direct = direct.is_some();
         let mut offset = 0;
         while offset < self.bytes {
-            let step = (self.bytes - offset).min(zeros.len() as u64);
-            self.file.write_all_at(&zeros[..step as usize], offset)?;
-            self.file.sync_data()?;
+            let step = (self.bytes - offset).min(ZEROS.0.len() as u64);
+            let zeros = &ZEROS.0[..step as usize];
+            let direct = direct.as_ref().filter(|_| writes_direct);
+            match direct.map_or_else(
+                || Err(io::ErrorKind::Unsupported.into()),
+                |file| file.write_all_at(zeros, offset),
+            ) {
+                Ok(()) => {}
+                // Some file systems open files for direct writes and then take none.
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+                {
+                    writes_direct = false;
+                    self.file.write_all_at(zeros, offset)?;
+                    self.file.sync_data()?;
+                }
+                Err(error) => return Err(error),
+            }
             offset += step;
         }
-        Ok(())
+        self.file.sync_data()
     }
 
     /// Its size in bytes.

@@ -126,10 +126,9 @@ impl DurableLog {
     }
 
     /// Takes a batch and numbers its records. Readers see them after [`DurableLog::publish`]. The journal calls this
-    /// in the order in which it writes.
-    pub fn append(&self, batch: &Arc<Batch>) -> Appended {
+    /// in the order in which it writes. `bytes` are those of its payloads.
+    pub fn append(&self, batch: &Arc<Batch>, bytes: u64) -> Appended {
         let count = batch.records.len() as u64;
-        let bytes = batch.payload_bytes();
         let mut state = self.state();
         let first = state.next;
         state.next = SequenceNumber(first.0 + count);
@@ -176,21 +175,18 @@ impl DurableLog {
         drop(state);
     }
 
-    /// Lets go of what has outlived its retention. What a delivery has not released stays, unless the disk is short:
-    /// then it goes as well, and is counted apart.
+    /// Lets go of what has outlived its retention and is released by every delivery.
     ///
     /// The last part stays: a start knows from it which numbers were given away. If only it is left and has outlived its
     /// retention, this asks for a batch without records to be appended, which then takes its place.
-    pub fn expire(&self, now: UnixMicros, disk_is_short: bool) -> Expired {
-        let oldest = self.retention.oldest(now);
+    pub fn expire(&self, now: UnixMicros) -> Expired {
         let bytes_max = self.retention.bytes.unwrap_or(u64::MAX);
         let mut expired = Expired::default();
         let mut state = self.state();
         let released = state.released();
         while let Some(part) = state.parts.front() {
-            let (too_old, too_many) = (part.newest < oldest, state.stored_bytes > bytes_max);
-            let unread = part.end.0.saturating_sub(released.max(part.first).0);
-            if !(too_old || too_many) || !part.segment.is_sealed() || (unread > 0 && !disk_is_short) {
+            let (too_old, too_many) = (self.is_past(part, now), state.stored_bytes > bytes_max);
+            if !(too_old || too_many) || !part.segment.is_sealed() {
                 break;
             }
             if state.parts.len() == 1 {
@@ -198,22 +194,45 @@ impl DurableLog {
                 expired.wants_mark = state.pending == 0;
                 break;
             }
-            let Some(part) = state.parts.pop_front() else { break };
-            let records = part.end.0 - part.first.0;
-            state.stored_bytes -= part.bytes;
-            expired.unread += unread;
-            let count = if too_old { &mut expired.evicted.by_age } else { &mut expired.evicted.by_bytes };
-            *count += records;
-            part.segment.release();
+            if part.end > released {
+                break;
+            }
+            let records = state.let_go_of_oldest();
+            let evicted = &mut expired.evicted;
+            *(if too_old { &mut evicted.by_age } else { &mut evicted.by_bytes }) += records;
         }
-        // Readers must not find in memory what taps have been told is gone.
-        let first = state.first();
-        let mut out = Vec::new();
-        while state.ring.front().is_some_and(|entry| entry.end() <= first) {
-            out.extend(state.ring.pop_front());
-        }
+        let out = state.forget_in_memory();
         drop(state);
+        drop(out);
         expired
+    }
+
+    fn is_past(&self, part: &Part, now: UnixMicros) -> bool {
+        part.newest < self.retention.oldest(now)
+    }
+
+    /// Whether its records in `segment` have all outlived their retention; `None` if it has none there. Older segments
+    /// are gone when this is asked.
+    pub fn outlived(&self, segment: &Arc<StoredSegment>, now: UnixMicros) -> Option<bool> {
+        let state = self.state();
+        let part = state.parts.front().filter(|part| Arc::ptr_eq(&part.segment, segment))?;
+        // The last part tells a start which numbers were given away.
+        Some(self.is_past(part, now) && state.parts.len() > 1)
+    }
+
+    /// Lets go of its records in `segment`, which are its oldest, whoever needs them. Returns how many of them some
+    /// delivery had not released.
+    pub fn give_up(&self, segment: &Arc<StoredSegment>) -> u64 {
+        let mut state = self.state();
+        let Some(part) = state.parts.front().filter(|part| Arc::ptr_eq(&part.segment, segment)) else {
+            return 0;
+        };
+        let unread = part.end.0.saturating_sub(state.released().max(part.first).0);
+        state.let_go_of_oldest();
+        let out = state.forget_in_memory();
+        drop(state);
+        drop(out);
+        unread
     }
 }
 
@@ -222,8 +241,6 @@ impl DurableLog {
 pub struct Expired {
     /// All of it.
     pub evicted: Evicted,
-    /// Records of it that some delivery had not released.
-    pub unread: u64,
     /// Whether the shard's place has to be marked, so that the rest can go.
     pub wants_mark: bool,
 }
@@ -232,6 +249,24 @@ impl State {
     /// Oldest record that can be read.
     fn first(&self) -> SequenceNumber {
         self.parts.front().map_or(self.durable, |part| part.first)
+    }
+
+    /// Lets go of the oldest part; returns its records.
+    fn let_go_of_oldest(&mut self) -> u64 {
+        let Some(part) = self.parts.pop_front() else { return 0 };
+        self.stored_bytes -= part.bytes;
+        part.segment.release();
+        part.end.0 - part.first.0
+    }
+
+    /// Takes out of memory what is not there any more for readers.
+    fn forget_in_memory(&mut self) -> Vec<Entry> {
+        let first = self.first();
+        let mut out = Vec::new();
+        while self.ring.front().is_some_and(|entry| entry.end() <= first) {
+            out.extend(self.ring.pop_front());
+        }
+        out
     }
 
     /// Everything below is released by every delivery.
@@ -275,7 +310,10 @@ impl ShardLog for DurableLog {
             return Found::Here(state.read_ring(from, limit, skipped));
         }
         let index = state.parts.partition_point(|part| part.end <= from);
-        let Some(part) = state.parts.get(index) else { return Found::Here(Read::nothing(from)) };
+        let Some(part) = state.parts.get(index) else {
+            // Numbers at the end that no record has: see [`ShardLog::skip_to`].
+            return Found::Here(Read { slices: Vec::new(), next: state.durable, skipped });
+        };
         // Damage that recovery was told to pass over leaves gaps between parts.
         let gap = part.first.0.saturating_sub(from.0);
         Found::Stored(Box::new(StoredRange {
@@ -326,8 +364,12 @@ impl ShardLog for DurableLog {
         }
     }
 
-    fn enforce_retention(&self, now: UnixMicros) -> Evicted {
-        self.expire(now, false).evicted
+    fn skip_to(&self, next: SequenceNumber) {
+        let mut state = self.state();
+        if state.next == state.durable && next > state.next {
+            state.next = next;
+            state.durable = next;
+        }
     }
 
     fn reclaim(&self, before: UnixMicros) -> u64 {

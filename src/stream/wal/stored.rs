@@ -1,21 +1,27 @@
-//! A segment as readers use it, and reading a shard's records back from it.
+//! A segment as readers use it.
 
-use std::collections::HashMap;
+mod range;
+
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-
-use super::frame::{self, ShardNumber};
-use super::index::{IndexBuilder, IndexEntry, IndexError, IndexFull, IndexReader, ReplyEntry};
-use super::segment::FileName;
-use crate::config::limits::{STORED_READ_ENTRIES_MAX, STORED_READ_GAP_BYTES};
+use super::frame::ShardNumber;
+use super::index::{
+    GrowingIndex, IndexBuilder, IndexEntry, IndexError, IndexFull, IndexReader, IndexReaders, Places,
+    ReplyEntry,
+};
+use super::segment::{FileName, Mode, ScannedCommit, Segment, SegmentError, Start, scan};
+use crate::config::limits::STORED_READ_ENTRIES_MAX;
 use crate::record::SequenceNumber;
-use crate::runtime::disk::{Disk, DiskFile};
-use crate::stream::CapturePlan;
-use crate::stream::log::{Payer, Read, ReadError, ReadLimit, Slice, StoredRead};
+use crate::runtime::disk::Disk;
+use crate::stream::log::ReadError;
+
+pub use range::StoredRange;
 
 /// A segment with records that can be read.
 #[derive(Debug)]
@@ -25,6 +31,10 @@ pub struct StoredSegment {
     path: PathBuf,
     index_path: PathBuf,
     index: Mutex<Index>,
+    /// Indexes that are open, of all segments of the journal.
+    readers: Arc<IndexReaders>,
+    /// Whether it was told that its index file cannot be used.
+    told: AtomicBool,
     /// Whether nothing is written to it any more.
     sealed: AtomicBool,
     /// Shards that have records in it that are not let go of.
@@ -35,34 +45,34 @@ pub struct StoredSegment {
 #[derive(Debug)]
 enum Index {
     /// In memory, while the segment is written or its index file is not there yet.
-    Growing(Growing),
+    Growing(GrowingIndex),
     /// In the index file.
     Written,
 }
 
-#[derive(Debug, Default)]
-struct Growing {
-    shards: HashMap<ShardNumber, Vec<IndexEntry>, foldhash::fast::RandomState>,
-    replies: Vec<ReplyEntry>,
-}
-
 impl StoredSegment {
-    /// Segment `number` in `folder`, which is being written.
-    pub fn growing(disk: Arc<dyn Disk>, folder: &Path, number: u64) -> Self {
-        Self::new(disk, folder, number, Index::Growing(Growing::default()))
-    }
-
-    /// Segment `number` in `folder`, whose index file is there.
-    pub fn written(disk: Arc<dyn Disk>, folder: &Path, number: u64) -> Self {
-        let written = Self::new(disk, folder, number, Index::Written);
-        written.seal();
-        written
-    }
-
-    fn new(disk: Arc<dyn Disk>, folder: &Path, number: u64, index: Index) -> Self {
+    /// Segment `number` in `folder`, which is being written. `readers` are those of its journal.
+    pub fn growing(disk: Arc<dyn Disk>, folder: &Path, number: u64, readers: &Arc<IndexReaders>) -> Self {
         let (path, index_path) = (FileName::segment(folder, number), FileName::index(folder, number));
-        let (index, sealed, holders) = (Mutex::new(index), AtomicBool::new(false), AtomicUsize::new(0));
-        Self { disk, number, path, index_path, index, sealed, holders }
+        Self {
+            disk,
+            number,
+            path,
+            index_path,
+            index: Mutex::new(Index::Growing(GrowingIndex::default())),
+            readers: Arc::clone(readers),
+            told: AtomicBool::new(false),
+            sealed: AtomicBool::new(false),
+            holders: AtomicUsize::new(0),
+        }
+    }
+
+    /// The same of one whose index file is there.
+    pub fn written(disk: Arc<dyn Disk>, folder: &Path, number: u64, readers: &Arc<IndexReaders>) -> Self {
+        let written = Self::growing(disk, folder, number, readers);
+        written.seal();
+        written.close();
+        written
     }
 
     /// Its number in the journal.
@@ -92,22 +102,15 @@ impl StoredSegment {
         replies: impl Iterator<Item = ReplyEntry>,
     ) {
         if let Index::Growing(growing) = &mut *self.index() {
-            for (shard, entry) in entries {
-                growing.shards.entry(shard).or_default().push(entry);
-            }
-            growing.replies.extend(replies);
+            growing.add(entries);
+            growing.add_replies(replies);
         }
     }
 
     /// Tells all of them to the maker of the index file.
     pub fn fill(&self, index: &mut IndexBuilder) -> Result<(), IndexFull> {
         let Index::Growing(growing) = &*self.index() else { return Ok(()) };
-        for (shard, entries) in &growing.shards {
-            for entry in entries {
-                index.batch(*shard, *entry)?;
-            }
-        }
-        growing.replies.iter().try_for_each(|reply| index.reply(*reply))
+        growing.fill(index)
     }
 
     /// The index file is durable: the memory of the entries is given back.
@@ -133,7 +136,10 @@ impl StoredSegment {
 
     /// One shard has let go of its records here.
     pub fn release(&self) {
-        self.holders.fetch_sub(1, Ordering::AcqRel);
+        if self.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Its files may be removed from now on, and an open file would keep its room on the disk.
+            self.readers.forget(self.number);
+        }
     }
 
     /// Whether no shard needs it.
@@ -143,122 +149,76 @@ impl StoredSegment {
 
     /// Entries of `shard` from the one that holds `from` on, at most [`STORED_READ_ENTRIES_MAX`].
     fn find(&self, shard: ShardNumber, from: SequenceNumber) -> Result<Vec<IndexEntry>, ReadError> {
+        self.ask(|places| places.from(shard, from, STORED_READ_ENTRIES_MAX))
+    }
+
+    /// Asks the index. If the file cannot be used although the segment is still needed, it is made again in memory.
+    fn ask<R>(&self, question: impl Fn(&dyn Places) -> Result<R, IndexError>) -> Result<R, ReadError> {
         if let Index::Growing(growing) = &*self.index() {
-            let entries = growing.shards.get(&shard).map(Vec::as_slice).unwrap_or_default();
-            let start = entries.partition_point(|entry| entry.first.0 + u64::from(entry.count) <= from.0);
-            return Ok(entries[start..].iter().take(STORED_READ_ENTRIES_MAX).copied().collect());
+            return question(growing).map_err(unreadable);
         }
-        let read = || {
-            let reader = IndexReader::open(&*self.disk, &self.index_path)?;
-            match reader.find(shard, from)? {
-                Some(position) => reader.entries(shard, position, STORED_READ_ENTRIES_MAX),
-                None => Ok(Vec::new()),
+        match self.open().and_then(|index| question(&*index)) {
+            Err(error) if is_lost(&error) && !self.is_free() => {
+                question(&*self.rebuild(&error)?).map_err(unreadable)
             }
+            answer => answer.map_err(unreadable),
+        }
+    }
+
+    fn open(&self) -> Result<Arc<dyn Places>, IndexError> {
+        if let Some(open) = self.readers.get(self.number) {
+            return Ok(open);
+        }
+        let index: Arc<dyn Places> = Arc::new(IndexReader::open(&*self.disk, &self.index_path)?);
+        self.keep_open(&index);
+        Ok(index)
+    }
+
+    fn keep_open(&self, index: &Arc<dyn Places>) {
+        self.readers.put(self.number, Arc::clone(index));
+        if self.is_free() {
+            // The last shard may have let go of it before it was put there.
+            self.readers.forget(self.number);
+        }
+    }
+
+    /// Makes the index again by reading the segment.
+    fn rebuild(&self, why: &IndexError) -> Result<Arc<dyn Places>, ReadError> {
+        let _one_at_a_time = self.readers.rebuilding();
+        if let Some(open) = self.readers.get(self.number).filter(|open| open.is_in_memory()) {
+            return Ok(open);
+        }
+        if !self.told.swap(true, Ordering::Relaxed) {
+            let (path, why) = (self.index_path.display(), why.to_string());
+            tracing::error!(%path, why, "an index cannot be used: its segment is read instead, until the next start");
+        }
+        let path = self.path.display().to_string();
+        let io = |source| ReadError::Io { path: path.clone(), source };
+        let segment = Segment::open(&*self.disk, &self.path).map_err(unusable)?;
+        let mut index = GrowingIndex::default();
+        let mut visitor = |commit: &ScannedCommit<'_>| {
+            commit.frames.iter().for_each(|frame| index.add_batch(&frame.header, frame.offset));
         };
-        read().map_err(unreadable)
+        let end = scan(&segment, Start::of(&segment), Mode::Stop, &mut visitor).map_err(io)?;
+        // It was cut there before its index was written.
+        if end.valid_end != segment.file.len().map_err(io)? {
+            let what = "it is not whole, and neither is its index: restore both from a copy".to_owned();
+            return Err(ReadError::Damaged { path, offset: end.valid_end, what });
+        }
+        index.shrink();
+        let index: Arc<dyn Places> = Arc::new(index);
+        self.keep_open(&index);
+        Ok(index)
     }
 }
 
-/// Records of one shard in one segment, to be loaded.
-#[derive(Debug)]
-pub struct StoredRange {
-    /// Where they are.
-    pub segment: Arc<StoredSegment>,
-    /// Whose they are.
-    pub shard: ShardNumber,
-    /// The first that is wanted.
-    pub from: SequenceNumber,
-    /// The first that is not.
-    pub end: SequenceNumber,
-    /// How much at a time.
-    pub limit: ReadLimit,
-    /// To be told with the answer.
-    pub skipped: u64,
-}
-
-impl StoredRead for StoredRange {
-    fn load(self: Box<Self>, payer: &Payer, captures: &CapturePlan) -> Result<Read, ReadError> {
-        match self.read(payer, captures) {
-            // Retention has taken the segment away since the place was looked up. One that a shard still needs is
-            // missing for another reason, which is an error.
-            Err(ReadError::Io { source, .. })
-                if source.kind() == io::ErrorKind::NotFound && self.segment.is_free() =>
-            {
-                let skipped = self.skipped + (self.end.0 - self.from.0);
-                Ok(Read { slices: Vec::new(), next: self.end, skipped })
-            }
-            other => other,
+/// Whether an index is not what was written, so that another try would not help.
+fn is_lost(error: &IndexError) -> bool {
+    match error {
+        IndexError::Io { source, .. } => {
+            matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
         }
-    }
-}
-
-impl StoredRange {
-    fn read(&self, payer: &Payer, captures: &CapturePlan) -> Result<Read, ReadError> {
-        let wanted = self.wanted(self.segment.find(self.shard, self.from)?);
-        let path = &self.segment.path;
-        let io = |source| ReadError::Io { path: path.display().to_string(), source };
-        let file = self.segment.disk.open(path).map_err(io)?;
-        let mut read =
-            Read { slices: Vec::with_capacity(wanted.len()), next: self.from, skipped: self.skipped };
-        for run in runs(&wanted) {
-            self.load_run(&*file, run, (payer, captures), &mut read)?;
-        }
-        Ok(read)
-    }
-
-    /// The entries that the limit asks for: at least one.
-    fn wanted(&self, mut entries: Vec<IndexEntry>) -> Vec<IndexEntry> {
-        let (mut bytes, mut records) = (0, 0);
-        let mut wanted = 0;
-        for entry in &entries {
-            let full = bytes >= self.limit.bytes || records >= self.limit.records;
-            if wanted > 0 && full || entry.first >= self.end {
-                break;
-            }
-            wanted += 1;
-            bytes += u64::from(entry.payload_bytes);
-            records += entry.count as usize;
-        }
-        entries.truncate(wanted);
-        entries
-    }
-
-    /// Reads frames that stand close together with one call, and makes batches of them.
-    fn load_run(
-        &self,
-        file: &dyn DiskFile,
-        run: &[IndexEntry],
-        (payer, captures): (&Payer, &CapturePlan),
-        read: &mut Read,
-    ) -> Result<(), ReadError> {
-        let path = || self.segment.path.display().to_string();
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
-        let start = u64::from(first.offset);
-        let bytes = u64::from(last.offset) + u64::from(last.bytes) - start;
-        // Paid for before it is read; each batch then carries its own part.
-        let paid = payer.pay(bytes)?;
-        let mut buffer = vec![0; bytes as usize];
-        file.read_exact_at(&mut buffer, start).map_err(|source| ReadError::Io { path: path(), source })?;
-        let buffer = Bytes::from(buffer);
-        drop(paid);
-        // Batches without records only mark where the shard is.
-        for entry in run.iter().filter(|entry| entry.count > 0) {
-            let damaged = |what| ReadError::Damaged { path: path(), offset: entry.offset.into(), what };
-            let begin = (u64::from(entry.offset) - start) as usize;
-            let frame = buffer.slice(begin..begin + entry.bytes as usize);
-            let permit = Payer { overdraws: true, ..payer.clone() }.pay(entry.bytes.into())?;
-            let (number, batch) =
-                frame::decode_batch(frame, permit, captures).map_err(|error| damaged(error.to_string()))?;
-            if number != entry.first || batch.records.len() != entry.count as usize {
-                return Err(damaged("the index names other records than the frame has".to_owned()));
-            }
-            let skip = (read.next.0.saturating_sub(number.0)) as usize;
-            let first = read.next.max(number);
-            read.skipped += number.0.saturating_sub(read.next.0);
-            read.next = SequenceNumber(number.0 + batch.records.len() as u64);
-            read.slices.push(Slice { batch: Arc::new(batch), skip, first });
-        }
-        Ok(())
+        IndexError::Foreign { .. } | IndexError::Damaged { .. } => true,
     }
 }
 
@@ -275,10 +235,11 @@ fn unreadable(error: IndexError) -> ReadError {
     }
 }
 
-/// Cuts entries where more than [`STORED_READ_GAP_BYTES`] of other shards lie between two.
-fn runs(entries: &[IndexEntry]) -> impl Iterator<Item = &[IndexEntry]> {
-    entries.chunk_by(|before, after| {
-        let end = u64::from(before.offset) + u64::from(before.bytes);
-        u64::from(after.offset).checked_sub(end).is_some_and(|gap| gap <= STORED_READ_GAP_BYTES)
-    })
+fn unusable(error: SegmentError) -> ReadError {
+    match error {
+        SegmentError::Io { path, source } => ReadError::Io { path: path.display().to_string(), source },
+        SegmentError::Foreign { path, what } | SegmentError::Damaged { path, what } => {
+            ReadError::Damaged { path: path.display().to_string(), offset: 0, what: what.to_owned() }
+        }
+    }
 }

@@ -136,10 +136,7 @@ fn what_is_acknowledged_survives_a_loss_of_power_at_any_moment() {
             beyond += found - acknowledged;
         }
     }
-    assert!(
-        beyond > 10,
-        "commits that were not acknowledged should survive now and then, not {beyond} times"
-    );
+    assert!(beyond > 4, "commits that were not acknowledged should survive now and then, not {beyond} times");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! Source of the requests and answers: Amazon S3 API Reference.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -15,10 +14,8 @@ use super::rule::Operation;
 
 /// Bytes of all objects and parts together.
 const BUCKET_BYTES_MAX: usize = 1 << 30;
-/// Objects that one answer lists.
-const LIST_MAX: usize = 1_000;
 /// When everything was stored.
-const LAST_MODIFIED: (&str, &str) = ("Wed, 01 Jan 2025 00:00:00 GMT", "2025-01-01T00:00:00.000Z");
+pub(super) const LAST_MODIFIED: (&str, &str) = ("Wed, 01 Jan 2025 00:00:00 GMT", "2025-01-01T00:00:00.000Z");
 const METADATA: &str = "x-amz-meta-";
 
 /// How the store takes `If-None-Match: *`.
@@ -59,6 +56,8 @@ pub(super) struct Bucket {
     uploads: BTreeMap<String, Upload>,
     uploads_begun: u64,
     conditions: Conditions,
+    /// Uploads that one answer lists; 0 for as many as S3 does.
+    pub(super) uploads_page: usize,
 }
 
 /// A request, read to its end.
@@ -81,7 +80,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn of(status: StatusCode, body: impl Into<Bytes>) -> Self {
+    pub(super) fn of(status: StatusCode, body: impl Into<Bytes>) -> Self {
         Self { status, headers: Vec::new(), metadata: BTreeMap::new(), body: body.into() }
     }
 
@@ -133,6 +132,7 @@ impl Call {
             Method::DELETE if !key.is_empty() => Operation::Delete,
             Method::HEAD if !key.is_empty() => Operation::Head,
             Method::GET if key.is_empty() && has("list-type") => Operation::List,
+            Method::GET if key.is_empty() && has("uploads") => Operation::ListMultipart,
             Method::GET if !key.is_empty() => Operation::Get,
             _ => return Err(Box::new(Answer::error(StatusCode::NOT_IMPLEMENTED, "NotImplemented"))),
         };
@@ -143,7 +143,7 @@ impl Call {
         self.headers.get(name)?.to_str().ok()
     }
 
-    fn argument(&self, name: &str) -> &str {
+    pub(super) fn argument(&self, name: &str) -> &str {
         self.query.get(name).map_or("", String::as_str)
     }
 
@@ -201,11 +201,9 @@ impl Bucket {
             Operation::CreateMultipart => self.create_multipart(call),
             Operation::PutPart => self.put_part(call),
             Operation::CompleteMultipart => self.complete_multipart(call),
-            Operation::AbortMultipart => match self.uploads.remove(call.argument("uploadId")) {
-                Some(_) => Answer::of(StatusCode::NO_CONTENT, ""),
-                None => no_such_upload(),
-            },
+            Operation::AbortMultipart => self.abort_multipart(call),
             Operation::List => self.list(call),
+            Operation::ListMultipart => self.list_uploads(call),
         }
     }
 
@@ -254,11 +252,17 @@ impl Bucket {
         answer.with("etag", &object.etag).with("last-modified", LAST_MODIFIED.0)
     }
 
-    fn create_multipart(&mut self, call: &Call) -> Answer {
+    /// Begins an upload in parts, and returns its id.
+    pub(super) fn begin(&mut self, key: &str, metadata: BTreeMap<String, String>) -> String {
         self.uploads_begun += 1;
         let id = format!("upload-{}", self.uploads_begun);
-        let upload = Upload { key: call.key.clone(), metadata: call.metadata(), parts: BTreeMap::new() };
+        let upload = Upload { key: key.to_owned(), metadata, parts: BTreeMap::new() };
         self.uploads.insert(id.clone(), upload);
+        id
+    }
+
+    fn create_multipart(&mut self, call: &Call) -> Answer {
+        let id = self.begin(&call.key, call.metadata());
         let body = format!(
             "<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
         );
@@ -272,6 +276,15 @@ impl Bucket {
         };
         upload.parts.insert(number, call.body.clone());
         Answer::of(StatusCode::OK, "").with("etag", etag_of(&call.body))
+    }
+
+    fn abort_multipart(&mut self, call: &Call) -> Answer {
+        let id = call.argument("uploadId");
+        if self.uploads.get(id).is_none_or(|upload| upload.key != call.key) {
+            return no_such_upload();
+        }
+        self.uploads.remove(id);
+        Answer::of(StatusCode::NO_CONTENT, "")
     }
 
     /// Completes an upload from all its parts: the list in the body is not looked at.
@@ -295,44 +308,6 @@ impl Bucket {
         );
         Answer::of(StatusCode::OK, body)
     }
-
-    fn list(&self, call: &Call) -> Answer {
-        let (prefix, delimiter) = (call.argument("prefix"), call.argument("delimiter"));
-        let after = call.argument("continuation-token").max(call.argument("start-after"));
-        let mut body = "<ListBucketResult>".to_owned();
-        let mut last_folder = String::new();
-        let mut listed = 0;
-        let mut last = "";
-        let of_prefix =
-            self.objects.iter().filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
-        for (key, object) in of_prefix {
-            if listed == LIST_MAX {
-                let _ = write!(body, "<NextContinuationToken>{}</NextContinuationToken>", escaped(last));
-                break;
-            }
-            last = key;
-            let cut = key.get(prefix.len()..).filter(|_| !delimiter.is_empty());
-            if let Some(end) = cut.and_then(|rest| rest.find(delimiter)) {
-                let folder = &key[..prefix.len() + end + delimiter.len()];
-                if folder != last_folder {
-                    let folder = escaped(folder);
-                    let _ = write!(body, "<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>");
-                    listed += 1;
-                }
-                folder.clone_into(&mut last_folder);
-                continue;
-            }
-            listed += 1;
-            let (key, size, etag) = (escaped(key), object.bytes.len(), escaped(&object.etag));
-            let time = LAST_MODIFIED.1;
-            let _ = write!(
-                body,
-                "<Contents><Key>{key}</Key><LastModified>{time}</LastModified><ETag>{etag}</ETag><Size>{size}</Size></Contents>"
-            );
-        }
-        body.push_str("</ListBucketResult>");
-        Answer::of(StatusCode::OK, body)
-    }
 }
 
 fn no_such_upload() -> Answer {
@@ -347,7 +322,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -14,6 +14,7 @@
 //! ```
 
 mod bucket;
+mod list;
 mod rule;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -178,6 +179,16 @@ impl FaultyStore {
         let metadata = metadata.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let etag = bucket::etag_of(&bytes);
         self.state().bucket.insert(key, bytes, etag, metadata);
+    }
+
+    /// Begins an upload in parts behind everybody's back, and returns its id.
+    pub fn plant_upload(&self, key: &str) -> String {
+        self.state().bucket.begin(key, BTreeMap::new())
+    }
+
+    /// Lists so many unfinished uploads in one answer, instead of a thousand.
+    pub fn list_uploads_by(&self, page: usize) {
+        self.state().bucket.uploads_page = page;
     }
 
     /// Removes an object.

@@ -21,6 +21,8 @@ pub enum Operation {
     AbortMultipart,
     /// `ListObjectsV2`.
     List,
+    /// `ListMultipartUploads`.
+    ListMultipart,
 }
 
 /// What goes wrong with a request.

@@ -1,4 +1,3 @@
-mod disk;
 mod faults;
 mod model;
 mod random;
@@ -68,7 +67,10 @@ async fn what_was_appended_is_there_after_a_restart() {
     let (ledger, state) = open(&path);
     assert_eq!(state, before);
     assert_eq!((state.committed_records, state.next_seal), (10, 2));
-    assert_eq!(state.open[&1], OpenSeal { seal: seal(1, 110, 119), multiparts: vec!["u".into()] });
+    assert_eq!(
+        state.open[&1],
+        OpenSeal { seal: seal(1, 110, 119), multiparts: vec!["u".into()], lost: vec![] }
+    );
     assert!(state.is_settled(1, b"p\0\xff", ShardId(0), at(119)));
     assert!(!state.is_settled(1, b"p\0\xff", ShardId(0), at(120)));
     assert!(!state.is_settled(1, b"q", ShardId(0), at(119)));
@@ -76,6 +78,27 @@ async fn what_was_appended_is_there_after_a_restart() {
     drop(ledger);
     let (_, state) = open(&path);
     assert_eq!((state.committed_records, state.open.len(), state.settled_len()), (20, 0, 0));
+}
+
+#[tokio::test]
+async fn what_a_file_has_lost_is_not_committed_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, _) = open(folder.path());
+    let lost = |shard, lost| Entry::Lost(Lost { number: 0, shards: vec![(ShardId(shard), lost)] });
+    ledger.append(vec![epoch(1, 100), sealed(0, 100, 109)]).await.unwrap();
+    for impossible in [lost(0, 11), lost(1, 1)] {
+        let refused = ledger.append(vec![impossible]).await.unwrap_err();
+        assert!(matches!(refused, LedgerError::Refused(Refusal::Lost { number: 0, .. })), "{refused}");
+    }
+    ledger.append(vec![lost(0, 3)]).await.unwrap();
+    ledger.append(vec![lost(0, 4)]).await.unwrap();
+    drop(ledger);
+    let (ledger, state) = open(folder.path());
+    assert_eq!((state.open[&0].records(), &*state.open[&0].lost), (6, &[(ShardId(0), 4)][..]));
+    ledger.append(vec![committed(0), cursor(110)]).await.unwrap();
+    drop(ledger);
+    let (_, state) = open(folder.path());
+    assert_eq!((state.committed_records, state.shards[&ShardId(0)].delivered), (6, 6));
 }
 
 #[test]

@@ -9,6 +9,8 @@ pub struct Model {
     epochs: Vec<Epoch>,
     seals: Vec<(Seal, bool)>,
     uploads: Vec<Multipart>,
+    /// The last word about each seal.
+    lost: BTreeMap<u64, Vec<(ShardId, u64)>>,
     cursor: BTreeMap<ShardId, SequenceNumber>,
     first: BTreeMap<ShardId, SequenceNumber>,
     gaps: Vec<Gap>,
@@ -26,6 +28,9 @@ impl Model {
                 }
             }
             Entry::Seal(seal) => self.seals.push((seal.clone(), false)),
+            Entry::Lost(lost) => {
+                self.lost.insert(lost.number, lost.shards.clone());
+            }
             Entry::Multipart(multipart) => self.uploads.push(multipart.clone()),
             Entry::Commit(commit) => {
                 let found = self.seals.iter_mut().find(|(seal, _)| seal.number == commit.number);
@@ -73,7 +78,11 @@ impl Model {
         let counts = |&(seal, committed, range): &(&Seal, bool, &SealedRange)| {
             committed && seal.dead.is_some() == dead && of(range)
         };
-        self.ranges().filter(counts).map(|(_, _, range)| range.records).sum()
+        let lost = |seal: &Seal, shard| {
+            let shards = self.lost.get(&seal.number).into_iter().flatten();
+            shards.filter(|&&(of, _)| of == shard).map(|(_, lost)| lost).sum::<u64>()
+        };
+        self.ranges().filter(counts).map(|(seal, _, range)| range.records - lost(seal, range.shard)).sum()
     }
 
     /// What differs between this and `state`, if anything does.
@@ -87,6 +96,9 @@ impl Model {
             let uploads = self.uploads.iter().filter(|upload| upload.number == *number);
             if !uploads.map(|upload| &upload.upload).eq(&open.multiparts) {
                 return Some(format!("uploads of {number}: {:?}", open.multiparts));
+            }
+            if self.lost.get(number).cloned().unwrap_or_default() != open.lost {
+                return Some(format!("lost of {number}: {:?}", open.lost));
             }
         }
         if self.cursor != state.cursor {

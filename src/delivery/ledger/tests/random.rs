@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::disk::{Coin, FaultyDisk};
 use super::model::Model;
 use super::*;
+use crate::testkit::disk::{Failure, Fault, Operation, SimulatedDisk};
 
 const FOLDER: &str = "/ledger/s/d";
 const SHARDS: u32 = 3;
@@ -16,14 +16,16 @@ const SMALL: Bounds = Bounds { step: 256, file: 1024, history: 8 << 10 };
 enum Step {
     /// Some appends at a time, each with some entries.
     Append(Vec<Vec<Wish>>),
-    /// The process ends and comes back; the disk knows what it was told.
-    Restart,
+    /// The process ends and comes back; the disk knows what it was told. The start fails if there is a fault.
+    Restart(Option<Fault>),
     /// The power goes.
-    LosePower(u64),
+    LosePower,
+    /// The power goes in the middle of something.
+    LosePowerAfter(u64),
     /// The disk fails soon.
-    FailAfter(u32),
+    Fail(Fault),
     /// There is space for so much more.
-    Leave(usize),
+    Leave(u64),
 }
 
 /// What kind of entry, and numbers that it is made of.
@@ -35,17 +37,34 @@ struct Wish {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let wish = (0_u8..12, any::<u8>(), any::<u8>()).prop_map(|(kind, a, b)| Wish { kind, a, b });
+    let wish = (0_u8..13, any::<u8>(), any::<u8>()).prop_map(|(kind, a, b)| Wish { kind, a, b });
     let append = prop::collection::vec(wish, 1..4);
     let step = prop_oneof![
         12 => prop::collection::vec(append, 1..4).prop_map(Step::Append),
-        1 => Just(Step::Restart),
-        2 => any::<u64>().prop_map(Step::LosePower),
-        2 => (0_u32..8).prop_map(Step::FailAfter),
-        1 => (0_usize..2000).prop_map(Step::Leave),
+        1 => prop::option::of(fault()).prop_map(Step::Restart),
+        1 => Just(Step::LosePower),
+        1 => (0_u64..12).prop_map(Step::LosePowerAfter),
+        3 => fault().prop_map(Step::Fail),
+        1 => (0_u64..2000).prop_map(Step::Leave),
         1 => Just(Step::Leave(1 << 30)),
     ];
     prop::collection::vec(step, 1..60)
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let operation = prop_oneof![
+        Just(Operation::Write),
+        Just(Operation::Sync),
+        Just(Operation::Create),
+        Just(Operation::Rename),
+        Just(Operation::Remove),
+        Just(Operation::SyncFolder),
+        Just(Operation::SetLen),
+    ];
+    let failure =
+        prop_oneof![Just(Failure::Io), Just(Failure::Full), (0_usize..600).prop_map(Failure::Short)];
+    let fault = |(operation, failure, skipped)| Fault::new(operation, failure).after(skipped);
+    (operation, failure, 0_u64..4).prop_map(fault)
 }
 
 /// An entry that can follow, or now and then one that cannot.
@@ -71,6 +90,11 @@ fn entry(state: &State, wish: Wish) -> Entry {
             let first = ranges.filter(|range| range.shard == shard).map(|range| range.first.0).min();
             let to = first.unwrap_or_else(|| end(shard)).saturating_sub(u64::from(b % 3));
             Entry::Cursor(Cursor { positions: vec![(shard, at(to))] })
+        }
+        11 => {
+            let ranges = state.open.get(&open).map(|open| open.seal.ranges.as_slice()).unwrap_or_default();
+            let lost = |range: &SealedRange| (range.shard, u64::from(a) % (range.records + 1));
+            Entry::Lost(Lost { number: open, shards: ranges.iter().map(lost).collect() })
         }
         _ => {
             // Two of them are the same or have no number in common.
@@ -108,14 +132,14 @@ fn random_seal(state: &State, a: u8, b: u8) -> Seal {
         partition,
         records: ranges.iter().map(|range| range.records).sum(),
         ranges,
-        dead: (b % 11 == 0).then(|| "schema".into()),
+        dead: b.is_multiple_of(11).then(|| "schema".into()),
         ..seal(0, 1, 1)
     }
 }
 
 /// A ledger on a disk, and what must be in it.
 struct Run {
-    disk: FaultyDisk,
+    disk: SimulatedDisk,
     ledger: Ledger,
     /// With everything that was promised.
     promised: Model,
@@ -124,8 +148,8 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Self {
-        let disk = FaultyDisk::new();
+    fn new(seed: u64) -> Self {
+        let disk = SimulatedDisk::new(seed);
         let ledger = open_on(&disk).unwrap().0;
         Self { disk, ledger, promised: Model::default(), possible: Vec::new() }
     }
@@ -133,13 +157,18 @@ impl Run {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Append(appends) => self.append(appends),
-            Step::Restart => self.reopen(),
-            Step::LosePower(coins) => {
-                self.disk.lose_power(&mut Coin(*coins));
+            Step::Restart(fault) => {
+                self.disk = if self.disk.is_off() { self.disk.crash() } else { self.disk.kill() };
+                fault.iter().cloned().for_each(|fault| self.disk.inject(fault));
                 self.reopen();
             }
-            Step::FailAfter(skipped) => self.disk.fail_after(*skipped),
-            Step::Leave(bytes) => self.disk.leave(*bytes),
+            Step::LosePower => {
+                self.disk = self.disk.crash();
+                self.reopen();
+            }
+            Step::LosePowerAfter(changes) => self.disk.cut_power_after(*changes),
+            Step::Fail(fault) => self.disk.inject(fault.clone()),
+            Step::Leave(bytes) => self.disk.set_capacity(Some(self.disk.used() + bytes)),
         }
         let differs = self.promised.differs(&self.ledger.state());
         assert_eq!(differs, None);
@@ -169,7 +198,7 @@ impl Run {
             for &wish in wishes {
                 let entry = entry(&ahead, wish);
                 // One in many is refused, and its append with it.
-                if ahead.apply(&entry).is_ok() || wish.b % 16 == 0 {
+                if ahead.apply(&entry).is_ok() || wish.b.is_multiple_of(16) {
                     entries.push(entry);
                 }
             }
@@ -199,7 +228,8 @@ impl Run {
             Err(error) => {
                 // The fault that was waiting, or no space to write anything again.
                 assert!(matches!(error, LedgerError::Io { .. } | LedgerError::DiskFull { .. }), "{error}");
-                self.disk.leave(1 << 30);
+                self.disk.set_capacity(None);
+                self.disk.heal();
                 open_on(&self.disk).unwrap()
             }
         };
@@ -214,7 +244,7 @@ impl Run {
     }
 }
 
-fn open_on(disk: &FaultyDisk) -> Result<(Ledger, State), LedgerError> {
+fn open_on(disk: &SimulatedDisk) -> Result<(Ledger, State), LedgerError> {
     Ledger::open_bounded(Arc::new(disk.clone()), PathBuf::from(FOLDER), SMALL)
 }
 
@@ -222,13 +252,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_promised_is_there_and_nothing_comes_in_halves(steps in steps()) {
-        let mut run = Run::new();
+    fn what_was_promised_is_there_and_nothing_comes_in_halves(seed: u64, steps in steps()) {
+        let mut run = Run::new(seed);
         for step in &steps {
             run.step(step);
         }
-        run.disk.leave(1 << 30);
-        run.disk.fail_after(u32::MAX);
-        run.step(&Step::LosePower(steps.len() as u64));
+        run.disk.set_capacity(None);
+        run.step(&Step::LosePower);
     }
 }

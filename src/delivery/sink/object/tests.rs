@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use super::super::NoNotes;
 use super::*;
+use crate::testkit::faulty_store::FaultyStore;
 
 fn file_sink(folder: &std::path::Path) -> ObjectSink {
     let url = Url::from_directory_path(folder).unwrap();
@@ -88,6 +89,23 @@ async fn an_object_below_a_folder_is_written_whole_and_again_without_change() {
         assert_eq!(stored.bytes, 3);
         assert_eq!(std::fs::read(folder.path().join("lake/dt=1/a%2Fb.json")).unwrap(), b"abc");
     }
+}
+
+#[tokio::test]
+async fn an_object_is_found_by_who_has_stored_it() {
+    let server = FaultyStore::start().unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let remote = ObjectSink::open(&server.sink("lake/").unwrap()).unwrap();
+    let chunks = [Bytes::from_static(b"abc")];
+    let stored = store(&remote, "a", &chunks).await.unwrap();
+    assert_eq!(remote.find("a", "test").await.unwrap(), Some(stored));
+    assert_eq!(remote.find("a", "another").await.unwrap(), None);
+    assert_eq!(remote.find("b", "test").await.unwrap(), None);
+    let folder = tempfile::tempdir().unwrap();
+    let files = file_sink(folder.path());
+    let stored = store(&files, "a", &chunks).await.unwrap();
+    assert_eq!(files.find("a", "test").await.unwrap(), Some(stored));
+    assert_eq!(files.find("b", "test").await.unwrap(), None);
 }
 
 #[test]
@@ -182,6 +200,7 @@ async fn a_refused_part_takes_the_upload_back_from_the_store() {
     assert_eq!(error.class, SinkErrorClass::Denied);
     let expected = [
         "HEAD /bucket/lake/a",
+        "GET /bucket?prefix=lake%2Fa&uploads=",
         "POST /bucket/lake/a?uploads=",
         "PUT /bucket/lake/a?partNumber=1&uploadId=u1",
         "DELETE /bucket/lake/a?uploadId=u1",

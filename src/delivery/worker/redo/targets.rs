@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::delivery::classify::COLUMNS;
 use crate::delivery::files::{OpenFile, Position};
 use crate::delivery::intake::{Opener, Targets};
-use crate::delivery::ledger::OpenSeal;
+use crate::delivery::ledger::{OpenSeal, SealedRange};
 use crate::record::{SequenceNumber, ShardId};
 
 /// See the module.
@@ -36,8 +36,25 @@ impl Target {
         })
     }
 
+    /// Whether it has every record. Where some are lost, that can only be told at the end.
     fn is_complete(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.records == self.open.seal.records)
+        self.open.lost.is_empty() && self.records() == self.open.seal.records
+    }
+
+    /// Records that it has.
+    pub fn records(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.records)
+    }
+
+    /// Those that it does not have, as the ledger wants them.
+    pub fn lost(&self) -> Vec<(ShardId, u64)> {
+        let found = self.file.as_ref().map(|file| file.ranges.as_slice()).unwrap_or_default();
+        let found: HashMap<ShardId, u64> = found.iter().map(|range| (range.shard, range.records)).collect();
+        let lost = |range: &SealedRange| {
+            let found = found.get(&range.shard).copied().unwrap_or_default();
+            (range.shard, range.records.saturating_sub(found))
+        };
+        self.open.seal.ranges.iter().map(lost).filter(|&(_, lost)| lost > 0).collect()
     }
 }
 

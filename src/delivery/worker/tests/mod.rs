@@ -1,3 +1,4 @@
+mod cases;
 mod lake;
 mod random;
 mod world;

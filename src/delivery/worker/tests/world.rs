@@ -15,6 +15,7 @@ use super::lake;
 use crate::config::checked::{
     self, BufferHints, Delivery, Format, JsonCompression, ObjectSink as SinkConfig, ParquetCompression,
 };
+use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::ledger::{Ledger, State};
 use crate::delivery::prefix::PrefixTemplate;
 use crate::delivery::sink::ObjectSink;
@@ -26,13 +27,20 @@ use crate::runtime::budget::{Budget, Share};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::runtime::phases::{Phase, Phases};
+use crate::runtime::progress::Progress;
 use crate::schema::columns::{ColumnDeclaration, Columns};
-use crate::stream::{Backing, Captures, Stream};
-use crate::telemetry::metrics::Registry;
+use crate::stream::wal::JournalClass;
+use crate::stream::wal::frame::ShardNumber;
+use crate::stream::wal::journals::{Journals, Setting};
+use crate::stream::wal::shard::DurableLog;
+use crate::stream::{Backing, Captures, DurableParts, Receipt, Retention, Stream};
+use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
 
 pub const SHARDS: u32 = 3;
 pub const CONFIGS: usize = 5;
+/// Small, so that there are several.
+const SEGMENT_BYTES: u64 = 64 << 10;
 /// 2026-01-01 00:00:00 UTC.
 const ARRIVAL: i64 = 1_767_225_600_000_000;
 
@@ -71,9 +79,16 @@ struct Process {
 /// See the module.
 pub struct World {
     pub stream: Arc<Stream>,
+    /// What the ledger and the lake are on.
     pub disk: SimulatedDisk,
+    /// What the log is on.
+    pub log_disk: SimulatedDisk,
     /// Where each record that was sent stands, by its own number.
     pub sent: Vec<(ShardId, SequenceNumber)>,
+    /// Bytes that every record has besides its fields.
+    pub pad: usize,
+    /// What the ledger may remember beyond the cursor.
+    pub settled_max: usize,
     registry: Registry,
     captures: Captures,
     process: Option<Process>,
@@ -116,17 +131,53 @@ pub fn config(variant: usize) -> Delivery {
     }
 }
 
-fn ledger_folder() -> PathBuf {
+pub fn ledger_folder() -> PathBuf {
     PathBuf::from("/data/ledger/s/d")
 }
 
 impl World {
+    /// With a log in memory, which is taken for one that survives everything.
     pub fn new(seed: u64) -> Self {
+        let no_log = |_: &SimulatedDisk| Backing::Memory;
+        Self::with_log(seed, checked::Durability::Memory, no_log)
+    }
+
+    /// With a log on a disk.
+    pub fn durable(seed: u64) -> Self {
+        Self::with_log(seed, checked::Durability::Fsync, |disk| {
+            let setting = Setting {
+                disk: Arc::new(disk.clone()),
+                folder: "/log".into(),
+                node: [7; 8],
+                segment_bytes: SEGMENT_BYTES,
+                writer: checked::LogWriter::Thread,
+                accept_damage: false,
+                replies_since: UnixMicros(0),
+            };
+            let metrics = |_| LogMetrics::none();
+            let needed = [JournalClass::Fsync];
+            let (journals, _) = Journals::open(&setting, &needed, &metrics, &Progress::default()).unwrap();
+            let journal = Arc::clone(journals.get(JournalClass::Fsync).unwrap());
+            let retention = Retention { age: Duration::from_secs(3_600), bytes: None };
+            let shard = |number| {
+                let origin = SequenceNumber(1_000 * u64::from(number));
+                Arc::new(DurableLog::new(ShardNumber(number), origin, Vec::new(), retention, 1))
+            };
+            let shards = (1..=SHARDS).map(shard).collect();
+            Backing::Durable(DurableParts { journal, number: 1, shards }, Vec::new())
+        })
+    }
+
+    fn with_log(
+        seed: u64,
+        durability: checked::Durability,
+        backing: impl FnOnce(&SimulatedDisk) -> Backing,
+    ) -> Self {
         let registry = Registry::new().unwrap();
         let config = checked::Stream {
             name: "s".into(),
             shards: SHARDS,
-            durability: checked::Durability::Memory,
+            durability,
             retention: Duration::from_secs(3_600),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
@@ -136,16 +187,18 @@ impl World {
             captures.slot(&Pointer::parse(field).unwrap());
         }
         let (plan, metrics) = (captures.plan().unwrap(), registry.stream("s"));
-        let stream = Arc::new(Stream::new(&config, Backing::Memory, 1, plan, metrics));
+        let log_disk = SimulatedDisk::new(seed);
+        let stream = Arc::new(Stream::new(&config, backing(&log_disk), 1, plan, metrics));
         let disk = SimulatedDisk::new(seed);
         for folder in ["/data", "/lake", "/pond"] {
             disk.create_folder(Path::new(folder)).unwrap();
         }
-        Self { stream, disk, sent: Vec::new(), registry, captures, process: None }
+        let (sent, settled_max) = (Vec::new(), LEDGER_SETTLED_MAX);
+        Self { stream, disk, log_disk, sent, pad: 60, settled_max, registry, captures, process: None }
     }
 
     /// One request.
-    pub fn send(&mut self, specs: &[Spec]) {
+    pub async fn send(&mut self, specs: &[Spec]) {
         let plan = self.captures.plan().unwrap();
         let (mut body, side) = (Vec::new(), b"schema broken".to_vec());
         let mut spans: BTreeMap<u32, (Vec<RecordSpans>, Vec<u64>)> = BTreeMap::new();
@@ -153,7 +206,7 @@ impl World {
             let n = self.sent.len() as u64;
             self.sent.push((ShardId(spec.shard), SequenceNumber(0)));
             let start = body.len();
-            body.extend_from_slice(payload(n, spec).as_bytes());
+            body.extend_from_slice(payload(n, spec, self.pad).as_bytes());
             let (records, numbers) = spans.entry(spec.shard).or_default();
             let payload = Span::new(start, body.len());
             records.push(RecordSpans { payload, key: Span::ABSENT, refusal: Span::ABSENT });
@@ -180,7 +233,9 @@ impl World {
             batches.push((ShardId(shard), batch));
             numbers_of.insert(ShardId(shard), numbers);
         }
-        for (shard, appended) in self.stream.append(batches, None).unwrap().appended {
+        let Receipt { appended, commit, .. } = self.stream.append(batches, None).unwrap();
+        commit.await.unwrap();
+        for (shard, appended) in appended {
             for (index, &n) in numbers_of[&shard].iter().enumerate() {
                 self.sent[n as usize] = (shard, SequenceNumber(appended.first.0 + index as u64));
             }
@@ -215,7 +270,8 @@ impl World {
         let parts = self.parts(config, memory_bytes)?;
         let (status, phases) = (Arc::clone(&parts.status), Phases::new());
         let accepted_before = self.stream.accepted();
-        let worker = Worker::new(&parts)?;
+        let mut worker = Worker::new(&parts)?;
+        worker.book.as_mut().unwrap().settled_max = self.settled_max;
         phases.advance(Phase::Serving);
         let worker = Box::pin(worker.run(phases.clone()));
         self.process = Some(Process { worker, status, phases, accepted_before });
@@ -251,14 +307,13 @@ impl World {
         if !has_ended {
             self.kill(false);
         }
-        let mut report = status.report();
-        report.accepted -= before;
-        report.pending -= before;
-        (report, has_ended)
+        (since(before, status.report()), has_ended)
     }
 
+    /// The balance of the process that runs.
     pub fn report(&self) -> StatusReport {
-        self.process.as_ref().unwrap().status.report()
+        let process = self.process.as_ref().unwrap();
+        since(process.accepted_before, process.status.report())
     }
 
     /// What the ledger says, if no process has it open.
@@ -302,7 +357,13 @@ impl World {
     }
 }
 
-fn payload(n: u64, spec: &Spec) -> String {
+/// A balance as a process has it that has not counted what was accepted before it.
+fn since(accepted_before: u64, report: StatusReport) -> StatusReport {
+    let accepted = report.accepted - accepted_before;
+    StatusReport { accepted, pending: report.pending - accepted_before, ..report }
+}
+
+fn payload(n: u64, spec: &Spec, pad: usize) -> String {
     let p = (b'a' + spec.partition) as char;
     let id = if spec.kind == Kind::Text { format!("\"id-{n}\"") } else { n.to_string() };
     let at = if spec.kind == Kind::Timeless {
@@ -311,7 +372,7 @@ fn payload(n: u64, spec: &Spec) -> String {
         format!("2026-01-{:02}T00:00:00Z", spec.partition + 1)
     };
     let p = if spec.kind == Kind::Homeless { String::new() } else { format!(r#","p":"{p}""#) };
-    format!(r#"{{"n":{n},"id":{id},"at":"{at}"{p},"pad":"{}"}}"#, "x".repeat(60))
+    format!(r#"{{"n":{n},"id":{id},"at":"{at}"{p},"pad":"{}"}}"#, "x".repeat(pad))
 }
 
 /// A worker that is polled so many times at most.

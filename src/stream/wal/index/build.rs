@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::rows::{BLOCK_ROWS, Header, Row, put_block};
 use super::{IndexEntry, IndexedSegment, ReplyEntry, ShardRange};
 use crate::config::limits;
+use crate::crash_point;
 use crate::runtime::disk::{Disk, DiskFile};
 use crate::stream::wal::frame::{FrameHeader, FrameKind, ShardNumber};
 use crate::stream::wal::segment::FileName;
@@ -84,7 +85,11 @@ impl IndexBuilder {
         }
         let file = disk.create(&unnamed)?;
         let written = self.write_to(&*file, segment).and_then(|()| file.sync_data());
-        if let Err(error) = written.and_then(|()| disk.rename(&unnamed, path)) {
+        let named = written.and_then(|()| {
+            crash_point!("log.index.rename");
+            disk.rename(&unnamed, path)
+        });
+        if let Err(error) = named {
             // The first error is the one that matters; a file that cannot be removed is at the next start.
             let _ = disk.remove(&unnamed);
             return Err(error);

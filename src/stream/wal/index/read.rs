@@ -7,9 +7,10 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::rows::{BLOCK_ROWS, CHECKSUM_BYTES, HEADER_BYTES, Header, HeaderError, Row, get_block};
-use super::{IndexEntry, IndexError, IndexedSegment, ReplyEntry, ShardRange};
+use super::{IndexEntry, IndexError, IndexedSegment, Places, ReplyEntry, ShardRange};
 use crate::config::limits;
 use crate::record::SequenceNumber;
+use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::{Disk, DiskFile};
 use crate::stream::wal::frame::ShardNumber;
 
@@ -141,6 +142,38 @@ impl IndexReader {
 
     fn unreadable(&self, source: io::Error) -> IndexError {
         IndexError::Io { path: self.path.clone(), source }
+    }
+}
+
+impl Places for IndexReader {
+    fn from(
+        &self,
+        shard: ShardNumber,
+        from: SequenceNumber,
+        max: usize,
+    ) -> Result<Vec<IndexEntry>, IndexError> {
+        match self.find(shard, from)? {
+            Some(position) => self.entries(shard, position, max),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn since(&self, shard: ShardNumber, time: UnixMicros) -> Result<Option<SequenceNumber>, IndexError> {
+        let Some(range) = self.shard(shard).filter(|range| range.arrival_max >= time) else {
+            return Ok(None);
+        };
+        // One after the other: requests need not be appended in the order in which they arrived.
+        for position in (0..range.entries).step_by(BLOCK_ROWS) {
+            let entries = self.entries(shard, position, BLOCK_ROWS)?;
+            if let Some(entry) = entries.iter().find(|entry| entry.has_record_since(time)) {
+                return Ok(Some(entry.first));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_in_memory(&self) -> bool {
+        false
     }
 }
 

@@ -9,13 +9,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::queue::Queue;
 use super::{Options, is_full};
 use crate::runtime::clock;
-use crate::stream::wal::index::{IndexBuilder, IndexedSegment};
+use crate::stream::wal::index::{IndexBuilder, IndexReaders, IndexedSegment};
 use crate::stream::wal::segment::{PreparedSegment, SegmentHeader};
 use crate::stream::wal::stored::StoredSegment;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Keeping {
+    /// Indexes that are open, of all segments of the journal.
+    pub index_readers: Arc<IndexReaders>,
     options: Options,
     queue: Arc<Queue>,
     state: Mutex<State>,
@@ -58,7 +60,7 @@ impl Keeping {
         options: Options,
         queue: Arc<Queue>,
         segments: Vec<Arc<StoredSegment>>,
-        full: Vec<Full>,
+        (full, index_readers): (Vec<Full>, Arc<IndexReaders>),
     ) -> Self {
         let state = State {
             spare: None,
@@ -69,7 +71,8 @@ impl Keeping {
             failing: false,
             closed: false,
         };
-        Self { options, queue, state: Mutex::new(state), changed: Condvar::new(), spares: AtomicU64::new(0) }
+        let (state, changed, spares) = (Mutex::new(state), Condvar::new(), AtomicU64::new(0));
+        Self { index_readers, options, queue, state, changed, spares }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -192,7 +195,7 @@ impl Keeping {
         self.changed.notify_all();
     }
 
-    /// See [`super::Journal::remove_free_segments`].
+    /// Takes away segments that no shard needs. Cheap if there is none.
     pub fn remove_free_segments(&self) {
         let mut state = self.state();
         if state.segments.front().is_some_and(|segment| segment.is_sealed() && segment.is_free()) {
@@ -200,6 +203,11 @@ impl Keeping {
             drop(state);
             self.changed.notify_all();
         }
+    }
+
+    /// The oldest segment, if nothing is written to it any more.
+    pub fn oldest_sealed(&self) -> Option<Arc<StoredSegment>> {
+        self.state().segments.front().filter(|segment| segment.is_sealed()).cloned()
     }
 
     /// See [`super::Journal::disk_is_full`].

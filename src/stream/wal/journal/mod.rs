@@ -34,10 +34,13 @@ use thiserror::Error;
 
 use self::keeping::Keeping;
 use self::queue::Queue;
+use super::index::IndexReaders;
 use super::segment::SEGMENT_HEADER_BYTES;
+use super::shard::DurableLog;
 use super::stored::StoredSegment;
 use super::{JournalClass, is_full};
 use crate::config::checked::LogWriter;
+use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::stream::AppendError;
 use crate::telemetry::metrics::LogMetrics;
@@ -94,6 +97,8 @@ pub struct Resume {
     pub segments: Vec<Arc<StoredSegment>>,
     /// Those of them whose index file could not be written yet, because the disk is full.
     pub unindexed: Vec<Full>,
+    /// Indexes that are open, of all its segments.
+    pub index_readers: Arc<IndexReaders>,
 }
 
 /// Why a journal cannot be started.
@@ -127,15 +132,22 @@ impl Journal {
         // On its thread: a ring belongs to the thread that has made it.
         let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
         let writing_thread = {
-            let (queue, keeping) = (Arc::clone(&queue), Arc::clone(&keeping));
+            let (queue, guarded, keeping) = (Arc::clone(&queue), Arc::clone(&queue), Arc::clone(&keeping));
             let name = format!("log-{}", options.class.as_str());
             let desk = writing::Desk { options, queue, keeping };
-            thread::Builder::new().name(name).spawn(move || writing::work(&desk, next, &ready))?
+            let guard = FailOnPanic(guarded);
+            thread::Builder::new().name(name).spawn(move || {
+                let _guard = guard;
+                writing::work(&desk, next, &ready);
+            })?
         };
         is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the writing thread has ended")))?;
         let keeping_thread = {
-            let keeping = Arc::clone(&keeping);
-            thread::Builder::new().name("log-keeper".to_owned()).spawn(move || keeping.run())?
+            let (keeping, guard) = (Arc::clone(&keeping), FailOnPanic(Arc::clone(&queue)));
+            thread::Builder::new().name("log-keeper".to_owned()).spawn(move || {
+                let _guard = guard;
+                keeping.run();
+            })?
         };
         Ok(Self { queue, keeping, threads: Mutex::new(vec![writing_thread, keeping_thread]) })
     }
@@ -145,9 +157,23 @@ impl Journal {
         self.queue.append(request)
     }
 
-    /// Takes away segments that no shard needs. Cheap if there is none.
-    pub fn remove_free_segments(&self) {
+    /// Takes away what nobody needs; and, where the disk is full, the oldest segment if all of it has outlived its
+    /// retention although a delivery has not stored it: records are not given up unless that frees space. `shards` are
+    /// all that may have records here. Returns how many records were given up.
+    pub fn housekeeping(&self, shards: &[Arc<DurableLog>], now: UnixMicros) -> u64 {
         self.keeping.remove_free_segments();
+        if !self.disk_is_full() {
+            return 0;
+        }
+        let Some(oldest) = self.keeping.oldest_sealed().filter(|segment| !segment.is_free()) else {
+            return 0;
+        };
+        if shards.iter().any(|shard| shard.outlived(&oldest, now) == Some(false)) {
+            return 0;
+        }
+        let unread = shards.iter().map(|shard| shard.give_up(&oldest)).sum();
+        self.keeping.remove_free_segments();
+        unread
     }
 
     /// Whether there is no room for another segment.
@@ -174,6 +200,17 @@ impl Journal {
     }
 }
 
+/// A thread of the log that panics must not leave requests waiting for ever: they fail, and no more are taken.
+struct FailOnPanic(Arc<Queue>);
+
+impl Drop for FailOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail([], "a thread of the log has panicked: restart the process");
+        }
+    }
+}
+
 impl Drop for Journal {
     fn drop(&mut self) {
         self.stop();
@@ -182,9 +219,10 @@ impl Drop for Journal {
 
 /// What the threads share, with a first segment that is ready to be put into use if the disk has room for it.
 fn prepare(options: &Options, resume: Resume) -> io::Result<(Arc<Queue>, Arc<Keeping>, writing::Next)> {
-    let Resume { next_segment, next_commit, previous_end, segments, unindexed } = resume;
+    let Resume { next_segment, next_commit, previous_end, segments, unindexed, index_readers } = resume;
     let queue = Arc::new(Queue::new(options.segment_bytes - SEGMENT_HEADER_BYTES));
-    let keeping = Arc::new(Keeping::new(options.clone(), Arc::clone(&queue), segments, unindexed));
+    let keeping =
+        Arc::new(Keeping::new(options.clone(), Arc::clone(&queue), segments, (unindexed, index_readers)));
     match keeping.make_spare() {
         Err(error) if !is_full(&error) => return Err(error),
         Ok(()) | Err(_) => {}

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::record::{Batch, SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
 use crate::stream::log::Appended;
-use crate::stream::notices::Notices;
+use crate::stream::notices::{Notices, Size};
 use crate::stream::receipt::{AppendError, CommitError, NewReply};
 use crate::stream::replies::Claim;
 use crate::stream::wal::frame::{self, Entry};
@@ -24,6 +24,8 @@ pub struct NewRequest {
     pub notices: Arc<Notices>,
     /// What goes where.
     pub batches: Vec<(ShardId, Arc<DurableLog>, Batch)>,
+    /// All batches together.
+    pub size: Size,
     /// What a client with an idempotency key is to be told again.
     pub reply: Option<NewReply>,
     /// Number of the stream in the catalog.
@@ -45,11 +47,25 @@ pub struct Queued {
 #[derive(Debug)]
 pub struct Request {
     notices: Arc<Notices>,
-    batches: Vec<(Arc<DurableLog>, SequenceNumber, Arc<Batch>)>,
+    size: Size,
+    batches: Vec<Placed>,
     reply: Option<KeptReply>,
     /// Bytes of its frames, at most.
     bytes: u64,
     ticket: oneshot::Sender<Result<(), CommitError>>,
+}
+
+/// A batch that has its place in a shard.
+#[derive(Debug)]
+pub struct Placed {
+    /// The shard.
+    pub log: Arc<DurableLog>,
+    /// Number of the first record.
+    pub first: SequenceNumber,
+    /// The records.
+    pub batch: Arc<Batch>,
+    /// Bytes of their payloads.
+    pub payload_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -63,10 +79,10 @@ struct KeptReply {
 impl Request {
     /// Its frames, those of batches first.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        let batches = self.batches.iter().map(|(log, first, batch)| Entry::Batch {
-            shard: log.number(),
-            first: *first,
-            batch,
+        let batches = self.batches.iter().map(|placed| Entry::Batch {
+            shard: placed.log.number(),
+            first: placed.first,
+            batch: &placed.batch,
         });
         let reply = self.reply.as_ref().map(|kept| {
             Entry::Reply(frame::Reply {
@@ -81,8 +97,13 @@ impl Request {
     }
 
     /// The batches and where they were appended.
-    pub fn batches(&self) -> &[(Arc<DurableLog>, SequenceNumber, Arc<Batch>)] {
+    pub fn batches(&self) -> &[Placed] {
         &self.batches
+    }
+
+    /// The stream and the arrival of its reply, if there is one.
+    pub fn reply(&self) -> Option<(u32, UnixMicros)> {
+        self.reply.as_ref().map(|kept| (kept.stream, kept.arrival))
     }
 
     /// Bytes of its frames, at most.
@@ -102,6 +123,7 @@ impl Request {
 
     /// Tells the client that the records are a fact.
     pub fn succeed(self) {
+        self.notices.committed(self.size);
         // Whether or not the client still waits: it may ask again.
         if let Some(KeptReply { claim, arrival, reply, .. }) = self.reply {
             claim.keep(reply, arrival);
@@ -112,12 +134,10 @@ impl Request {
 
     /// Takes the records back and tells the client. Nothing may be appended to the shards meanwhile.
     fn fail(self, why: &str) {
-        let mut records = 0;
-        for (log, _, batch) in &self.batches {
+        for Placed { log, .. } in &self.batches {
             log.roll_back();
-            records += batch.records.len() as u64;
         }
-        self.notices.take_back(records);
+        self.notices.take_back(self.size.records);
         let _ = self.ticket.send(Err(CommitError::Failed(why.to_owned())));
     }
 }
@@ -179,13 +199,14 @@ impl Queue {
 
     /// See [`super::Journal::append`].
     pub fn append(&self, request: NewRequest) -> Result<Queued, AppendError> {
-        let NewRequest { notices, batches, reply, stream } = request;
-        let records: u64 = batches.iter().map(|(.., batch)| batch.records.len() as u64).sum();
+        let NewRequest { notices, batches, size, reply, stream } = request;
         let bytes = frame::COMMIT_HEADER_BYTES as u64
             + batches.iter().map(|(.., batch)| frame::batch_bytes(batch)).sum::<u64>()
             + reply.as_ref().map_or(0, |reply| frame::reply_bytes(reply.claim.key(), reply.bytes_max));
-        let batches: Vec<_> =
-            batches.into_iter().map(|(id, log, batch)| (id, log, Arc::new(batch))).collect();
+        let batches: Vec<_> = batches
+            .into_iter()
+            .map(|(id, log, batch)| (id, log, batch.payload_bytes(), Arc::new(batch)))
+            .collect();
         let (sender, ticket) = oneshot::channel();
         let mut appended = Vec::with_capacity(batches.len());
         let mut queued = Vec::with_capacity(batches.len());
@@ -193,11 +214,11 @@ impl Queue {
         let mut state = self.state();
         state.check_room(bytes, self.usable)?;
         // Counted before the records can be read, so that no delivery ever settles more than was accepted.
-        notices.accept(records);
-        for (id, log, batch) in batches {
-            let place = log.append(&batch);
+        notices.accept(size.records);
+        for (id, log, payload_bytes, batch) in batches {
+            let place = log.append(&batch, payload_bytes);
             appended.push((id, place));
-            queued.push((log, place.first, batch));
+            queued.push(Placed { log, first: place.first, batch, payload_bytes });
         }
         let kept = reply.map(|NewReply { claim, arrival, make, .. }| {
             let reply = make(&appended);
@@ -205,7 +226,7 @@ impl Queue {
         });
         let reply = kept.as_ref().map(|kept| kept.reply.clone());
         state.pending += bytes;
-        state.requests.push(Request { notices, batches: queued, reply: kept, bytes, ticket: sender });
+        state.requests.push(Request { notices, size, batches: queued, reply: kept, bytes, ticket: sender });
         let sleeping = std::mem::take(&mut state.sleeping);
         drop(state);
         if sleeping {
@@ -288,8 +309,7 @@ impl State {
             Health::Closed => return Err(AppendError::Unavailable("the process stops".to_owned())),
         }
         if bytes > usable {
-            let why = format!("the request needs {bytes} bytes, a segment has {usable}: raise [log] segment");
-            return Err(AppendError::Unavailable(why));
+            return Err(AppendError::TooLarge { bytes, limit: usable });
         }
         // While the disk has room the next segment is only a matter of time, and the byte budget bounds what waits.
         let wanted = self.pending + bytes;

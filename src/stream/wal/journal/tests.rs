@@ -6,12 +6,13 @@ use crate::runtime::budget::Budget;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::RealDisk;
 use crate::runtime::progress::Progress;
-use crate::stream::notices::Notices;
+use crate::stream::notices::{Notices, Size};
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::recovery::{self, Recovered, Source};
 use crate::stream::wal::samples;
 use crate::stream::wal::shard::DurableLog;
 use crate::stream::{Captures, Found, Payer, Read, ReadLimit, Retention, ShardLog};
+use crate::telemetry::metrics::Registry;
 
 const SEGMENT: u64 = 64 << 10;
 const NODE: [u8; 8] = *b"node-id!";
@@ -56,13 +57,19 @@ impl Bench {
         let parts = recovered.parts.get(&ShardNumber(1)).cloned().unwrap_or_default();
         let retention = Retention { age: std::time::Duration::from_secs(60), bytes: None };
         let shard = DurableLog::new(ShardNumber(1), SequenceNumber(100), parts, retention, 1);
-        Self { journal, shard: Arc::new(shard), notices: Arc::new(Notices::new(0)) }
+        Self {
+            journal,
+            shard: Arc::new(shard),
+            notices: Arc::new(Notices::new(0, &Registry::new().unwrap().stream("s"))),
+        }
     }
 
     fn append(&self, payloads: &[&str], arrival: i64) -> Result<Queued, AppendError> {
+        let batch = samples::plain(payloads, arrival);
         self.journal.append(NewRequest {
             notices: Arc::clone(&self.notices),
-            batches: vec![(ShardId(0), Arc::clone(&self.shard), samples::plain(payloads, arrival))],
+            size: Size::of([&batch].into_iter()),
+            batches: vec![(ShardId(0), Arc::clone(&self.shard), batch)],
             reply: None,
             stream: 1,
         })

@@ -7,9 +7,9 @@ use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use super::keeping::{Full, Keeping};
-use super::queue::{Queue, Request};
+use super::queue::{Placed, Queue, Request};
 use super::{Options, is_full};
-use crate::config::limits::{COMMIT_BUFFER_BYTES, INDEX_ENTRIES_MAX};
+use crate::config::limits::{COMMIT_BUFFER_BYTES, COMMIT_OVERLAP_BYTES, INDEX_ENTRIES_MAX};
 use crate::crash_point;
 use crate::runtime::clock;
 use crate::stream::wal::frame::{CommitEncoder, EncodeError, Entry, FrameLocation, ShardNumber};
@@ -70,6 +70,12 @@ pub struct Writing {
     durable_commit: u64,
     /// The buffer that is free.
     buffer: usize,
+}
+
+/// What [`Writing::start_next`] has started.
+enum Started {
+    Commit,
+    Nothing,
 }
 
 /// The segment that is written.
@@ -201,19 +207,43 @@ impl Writing {
         });
     }
 
-    /// Puts the next commit together while the one before is written, waits for that one, and starts the next.
+    /// Waits for the commit that is under way, starts the next one, and then publishes the one before: the disk does not
+    /// wait for acks.
     fn step(&mut self) -> io::Result<()> {
-        let next = self.assemble()?;
-        if let Err(error) = self.finish() {
-            // What is put together already has to fail with the rest.
-            self.backlog.extend(next.map(|commit| commit.requests).unwrap_or_default());
-            return Err(error);
+        let is_long =
+            self.under_way.as_ref().is_some_and(|commit| commit.end - commit.start >= COMMIT_OVERLAP_BYTES);
+        let early = if is_long { self.assemble()? } else { None };
+        let done = match self.finish() {
+            Ok(done) => done,
+            Err(error) => {
+                // What is put together already has to fail with the rest.
+                self.backlog.extend(early.map(|commit| commit.requests).unwrap_or_default());
+                return Err(error);
+            }
+        };
+        let started = self.start_next(early);
+        if let Some(done) = done {
+            self.publish(done);
         }
+        match started? {
+            Started::Nothing if !self.backlog.is_empty() => self.write_alone_or_turn(),
+            Started::Nothing | Started::Commit => Ok(()),
+        }
+    }
+
+    /// Starts the commit that was put together, or puts one together.
+    fn start_next(&mut self, early: Option<Commit>) -> io::Result<Started> {
+        let next = match early {
+            Some(commit) => Some(commit),
+            None => {
+                self.queue.take(&mut self.backlog, false);
+                self.assemble()?
+            }
+        };
         match next {
-            Some(commit) => self.start(commit),
-            None if self.backlog.is_empty() => Ok(()),
-            // Nothing fits: it is too large for the buffer, or the segment is full.
-            None => self.write_alone_or_turn(),
+            Some(commit) => self.start(commit).map(|()| Started::Commit),
+            // Nothing waits; or it is too large for the buffer, or the segment is full.
+            None => Ok(Started::Nothing),
         }
     }
 
@@ -278,17 +308,14 @@ impl Writing {
         self.next.commit += 1;
     }
 
-    /// Waits for the commit that is under way and publishes it.
-    fn finish(&mut self) -> io::Result<()> {
+    /// Waits for the commit that is under way.
+    fn finish(&mut self) -> io::Result<Option<Commit>> {
         if self.under_way.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         self.writer.finish()?;
         crash_point!("log.write.after");
-        if let Some(commit) = self.under_way.take() {
-            self.publish(commit);
-        }
-        Ok(())
+        Ok(self.under_way.take())
     }
 
     /// The first request of the backlog does not fit into what is left of buffer or segment; nothing is under way.
@@ -346,12 +373,12 @@ impl Writing {
             (index_entries(&requests, &frames, start), reply_entries(&requests, &frames, start));
         stored.add(entries, replies);
         for request in &requests {
-            for (log, first, batch) in request.batches() {
+            for Placed { log, first, batch, payload_bytes } in request.batches() {
                 log.publish(&Written {
                     segment: stored,
                     first: *first,
                     records: batch.records.len() as u64,
-                    bytes: batch.payload_bytes(),
+                    bytes: *payload_bytes,
                     arrival: batch.source.arrival,
                 });
             }
@@ -457,7 +484,8 @@ fn turn(
     let segment = spare.activate(&*options.disk, header)?;
     writer.open(&segment.file, &segment.path)?;
     next.segment += 1;
-    let stored = Arc::new(StoredSegment::growing(Arc::clone(&options.disk), &options.folder, header.number));
+    let (disk, readers) = (Arc::clone(&options.disk), &keeping.index_readers);
+    let stored = Arc::new(StoredSegment::growing(disk, &options.folder, header.number, readers));
     keeping.opened(&stored);
     let start = SEGMENT_HEADER_BYTES;
     Ok(Active { stored, header, end: start, durable_end: start, tail: Vec::new(), frames: 0 })
@@ -479,20 +507,21 @@ fn index_entries<'a>(
     frames: &'a [FrameLocation],
     start: u64,
 ) -> impl Iterator<Item = (ShardNumber, IndexEntry)> + 'a {
-    let entries = requests.iter().flat_map(Request::entries).zip(frames);
-    entries.filter_map(move |(entry, frame)| match entry {
-        Entry::Batch { shard, first, batch } => Some((
-            shard,
-            IndexEntry {
-                first,
-                count: batch.records.len() as u32,
+    let mut next = frames;
+    requests.iter().flat_map(move |request| {
+        let (own, rest) = next.split_at(request.frames());
+        next = rest;
+        request.batches().iter().zip(own).map(move |(placed, frame)| {
+            let entry = IndexEntry {
+                first: placed.first,
+                count: placed.batch.records.len() as u32,
                 offset: start as u32 + frame.offset_in_commit,
                 bytes: frame.bytes,
-                payload_bytes: batch.payload_bytes() as u32,
-                arrival: batch.source.arrival,
-            },
-        )),
-        Entry::Reply(_) => None,
+                payload_bytes: placed.payload_bytes as u32,
+                arrival: placed.batch.source.arrival,
+            };
+            (placed.log.number(), entry)
+        })
     })
 }
 
@@ -502,14 +531,14 @@ fn reply_entries<'a>(
     frames: &'a [FrameLocation],
     start: u64,
 ) -> impl Iterator<Item = ReplyEntry> + 'a {
-    let entries = requests.iter().flat_map(Request::entries).zip(frames);
-    entries.filter_map(move |(entry, frame)| match entry {
-        Entry::Batch { .. } => None,
-        Entry::Reply(reply) => Some(ReplyEntry {
-            stream: reply.stream,
-            arrival: reply.arrival,
-            offset: start + u64::from(frame.offset_in_commit),
-            bytes: frame.bytes,
-        }),
+    let mut next = frames;
+    requests.iter().filter_map(move |request| {
+        let (own, rest) = next.split_at(request.frames());
+        next = rest;
+        let (stream, arrival) = request.reply()?;
+        // The reply is the last frame of its request.
+        let frame = own.last()?;
+        let offset = start + u64::from(frame.offset_in_commit);
+        Some(ReplyEntry { stream, arrival, offset, bytes: frame.bytes })
     })
 }

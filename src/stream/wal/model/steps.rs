@@ -223,7 +223,11 @@ impl Case {
         let is_full = self.node().journal.disk_is_full();
         let now = self.now();
         self.note(|| "retain".to_owned());
-        self.node().streams.iter().for_each(|stream| stream.enforce_retention(now));
+        let node = self.node();
+        node.streams.iter().for_each(|stream| stream.enforce_retention(now));
+        let shards: Vec<_> =
+            node.streams.iter().flat_map(|stream| stream.durable_shards()).cloned().collect();
+        node.journal.housekeeping(&shards, now);
         let oldest = self.now - self.profile.retention.as_micros() as i64;
         let streams = &self.node.as_ref().unwrap().streams;
         for (stream, shards) in self.expected.shards.iter_mut().enumerate() {

@@ -93,10 +93,11 @@ impl Case {
                 let (batches, commit) = (expected, receipt.commit);
                 self.expected.pending.push_back(Request { stream, batches, key, commit, has_room });
             }
-            Err(AppendError::DiskFull) => assert!(is_full, "there is room"),
-            Err(AppendError::Unavailable(why)) => {
-                assert!(is_too_large || self.broken || !self.is_well(), "{why}")
+            Err(AppendError::DiskFull) => {
+                assert!(is_full, "there is room");
             }
+            Err(AppendError::TooLarge { .. }) => assert!(is_too_large, "it would have fitted"),
+            Err(AppendError::Unavailable(why)) => assert!(self.broken || !self.is_well(), "{why}"),
         }
     }
 

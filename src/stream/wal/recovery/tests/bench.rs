@@ -10,7 +10,7 @@ use crate::runtime::budget::Budget;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::runtime::progress::Progress;
-use crate::stream::notices::Notices;
+use crate::stream::notices::{Notices, Size};
 use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::journal::stepped::{Round, Stepped};
@@ -23,7 +23,7 @@ use crate::stream::wal::{index, samples};
 use crate::stream::{
     AppendError, Captures, Found, Known, NewReply, Payer, Read, ReadLimit, Replies, Retention, ShardLog,
 };
-use crate::telemetry::metrics::LogMetrics;
+use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
 
 pub const SEGMENT: u64 = 16 << 10;
@@ -126,25 +126,23 @@ impl Bench {
             shards: (0..SHARDS).map(shard).collect(),
             replies: recovered.replies,
             damaged_bytes: recovered.damaged_bytes,
-            notices: Arc::new(Notices::new(0)),
+            notices: Arc::new(Notices::new(0, &Registry::new().unwrap().stream("s"))),
         })
     }
 
     pub fn append(&self, shard: usize, payload: &str, key: Option<&[u8]>) -> Result<Queued, AppendError> {
         let reply = key.map(|key| {
-            let replies = Replies::new(Duration::from_secs(60));
+            let replies = Replies::new(Duration::from_secs(60), metrics::Counter::noop());
             let claiming = replies.claim(key, 7, UnixMicros(5));
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let Known::New(claim) = runtime.block_on(claiming) else { panic!("the key is new") };
             NewReply { claim, arrival: UnixMicros(5), make: Box::new(|_| "told".into()), bytes_max: 10 }
         });
+        let batch = samples::plain(&[payload], 5);
         self.journal.append(NewRequest {
             notices: Arc::clone(&self.notices),
-            batches: vec![(
-                ShardId(shard as u32),
-                Arc::clone(&self.shards[shard]),
-                samples::plain(&[payload], 5),
-            )],
+            size: Size::of([&batch].into_iter()),
+            batches: vec![(ShardId(shard as u32), Arc::clone(&self.shards[shard]), batch)],
             reply,
             stream: 1,
         })
@@ -155,7 +153,9 @@ impl Bench {
         let batch = Batch::empty(UnixMicros(i64::MAX));
         let batches = vec![(ShardId(shard as u32), Arc::clone(&self.shards[shard]), batch)];
         let notices = Arc::clone(&self.notices);
-        self.journal.append(NewRequest { notices, batches, reply: None, stream: 1 }).unwrap();
+        self.journal
+            .append(NewRequest { notices, batches, size: Size::default(), reply: None, stream: 1 })
+            .unwrap();
     }
 
     /// Writes everything, and does what the keeping thread has to do.

@@ -71,20 +71,20 @@ fn a_start_on_a_full_disk_reads_makes_room_and_then_takes_requests() {
     assert!(bench.journal.disk_is_full());
     assert_eq!(bench.append(0, "x", None).err(), Some(AppendError::DiskFull));
     assert_eq!(bench.threads.write(), Round::Broken);
-    // As long as it is needed nothing goes.
-    let expire = |bench: &Bench| {
+    let expire = |bench: &Bench, now| {
         for shard in &bench.shards {
-            let _ = shard.expire(UnixMicros(i64::MAX), false);
+            let _ = shard.expire(now);
         }
-        bench.journal.remove_free_segments();
+        bench.journal.housekeeping(&bench.shards, now);
     };
-    expire(&bench);
+    // As long as its retention lasts nothing goes.
+    expire(&bench, UnixMicros(0));
     assert!(!bench.threads.keep());
     assert_eq!(bench.records().len(), 60);
     for shard in &bench.shards {
         shard.release(0, SequenceNumber(u64::MAX));
     }
-    expire(&bench);
+    expire(&bench, UnixMicros(i64::MAX));
     bench.rest();
     assert!(!bench.journal.disk_is_full());
     let left = bench.records().len() as u64;
@@ -106,11 +106,11 @@ fn numbers_go_on_although_retention_has_taken_every_record() {
     for _ in 0..3 {
         for (id, shard) in bench.shards.iter().enumerate() {
             shard.release(0, SequenceNumber(u64::MAX));
-            if shard.expire(UnixMicros(i64::MAX), false).wants_mark {
+            if shard.expire(UnixMicros(i64::MAX)).wants_mark {
                 bench.mark(id);
             }
         }
-        bench.journal.remove_free_segments();
+        bench.journal.housekeeping(&bench.shards, UnixMicros(i64::MAX));
         bench.rest();
     }
     assert!(bench.records().is_empty());
@@ -130,10 +130,10 @@ fn a_segment_that_cannot_be_removed_keeps_those_behind_it() {
     let first = segments(&disk)[0];
     for shard in &bench.shards {
         shard.release(0, SequenceNumber(u64::MAX));
-        shard.expire(UnixMicros(i64::MAX), false);
+        shard.expire(UnixMicros(i64::MAX));
     }
     disk.inject(Fault::new(Operation::Remove, Failure::Io).on(".segment"));
-    bench.journal.remove_free_segments();
+    bench.journal.housekeeping(&bench.shards, UnixMicros(i64::MAX));
     bench.threads.keep();
     assert_eq!(segments(&disk)[0], first);
     assert_eq!(Bench::open(&disk.kill(), FSYNC).unwrap().records(), (0..60).collect::<Vec<_>>());
