@@ -14,6 +14,9 @@ use super::replies::Claim;
 use crate::record::ShardId;
 use crate::runtime::clock::UnixMicros;
 
+/// Makes a reply from where the records of the request went.
+pub type MakeReply = Box<dyn FnOnce(&[(ShardId, Appended)]) -> Bytes + Send>;
+
 /// A reply that the log is to keep, for a client that may ask again.
 pub struct NewReply {
     /// The client's key.
@@ -21,7 +24,7 @@ pub struct NewReply {
     /// When the request was complete.
     pub arrival: UnixMicros,
     /// Makes the reply, once the records have their numbers.
-    pub make: Box<dyn FnOnce(&[(ShardId, Appended)]) -> Bytes + Send>,
+    pub make: MakeReply,
     /// The most bytes that `make` makes.
     pub bytes_max: usize,
 }
