@@ -183,5 +183,5 @@ fn an_index_is_opened_once_for_many_reads_and_closed_with_its_segment() {
     // Whoever still has a place in it reads on, but leaves nothing open.
     bench.reads_everything();
     assert!(readers.get(bench.segment.number()).is_none());
-    assert!(INDEX_READERS_MAX > 1);
+    const { assert!(INDEX_READERS_MAX > 1) };
 }

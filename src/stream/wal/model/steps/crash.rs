@@ -156,9 +156,9 @@ impl Case {
         let pending = std::mem::take(&mut self.expected.pending);
         let maybe: Vec<Request> = limbo.into_iter().chain(pending).collect();
         let next = self.found_next();
-        for stream in 0..next.len() {
-            for shard in 0..next[stream].len() {
-                self.take_shard_losses((stream, shard), next[stream][shard], &maybe);
+        for (stream, shards) in next.iter().enumerate() {
+            for (shard, next) in shards.iter().enumerate() {
+                self.take_shard_losses((stream, shard), *next, &maybe);
             }
         }
         for request in maybe {
