@@ -14,7 +14,7 @@ use super::replies::Claim;
 use crate::record::ShardId;
 use crate::runtime::clock::UnixMicros;
 
-/// Makes a reply, once the records have their numbers.
+/// Makes a reply from where the records of the request went.
 pub type MakeReply = Box<dyn FnOnce(&[(ShardId, Appended)]) -> Bytes + Send>;
 
 /// A reply that the log is to keep, for a client that may ask again.

@@ -22,10 +22,12 @@ use self::profile::Kind;
 use self::steps::Case;
 
 /// Cases of each kind, where nothing else is asked for.
-const CASES: u64 = 40;
+const CASES: u64 = 30;
 
-/// Cases that have found something once.
-const REGRESSIONS: &[(Kind, u64)] = &[];
+/// Cases that have found something once: numbers that began again after retention had taken everything, a segment that
+/// could not be removed while later ones were, a commit that was shown after its sync had failed.
+const REGRESSIONS: &[(Kind, u64)] =
+    &[(Kind::Crashes, 0), (Kind::Full, 86), (Kind::Faults, 14), (Kind::Faults, 35), (Kind::Crashes, 91)];
 
 fn number_of(name: &str) -> Option<u64> {
     std::env::var(name)

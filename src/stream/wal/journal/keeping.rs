@@ -155,6 +155,12 @@ impl Keeping {
         self.state().has_work()
     }
 
+    /// Whether the next segment is there.
+    #[cfg(test)]
+    pub fn has_spare(&self) -> bool {
+        self.state().spare.is_some()
+    }
+
     /// Makes a segment for later; `pace` is told before each step how far it is.
     pub fn make_spare(&self, pace: &dyn Fn(u64)) -> io::Result<()> {
         let made = self.make_segment(pace);

@@ -18,6 +18,7 @@
 //! kernel may have marked pages clean that never reached the disk. The next segment names the end of what is valid in
 //! the failed one, so that recovery does not bring back what clients were told has failed.
 
+mod commit;
 mod keeping;
 mod queue;
 #[cfg(test)]

@@ -67,6 +67,16 @@ impl Stepped {
         self.desk.keeping.pass()
     }
 
+    /// Whether the next segment is there.
+    pub fn has_spare(&self) -> bool {
+        self.desk.keeping.has_spare()
+    }
+
+    /// The first part of a pass of the keeping thread; false if it has failed.
+    pub fn make_spare(&mut self) -> bool {
+        self.desk.keeping.make_spare(&|_| {}).is_ok()
+    }
+
     /// Whether the keeping thread has something to do.
     pub fn keeper_has_work(&self) -> bool {
         self.desk.keeping.has_work()

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::Instant;
 
+use super::commit::{Commit, index_entries, reply_entries};
 use super::keeping::{Full, Keeping};
 use super::queue::{Placed, Queue, Request};
 use super::{Options, is_full};
@@ -13,8 +13,7 @@ use crate::config::checked::LogWriter;
 use crate::config::limits::{COMMIT_BUFFER_BYTES, COMMIT_OVERLAP_BYTES, INDEX_ENTRIES_MAX};
 use crate::crash_point;
 use crate::runtime::clock;
-use crate::stream::wal::frame::{CommitEncoder, EncodeError, Entry, FrameLocation, ShardNumber};
-use crate::stream::wal::index::{IndexEntry, ReplyEntry};
+use crate::stream::wal::frame::CommitEncoder;
 use crate::stream::wal::segment::{FileName, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::stream::wal::shard::Written;
 use crate::stream::wal::stored::StoredSegment;
@@ -96,21 +95,6 @@ struct Active {
     tail: Vec<u8>,
     /// Frames in it.
     frames: usize,
-}
-
-/// A commit that is put together or under way.
-struct Commit {
-    number: u64,
-    requests: Vec<Request>,
-    /// Of each frame, in order.
-    frames: Vec<FrameLocation>,
-    /// Where it begins in the segment.
-    start: u64,
-    /// Where it ends.
-    end: u64,
-    /// Bytes of its requests, as the queue counts them.
-    charged: u64,
-    begun: Instant,
 }
 
 /// The life of the writing thread. `ready` is told once it is known that requests can be taken, or that they cannot
@@ -485,32 +469,6 @@ impl Writing {
     }
 }
 
-impl Commit {
-    fn at(start: u64, number: u64) -> Self {
-        let (requests, frames) = (Vec::new(), Vec::new());
-        Self { number, requests, frames, start, end: start, charged: 0, begun: clock::monotonic() }
-    }
-
-    /// Adds a request. It is kept also if it cannot be encoded, which only a fault of the program can bring about, so
-    /// that it can be failed.
-    fn push(
-        &mut self,
-        request: Request,
-        mut encode: impl FnMut(&Entry<'_>) -> Result<FrameLocation, EncodeError>,
-    ) -> Result<(), EncodeError> {
-        let mut encoded = Ok(());
-        for entry in request.entries() {
-            match encode(&entry) {
-                Ok(frame) => self.frames.push(frame),
-                Err(error) => encoded = Err(error),
-            }
-        }
-        self.charged += request.bytes();
-        self.requests.push(request);
-        encoded
-    }
-}
-
 /// Takes the segment that was made ahead into use.
 fn turn(
     options: &Options,
@@ -548,46 +506,4 @@ fn remove_leftover(options: &Options, number: u64) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// The frames of batches, with their places in the segment.
-fn index_entries<'a>(
-    requests: &'a [Request],
-    frames: &'a [FrameLocation],
-    start: u64,
-) -> impl Iterator<Item = (ShardNumber, IndexEntry)> + 'a {
-    let mut next = frames;
-    requests.iter().flat_map(move |request| {
-        let (own, rest) = next.split_at(request.frames());
-        next = rest;
-        request.batches().iter().zip(own).map(move |(placed, frame)| {
-            let entry = IndexEntry {
-                first: placed.first,
-                count: placed.batch.records.len() as u32,
-                offset: start as u32 + frame.offset_in_commit,
-                bytes: frame.bytes,
-                payload_bytes: placed.sizes.payload as u32,
-                arrival: placed.batch.source.arrival,
-            };
-            (placed.log.number(), entry)
-        })
-    })
-}
-
-/// The frames of replies, with their places in the segment.
-fn reply_entries<'a>(
-    requests: &'a [Request],
-    frames: &'a [FrameLocation],
-    start: u64,
-) -> impl Iterator<Item = ReplyEntry> + 'a {
-    let mut next = frames;
-    requests.iter().filter_map(move |request| {
-        let (own, rest) = next.split_at(request.frames());
-        next = rest;
-        let (stream, arrival) = request.reply()?;
-        // The reply is the last frame of its request.
-        let frame = own.last()?;
-        let offset = start + u64::from(frame.offset_in_commit);
-        Some(ReplyEntry { stream, arrival, offset, bytes: frame.bytes })
-    })
 }

@@ -34,6 +34,8 @@ pub struct Case {
     broken: bool,
     /// Whether the power has ended since the model was last compared with all that is there.
     has_lost_power: bool,
+    /// Steps since a failure for which a crash is likely.
+    nervous: u8,
     requests: u64,
     trace: Vec<String>,
 }
@@ -57,6 +59,7 @@ impl Case {
             bounded: false,
             broken: false,
             has_lost_power: false,
+            nervous: 0,
             requests: 0,
             trace: Vec::new(),
         }
@@ -91,6 +94,11 @@ impl Case {
     }
 
     fn step(&mut self) {
+        // What happens soon after a failure is what is most often done wrong.
+        self.nervous = self.nervous.saturating_sub(1);
+        if self.nervous > 0 && self.rng.u8(..8) == 0 {
+            return self.crash();
+        }
         match self.rng.u8(..100) {
             0..=39 => self.append(),
             40..=61 => {
@@ -115,8 +123,10 @@ impl Case {
     /// A round of the writing thread.
     fn write(&mut self) -> Round {
         // Without a spare segment the real one would wait. Now and then it has waited for nothing.
-        if self.node().threads.keeper_has_work() && self.rng.u8(..16) > 0 {
-            self.keep();
+        if !self.node().threads.has_spare() && self.rng.u8(..16) > 0 {
+            let made = self.node().threads.make_spare();
+            self.note(|| format!("spare: {made}"));
+            assert!(made || !self.is_well(), "nothing has failed");
         }
         self.round()
     }
@@ -136,7 +146,7 @@ impl Case {
     fn keep(&mut self) {
         let well = self.node().threads.keep();
         self.note(|| format!("keep: {well}"));
-        assert!(well || self.faulty || self.bounded || self.disk.is_off(), "nothing has failed");
+        assert!(well || !self.is_well(), "nothing has failed");
     }
 
     /// Everything that was taken is written, or has failed.
@@ -282,6 +292,8 @@ impl Case {
             Operation::Write,
             Operation::Sync,
             Operation::Sync,
+            Operation::Sync,
+            Operation::Sync,
             Operation::Rename,
             Operation::Create,
             Operation::Remove,
@@ -297,7 +309,7 @@ impl Case {
                 1 => Failure::Short(self.rng.usize(1..5_000)),
                 _ => Failure::Io,
             };
-            let fault = Fault::new(operation, failure).after(self.rng.u64(..20)).times(self.rng.u64(1..=3));
+            let fault = Fault::new(operation, failure).after(self.rng.u64(..12)).times(self.rng.u64(1..=3));
             self.note(|| format!("inject {fault:?}"));
             self.disk.inject(fault);
         }

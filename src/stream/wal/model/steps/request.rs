@@ -102,7 +102,7 @@ impl Case {
     }
 
     /// Whether nothing was told to fail.
-    fn is_well(&self) -> bool {
+    pub(super) fn is_well(&self) -> bool {
         !self.faulty && !self.bounded && !self.disk.is_off()
     }
 
@@ -256,6 +256,7 @@ impl Case {
         self.trace.push(format!("{} requests have failed", failed.len()));
         assert!(self.expected.pending.is_empty(), "nothing waits once writing has failed");
         self.broken = true;
+        self.nervous = 12;
         self.expected.limbo.extend(failed);
     }
 }

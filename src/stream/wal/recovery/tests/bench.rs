@@ -21,7 +21,8 @@ use crate::stream::wal::segment::FileName;
 use crate::stream::wal::shard::DurableLog;
 use crate::stream::wal::{index, samples};
 use crate::stream::{
-    AppendError, Captures, Found, Known, NewReply, Payer, Read, ReadLimit, Replies, Retention, ShardLog,
+    AppendError, Captures, Found, Known, NewReply, Payer, Read, ReadError, ReadLimit, Replies, Retention,
+    ShardLog,
 };
 use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
@@ -58,10 +59,6 @@ pub fn folder() -> PathBuf {
 }
 
 pub fn segment(number: u64) -> PathBuf {
-    FileName::segment(&folder(), number)
-}
-
-pub fn segment_of(number: u64) -> PathBuf {
     FileName::segment(&folder(), number)
 }
 
@@ -192,17 +189,22 @@ impl Bench {
 
     /// All records of a shard with their numbers, and how many numbers were skipped.
     pub fn read(&self, shard: usize) -> (Vec<(u64, String)>, u64) {
+        self.try_read(shard).unwrap()
+    }
+
+    /// The same, or why they cannot be read.
+    pub fn try_read(&self, shard: usize) -> Result<(Vec<(u64, String)>, u64), ReadError> {
         let payer = Payer { budget: Budget::new(1 << 30), overdraws: true };
         let captures = Captures::default().plan().unwrap();
         let (mut next, mut skipped, mut found) = (SequenceNumber(ORIGIN), 0, Vec::new());
         loop {
             let read: Read = match self.shards[shard].read(next, ReadLimit::bytes(3_000)) {
                 Found::Here(read) => read,
-                Found::Stored(stored) => stored.load(&payer, &captures).unwrap(),
+                Found::Stored(stored) => stored.load(&payer, &captures)?,
             };
             skipped += read.skipped;
             if read.slices.is_empty() && read.next <= next {
-                return (found, skipped);
+                return Ok((found, skipped));
             }
             next = read.next;
             for slice in read.slices {

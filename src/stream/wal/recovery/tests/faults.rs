@@ -5,7 +5,7 @@ use crate::record::SequenceNumber;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::stream::wal::journal::stepped::Round;
-use crate::stream::{AppendError, ShardLog};
+use crate::stream::{AppendError, ReadError, ShardLog};
 use crate::testkit::disk::{Failure, Fault, Operation, SimulatedDisk};
 
 /// A disk on which record 2 was told to have failed, because of its sync, behind records 0 and 1; and the process.
@@ -160,13 +160,13 @@ fn segments_that_cannot_be_put_into_use_do_not_fill_the_disk() {
 }
 
 #[test]
-fn a_file_that_is_missing_although_it_is_needed_is_an_error_for_readers() {
+fn a_segment_that_is_missing_although_it_is_needed_is_an_error_for_readers() {
     let disk = filled(FSYNC, 60);
     let bench = Bench::open(&disk, FSYNC).unwrap();
     // Without its index file, a segment is read whole.
     disk.remove(&index_of(1)).unwrap();
     assert_eq!(bench.records(), (0..60).collect::<Vec<_>>());
-    disk.remove(&segment_of(1)).unwrap();
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bench.read(0)));
-    assert!(result.is_err(), "records that a delivery needs are not skipped");
+    disk.remove(&segment(1)).unwrap();
+    let error = bench.try_read(0).unwrap_err();
+    assert!(matches!(error, ReadError::Io { .. }), "records that a delivery needs are not skipped: {error}");
 }
