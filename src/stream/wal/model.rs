@@ -79,7 +79,7 @@ fn a_log_that_is_not_synced_loses_with_the_power_what_it_may_and_tells_so() {
 
 #[test]
 fn requests_beyond_the_buffer_of_a_commit_are_as_good_as_others() {
-    run_all(Kind::Large, CASES / 10);
+    run_all(Kind::Large, CASES / 50);
 }
 
 #[test]
