@@ -227,9 +227,9 @@ pub const LOG_SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
 /// The most bytes of a segment: offsets in it are 32 bits wide. A commit is smaller than that.
 pub const LOG_SEGMENT_BYTES_MAX: u64 = (4 << 30) - 4096;
 
-/// Age in seconds at which a segment is closed although it has room, if it keeps records beyond their retention: at most
+/// Age at which a segment is closed although it has room, if it keeps records beyond their retention: at most
 /// 144 a day, each of which costs the zeros of a new one.
-pub const LOG_SEGMENT_TURN_SECONDS: u64 = 600;
+pub const LOG_SEGMENT_TURN: Duration = Duration::from_secs(600);
 
 /// Zeros that are written at a time while a segment is made ahead: at 2 GB/s a commit waits 0.1 ms behind them at most.
 pub const LOG_SEGMENT_FILL_BYTES: usize = 256 << 10;

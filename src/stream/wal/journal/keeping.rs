@@ -137,7 +137,7 @@ impl Keeping {
     fn pace(&self, filled: u64) {
         let state = self.state();
         let used = self.used.load(Ordering::Relaxed);
-        if filled < used.saturating_mul(LOG_SEGMENT_FILL_AHEAD) || state.awaited || state.closed {
+        if filled < used.saturating_mul(LOG_SEGMENT_FILL_AHEAD) || state.is_urgent() {
             return;
         }
         // A commit does not end the wait: the used bytes are looked at before the next step.
@@ -153,6 +153,12 @@ impl Keeping {
     #[cfg(test)]
     pub fn has_work(&self) -> bool {
         self.state().has_work()
+    }
+
+    /// Whether the next segment would be made without pauses.
+    #[cfg(test)]
+    pub fn is_urgent(&self) -> bool {
+        self.state().is_urgent()
     }
 
     /// Whether the next segment is there.
@@ -357,6 +363,12 @@ impl Keeping {
 }
 
 impl State {
+    /// Whether the next segment must not take its time: the writing thread or the end of the process waits for it, or
+    /// the disk counts as full until it is there. Requests are refused meanwhile, and old records given up.
+    fn is_urgent(&self) -> bool {
+        self.awaited || self.closed || self.disk_is_full
+    }
+
     /// Whether the file of a segment that goes away is kept to be used again: nobody may be about to read it, as readers
     /// hold the segment.
     fn can_retire(&self, segment: &Arc<StoredSegment>) -> bool {

@@ -41,7 +41,7 @@ use super::shard::DurableLog;
 use super::stored::StoredSegment;
 use super::{JournalClass, is_full};
 use crate::config::checked::LogWriter;
-use crate::config::limits::LOG_SEGMENT_TURN_SECONDS;
+use crate::config::limits::LOG_SEGMENT_TURN;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::stream::AppendError;
@@ -67,11 +67,11 @@ pub struct Options {
     pub node: [u8; 8],
     /// Metric handles.
     pub metrics: LogMetrics,
-    /// How long it waits for a disk that does not do as it should.
+    /// How long it waits.
     pub patience: Patience,
 }
 
-/// How long a journal waits for a disk that does not do as it should.
+/// How long a journal waits before it does something about it.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// Until what has failed is tried again.
@@ -84,11 +84,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self {
-            retry: Duration::from_secs(1),
-            spare: Duration::from_secs(30),
-            turn: Duration::from_secs(LOG_SEGMENT_TURN_SECONDS),
-        }
+        Self { retry: Duration::from_secs(1), spare: Duration::from_secs(30), turn: LOG_SEGMENT_TURN }
     }
 }
 
@@ -168,9 +164,9 @@ impl Journal {
     }
 
     /// Takes away what nobody needs; closes the segment that is written if it is old and has records that retention
-    /// waits for, since only closed ones can go; and, where the disk is full, the oldest segment if all of it has outlived its
-    /// retention although a delivery has not stored it: records are not given up unless that frees space. `shards` are
-    /// all that may have records here. Returns how many records were given up.
+    /// waits for, since only closed ones can go; and, where the disk is full, takes the oldest segment if all of it has
+    /// outlived its retention although a delivery has not stored it: records are not given up unless that frees space.
+    /// `shards` are all that may have records here. Returns how many records were given up.
     pub fn housekeeping(&self, shards: &[Arc<DurableLog>], now: UnixMicros) -> u64 {
         self.keeping.remove_free_segments();
         if self.queue.can_turn(self.patience.turn) && shards.iter().any(|shard| shard.waits_for_turn(now)) {

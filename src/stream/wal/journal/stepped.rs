@@ -82,6 +82,11 @@ impl Stepped {
         self.desk.keeping.has_work()
     }
 
+    /// Whether the keeping thread would make the next segment without pauses.
+    pub fn is_keeper_urgent(&self) -> bool {
+        self.desk.keeping.is_urgent()
+    }
+
     /// The end of both threads, once the queue is closed and [`Stepped::write`] has said [`Round::Ended`].
     pub fn end(mut self) {
         if let Some(writing) = &mut self.writing {

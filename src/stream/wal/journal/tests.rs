@@ -62,6 +62,13 @@ impl Bench {
         Self::of(journal, recovered.parts.get(&ShardNumber(1)).cloned().unwrap_or_default())
     }
 
+    /// In a new folder, with the work of the threads left to the test.
+    fn stepped(options: Options) -> (Self, Stepped) {
+        let resume = recover(&options.folder).resume;
+        let (journal, stepped) = Journal::stepped(options, resume).unwrap();
+        (Self::of(journal, Vec::new()), stepped)
+    }
+
     fn of(journal: Journal, parts: Vec<Part>) -> Self {
         let retention = Retention { age: std::time::Duration::from_secs(60), bytes: None };
         let shard = DurableLog::new(ShardNumber(1), SequenceNumber(100), parts, retention, 1);
@@ -197,9 +204,7 @@ fn unnamed(folder: &Path) -> usize {
 fn the_files_of_segments_that_nobody_needs_are_used_again_and_read_like_new_ones() {
     use std::os::unix::fs::MetadataExt;
     let folder = tempfile::tempdir().unwrap();
-    let (journal, mut stepped) =
-        Journal::stepped(options(folder.path(), LogWriter::Thread), recover(folder.path()).resume).unwrap();
-    let bench = Bench::of(journal, Vec::new());
+    let (bench, mut stepped) = Bench::stepped(options(folder.path(), LogWriter::Thread));
     bench.shard.release(0, SequenceNumber(u64::MAX));
     let mut inodes = std::collections::HashMap::<u64, u32>::new();
     let payloads = texts(0..3_000);
@@ -239,9 +244,7 @@ fn the_files_of_segments_that_nobody_needs_are_used_again_and_read_like_new_ones
 #[test]
 fn a_file_that_is_being_read_is_not_used_again() {
     let folder = tempfile::tempdir().unwrap();
-    let (journal, mut stepped) =
-        Journal::stepped(options(folder.path(), LogWriter::Thread), recover(folder.path()).resume).unwrap();
-    let bench = Bench::of(journal, Vec::new());
+    let (bench, mut stepped) = Bench::stepped(options(folder.path(), LogWriter::Thread));
     let keep = |bench: &Bench, stepped: &mut Stepped| {
         while stepped.keeper_has_work() {
             assert!(stepped.keep());
@@ -278,8 +281,7 @@ fn a_quiet_segment_is_closed_once_for_records_beyond_their_retention() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(folder.path(), LogWriter::Thread);
     options.patience.turn = Duration::ZERO;
-    let (journal, mut stepped) = Journal::stepped(options, recover(folder.path()).resume).unwrap();
-    let bench = Bench::of(journal, Vec::new());
+    let (bench, mut stepped) = Bench::stepped(options);
     bench.shard.release(0, SequenceNumber(u64::MAX));
     let mut pass = |now: i64| {
         let now = UnixMicros(now);
