@@ -159,7 +159,7 @@ fn check_declared(raw: SchemaTable, checker: &mut Checker<'_>) -> Option<Columns
             let name = checker.required(&format!("{path}.name"), column.name, HELP);
             let type_text = checker.required(&format!("{path}.type"), column.type_text, HELP);
             let nullable = column.nullable.unwrap_or(true);
-            Some(ColumnDeclaration { name: name?, type_text: type_text?, nullable })
+            Some(ColumnDeclaration::new(name?, type_text?, nullable))
         })
         .collect();
     let declarations: Vec<_> = declarations.into_iter().collect::<Option<_>>()?;

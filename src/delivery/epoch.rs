@@ -205,11 +205,7 @@ impl ColumnText {
     }
 
     fn declaration(&self) -> ColumnDeclaration {
-        ColumnDeclaration {
-            name: self.name.clone(),
-            type_text: self.type_text.clone(),
-            nullable: self.nullable,
-        }
+        ColumnDeclaration::new(self.name.clone(), self.type_text.clone(), self.nullable)
     }
 }
 
@@ -274,11 +270,8 @@ mod tests {
     }
 
     fn parquet() -> Format {
-        let column = |name: &str, type_text: &str, nullable| ColumnDeclaration {
-            name: name.to_owned(),
-            type_text: type_text.to_owned(),
-            nullable,
-        };
+        let column =
+            |name: &str, type_text: &str, nullable| ColumnDeclaration::new(name, type_text, nullable);
         let columns = [
             column("id", "int64", false),
             column("pos", "struct<lat: float64, tags: list<decimal(12, 2)>>", true),

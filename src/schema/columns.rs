@@ -32,12 +32,63 @@ pub struct Columns {
 /// One column, or one field of a `struct`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// The key in the JSON object, and the name in the file.
+    /// The name in the file.
     pub name: String,
+    /// The key in the JSON object where it is not the name: see [`Column::key`].
+    pub other_key: Option<String>,
     /// What its values are.
     pub column_type: ColumnType,
     /// Whether a record may lack it or have `null` there.
     pub nullable: bool,
+    /// How its values are read, and those of everything inside it: the reading of a struct's field is that of the
+    /// column around it, and its own means nothing.
+    pub reading: Reading,
+}
+
+impl Column {
+    /// A column that is called as its key in the records, and reads values strictly.
+    pub fn new(name: impl Into<String>, column_type: ColumnType, nullable: bool) -> Self {
+        Self { name: name.into(), other_key: None, column_type, nullable, reading: Reading::default() }
+    }
+
+    /// The same column for values that stand under `key`.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        let key = key.into();
+        self.other_key = (key != self.name).then_some(key);
+        self
+    }
+
+    /// The same column with another way of reading its values.
+    #[must_use]
+    pub fn with_reading(mut self, reading: Reading) -> Self {
+        self.reading = reading;
+        self
+    }
+
+    /// The key in the JSON object.
+    pub fn key(&self) -> &str {
+        self.other_key.as_deref().unwrap_or(&self.name)
+    }
+}
+
+/// How the JSON values of a column are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Which kinds of values are taken.
+    pub coercion: Coercion,
+    /// The unit of a timestamp's numbers where it is not the unit of its type.
+    pub epoch: Option<TimeUnit>,
+}
+
+/// Which kinds of JSON values a column takes. `docs/configuration.md` has the table of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Coercion {
+    /// Only what [`ColumnType`] tells.
+    #[default]
+    Strict,
+    /// Also values of another kind that say the same, such as a number in a string.
+    Lenient,
 }
 
 /// What a column's values are, and which JSON they are read from.
@@ -127,6 +178,23 @@ pub struct ColumnDeclaration {
     pub type_text: String,
     /// `nullable`
     pub nullable: bool,
+    /// `key`, where it is not the name.
+    pub key: Option<String>,
+    /// `coerce` and `epoch`
+    pub reading: Reading,
+}
+
+impl ColumnDeclaration {
+    /// A declaration with nothing but what each has.
+    pub fn new(name: impl Into<String>, type_text: impl Into<String>, nullable: bool) -> Self {
+        Self {
+            name: name.into(),
+            type_text: type_text.into(),
+            nullable,
+            key: None,
+            reading: Reading::default(),
+        }
+    }
 }
 
 /// What is wrong with a column, and what to write instead. Positions count characters from 1.
@@ -216,7 +284,9 @@ impl Columns {
             }
             match declaration.type_text.parse() {
                 Ok(column_type) => {
-                    columns.push(Column { name: name.clone(), column_type, nullable: declaration.nullable });
+                    let key = declaration.key.as_ref().unwrap_or(name);
+                    let column = Column::new(name, column_type, declaration.nullable).with_key(key);
+                    columns.push(column.with_reading(declaration.reading));
                 }
                 Err(error) => errors.push((index, error)),
             }

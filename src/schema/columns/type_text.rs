@@ -194,7 +194,7 @@ impl<'a> Parser<'a> {
             }
             self.expect(':', "':' and the field's type, as in struct<lat: float64, lon: float64>")?;
             let column_type = self.column_type(depth + 1)?;
-            fields.push(Column { name, column_type, nullable: true });
+            fields.push(Column::new(name, column_type, true));
             if !self.take(',') {
                 break;
             }

@@ -35,7 +35,7 @@ fn any_type() -> impl Strategy<Value = ColumnType> {
 }
 
 fn named(fields: impl IntoIterator<Item = (String, (ColumnType, bool))>) -> Vec<Column> {
-    let column = |(name, (column_type, nullable))| Column { name, column_type, nullable };
+    let column = |(name, (column_type, nullable)): (String, _)| Column::new(name, column_type, nullable);
     fields.into_iter().map(column).collect()
 }
 
