@@ -23,7 +23,7 @@ use url::Url;
 use super::prefix::{PrefixTemplate, TemplateError};
 use crate::config::checked::{Delivery, Format, JsonCompression, ObjectSink, ParquetCompression};
 use crate::json::{Pointer, PointerError};
-use crate::schema::columns::{ColumnDeclaration, ColumnError, Columns};
+use crate::schema::columns::{Coercion, ColumnDeclaration, ColumnError, Columns, Reading, TimeUnit};
 
 /// Settings of a store that say where it is, and are no secrets.
 const PLACE_SETTINGS: [&str; 5] = [
@@ -74,6 +74,12 @@ struct ColumnText {
     #[serde(rename = "type")]
     type_text: String,
     nullable: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(default, skip_serializing_if = "Coercion::is_strict")]
+    coerce: Coercion,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<TimeUnit>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,11 +207,18 @@ impl ColumnText {
             name: column.name.clone(),
             type_text: column.column_type.to_string(),
             nullable: column.nullable,
+            key: column.other_key.clone(),
+            coerce: column.reading.coercion,
+            epoch: column.reading.epoch,
         }
     }
 
     fn declaration(&self) -> ColumnDeclaration {
-        ColumnDeclaration::new(self.name.clone(), self.type_text.clone(), self.nullable)
+        ColumnDeclaration {
+            key: self.key.clone(),
+            reading: Reading { coercion: self.coerce, epoch: self.epoch },
+            ..ColumnDeclaration::new(&self.name, &self.type_text, self.nullable)
+        }
     }
 }
 
