@@ -311,6 +311,24 @@ mod tests {
     }
 
     #[test]
+    fn columns_say_only_what_differs_from_the_default() {
+        let mut renamed = ColumnDeclaration::new("at", "struct<t_s = \"t s\": timestamp_millis>", true);
+        renamed.key = Some("a t".to_owned());
+        renamed.reading = Reading { coercion: Coercion::Lenient, epoch: Some(TimeUnit::Seconds) };
+        let declared = [ColumnDeclaration::new("id", "int64", false), renamed];
+        let columns = Columns::declared(&declared).unwrap();
+        let texts: Vec<_> = columns.as_slice().iter().map(ColumnText::of).collect();
+        assert_eq!(
+            serde_json::to_string(&texts).unwrap(),
+            r#"[{"name":"id","type":"int64","nullable":false},{"name":"at","type":"struct<t_s = \"t s\": timestamp_millis>","nullable":true,"key":"a t","coerce":"lenient","epoch":"seconds"}]"#
+        );
+        let text = serde_json::to_string(&texts).unwrap();
+        let read: Vec<ColumnText> = serde_json::from_str(&text).unwrap();
+        let restored: Vec<_> = read.iter().map(ColumnText::declaration).collect();
+        assert_eq!(Columns::declared(&restored).unwrap(), columns);
+    }
+
+    #[test]
     fn no_secret_is_in_the_text() {
         let text = EpochConfig::of(&delivery(parquet())).text().to_string();
         assert!(text.contains("http://127.0.0.1:9000") && text.contains("s3://lake/clicks/"), "{text}");

@@ -5,6 +5,7 @@ mod files;
 mod node;
 mod pipeline;
 mod robustness;
+mod schema;
 mod shipped;
 mod sink;
 
