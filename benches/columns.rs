@@ -40,9 +40,9 @@ const BATCH_BYTES: usize = 1 << 20;
 const BAD_IN: usize = 100;
 
 const TELEMETRY: [(&str, &str); 13] = [
-    ("_producer", "string"),
-    ("_seq", "int64"),
-    ("_hash", "string"),
+    ("producer", "string"),
+    ("sequence", "int64"),
+    ("hash", "string"),
     ("service", "string"),
     ("host", "string"),
     ("timestamp", "timestamp_micros"),
