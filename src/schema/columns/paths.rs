@@ -105,7 +105,8 @@ fn find_field<'a>(fields: &'a [Column], path: &str, mut before: usize) -> Option
         match path.strip_prefix(&field.name) {
             Some("") => return find(&field.column_type, "", before),
             Some(rest) if of_part.is_none() => {
-                of_part = rest.strip_prefix('.').and_then(|rest| find(&field.column_type, rest, before));
+                let rest = rest.strip_prefix('.').filter(|rest| !rest.is_empty());
+                of_part = rest.and_then(|rest| find(&field.column_type, rest, before));
             }
             _ => {}
         }
@@ -124,7 +125,8 @@ fn find<'a>(column_type: &'a ColumnType, rest: &str, before: usize) -> Option<Fo
         (ColumnType::Map(_), MAP_KEY) => Some(Found::Leaf(Leaf { index: before, column_type: KEY_TYPE })),
         (ColumnType::Map(value), MAP_VALUE) => find(value, "", before + 1),
         (ColumnType::Map(value), _) => {
-            find(value, rest.strip_prefix(MAP_VALUE)?.strip_prefix('.')?, before + 1)
+            let rest = rest.strip_prefix(MAP_VALUE)?.strip_prefix('.').filter(|rest| !rest.is_empty());
+            find(value, rest?, before + 1)
         }
         (_, "") => Some(Found::Leaf(Leaf { index: before, column_type })),
         _ => None,
@@ -172,7 +174,7 @@ mod tests {
         let columns = columns();
         let message = |path: &str| columns.leaf(path).unwrap_err().to_string();
         assert_eq!(message("tgas"), "there is no column 'tgas': did you mean 'tags'?");
-        assert_eq!(message("pos.long"), "there is no column 'pos.long': did you mean 'pos.lat'?");
+        assert_eq!(message("pos.lot"), "there is no column 'pos.lot': did you mean 'pos.lat'?");
         assert_eq!(message("something else"), "there is no column 'something else'");
         assert_eq!(
             message("attrs"),

@@ -70,7 +70,7 @@ pub(super) fn compress(
 struct Workspace {
     gzip_by_level: [Option<Compressor>; LEVEL_MAX + 1],
     zstd: Option<zstd::bulk::Compressor<'static>>,
-    snappy: snap::raw::Encoder,
+    hadoop_snappy: Option<snap::raw::Encoder>,
     output: Vec<u8>,
 }
 
@@ -126,7 +126,8 @@ impl Workspace {
 
     fn hadoop_snappy(&mut self, input: &[u8]) -> Result<&[u8], EncodeError> {
         let failed = || EncodeError::Compress("snappy has failed");
-        let Self { snappy, output, .. } = self;
+        let Self { hadoop_snappy, output, .. } = self;
+        let snappy = hadoop_snappy.get_or_insert_with(snap::raw::Encoder::new);
         let mut end = 0;
         for block in input.chunks(HADOOP_BLOCK_BYTES) {
             output.resize(end + 8 + snap::raw::max_compress_len(block.len()), 0);

@@ -89,7 +89,7 @@ mod tests {
         fn any_key_and_any_time_survive(key in prop::collection::vec(any::<u8>(), 0..40), micros: i64) {
             let row = Row { key: &key, arrival: UnixMicros(micros), ..Row::of_payload("{}") };
             let value: serde_json::Value = serde_json::from_str(&line(&row)).unwrap();
-            prop_assert_eq!(&value["partition_key"], &String::from_utf8_lossy(&key));
+            prop_assert_eq!(&value["partition_key"], &String::from_utf8_lossy(&key).into_owned());
             let expected = DateTime::from_timestamp_micros(micros).unwrap_or_default();
             prop_assert_eq!(&value["arrival_time"], &expected.to_rfc3339_opts(SecondsFormat::Micros, true));
         }
