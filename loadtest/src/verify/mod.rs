@@ -12,6 +12,7 @@ mod object;
 mod read_json;
 mod read_parquet;
 mod sighting;
+mod unpacked;
 mod verdict;
 
 use std::io;
@@ -153,10 +154,7 @@ async fn read_all(
 fn read_object(file: &ObjectFile, object: &Object, key: &KeyRule, mut reporter: Reporter) {
     let read = match object.format {
         Format::Parquet => read_parquet::read(file, key, &mut reporter),
-        Format::Json(packing) => {
-            let from = read_json::Lines { packing, are_dead_letters: object.is_dead_letters };
-            read_json::read(file, from, key, &mut reporter)
-        }
+        Format::Json(packing) => read_json::read(file, (object, packing), key, &mut reporter),
     };
     let _ = read.and_then(|()| reporter.finish(object.bytes, file.take_failure()));
 }

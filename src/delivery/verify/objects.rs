@@ -178,6 +178,7 @@ async fn look(object: &Object) -> Result<Seen, NotSeen> {
     if seal.key.ends_with(".parquet") {
         return Ok(rows(parquet_rows(reader).await?, *records));
     }
+    // What else is counted by its footer goes here.
     let Some(packing) = Packing::of_key(&seal.key) else { return Err(NotSeen::Format) };
     let reading = Reading { packing, dead: seal.dead.is_some(), marks: expected.is_some() };
     let found = read_lines(reader, reading).await?;
