@@ -78,13 +78,12 @@ pub(super) fn check_format(
                 OrcFormat::ROW_INDEX_STRIDE_DEFAULT as usize,
                 limits::ROW_INDEX_STRIDE_MAX,
             );
-            let format = OrcFormat {
+            Some(Format::Orc(OrcFormat {
                 stripe_bytes: stripe?,
                 row_index_stride: u32::try_from(stride?).ok()?,
                 bloom_filters: raw.bloom_filters.clone().unwrap_or_default(),
                 ..OrcFormat::new(compression?, columns?)
-            };
-            not_yet(&format_path, "format = \"orc\"", checker, Format::Orc(format))
+            }))
         }
         _ => {
             let compression = check_json_compression(raw, path, checker)?;
