@@ -13,8 +13,10 @@ pub mod checked;
 pub mod limits;
 
 mod check_delivery;
+mod check_format;
 mod check_ingest;
 mod check_log;
+mod check_named_columns;
 mod check_node;
 mod check_pipeline;
 mod check_schema;
@@ -23,6 +25,7 @@ mod check_together;
 mod checker;
 mod document;
 mod duration;
+mod format;
 mod interpolate;
 mod json_schema;
 mod load;
