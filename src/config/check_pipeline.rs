@@ -39,15 +39,16 @@ pub(super) fn check_pipeline(
     let raw_deliveries = raw.delivery.unwrap_or_default();
     let schema_file = raw.ingest.as_ref().and_then(|ingest| ingest.schema.clone());
     let ingest = check_ingest(raw.ingest.unwrap_or_default(), raw_deliveries.len(), body_bytes_max, checker);
-    let parquet = raw_deliveries.iter().any(|delivery| delivery.format.as_deref() == Some("parquet"));
-    let (columns, columns_source) = check_columns(raw.schema, ingest.as_ref(), parquet, checker);
+    let columnar = |format: Option<&str>| matches!(format, Some("parquet" | "orc"));
+    let columnar = raw_deliveries.iter().any(|delivery| columnar(delivery.format.as_deref()));
+    let (columns, columns_source) = check_columns(raw.schema, ingest.as_ref(), columnar, checker);
     let columns = match columns {
         // The schema was to be read, and could not be.
         PipelineColumns::None if schema_file.is_some() && ingest.is_none() => PipelineColumns::Wrong,
         columns => columns,
     };
     if let (PipelineColumns::Known(columns), Some(source)) = (&columns, columns_source) {
-        if parquet {
+        if columnar {
             check_names(columns, source, checker);
         }
         let schema = ingest.as_ref().and_then(|ingest| ingest.schema.as_deref());
@@ -125,7 +126,7 @@ fn check_file_name(stream: Option<&str>, delivery: Option<&str>, path: &str, che
 fn check_columns(
     declared: Option<SchemaTable>,
     ingest: Option<&Ingest>,
-    parquet: bool,
+    columnar: bool,
     checker: &mut Checker<'_>,
 ) -> (PipelineColumns, Option<ColumnsSource>) {
     if let Some(declared) = declared {
@@ -138,7 +139,7 @@ fn check_columns(
         return (PipelineColumns::Wrong, None);
     }
     let schema = ingest.and_then(|ingest| ingest.schema.as_deref());
-    let Some(schema) = schema.filter(|_| parquet) else {
+    let Some(schema) = schema.filter(|_| columnar) else {
         return (PipelineColumns::None, None);
     };
     match Columns::derive(schema) {

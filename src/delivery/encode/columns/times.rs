@@ -94,7 +94,14 @@ impl Epoch {
     /// The number in units of the column. What is finer is cut off, towards the past.
     #[inline]
     fn units(self, number: RawNumber<'_>) -> Result<i64, Fault> {
-        let Some(count) = number.as_i64() else { return self.scaled(number) };
+        match number.as_i64() {
+            Some(count) => self.whole_units(count),
+            None => self.scaled(number),
+        }
+    }
+
+    #[inline]
+    fn whole_units(self, count: i64) -> Result<i64, Fault> {
         if self.places == 0 {
             return Ok(count);
         }
@@ -154,7 +161,10 @@ impl<T: ArrowTimestampType + ArrowPrimitiveType<Native = i64> + fmt::Debug> Colu
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
         let units = match kind {
             Kind::String => self.units_in(&scanner.string()?.decode())?,
-            Kind::Number => Some(self.epoch.units(scanner.number()?)?),
+            Kind::Number => Some(match scanner.take_integer() {
+                Some(count) => self.epoch.whole_units(count)?,
+                None => self.epoch.units(scanner.number()?)?,
+            }),
             other => return Err(Fault::kind(other)),
         };
         let stored = units.and_then(|units| units.checked_mul(self.factor));
