@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::classify::{COLUMNS, Classifier, Dead, Record};
-use super::encode::dead_letter::DeadLetter;
+use super::encode::dead_letter::{DeadLetter, Envelope};
 use super::encode::{self, PushError};
 use super::files::{Files, OpenFile, Opening, Position};
 use super::ledger::Seal;
@@ -231,7 +231,7 @@ impl Intake {
             partition_key: &String::from_utf8_lossy(key.unwrap_or_default()),
             raw: at.payload(),
         }
-        .write_to(&mut self.line);
+        .write_to(Envelope::default(), &mut self.line);
     }
 
     /// Puts a record into whichever of the files of `targets` has it by the ledger; it may be in none.

@@ -16,6 +16,7 @@
 //! nothing in between is dropped. A delivery whose sink stalls cannot take the floor of another one's account.
 
 mod classify;
+pub mod dead_letters;
 pub mod encode;
 pub mod epoch;
 mod files;

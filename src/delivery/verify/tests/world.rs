@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::config::checked::{self, Format, JsonCompression, ParquetCompression};
-use crate::delivery::encode::dead_letter::DeadLetter;
+use crate::delivery::encode::dead_letter::{DeadLetter, Envelope};
 use crate::delivery::encode::{self, Encoder};
 use crate::delivery::ledger::{Commit, Cursor, Entry, Epoch, Ledger, Seal, SealedRange};
 use crate::delivery::sink::{NoNotes, Object, ObjectSink};
@@ -261,7 +261,7 @@ fn dead_letter(shard: ShardId, number: u64, raw: &str) -> String {
         partition_key: "",
         raw: raw.as_bytes(),
     }
-    .write_to(&mut line);
+    .write_to(Envelope::default(), &mut line);
     line
 }
 
