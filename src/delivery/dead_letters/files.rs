@@ -99,7 +99,8 @@ impl LedgerFiles {
                 Some(sink) => sink.clone(),
                 None => {
                     let epoch = gathered.epochs.iter().find(|epoch| epoch.number == seal.epoch);
-                    let unknown = || FilesError::Epoch(format!("the ledger does not tell epoch {}", seal.epoch));
+                    let unknown =
+                        || FilesError::Epoch(format!("the ledger does not tell epoch {}", seal.epoch));
                     let sink = epochs.sink(epoch.ok_or_else(unknown)?).map_err(FilesError::Epoch)?;
                     sinks.entry(seal.epoch).or_insert(sink).clone()
                 }
@@ -132,11 +133,8 @@ fn gather_patiently(disk: &dyn Disk, folder: &Path) -> Result<Option<Gathered>, 
 fn gather(disk: &dyn Disk, folder: &Path) -> Result<Option<Gathered>, LedgerError> {
     let Some(history) = History::open(disk, folder)? else { return Ok(None) };
     let begin = history.begin();
-    let mut gathered = Gathered {
-        epochs: begin.epochs.clone(),
-        complete: history.is_complete(),
-        ..Gathered::default()
-    };
+    let mut gathered =
+        Gathered { epochs: begin.epochs.clone(), complete: history.is_complete(), ..Gathered::default() };
     for open in begin.open.values().filter(|open| open.seal.dead.is_some()) {
         gathered.open.insert(open.seal.number, (open.seal.clone(), open.records()));
     }
@@ -165,11 +163,7 @@ impl Gathered {
                     self.committed.push(Committed { seal, records, bytes: commit.bytes });
                 }
             }
-            Entry::Seal(_)
-            | Entry::Multipart(_)
-            | Entry::Cursor(_)
-            | Entry::Gap(_)
-            | Entry::Snapshot(_) => {}
+            Entry::Seal(_) | Entry::Multipart(_) | Entry::Cursor(_) | Entry::Gap(_) | Entry::Snapshot(_) => {}
         }
     }
 }

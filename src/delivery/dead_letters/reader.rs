@@ -128,10 +128,7 @@ impl Read for Pieces {
 }
 
 /// Asks again while the store is away.
-fn patiently<T>(
-    runtime: &Handle,
-    ask: impl AsyncFn() -> Result<T, SinkError>,
-) -> Result<T, SinkError> {
+fn patiently<T>(runtime: &Handle, ask: impl AsyncFn() -> Result<T, SinkError>) -> Result<T, SinkError> {
     let mut pause = PAUSE;
     for _ in 1..TRIES_MAX {
         match runtime.block_on(ask()) {
@@ -162,7 +159,8 @@ mod tests {
 
     fn sink(folder: &Path) -> ObjectSink {
         let url = Url::from_directory_path(folder).unwrap();
-        ObjectSink::open(&checked::ObjectSink { url, options: Default::default(), multipart_bytes: 1 }).unwrap()
+        ObjectSink::open(&checked::ObjectSink { url, options: Default::default(), multipart_bytes: 1 })
+            .unwrap()
     }
 
     fn line(number: u64, envelope: Envelope) -> String {
@@ -195,8 +193,10 @@ mod tests {
     fn read(content: &[u8]) -> Vec<Result<u64, String>> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.json.gz"), content).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let mut reader = LetterReader::open(&sink(folder.path()), "a.json.gz", runtime.handle()).unwrap().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mut reader =
+            LetterReader::open(&sink(folder.path()), "a.json.gz", runtime.handle()).unwrap().unwrap();
         let mut found = Vec::new();
         loop {
             match reader.next() {
@@ -243,7 +243,8 @@ mod tests {
     #[test]
     fn what_is_not_there_is_no_error() {
         let folder = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         assert!(LetterReader::open(&sink(folder.path()), "a.json.gz", runtime.handle()).unwrap().is_none());
     }
 }

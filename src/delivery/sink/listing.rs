@@ -15,11 +15,7 @@ use crate::runtime::disk::Disk;
 pub type Listed = Vec<(String, u64)>;
 
 /// Everything below `folder` (of the sink's `root`) in a store.
-pub async fn of_store(
-    store: &Arc<dyn ObjectStore>,
-    root: &Path,
-    folder: &str,
-) -> Result<Listed, SinkError> {
+pub async fn of_store(store: &Arc<dyn ObjectStore>, root: &Path, folder: &str) -> Result<Listed, SinkError> {
     let begin = match root.as_ref() {
         "" => folder.to_owned(),
         root => format!("{root}/{folder}"),
@@ -57,9 +53,8 @@ pub fn of_disk(disk: &dyn Disk, root: &FilePath, folder: &str) -> Result<Listed,
             }
             Err(source) => return Err(FolderError { step: "list", path: folder, source }.into()),
         };
-        let is_hidden = |path: &FilePath| {
-            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-        };
+        let is_hidden =
+            |path: &FilePath| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         folders.extend(paths.into_iter().filter(|path| !is_hidden(path)));
         bounded(listed.len() + folders.len())?;
     }
