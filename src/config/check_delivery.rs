@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::check_dead_letters::{check_dead_letters, check_error_prefix};
+use super::check_format::check_format;
 use super::check_sink::{Env, check_sink, folder_sink};
-use super::checked::{BufferHints, Delivery, Format, JsonCompression, ObjectSink, ParquetCompression};
+use super::checked::{BufferHints, Delivery, ObjectSink};
 use super::checker::Checker;
 use super::limits;
 use super::raw::{BufferTable, DeliveryTable, SinkTable};
@@ -16,9 +18,6 @@ use crate::schema::columns::Columns;
 
 /// `prefix` where it is not given: what Hive, Athena, DuckDB and Spark take for partitions.
 const PREFIX_DEFAULT: &str = "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/";
-
-/// `error_prefix` where it is not given.
-const ERROR_PREFIX_DEFAULT: &str = "errors/{reason}/";
 
 /// What a delivery's checks need to know of the rest of the configuration.
 pub(super) struct Surroundings<'a> {
@@ -63,6 +62,7 @@ pub(super) fn check_delivery(
     };
     let prefix = check_prefix(&raw, path, checker);
     let error_prefix = check_error_prefix(&raw, path, checker);
+    let dead_letters = check_dead_letters(&raw, path, buffer, (around, checker));
     let open = checker.count(
         &format!("{path}.max_open_partitions"),
         raw.max_open_partitions,
@@ -76,6 +76,7 @@ pub(super) fn check_delivery(
         buffer: buffer?,
         prefix: prefix?,
         error_prefix: error_prefix?,
+        dead_letters: dead_letters?,
         event_time: event_time?,
         open_partitions_max: open?,
     })
@@ -99,100 +100,8 @@ fn check_sink_or_default(
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum FormatName {
-    Json,
-    Parquet,
-}
-
-fn check_format(
-    raw: &DeliveryTable,
-    path: &str,
-    columns: &PipelineColumns,
-    checker: &mut Checker<'_>,
-) -> Option<Format> {
-    let format_path = format!("{path}.format");
-    if raw.format.as_deref() == Some("orc") {
-        let message = format!("format = {} is not in this version", checker.quote(&format_path, "orc"));
-        checker.problem_with_help(&format_path, message, "write format = \"parquet\" or \"json\"");
-        return None;
-    }
-    let words = [("json", FormatName::Json), ("parquet", FormatName::Parquet)];
-    let name = checker.word(&format_path, raw.format.as_deref(), FormatName::Json, &words)?;
-    match name {
-        FormatName::Json => {
-            check_json_compression(raw, path, checker).map(|compression| Format::Json { compression })
-        }
-        FormatName::Parquet => {
-            let compression = check_parquet_compression(raw, path, checker);
-            let columns = match columns {
-                PipelineColumns::Known(columns) => Some(Arc::clone(columns)),
-                PipelineColumns::Wrong => None,
-                PipelineColumns::None => {
-                    let message = "format = \"parquet\" needs columns, and there are neither columns nor a JSON Schema to derive them from";
-                    let help = "write [schema] columns = [{ name = \"id\", type = \"int64\" }], or schema = \"FILE\" in [ingest]";
-                    checker.problem_with_help(&format_path, message, help);
-                    None
-                }
-            };
-            Some(Format::Parquet { compression: compression?, columns: columns? })
-        }
-    }
-}
-
-fn check_json_compression(
-    raw: &DeliveryTable,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<JsonCompression> {
-    let level_path = format!("{path}.compression_level");
-    match raw.compression.as_deref() {
-        None | Some("gzip") => {
-            let level = checker.count(&level_path, raw.compression_level, 1, 12)?;
-            u8::try_from(level).ok().map(|level| JsonCompression::Gzip { level })
-        }
-        Some("none") => {
-            if raw.compression_level.is_some() {
-                checker.problem(&level_path, "compression_level is for compression = \"gzip\" only");
-                return None;
-            }
-            Some(JsonCompression::None)
-        }
-        Some(other) => refuse_compression(other, "json", "\"none\" or \"gzip\"", path, checker),
-    }
-}
-
-fn check_parquet_compression(
-    raw: &DeliveryTable,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<ParquetCompression> {
-    if raw.compression_level.is_some() {
-        let message = "compression_level is for format = \"json\" with compression = \"gzip\" only";
-        checker.problem(&format!("{path}.compression_level"), message);
-    }
-    match raw.compression.as_deref() {
-        None | Some("snappy") => Some(ParquetCompression::Snappy),
-        Some("none") => Some(ParquetCompression::None),
-        Some(other) => refuse_compression(other, "parquet", "\"none\" or \"snappy\"", path, checker),
-    }
-}
-
-fn refuse_compression<T>(
-    found: &str,
-    format: &str,
-    allowed: &str,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<T> {
-    let path = format!("{path}.compression");
-    let quoted = checker.quote(&path, found);
-    checker.problem(&path, format!("compression = {quoted} is not for {format} files: write {allowed}"));
-    None
-}
-
 /// An open file is held in memory until it is closed, so one that is larger than half the budget never gets there.
-fn check_buffer(
+pub(super) fn check_buffer(
     raw: BufferTable,
     path: &str,
     budget: Option<u64>,
@@ -218,7 +127,7 @@ fn check_buffer(
     Some(BufferHints { size_bytes: size?, interval: interval? })
 }
 
-fn check_template(
+pub(super) fn check_template(
     text: Option<&str>,
     default: &str,
     path: &str,
@@ -242,26 +151,6 @@ fn check_prefix(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> O
             &prefix_path,
             "prefix uses {event_time}, but event_time is missing",
             "write event_time = \"/timestamp\" or the pointer of another field, or use {arrival_time:…}",
-        );
-        return None;
-    }
-    Some(prefix)
-}
-
-/// A dead letter need not be JSON at all, so its path cannot depend on its fields.
-fn check_error_prefix(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> Option<PrefixTemplate> {
-    let path = format!("{path}.error_prefix");
-    let prefix = check_template(raw.error_prefix.as_deref(), ERROR_PREFIX_DEFAULT, &path, checker)?;
-    let field = match prefix.pointers().first() {
-        Some(pointer) => Some(format!("{{{pointer}}}")),
-        None => prefix.uses_event_time().then(|| "{event_time}".to_owned()),
-    };
-    if let Some(field) = field {
-        let field = if checker.document.written(&path).is_some() { "a field".to_owned() } else { field };
-        checker.problem_with_help(
-            &path,
-            format!("error_prefix uses {field}, which a dead letter may not have"),
-            "use {arrival_time:…}, {reason}, {stream}, {shard} or {delivery}",
         );
         return None;
     }

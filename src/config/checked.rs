@@ -10,9 +10,13 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use super::format::{
+    Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
+    SortColumn,
+};
+use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::prefix::PrefixTemplate;
 use crate::json::Pointer;
-use crate::schema::columns::Columns;
 
 /// The node and every pipeline that it runs.
 #[derive(Debug, Clone)]
@@ -230,10 +234,21 @@ pub struct Delivery {
     pub prefix: PrefixTemplate,
     /// The same for dead letters; `{reason}` stands for the reason code.
     pub error_prefix: PrefixTemplate,
+    /// How dead letters are written, and when their files are closed.
+    pub dead_letters: DeadLetters,
     /// The field that `{event_time}` reads.
     pub event_time: Option<Pointer>,
     /// Open files at a time, dead letters not counted; the least recently used is sealed for a new one.
     pub open_partitions_max: usize,
+}
+
+/// `dead_letters` of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// When a file of them is closed.
+    pub buffer: BufferHints,
+    /// The names of their fields.
+    pub envelope: Envelope,
 }
 
 /// When a file is closed: whatever comes first.
@@ -243,44 +258,6 @@ pub struct BufferHints {
     pub size_bytes: u64,
     /// Age since the first record.
     pub interval: Duration,
-}
-
-/// What a delivery's files are.
-#[derive(Debug, Clone)]
-pub enum Format {
-    /// JSON lines; the payload as it came.
-    Json {
-        /// Codec of the file.
-        compression: JsonCompression,
-    },
-    /// Parquet.
-    Parquet {
-        /// Codec of the pages.
-        compression: ParquetCompression,
-        /// The columns, declared or derived from the JSON Schema.
-        columns: Arc<Columns>,
-    },
-}
-
-/// Codec of JSON lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JsonCompression {
-    /// Plain text.
-    None,
-    /// Gzip at a level of libdeflate's (1 to 12).
-    Gzip {
-        /// The level.
-        level: u8,
-    },
-}
-
-/// Codec of Parquet pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParquetCompression {
-    /// Not compressed.
-    None,
-    /// Snappy.
-    Snappy,
 }
 
 /// A folder in an object store or in the file system.

@@ -1,9 +1,9 @@
 //! Open files: one a partition.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::encode::{EncodeError, Encoder, PushError};
+use super::encode::{EncodeError, Encoder, PushError, Row};
 use super::ledger::SealedRange;
 use super::ranges::Ranges;
 use crate::record::{SequenceNumber, ShardId};
@@ -30,6 +30,8 @@ pub struct OpenFile {
     pub oldest: UnixMicros,
     /// When its first record came.
     pub opened: Instant,
+    /// When it is to be closed, whatever is in it.
+    pub due: Instant,
     /// Its records, shard by shard.
     pub ranges: Ranges,
     encoder: Box<dyn Encoder>,
@@ -65,12 +67,14 @@ pub struct Opening {
     pub permit: Permit,
     /// Now.
     pub opened: Instant,
+    /// See [`OpenFile::due`].
+    pub due: Instant,
 }
 
 impl OpenFile {
     /// An empty file.
     pub fn new(opening: Opening) -> Self {
-        let Opening { folder, extension, dead, encoder, mut permit, opened } = opening;
+        let Opening { folder, extension, dead, encoder, mut permit, opened, due } = opening;
         permit.set(encoder.memory_bytes());
         Self {
             folder,
@@ -79,6 +83,7 @@ impl OpenFile {
             records: 0,
             oldest: UnixMicros(i64::MAX),
             opened,
+            due,
             ranges: Ranges::default(),
             encoder,
             permit,
@@ -89,12 +94,12 @@ impl OpenFile {
     }
 
     /// Adds a record. Nothing changes if it does not fit.
-    pub fn push(&mut self, record: &str, position: Position) -> Result<(), PushError> {
-        self.encoder.push(record)?;
+    pub fn push(&mut self, row: Row<'_>) -> Result<(), PushError> {
+        self.encoder.push(row)?;
         self.records += 1;
-        self.pushed += record.len() as u64;
-        self.oldest = self.oldest.min(position.arrival);
-        self.ranges.add(position.shard, position.number);
+        self.pushed += row.payload.len() as u64;
+        self.oldest = self.oldest.min(row.arrival);
+        self.ranges.add(row.shard, row.sequence_number);
         Ok(())
     }
 
@@ -119,10 +124,10 @@ impl OpenFile {
         self.permit.bytes()
     }
 
-    /// Closes it: its chunks, and the permit that now pays for exactly them.
-    pub fn finish(self) -> Result<(Vec<bytes::Bytes>, Permit), EncodeError> {
+    /// Closes it, with names and values for its footer: its chunks, and the permit that now pays for exactly them.
+    pub fn finish(self, metadata: &[(String, String)]) -> Result<(Vec<bytes::Bytes>, Permit), EncodeError> {
         let mut permit = self.permit;
-        let chunks = self.encoder.finish()?;
+        let chunks = self.encoder.finish(metadata)?;
         permit.set(chunks.iter().map(|chunk| chunk.len() as u64).sum());
         Ok((chunks, permit))
     }
@@ -168,18 +173,12 @@ impl Files {
 
     /// Adds a record to the file of a partition, if it has one; true if that has then reached `size_max` bytes as stored.
     /// Nothing changes if the record does not fit.
-    pub fn push(
-        &mut self,
-        key: &[u8],
-        record: &str,
-        position: Position,
-        size_max: u64,
-    ) -> Result<bool, PushError> {
+    pub fn push(&mut self, key: &[u8], row: Row<'_>, size_max: u64) -> Result<bool, PushError> {
         let Some(file) = self.by_key.get_mut(key) else { return Ok(false) };
         self.tick += 1;
         file.last_used = self.tick;
         let ranges = file.ranges.as_slice().len();
-        file.push(record, position)?;
+        file.push(row)?;
         self.ranges_len += file.ranges.as_slice().len() - ranges;
         Ok(file.is_full(size_max))
     }
@@ -210,15 +209,14 @@ impl Files {
         self.by_key.iter().max_by_key(|(_, file)| file.memory_bytes()).map(|(key, _)| key.clone())
     }
 
-    /// Keys of the files that are `age` old at `now`.
-    pub fn older_than(&self, age: Duration, now: Instant) -> Vec<Box<[u8]>> {
-        let due = |file: &OpenFile| now.saturating_duration_since(file.opened) >= age;
-        self.by_key.iter().filter(|(_, file)| due(file)).map(|(key, _)| key.clone()).collect()
+    /// Keys of the files that are due at `now`.
+    pub fn due(&self, now: Instant) -> Vec<Box<[u8]>> {
+        self.by_key.iter().filter(|(_, file)| file.due <= now).map(|(key, _)| key.clone()).collect()
     }
 
-    /// When the oldest file was opened.
-    pub fn first_opened(&self) -> Option<Instant> {
-        self.by_key.values().map(|file| file.opened).min()
+    /// When the first file is due.
+    pub fn first_due(&self) -> Option<Instant> {
+        self.by_key.values().map(|file| file.due).min()
     }
 
     /// Arrival of the oldest record in any of them.

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod delivery;
+mod dlq;
 mod edge;
 mod idempotency;
 mod lake;

@@ -13,9 +13,11 @@ use url::Url;
 
 use super::lake;
 use crate::config::checked::{
-    self, BufferHints, Delivery, Format, JsonCompression, ObjectSink as SinkConfig, ParquetCompression,
+    self, BufferHints, DeadLetters, Delivery, Format, JsonCompression, ObjectSink as SinkConfig,
+    ParquetCompression, ParquetFormat,
 };
 use crate::config::limits::LEDGER_SETTLED_MAX;
+use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::ledger::{Ledger, State};
 use crate::delivery::prefix::PrefixTemplate;
 use crate::delivery::sink::ObjectSink;
@@ -104,10 +106,10 @@ pub fn config(variant: usize) -> Delivery {
         };
         let columns = [column("n", "int64"), column("id", id), column("p", "string")];
         let columns = Arc::new(Columns::declared(&columns).unwrap());
-        Format::Parquet { compression: ParquetCompression::Snappy, columns }
+        Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, columns))
     };
-    let plain = Format::Json { compression: JsonCompression::None };
-    let gzip = Format::Json { compression: JsonCompression::Gzip { level: 1 } };
+    let plain = Format::from(JsonCompression::None);
+    let gzip = Format::from(JsonCompression::Gzip { level: 1 });
     let (format, prefix, error_prefix, folder) = match variant {
         0 => (plain, "p={/p}/", "errors/{reason}/", "lake"),
         1 => (gzip, "v1/{/p}/", "errors/{reason}/", "lake"),
@@ -126,6 +128,10 @@ pub fn config(variant: usize) -> Delivery {
         buffer: BufferHints { size_bytes: 700, interval: Duration::from_millis(200) },
         prefix: PrefixTemplate::parse(prefix).unwrap(),
         error_prefix: PrefixTemplate::parse(error_prefix).unwrap(),
+        dead_letters: DeadLetters {
+            buffer: BufferHints { size_bytes: 500, interval: Duration::from_millis(100) },
+            envelope: if variant == 1 { Envelope::Firehose } else { Envelope::Forebay },
+        },
         event_time: Some(Pointer::parse("/at").unwrap()),
         open_partitions_max: 3,
     }
