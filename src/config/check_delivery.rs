@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::check_dead_letters::{check_dead_letters, check_error_prefix};
 use super::check_format::check_format;
 use super::check_sink::{Env, check_sink, folder_sink};
-use super::checked::{BufferHints, Delivery, ObjectSink};
+use super::checked::{BufferHints, Delivery, ObjectSink, Selection};
 use super::checker::Checker;
 use super::limits;
 use super::raw::{BufferTable, DeliveryTable, SinkTable};
@@ -17,7 +17,7 @@ use crate::json::Pointer;
 use crate::schema::columns::Columns;
 
 /// `prefix` where it is not given: what Hive, Athena, DuckDB and Spark take for partitions.
-const PREFIX_DEFAULT: &str = "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/";
+pub(super) const PREFIX_DEFAULT: &str = "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/";
 
 /// What a delivery's checks need to know of the rest of the configuration.
 pub(super) struct Surroundings<'a> {
@@ -78,6 +78,7 @@ pub(super) fn check_delivery(
         error_prefix: error_prefix?,
         dead_letters: dead_letters?,
         event_time: event_time?,
+        selection: Selection::Fitting,
         open_partitions_max: open?,
     })
 }

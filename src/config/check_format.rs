@@ -150,7 +150,7 @@ fn sort_column(text: &str) -> SortColumn {
     }
 }
 
-fn check_json_compression(
+pub(super) fn check_json_compression(
     raw: &DeliveryTable,
     path: &str,
     checker: &mut Checker<'_>,

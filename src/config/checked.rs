@@ -14,6 +14,7 @@ pub use super::format::{
     Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
     SortColumn,
 };
+pub use super::selection::Selection;
 use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::prefix::PrefixTemplate;
 use crate::json::Pointer;
@@ -238,6 +239,8 @@ pub struct Delivery {
     pub dead_letters: DeadLetters,
     /// The field that `{event_time}` reads.
     pub event_time: Option<Pointer>,
+    /// Which records it takes.
+    pub selection: Selection,
     /// Open files at a time, dead letters not counted; the least recently used is sealed for a new one.
     pub open_partitions_max: usize,
 }

@@ -16,6 +16,7 @@
 mod format_text;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -24,7 +25,7 @@ use url::Url;
 use self::format_text::FormatText;
 use super::encode::dead_letter::Envelope;
 use super::prefix::{PrefixTemplate, TemplateError};
-use crate::config::checked::{DeadLetters, Delivery, ObjectSink};
+use crate::config::checked::{DeadLetters, Delivery, ObjectSink, Selection};
 use crate::json::{Pointer, PointerError};
 use crate::schema::columns::ColumnError;
 
@@ -48,8 +49,21 @@ pub struct EpochConfig {
     /// The names of a dead letter's fields; left out where they are our own.
     #[serde(default, skip_serializing_if = "EnvelopeText::is_own")]
     dead_letters: EnvelopeText,
+    /// Left out where it is a delivery of what fits.
+    #[serde(default, skip_serializing_if = "SelectionText::is_fitting")]
+    records: SelectionText,
     format: FormatText,
     sink: SinkText,
+}
+
+/// Which records: for those that fail in another delivery, that delivery's own text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SelectionText {
+    #[default]
+    Fitting,
+    All,
+    Failed(Box<EpochConfig>),
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +115,7 @@ impl EpochConfig {
             error_prefix: delivery.error_prefix.as_str().to_owned(),
             event_time: delivery.event_time.as_ref().map(|pointer| pointer.as_str().to_owned()),
             dead_letters: EnvelopeText::of(delivery.dead_letters.envelope),
+            records: SelectionText::of(&delivery.selection),
             format,
             sink: SinkText::of(&delivery.sink),
         }
@@ -137,6 +152,7 @@ impl EpochConfig {
                 buffer: current.dead_letters.buffer,
             },
             event_time: self.event_time.as_deref().map(Pointer::parse).transpose()?,
+            selection: self.records.restore(current)?,
             open_partitions_max: current.open_partitions_max,
         })
     }
@@ -144,6 +160,35 @@ impl EpochConfig {
     /// Whether files of this epoch go where those of `current` go, so that one sink does for both.
     pub fn has_sink_of(&self, current: &Delivery) -> bool {
         self.sink.is_place_of(&current.sink)
+    }
+}
+
+impl SelectionText {
+    fn of(selection: &Selection) -> Self {
+        match selection {
+            Selection::Fitting => SelectionText::Fitting,
+            Selection::All => SelectionText::All,
+            Selection::FailedIn(main) => SelectionText::Failed(Box::new(EpochConfig::of(main))),
+        }
+    }
+
+    fn restore(&self, current: &Delivery) -> Result<Selection, EpochError> {
+        Ok(match self {
+            SelectionText::Fitting => Selection::Fitting,
+            SelectionText::All => Selection::All,
+            SelectionText::Failed(of) => {
+                let main = match &current.selection {
+                    Selection::FailedIn(main) => main,
+                    // It only says what is no part of an epoch.
+                    Selection::Fitting | Selection::All => current,
+                };
+                Selection::FailedIn(Arc::new(of.delivery(main)?))
+            }
+        })
+    }
+
+    fn is_fitting(&self) -> bool {
+        *self == SelectionText::Fitting
     }
 }
 
@@ -202,8 +247,6 @@ impl SinkText {
 mod tests {
     use std::time::Duration;
 
-    use std::sync::Arc;
-
     use super::*;
     use crate::config::checked::{
         BufferHints, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
@@ -233,6 +276,7 @@ mod tests {
                 envelope: Envelope::Forebay,
             },
             event_time: Some(Pointer::parse("/at").unwrap()),
+            selection: Selection::Fitting,
             open_partitions_max: 9,
         }
     }

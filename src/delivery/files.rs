@@ -24,6 +24,8 @@ pub struct OpenFile {
     pub extension: &'static str,
     /// The reason code, if it takes dead letters.
     pub dead: Option<String>,
+    /// Whether it takes what is passed over, so that there will be no object.
+    pub passed: bool,
     /// Records in it.
     pub records: u64,
     /// Arrival of its oldest record.
@@ -61,6 +63,8 @@ pub struct Opening {
     pub extension: &'static str,
     /// See [`OpenFile::dead`].
     pub dead: Option<String>,
+    /// See [`OpenFile::passed`].
+    pub passed: bool,
     /// The empty encoder.
     pub encoder: Box<dyn Encoder>,
     /// A permit of the delivery share, of any size.
@@ -74,12 +78,13 @@ pub struct Opening {
 impl OpenFile {
     /// An empty file.
     pub fn new(opening: Opening) -> Self {
-        let Opening { folder, extension, dead, encoder, mut permit, opened, due } = opening;
+        let Opening { folder, extension, dead, passed, encoder, mut permit, opened, due } = opening;
         permit.set(encoder.memory_bytes());
         Self {
             folder,
             extension,
             dead,
+            passed,
             records: 0,
             oldest: UnixMicros(i64::MAX),
             opened,

@@ -4,9 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::backup::Content;
 use super::classify::{COLUMNS, Classifier, Dead, Record};
 use super::encode::dead_letter::DeadLetter;
-use super::encode::{self, PushError};
+use super::encode::passed::PassedOver;
+use super::encode::{self, PushError, raw_line};
 use super::files::{Files, OpenFile, Opening, Position};
 use super::ledger::Seal;
 use super::seal::{Origin, SealReason, Sealed, Series};
@@ -65,6 +67,29 @@ pub struct Opener {
 }
 
 impl Opener {
+    /// An empty file for what is passed over, which becomes no object.
+    fn open_passed(&self) -> OpenFile {
+        let opened = clock::monotonic();
+        OpenFile::new(Opening {
+            folder: String::new(),
+            extension: "",
+            dead: None,
+            passed: true,
+            encoder: Box::new(PassedOver),
+            permit: self.budget.take_anyway(0),
+            opened,
+            due: opened + self.interval,
+        })
+    }
+
+    /// The file of a seal once more, empty.
+    pub fn open_again(&self, seal: &Seal) -> OpenFile {
+        match seal.passed {
+            true => self.open_passed(),
+            false => self.open(seal.folder.clone(), seal.dead.clone()),
+        }
+    }
+
     /// An empty file; `dead` is the reason if it is for dead letters.
     pub fn open(&self, folder: String, dead: Option<String>) -> OpenFile {
         let (format, interval) = match dead {
@@ -76,6 +101,7 @@ impl Opener {
             folder,
             extension: format.extension(),
             dead,
+            passed: false,
             encoder: encode::open(format),
             permit: self.budget.take_anyway(0),
             opened,
@@ -158,13 +184,19 @@ impl Intake {
         files: &mut Files,
         sealed: &mut Vec<Sealed>,
     ) -> Result<(), Dead> {
-        let payload = self.class.partition(at, &mut self.key)?;
+        let content = self.class.partition(at, &mut self.key)?;
         if !files.has(&self.key) {
-            let folder = self.class.folder(at);
-            self.make_room(files, sealed);
-            let file = self.opener.open(folder, None);
+            let file = match content {
+                Content::Nothing => self.opener.open_passed(),
+                Content::Text(_) | Content::Wrapped(_) => {
+                    let folder = self.class.folder(at);
+                    self.make_room(files, sealed);
+                    self.opener.open(folder, None)
+                }
+            };
             files.insert(&self.key, file);
         }
+        let payload = line_of(content, &mut self.line);
         match files.push(&self.key, at.row(payload), self.config.buffer.size_bytes) {
             Ok(false) => Ok(()),
             Ok(true) => {
@@ -249,8 +281,8 @@ impl Intake {
         let have_misfits = targets.have_misfits();
         let dead = match self.class.partition(at, &mut self.key) {
             Err(dead) => dead,
-            Ok(payload) => match targets.file(&self.key, at.position) {
-                Some(file) => match file.push(at.row(payload)) {
+            Ok(content) => match targets.file(&self.key, at.position) {
+                Some(file) => match file.push(at.row(line_of(content, &mut self.line))) {
                     Err(PushError::Misfit(misfit)) => Dead { reason: COLUMNS, message: misfit.to_string() },
                     Err(error) => return Err(error),
                     Ok(()) => {
@@ -258,11 +290,13 @@ impl Intake {
                         return Ok(());
                     }
                 },
-                None if have_misfits => match self.class.misfit(payload) {
-                    Some(dead) => dead,
-                    None => return Ok(()),
+                None => match content {
+                    Content::Text(payload) if have_misfits => match self.class.misfit(payload) {
+                        Some(dead) => dead,
+                        None => return Ok(()),
+                    },
+                    _ => return Ok(()),
                 },
-                None => return Ok(()),
             },
         };
         self.class.dead_partition(dead.reason, at.position, &mut self.key);
@@ -321,20 +355,25 @@ impl Intake {
         let mut file = files.remove(key).filter(|file| file.records > 0)?;
         let number = files.next_number();
         let ranges = std::mem::take(&mut file.ranges).into_vec();
+        let passed = file.passed;
+        let object = |ranges: &[_]| self.origin.key(number, ranges, &file.folder, file.extension);
         let seal = Seal {
             number,
             epoch: self.origin.series.epoch(),
             partition: key.to_vec(),
             folder: file.folder.clone(),
             records: file.records,
-            key: self.origin.key(number, &ranges, &file.folder, file.extension),
+            key: if passed { String::new() } else { object(&ranges) },
             ranges,
             dead: file.dead.clone(),
+            passed,
             reason: reason.as_str().to_owned(),
             oldest: file.oldest,
         };
         let sealed = self.finish(seal, file, None)?;
-        self.status.sealed(reason);
+        if !passed {
+            self.status.sealed(reason);
+        }
         let Seal { key, records, reason, .. } = &sealed.seal;
         tracing::debug!(stream = %self.origin.stream, delivery = %self.origin.delivery, key, records, reason, "sealed");
         Some(sealed)
@@ -363,6 +402,18 @@ impl Intake {
                 None
             }
         }
+    }
+}
+
+/// The line or the row of a record in a file.
+fn line_of<'a>(content: Content<'a>, line: &'a mut String) -> &'a str {
+    match content {
+        Content::Text(text) => text,
+        Content::Wrapped(payload) => {
+            raw_line::wrap(payload, line);
+            line
+        }
+        Content::Nothing => "",
     }
 }
 

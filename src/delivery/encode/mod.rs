@@ -5,6 +5,8 @@ pub mod columns;
 pub mod dead_letter;
 pub mod json_lines;
 pub mod parquet;
+pub mod passed;
+pub mod raw_line;
 
 use std::fmt;
 

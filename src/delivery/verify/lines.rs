@@ -6,6 +6,8 @@ use flate2::write::MultiGzDecoder;
 use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::delivery::backup::Content;
+use crate::delivery::encode::raw_line;
 use crate::record::{SequenceNumber, ShardId};
 
 /// What stands for a line that a record makes: its hash.
@@ -19,6 +21,20 @@ pub fn mark_of_record(payload: &[u8], scratch: &mut Vec<u8>) -> Mark {
     scratch.clear();
     scratch.extend(payload.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
     xxh3_64(scratch)
+}
+
+/// The mark of a record in a file of a backup.
+pub fn mark_of_raw(content: Content<'_>, scratch: &mut Vec<u8>) -> Mark {
+    match content {
+        Content::Text(text) => mark_of_record(text.as_bytes(), scratch),
+        Content::Wrapped(payload) => {
+            let mut line = String::new();
+            raw_line::wrap(payload, &mut line);
+            xxh3_64(line.as_bytes())
+        }
+        // There is no line of it.
+        Content::Nothing => 0,
+    }
 }
 
 /// The mark of a record in a file of dead letters: where it was. The rest of such a line tells when it failed.

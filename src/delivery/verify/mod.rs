@@ -37,6 +37,9 @@ use self::lines::Mark;
 use self::objects::{Look, Object};
 use self::records::Seen;
 use self::walk::{Span, Walk};
+use super::backup::{self, RAW};
+use super::classify::Record;
+use super::files::Position;
 use super::ledger::{Epoch, History};
 use super::sink::ObjectSink;
 use crate::config::limits::VERIFY_PASS_RECORDS;
@@ -107,6 +110,7 @@ pub async fn verify(stream: &str, delivery: &str, evidence: Evidence<'_>) -> Del
     }
     report.delivered = files.state.committed_records;
     report.dead_lettered = files.state.dead_records;
+    report.passed_over = files.state.passed_records;
     let seen = match log {
         Some(log) => {
             let numbers = log.shards().iter().map(|held| held.next.0 - held.first.0).sum();
@@ -140,7 +144,7 @@ type Marks = HashMap<usize, Vec<(ShardId, Vec<Mark>)>>;
 
 impl Inspection<'_> {
     async fn look_at_all(&mut self, files: &mut Files, seen: &Seen, report: &mut DeliveryReport) {
-        let stored = |file: &File| file.commit.is_some() && file.records() > 0;
+        let stored = |file: &File| file.commit.is_some() && file.has_object();
         let (compared, others) =
             if self.quick { (Vec::new(), (0..files.all.len()).collect()) } else { comparable(files, seen) };
         let total = files.all.iter().filter(|file| stored(file)).count();
@@ -175,7 +179,7 @@ impl Inspection<'_> {
         let mut sinks: HashMap<u32, Result<ObjectSink, String>> = HashMap::new();
         let mut unknown = Vec::new();
         let objects = looks.filter_map(|(file, look)| {
-            let file = files.all.get(file).filter(|file| file.records() > 0)?;
+            let file = files.all.get(file).filter(|file| file.has_object())?;
             let (seal, records, commit) = (&file.seal, file.records(), file.commit.clone()?);
             let sink = sinks.entry(seal.epoch).or_insert_with(|| {
                 let epoch = files.epoch(seal.epoch).ok_or_else(|| "its epoch is not known".to_owned())?;
@@ -209,9 +213,12 @@ impl Inspection<'_> {
                 };
                 let Some(marks) = marks.get_mut(&file) else { return };
                 let is_dead = files.all.get(file).is_some_and(|file| file.seal.dead.is_some());
-                let mark = match is_dead {
-                    true => lines::mark_of_place(place.shard, place.number),
-                    false => lines::mark_of_record(place.payload(), &mut scratch),
+                let mark = match (is_dead, partition.first()) {
+                    (true, _) => lines::mark_of_place(place.shard, place.number),
+                    (false, Some(&RAW)) => {
+                        lines::mark_of_raw(backup::content(record_of(place)), &mut scratch)
+                    }
+                    (false, _) => lines::mark_of_record(place.payload(), &mut scratch),
                 };
                 match marks.last_mut().filter(|(shard, _)| *shard == place.shard) {
                     Some((_, marks)) => marks.push(mark),
@@ -221,6 +228,13 @@ impl Inspection<'_> {
         }
         Ok(marks)
     }
+}
+
+/// As the delivery sees it. Its arrival does not decide what its line is.
+fn record_of(place: Place<'_>) -> Record<'_> {
+    let Place { batch, index, shard, number } = place;
+    let position = Position { shard, number, arrival: batch.source.arrival };
+    Record { batch, index, position }
 }
 
 /// Stored files whose lines can be compared with the log, and those where that cannot be done.

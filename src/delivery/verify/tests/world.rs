@@ -190,6 +190,7 @@ impl World {
             ranges,
             key: format!("{}-{number}.{ending}", partition as char),
             dead: (partition == b'd').then(|| "schema".to_owned()),
+            passed: false,
             reason: "age".into(),
             oldest: UnixMicros(0),
         }

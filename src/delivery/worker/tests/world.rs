@@ -14,7 +14,7 @@ use url::Url;
 use super::lake;
 use crate::config::checked::{
     self, BufferHints, DeadLetters, Delivery, Format, JsonCompression, ObjectSink as SinkConfig,
-    ParquetCompression, ParquetFormat,
+    ParquetCompression, ParquetFormat, Selection,
 };
 use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::encode::dead_letter::Envelope;
@@ -133,6 +133,7 @@ pub fn config(variant: usize) -> Delivery {
             envelope: if variant == 1 { Envelope::Firehose } else { Envelope::Forebay },
         },
         event_time: Some(Pointer::parse("/at").unwrap()),
+        selection: Selection::Fitting,
         open_partitions_max: 3,
     }
 }
