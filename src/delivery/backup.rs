@@ -28,6 +28,20 @@ pub enum Content<'a> {
     Nothing,
 }
 
+impl<'a> Content<'a> {
+    /// What an encoder takes of it; `line` holds that where it is made.
+    pub fn line(self, line: &'a mut String) -> &'a str {
+        match self {
+            Content::Text(text) => text,
+            Content::Wrapped(payload) => {
+                raw_line::wrap(payload, line);
+                line
+            }
+            Content::Nothing => "",
+        }
+    }
+}
+
 /// See the module.
 pub struct Backup {
     /// Tells what fails, if only that is kept.

@@ -14,18 +14,18 @@
 //! may store them: none of these makes an epoch.
 
 mod format_text;
+mod records_text;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::Url;
 
 use self::format_text::FormatText;
-use super::encode::dead_letter::Envelope;
+use self::records_text::{EnvelopeText, SelectionText};
 use super::prefix::{PrefixTemplate, TemplateError};
-use crate::config::checked::{DeadLetters, Delivery, ObjectSink, Selection};
+use crate::config::checked::{DeadLetters, Delivery, ObjectSink};
 use crate::json::{Pointer, PointerError};
 use crate::schema::columns::ColumnError;
 
@@ -54,24 +54,6 @@ pub struct EpochConfig {
     records: SelectionText,
     format: FormatText,
     sink: SinkText,
-}
-
-/// Which records: for those that fail in another delivery, that delivery's own text.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum SelectionText {
-    #[default]
-    Fitting,
-    All,
-    Failed(Box<EpochConfig>),
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum EnvelopeText {
-    #[default]
-    Forebay,
-    Firehose,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,55 +145,6 @@ impl EpochConfig {
     }
 }
 
-impl SelectionText {
-    fn of(selection: &Selection) -> Self {
-        match selection {
-            Selection::Fitting => SelectionText::Fitting,
-            Selection::All => SelectionText::All,
-            Selection::FailedIn(main) => SelectionText::Failed(Box::new(EpochConfig::of(main))),
-        }
-    }
-
-    fn restore(&self, current: &Delivery) -> Result<Selection, EpochError> {
-        Ok(match self {
-            SelectionText::Fitting => Selection::Fitting,
-            SelectionText::All => Selection::All,
-            SelectionText::Failed(of) => {
-                let main = match &current.selection {
-                    Selection::FailedIn(main) => main,
-                    // It only says what is no part of an epoch.
-                    Selection::Fitting | Selection::All => current,
-                };
-                Selection::FailedIn(Arc::new(of.delivery(main)?))
-            }
-        })
-    }
-
-    fn is_fitting(&self) -> bool {
-        *self == SelectionText::Fitting
-    }
-}
-
-impl EnvelopeText {
-    fn of(envelope: Envelope) -> Self {
-        match envelope {
-            Envelope::Forebay => EnvelopeText::Forebay,
-            Envelope::Firehose => EnvelopeText::Firehose,
-        }
-    }
-
-    fn restore(self) -> Envelope {
-        match self {
-            EnvelopeText::Forebay => Envelope::Forebay,
-            EnvelopeText::Firehose => Envelope::Firehose,
-        }
-    }
-
-    fn is_own(&self) -> bool {
-        *self == EnvelopeText::Forebay
-    }
-}
-
 impl SinkText {
     fn of(sink: &ObjectSink) -> Self {
         let setting = |&name: &&str| Some((name.to_owned(), sink.options.get(name)?.clone()));
@@ -247,11 +180,14 @@ impl SinkText {
 mod tests {
     use std::time::Duration;
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::config::checked::{
         BufferHints, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
-        ParquetFormat,
+        ParquetFormat, Selection,
     };
+    use crate::delivery::encode::dead_letter::Envelope;
     use crate::schema::columns::{ColumnDeclaration, Columns};
 
     fn delivery(format: Format) -> Delivery {
@@ -341,6 +277,30 @@ mod tests {
     }
 
     #[test]
+    fn a_backup_of_what_fails_keeps_what_its_delivery_was() {
+        let main = delivery(parquet());
+        let backup = Delivery {
+            name: "lake-backup".to_owned(),
+            selection: Selection::FailedIn(Arc::new(main.clone())),
+            ..delivery(Format::from(JsonCompression::None))
+        };
+        let text = EpochConfig::of(&backup).text();
+        let read = EpochConfig::parse(&serde_json::from_str(&text.to_string()).unwrap()).unwrap();
+        // The delivery has another prefix by now.
+        let mut later = backup.clone();
+        let other = PrefixTemplate::parse("other/").unwrap();
+        later.selection = Selection::FailedIn(Arc::new(Delivery { prefix: other, ..main }));
+        assert_ne!(read, EpochConfig::of(&later));
+        assert_eq!(format!("{:?}", read.delivery(&later).unwrap()), format!("{backup:?}"));
+    }
+
+    #[test]
+    fn what_was_there_before_dead_letters_and_backups_had_settings_is_no_other_epoch() {
+        let text = EpochConfig::of(&delivery(parquet())).text().to_string();
+        assert!(!text.contains("dead_letters") && !text.contains("records"), "{text}");
+    }
+
+    #[test]
     fn no_secret_is_in_the_text() {
         let text = EpochConfig::of(&delivery(parquet())).text().to_string();
         assert!(text.contains("http://127.0.0.1:9000") && text.contains("s3://lake/clicks/"), "{text}");
@@ -357,7 +317,9 @@ mod tests {
         same.sink.multipart_bytes += 1;
         same.sink.options.insert("aws_secret_access_key".to_owned(), "another".to_owned());
         assert_eq!(EpochConfig::of(&before), EpochConfig::of(&same));
-        let changes: [fn(&mut Delivery); 6] = [
+        let changes: [fn(&mut Delivery); 8] = [
+            |delivery| delivery.selection = Selection::All,
+            |delivery| delivery.selection = Selection::FailedIn(Arc::new(delivery.clone())),
             |delivery| delivery.dead_letters.envelope = Envelope::Firehose,
             |delivery| delivery.prefix = PrefixTemplate::parse("a/").unwrap(),
             |delivery| delivery.error_prefix = PrefixTemplate::parse("b/").unwrap(),

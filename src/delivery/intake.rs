@@ -8,7 +8,7 @@ use super::backup::Content;
 use super::classify::{COLUMNS, Classifier, Dead, Record};
 use super::encode::dead_letter::DeadLetter;
 use super::encode::passed::PassedOver;
-use super::encode::{self, PushError, raw_line};
+use super::encode::{self, PushError};
 use super::files::{Files, OpenFile, Opening, Position};
 use super::ledger::Seal;
 use super::seal::{Origin, SealReason, Sealed, Series};
@@ -196,7 +196,7 @@ impl Intake {
             };
             files.insert(&self.key, file);
         }
-        let payload = line_of(content, &mut self.line);
+        let payload = content.line(&mut self.line);
         match files.push(&self.key, at.row(payload), self.config.buffer.size_bytes) {
             Ok(false) => Ok(()),
             Ok(true) => {
@@ -282,7 +282,7 @@ impl Intake {
         let dead = match self.class.partition(at, &mut self.key) {
             Err(dead) => dead,
             Ok(content) => match targets.file(&self.key, at.position) {
-                Some(file) => match file.push(at.row(line_of(content, &mut self.line))) {
+                Some(file) => match file.push(at.row(content.line(&mut self.line))) {
                     Err(PushError::Misfit(misfit)) => Dead { reason: COLUMNS, message: misfit.to_string() },
                     Err(error) => return Err(error),
                     Ok(()) => {
@@ -402,18 +402,6 @@ impl Intake {
                 None
             }
         }
-    }
-}
-
-/// The line or the row of a record in a file.
-fn line_of<'a>(content: Content<'a>, line: &'a mut String) -> &'a str {
-    match content {
-        Content::Text(text) => text,
-        Content::Wrapped(payload) => {
-            raw_line::wrap(payload, line);
-            line
-        }
-        Content::Nothing => "",
     }
 }
 
