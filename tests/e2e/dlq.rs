@@ -174,6 +174,26 @@ async fn a_replay_that_is_killed_goes_on_and_sends_nothing_twice() {
 }
 
 #[tokio::test]
+async fn what_may_have_been_sent_is_not_sent_again_when_the_node_would_not_know_it() {
+    let no_window =
+        |prefix: &str| by_kind(prefix).replace("[ingest]", "idempotency_window = \"0s\"\n[ingest]");
+    let server = Setup::pipeline(no_window("kind={/kind}/")).start();
+    server.accept("s", lines(30)).await;
+    let name = "forebay_delivery_dead_lettered_records_total";
+    server.until(name, "reason=\"partition\"", |found| found == 10.0).await;
+    let stopped = server.stop();
+    let server = Setup::pipeline(no_window("all/")).in_folder(stopped.folder).start();
+    let killed = replay(&server, &[], &[("FOREBAY_CRASH_AT", "replay.send.after:1")]);
+    assert_eq!(killed.code, None, "{}", killed.out);
+    let sent = replay(&server, &[], &[]);
+    assert_eq!(sent.code, Some(1), "{}\n{}", sent.out, sent.err);
+    assert!(sent.out.contains("send them with --again if they are not"), "{}", sent.out);
+    assert!(sent.out.contains("2 in doubt") && sent.out.contains("sent 8 records"), "{}", sent.out);
+    let folder = server.stop().folder;
+    assert_eq!(delivered(folder.path()), all_once(30));
+}
+
+#[tokio::test]
 async fn a_lost_journal_doubles_nothing_within_the_window() {
     let server = corrected(with_dead_letters(30, 10).await);
     for _ in 0..2 {

@@ -306,6 +306,57 @@ mod tests {
         }
     }
 
+    /// A server that gives one answer after the other, and returns the requests that it got.
+    fn scripted(answers: &[&str]) -> (String, std::thread::JoinHandle<Vec<String>>) {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answers: Vec<String> = answers.iter().map(|&answer| answer.to_owned()).collect();
+        let served = std::thread::spawn(move || {
+            let serve = |answer: &String| {
+                let (mut socket, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                let mut buffer = [0; 4096];
+                while !request.ends_with(b"{}\n") {
+                    let read = socket.read(&mut buffer).unwrap();
+                    request.extend_from_slice(&buffer[..read]);
+                }
+                socket.write_all(answer.as_bytes()).unwrap();
+                String::from_utf8(request).unwrap()
+            };
+            answers.iter().map(serve).collect()
+        });
+        (url, served)
+    }
+
+    #[tokio::test]
+    async fn a_busy_node_is_asked_again_with_the_same_request() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let busy = |status: &str| {
+            format!("HTTP/1.1 {status}\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        };
+        let body = r#"{"accepted":1,"rejected":0,"shards":[]}"#;
+        let well =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+        let answers = [&busy("429 Too Many Requests"), &busy("503 Service Unavailable"), &well];
+        let (url, served) = scripted(&answers.map(String::as_str));
+        let request = Request {
+            rows: super::super::rows::Rows::of([0]),
+            key: Some("a key".to_owned()),
+            attempt: 1,
+            content_type: "application/x-ndjson",
+            body: b"{}\n".to_vec(),
+        };
+        let answer = Client::new(&url).unwrap().send("s", &request, "k1").await.unwrap();
+        assert_eq!(answer, Answer::Taken { landed: Vec::new(), refused: Vec::new() });
+        for request in served.join().unwrap() {
+            let request = request.to_lowercase();
+            for part in ["post /v1/streams/s/records", "idempotency-key: k1", "x-partition-key: a key"] {
+                assert!(request.contains(part), "{request}");
+            }
+        }
+    }
+
     #[test]
     fn the_path_of_a_proxy_is_kept() {
         let _ = rustls::crypto::ring::default_provider().install_default();
