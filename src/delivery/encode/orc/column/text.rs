@@ -204,12 +204,9 @@ impl Values for Texts {
     }
 
     fn finish_stripe(&mut self) -> Result<Finished, EncodeError> {
-        // A dictionary without texts is of no use either, and some readers stumble over it.
-        if self
-            .dictionary
-            .as_ref()
-            .is_some_and(|numbered| numbered.values.is_empty() || !numbered.is_of_use())
-        {
+        // Without any value this is an empty dictionary, as the format's Java writer has it: ORC's C++ reader cannot
+        // skip in plain texts that are all empty.
+        if self.dictionary.as_ref().is_some_and(|numbered| !numbered.is_of_use()) {
             self.give_up_dictionary()?;
         }
         let finished = match self.dictionary.take() {
