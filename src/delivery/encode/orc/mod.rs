@@ -89,9 +89,18 @@ pub enum OrcError {
     /// A batch with other columns than those before.
     #[error("a batch has other columns than the file was opened with")]
     OtherColumns,
-    /// See [`ColumnarEncoder`]: such records are refused before they come here.
-    #[error("ORC cannot hold a time after 1969-12-31T23:59:59Z and at least a millisecond before 1970")]
+    /// See [`holds_time`]; records with such a time are refused before they become a batch.
+    #[error("a time in the last second of 1969, which ORC cannot hold")]
     LastSecondOf1969,
+}
+
+/// Whether ORC holds a time that is counted in units of `per_second` (1,000 or more) since 1970.
+///
+/// Readers take a second off times before 1970 that have a whole millisecond behind their second, so the format's
+/// writers add it first. That moves the times from 1969-12-31T23:59:59.001Z to the end of that year into 1970, where no
+/// reader takes anything off: to store them is to store other times. (ORC-763 in the format's tracker has the story.)
+pub fn holds_time(value: i64, per_second: i64) -> bool {
+    value >= 0 || value < per_second / 1_000 - per_second
 }
 
 /// An open ORC file that takes records.
@@ -156,6 +165,8 @@ impl OrcWriter {
 }
 
 impl BatchWriter for OrcWriter {
+    const IS_ORC: bool = true;
+
     fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
         let (stripe_bytes, group_rows) = (self.format.stripe_bytes, self.group_rows());
         let has_row_index = self.format.row_index_stride > 0;
@@ -255,3 +266,6 @@ impl OpenFile {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
