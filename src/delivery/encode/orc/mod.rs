@@ -47,6 +47,7 @@ mod column;
 mod compress;
 mod output;
 mod protobuf;
+pub mod reading;
 mod rle;
 mod row_index;
 mod statistics;

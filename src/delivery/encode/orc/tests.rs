@@ -64,6 +64,30 @@ fn a_file_without_rows_is_still_a_file() {
 }
 
 #[test]
+fn the_end_of_a_file_tells_its_rows() {
+    for compression in CODECS {
+        let mut encoder = events(compression, 1 << 20);
+        for index in 0..5_000 {
+            encoder.push(Row::of_payload(&web_events::event(index))).unwrap();
+        }
+        let file = encoder.finish(&[]).unwrap().concat();
+        let postscript = reading::Postscript::read(&file[file.len() - 256..]).unwrap();
+        let end = file.len() - postscript.bytes_behind_footer as usize;
+        let footer = &file[end - postscript.footer_bytes as usize..end];
+        assert_eq!(postscript.rows(footer).unwrap(), 5_000, "{compression:?}");
+        for damaged in 0..footer.len() {
+            // Whatever comes of it, it comes without a panic.
+            let mut footer = footer.to_vec();
+            footer[damaged] ^= 0x55;
+            let _ = postscript.rows(&footer);
+        }
+        assert!(reading::Postscript::read(&file[..file.len() - 1]).is_err());
+    }
+    assert!(reading::Postscript::read(&[]).is_err());
+    assert!(reading::Postscript::read(&[200]).is_err());
+}
+
+#[test]
 fn a_file_of_any_size_holds_no_more_than_a_stripe() {
     const STRIPE_BYTES: u64 = 1 << 20;
     let mut encoder = events(OrcCompression::Snappy, STRIPE_BYTES);
