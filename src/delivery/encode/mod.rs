@@ -116,7 +116,7 @@ pub trait Encoder: Send {
 /// Opens a file of `format`.
 pub fn open(format: &Format) -> Box<dyn Encoder> {
     match format {
-        Format::Json(format) => Box::new(JsonLinesEncoder::new(format.compression)),
+        Format::Json(format) => Box::new(JsonLinesEncoder::new(*format)),
         Format::Parquet(format) => Box::new(ParquetWriter::encoder(format.clone())),
         Format::Orc(format) => Box::new(OrcWriter::encoder(format.clone())),
     }
