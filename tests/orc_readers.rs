@@ -1,5 +1,5 @@
-//! ORC files with every type, null pattern and codec, read by programs that are not ours: ORC's own C++ library, through
-//! pyarrow and pyorc. What they are to find is in a Parquet file of the same records.
+//! ORC files with every type, null pattern and codec, read by a program that is not ours: ORC's own C++ library,
+//! through pyarrow and pyorc. What they are to find is in a Parquet file of the same records.
 //!
 //! Runs where `FOREBAY_PYTHON` names a Python that has both; says that it was skipped otherwise.
 

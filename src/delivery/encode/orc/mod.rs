@@ -123,6 +123,8 @@ struct OpenFile {
     schema: SchemaRef,
     types: OrcType,
     root: Column,
+    /// Memory that the columns need without a single row.
+    empty_bytes: usize,
     rows_in_group: usize,
     rows_in_stripe: u64,
     tail: Tail,
@@ -182,7 +184,7 @@ impl BatchWriter for OrcWriter {
         let mut start = 0;
         while start < rows.len() {
             start = file.write_piece(&rows, start, group_rows)?;
-            if file.root.memory_bytes() as u64 >= stripe_bytes {
+            if file.stripe_bytes() >= stripe_bytes {
                 file.close_stripe(self.codec, has_row_index)?;
             }
         }
@@ -199,8 +201,12 @@ impl BatchWriter for OrcWriter {
     }
 
     fn take_finished(&mut self) -> Vec<Bytes> {
-        let taken = self.open.as_mut().map_or_else(Vec::new, |file| file.output.take());
-        self.measure();
+        let Some(file) = &mut self.open else { return Vec::new() };
+        let taken = file.output.take_pieces();
+        // Asked after each record, with nothing to take mostly.
+        if !taken.is_empty() {
+            self.measure();
+        }
         taken
     }
 
@@ -212,7 +218,7 @@ impl BatchWriter for OrcWriter {
         file.root.file_statistics(&mut |of_column| statistics.push(of_column.encode()));
         let format = TailFormat { codec: self.codec, row_index_stride, metadata };
         file.tail.store(&file.types, &statistics, &format, &mut file.output)?;
-        Ok(file.output.take())
+        Ok(file.output.finish())
     }
 }
 
@@ -224,7 +230,14 @@ impl OpenFile {
         let root = Column::new(&types, &DataType::Struct(schema.fields().clone()), codec, &has_bloom);
         let mut output = Output::default();
         output.append(MAGIC.to_vec());
-        Ok(Self { schema, types, root, rows_in_group: 0, rows_in_stripe: 0, tail: Tail::default(), output })
+        let empty_bytes = root.memory_bytes();
+        let (tail, rows_in_group, rows_in_stripe) = (Tail::default(), 0, 0);
+        Ok(Self { schema, types, root, empty_bytes, rows_in_group, rows_in_stripe, tail, output })
+    }
+
+    /// Memory of the open stripe.
+    fn stripe_bytes(&self) -> u64 {
+        self.root.memory_bytes().saturating_sub(self.empty_bytes) as u64
     }
 
     /// Writes the rows from `start` on that still belong to the open row group; returns where they end.

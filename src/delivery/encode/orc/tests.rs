@@ -100,8 +100,8 @@ fn a_file_of_any_size_holds_no_more_than_a_stripe() {
     assert!(stored > 0, "stripes were handed over before the end");
     // A batch on top of a stripe that is almost full, and what vectors have in reserve.
     assert!(highest < 3 * STRIPE_BYTES, "{highest}");
-    let told = stored + size(&encoder.finish(&[]).unwrap());
-    assert!(told > 4 * stored / 5);
+    let last = size(&encoder.finish(&[]).unwrap());
+    assert!(last < 2 * STRIPE_BYTES, "{last} of {} were left to the end", stored + last);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn the_stored_size_is_told_within_a_tenth() {
 #[test]
 fn pieces_that_were_taken_and_those_of_the_end_are_the_file() {
     let write = |takes: bool| {
-        let mut encoder = events(OrcCompression::Zstd { level: 1 }, 256 << 10);
+        let mut encoder = events(OrcCompression::None, 256 << 10);
         let mut pieces = Vec::new();
         for index in 0..20_000 {
             encoder.push(Row::of_payload(&web_events::event(index))).unwrap();

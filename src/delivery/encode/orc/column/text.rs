@@ -20,8 +20,8 @@ use super::{Finished, Seen, Values};
 /// Values after which a dictionary is looked at again.
 const PIECE_VALUES: usize = 1_024;
 
-/// Values after which no more than three of four may have been new. 8,192 values show 4,030 different ones where there are 5,000 in
-/// all, and 6,720 where there are 20,000.
+/// Values after which no more than three of four may have been new. 8,192 values show 4,030 different ones where
+/// there are 5,000 in all, and 6,720 where there are 20,000.
 const FIRST_LOOK_VALUES: usize = 8 << 10;
 
 /// Values after which every text has to have come twice, on average.
