@@ -102,13 +102,10 @@ fn noise(index: u64) -> u64 {
 }
 
 fn columns(patterns: &[(&str, fn(u64) -> bool)]) -> Arc<Columns> {
-    let id = ColumnDeclaration { name: "id".to_owned(), type_text: "int64".to_owned(), nullable: false };
+    let id = ColumnDeclaration::new("id", "int64", false);
     let declared = KINDS.iter().chain(&NESTED).flat_map(|(name, type_text, _)| {
-        patterns.iter().map(move |(pattern, _)| ColumnDeclaration {
-            name: format!("{name}_{pattern}"),
-            type_text: (*type_text).to_owned(),
-            nullable: true,
-        })
+        let column = |pattern: &str| ColumnDeclaration::new(format!("{name}_{pattern}"), *type_text, true);
+        patterns.iter().map(move |(pattern, _)| column(pattern))
     });
     Arc::new(Columns::declared(&[id].into_iter().chain(declared).collect::<Vec<_>>()).unwrap())
 }

@@ -6,6 +6,7 @@
 
 mod fault;
 mod fields;
+mod lenient;
 mod nested;
 mod numbers;
 mod slot;
@@ -39,7 +40,7 @@ impl RecordColumns {
     pub fn new(columns: &Columns) -> Self {
         let schema = columns.arrow_schema();
         let leaves = columns.leaves();
-        Self { schema, fields: Fields::new(columns.as_slice()), leaves, cells: 0, is_for_orc: false }
+        Self { schema, fields: Fields::of_record(columns.as_slice()), leaves, cells: 0, is_for_orc: false }
     }
 
     /// The same for ORC files: refuses the times that they cannot hold ([`super::orc::holds_time`]).

@@ -12,11 +12,7 @@ const CODECS: [OrcCompression; 5] = [
 ];
 
 fn columns(declarations: &[(&str, &str)]) -> Arc<Columns> {
-    let declaration = |(name, type_text): &(&str, &str)| ColumnDeclaration {
-        name: (*name).to_owned(),
-        type_text: (*type_text).to_owned(),
-        nullable: true,
-    };
+    let declaration = |(name, type_text): &(&str, &str)| ColumnDeclaration::new(*name, *type_text, true);
     Arc::new(Columns::declared(&declarations.iter().map(declaration).collect::<Vec<_>>()).unwrap())
 }
 

@@ -176,11 +176,7 @@ mod tests {
     fn scalar_columns_have_the_paths_that_settings_know_them_by() {
         let type_text =
             "struct<a: list<list<int8>>, b: map<string, struct<c: date, d: list<map<string, json>>>>>";
-        let declaration = |name: &str, type_text: &str| ColumnDeclaration {
-            name: name.to_owned(),
-            type_text: type_text.to_owned(),
-            nullable: true,
-        };
+        let declaration = |name: &str, type_text: &str| ColumnDeclaration::new(name, type_text, true);
         let columns =
             Columns::declared(&[declaration("x", type_text), declaration("y.z", "uint64")]).unwrap();
         let root = OrcType::root(columns.arrow_schema().fields()).unwrap();
