@@ -104,7 +104,8 @@ fn noise(index: u64) -> u64 {
 fn columns(patterns: &[(&str, fn(u64) -> bool)]) -> Arc<Columns> {
     let id = ColumnDeclaration::new("id", "int64", false);
     let declared = KINDS.iter().chain(&NESTED).flat_map(|(name, type_text, _)| {
-        let column = |pattern: &str| ColumnDeclaration::new(format!("{name}_{pattern}"), *type_text, true);
+        let column =
+            move |pattern: &str| ColumnDeclaration::new(format!("{name}_{pattern}"), *type_text, true);
         patterns.iter().map(move |(pattern, _)| column(pattern))
     });
     Arc::new(Columns::declared(&[id].into_iter().chain(declared).collect::<Vec<_>>()).unwrap())
