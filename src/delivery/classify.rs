@@ -15,7 +15,7 @@ use super::encode::Row;
 use super::encode::columns::RecordColumns;
 use super::files::Position;
 use super::prefix::{PartitionError, PrefixTemplate, RecordFacts};
-use crate::config::checked::Delivery;
+use crate::config::checked::{Delivery, Format};
 use crate::record::Batch;
 use crate::runtime::clock::UnixMicros;
 use crate::schema::timestamp;
@@ -200,7 +200,11 @@ impl Classifier {
     /// Why the payload of a record that has a partition does not fit the columns, without writing it anywhere.
     pub fn misfit(&mut self, payload: &str) -> Option<Dead> {
         let columns = self.config.format.columns()?;
-        let columns = self.columns.get_or_insert_with(|| RecordColumns::new(columns));
+        let is_orc = matches!(self.config.format, Format::Orc(_));
+        let columns = self.columns.get_or_insert_with(|| match RecordColumns::new(columns) {
+            columns if is_orc => columns.for_orc(),
+            columns => columns,
+        });
         let misfit = columns.check(payload).err()?;
         Some(Dead { reason: COLUMNS, message: misfit.to_string() })
     }

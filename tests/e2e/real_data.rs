@@ -44,7 +44,7 @@ const WEB_SCHEMA: &str = r#"{
 }"#;
 
 #[tokio::test]
-async fn web_events_arrive_in_parquet_and_json_with_every_value_right() {
+async fn web_events_arrive_in_parquet_orc_and_json_with_every_value_right() {
     let Some((source, lines)) = events("web_access.ndjson.gz") else { return };
     let config = stream("web", 4)
         + r#"
@@ -58,6 +58,15 @@ sink = { path = "lake/parquet" }
 format = "parquet"
 event_time = "/timestamp"
 prefix = "dt={event_time:%Y-%m-%d}/hour={event_time:%H}/"
+
+[[delivery]]
+name = "orc"
+sink = { path = "lake/orc" }
+format = "orc"
+compression = "zstd"
+event_time = "/timestamp"
+prefix = "dt={event_time:%Y-%m-%d}/"
+bloom_filters = ["client_ip"]
 
 [[delivery]]
 name = "json"
@@ -79,11 +88,11 @@ prefix = "dt={arrival_time:%Y-%m-%d}/"
         "check_web_access.py",
         &[&source.to_string_lossy(), &lake_folder.to_string_lossy()],
     );
-    assert!(report.contains("9999 rows equal in pyarrow, DuckDB and JSON"), "{report}");
+    assert!(report.contains("9999 rows equal in pyarrow, DuckDB, ORC and JSON"), "{report}");
 }
 
 #[tokio::test]
-async fn deeply_nested_telemetry_arrives_in_parquet_and_json_with_every_value_right() {
+async fn deeply_nested_telemetry_arrives_in_parquet_orc_and_json_with_every_value_right() {
     let Some((source, lines)) = events("nginx_status.ndjson.gz") else { return };
     let config = stream("nginx", 2)
         + r#"
@@ -94,6 +103,13 @@ partition_key = "/address"
 name = "parquet"
 sink = { path = "lake/parquet" }
 format = "parquet"
+event_time = "/timestamp"
+prefix = "dt={event_time:%Y-%m-%d}/"
+
+[[delivery]]
+name = "orc"
+sink = { path = "lake/orc" }
+format = "orc"
 event_time = "/timestamp"
 prefix = "dt={event_time:%Y-%m-%d}/"
 
@@ -127,11 +143,11 @@ columns = [
     assert_json_is(&stopped, lines);
     assert!(stopped.stdout.contains("nginx/parquet: accepted 500 = delivered 500"), "{}", stopped.stdout);
     let Some(python) = lake::python() else { return };
-    let folder = stopped.path("lake/parquet");
+    let folder = stopped.path("lake");
     let report = lake::run_reader(
         &python,
         "check_nginx_status.py",
         &[&source.to_string_lossy(), &folder.to_string_lossy()],
     );
-    assert!(report.contains("500 documents equal"), "{report}");
+    assert!(report.contains("500 documents equal in Parquet and ORC"), "{report}");
 }

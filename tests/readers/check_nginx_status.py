@@ -1,6 +1,6 @@
-"""Compares the nested telemetry documents in Parquet files with their source, through pyarrow and DuckDB.
+"""Compares the nested telemetry documents in Parquet and ORC files with their source, through pyarrow and DuckDB.
 
-usage: check_nginx_status.py SOURCE.ndjson.gz FOLDER
+usage: check_nginx_status.py SOURCE.ndjson.gz LAKE   (LAKE has the folders parquet/ and orc/)
 """
 
 import datetime
@@ -10,6 +10,7 @@ import json
 import sys
 
 import duckdb
+import pyarrow.orc
 import pyarrow.parquet
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
@@ -47,19 +48,27 @@ def check(row, document):
             assert (millis(selected) if selected is not None else None) == peer.get("selected"), name
 
 
-def main():
-    source, folder = sys.argv[1:]
-    documents = [json.loads(line) for line in gzip.open(source, "rt", encoding="utf-8")]
+def by_time_of(documents):
     by_time = {}
     for document in documents:
         by_time.setdefault(document["timestamp"], []).append(document)
+    return by_time
 
-    rows = []
-    for file in sorted(glob.glob(f"{folder}/*/*.parquet")):
-        rows.extend(pyarrow.parquet.ParquetFile(file).read().to_pylist())
-    assert len(rows) == len(documents), f"{len(rows)} rows"
-    for row in rows:
-        check(row, by_time[millis(row["timestamp"])].pop(0))
+
+def main():
+    source, lake = sys.argv[1:]
+    folder = f"{lake}/parquet"
+    documents = [json.loads(line) for line in gzip.open(source, "rt", encoding="utf-8")]
+    by_time = by_time_of(documents)
+
+    for name, open_file in [("parquet", pyarrow.parquet.ParquetFile), ("orc", pyarrow.orc.ORCFile)]:
+        rows = []
+        for file in sorted(glob.glob(f"{lake}/{name}/*/*.{name}")):
+            rows.extend(open_file(file).read().to_pylist())
+        assert len(rows) == len(documents), f"{name}: {len(rows)} rows"
+        left = by_time_of(documents)
+        for row in rows:
+            check(row, left[millis(row["timestamp"])].pop(0))
 
     query = f"""select sum(version), count(distinct timestamp), sum(connections.accepted),
         sum(len(map_keys(server_zones))), sum(len(map_values(upstreams)))
@@ -73,7 +82,7 @@ def main():
     )
     found = duckdb.connect().execute(query).fetchone()
     assert tuple(found) == expected, f"DuckDB: {found} instead of {expected}"
-    print(f"{len(documents)} documents equal")
+    print(f"{len(documents)} documents equal in Parquet and ORC")
 
 
 main()

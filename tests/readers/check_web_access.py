@@ -1,6 +1,6 @@
 """Compares every value of the web events in a lake with their source, through pyarrow and DuckDB.
 
-usage: check_web_access.py SOURCE.ndjson.gz LAKE   (LAKE has the folders parquet/ and json/)
+usage: check_web_access.py SOURCE.ndjson.gz LAKE   (LAKE has the folders parquet/, orc/ and json/)
 """
 
 import datetime
@@ -11,6 +11,7 @@ import sys
 
 import duckdb
 import pyarrow.dataset
+import pyarrow.orc
 import pyarrow.parquet
 
 COLUMNS = ["client_ip", "timestamp", "method", "path", "protocol", "status", "bytes", "referrer", "user_agent"]
@@ -55,6 +56,13 @@ def main():
             rows.append((row[0], time, *row[2:]))
     must_be_equal("pyarrow", rows, expected)
 
+    rows = []
+    for file in glob.glob(f"{lake}/orc/dt=*/*.orc"):
+        table = pyarrow.orc.ORCFile(file).read(columns=COLUMNS)
+        for row in zip(*(table.column(name).to_pylist() for name in COLUMNS)):
+            rows.append((row[0], row[1].astimezone(datetime.timezone.utc), *row[2:]))
+    must_be_equal("pyarrow on ORC", rows, expected)
+
     hours = pyarrow.dataset.dataset(f"{lake}/parquet", format="parquet", partitioning="hive", exclude_invalid_files=True)
     if hours.count_rows() != len(expected):
         sys.exit(f"as a hive dataset: {hours.count_rows()} rows")
@@ -70,7 +78,7 @@ def main():
     count = database.execute(f"select count(*) from read_json('{lake}/json/*/*.json.gz', format='newline_delimited')").fetchone()
     if count[0] != len(expected):
         sys.exit(f"DuckDB on JSON: {count[0]} rows")
-    print(f"{len(expected)} rows equal in pyarrow, DuckDB and JSON, {len(files)} Parquet files")
+    print(f"{len(expected)} rows equal in pyarrow, DuckDB, ORC and JSON, {len(files)} Parquet files")
 
 
 main()
