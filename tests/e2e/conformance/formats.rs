@@ -47,10 +47,17 @@ pub const FORMATS: [Written; 19] = [
     written("orc_bloom", "orc", "bloom_filters = [\"id\", \"text\"]\nrow_index_stride = 1000", ".orc"),
 ];
 
+impl Written {
+    /// Whether its settings go with whatever columns there are.
+    pub fn is_for_all_columns(&self) -> bool {
+        !self.settings.contains('[')
+    }
+}
+
 /// A delivery each, into `lake/NAME`, with `lines` in all of them.
-pub fn deliveries(lines: &str) -> String {
+pub fn deliveries<'a>(written: impl IntoIterator<Item = &'a Written>, lines: &str) -> String {
     let mut config = String::new();
-    for Written { name, format, settings, .. } in &FORMATS {
+    for Written { name, format, settings, .. } in written {
         write!(
             config,
             "\n[[delivery]]\nname = \"{name}\"\nsink = {{ path = \"lake/{name}\" }}\nformat = \"{format}\"\n{settings}\n{lines}\n"

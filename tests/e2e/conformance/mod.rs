@@ -2,7 +2,7 @@
 //! compared with what was sent. Records that fit nowhere are among the others.
 
 mod bad_rows;
-mod formats;
+pub mod formats;
 mod samples;
 
 use std::collections::BTreeMap;
@@ -16,20 +16,21 @@ use self::bad_rows::{BAD_ROWS, BadRow};
 use self::formats::FORMATS;
 use self::samples::{PATTERNS, Pattern, SAMPLES, Sample};
 use crate::lake;
-use crate::server::{Server, Setup, stream};
+use crate::verify;
+use crate::server::{Server, Setup, Stopped, durable_stream};
 
 /// Lines of a request.
 const LINES: usize = 100;
 
 fn pipeline() -> String {
-    let mut config = stream("types", 1);
+    let mut config = durable_stream("types", 1, "os");
     config += "[ingest]\npartition_key = \"/pattern\"\non_invalid = \"dead_letter\"\n";
     config += "[schema]\ncolumns = [\n  { name = \"id\", type = \"int64\", nullable = false },\n";
     for Sample { name, type_text, .. } in &SAMPLES {
         writeln!(config, "  {{ name = \"{name}\", type = \"{type_text}\" }},").unwrap();
     }
     config += "]\n";
-    config + &formats::deliveries("prefix = \"pattern={/pattern}/\"")
+    config + &formats::deliveries(&FORMATS, "prefix = \"pattern={/pattern}/\"")
 }
 
 /// What was sent with a pattern.
@@ -124,6 +125,18 @@ fn assert_dead_letters(lake: &Path, bad: &[(String, &BadRow)]) {
     }
 }
 
+/// `forebay verify` reads all of it as well: it counts the rows, and compares the lines.
+fn assert_verified(stopped: &Stopped) {
+    let report = verify::well(stopped.folder.path(), &[]);
+    assert_eq!(report.len(), FORMATS.len());
+    for delivery in report {
+        let compared = delivery["objects_compared"].as_u64().unwrap() as usize;
+        let is_json = delivery["delivery"].as_str().unwrap().starts_with("json");
+        // Dead letters are compared as well.
+        assert!(compared >= if is_json { PATTERNS.len() } else { 1 }, "{delivery}");
+    }
+}
+
 #[tokio::test]
 async fn every_type_and_pattern_of_nulls_is_read_back_from_every_format_and_codec() {
     let server = Setup::pipeline(pipeline()).start();
@@ -138,6 +151,7 @@ async fn every_type_and_pattern_of_nulls_is_read_back_from_every_format_and_code
     stopped.assert_drained();
     let lake_folder = stopped.path("lake");
     assert_dead_letters(&lake_folder, &bad);
+    assert_verified(&stopped);
     let Some(python) = lake::python() else { return };
     let dead_at_edge: Vec<&str> =
         bad.iter().filter(|(_, row)| row.reason != "columns").map(|(record, _)| record.as_str()).collect();
