@@ -16,8 +16,8 @@ use self::bad_rows::{BAD_ROWS, BadRow};
 use self::formats::FORMATS;
 use self::samples::{PATTERNS, Pattern, SAMPLES, Sample};
 use crate::lake;
-use crate::verify;
 use crate::server::{Server, Setup, Stopped, durable_stream};
+use crate::verify;
 
 /// Lines of a request.
 const LINES: usize = 100;
