@@ -197,11 +197,8 @@ mod tests {
     }
 
     fn parquet() -> Format {
-        let column = |name: &str, type_text: &str, nullable| ColumnDeclaration {
-            name: name.to_owned(),
-            type_text: type_text.to_owned(),
-            nullable,
-        };
+        let column =
+            |name: &str, type_text: &str, nullable| ColumnDeclaration::new(name, type_text, nullable);
         let columns = [
             column("id", "int64", false),
             column("pos", "struct<lat: float64, tags: list<decimal(12, 2)>>", true),

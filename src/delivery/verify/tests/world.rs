@@ -272,11 +272,7 @@ fn dead_letter(shard: ShardId, number: u64, raw: &str) -> String {
 fn encoder(key: &str) -> Box<dyn Encoder> {
     let format = match key.split_once('.').unwrap().1 {
         "parquet" => {
-            let column = |name: &str, type_text: &str| ColumnDeclaration {
-                name: name.to_owned(),
-                type_text: type_text.to_owned(),
-                nullable: false,
-            };
+            let column = |name: &str, type_text: &str| ColumnDeclaration::new(name, type_text, false);
             let columns = Columns::declared(&[column("p", "string"), column("n", "int64")]).unwrap();
             Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, Arc::new(columns)))
         }

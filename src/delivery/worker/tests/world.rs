@@ -98,11 +98,7 @@ pub struct World {
 /// The delivery in its variants. They differ in whatever makes an epoch.
 pub fn config(variant: usize) -> Delivery {
     let columns = |id: &str| {
-        let column = |name: &str, type_text: &str| ColumnDeclaration {
-            name: name.into(),
-            type_text: type_text.into(),
-            nullable: true,
-        };
+        let column = |name: &str, type_text: &str| ColumnDeclaration::new(name, type_text, true);
         let columns = [column("n", "int64"), column("id", id), column("p", "string")];
         let columns = Arc::new(Columns::declared(&columns).unwrap());
         Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, columns))
