@@ -50,7 +50,9 @@ pub(super) fn check_names(columns: &Columns, source: ColumnsSource, checker: &mu
     for (index, error) in errors {
         match source {
             ColumnsSource::Declared => {
-                checker.problem(&format!("schema.columns[{index}]"), format!("column: {error}"));
+                let help = error.other_name().unwrap_or_default();
+                let path = format!("schema.columns[{index}]");
+                checker.problem_with_help(&path, format!("column: {error}"), help);
             }
             ColumnsSource::JsonSchema => {
                 let Some(column) = columns.as_slice().get(index) else { continue };

@@ -216,13 +216,12 @@ mod tests {
         let declared = [ColumnDeclaration::new("id", "int64", false), renamed];
         let columns = Columns::declared(&declared).unwrap();
         let texts: Vec<_> = columns.as_slice().iter().map(ColumnText::of).collect();
+        let text = serde_json::to_string(&texts).unwrap();
         assert_eq!(
-            serde_json::to_string(&texts).unwrap(),
+            text,
             r#"[{"name":"id","type":"int64","nullable":false},{"name":"at","type":"struct<t_s = \"t s\": timestamp_millis>","nullable":true,"key":"a t","coerce":"lenient","epoch":"seconds"}]"#
         );
-        let text = serde_json::to_string(&texts).unwrap();
         let read: Vec<ColumnText> = serde_json::from_str(&text).unwrap();
-        let restored: Vec<_> = read.iter().map(ColumnText::declaration).collect();
-        assert_eq!(Columns::declared(&restored).unwrap(), columns);
+        assert_eq!(*restore_columns(&read).unwrap(), columns);
     }
 }

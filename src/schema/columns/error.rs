@@ -2,7 +2,6 @@
 
 use thiserror::Error;
 
-use super::names::renaming;
 use super::{COLUMN_LEAVES_MAX, TYPE_DEPTH_MAX};
 
 /// What is wrong with a column, and what to write instead. Positions count characters from 1.
@@ -43,7 +42,7 @@ pub enum ColumnError {
     /// A name that differs from one before it in its case only.
     #[error(
         "the names '{first}' and '{second}' differ only in upper and lower case, which Hive and Spark take for one \
-         name{}", renaming(second, *nested)
+         name"
     )]
     SameButForCase {
         /// The first of the two.
@@ -54,7 +53,7 @@ pub enum ColumnError {
         nested: bool,
     },
     /// A name with a character of [`super::NAME_CHARACTERS_REFUSED`].
-    #[error("the name {name:?} has {character:?} in it, which Hive and Spark do not take{}", renaming(name, *nested))]
+    #[error("the name {name:?} has {character:?} in it, which Hive and Spark do not take")]
     AwkwardName {
         /// The name.
         name: String,

@@ -70,15 +70,21 @@ fn check_name(earlier: &[Column], name: &str, nested: bool) -> Result<(), Column
     }
 }
 
-/// What to write for a column of that name.
-pub(super) fn renaming(name: &str, nested: bool) -> String {
-    let own = match sanitized_name(name) {
-        own if own == name => format!("{own}_2"),
-        own => own,
-    };
-    if nested {
-        format!(": write {own} = {name:?} in the type")
-    } else {
-        format!(": write name = {own:?}, key = {name:?}")
+impl ColumnError {
+    /// What to write instead of a name that [`Columns::check_names`] refuses.
+    pub fn other_name(&self) -> Option<String> {
+        let (ColumnError::AwkwardName { name, nested, .. }
+        | ColumnError::SameButForCase { second: name, nested, .. }) = self
+        else {
+            return None;
+        };
+        let own = match sanitized_name(name) {
+            own if own == *name => format!("{own}_2"),
+            own => own,
+        };
+        Some(match nested {
+            true => format!("write {own} = {name:?} in the type"),
+            false => format!("write name = {own:?}, key = {name:?}"),
+        })
     }
 }
