@@ -132,7 +132,7 @@ fn needed_columns(
     }
 }
 
-fn check_json_compression(
+pub(super) fn check_json_compression(
     raw: &DeliveryTable,
     path: &str,
     checker: &mut Checker<'_>,

@@ -22,7 +22,7 @@ fn verify(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// The deliveries of a report that must be well.
-fn well(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+pub fn well(folder: &Path, arguments: &[&str]) -> Vec<Value> {
     let before = everything(folder);
     let arguments = [arguments, &["--json"]].concat();
     let (code, out, err) = verify(folder, &arguments);
