@@ -318,6 +318,7 @@ impl Intake {
             folder: file.folder.clone(),
             records: file.records,
             key: self.origin.key(number, &ranges, &file.folder, file.extension),
+            guard: None,
             ranges,
             dead: file.dead.clone(),
             reason: reason.as_str().to_owned(),

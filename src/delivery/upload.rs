@@ -156,6 +156,7 @@ mod tests {
             ranges: Vec::new(),
             records: 1,
             key: key.into(),
+            guard: None,
             dead: None,
             reason: "size".into(),
             oldest: UnixMicros(0),

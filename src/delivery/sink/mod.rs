@@ -8,6 +8,7 @@
 
 mod error;
 mod folder;
+mod growing;
 mod multipart;
 mod object;
 mod reader;
@@ -19,7 +20,9 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 pub use error::{SinkError, SinkErrorClass};
+pub use growing::{Beginning, Begun, GrowError, Growing, PartSizes};
 pub use object::ObjectSink;
+pub use object_store::multipart::PartId;
 pub use reader::ObjectReader;
 
 /// A future in a box, for traits that are called through `dyn`.
