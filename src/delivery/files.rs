@@ -40,6 +40,8 @@ pub struct OpenFile {
     /// Finished, and still here.
     finished: Vec<Bytes>,
     finished_bytes: u64,
+    /// Whether it is known that there are finished parts.
+    is_ready: bool,
     sizes: Option<PartSizes>,
     encoder: Box<dyn Encoder>,
     permit: Permit,
@@ -105,6 +107,7 @@ impl OpenFile {
             begun: None,
             finished: Vec::new(),
             finished_bytes: 0,
+            is_ready: false,
             sizes,
             encoder,
             permit,
@@ -163,6 +166,7 @@ impl OpenFile {
 
     /// What is finished, which it then does not hold any more.
     pub fn hand_over(&mut self) -> Vec<Bytes> {
+        self.is_ready = false;
         self.finished_bytes = 0;
         self.permit.set(self.encoder.memory_bytes());
         std::mem::take(&mut self.finished)
@@ -192,7 +196,7 @@ pub struct Files {
     ranges_len: usize,
     tick: u64,
     next_number: u64,
-    /// Keys of files that have finished parts to send; one may be there more than once, or be closed.
+    /// Keys of files that have finished parts to send, or are closed meanwhile.
     ready: Vec<Box<[u8]>>,
 }
 
@@ -233,7 +237,7 @@ impl Files {
         file.push(row)?;
         self.ranges_len += file.ranges.as_slice().len() - ranges;
         let is_full = file.is_full(size_max);
-        if !is_full && file.has_part() {
+        if !is_full && file.has_part() && !std::mem::replace(&mut file.is_ready, true) {
             self.ready.push(key.into());
         }
         Ok(is_full)

@@ -184,7 +184,8 @@ impl Worker {
             }
             let has_turned = self.finish_stage().await;
             self.tend(draining).await;
-            let has_turned = self.mend(&phases).await || has_turned;
+            // By what has ended meanwhile.
+            let has_turned = self.mend(&phases).await || has_turned || self.may_finish_stage();
             self.publish();
             if draining && read == Round::CaughtUp && !has_turned && self.is_done() {
                 return;
@@ -320,16 +321,12 @@ impl Worker {
     /// Goes over to the next configuration once everything of the current one is read, and written down as closed.
     /// Returns whether it has.
     async fn finish_stage(&mut self) -> bool {
-        let Some(stage) = self.stages.front().filter(|_| self.stages.len() > 1) else { return false };
-        let is_read = self.places.iter().all(|place| place.next >= stage.end(place.shard));
-        if !is_read || self.halted.is_some() {
+        if !self.is_stage_read() {
             return false;
         }
         self.seal_all(SealReason::Epoch);
         self.write_book().await;
-        let has_closed = self.book.as_ref().is_some_and(Book::has_closed);
-        // One that the sink loses is made again by the configuration that it is of.
-        if has_closed || !self.outflows.is_empty() || self.halted.is_some() {
+        if !self.may_finish_stage() {
             return false;
         }
         self.stages.pop_front();
@@ -338,6 +335,18 @@ impl Worker {
             tracing::info!(stream = %self.stream.name(), delivery = self.status.name(), epoch, "another configuration begins");
         }
         true
+    }
+
+    fn is_stage_read(&self) -> bool {
+        let Some(stage) = self.stages.front().filter(|_| self.stages.len() > 1) else { return false };
+        self.halted.is_none() && self.places.iter().all(|place| place.next >= stage.end(place.shard))
+    }
+
+    /// Whether nothing of the current configuration is left to do here. A large file that the sink loses is made again by
+    /// the configuration that it is of, so that one is waited for.
+    fn may_finish_stage(&self) -> bool {
+        let has_closed = self.book.as_ref().is_some_and(Book::has_closed);
+        self.is_stage_read() && self.files.len() == 0 && !has_closed && self.outflows.is_empty()
     }
 
     fn next_due(&self) -> Duration {

@@ -106,11 +106,14 @@ impl Outflows {
 impl Worker {
     /// Takes finished parts out of open files, and begins to send those that are large enough for that.
     pub(super) fn hand_over(&mut self) {
+        // Until then they wait where they are.
+        if !self.outflows.may_begin() || self.stages.is_empty() {
+            return;
+        }
         for key in self.files.take_ready() {
-            let begun = self.files.get_mut(&key).and_then(|file| file.begun.as_ref());
-            let Some(number) = begun.map(|begun| begun.number).or_else(|| self.begin_file(&key)) else {
-                continue;
-            };
+            let Some(file) = self.files.get_mut(&key).filter(|file| file.has_part()) else { continue };
+            let begun = file.begun.as_ref().map(|begun| begun.number);
+            let Some(number) = begun.or_else(|| self.begin_file(&key)) else { continue };
             if let (Some(file), Some(outflow)) =
                 (self.files.get_mut(&key), self.outflows.going.get_mut(&number))
             {
@@ -121,9 +124,6 @@ impl Worker {
 
     /// Gives an open file its number and its name, if it may have them now.
     fn begin_file(&mut self, key: &[u8]) -> Option<u64> {
-        if !self.outflows.may_begin() {
-            return None;
-        }
         let intake = &self.stages.front()?.intake;
         let number = self.files.next_number();
         let file = self.files.get_mut(key)?;
@@ -191,7 +191,10 @@ impl Worker {
                 outflow.seal(sealed);
                 self.settle(number);
             }
-            None => self.queue.push_back(sealed),
+            None => {
+                debug_assert!(sealed.seal.guard.is_none() || sealed.leftovers.is_some(), "its begin is sent");
+                self.queue.push_back(sealed);
+            }
         }
     }
 
@@ -266,6 +269,10 @@ impl Worker {
                         "the sink has lost what it was sent of '{key}' ({error}), and it is nowhere else"
                     );
                     self.outflows.going.remove(&number);
+                    if let Some(key) = self.files.key_of(number) {
+                        // What is left of it is no file. Its records stay pending, which the balance shows.
+                        self.files.remove(&key);
+                    }
                     self.halt(&why);
                     return;
                 }

@@ -31,6 +31,7 @@ impl Worker {
         while let Some(ended) = self.uploads.try_join_next() {
             self.ended(ended);
         }
+        self.hand_over();
         self.write_book().await;
         // A drain has a deadline and nothing else to do, so small files go out many at a time.
         let uploads_max = if draining { DELIVERY_UPLOADS_MAX * 4 } else { DELIVERY_UPLOADS_MAX };
