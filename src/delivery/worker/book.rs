@@ -25,8 +25,9 @@ pub struct Book {
     gaps: Vec<Gap>,
     /// Of files that are to be stored without it.
     lost: Vec<Lost>,
-    /// Sent while they are filled, and not in the ledger yet.
-    begun: Vec<Begun>,
+    /// Sent while they are filled, and not in the ledger yet, each with how many of `closed` were closed before it: numbers
+    /// must come in the order in which they were given.
+    begun: Vec<(usize, Begun)>,
     /// Begun, and given up.
     dropped: Vec<u64>,
     /// Closed, and not in the ledger yet.
@@ -131,13 +132,13 @@ impl Book {
 
     /// Notes a file that is to be sent while it is filled. Nothing of it may be sent before [`Book::write`] has its number.
     pub fn begin(&mut self, begun: Begun) {
-        self.begun.push(begun);
+        self.begun.push((self.closed.len(), begun));
     }
 
     /// Notes that nothing is left of a begun file, which will not be closed.
     pub fn drop_begun(&mut self, number: u64) {
         let waiting = self.begun.len();
-        self.begun.retain(|begun| begun.number != number);
+        self.begun.retain(|(_, begun)| begun.number != number);
         if self.begun.len() == waiting {
             self.dropped.push(number);
         }
@@ -262,8 +263,14 @@ impl Book {
         if !self.dropped.is_empty() {
             entries.push(Entry::Dropped(Dropped { numbers: self.dropped.clone() }));
         }
-        entries.extend(self.begun.iter().cloned().map(Entry::Begun));
-        entries.extend(self.closed.iter().map(|sealed| Entry::Seal(sealed.seal.clone())));
+        let mut begun = self.begun.iter().peekable();
+        for (index, sealed) in self.closed.iter().enumerate() {
+            while let Some((_, begun)) = begun.next_if(|(closed, _)| *closed <= index) {
+                entries.push(Entry::Begun(begun.clone()));
+            }
+            entries.push(Entry::Seal(sealed.seal.clone()));
+        }
+        entries.extend(begun.map(|(_, begun)| Entry::Begun(begun.clone())));
         entries
     }
 
@@ -295,7 +302,7 @@ impl Book {
             self.sealed_len = self.beyond.values().chain(open).map(Vec::len).sum();
         }
         self.dropped.clear();
-        let begun = std::mem::take(&mut self.begun).iter().map(|begun| begun.number).collect();
+        let begun = std::mem::take(&mut self.begun).iter().map(|(_, begun)| begun.number).collect();
         Written { begun, sealed: std::mem::take(&mut self.closed), committed, cursor }
     }
 
