@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::check_dead_letters::{check_dead_letters, check_error_prefix};
 use super::check_format::check_format;
 use super::check_sink::{Env, check_sink, folder_sink};
-use super::checked::{BufferHints, Delivery, ObjectSink};
+use super::checked::{BufferHints, Delivery, ObjectSink, Selection};
 use super::checker::Checker;
 use super::limits;
 use super::raw::{BufferTable, DeliveryTable, SinkTable};
@@ -16,10 +17,7 @@ use crate::json::Pointer;
 use crate::schema::columns::Columns;
 
 /// `prefix` where it is not given: what Hive, Athena, DuckDB and Spark take for partitions.
-const PREFIX_DEFAULT: &str = "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/";
-
-/// `error_prefix` where it is not given.
-const ERROR_PREFIX_DEFAULT: &str = "errors/{reason}/";
+pub(super) const PREFIX_DEFAULT: &str = "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/";
 
 /// What a delivery's checks need to know of the rest of the configuration.
 pub(super) struct Surroundings<'a> {
@@ -51,7 +49,12 @@ pub(super) fn check_delivery(
         checker.name(&format!("{path}.name"), raw.name.clone(), "write name = \"lake\" or another name");
     let sink = check_sink_or_default(raw.sink.clone(), path, name.as_deref(), around, checker);
     let format = check_format(&raw, path, &around.columns, checker);
-    let buffer = check_buffer(raw.buffer.clone().unwrap_or_default(), path, around.memory_budget, checker);
+    let buffer = check_buffer(
+        raw.buffer.clone().unwrap_or_default(),
+        path,
+        (around.memory_budget, sink.as_ref()),
+        checker,
+    );
     let event_time = match raw.event_time.as_deref() {
         None => Some(None),
         Some(text) => match Pointer::parse(text) {
@@ -64,6 +67,7 @@ pub(super) fn check_delivery(
     };
     let prefix = check_prefix(&raw, path, checker);
     let error_prefix = check_error_prefix(&raw, path, checker);
+    let dead_letters = check_dead_letters(&raw, path, (buffer, sink.as_ref()), (around, checker));
     let open = checker.count(
         &format!("{path}.max_open_partitions"),
         raw.max_open_partitions,
@@ -77,7 +81,9 @@ pub(super) fn check_delivery(
         buffer: buffer?,
         prefix: prefix?,
         error_prefix: error_prefix?,
+        dead_letters: dead_letters?,
         event_time: event_time?,
+        selection: Selection::Fitting,
         open_partitions_max: open?,
     })
 }
@@ -100,25 +106,36 @@ fn check_sink_or_default(
     }
 }
 
-/// An open file is held in memory until it is closed, so one that is larger than half the budget never gets there.
-fn check_buffer(
+/// Up to the sink's `multipart` an open file is held in memory, so that one of which that is more than half the budget
+/// never gets there. What is beyond is sent while the file is filled, but to Azure, whose parts have no upload.
+pub(super) fn check_buffer(
     raw: BufferTable,
     path: &str,
-    budget: Option<u64>,
+    (budget, sink): (Option<u64>, Option<&ObjectSink>),
     checker: &mut Checker<'_>,
 ) -> Option<BufferHints> {
     let budget = budget.unwrap_or(u64::MAX);
     let size_path = format!("{path}.buffer.size");
     let default = limits::BUFFER_BYTES_DEFAULT.min(budget / 4);
     let size = checker.size_within(&size_path, raw.size.as_deref(), default, 1..=u64::MAX);
+    let above = sink.map_or(0, |sink| match sink.url.scheme() {
+        "az" => u64::MAX,
+        _ => sink.multipart_bytes,
+    });
+    let part_bytes = above.clamp(1, limits::MULTIPART_PART_BYTES as u64);
+    let in_parts = part_bytes.saturating_mul(limits::MULTIPART_PARTS_MAX);
     let size = size.filter(|&size| {
-        let right = size <= budget / 2;
+        let held = size.min(above);
+        let most = if held > budget / 2 { budget / 2 } else { in_parts };
+        let right = held <= budget / 2 && (sink.is_none() || size <= in_parts);
         if !right {
-            let (size, budget, most) = (Size(size), Size(budget), Size(budget / 2));
-            checker.problem(
-                &size_path,
-                format!("buffer.size = {size} is more than half the node's memory_budget = {budget}: write at most {most}, or a larger memory_budget"),
-            );
+            let (size, most, held, budget) = (Size(size), Size(most), Size(held), Size(budget));
+            let why = match most == Size(in_parts) {
+                true => format!("more than an object can have parts: write at most {most}"),
+                false if held == size => format!("more than half the node's memory_budget = {budget}: write at most {most}, or a larger memory_budget"),
+                false => format!("held in memory up to the sink's multipart = {held}, and that is more than half the node's memory_budget = {budget}: write at most {most} for one of them, or a larger memory_budget"),
+            };
+            checker.problem(&size_path, format!("buffer.size = {size} is {why}"));
         }
         right
     });
@@ -127,7 +144,7 @@ fn check_buffer(
     Some(BufferHints { size_bytes: size?, interval: interval? })
 }
 
-fn check_template(
+pub(super) fn check_template(
     text: Option<&str>,
     default: &str,
     path: &str,
@@ -151,26 +168,6 @@ fn check_prefix(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> O
             &prefix_path,
             "prefix uses {event_time}, but event_time is missing",
             "write event_time = \"/timestamp\" or the pointer of another field, or use {arrival_time:…}",
-        );
-        return None;
-    }
-    Some(prefix)
-}
-
-/// A dead letter need not be JSON at all, so its path cannot depend on its fields.
-fn check_error_prefix(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> Option<PrefixTemplate> {
-    let path = format!("{path}.error_prefix");
-    let prefix = check_template(raw.error_prefix.as_deref(), ERROR_PREFIX_DEFAULT, &path, checker)?;
-    let field = match prefix.pointers().first() {
-        Some(pointer) => Some(format!("{{{pointer}}}")),
-        None => prefix.uses_event_time().then(|| "{event_time}".to_owned()),
-    };
-    if let Some(field) = field {
-        let field = if checker.document.written(&path).is_some() { "a field".to_owned() } else { field };
-        checker.problem_with_help(
-            &path,
-            format!("error_prefix uses {field}, which a dead letter may not have"),
-            "use {arrival_time:…}, {reason}, {stream}, {shard} or {delivery}",
         );
         return None;
     }

@@ -125,7 +125,9 @@ pub const DELIVERY_READ_BYTES: u64 = 512 << 10;
 /// How long a delivery that was idle lets records gather before it reads: a wake-up then serves many requests.
 pub const DELIVERY_LINGER_MS: u64 = 20;
 
-/// Files of one delivery that are uploaded at a time. While all are busy the delivery does not read on.
+/// Files of one delivery, or parts of files that are still being filled, that are uploaded at a time. While all are busy
+/// the delivery does not read on: so of all files that are being filled at most 4 × 8 MiB wait or are under way, beside
+/// less than a part and what the encoder holds of each.
 pub const DELIVERY_UPLOADS_MAX: usize = 4;
 
 /// Files that a delivery makes again at a time after a restart, in one pass over the log: an empty one costs little, and
@@ -140,9 +142,11 @@ pub const DEAD_FILES_MAX: usize = 64;
 /// Part of a delivery's account (in per cent) above which the largest open files are closed early.
 pub const DELIVERY_PRESSURE_PERCENT: u64 = 75;
 
-/// A part of a multipart upload, and parts under way at a time. S3 wants 5 MiB at least and 10,000 parts at most, so
-/// a file may have 80 GB.
+/// A part of a multipart upload, and parts under way at a time. S3 wants 5 MiB at least. A file that is sent while it is
+/// filled has parts of `multipart`, if that is less.
 pub const MULTIPART_PART_BYTES: usize = 8 << 20;
+/// Parts of an object, as S3 allows them: with 8 MiB each, a file may have 78 GiB.
+pub const MULTIPART_PARTS_MAX: u64 = 10_000;
 /// See [`MULTIPART_PART_BYTES`].
 pub const MULTIPART_PARTS_UNDER_WAY: usize = 4;
 
@@ -315,3 +319,22 @@ pub const VERIFY_OBJECTS_UNDER_WAY: usize = 8;
 
 /// Payload bytes that `forebay verify` reads from a shard at a time.
 pub const VERIFY_READ_BYTES: u64 = 4 << 20;
+
+/// Bytes of a line of dead letters that is read back: a record of 64 MiB, the largest body that is sensible, in base64,
+/// and 4 MiB for why it was not delivered.
+pub const DEAD_LETTER_LINE_BYTES_MAX: u64 = (64 << 20) / 3 * 4 + (4 << 20);
+
+/// Objects below a prefix that are listed: at about 300 bytes each, 75 MB. A delivery of a stream in memory that closes a
+/// file of dead letters a minute needs five months for them.
+pub const LISTED_OBJECTS_MAX: usize = 250_000;
+
+/// Bytes of the journal of `forebay dlq replay`: at 400 bytes a request of up to [`REPLAY_REQUEST_RECORDS`] letters,
+/// 300 million letters, or 600,000 that each have a partition key of their own.
+pub const REPLAY_JOURNAL_BYTES_MAX: u64 = 256 << 20;
+
+/// Letters that are sent again with one request, and that are in memory at a time. A reply names every refused one of
+/// them ([`REPLY_ERRORS_MAX`]).
+pub const REPLAY_REQUEST_RECORDS: usize = 500;
+
+/// Payload bytes that are sent again with one request, unless one letter has more: a tenth of the default body.
+pub const REPLAY_REQUEST_BYTES: usize = 1 << 20;

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::backup::Content;
 use super::classify::{COLUMNS, Classifier, Dead, Record};
 use super::encode::dead_letter::DeadLetter;
+use super::encode::passed::PassedOver;
 use super::encode::{self, PushError};
 use super::files::{BegunFile, Files, OpenFile, Opening, Position};
-use super::ledger::Seal;
+use super::ledger::{Seal, SealedRange};
 use super::seal::{self, Origin, SealReason, Sealed, Series};
 use super::settled::{Fate, Settled};
 use super::sink::{ObjectSink, PartSizes};
@@ -59,21 +62,55 @@ pub struct Setting {
 pub struct Opener {
     format: Format,
     sizes: Option<PartSizes>,
+    /// How old a file gets.
+    interval: Duration,
+    /// How old a file of dead letters gets.
+    dead_interval: Duration,
     budget: Arc<Budget>,
 }
 
 impl Opener {
+    /// An empty file for what is passed over, which becomes no object.
+    fn open_passed(&self) -> OpenFile {
+        let opened = clock::monotonic();
+        OpenFile::new(Opening {
+            folder: String::new(),
+            extension: "",
+            dead: None,
+            passed: true,
+            encoder: Box::new(PassedOver),
+            permit: self.budget.take_anyway(0),
+            opened,
+            sizes: None,
+            due: opened + self.interval,
+        })
+    }
+
+    /// The file of a seal once more, empty.
+    pub fn open_again(&self, seal: &Seal) -> OpenFile {
+        match seal.passed {
+            true => self.open_passed(),
+            false => self.open(seal.folder.clone(), seal.dead.clone()),
+        }
+    }
+
     /// An empty file; `dead` is the reason if it is for dead letters.
     pub fn open(&self, folder: String, dead: Option<String>) -> OpenFile {
-        let format = if dead.is_some() { &DEAD_LETTER_FORMAT } else { &self.format };
+        let (format, interval) = match dead {
+            Some(_) => (&DEAD_LETTER_FORMAT, self.dead_interval),
+            None => (&self.format, self.interval),
+        };
+        let opened = clock::monotonic();
         OpenFile::new(Opening {
             folder,
             extension: format.extension(),
             dead,
+            passed: false,
             encoder: encode::open(format),
             permit: self.budget.take_anyway(0),
             sizes: self.sizes,
-            opened: clock::monotonic(),
+            opened,
+            due: opened + interval,
         })
     }
 }
@@ -91,7 +128,13 @@ impl Intake {
     /// Nothing taken yet.
     pub fn new(setting: Setting) -> Self {
         let Setting { config, class, origin, sink, budget, status } = setting;
-        let opener = Opener { format: config.format.clone(), sizes: sink.part_sizes(), budget };
+        let opener = Opener {
+            format: config.format.clone(),
+            sizes: sink.part_sizes(),
+            interval: config.buffer.interval,
+            dead_interval: config.dead_letters.buffer.interval,
+            budget,
+        };
         Self {
             class,
             config,
@@ -148,13 +191,19 @@ impl Intake {
         files: &mut Files,
         sealed: &mut Vec<Sealed>,
     ) -> Result<(), Dead> {
-        let payload = self.class.partition(at, &mut self.key)?;
+        let content = self.class.partition(at, &mut self.key)?;
         if !files.has(&self.key) {
-            let folder = self.class.folder(at);
-            self.make_room(files, sealed);
-            let file = self.opener.open(folder, None);
+            let file = match content {
+                Content::Nothing => self.opener.open_passed(),
+                Content::Text(_) | Content::Wrapped(_) => {
+                    let folder = self.class.folder(at);
+                    self.make_room(files, sealed);
+                    self.opener.open(folder, None)
+                }
+            };
             files.insert(&self.key, file);
         }
+        let payload = content.line(&mut self.line);
         match files.push(&self.key, at.row(payload), self.config.buffer.size_bytes) {
             Ok(false) => Ok(()),
             Ok(true) => {
@@ -206,7 +255,7 @@ impl Intake {
             files.insert(&self.key, file);
         }
         self.write_letter(at, dead);
-        match files.push(&self.key, at.row(&self.line), self.config.buffer.size_bytes) {
+        match files.push(&self.key, at.row(&self.line), self.config.dead_letters.buffer.size_bytes) {
             Ok(false) => {}
             Ok(true) => self.seal_full(files, sealed),
             Err(error) => self.give_up(files, &error.to_string()),
@@ -231,7 +280,7 @@ impl Intake {
             partition_key: &String::from_utf8_lossy(at.key()),
             raw: at.payload(),
         }
-        .write_to(&mut self.line);
+        .write_to(self.config.dead_letters.envelope, &mut self.line);
     }
 
     /// Puts a record into whichever of the files of `targets` has it by the ledger; it may be in none.
@@ -239,8 +288,8 @@ impl Intake {
         let have_misfits = targets.have_misfits();
         let dead = match self.class.partition(at, &mut self.key) {
             Err(dead) => dead,
-            Ok(payload) => match targets.file(&self.key, at.position) {
-                Some(file) => match file.push(at.row(payload)) {
+            Ok(content) => match targets.file(&self.key, at.position) {
+                Some(file) => match file.push(at.row(content.line(&mut self.line))) {
                     Err(PushError::Misfit(misfit)) => Dead { reason: COLUMNS, message: misfit.to_string() },
                     Err(error) => return Err(error),
                     Ok(()) => {
@@ -248,11 +297,13 @@ impl Intake {
                         return Ok(());
                     }
                 },
-                None if have_misfits => match self.class.misfit(payload) {
-                    Some(dead) => dead,
-                    None => return Ok(()),
+                None => match content {
+                    Content::Text(payload) if have_misfits => match self.class.misfit(payload) {
+                        Some(dead) => dead,
+                        None => return Ok(()),
+                    },
+                    _ => return Ok(()),
                 },
-                None => return Ok(()),
             },
         };
         self.class.dead_partition(dead.reason, at.position, &mut self.key);
@@ -326,8 +377,10 @@ impl Intake {
         let ranges = std::mem::take(&mut file.ranges).into_vec();
         let begun = file.begun.take();
         let guard = begun.as_ref().map(|begun| begun.guard);
+        let passed = file.passed;
         let (number, key_of_object) = match begun {
             Some(BegunFile { number, key, .. }) => (number, key),
+            None if passed => (files.next_number(), String::new()),
             None => {
                 let number = files.next_number();
                 let guard = seal::guard(&ranges);
@@ -344,29 +397,35 @@ impl Intake {
             guard,
             ranges,
             dead: file.dead.clone(),
+            passed,
             reason: reason.as_str().to_owned(),
             oldest: file.oldest,
         };
         let sealed = self.finish(seal, file, None)?;
-        self.status.sealed(reason);
+        if !passed {
+            self.status.sealed(reason);
+        }
         let Seal { key, records, reason, .. } = &sealed.seal;
         tracing::debug!(stream = %self.origin.stream, delivery = %self.origin.delivery, key, records, reason, "sealed");
         Some(sealed)
     }
 
-    /// What files tell of themselves.
-    fn metadata(&self) -> [(String, String); 2] {
+    /// What a file tells of itself: all of it follows from what is in it, so that a file that is made once more is the
+    /// same.
+    fn metadata(&self, seal: &Seal) -> [(String, String); 4] {
         let Origin { stream, delivery, .. } = &self.origin;
         [
             ("forebay.stream".to_owned(), stream.to_string()),
             ("forebay.delivery".to_owned(), delivery.to_string()),
+            ("forebay.ranges".to_owned(), ranges_text(&seal.ranges)),
+            ("forebay.writer".to_owned(), concat!("forebay ", env!("CARGO_PKG_VERSION")).to_owned()),
         ]
     }
 
     /// Closes a file as `seal`. `leftovers` are uploads in parts that an earlier process has noted for it; `None` if
     /// none has closed it.
     pub fn finish(&mut self, seal: Seal, file: OpenFile, leftovers: Option<Vec<String>>) -> Option<Sealed> {
-        match file.finish(&self.metadata()) {
+        match file.finish(&self.metadata(&seal)) {
             Ok((chunks, permit)) => {
                 let identity = self.identity(&seal);
                 let sink = self.sink.clone();
@@ -379,6 +438,16 @@ impl Intake {
             }
         }
     }
+}
+
+/// `[{"shard":"shardId-000000000000","first":"1","last":"9","records":9}]`. Sequence numbers are strings, because a JSON
+/// number is exact only to 2⁵³.
+fn ranges_text(ranges: &[SealedRange]) -> String {
+    let range = |range: &SealedRange| {
+        let SealedRange { shard, first, last, records } = range;
+        format!("{{\"shard\":\"{shard}\",\"first\":\"{first}\",\"last\":\"{last}\",\"records\":{records}}}")
+    };
+    format!("[{}]", ranges.iter().map(range).collect::<Vec<_>>().join(","))
 }
 
 /// Files that are made once more.

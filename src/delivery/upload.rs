@@ -259,6 +259,7 @@ mod tests {
             key: key.into(),
             guard: None,
             dead: None,
+            passed: false,
             reason: "size".into(),
             oldest: UnixMicros(0),
         };

@@ -10,6 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use forebay::config::checked::{Format as FileFormat, JsonCompression, JsonFormat};
+use forebay::delivery::encode;
 use forebay::runtime::clock::UnixMicros;
 use forebay::testkit::generators::{Generator, KeyPicker, Profile, Settings, envelope};
 use parquet::arrow::ArrowWriter;
@@ -189,6 +191,30 @@ fn a_whole_lake_of_gzip_with_several_members_is_ok() {
 }
 
 #[test]
+fn lines_of_every_codec_are_read_alone_and_in_envelopes() {
+    let made = records(Profile::Clickstream);
+    let codecs = [
+        JsonCompression::None,
+        JsonCompression::Gzip { level: 1 },
+        JsonCompression::Zstd { level: 1 },
+        JsonCompression::Snappy,
+        JsonCompression::HadoopSnappy,
+    ];
+    for (compression, envelope) in codecs.into_iter().flat_map(|codec| [(codec, false), (codec, true)]) {
+        let lake = lake();
+        let format = FileFormat::Json(JsonFormat { compression, envelope });
+        let mut encoder = encode::open(&format);
+        for record in &made {
+            encoder.push(encode::Row::of_payload(record)).unwrap();
+        }
+        put(&lake, &format!("1{}", format.extension()), &encoder.finish(&[]).unwrap().concat());
+        let verdict = judge(&lake);
+        assert!(verdict.ok, "{compression:?}: {verdict}");
+        assert_eq!((verdict.records, verdict.expected), (3_000, 3_000));
+    }
+}
+
+#[test]
 fn hashes_are_computed_again_from_typed_columns() {
     for profile in Profile::ALL {
         let (lake, made) = (lake(), records(profile));
@@ -312,8 +338,11 @@ fn dead_letters_count_as_there_and_those_of_others_as_foreign() {
     let letter = |raw: &str, reason: &str| {
         format!("{{\"reason\":\"{reason}\",\"attempts\":1,\"raw\":\"{}\"}}", STANDARD.encode(raw))
     };
+    let firehose = |raw: &str, code: &str| {
+        format!("{{\"attemptsMade\":1,\"{code}\":\"column\",\"rawData\":\"{}\"}}", STANDARD.encode(raw))
+    };
     let letters = [
-        letter(&made[2_999], "schema"),
+        firehose(&made[2_999], "lastErrorCode"),
         letter(&format!("{}\n", made[2_998]), "column"),
         letter("not json", "syntax"),
         letter("{\"user\":1}", "schema"),
@@ -322,7 +351,7 @@ fn dead_letters_count_as_there_and_those_of_others_as_foreign() {
     let verdict = judge(&lake);
     assert!(verdict.ok, "{verdict}");
     assert_eq!((verdict.records, verdict.dead_lettered, verdict.foreign), (2_998, 2, 2));
-    assert_eq!(verdict.dead_letter_reasons["schema"], 2);
+    assert_eq!([verdict.dead_letter_reasons["schema"], verdict.dead_letter_reasons["column"]], [1, 2]);
     let damaged =
         [letter(&made[2_999].replacen("event_id\":\"", "event_id\":\"x", 1), "schema"), "{}".into()];
     put(&lake, "errors/y=1/3.json.gz", &gzip(&[&damaged]));

@@ -1,17 +1,20 @@
 //! One test a kind of problem: the message, the file and the line are part of the interface.
 
+mod dead_letters;
 mod editor;
 mod files;
+mod named_columns;
 mod node;
 mod pipeline;
 mod robustness;
+mod schema;
 mod shipped;
 mod sink;
 
 use std::path::PathBuf;
 
 use super::check_pipeline::CheckedFile;
-use super::checked::{Node, Pipeline};
+use super::checked::{self, Node, Pipeline};
 use super::document::Document;
 use super::json_schema::pipeline_schema;
 use super::load::{check_text, node_of};

@@ -133,7 +133,7 @@ p.toml:13:10: format = "orc" needs columns, and there are neither columns nor a 
 p.toml:14:19: "size" must be a string such as "64MiB", found an integer
 p.toml:14:34: interval: "60" has no unit: write 60s if seconds are meant; the units are ms, s, m, h, d
 p.toml:15:1: unknown key "colour" in [[delivery]]
-  help: the keys here are "name", "sink", "format", "compression", "compression_level", "envelope", "row_group", "sort_by", "stripe", "row_index_stride", "bloom_filters", "buffer", "prefix", "error_prefix", "event_time" or "max_open_partitions""#
+  help: the keys here are "name", "sink", "format", "compression", "compression_level", "envelope", "row_group", "sort_by", "stripe", "row_index_stride", "bloom_filters", "buffer", "prefix", "error_prefix", "dead_letters", "backup", "event_time" or "max_open_partitions""#
     );
 }
 
@@ -338,8 +338,8 @@ fn every_wrong_setting_of_a_delivery_is_refused() {
         ),
         ("compression_level = 13", "compression_level must be from 1 to 12, found 13"),
         (
-            "buffer.size = \"129MiB\"",
-            "buffer.size = 129MiB is more than half the node's memory_budget = 256MiB: write at most 128MiB, or a larger memory_budget",
+            "buffer.size = \"79GiB\"",
+            "buffer.size = 79GiB is more than an object can have parts: write at most 80000MiB",
         ),
         ("buffer.size = \"0B\"", "size must be from 1B to 18446744073709551615B, found 0B"),
         ("buffer.interval = \"0s\"", "interval must be longer than zero"),

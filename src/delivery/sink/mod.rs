@@ -9,6 +9,7 @@
 mod error;
 mod folder;
 mod growing;
+mod listing;
 mod multipart;
 mod object;
 mod reader;

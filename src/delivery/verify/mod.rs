@@ -21,9 +21,10 @@ mod records;
 mod report;
 mod sorter;
 mod stored_log;
+pub mod unpack;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,7 +37,12 @@ use self::files::{File, Files};
 use self::lines::Mark;
 use self::objects::{Look, Object};
 use self::records::Seen;
+use self::unpack::Packing;
 use self::walk::{Span, Walk};
+use super::backup::{self, RAW};
+use super::classify::Record;
+use super::encode::Row;
+use super::files::Position;
 use super::ledger::{Epoch, History};
 use super::sink::ObjectSink;
 use crate::config::limits::VERIFY_PASS_RECORDS;
@@ -52,6 +58,12 @@ pub trait Epochs {
     /// Makes `key` the partition of a record. [`Epochs::captures`] was asked about its epoch, and the record's batch has
     /// those fields.
     fn home(&mut self, epoch: u32, place: Place<'_>, key: &mut Vec<u8>);
+
+    /// Whether the lines of an epoch's files of JSON are envelopes.
+    ///
+    /// # Errors
+    /// If its text cannot be understood.
+    fn has_envelope(&mut self, epoch: &Epoch) -> Result<bool, String>;
 
     /// Where the files of an epoch are.
     fn sink(&mut self, epoch: &Epoch) -> Result<ObjectSink, String>;
@@ -107,6 +119,7 @@ pub async fn verify(stream: &str, delivery: &str, evidence: Evidence<'_>) -> Del
     }
     report.delivered = files.state.committed_records;
     report.dead_lettered = files.state.dead_records;
+    report.passed_over = files.state.passed_records;
     let seen = match log {
         Some(log) => {
             let numbers = log.shards().iter().map(|held| held.next.0 - held.first.0).sum();
@@ -140,7 +153,7 @@ type Marks = HashMap<usize, Vec<(ShardId, Vec<Mark>)>>;
 
 impl Inspection<'_> {
     async fn look_at_all(&mut self, files: &mut Files, seen: &Seen, report: &mut DeliveryReport) {
-        let stored = |file: &File| file.commit.is_some() && file.records() > 0;
+        let stored = |file: &File| file.commit.is_some() && file.has_object();
         let (compared, others) =
             if self.quick { (Vec::new(), (0..files.all.len()).collect()) } else { comparable(files, seen) };
         let total = files.all.iter().filter(|file| stored(file)).count();
@@ -175,7 +188,7 @@ impl Inspection<'_> {
         let mut sinks: HashMap<u32, Result<ObjectSink, String>> = HashMap::new();
         let mut unknown = Vec::new();
         let objects = looks.filter_map(|(file, look)| {
-            let file = files.all.get(file).filter(|file| file.records() > 0)?;
+            let file = files.all.get(file).filter(|file| file.has_object())?;
             let (seal, records, commit) = (&file.seal, file.records(), file.commit.clone()?);
             let sink = sinks.entry(seal.epoch).or_insert_with(|| {
                 let epoch = files.epoch(seal.epoch).ok_or_else(|| "its epoch is not known".to_owned())?;
@@ -198,9 +211,10 @@ impl Inspection<'_> {
     /// The marks of the records of some files, in order.
     fn marks(&mut self, files: &mut Files, wanted: &[usize]) -> Result<Marks, Box<Finding>> {
         let Some(log) = self.log else { return Ok(Marks::new()) };
+        let in_envelope = self.epochs_with_envelope(files, wanted)?;
         let mut marks: Marks = wanted.iter().map(|&file| (file, Vec::new())).collect();
         let mut walk = Walk { log, epochs: &mut *self.epochs, passed: &|_| {} };
-        let mut scratch = Vec::new();
+        let (mut scratch, mut wrapped) = (Vec::new(), String::new());
         for span in spans(files, wanted) {
             walk.visit(files, span, &mut |files, (epoch, partition), place| {
                 let at = (place.shard, place.number);
@@ -211,7 +225,10 @@ impl Inspection<'_> {
                 let is_dead = files.all.get(file).is_some_and(|file| file.seal.dead.is_some());
                 let mark = match is_dead {
                     true => lines::mark_of_place(place.shard, place.number),
-                    false => lines::mark_of_record(place.payload(), &mut scratch),
+                    false => match row_of(place, partition, &mut wrapped) {
+                        Some(row) => lines::mark_of_record(&row, in_envelope.contains(&epoch), &mut scratch),
+                        None => return,
+                    },
                 };
                 match marks.last_mut().filter(|(shard, _)| *shard == place.shard) {
                     Some((_, marks)) => marks.push(mark),
@@ -221,11 +238,40 @@ impl Inspection<'_> {
         }
         Ok(marks)
     }
+
+    fn epochs_with_envelope(
+        &mut self,
+        files: &Files,
+        wanted: &[usize],
+    ) -> Result<HashSet<u32>, Box<Finding>> {
+        let numbers: HashSet<u32> =
+            wanted.iter().filter_map(|&file| files.all.get(file)).map(|file| file.seal.epoch).collect();
+        let mut found = HashSet::new();
+        for epoch in numbers.into_iter().filter_map(|number| files.epoch(number)) {
+            match self.epochs.has_envelope(epoch) {
+                Ok(true) => drop(found.insert(epoch.number)),
+                Ok(false) => {}
+                Err(what) => return Err(Box::new(Finding::new(Kind::Epoch, what))),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What the encoder was given of a record of a partition; `wrapped` is made where it is the line of a backup.
+fn row_of<'a>(place: Place<'a>, partition: &[u8], wrapped: &'a mut String) -> Option<Row<'a>> {
+    if partition.first() != Some(&RAW) {
+        return place.row();
+    }
+    let Place { batch, index, shard, number } = place;
+    let position = Position { shard, number, arrival: batch.source.arrival };
+    let record = Record { batch, index, position };
+    Some(record.row(backup::content(record).line(wrapped)))
 }
 
 /// Stored files whose lines can be compared with the log, and those where that cannot be done.
 fn comparable(files: &Files, seen: &Seen) -> (Vec<usize>, Vec<usize>) {
-    let is_json = |file: &File| file.seal.key.ends_with(".json") || file.seal.key.ends_with(".json.gz");
+    let is_json = |file: &File| Packing::of_key(&file.seal.key).is_some();
     let mut fits: Vec<bool> = files.all.iter().map(|file| file.commit.is_some() && is_json(file)).collect();
     for (_, covered) in files.ranges() {
         if (covered.met != covered.range.records || !seen.covers(&covered.range))

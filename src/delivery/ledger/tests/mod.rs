@@ -32,6 +32,7 @@ fn seal(number: u64, first: u64, last: u64) -> Seal {
         key: format!("p/s-d-{number}"),
         guard: None,
         dead: None,
+        passed: false,
         reason: "age".into(),
         oldest: UnixMicros(5),
     }

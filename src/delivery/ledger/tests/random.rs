@@ -157,6 +157,7 @@ fn random_seal(state: &State, a: u8, b: u8) -> Seal {
         ranges,
         guard: None,
         dead: b.is_multiple_of(11).then(|| "schema".into()),
+        passed: b % 11 == 7,
         ..seal(0, 1, 1)
     }
 }
