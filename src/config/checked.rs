@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::delivery::prefix::PrefixTemplate;
+use crate::delivery::prefix::{PrefixTemplate, Terms};
 use crate::json::Pointer;
 use crate::schema::columns::Columns;
 
@@ -232,8 +232,30 @@ pub struct Delivery {
     pub error_prefix: PrefixTemplate,
     /// The field that `{event_time}` reads.
     pub event_time: Option<Pointer>,
+    /// What else decides over a record's folder.
+    pub placement: Placement,
     /// Open files at a time, dead letters not counted; the least recently used is sealed for a new one.
     pub open_partitions_max: usize,
+}
+
+/// What decides over a record's folder besides the templates.
+#[derive(Debug, Clone, Default)]
+pub struct Placement {
+    /// What the templates have in common.
+    pub terms: Terms,
+    /// Where late records go; without it none is late.
+    pub late: Option<Late>,
+    /// How far the event time may lie ahead of the arrival.
+    pub future_max: Option<Duration>,
+}
+
+/// Where late records go.
+#[derive(Debug, Clone)]
+pub struct Late {
+    /// How far the event time of a record that is not late may lie behind its arrival.
+    pub allowed: Duration,
+    /// Path of their files.
+    pub prefix: PrefixTemplate,
 }
 
 /// When a file is closed: whatever comes first.

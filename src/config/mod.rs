@@ -17,6 +17,7 @@ mod check_ingest;
 mod check_log;
 mod check_node;
 mod check_pipeline;
+mod check_prefix;
 mod check_sink;
 mod check_together;
 mod checker;

@@ -10,8 +10,12 @@
 //!  "sink":{"url":"s3://lake/clicks/","settings":{"aws_endpoint":"http://127.0.0.1:9000"}}}
 //! ```
 //!
+//! Settings at their defaults are left out, so that a ledger of an earlier version goes on.
+//!
 //! `buffer`, `max_open_partitions` and `multipart` say when files are closed and how they travel, and credentials who
 //! may store them: none of these makes an epoch.
+
+mod placement;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::Url;
 
+use self::placement::{PlacementError, PlacementText};
 use super::prefix::{PrefixTemplate, TemplateError};
 use crate::config::checked::{Delivery, Format, JsonCompression, ObjectSink, ParquetCompression};
 use crate::json::{Pointer, PointerError};
@@ -42,6 +47,8 @@ pub struct EpochConfig {
     error_prefix: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     event_time: Option<String>,
+    #[serde(default, skip_serializing_if = "PlacementText::is_default")]
+    placement: PlacementText,
     format: FormatText,
     sink: SinkText,
 }
@@ -95,6 +102,9 @@ pub enum EpochError {
     /// A template that does not parse.
     #[error("the ledger has a prefix that this version cannot read ({0}): start the version that wrote it")]
     Template(#[from] TemplateError),
+    /// A time zone or something else that decides over folders.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
     /// A pointer that does not parse.
     #[error(
         "the ledger has an event_time that this version cannot read ({0}): start the version that wrote it"
@@ -128,6 +138,7 @@ impl EpochConfig {
             prefix: delivery.prefix.as_str().to_owned(),
             error_prefix: delivery.error_prefix.as_str().to_owned(),
             event_time: delivery.event_time.as_ref().map(|pointer| pointer.as_str().to_owned()),
+            placement: PlacementText::of(&delivery.placement),
             format,
             sink: SinkText::of(&delivery.sink),
         }
@@ -152,14 +163,16 @@ impl EpochConfig {
     /// # Errors
     /// If another version has written it.
     pub fn delivery(&self, current: &Delivery) -> Result<Delivery, EpochError> {
+        let placement = self.placement.restore()?;
         Ok(Delivery {
             name: current.name.clone(),
             sink: self.sink.restore(&current.sink)?,
             format: self.format.restore()?,
             buffer: current.buffer,
-            prefix: PrefixTemplate::parse(&self.prefix)?,
-            error_prefix: PrefixTemplate::parse(&self.error_prefix)?,
+            prefix: PrefixTemplate::parse(&self.prefix, &placement.terms)?,
+            error_prefix: PrefixTemplate::parse(&self.error_prefix, &placement.terms)?,
             event_time: self.event_time.as_deref().map(Pointer::parse).transpose()?,
+            placement,
             open_partitions_max: current.open_partitions_max,
         })
     }
@@ -249,7 +262,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::checked::BufferHints;
+    use crate::config::checked::{BufferHints, Placement};
+    use crate::delivery::prefix::Terms;
+
+    fn template(text: &str) -> PrefixTemplate {
+        PrefixTemplate::parse(text, &Terms::default()).unwrap()
+    }
 
     fn delivery(format: Format) -> Delivery {
         let options = [
@@ -266,9 +284,10 @@ mod tests {
             },
             format,
             buffer: BufferHints { size_bytes: 1, interval: Duration::from_secs(1) },
-            prefix: PrefixTemplate::parse("dt={event_time:%Y}/{/tenant}/").unwrap(),
-            error_prefix: PrefixTemplate::parse("errors/{reason}/").unwrap(),
+            prefix: template("dt={event_time:%Y}/{/tenant}/"),
+            error_prefix: template("errors/{reason}/"),
             event_time: Some(Pointer::parse("/at").unwrap()),
+            placement: Placement::default(),
             open_partitions_max: 9,
         }
     }
@@ -305,6 +324,15 @@ mod tests {
     }
 
     #[test]
+    fn the_text_of_an_earlier_version_is_that_of_the_same_settings_today() {
+        let json = Format::Json { compression: JsonCompression::None };
+        let text = r#"{"prefix":"dt={event_time:%Y}/{/tenant}/","error_prefix":"errors/{reason}/","event_time":"/at","format":{"name":"json"},"sink":{"url":"s3://lake/clicks/","settings":{"aws_endpoint":"http://127.0.0.1:9000"}}}"#;
+        let earlier = EpochConfig::parse(&serde_json::from_str(text).unwrap()).unwrap();
+        assert_eq!(earlier, EpochConfig::of(&delivery(json)));
+        assert_eq!(earlier.text().to_string(), text);
+    }
+
+    #[test]
     fn no_secret_is_in_the_text() {
         let text = EpochConfig::of(&delivery(parquet())).text().to_string();
         assert!(text.contains("http://127.0.0.1:9000") && text.contains("s3://lake/clicks/"), "{text}");
@@ -320,10 +348,11 @@ mod tests {
         same.sink.multipart_bytes += 1;
         same.sink.options.insert("aws_secret_access_key".to_owned(), "another".to_owned());
         assert_eq!(EpochConfig::of(&before), EpochConfig::of(&same));
-        let changes: [fn(&mut Delivery); 5] = [
-            |delivery| delivery.prefix = PrefixTemplate::parse("a/").unwrap(),
-            |delivery| delivery.error_prefix = PrefixTemplate::parse("b/").unwrap(),
+        let changes: [fn(&mut Delivery); 6] = [
+            |delivery| delivery.prefix = template("a/"),
+            |delivery| delivery.error_prefix = template("b/"),
             |delivery| delivery.event_time = None,
+            |delivery| delivery.placement.future_max = Some(Duration::ZERO),
             |delivery| delivery.format = Format::Json { compression: JsonCompression::None },
             |delivery| delivery.sink.url = Url::parse("s3://other/").unwrap(),
         ];

@@ -38,7 +38,8 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::Notify;
 
-use crate::config::checked;
+use self::prefix::PrefixTemplate;
+use crate::config::checked::{self, Placement};
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::disk::Disk;
 use crate::schema::validation::SchemaError;
@@ -72,16 +73,21 @@ impl Memory {
 pub struct Slots {
     event_time: Option<usize>,
     prefix: Vec<usize>,
+    late: Vec<usize>,
 }
 
 impl Slots {
     /// Makes the slots that `config` needs.
     pub fn of(config: &checked::Delivery, captures: &mut Captures) -> Self {
-        let uses_event_time = config.prefix.uses_event_time() || config.error_prefix.uses_event_time();
+        let Placement { late, future_max, .. } = &config.placement;
+        let uses_event_time = config.prefix.uses_event_time() || late.is_some() || future_max.is_some();
         let event_time =
             config.event_time.as_ref().filter(|_| uses_event_time).map(|field| captures.slot(field));
-        let prefix = config.prefix.pointers().iter().map(|field| captures.slot(field)).collect();
-        Self { event_time, prefix }
+        let mut slots =
+            |prefix: &PrefixTemplate| prefix.pointers().iter().map(|field| captures.slot(field)).collect();
+        let prefix = slots(&config.prefix);
+        let late = late.as_ref().map(|late| slots(&late.prefix)).unwrap_or_default();
+        Self { event_time, prefix, late }
     }
 }
 

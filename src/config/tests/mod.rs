@@ -4,6 +4,7 @@ mod editor;
 mod files;
 mod node;
 mod pipeline;
+mod prefix;
 mod robustness;
 mod shipped;
 mod sink;

@@ -14,10 +14,11 @@ use url::Url;
 use super::lake;
 use crate::config::checked::{
     self, BufferHints, Delivery, Format, JsonCompression, ObjectSink as SinkConfig, ParquetCompression,
+    Placement,
 };
 use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::ledger::{Ledger, State};
-use crate::delivery::prefix::PrefixTemplate;
+use crate::delivery::prefix::{PrefixTemplate, Terms};
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::worker::Worker;
 use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport};
@@ -124,9 +125,10 @@ pub fn config(variant: usize) -> Delivery {
         },
         format,
         buffer: BufferHints { size_bytes: 700, interval: Duration::from_millis(200) },
-        prefix: PrefixTemplate::parse(prefix).unwrap(),
-        error_prefix: PrefixTemplate::parse(error_prefix).unwrap(),
+        prefix: PrefixTemplate::parse(prefix, &Terms::default()).unwrap(),
+        error_prefix: PrefixTemplate::parse(error_prefix, &Terms::default()).unwrap(),
         event_time: Some(Pointer::parse("/at").unwrap()),
+        placement: Placement::default(),
         open_partitions_max: 3,
     }
 }
