@@ -60,7 +60,7 @@ fn every_wrong_setting_of_a_folder_is_refused() {
         (
             "late_prefix = \"{reason}\"\nallowed_lateness = \"1 hour\"",
             "p.toml:6:15: {reason} is for error_prefix only\n\
-             p.toml:7:20: allowed_lateness: \"1 hour\" is no duration: write a number and a unit, such as 60s; the units are ms, s, m, h, d",
+             p.toml:7:20: allowed_lateness: \"hour\" is no unit of a duration: the units are ms, s, m, h, d",
         ),
         ("max_future = \"400d\"", "p.toml:6:14: max_future must be at most 365d"),
         (
