@@ -1,4 +1,5 @@
 mod cases;
 mod lake;
+mod lateness;
 mod random;
 mod world;
