@@ -1,8 +1,11 @@
 //! Open files: one a partition.
 
+mod order;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use self::order::Order;
 use super::encode::{EncodeError, Encoder, PushError, Row};
 use super::ledger::SealedRange;
 use super::ranges::Ranges;
@@ -34,7 +37,8 @@ pub struct OpenFile {
     pub ranges: Ranges,
     encoder: Box<dyn Encoder>,
     permit: Permit,
-    last_used: u64,
+    /// Its place in the order of files.
+    slot: usize,
     pushed: u64,
     /// When `pushed` reaches this, the size is looked at.
     weigh_at: u64,
@@ -82,7 +86,7 @@ impl OpenFile {
             ranges: Ranges::default(),
             encoder,
             permit,
-            last_used: 0,
+            slot: usize::MAX,
             pushed: 0,
             weigh_at: WEIGH_BYTES_MIN,
         }
@@ -135,7 +139,7 @@ pub struct Files {
     dead: usize,
     /// Ranges of all of them.
     ranges_len: usize,
-    tick: u64,
+    order: Order,
     next_number: u64,
 }
 
@@ -170,24 +174,28 @@ impl Files {
     /// Nothing changes if the record does not fit.
     pub fn push(&mut self, key: &[u8], row: Row<'_>, size_max: u64) -> Result<bool, PushError> {
         let Some(file) = self.by_key.get_mut(key) else { return Ok(false) };
-        self.tick += 1;
-        file.last_used = self.tick;
-        let ranges = file.ranges.as_slice().len();
+        self.order.touch(file.slot);
+        let (ranges, oldest) = (file.ranges.as_slice().len(), file.oldest);
         file.push(row)?;
+        if file.oldest < oldest {
+            self.order.note_oldest_record(file.slot, file.oldest);
+        }
         self.ranges_len += file.ranges.as_slice().len() - ranges;
         Ok(file.is_full(size_max))
     }
 
-    /// Adds a file.
-    pub fn insert(&mut self, key: &[u8], file: OpenFile) {
+    /// Adds a file that was opened just now, where the partition has none.
+    pub fn insert(&mut self, key: &[u8], mut file: OpenFile) {
         self.dead += usize::from(file.dead.is_some());
         self.ranges_len += file.ranges.as_slice().len();
+        file.slot = self.order.add(key, file.opened, file.dead.is_some());
         self.by_key.insert(key.into(), file);
     }
 
     /// Takes a file out.
     pub fn remove(&mut self, key: &[u8]) -> Option<OpenFile> {
         let file = self.by_key.remove(key)?;
+        self.order.remove(file.slot);
         self.dead -= usize::from(file.dead.is_some());
         self.ranges_len -= file.ranges.as_slice().len();
         Some(file)
@@ -195,34 +203,33 @@ impl Files {
 
     /// Key of the least recently used file of those that take dead letters, or of the others.
     pub fn least_recently_used(&self, dead: bool) -> Option<Box<[u8]>> {
-        let files = self.by_key.iter().filter(|(_, file)| file.dead.is_some() == dead);
-        files.min_by_key(|(_, file)| file.last_used).map(|(key, _)| key.clone())
+        self.order.least_recently_used(dead).map(Into::into)
     }
 
-    /// Key of the file that holds most memory.
+    /// Key of the file that holds most memory. Looks at all of them: to be asked while memory is short alone.
     pub fn largest(&self) -> Option<Box<[u8]>> {
         self.by_key.iter().max_by_key(|(_, file)| file.memory_bytes()).map(|(key, _)| key.clone())
     }
 
     /// Keys of the files that are `age` old at `now`.
     pub fn older_than(&self, age: Duration, now: Instant) -> Vec<Box<[u8]>> {
-        let due = |file: &OpenFile| now.saturating_duration_since(file.opened) >= age;
-        self.by_key.iter().filter(|(_, file)| due(file)).map(|(key, _)| key.clone()).collect()
+        let due = |&(_, opened): &(&[u8], Instant)| now.saturating_duration_since(opened) >= age;
+        self.order.by_age().take_while(due).map(|(key, _)| key.into()).collect()
     }
 
     /// When the oldest file was opened.
     pub fn first_opened(&self) -> Option<Instant> {
-        self.by_key.values().map(|file| file.opened).min()
+        self.order.by_age().next().map(|(_, opened)| opened)
     }
 
     /// Arrival of the oldest record in any of them.
     pub fn oldest_record(&self) -> Option<UnixMicros> {
-        self.by_key.values().map(|file| file.oldest).min()
+        self.order.oldest_record()
     }
 
     /// Key of the file that was opened first.
     pub fn oldest(&self) -> Option<Box<[u8]>> {
-        self.by_key.iter().min_by_key(|(_, file)| file.opened).map(|(key, _)| key.clone())
+        self.order.by_age().next().map(|(key, _)| key.into())
     }
 
     /// What is in the files that are open, shard by shard of each.

@@ -25,7 +25,8 @@ async fn send(world: &mut World, requests: usize) {
 fn records_by_folder(world: &World) -> BTreeMap<String, usize> {
     let mut records: BTreeMap<String, usize> = BTreeMap::new();
     for file in lake::files(&world.disk) {
-        *records.entry(file.folder.trim_start_matches("/lake/").to_owned()).or_default() += file.records.len();
+        *records.entry(file.folder.trim_start_matches("/lake/").to_owned()).or_default() +=
+            file.records.len();
     }
     records
 }
