@@ -15,17 +15,17 @@
 //! confirmed the file. When the account is spent the delivery stops reading, the stream fills, and the edge refuses:
 //! nothing in between is dropped. A delivery whose sink stalls cannot take the floor of another one's account.
 
-mod classify;
+pub mod classify;
 pub mod encode;
 pub mod epoch;
-mod files;
-mod intake;
+pub mod files;
+pub mod intake;
 pub mod ledger;
 mod pause;
 pub mod prefix;
 mod ranges;
-mod seal;
-mod settled;
+pub mod seal;
+pub mod settled;
 pub mod sink;
 pub mod status;
 mod upload;
