@@ -16,6 +16,7 @@ mod check_delivery;
 mod check_format;
 mod check_ingest;
 mod check_log;
+mod check_named_columns;
 mod check_node;
 mod check_pipeline;
 mod check_prefix;
