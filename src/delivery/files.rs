@@ -19,6 +19,10 @@ const WEIGH_BYTES_MAX: u64 = 64 << 10;
 /// See [`WEIGH_BYTES_MAX`].
 const WEIGH_BYTES_MIN: u64 = 1 << 10;
 
+/// What an open file costs beside what its encoder has taken in: itself, its key in a map and in the order of files,
+/// its folder, the range of a shard, the handles of the allocator.
+const OPEN_FILE_BYTES: u64 = 1 << 10;
+
 /// A file that is being filled.
 pub struct OpenFile {
     /// Folder below the sink, ending with `/` unless empty.
@@ -75,7 +79,7 @@ impl OpenFile {
     /// An empty file.
     pub fn new(opening: Opening) -> Self {
         let Opening { folder, extension, dead, encoder, mut permit, opened } = opening;
-        permit.set(encoder.memory_bytes());
+        permit.set(OPEN_FILE_BYTES + encoder.memory_bytes());
         Self {
             folder,
             extension,
@@ -108,7 +112,7 @@ impl OpenFile {
         if self.pushed < self.weigh_at {
             return false;
         }
-        self.permit.set(self.encoder.memory_bytes());
+        self.permit.set(OPEN_FILE_BYTES + self.encoder.memory_bytes());
         let stored = self.encoder.stored_bytes();
         let missing = size_max.saturating_sub(stored);
         // How much more input the file takes if it goes on compressing as it has so far.
@@ -247,3 +251,6 @@ impl Files {
         self.by_key.keys().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

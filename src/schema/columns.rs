@@ -14,8 +14,8 @@ use std::fmt;
 use thiserror::Error;
 
 pub(crate) use arrow_schema::fields as arrow_fields;
-pub use paths::{Leaf, PathError};
 pub use arrow_schema::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE};
+pub use paths::{Leaf, PathError};
 
 /// Levels of `list`, `map` and `struct` in one type. Parquet's readers recurse over them; real records have fewer
 /// than ten.
