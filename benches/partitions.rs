@@ -20,9 +20,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::config::checked::{
-    self, BufferHints, Delivery, Format, JsonCompression, ParquetCompression, ParquetFormat, Placement,
+    self, BufferHints, DeadLetters, Delivery, Format, JsonCompression, ParquetCompression, ParquetFormat,
+    Placement, Selection,
 };
 use forebay::delivery::classify::Classifier;
+use forebay::delivery::encode::dead_letter::Envelope;
 use forebay::delivery::files::Files;
 use forebay::delivery::intake::{Intake, Setting};
 use forebay::delivery::prefix::{PrefixTemplate, Terms};
@@ -114,7 +116,12 @@ impl World {
             buffer: BufferHints { size_bytes: 1 << 30, interval: Duration::from_secs(3_600) },
             prefix: PrefixTemplate::parse("p={/p}/dt={arrival_time:%Y-%m-%d}/", &terms).unwrap(),
             error_prefix: PrefixTemplate::parse("errors/{reason}/", &terms).unwrap(),
+            dead_letters: DeadLetters {
+                buffer: BufferHints { size_bytes: 1 << 30, interval: Duration::from_secs(3_600) },
+                envelope: Envelope::Forebay,
+            },
             event_time: None,
+            selection: Selection::Fitting,
             placement: Placement::default(),
             open_partitions_max: PARTITIONS as usize,
         };

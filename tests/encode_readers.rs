@@ -252,12 +252,8 @@ fn row(row: usize) -> (String, String) {
 }
 
 fn columns() -> Columns {
-    let id = ColumnDeclaration { name: "id".to_owned(), type_text: "int64".to_owned(), nullable: false };
-    let declared = SAMPLES.iter().map(|sample| ColumnDeclaration {
-        name: sample.name.to_owned(),
-        type_text: sample.type_text.to_owned(),
-        nullable: true,
-    });
+    let id = ColumnDeclaration::new("id", "int64", false);
+    let declared = SAMPLES.iter().map(|sample| ColumnDeclaration::new(sample.name, sample.type_text, true));
     Columns::declared(&[id].into_iter().chain(declared).collect::<Vec<_>>()).unwrap()
 }
 

@@ -2,6 +2,7 @@
 //! [`Exit`].
 
 pub mod check;
+pub mod dlq;
 pub mod serve;
 pub mod verify;
 
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 pub use check::CheckArgs;
+pub use dlq::DlqArgs;
 pub use verify::VerifyArgs;
 
 /// Events in over HTTP, a durable ordered log, files in the lake exactly once: one binary.
@@ -38,6 +40,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Prove from ledgers, log and objects that nothing is missing or doubled
     Verify(VerifyArgs),
+    /// List, show and send again what could not be delivered
+    Dlq(DlqArgs),
 }
 
 /// `forebay serve`.
@@ -94,6 +98,7 @@ pub fn run(cli: Cli, session: &mut Session<'_>) -> io::Result<Exit> {
         Command::Serve(args) => serve::run(args, session),
         Command::Check(args) => check::run(args, session),
         Command::Verify(args) => verify::run(args, session),
+        Command::Dlq(args) => dlq::run(args, session),
     }
 }
 

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::check_dead_letters::check_dead_letters;
 use super::check_format::check_format;
 use super::check_prefix::{Prefixes, check_prefixes};
 use super::check_sink::{Env, check_sink, folder_sink};
-use super::checked::{BufferHints, Delivery, ObjectSink};
+use super::checked::{BufferHints, Delivery, ObjectSink, Selection};
 use super::checker::Checker;
 use super::limits;
 use super::raw::{BufferTable, DeliveryTable, SinkTable};
@@ -46,6 +47,7 @@ pub(super) fn check_delivery(
     let format = check_format(&raw, path, &around.columns, checker);
     let buffer = check_buffer(raw.buffer.clone().unwrap_or_default(), path, around.memory_budget, checker);
     let prefixes = check_prefixes(&raw, path, checker);
+    let dead_letters = check_dead_letters(&raw, path, buffer, (around, checker));
     let open = checker.count(
         &format!("{path}.max_open_partitions"),
         raw.max_open_partitions,
@@ -60,8 +62,10 @@ pub(super) fn check_delivery(
         buffer: buffer?,
         prefix,
         error_prefix,
+        dead_letters: dead_letters?,
         event_time,
         placement,
+        selection: Selection::Fitting,
         open_partitions_max: open?,
     })
 }
@@ -85,7 +89,7 @@ fn check_sink_or_default(
 }
 
 /// An open file is held in memory until it is closed, so one that is larger than half the budget never gets there.
-fn check_buffer(
+pub(super) fn check_buffer(
     raw: BufferTable,
     path: &str,
     budget: Option<u64>,

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::check_backup::{backup_name, check_backup};
 use super::check_delivery::{PipelineColumns, Surroundings, check_delivery};
 use super::check_ingest::{check_ingest, check_stream};
+use super::check_schema::{check_against, check_declared, check_names};
 use super::check_sink::Env;
 use super::checked::{ColumnsSource, Delivery, Ingest, Node, Pipeline};
 use super::checker::Checker;
 use super::limits::FILE_NAME_BYTES_MAX;
 use super::raw::{PipelineFile, SchemaTable};
-use crate::schema::columns::{ColumnDeclaration, Columns};
+use crate::schema::columns::Columns;
 
 /// What became of one file. The parts are there for the checks over all files even if others of it are wrong.
 pub(super) struct CheckedFile {
@@ -36,15 +38,25 @@ pub(super) fn check_pipeline(
         .required("stream", raw.stream, help)
         .and_then(|stream| check_stream(stream, body_bytes_max, checker));
     let raw_deliveries = raw.delivery.unwrap_or_default();
-    let schema_given = raw.ingest.as_ref().is_some_and(|ingest| ingest.schema.is_some());
+    let schema_file = raw.ingest.as_ref().and_then(|ingest| ingest.schema.clone());
     let ingest = check_ingest(raw.ingest.unwrap_or_default(), raw_deliveries.len(), body_bytes_max, checker);
-    let parquet = raw_deliveries.iter().any(|delivery| delivery.format.as_deref() == Some("parquet"));
-    let (columns, columns_source) = check_columns(raw.schema, ingest.as_ref(), parquet, checker);
+    let columnar = |format: Option<&str>| matches!(format, Some("parquet" | "orc"));
+    let columnar = raw_deliveries.iter().any(|delivery| columnar(delivery.format.as_deref()));
+    let (columns, columns_source) = check_columns(raw.schema, ingest.as_ref(), columnar, checker);
     let columns = match columns {
         // The schema was to be read, and could not be.
-        PipelineColumns::None if schema_given && ingest.is_none() => PipelineColumns::Wrong,
+        PipelineColumns::None if schema_file.is_some() && ingest.is_none() => PipelineColumns::Wrong,
         columns => columns,
     };
+    if let (PipelineColumns::Known(columns), Some(source)) = (&columns, columns_source) {
+        if columnar {
+            check_names(columns, source, checker);
+        }
+        let schema = ingest.as_ref().and_then(|ingest| ingest.schema.as_deref());
+        if let (ColumnsSource::Declared, Some(schema), Some(file)) = (source, schema, &schema_file) {
+            check_against(schema, file, columns, checker);
+        }
+    }
     let around = Surroundings {
         data_dir: node.map_or(Path::new("data"), |node| &node.data_dir),
         memory_budget: node.map(|node| node.memory_budget_bytes),
@@ -54,16 +66,28 @@ pub(super) fn check_pipeline(
     };
     let count = raw_deliveries.len();
     let mut names = HashMap::new();
-    let mut deliveries = Vec::with_capacity(count);
+    let (mut deliveries, mut checked) = (Vec::with_capacity(count), 0);
     for (index, raw) in raw_deliveries.into_iter().enumerate() {
         let path = format!("delivery[{index}]");
         check_name_is_new(raw.name.as_deref(), &path, &mut names, checker);
         check_file_name(stream_name.as_deref(), raw.name.as_deref(), &path, checker);
-        if let Some(delivery) = check_delivery(raw, &path, &around, checker) {
-            deliveries.push((path, delivery));
+        let backup = raw.backup.clone();
+        if let (Some(name), Some(_)) = (raw.name.as_deref(), &backup) {
+            let name = backup_name(name);
+            check_name_is_new(Some(&name), &path, &mut names, checker);
+            check_file_name(stream_name.as_deref(), Some(&name), &path, checker);
         }
+        let Some(delivery) = check_delivery(raw, &path, &around, checker) else { continue };
+        let backup = backup.map(|table| {
+            let path = format!("{path}.backup");
+            let backup = check_backup(table, &path, &delivery, (&around, checker));
+            backup.map(|backup| (path, backup))
+        });
+        deliveries.push((path, delivery));
+        checked += 1;
+        deliveries.extend(backup.flatten());
     }
-    let complete = checker.problems.is_empty() && deliveries.len() == count;
+    let complete = checker.problems.is_empty() && checked == count;
     let pipeline = match (stream, ingest) {
         (Some(stream), Some(ingest)) if complete => Some(Pipeline {
             file: checker.document.file().to_owned(),
@@ -115,7 +139,7 @@ fn check_file_name(stream: Option<&str>, delivery: Option<&str>, path: &str, che
 fn check_columns(
     declared: Option<SchemaTable>,
     ingest: Option<&Ingest>,
-    parquet: bool,
+    columnar: bool,
     checker: &mut Checker<'_>,
 ) -> (PipelineColumns, Option<ColumnsSource>) {
     if let Some(declared) = declared {
@@ -128,7 +152,7 @@ fn check_columns(
         return (PipelineColumns::Wrong, None);
     }
     let schema = ingest.and_then(|ingest| ingest.schema.as_deref());
-    let Some(schema) = schema.filter(|_| parquet) else {
+    let Some(schema) = schema.filter(|_| columnar) else {
         return (PipelineColumns::None, None);
     };
     match Columns::derive(schema) {
@@ -140,36 +164,6 @@ fn check_columns(
                 "declare them: [schema] columns = [{ name = \"id\", type = \"int64\" }]",
             );
             (PipelineColumns::Wrong, None)
-        }
-    }
-}
-
-fn check_declared(raw: SchemaTable, checker: &mut Checker<'_>) -> Option<Columns> {
-    const HELP: &str = "write columns = [{ name = \"id\", type = \"int64\" }]";
-    let columns = checker.required("schema.columns", raw.columns, HELP)?;
-    if columns.is_empty() {
-        checker.problem_with_help("schema.columns", "columns must not be empty", HELP);
-        return None;
-    }
-    let declarations: Vec<_> = columns
-        .into_iter()
-        .enumerate()
-        .map(|(index, column)| {
-            let path = format!("schema.columns[{index}]");
-            let name = checker.required(&format!("{path}.name"), column.name, HELP);
-            let type_text = checker.required(&format!("{path}.type"), column.type_text, HELP);
-            let nullable = column.nullable.unwrap_or(true);
-            Some(ColumnDeclaration { name: name?, type_text: type_text?, nullable })
-        })
-        .collect();
-    let declarations: Vec<_> = declarations.into_iter().collect::<Option<_>>()?;
-    match Columns::declared(&declarations) {
-        Ok(columns) => Some(columns),
-        Err(errors) => {
-            for (index, error) in errors {
-                checker.problem(&format!("schema.columns[{index}]"), format!("column: {error}"));
-            }
-            None
         }
     }
 }

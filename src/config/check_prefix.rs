@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::check_dead_letters::check_error_prefix;
 use super::checked::{Late, Placement};
 use super::checker::Checker;
 use super::limits::DURATION_MAX;
@@ -10,10 +11,7 @@ use crate::delivery::prefix::{PrefixTemplate, Terms, Zone};
 use crate::json::Pointer;
 
 /// `prefix` where it is not given: what Hive, Athena, DuckDB and Spark take for partitions.
-const PREFIX_DEFAULT: &str = "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/";
-
-/// `error_prefix` where it is not given.
-const ERROR_PREFIX_DEFAULT: &str = "errors/{reason}/";
+pub(super) const PREFIX_DEFAULT: &str = "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/";
 
 const EVENT_TIME_HELP: &str =
     "write event_time = \"/timestamp\" or the pointer of another field, or use {arrival_time:…}";
@@ -84,7 +82,7 @@ fn check_terms(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> Re
     if is_right { Ok(terms) } else { Err(terms) }
 }
 
-fn check_template(
+pub(super) fn check_template(
     text: &str,
     terms: &Terms,
     path: &str,
@@ -110,33 +108,6 @@ fn check_prefix(
     if prefix.uses_event_time() && !has_event_time {
         let message = format!("{key} uses {{event_time}}, but event_time is missing");
         checker.problem_with_help(&path, message, EVENT_TIME_HELP);
-        return None;
-    }
-    Some(prefix)
-}
-
-/// A dead letter need not be JSON at all, so its path cannot depend on its fields.
-fn check_error_prefix(
-    raw: &DeliveryTable,
-    path: &str,
-    terms: &Terms,
-    checker: &mut Checker<'_>,
-) -> Option<PrefixTemplate> {
-    let path = format!("{path}.error_prefix");
-    // The default has to do where the setting itself is of a wrong type.
-    let text = raw.error_prefix.as_deref().unwrap_or(ERROR_PREFIX_DEFAULT);
-    let prefix = check_template(text, terms, &path, checker)?;
-    let field = match prefix.pointers().first() {
-        Some(pointer) => Some(format!("{{{pointer}}}")),
-        None => prefix.uses_event_time().then(|| "{event_time}".to_owned()),
-    };
-    if let Some(field) = field {
-        let field = if checker.document.written(&path).is_some() { "a field".to_owned() } else { field };
-        checker.problem_with_help(
-            &path,
-            format!("error_prefix uses {field}, which a dead letter may not have"),
-            "use {arrival_time:…}, {reason}, {stream}, {shard} or {delivery}",
-        );
         return None;
     }
     Some(prefix)

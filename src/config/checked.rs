@@ -14,6 +14,8 @@ pub use super::format::{
     Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
     SortColumn,
 };
+pub use super::selection::Selection;
+use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::prefix::{PrefixTemplate, Terms};
 use crate::json::Pointer;
 
@@ -233,10 +235,14 @@ pub struct Delivery {
     pub prefix: PrefixTemplate,
     /// The same for dead letters; `{reason}` stands for the reason code.
     pub error_prefix: PrefixTemplate,
+    /// How dead letters are written, and when their files are closed.
+    pub dead_letters: DeadLetters,
     /// The field that `{event_time}` reads.
     pub event_time: Option<Pointer>,
     /// What else decides over a record's folder.
     pub placement: Placement,
+    /// Which records it takes.
+    pub selection: Selection,
     /// Open files at a time, dead letters not counted; the least recently used is sealed for a new one.
     pub open_partitions_max: usize,
 }
@@ -259,6 +265,15 @@ pub struct Late {
     pub allowed: Duration,
     /// Path of their files.
     pub prefix: PrefixTemplate,
+}
+
+/// `dead_letters` of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// When a file of them is closed.
+    pub buffer: BufferHints,
+    /// The names of their fields.
+    pub envelope: Envelope,
 }
 
 /// When a file is closed: whatever comes first.

@@ -12,6 +12,8 @@
 pub mod checked;
 pub mod limits;
 
+mod check_backup;
+mod check_dead_letters;
 mod check_delivery;
 mod check_format;
 mod check_ingest;
@@ -20,6 +22,7 @@ mod check_named_columns;
 mod check_node;
 mod check_pipeline;
 mod check_prefix;
+mod check_schema;
 mod check_sink;
 mod check_together;
 mod checker;
@@ -33,6 +36,7 @@ mod problem;
 mod quantity;
 mod raw;
 mod secret;
+mod selection;
 mod shape;
 mod size;
 mod suggest;

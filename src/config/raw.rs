@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::check_backup::BackupTable;
+use super::check_dead_letters::DeadLettersTable;
 use super::limits;
 use super::secret::Secret;
 
@@ -136,6 +138,11 @@ pub struct DeliveryTable {
     /// functions perhaps.
     #[schemars(extend("examples" = [{ "customer_id": "/customer/id" }]))]
     pub partition_keys: Option<BTreeMap<String, String>>,
+    /// More about dead letters: their own buffer, and how they are written.
+    pub dead_letters: Option<DeadLettersTable>,
+    /// A second delivery of the records as they came, in files of its own. Its name is that of the delivery with
+    /// `-backup` behind it.
+    pub backup: Option<BackupTable>,
     /// JSON pointer to the field that `{event_time}` reads: an RFC 3339 string, or seconds, milliseconds or
     /// microseconds since 1970 as an integer.
     #[schemars(example = &"/timestamp")]
@@ -215,7 +222,7 @@ pub struct SchemaTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ColumnTable {
-    /// The record's field, and the name of the column.
+    /// The name of the column, and of the record's field unless `key` names that.
     #[schemars(required, example = &"price")]
     pub name: Option<String>,
     /// `bool`, `int8` to `int64`, `uint8` to `uint64`, `float32`, `float64`, `decimal(p, s)`, `string`, `binary`,
@@ -227,6 +234,16 @@ pub struct ColumnTable {
     /// Whether the field may be null or missing. Default: true.
     #[schemars(example = false)]
     pub nullable: Option<bool>,
+    /// The record's field, where the column is called otherwise. Default: `name`.
+    #[schemars(example = &"user-id")]
+    pub key: Option<String>,
+    /// Which values are taken: `strict` takes those of the type's own kind, `lenient` also those of another kind that
+    /// say the same, such as a number in a string. Default: `strict`.
+    #[schemars(extend("enum" = ["strict", "lenient"]), example = &"lenient")]
+    pub coerce: Option<String>,
+    /// The unit of numbers that stand for timestamps. Default: the unit of the type.
+    #[schemars(extend("enum" = ["seconds", "millis", "micros", "nanos"]), example = &"millis")]
+    pub epoch: Option<String>,
 }
 
 /// The node: `forebay.toml`.

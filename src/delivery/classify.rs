@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Slots;
+use super::backup::{self, Backup, Content, PASSED, RAW};
 use super::encode::Row;
 use super::encode::columns::RecordColumns;
 use super::files::Position;
@@ -25,9 +26,9 @@ use crate::schema::timestamp;
 /// First byte of the home of a record that can be delivered.
 const RECORDS: u8 = 0;
 /// First byte of the home of a dead letter.
-const DEAD: u8 = 1;
+pub const DEAD: u8 = 1;
 /// First byte of the home of a late record.
-const LATE: u8 = 2;
+const LATE: u8 = 4;
 
 /// Reason of a record that does not fit the columns.
 pub const COLUMNS: &str = "columns";
@@ -64,6 +65,13 @@ impl<'a> Record<'a> {
     {
         let Position { shard, number, arrival } = self.position;
         Row { payload, key: self.key(), shard, sequence_number: number, arrival }
+    }
+
+    /// Whether the edge has found it to be JSON.
+    pub fn is_json(&self) -> bool {
+        let refusal = self.batch.records.get(self.index).map(|record| record.refusal);
+        let refusal = refusal.filter(|refusal| refusal.is_present());
+        !refusal.is_some_and(|refusal| refused_at_the_edge(self.batch.source.bytes(refusal)).reason == "json")
     }
 
     fn text(&self) -> Result<&'a str, Dead> {
@@ -103,24 +111,43 @@ pub struct Classifier {
     slots: Slots,
     /// To ask whether a record fits; made when it is asked first.
     columns: Option<RecordColumns>,
+    /// What it keeps, if it is a backup.
+    backup: Option<Backup>,
 }
 
 impl Classifier {
     /// For records of `stream`, whose captured fields lie at `slots`.
     pub fn new(stream: Arc<str>, config: Arc<Delivery>, slots: Slots) -> Self {
-        Self { stream, config, slots, columns: None }
+        let backup = Backup::of(&stream, &config, &slots);
+        Self { stream, config, slots, columns: None, backup }
     }
 
-    /// Makes `key` the home of a record, as far as that does not depend on columns. Returns its payload.
+    /// Makes `key` the home of a record, as far as that does not depend on columns. Returns what goes into a file.
     ///
     /// # Errors
     /// If it is a dead letter; `key` is then its home among those.
-    pub fn partition<'a>(&self, at: Record<'a>, key: &mut Vec<u8>) -> Result<&'a str, Dead> {
-        let found = self.partition_of_fit(at, key);
+    pub fn partition<'a>(&mut self, at: Record<'a>, key: &mut Vec<u8>) -> Result<Content<'a>, Dead> {
+        let found = match self.backup.as_mut().map(|backup| backup.keeps(at, key)) {
+            None => self.partition_of_fit(at, key).map(Content::Text),
+            Some(true) => self.partition_of_raw(at, key),
+            Some(false) => {
+                key.clear();
+                key.push(PASSED);
+                return Ok(Content::Nothing);
+            }
+        };
         if let Err(dead) = &found {
             self.dead_partition(dead.reason, at.position, key);
         }
         found
+    }
+
+    fn partition_of_raw<'a>(&self, at: Record<'a>, key: &mut Vec<u8>) -> Result<Content<'a>, Dead> {
+        let place = self.place(at)?;
+        key.clear();
+        key.push(RAW);
+        self.with_facts(at, &place, |facts| place.prefix.partition_key(facts, key))?;
+        Ok(backup::content(at))
     }
 
     fn partition_of_fit<'a>(&self, at: Record<'a>, key: &mut Vec<u8>) -> Result<&'a str, Dead> {
@@ -175,7 +202,7 @@ impl Classifier {
 
     /// Makes `key` the home of a record, columns included.
     pub fn home(&mut self, at: Record<'_>, key: &mut Vec<u8>) {
-        if let Ok(payload) = self.partition(at, key)
+        if let Ok(Content::Text(payload)) = self.partition(at, key)
             && self.misfit(payload).is_some()
         {
             self.dead_partition(COLUMNS, at.position, key);

@@ -17,6 +17,7 @@
 
 mod format_text;
 mod placement;
+mod records_text;
 
 use std::collections::BTreeMap;
 
@@ -26,8 +27,9 @@ use url::Url;
 
 use self::format_text::FormatText;
 use self::placement::{PlacementError, PlacementText};
+use self::records_text::{EnvelopeText, SelectionText};
 use super::prefix::{PrefixTemplate, TemplateError};
-use crate::config::checked::{Delivery, ObjectSink};
+use crate::config::checked::{DeadLetters, Delivery, ObjectSink};
 use crate::json::{Pointer, PointerError};
 use crate::schema::columns::ColumnError;
 
@@ -50,6 +52,12 @@ pub struct EpochConfig {
     event_time: Option<String>,
     #[serde(default, skip_serializing_if = "PlacementText::is_default")]
     placement: PlacementText,
+    /// The names of a dead letter's fields; left out where they are our own.
+    #[serde(default, skip_serializing_if = "EnvelopeText::is_own")]
+    dead_letters: EnvelopeText,
+    /// Left out where it is a delivery of what fits.
+    #[serde(default, skip_serializing_if = "SelectionText::is_fitting")]
+    records: SelectionText,
     format: FormatText,
     sink: SinkText,
 }
@@ -98,6 +106,8 @@ impl EpochConfig {
             error_prefix: delivery.error_prefix.as_str().to_owned(),
             event_time: delivery.event_time.as_ref().map(|pointer| pointer.as_str().to_owned()),
             placement: PlacementText::of(&delivery.placement),
+            dead_letters: EnvelopeText::of(delivery.dead_letters.envelope),
+            records: SelectionText::of(&delivery.selection),
             format,
             sink: SinkText::of(&delivery.sink),
         }
@@ -130,8 +140,13 @@ impl EpochConfig {
             buffer: current.buffer,
             prefix: PrefixTemplate::parse(&self.prefix, &placement.terms)?,
             error_prefix: PrefixTemplate::parse(&self.error_prefix, &placement.terms)?,
+            dead_letters: DeadLetters {
+                envelope: self.dead_letters.restore(),
+                buffer: current.dead_letters.buffer,
+            },
             event_time: self.event_time.as_deref().map(Pointer::parse).transpose()?,
             placement,
+            selection: self.records.restore(current)?,
             open_partitions_max: current.open_partitions_max,
         })
     }
@@ -182,8 +197,9 @@ mod tests {
     use super::*;
     use crate::config::checked::{
         BufferHints, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
-        ParquetFormat, Placement,
+        ParquetFormat, Placement, Selection,
     };
+    use crate::delivery::encode::dead_letter::Envelope;
     use crate::delivery::prefix::Terms;
     use crate::schema::columns::{ColumnDeclaration, Columns};
 
@@ -208,18 +224,20 @@ mod tests {
             buffer: BufferHints { size_bytes: 1, interval: Duration::from_secs(1) },
             prefix: template("dt={event_time:%Y}/{/tenant}/"),
             error_prefix: template("errors/{reason}/"),
+            dead_letters: DeadLetters {
+                buffer: BufferHints { size_bytes: 1, interval: Duration::from_secs(1) },
+                envelope: Envelope::Forebay,
+            },
             event_time: Some(Pointer::parse("/at").unwrap()),
             placement: Placement::default(),
+            selection: Selection::Fitting,
             open_partitions_max: 9,
         }
     }
 
     fn parquet() -> Format {
-        let column = |name: &str, type_text: &str, nullable| ColumnDeclaration {
-            name: name.to_owned(),
-            type_text: type_text.to_owned(),
-            nullable,
-        };
+        let column =
+            |name: &str, type_text: &str, nullable| ColumnDeclaration::new(name, type_text, nullable);
         let columns = [
             column("id", "int64", false),
             column("pos", "struct<lat: float64, tags: list<decimal(12, 2)>>", true),
@@ -283,6 +301,30 @@ mod tests {
     }
 
     #[test]
+    fn a_backup_of_what_fails_keeps_what_its_delivery_was() {
+        let main = delivery(parquet());
+        let backup = Delivery {
+            name: "lake-backup".to_owned(),
+            selection: Selection::FailedIn(Arc::new(main.clone())),
+            ..delivery(Format::from(JsonCompression::None))
+        };
+        let text = EpochConfig::of(&backup).text();
+        let read = EpochConfig::parse(&serde_json::from_str(&text.to_string()).unwrap()).unwrap();
+        // The delivery has another prefix by now.
+        let mut later = backup.clone();
+        let other = template("other/");
+        later.selection = Selection::FailedIn(Arc::new(Delivery { prefix: other, ..main }));
+        assert_ne!(read, EpochConfig::of(&later));
+        assert_eq!(format!("{:?}", read.delivery(&later).unwrap()), format!("{backup:?}"));
+    }
+
+    #[test]
+    fn what_was_there_before_dead_letters_and_backups_had_settings_is_no_other_epoch() {
+        let text = EpochConfig::of(&delivery(parquet())).text().to_string();
+        assert!(!text.contains("dead_letters") && !text.contains("records"), "{text}");
+    }
+
+    #[test]
     fn no_secret_is_in_the_text() {
         let text = EpochConfig::of(&delivery(parquet())).text().to_string();
         assert!(text.contains("http://127.0.0.1:9000") && text.contains("s3://lake/clicks/"), "{text}");
@@ -294,11 +336,15 @@ mod tests {
         let before = delivery(parquet());
         let mut same = before.clone();
         same.buffer.size_bytes += 1;
+        same.dead_letters.buffer.size_bytes += 1;
         same.open_partitions_max += 1;
         same.sink.multipart_bytes += 1;
         same.sink.options.insert("aws_secret_access_key".to_owned(), "another".to_owned());
         assert_eq!(EpochConfig::of(&before), EpochConfig::of(&same));
-        let changes: [fn(&mut Delivery); 6] = [
+        let changes: [fn(&mut Delivery); 9] = [
+            |delivery| delivery.selection = Selection::All,
+            |delivery| delivery.selection = Selection::FailedIn(Arc::new(delivery.clone())),
+            |delivery| delivery.dead_letters.envelope = Envelope::Firehose,
             |delivery| delivery.prefix = template("a/"),
             |delivery| delivery.error_prefix = template("b/"),
             |delivery| delivery.event_time = None,

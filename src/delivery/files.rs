@@ -3,7 +3,7 @@
 mod order;
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::order::Order;
 use super::encode::{EncodeError, Encoder, PushError, Row};
@@ -31,12 +31,16 @@ pub struct OpenFile {
     pub extension: &'static str,
     /// The reason code, if it takes dead letters.
     pub dead: Option<String>,
+    /// Whether it takes what is passed over, so that there will be no object.
+    pub passed: bool,
     /// Records in it.
     pub records: u64,
     /// Arrival of its oldest record.
     pub oldest: UnixMicros,
     /// When its first record came.
     pub opened: Instant,
+    /// When it is to be closed, whatever is in it.
+    pub due: Instant,
     /// Its records, shard by shard.
     pub ranges: Ranges,
     encoder: Box<dyn Encoder>,
@@ -67,26 +71,32 @@ pub struct Opening {
     pub extension: &'static str,
     /// See [`OpenFile::dead`].
     pub dead: Option<String>,
+    /// See [`OpenFile::passed`].
+    pub passed: bool,
     /// The empty encoder.
     pub encoder: Box<dyn Encoder>,
     /// A permit of the delivery share, of any size.
     pub permit: Permit,
     /// Now.
     pub opened: Instant,
+    /// See [`OpenFile::due`].
+    pub due: Instant,
 }
 
 impl OpenFile {
     /// An empty file.
     pub fn new(opening: Opening) -> Self {
-        let Opening { folder, extension, dead, encoder, mut permit, opened } = opening;
+        let Opening { folder, extension, dead, passed, encoder, mut permit, opened, due } = opening;
         permit.set(OPEN_FILE_BYTES + encoder.memory_bytes());
         Self {
             folder,
             extension,
             dead,
+            passed,
             records: 0,
             oldest: UnixMicros(i64::MAX),
             opened,
+            due,
             ranges: Ranges::default(),
             encoder,
             permit,
@@ -192,7 +202,7 @@ impl Files {
     pub fn insert(&mut self, key: &[u8], mut file: OpenFile) {
         self.dead += usize::from(file.dead.is_some());
         self.ranges_len += file.ranges.as_slice().len();
-        file.slot = self.order.add(key, file.opened, file.dead.is_some());
+        file.slot = self.order.add(key, file.due, file.dead.is_some());
         self.by_key.insert(key.into(), file);
     }
 
@@ -215,15 +225,14 @@ impl Files {
         self.by_key.iter().max_by_key(|(_, file)| file.memory_bytes()).map(|(key, _)| key.clone())
     }
 
-    /// Keys of the files that are `age` old at `now`.
-    pub fn older_than(&self, age: Duration, now: Instant) -> Vec<Box<[u8]>> {
-        let due = |&(_, opened): &(&[u8], Instant)| now.saturating_duration_since(opened) >= age;
-        self.order.by_age().take_while(due).map(|(key, _)| key.into()).collect()
+    /// Keys of the files that are due at `now`.
+    pub fn due(&self, now: Instant) -> Vec<Box<[u8]>> {
+        self.order.by_due().take_while(|&(_, due)| due <= now).map(|(key, _)| key.into()).collect()
     }
 
-    /// When the oldest file was opened.
-    pub fn first_opened(&self) -> Option<Instant> {
-        self.order.by_age().next().map(|(_, opened)| opened)
+    /// When the first file is due.
+    pub fn first_due(&self) -> Option<Instant> {
+        self.order.by_due().next().map(|(_, due)| due)
     }
 
     /// Arrival of the oldest record in any of them.
@@ -233,7 +242,7 @@ impl Files {
 
     /// Key of the file that was opened first.
     pub fn oldest(&self) -> Option<Box<[u8]>> {
-        self.order.by_age().next().map(|(key, _)| key.into())
+        self.order.by_age().next().map(Into::into)
     }
 
     /// What is in the files that are open, shard by shard of each.

@@ -15,7 +15,9 @@
 //! confirmed the file. When the account is spent the delivery stops reading, the stream fills, and the edge refuses:
 //! nothing in between is dropped. A delivery whose sink stalls cannot take the floor of another one's account.
 
+mod backup;
 pub mod classify;
+pub mod dead_letters;
 pub mod encode;
 pub mod epoch;
 pub mod files;
@@ -39,7 +41,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 use self::prefix::PrefixTemplate;
-use crate::config::checked::{self, Placement};
+use crate::config::checked::{self, Placement, Selection};
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::disk::Disk;
 use crate::schema::validation::SchemaError;
@@ -74,6 +76,8 @@ pub struct Slots {
     event_time: Option<usize>,
     prefix: Vec<usize>,
     late: Vec<usize>,
+    /// Those of the delivery whose dead letters are wanted.
+    judge: Option<Box<Slots>>,
 }
 
 impl Slots {
@@ -87,7 +91,11 @@ impl Slots {
             |prefix: &PrefixTemplate| prefix.pointers().iter().map(|field| captures.slot(field)).collect();
         let prefix = slots(&config.prefix);
         let late = late.as_ref().map(|late| slots(&late.prefix)).unwrap_or_default();
-        Self { event_time, prefix, late }
+        let judge = match &config.selection {
+            Selection::FailedIn(main) => Some(Box::new(Self::of(main, captures))),
+            Selection::Fitting | Selection::All => None,
+        };
+        Self { event_time, prefix, late, judge }
     }
 }
 

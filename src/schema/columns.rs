@@ -5,16 +5,22 @@
 //! [`Columns`] need not look for empty, doubled or endlessly nested ones.
 
 mod arrow_schema;
+mod column;
+mod contradiction;
 mod derive;
+mod error;
+mod names;
 mod paths;
 mod type_text;
 
 use std::fmt;
 
-use thiserror::Error;
-
 pub(crate) use arrow_schema::fields as arrow_fields;
 pub use arrow_schema::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE};
+pub use column::{Coercion, Column, ColumnDeclaration, Reading, TimeUnit};
+pub use contradiction::Contradiction;
+pub use error::ColumnError;
+pub use names::{NAME_CHARACTERS_REFUSED, equal_ignoring_case, sanitized_name};
 pub use paths::{Leaf, PathError};
 
 /// Levels of `list`, `map` and `struct` in one type. Parquet's readers recurse over them; real records have fewer
@@ -25,21 +31,10 @@ pub const TYPE_DEPTH_MAX: usize = 32;
 /// writer state for each, so 4,096 are 40 MiB: what one file may cost before its first record.
 pub const COLUMN_LEAVES_MAX: usize = 4_096;
 
-/// The columns of a columnar file, in order. Never empty; names are unique on each level.
+/// The columns of a columnar file, in order. Never empty; names and keys are unique on each level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     columns: Vec<Column>,
-}
-
-/// One column, or one field of a `struct`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    /// The key in the JSON object, and the name in the file.
-    pub name: String,
-    /// What its values are.
-    pub column_type: ColumnType,
-    /// Whether a record may lack it or have `null` there.
-    pub nullable: bool,
 }
 
 /// What a column's values are, and which JSON they are read from.
@@ -87,103 +82,13 @@ pub enum ColumnType {
     Timestamp(TimeUnit),
     /// `list<T>`: an array. Elements may be `null`.
     List(Box<ColumnType>),
-    /// `struct<name: T, …>`: an object; keys without a field are left out. Declared fields may be missing.
+    /// `struct<name: T, …>`: an object; keys without a field are left out. Declared fields may be missing. A field
+    /// that is not called as its key is written `name = "key": T`.
     Struct(Vec<Column>),
     /// `map<string, T>`: an object. Values may be `null`.
     Map(Box<ColumnType>),
     /// `json`: any value, kept as its text.
     Json,
-}
-
-/// The unit of a timestamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimeUnit {
-    /// Stored as whole seconds in milliseconds: Parquet has no coarser unit.
-    Seconds,
-    /// 10⁻³ s
-    Millis,
-    /// 10⁻⁶ s
-    Micros,
-    /// 10⁻⁹ s: the years 1678 to 2262.
-    Nanos,
-}
-
-impl TimeUnit {
-    /// Units in a second.
-    pub fn per_second(self) -> i64 {
-        match self {
-            TimeUnit::Seconds => 1,
-            TimeUnit::Millis => 1_000,
-            TimeUnit::Micros => 1_000_000,
-            TimeUnit::Nanos => 1_000_000_000,
-        }
-    }
-}
-
-/// A column as a pipeline file declares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnDeclaration {
-    /// `name`
-    pub name: String,
-    /// `type`, such as `list<string>`.
-    pub type_text: String,
-    /// `nullable`
-    pub nullable: bool,
-}
-
-/// What is wrong with a column, and what to write instead. Positions count characters from 1.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ColumnError {
-    /// A word that is no type.
-    #[error("unknown type '{word}' at character {position}: {advice}")]
-    UnknownType {
-        /// The word.
-        word: String,
-        /// Where it begins.
-        position: usize,
-        /// What to write.
-        advice: String,
-    },
-    /// The text is no type from some place on.
-    #[error("at character {position} of the type: expected {expected}, found {found}")]
-    Malformed {
-        /// Where.
-        position: usize,
-        /// What to write there.
-        expected: &'static str,
-        /// What stands there.
-        found: String,
-    },
-    /// A decimal that 128 bits do not hold.
-    #[error("at character {position} of the type: decimal(p, s) needs 1 <= p <= 38 and 0 <= s <= p")]
-    DecimalRange {
-        /// Where the numbers begin.
-        position: usize,
-    },
-    /// The same name twice on one level.
-    #[error("the name '{0}' is used twice: rename or remove one of them")]
-    DuplicateName(String),
-    /// An empty name.
-    #[error("a column needs a name that is not empty")]
-    NoName,
-    /// A struct without fields, which Parquet cannot store.
-    #[error("'{0}' is a struct without fields: name its fields, or write json")]
-    EmptyStruct(String),
-    /// More than [`TYPE_DEPTH_MAX`] levels.
-    #[error("nested deeper than {TYPE_DEPTH_MAX} levels: write json for the inner part")]
-    TooDeep,
-    /// More than [`COLUMN_LEAVES_MAX`] scalar columns.
-    #[error("more than {COLUMN_LEAVES_MAX} scalar columns: write json for a part that is rarely read")]
-    TooMany,
-    /// No column at all.
-    #[error("no columns: a columnar file needs at least one")]
-    Empty,
-    /// A JSON Schema that does not say what an object's properties are.
-    #[error(
-        "columns cannot be derived: the JSON Schema does not describe an object with properties; \
-         declare them in [schema] columns"
-    )]
-    NoProperties,
 }
 
 impl Columns {
@@ -216,9 +121,14 @@ impl Columns {
             } else if declarations[..index].iter().any(|earlier| earlier.name == *name) {
                 errors.push((index, ColumnError::DuplicateName(name.clone())));
             }
-            match declaration.type_text.parse() {
+            match declaration.type_text.parse::<ColumnType>() {
+                Ok(column_type) if declaration.reading.epoch.is_some() && !column_type.has_timestamp() => {
+                    errors.push((index, ColumnError::EpochWithoutTimestamp));
+                }
                 Ok(column_type) => {
-                    columns.push(Column { name: name.clone(), column_type, nullable: declaration.nullable });
+                    let key = declaration.key.as_ref().unwrap_or(name);
+                    let column = Column::new(name, column_type, declaration.nullable).with_key(key);
+                    columns.push(column.with_reading(declaration.reading));
                 }
                 Err(error) => errors.push((index, error)),
             }
@@ -248,6 +158,16 @@ impl ColumnType {
         }
     }
 
+    /// Whether there is a timestamp in it.
+    pub fn has_timestamp(&self) -> bool {
+        match self {
+            ColumnType::Timestamp(_) => true,
+            ColumnType::List(inner) | ColumnType::Map(inner) => inner.has_timestamp(),
+            ColumnType::Struct(fields) => fields.iter().any(|field| field.column_type.has_timestamp()),
+            _ => false,
+        }
+    }
+
     /// The type's name for messages: the text form, without what is inside of nested types.
     pub fn short_name(&self) -> String {
         match self {
@@ -267,6 +187,11 @@ fn check_level(fields: &[Column], depth: usize) -> Result<(), ColumnError> {
     }
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(ColumnError::DuplicateName(pair[0].to_owned()));
+    }
+    let mut keys: Vec<&str> = fields.iter().map(Column::key).collect();
+    keys.sort_unstable();
+    if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(ColumnError::DuplicateKey(pair[0].to_owned()));
     }
     fields.iter().try_for_each(|field| check_type(&field.name, &field.column_type, depth))
 }

@@ -104,11 +104,7 @@ pub fn schema() -> Value {
 
 /// The columns of their Parquet files.
 pub fn columns() -> Vec<ColumnDeclaration> {
-    let declaration = |(name, type_text): (&str, &str)| ColumnDeclaration {
-        name: name.to_owned(),
-        type_text: type_text.to_owned(),
-        nullable: true,
-    };
+    let declaration = |(name, type_text): (&str, &str)| ColumnDeclaration::new(name, type_text, true);
     let declared = [
         ("client_ip", "string"),
         ("timestamp", "timestamp_micros"),

@@ -1,5 +1,6 @@
 //! One test a kind of problem: the message, the file and the line are part of the interface.
 
+mod dead_letters;
 mod editor;
 mod files;
 mod named_columns;
@@ -7,6 +8,7 @@ mod node;
 mod pipeline;
 mod prefix;
 mod robustness;
+mod schema;
 mod shipped;
 mod sink;
 

@@ -9,7 +9,7 @@ use super::EpochError;
 use crate::config::checked::{
     Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
 };
-use crate::schema::columns::{Column, ColumnDeclaration, ColumnError, Columns};
+use crate::schema::columns::{Coercion, Column, ColumnDeclaration, ColumnError, Columns, Reading, TimeUnit};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
@@ -74,6 +74,12 @@ pub(super) struct ColumnText {
     #[serde(rename = "type")]
     type_text: String,
     nullable: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(default, skip_serializing_if = "Coercion::is_strict")]
+    coerce: Coercion,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<TimeUnit>,
 }
 
 /// Level of a codec whose text has lost it: the fastest.
@@ -183,14 +189,39 @@ impl ColumnText {
             name: column.name.clone(),
             type_text: column.column_type.to_string(),
             nullable: column.nullable,
+            key: column.other_key.clone(),
+            coerce: column.reading.coercion,
+            epoch: column.reading.epoch,
         }
     }
 
     fn declaration(&self) -> ColumnDeclaration {
         ColumnDeclaration {
-            name: self.name.clone(),
-            type_text: self.type_text.clone(),
-            nullable: self.nullable,
+            key: self.key.clone(),
+            reading: Reading { coercion: self.coerce, epoch: self.epoch },
+            ..ColumnDeclaration::new(&self.name, &self.type_text, self.nullable)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_say_only_what_differs_from_the_default() {
+        let mut renamed = ColumnDeclaration::new("at", "struct<t_s = \"t s\": timestamp_millis>", true);
+        renamed.key = Some("a t".to_owned());
+        renamed.reading = Reading { coercion: Coercion::Lenient, epoch: Some(TimeUnit::Seconds) };
+        let declared = [ColumnDeclaration::new("id", "int64", false), renamed];
+        let columns = Columns::declared(&declared).unwrap();
+        let texts: Vec<_> = columns.as_slice().iter().map(ColumnText::of).collect();
+        let text = serde_json::to_string(&texts).unwrap();
+        assert_eq!(
+            text,
+            r#"[{"name":"id","type":"int64","nullable":false},{"name":"at","type":"struct<t_s = \"t s\": timestamp_millis>","nullable":true,"key":"a t","coerce":"lenient","epoch":"seconds"}]"#
+        );
+        let read: Vec<ColumnText> = serde_json::from_str(&text).unwrap();
+        assert_eq!(*restore_columns(&read).unwrap(), columns);
     }
 }

@@ -1,4 +1,4 @@
-//! In which order files were opened, in which they were used last, and how old their records are.
+//! In which order files were opened, are due and were used last, and how old their records are.
 //!
 //! A delivery with thousands of open files asks for the first of each order with every new partition and in every round,
 //! so none of the answers may take a look at all of them. Files stand in slots, which are linked into lists; a file that
@@ -24,6 +24,8 @@ pub struct Order {
     /// Slots that have no file.
     free: Vec<usize>,
     lists: [List; 3],
+    /// When each file is due, and its slot.
+    by_due: BTreeSet<(Instant, usize)>,
     /// Oldest record of each file that has any, and its slot.
     by_record: BTreeSet<(UnixMicros, usize)>,
 }
@@ -31,7 +33,7 @@ pub struct Order {
 #[derive(Debug)]
 struct Slot {
     key: Box<[u8]>,
-    opened: Instant,
+    due: Instant,
     oldest_record: UnixMicros,
     is_dead: bool,
     /// In [`OPENED`], and in one of the other two.
@@ -55,20 +57,16 @@ struct List {
 impl Default for Order {
     fn default() -> Self {
         let list = List { first: NONE, last: NONE };
-        Self { slots: Vec::new(), free: Vec::new(), lists: [list; 3], by_record: BTreeSet::new() }
+        let (by_due, by_record) = (BTreeSet::new(), BTreeSet::new());
+        Self { slots: Vec::new(), free: Vec::new(), lists: [list; 3], by_due, by_record }
     }
 }
 
 impl Order {
-    /// Adds a file that was opened now, behind all others, and returns its slot.
-    pub fn add(&mut self, key: &[u8], opened: Instant, is_dead: bool) -> usize {
-        let slot = Slot {
-            key: key.into(),
-            opened,
-            oldest_record: UnixMicros(i64::MAX),
-            is_dead,
-            links: [UNLINKED; 2],
-        };
+    /// Adds a file that was opened now, behind all others, and is due at some time; returns its slot.
+    pub fn add(&mut self, key: &[u8], due: Instant, is_dead: bool) -> usize {
+        let slot =
+            Slot { key: key.into(), due, oldest_record: UnixMicros(i64::MAX), is_dead, links: [UNLINKED; 2] };
         let index = match self.free.pop() {
             Some(index) => {
                 self.slots[index] = slot;
@@ -79,6 +77,7 @@ impl Order {
                 self.slots.len() - 1
             }
         };
+        self.by_due.insert((due, index));
         self.link(OPENED, index);
         self.link(used(is_dead), index);
         index
@@ -87,8 +86,9 @@ impl Order {
     /// Takes a file out.
     pub fn remove(&mut self, index: usize) {
         let Some(slot) = self.slots.get_mut(index) else { return };
-        let (is_dead, oldest) = (slot.is_dead, slot.oldest_record);
+        let (is_dead, due, oldest) = (slot.is_dead, slot.due, slot.oldest_record);
         slot.key = Box::default();
+        self.by_due.remove(&(due, index));
         self.by_record.remove(&(oldest, index));
         self.unlink(OPENED, index);
         self.unlink(used(is_dead), index);
@@ -119,11 +119,16 @@ impl Order {
         self.slots.get(self.lists[used(is_dead)].first).map(|slot| &*slot.key)
     }
 
-    /// Keys of all files and when they were opened, oldest first.
-    pub fn by_age(&self) -> impl Iterator<Item = (&[u8], Instant)> {
+    /// Keys of all files, in the order in which they were opened.
+    pub fn by_age(&self) -> impl Iterator<Item = &[u8]> {
         let first = self.slots.get(self.lists[OPENED].first);
         let next = |slot: &&Slot| self.slots.get(slot.links[OPENED].behind);
-        std::iter::successors(first, next).map(|slot| (&*slot.key, slot.opened))
+        std::iter::successors(first, next).map(|slot| &*slot.key)
+    }
+
+    /// Keys of all files and when they are due, in that order.
+    pub fn by_due(&self) -> impl Iterator<Item = (&[u8], Instant)> {
+        self.by_due.iter().filter_map(|&(due, index)| Some((&*self.slots.get(index)?.key, due)))
     }
 
     /// Arrival of the oldest record in any file.
@@ -166,6 +171,7 @@ fn side(list: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     use proptest::prelude::*;
 
@@ -174,7 +180,7 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        Add { is_dead: bool },
+        Add { is_dead: bool, due_seconds: u64 },
         Remove(usize),
         Use(usize),
         Record(usize, i64),
@@ -182,7 +188,7 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            3 => any::<bool>().prop_map(|is_dead| Step::Add { is_dead }),
+            3 => (any::<bool>(), 0..9_u64).prop_map(|(is_dead, due_seconds)| Step::Add { is_dead, due_seconds }),
             2 => any::<usize>().prop_map(Step::Remove),
             4 => any::<usize>().prop_map(Step::Use),
             2 => (any::<usize>(), 0..9_i64).prop_map(|(file, arrival)| Step::Record(file, arrival)),
@@ -195,6 +201,7 @@ mod tests {
         slot: usize,
         is_dead: bool,
         used: usize,
+        due: Instant,
         oldest: Option<i64>,
     }
 
@@ -206,9 +213,10 @@ mod tests {
             for (tick, step) in steps.into_iter().enumerate() {
                 let chosen = |file: usize| model.keys().nth(file % model.len().max(1)).copied();
                 match step {
-                    Step::Add { is_dead } => {
-                        let slot = order.add(&tick.to_be_bytes(), now, is_dead);
-                        model.insert(tick, Model { slot, is_dead, used: tick, oldest: None });
+                    Step::Add { is_dead, due_seconds } => {
+                        let due = now + Duration::from_secs(due_seconds);
+                        let slot = order.add(&tick.to_be_bytes(), due, is_dead);
+                        model.insert(tick, Model { slot, is_dead, used: tick, due, oldest: None });
                     }
                     Step::Remove(file) => {
                         if let Some(file) = chosen(file) {
@@ -234,8 +242,14 @@ mod tests {
                     prop_assert_eq!(order.least_recently_used(is_dead), least.as_ref().map(|key| &key[..]));
                 }
                 // Keys are the ticks at which files were opened.
-                let opened: Vec<_> = order.by_age().map(|(key, _)| usize::from_be_bytes(key.try_into().unwrap())).collect();
+                let opened: Vec<_> = order.by_age().map(|key| usize::from_be_bytes(key.try_into().unwrap())).collect();
                 prop_assert_eq!(opened, model.keys().copied().collect::<Vec<_>>());
+                let mut due: Vec<_> = model.values().map(|file| file.due).collect();
+                due.sort();
+                prop_assert_eq!(order.by_due().map(|(_, due)| due).collect::<Vec<_>>(), due);
+                for (key, due) in order.by_due() {
+                    prop_assert_eq!(model[&usize::from_be_bytes(key.try_into().unwrap())].due, due);
+                }
                 let oldest = model.values().filter_map(|file| file.oldest).min();
                 prop_assert_eq!(order.oldest_record().map(|arrival| arrival.0), oldest);
             }

@@ -31,9 +31,11 @@ fn open(format: &Format, records: u64) -> (Files, Arc<Budget>) {
             folder: format!("p={partition}/"),
             extension: "",
             dead: None,
+            passed: false,
             encoder: encode::open(format),
             permit: budget.take_anyway(0),
             opened: clock::monotonic(),
+            due: clock::monotonic() + Duration::from_secs(3_600),
         };
         files.insert(&partition.to_be_bytes(), OpenFile::new(opening));
     }

@@ -83,7 +83,7 @@ impl<'a> Derivation<'a> {
         possible
             .map(|(name, schema)| {
                 let Derived { column_type, nullable } = self.derive(schema, depth)?;
-                Ok(Column { name: name.clone(), column_type, nullable: nullable || !is_required(name) })
+                Ok(Column::new(name, column_type, nullable || !is_required(name)))
             })
             .collect()
     }

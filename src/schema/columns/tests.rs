@@ -1,3 +1,5 @@
+mod names;
+
 use arrow::datatypes::{DataType, TimeUnit as ArrowTimeUnit};
 use proptest::prelude::*;
 use serde_json::json;
@@ -13,7 +15,7 @@ fn message(text: &str) -> String {
 }
 
 fn declaration(name: &str, type_text: &str) -> ColumnDeclaration {
-    ColumnDeclaration { name: name.to_owned(), type_text: type_text.to_owned(), nullable: true }
+    ColumnDeclaration::new(name, type_text, true)
 }
 
 /// `name: type` for each column, with `!` behind those that are not nullable.
@@ -127,16 +129,12 @@ fn all_wrong_declarations_are_told_at_once() {
 
 #[test]
 fn columns_built_by_hand_are_checked_as_well() {
-    let column = |column_type| Column { name: "a".to_owned(), column_type, nullable: true };
+    let column = |column_type| Column::new("a", column_type, true);
     let build = |column_type| Columns::new(vec![column(column_type)]).map(drop);
     assert_eq!(build(ColumnType::Struct(Vec::new())), Err(ColumnError::EmptyStruct("a".to_owned())));
     let decimal = ColumnType::Decimal { precision: 39, scale: 0 };
     assert!(matches!(build(decimal), Err(ColumnError::DecimalRange { .. })));
-    let fields = (0..=COLUMN_LEAVES_MAX).map(|index| Column {
-        name: index.to_string(),
-        column_type: ColumnType::Bool,
-        nullable: true,
-    });
+    let fields = (0..=COLUMN_LEAVES_MAX).map(|index| Column::new(index.to_string(), ColumnType::Bool, true));
     assert_eq!(build(ColumnType::Struct(fields.collect())), Err(ColumnError::TooMany));
 }
 
@@ -370,7 +368,7 @@ fn any_type() -> impl Strategy<Value = ColumnType> {
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
         let fields = prop::collection::btree_map("\\PC{1,8}", inner.clone(), 1..4);
-        let field = |(name, column_type)| Column { name, column_type, nullable: true };
+        let field = |(name, column_type): (String, _)| Column::new(name, column_type, true);
         prop_oneof![
             inner.clone().prop_map(|inner| ColumnType::List(Box::new(inner))),
             inner.prop_map(|inner| ColumnType::Map(Box::new(inner))),

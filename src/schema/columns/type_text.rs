@@ -192,9 +192,13 @@ impl<'a> Parser<'a> {
             if fields.iter().any(|field| field.name == name) {
                 return Err(ColumnError::DuplicateName(name));
             }
+            let key = if self.take('=') { self.field_name()? } else { name.clone() };
+            if fields.iter().any(|field| field.key() == key) {
+                return Err(ColumnError::DuplicateKey(key));
+            }
             self.expect(':', "':' and the field's type, as in struct<lat: float64, lon: float64>")?;
             let column_type = self.column_type(depth + 1)?;
-            fields.push(Column { name, column_type, nullable: true });
+            fields.push(Column::new(name, column_type, true).with_key(key));
             if !self.take(',') {
                 break;
             }
@@ -254,10 +258,9 @@ pub(super) fn write(column_type: &ColumnType, f: &mut fmt::Formatter<'_>) -> fmt
             f.write_str("struct<")?;
             for (index, field) in fields.iter().enumerate() {
                 f.write_str(if index == 0 { "" } else { ", " })?;
-                if field.name.chars().all(is_bare) {
-                    f.write_str(&field.name)?;
-                } else {
-                    write!(f, "{}", serde_json::Value::from(field.name.as_str()))?;
+                write_name(&field.name, f)?;
+                if let Some(key) = &field.other_key {
+                    write!(f, " = {}", serde_json::Value::from(key.as_str()))?;
                 }
                 write!(f, ": {}", field.column_type)?;
             }
@@ -268,4 +271,8 @@ pub(super) fn write(column_type: &ColumnType, f: &mut fmt::Formatter<'_>) -> fmt
             f.write_str(word)
         }
     }
+}
+
+fn write_name(name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if name.chars().all(is_bare) { f.write_str(name) } else { write!(f, "{}", serde_json::Value::from(name)) }
 }

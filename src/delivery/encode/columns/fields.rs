@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 use super::fault::Fault;
 use super::slot::{Cells, Slot};
 use crate::json::{RawString, Scanner};
-use crate::schema::columns::Column;
+use crate::schema::columns::{Column, Reading};
 
 /// Fields up to which a key out of order is compared with each of them; above it, it is looked up by its hash.
 const SEARCHED_FIELDS_MAX: usize = 16;
@@ -18,7 +18,7 @@ const SEARCHED_FIELDS_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Fields {
     fields: Vec<Field>,
-    by_name: Option<HashMap<Box<str>, usize, foldhash::fast::RandomState>>,
+    by_key: Option<HashMap<Box<str>, usize, foldhash::fast::RandomState>>,
     rows: usize,
     /// The number of objects read so far, those that did not fit included.
     object: u64,
@@ -26,8 +26,8 @@ pub(super) struct Fields {
 
 #[derive(Debug)]
 struct Field {
-    name: Box<str>,
-    /// The name in quotes, as JSON has it where nothing in it is escaped.
+    key: Box<str>,
+    /// The key in quotes, as JSON has it where nothing in it is escaped.
     quoted: Box<str>,
     slot: Slot,
     /// The last object that had this field.
@@ -35,16 +35,26 @@ struct Field {
 }
 
 impl Fields {
-    pub(super) fn new(columns: &[Column]) -> Self {
+    /// Those of a record, each read in its own way.
+    pub(super) fn of_record(columns: &[Column]) -> Self {
+        Self::new(columns, |column| column.reading)
+    }
+
+    /// Those of a struct, read as the column around it.
+    pub(super) fn of_struct(columns: &[Column], reading: Reading) -> Self {
+        Self::new(columns, |_| reading)
+    }
+
+    fn new(columns: &[Column], reading: impl Fn(&Column) -> Reading) -> Self {
         let field = |column: &Column| Field {
-            name: column.name.as_str().into(),
-            quoted: serde_json::Value::from(column.name.as_str()).to_string().into(),
-            slot: Slot::new(&column.column_type, column.nullable),
+            key: column.key().into(),
+            quoted: serde_json::Value::from(column.key()).to_string().into(),
+            slot: Slot::new(&column.column_type, column.nullable, reading(column)),
             object: 0,
         };
-        let names = || columns.iter().enumerate().map(|(index, column)| (column.name.as_str().into(), index));
-        let by_name = (columns.len() > SEARCHED_FIELDS_MAX).then(|| names().collect());
-        Self { fields: columns.iter().map(field).collect(), by_name, rows: 0, object: 0 }
+        let keys = || columns.iter().enumerate().map(|(index, column)| (column.key().into(), index));
+        let by_key = (columns.len() > SEARCHED_FIELDS_MAX).then(|| keys().collect());
+        Self { fields: columns.iter().map(field).collect(), by_key, rows: 0, object: 0 }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -70,10 +80,10 @@ impl Fields {
             };
             let field = &mut self.fields[index];
             if field.object == self.object {
-                return Err(Fault::found("the key twice").expecting("one value").in_key(&field.name));
+                return Err(Fault::found("the key twice").expecting("one value").in_key(&field.key));
             }
             field.object = self.object;
-            field.slot.push(scanner, cells).map_err(|fault| fault.in_key(&field.name))?;
+            field.slot.push(scanner, cells).map_err(|fault| fault.in_key(&field.key))?;
             filled += 1;
             next = index + 1;
         }
@@ -85,17 +95,17 @@ impl Fields {
     }
 
     fn find(&self, key: RawString<'_>, next: usize) -> Option<usize> {
-        if let Some(by_name) = &self.by_name {
-            return by_name.get(&*key.decode()).copied();
+        if let Some(by_key) = &self.by_key {
+            return by_key.get(&*key.decode()).copied();
         }
         let (before, behind) = self.fields.split_at_checked(next).unwrap_or((&self.fields, &[]));
-        let among = |fields: &[Field]| fields.iter().position(|field| key.equals(&field.name));
+        let among = |fields: &[Field]| fields.iter().position(|field| key.equals(&field.key));
         among(behind).map(|index| next + index).or_else(|| among(before))
     }
 
     fn fill_missing(&mut self) -> Result<(), Fault> {
         for field in self.fields.iter_mut().filter(|field| field.object != self.object) {
-            field.slot.push_missing("nothing").map_err(|fault| fault.in_key(&field.name))?;
+            field.slot.push_missing("nothing").map_err(|fault| fault.in_key(&field.key))?;
         }
         Ok(())
     }

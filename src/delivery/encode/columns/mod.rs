@@ -6,6 +6,7 @@
 
 mod fault;
 mod fields;
+mod lenient;
 mod nested;
 mod numbers;
 mod slot;
@@ -38,7 +39,7 @@ impl RecordColumns {
     pub fn new(columns: &Columns) -> Self {
         let schema = columns.arrow_schema();
         let leaves = columns.leaves();
-        Self { schema, fields: Fields::new(columns.as_slice()), leaves, cells: 0 }
+        Self { schema, fields: Fields::of_record(columns.as_slice()), leaves, cells: 0 }
     }
 
     /// What the batches look like.

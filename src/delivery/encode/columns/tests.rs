@@ -1,4 +1,5 @@
 mod differential;
+mod lenient;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
@@ -10,10 +11,8 @@ use super::*;
 use crate::schema::columns::{Column, ColumnDeclaration, ColumnType};
 
 fn columns(declarations: &[(&str, &str)]) -> Columns {
-    let declaration = |(name, type_text): &(&str, &str)| ColumnDeclaration {
-        name: name.trim_end_matches('!').to_owned(),
-        type_text: (*type_text).to_owned(),
-        nullable: !name.ends_with('!'),
+    let declaration = |(name, type_text): &(&str, &str)| {
+        ColumnDeclaration::new(name.trim_end_matches('!'), *type_text, !name.ends_with('!'))
     };
     Columns::declared(&declarations.iter().map(declaration).collect::<Vec<_>>()).unwrap()
 }
@@ -224,7 +223,7 @@ fn the_pointer_of_a_misfit_is_exact() {
 
 #[test]
 fn fields_that_must_be_there_are_missed_only_where_their_struct_is() {
-    let field = |name: &str, column_type, nullable| Column { name: name.to_owned(), column_type, nullable };
+    let field = |name: &str, column_type, nullable| Column::new(name, column_type, nullable);
     let inner = ColumnType::Struct(vec![field("x", ColumnType::Int64, false)]);
     let declared = Columns::new(vec![field("s", inner, true)]).unwrap();
     let mut rows = RecordColumns::new(&declared);

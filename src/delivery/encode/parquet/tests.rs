@@ -14,11 +14,7 @@ use crate::delivery::encode::{Encoder, PushError, Row};
 use crate::schema::columns::{ColumnDeclaration, Columns};
 
 fn columns(declarations: &[(&str, &str)]) -> Arc<Columns> {
-    let declaration = |(name, type_text): &(&str, &str)| ColumnDeclaration {
-        name: (*name).to_owned(),
-        type_text: (*type_text).to_owned(),
-        nullable: true,
-    };
+    let declaration = |(name, type_text): &(&str, &str)| ColumnDeclaration::new(*name, *type_text, true);
     Arc::new(Columns::declared(&declarations.iter().map(declaration).collect::<Vec<_>>()).unwrap())
 }
 

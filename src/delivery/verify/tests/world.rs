@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::config::checked::{self, Format, JsonCompression, ParquetCompression, ParquetFormat};
-use crate::delivery::encode::dead_letter::DeadLetter;
+use crate::delivery::encode::dead_letter::{DeadLetter, Envelope};
 use crate::delivery::encode::{self, Encoder, Row};
 use crate::delivery::ledger::{Commit, Cursor, Entry, Epoch, Ledger, Seal, SealedRange};
 use crate::delivery::sink::{NoNotes, Object, ObjectSink};
@@ -194,6 +194,7 @@ impl World {
             ranges,
             key: format!("{}-{number}.{ending}", partition as char),
             dead: (partition == b'd').then(|| "schema".to_owned()),
+            passed: false,
             reason: "age".into(),
             oldest: UnixMicros(0),
         }
@@ -265,18 +266,14 @@ fn dead_letter(shard: ShardId, number: u64, raw: &str) -> String {
         partition_key: "",
         raw: raw.as_bytes(),
     }
-    .write_to(&mut line);
+    .write_to(Envelope::default(), &mut line);
     line
 }
 
 fn encoder(key: &str) -> Box<dyn Encoder> {
     let format = match key.split_once('.').unwrap().1 {
         "parquet" => {
-            let column = |name: &str, type_text: &str| ColumnDeclaration {
-                name: name.to_owned(),
-                type_text: type_text.to_owned(),
-                nullable: false,
-            };
+            let column = |name: &str, type_text: &str| ColumnDeclaration::new(name, type_text, false);
             let columns = Columns::declared(&[column("p", "string"), column("n", "int64")]).unwrap();
             Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, Arc::new(columns)))
         }

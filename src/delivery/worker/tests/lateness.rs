@@ -35,7 +35,7 @@ fn records_by_folder(world: &World) -> BTreeMap<String, usize> {
 fn late_records_have_their_own_folder_and_those_from_the_future_are_dead_letters() {
     runtime().block_on(async {
         let mut world = World::new(5);
-        world.start(config(5), MEMORY).unwrap();
+        world.start(config(7), MEMORY).unwrap();
         send(&mut world, 20).await;
         let (report, has_ended) = world.drain(Duration::from_secs(600)).await;
         assert!(has_ended && report.pending == 0, "{report:?}");
@@ -61,12 +61,12 @@ fn a_record_is_as_late_after_a_crash_as_it_was_before() {
     runtime().block_on(async {
         let mut world = World::new(6);
         for polls in 1..40 {
-            world.start(config(5), MEMORY).unwrap();
+            world.start(config(7), MEMORY).unwrap();
             send(&mut world, 2).await;
             world.run(polls, Duration::from_secs(30)).await;
             world.kill(polls % 2 == 0);
         }
-        world.start(config(5), MEMORY).unwrap();
+        world.start(config(7), MEMORY).unwrap();
         let (report, has_ended) = world.drain(Duration::from_secs(600)).await;
         assert!(has_ended && report.pending == 0, "{report:?}");
         world.check_lake();

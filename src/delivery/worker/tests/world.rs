@@ -13,10 +13,11 @@ use url::Url;
 
 use super::lake;
 use crate::config::checked::{
-    self, BufferHints, Delivery, Format, JsonCompression, Late, ObjectSink as SinkConfig, ParquetCompression,
-    ParquetFormat, Placement,
+    self, BufferHints, DeadLetters, Delivery, Format, JsonCompression, Late, ObjectSink as SinkConfig,
+    ParquetCompression, ParquetFormat, Placement, Selection,
 };
 use crate::config::limits::LEDGER_SETTLED_MAX;
+use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::ledger::{Ledger, State};
 use crate::delivery::prefix::{PrefixTemplate, Terms, Zone};
 use crate::delivery::sink::ObjectSink;
@@ -39,7 +40,7 @@ use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
 
 pub const SHARDS: u32 = 3;
-pub const CONFIGS: usize = 6;
+pub const CONFIGS: usize = 8;
 /// Small, so that there are several.
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// 2026-01-01 00:00:00 UTC.
@@ -88,6 +89,8 @@ pub struct World {
     pub sent: Vec<(ShardId, SequenceNumber)>,
     /// What each of them was like, and its arrival.
     specs: Vec<(Spec, i64)>,
+    /// What each of them is like.
+    pub kinds: Vec<Kind>,
     /// Bytes that every record has besides its fields.
     pub pad: usize,
     /// What the ledger may remember beyond the cursor.
@@ -100,11 +103,7 @@ pub struct World {
 /// The delivery in its variants. They differ in whatever makes an epoch.
 pub fn config(variant: usize) -> Delivery {
     let columns = |id: &str| {
-        let column = |name: &str, type_text: &str| ColumnDeclaration {
-            name: name.into(),
-            type_text: type_text.into(),
-            nullable: true,
-        };
+        let column = |name: &str, type_text: &str| ColumnDeclaration::new(name, type_text, true);
         let columns = [column("n", "int64"), column("id", id), column("p", "string")];
         let columns = Arc::new(Columns::declared(&columns).unwrap());
         Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, columns))
@@ -117,9 +116,16 @@ pub fn config(variant: usize) -> Delivery {
         2 => (columns("int64"), "q={/p}/", "errors/{reason}/", "lake"),
         3 => (plain, "dt={event_time:%Y-%m-%d}/", "errors/{reason}/", "pond"),
         4 => (columns("string"), "q={/p}/", "dead/{shard}/{reason}/", "lake"),
+        5 => (gzip, "raw/", "raw/", "lake"),
+        6 => (plain, "failed/{shard}/", "failed/", "pond"),
         _ => (plain, "v5/dt={event_time:%Y-%m-%d}/{/p|upper|default(none)}/", "errors/{reason}/", "lake"),
     };
-    let placement = if variant == 5 { placement() } else { Placement::default() };
+    let selection = match variant {
+        5 => Selection::All,
+        6 => Selection::FailedIn(Arc::new(config(2))),
+        _ => Selection::Fitting,
+    };
+    let placement = if variant == 7 { placement() } else { Placement::default() };
     Delivery {
         name: "d".into(),
         sink: SinkConfig {
@@ -131,8 +137,13 @@ pub fn config(variant: usize) -> Delivery {
         buffer: BufferHints { size_bytes: 700, interval: Duration::from_millis(200) },
         prefix: PrefixTemplate::parse(prefix, &placement.terms).unwrap(),
         error_prefix: PrefixTemplate::parse(error_prefix, &placement.terms).unwrap(),
+        dead_letters: DeadLetters {
+            buffer: BufferHints { size_bytes: 500, interval: Duration::from_millis(100) },
+            envelope: if variant == 1 { Envelope::Firehose } else { Envelope::Forebay },
+        },
         event_time: Some(Pointer::parse("/at").unwrap()),
         placement,
+        selection,
         open_partitions_max: 3,
     }
 }
@@ -227,8 +238,20 @@ impl World {
         for folder in ["/data", "/lake", "/pond"] {
             disk.create_folder(Path::new(folder)).unwrap();
         }
-        let (sent, specs, settled_max) = (Vec::new(), Vec::new(), LEDGER_SETTLED_MAX);
-        Self { stream, disk, log_disk, sent, specs, pad: 60, settled_max, registry, captures, process: None }
+        let (sent, specs, kinds, settled_max) = (Vec::new(), Vec::new(), Vec::new(), LEDGER_SETTLED_MAX);
+        Self {
+            stream,
+            disk,
+            log_disk,
+            sent,
+            specs,
+            kinds,
+            pad: 60,
+            settled_max,
+            registry,
+            captures,
+            process: None,
+        }
     }
 
     /// One request.
@@ -239,6 +262,7 @@ impl World {
         for spec in specs {
             let n = self.sent.len() as u64;
             self.sent.push((ShardId(spec.shard), SequenceNumber(0)));
+            self.kinds.push(spec.kind);
             let start = body.len();
             body.extend_from_slice(payload(n, spec, self.pad).as_bytes());
             let (records, numbers) = spans.entry(spec.shard).or_default();
@@ -366,8 +390,12 @@ impl World {
                 assert!(seen.insert(n), "record {n} is in two files or twice in one: {}", file.name);
             }
         }
+        // Only the backup of what fails passes records over, and none of those that its delivery cannot take.
         let missing: Vec<_> = (0..self.sent.len() as u64).filter(|n| !seen.contains(n)).collect();
-        assert!(missing.is_empty() && seen.len() == self.sent.len(), "missing: {missing:?}");
+        let fails = |kind| matches!(kind, Kind::Text | Kind::Homeless | Kind::Refused);
+        assert!(!missing.iter().any(|&n| fails(self.kinds[n as usize])), "missing: {missing:?}");
+        let passed = if missing.is_empty() { 0 } else { self.ledger().passed_records };
+        assert_eq!((missing.len() as u64, seen.len() + missing.len()), (passed, self.sent.len()));
         for file in files.iter().filter(|file| file.folder.contains("/v5/")) {
             for &n in &file.records {
                 let (spec, arrival) = &self.specs[n as usize];
@@ -394,7 +422,8 @@ impl World {
     pub fn check_ledger(&self) {
         let state = self.ledger();
         assert!(state.open.is_empty(), "{:?}", state.open);
-        assert_eq!(state.committed_records + state.dead_records, self.sent.len() as u64);
+        let all = state.committed_records + state.dead_records + state.passed_records;
+        assert_eq!(all, self.sent.len() as u64);
         for id in self.stream.shard_ids() {
             let next = self.stream.shard(id).unwrap().bounds().next;
             assert_eq!(state.cursor.get(&id), Some(&next), "{id}");
