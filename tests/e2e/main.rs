@@ -11,6 +11,7 @@ mod edge;
 mod idempotency;
 mod lake;
 mod node_folder;
+mod partitions;
 mod real_data;
 mod restart;
 mod server;

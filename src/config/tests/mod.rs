@@ -6,6 +6,7 @@ mod files;
 mod named_columns;
 mod node;
 mod pipeline;
+mod prefix;
 mod robustness;
 mod schema;
 mod shipped;
