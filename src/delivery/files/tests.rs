@@ -1,6 +1,7 @@
 //! Thousands of open files fit the budget that a node has by default.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::config::checked::{Format, JsonCompression, ParquetCompression, ParquetFormat};
