@@ -75,7 +75,7 @@ pub(super) fn check_backup(
     let terms = main.placement.terms.clone();
     let prefix = check_prefix(raw.prefix.as_deref().unwrap_or(&default_prefix), &terms, path, checker);
     let buffer = match raw.buffer {
-        Some(own) => check_buffer(own, path, around.memory_budget, checker),
+        Some(own) => check_buffer(own, path, (around.memory_budget, sink.as_ref()), checker),
         None => Some(main.buffer),
     };
     // The checks of a delivery's JSON lines, in this place.

@@ -17,7 +17,7 @@ use super::encode::Row;
 use super::encode::columns::RecordColumns;
 use super::files::Position;
 use super::prefix::{PartitionError, PrefixTemplate, RecordFacts};
-use crate::config::checked::{Delivery, Late, Placement};
+use crate::config::checked::{Delivery, Format, Late, Placement};
 use crate::config::print_duration;
 use crate::record::Batch;
 use crate::runtime::clock::UnixMicros;
@@ -71,7 +71,7 @@ impl<'a> Record<'a> {
     pub fn is_json(&self) -> bool {
         let refusal = self.batch.records.get(self.index).map(|record| record.refusal);
         let refusal = refusal.filter(|refusal| refusal.is_present());
-        !refusal.is_some_and(|refusal| refused_at_the_edge(self.batch.source.bytes(refusal)).reason == "json")
+        refusal.is_none_or(|refusal| refused_at_the_edge(self.batch.source.bytes(refusal)).reason != "json")
     }
 
     fn text(&self) -> Result<&'a str, Dead> {
@@ -212,7 +212,11 @@ impl Classifier {
     /// Why the payload of a record that has a partition does not fit the columns, without writing it anywhere.
     pub fn misfit(&mut self, payload: &str) -> Option<Dead> {
         let columns = self.config.format.columns()?;
-        let columns = self.columns.get_or_insert_with(|| RecordColumns::new(columns));
+        let is_orc = matches!(self.config.format, Format::Orc(_));
+        let columns = self.columns.get_or_insert_with(|| match RecordColumns::new(columns) {
+            columns if is_orc => columns.for_orc(),
+            columns => columns,
+        });
         let misfit = columns.check(payload).err()?;
         Some(Dead { reason: COLUMNS, message: misfit.to_string() })
     }

@@ -23,6 +23,7 @@ pub mod epoch;
 pub mod files;
 pub mod intake;
 pub mod ledger;
+mod outflow;
 mod pause;
 pub mod prefix;
 mod ranges;

@@ -4,6 +4,7 @@
 
 mod backup;
 mod bad_input;
+mod conformance;
 mod delivery;
 mod dlq;
 mod edge;

@@ -10,6 +10,7 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
+use super::super::orc;
 use super::fault::Fault;
 use super::lenient::{self, Time};
 use super::numbers::{OUT_OF_RANGE, Primitives};
@@ -158,7 +159,7 @@ impl<T: ArrowTimestampType> TimestampBuilder<T> {
 impl<T: ArrowTimestampType + ArrowPrimitiveType<Native = i64> + fmt::Debug> ColumnBuilder
     for TimestampBuilder<T>
 {
-    fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
+    fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, cells: &mut Cells) -> Result<(), Fault> {
         let units = match kind {
             Kind::String => self.units_in(&scanner.string()?.decode())?,
             Kind::Number => Some(match scanner.take_integer() {
@@ -169,7 +170,11 @@ impl<T: ArrowTimestampType + ArrowPrimitiveType<Native = i64> + fmt::Debug> Colu
         };
         let stored = units.and_then(|units| units.checked_mul(self.factor));
         let out_of_range = if kind == Kind::Number { OUT_OF_RANGE } else { "a time out of range" };
-        self.values.push(stored.ok_or_else(|| Fault::found(out_of_range))?);
+        let stored = stored.ok_or_else(|| Fault::found(out_of_range))?;
+        if cells.are_for_orc() && !orc::holds_time(stored, self.unit.per_second() * self.factor) {
+            return Err(Fault::found("a time in the last second of 1969, which ORC cannot hold"));
+        }
+        self.values.push(stored);
         Ok(())
     }
 
