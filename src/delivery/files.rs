@@ -235,6 +235,11 @@ impl Files {
         self.by_key.len()
     }
 
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
     /// How many of them take dead letters.
     pub fn dead(&self) -> usize {
         self.dead
