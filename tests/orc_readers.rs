@@ -87,8 +87,10 @@ fn time(value: i64, per_second: i64) -> String {
     (if value < 0 { value - per_second } else { value }).to_string()
 }
 
-/// Which rows have a value: a name, and whether row `row` has one.
-const PATTERNS: [(&str, fn(u64) -> bool); 5] = [
+/// Which rows have a value: a name, and whether a row has one.
+type Pattern = (&'static str, fn(u64) -> bool);
+
+const PATTERNS: [Pattern; 5] = [
     ("all", |_| true),
     ("none", |_| false),
     ("every_other", |row| row % 2 == 0),
@@ -101,7 +103,7 @@ fn noise(index: u64) -> u64 {
     (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
-fn columns(patterns: &[(&str, fn(u64) -> bool)]) -> Arc<Columns> {
+fn columns(patterns: &[Pattern]) -> Arc<Columns> {
     let id = ColumnDeclaration::new("id", "int64", false);
     let declared = KINDS.iter().chain(&NESTED).flat_map(|(name, type_text, _)| {
         let column =
@@ -111,7 +113,7 @@ fn columns(patterns: &[(&str, fn(u64) -> bool)]) -> Arc<Columns> {
     Arc::new(Columns::declared(&[id].into_iter().chain(declared).collect::<Vec<_>>()).unwrap())
 }
 
-fn record(row: u64, patterns: &[(&str, fn(u64) -> bool)]) -> String {
+fn record(row: u64, patterns: &[Pattern]) -> String {
     let mut record = format!(r#"{{"id":{row}"#);
     for (place, (name, _, value)) in KINDS.iter().chain(&NESTED).enumerate() {
         for (pattern, is_there) in patterns {
@@ -120,7 +122,7 @@ fn record(row: u64, patterns: &[(&str, fn(u64) -> bool)]) -> String {
             match is_there(row) {
                 true => write!(record, r#","{name}_{pattern}":{}"#, value(noise(number * 31 + place as u64)))
                     .unwrap(),
-                false if row % 5 == 0 => write!(record, r#","{name}_{pattern}":null"#).unwrap(),
+                false if row.is_multiple_of(5) => write!(record, r#","{name}_{pattern}":null"#).unwrap(),
                 false => (),
             }
         }

@@ -41,7 +41,7 @@ pub enum Command {
     /// Prove from ledgers, log and objects that nothing is missing or doubled
     Verify(VerifyArgs),
     /// List, show and send again what could not be delivered
-    Dlq(DlqArgs),
+    Dlq(Box<DlqArgs>),
 }
 
 /// `forebay serve`.
@@ -98,7 +98,7 @@ pub fn run(cli: Cli, session: &mut Session<'_>) -> io::Result<Exit> {
         Command::Serve(args) => serve::run(args, session),
         Command::Check(args) => check::run(args, session),
         Command::Verify(args) => verify::run(args, session),
-        Command::Dlq(args) => dlq::run(args, session),
+        Command::Dlq(args) => dlq::run(*args, session),
     }
 }
 

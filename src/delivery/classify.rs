@@ -63,7 +63,7 @@ impl<'a> Record<'a> {
     pub fn is_json(&self) -> bool {
         let refusal = self.batch.records.get(self.index).map(|record| record.refusal);
         let refusal = refusal.filter(|refusal| refusal.is_present());
-        !refusal.is_some_and(|refusal| refused_at_the_edge(self.batch.source.bytes(refusal)).reason == "json")
+        refusal.is_none_or(|refusal| refused_at_the_edge(self.batch.source.bytes(refusal)).reason != "json")
     }
 
     fn text(&self) -> Result<&'a str, Dead> {

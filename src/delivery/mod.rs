@@ -23,6 +23,7 @@ pub mod epoch;
 mod files;
 mod intake;
 pub mod ledger;
+mod outflow;
 mod pause;
 pub mod prefix;
 mod ranges;

@@ -226,8 +226,8 @@ impl<'a> Scanner<'a> {
         Ok(RawString::new(&self.text[start..found.end], found.escaped))
     }
 
-    /// Consumes a number that is written as an integer of few digits, and nothing if that is not what comes next: a
-    /// guess that spares [`Scanner::number`].
+    /// Consumes a number that is written as an integer of at most 18 digits, and nothing but white space if that is
+    /// not what comes next: a guess that spares [`Scanner::number`].
     #[inline]
     pub fn take_integer(&mut self) -> Option<i64> {
         self.skip_whitespace();

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.orc
 import pyarrow.parquet
 import pyorc
-from check_columns import canonical, same
 from pyorc.predicates import PredicateColumn
+from values import canonical, same
 
 PICKS = 12
 

@@ -49,7 +49,7 @@ impl<'a> Visitor<'a> {
         };
         let mut rows = 0;
         loop {
-            match reader.next() {
+            match reader.read_letter() {
                 Ok(Some((row, letter))) => {
                     rows += 1;
                     if self.filter.takes(&letter) && look(row, letter)?.is_break() {

@@ -83,7 +83,7 @@ fn a_backup_that_cannot_be_says_why() {
         ),
         (
             "backup = { records = \"all\" }\n[[delivery]]\nname = \"lake-backup\"",
-            "p.toml:7:8: delivery name \"lake-backup\" is used twice: it is also in line 5\n  help: write another name",
+            "p.toml:7:8: delivery name \"lake-backup\" is used twice: it is also in line 4\n  help: write another name",
         ),
     ] {
         assert_eq!(complaints(&delivery(lines)), complaint, "{lines}");

@@ -75,7 +75,7 @@ impl LetterReader {
     ///
     /// # Errors
     /// Behind [`ReadLetterError::Line`] it goes on with the next line, behind any other there is nothing more.
-    pub fn next(&mut self) -> Result<Option<(u64, Letter)>, ReadLetterError> {
+    pub fn read_letter(&mut self) -> Result<Option<(u64, Letter)>, ReadLetterError> {
         self.line.clear();
         let rest = |source| ReadLetterError::Rest { row: self.row + 1, source };
         let mut line = (&mut self.text).take(DEAD_LETTER_LINE_BYTES_MAX);
@@ -199,7 +199,7 @@ mod tests {
             LetterReader::open(&sink(folder.path()), "a.json.gz", runtime.handle()).unwrap().unwrap();
         let mut found = Vec::new();
         loop {
-            match reader.next() {
+            match reader.read_letter() {
                 Ok(Some((_, letter))) => found.push(Ok(letter.number.0)),
                 Ok(None) => return found,
                 Err(error) => {

@@ -164,6 +164,7 @@ impl Worker {
                 stage.intake.take(shard, slice, part.clone(), (&mut self.files, self.settled.as_ref()));
             self.status.known(come.known);
             self.close(come.sealed);
+            self.hand_over();
             if self.halted.is_some() {
                 // Where it stopped does not matter: the cursor stays, and all of it is read again.
                 break;

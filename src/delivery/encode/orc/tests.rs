@@ -102,9 +102,8 @@ fn a_file_of_any_size_holds_no_more_than_a_stripe() {
 
 #[test]
 fn the_stored_size_is_told_within_a_tenth() {
-    for (compression, stripe_bytes) in
-        CODECS.into_iter().flat_map(|codec| [(codec, 16 << 20), (codec, 2 << 20)])
-    {
+    let of_one_stripe = CODECS.map(|compression| (compression, 16 << 20));
+    for (compression, stripe_bytes) in of_one_stripe.into_iter().chain([(OrcCompression::Snappy, 2 << 20)]) {
         let mut encoder = events(compression, stripe_bytes);
         for index in 0..60_000 {
             encoder.push(Row::of_payload(&web_events::event(index))).unwrap();

@@ -1,4 +1,5 @@
 mod cases;
 mod lake;
+mod large;
 mod random;
 mod world;
