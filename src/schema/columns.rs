@@ -89,6 +89,12 @@ pub enum Coercion {
     Strict,
     /// Also values of another kind that say the same, such as a number in a string.
     Lenient,
+    /// What the column was learned for: see [`crate::schema::inference`]. Keys without a column are no part of a record
+    /// that fits, unless they hold nothing.
+    Learned {
+        /// Whether a column of strings takes the text of every value.
+        any_text: bool,
+    },
 }
 
 /// What a column's values are, and which JSON they are read from.

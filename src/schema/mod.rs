@@ -2,5 +2,6 @@
 
 pub mod columns;
 pub mod decimal;
+pub mod inference;
 pub mod timestamp;
 pub mod validation;
