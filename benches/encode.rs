@@ -10,9 +10,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use forebay::config::checked::{Format, JsonCompression, ParquetCompression};
+use forebay::config::checked::{Format, JsonCompression, ParquetCompression, ParquetFormat};
 use forebay::delivery::encode::columns::RecordColumns;
-use forebay::delivery::encode::{self, Encoder};
+use forebay::delivery::encode::{self, Encoder, Row};
 use forebay::schema::columns::Columns;
 use forebay::testkit::web_events;
 
@@ -29,9 +29,9 @@ fn columns() -> Arc<Columns> {
 
 fn file(mut encoder: Box<dyn Encoder>, events: &[String]) -> usize {
     for event in events {
-        encoder.push(event).unwrap();
+        encoder.push(Row::of_payload(event)).unwrap();
     }
-    encoder.finish().unwrap().iter().map(|chunk| chunk.len()).sum()
+    encoder.finish(&[]).unwrap().iter().map(|chunk| chunk.len()).sum()
 }
 
 /// Batches of the size that the Parquet encoder takes.
@@ -57,18 +57,18 @@ fn encode(criterion: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
-    let parquet = |compression| Format::Parquet { compression, columns: Arc::clone(&columns) };
+    let parquet = |compression| Format::Parquet(ParquetFormat::new(compression, Arc::clone(&columns)));
     for (name, format) in [
-        ("json_lines/none", Format::Json { compression: JsonCompression::None }),
-        ("json_lines/gzip_1", Format::Json { compression: JsonCompression::Gzip { level: 1 } }),
-        ("json_lines/gzip_6", Format::Json { compression: JsonCompression::Gzip { level: 6 } }),
+        ("json_lines/none", Format::from(JsonCompression::None)),
+        ("json_lines/gzip_1", Format::from(JsonCompression::Gzip { level: 1 })),
+        ("json_lines/gzip_6", Format::from(JsonCompression::Gzip { level: 6 })),
         ("parquet/none", parquet(ParquetCompression::None)),
         ("parquet/snappy", parquet(ParquetCompression::Snappy)),
     ] {
-        let stored = file(encode::open(&format, Vec::new()), &events);
+        let stored = file(encode::open(&format), &events);
         println!("{name}: {:.2} times smaller than its input", input as f64 / stored as f64);
         group.bench_function(name, |bencher| {
-            bencher.iter(|| file(encode::open(&format, Vec::new()), &events));
+            bencher.iter(|| file(encode::open(&format), &events));
         });
     }
     group.finish();

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use forebay::config::checked::{Format, ParquetCompression};
-use forebay::delivery::encode;
+use forebay::config::checked::{Format, ParquetCompression, ParquetFormat};
+use forebay::delivery::encode::{self, Row};
 use forebay::schema::columns::{ColumnDeclaration, Columns};
 
 /// A column, its type as pyarrow calls it, and values of it: as JSON, and as the reader is to find them.
@@ -259,8 +259,8 @@ fn columns() -> Columns {
 
 /// Writes a Parquet file of `rows` rows to `path`; returns what is to be found in it.
 fn write_file(path: &Path, compression: ParquetCompression, rows: usize) -> String {
-    let format = Format::Parquet { compression, columns: Arc::new(columns()) };
-    let mut encoder = encode::open(&format, vec![("forebay.stream".to_owned(), "every-type".to_owned())]);
+    let format = Format::Parquet(ParquetFormat::new(compression, Arc::new(columns())));
+    let mut encoder = encode::open(&format);
     let mut expected = r#"{"columns":[{"name":"id","type":"int64","nullable":false}"#.to_owned();
     for Sample { name, arrow_type, .. } in &SAMPLES {
         write!(expected, r#",{{"name":"{name}","type":"{arrow_type}","nullable":true}}"#).unwrap();
@@ -268,11 +268,15 @@ fn write_file(path: &Path, compression: ParquetCompression, rows: usize) -> Stri
     expected.push_str("],\"rows\":[");
     for index in 0..rows {
         let (record, values) = row(index);
-        encoder.push(&record).unwrap();
+        encoder.push(Row::of_payload(&record)).unwrap();
         expected.push_str(if index == 0 { "\n" } else { ",\n" });
         expected.push_str(&values);
     }
-    std::fs::write(path, encoder.finish().unwrap().concat()).unwrap();
+    std::fs::write(
+        path,
+        encoder.finish(&[("forebay.stream".to_owned(), "every-type".to_owned())]).unwrap().concat(),
+    )
+    .unwrap();
     expected + "]}"
 }
 

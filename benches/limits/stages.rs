@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use forebay::config::checked::{Format, JsonCompression, ParquetCompression};
-use forebay::delivery::encode;
+use forebay::config::checked::{Format, JsonCompression, ParquetCompression, ParquetFormat};
 use forebay::delivery::encode::columns::RecordColumns;
+use forebay::delivery::encode::{self, Row};
 use forebay::edge::decode::Framing;
 use forebay::json::{Pointer, Scanner};
 use forebay::schema::columns::Columns;
@@ -225,15 +225,14 @@ fn limits_of_writing(input: &Input) -> Vec<Case<'_>> {
 fn our_writing(input: &Input) -> Vec<Case<'_>> {
     let events = &input.events;
     let file = move |format: &Format| {
-        let mut encoder = encode::open(format, Vec::new());
+        let mut encoder = encode::open(format);
         for event in events {
-            encoder.push(event).unwrap();
+            encoder.push(Row::of_payload(event)).unwrap();
         }
-        black_box(encoder.finish().unwrap());
+        black_box(encoder.finish(&[]).unwrap());
     };
-    let json = Format::Json { compression: JsonCompression::Gzip { level: 1 } };
-    let parquet =
-        Format::Parquet { compression: ParquetCompression::Snappy, columns: Arc::clone(&input.columns) };
+    let json = Format::from(JsonCompression::Gzip { level: 1 });
+    let parquet = Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, Arc::clone(&input.columns)));
     let mut rows = RecordColumns::new(&input.columns);
     vec![
         Case::new("our JSON lines, gzip level 1", "libdeflate, gzip level 1", move || file(&json)),

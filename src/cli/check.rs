@@ -8,9 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{Exit, Session};
-use crate::config::checked::{
-    ColumnsSource, Config, Delivery, Format, JsonCompression, ParquetCompression, Pipeline,
-};
+use crate::config::checked::{ColumnsSource, Config, Delivery, Pipeline};
 use crate::config::{Problem, Size, load, node_schema, pipeline_schema, print_duration};
 
 /// `forebay check`.
@@ -214,22 +212,16 @@ impl<'a> StreamReport<'a> {
 
 impl<'a> DeliveryReport<'a> {
     fn of(delivery: &'a Delivery, source: Option<ColumnsSource>) -> Self {
-        let (format, compression, compression_level) = match &delivery.format {
-            Format::Json { compression: JsonCompression::None } => ("json", "none", None),
-            Format::Json { compression: JsonCompression::Gzip { level } } => ("json", "gzip", Some(*level)),
-            Format::Parquet { compression: ParquetCompression::None, .. } => ("parquet", "none", None),
-            Format::Parquet { compression: ParquetCompression::Snappy, .. } => ("parquet", "snappy", None),
-        };
-        let columns = match (&delivery.format, source) {
-            (Format::Parquet { .. }, Some(ColumnsSource::Declared)) => Some("declared"),
-            (Format::Parquet { .. }, Some(ColumnsSource::JsonSchema)) => Some("json_schema"),
-            _ => None,
-        };
+        let (compression, compression_level) = delivery.format.compression();
+        let columns = delivery.format.columns().and(source).map(|source| match source {
+            ColumnsSource::Declared => "declared",
+            ColumnsSource::JsonSchema => "json_schema",
+        });
         Self {
             name: &delivery.name,
             sink: delivery.sink.url.to_string(),
             prefix: delivery.prefix.as_str(),
-            format,
+            format: delivery.format.name(),
             compression,
             compression_level,
             columns,

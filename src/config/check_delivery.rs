@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::check_format::check_format;
 use super::check_sink::{Env, check_sink, folder_sink};
-use super::checked::{BufferHints, Delivery, Format, JsonCompression, ObjectSink, ParquetCompression};
+use super::checked::{BufferHints, Delivery, ObjectSink};
 use super::checker::Checker;
 use super::limits;
 use super::raw::{BufferTable, DeliveryTable, SinkTable};
@@ -97,98 +98,6 @@ fn check_sink_or_default(
             folder_sink(&folder, &path, checker)
         }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum FormatName {
-    Json,
-    Parquet,
-}
-
-fn check_format(
-    raw: &DeliveryTable,
-    path: &str,
-    columns: &PipelineColumns,
-    checker: &mut Checker<'_>,
-) -> Option<Format> {
-    let format_path = format!("{path}.format");
-    if raw.format.as_deref() == Some("orc") {
-        let message = format!("format = {} is not in this version", checker.quote(&format_path, "orc"));
-        checker.problem_with_help(&format_path, message, "write format = \"parquet\" or \"json\"");
-        return None;
-    }
-    let words = [("json", FormatName::Json), ("parquet", FormatName::Parquet)];
-    let name = checker.word(&format_path, raw.format.as_deref(), FormatName::Json, &words)?;
-    match name {
-        FormatName::Json => {
-            check_json_compression(raw, path, checker).map(|compression| Format::Json { compression })
-        }
-        FormatName::Parquet => {
-            let compression = check_parquet_compression(raw, path, checker);
-            let columns = match columns {
-                PipelineColumns::Known(columns) => Some(Arc::clone(columns)),
-                PipelineColumns::Wrong => None,
-                PipelineColumns::None => {
-                    let message = "format = \"parquet\" needs columns, and there are neither columns nor a JSON Schema to derive them from";
-                    let help = "write [schema] columns = [{ name = \"id\", type = \"int64\" }], or schema = \"FILE\" in [ingest]";
-                    checker.problem_with_help(&format_path, message, help);
-                    None
-                }
-            };
-            Some(Format::Parquet { compression: compression?, columns: columns? })
-        }
-    }
-}
-
-fn check_json_compression(
-    raw: &DeliveryTable,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<JsonCompression> {
-    let level_path = format!("{path}.compression_level");
-    match raw.compression.as_deref() {
-        None | Some("gzip") => {
-            let level = checker.count(&level_path, raw.compression_level, 1, 12)?;
-            u8::try_from(level).ok().map(|level| JsonCompression::Gzip { level })
-        }
-        Some("none") => {
-            if raw.compression_level.is_some() {
-                checker.problem(&level_path, "compression_level is for compression = \"gzip\" only");
-                return None;
-            }
-            Some(JsonCompression::None)
-        }
-        Some(other) => refuse_compression(other, "json", "\"none\" or \"gzip\"", path, checker),
-    }
-}
-
-fn check_parquet_compression(
-    raw: &DeliveryTable,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<ParquetCompression> {
-    if raw.compression_level.is_some() {
-        let message = "compression_level is for format = \"json\" with compression = \"gzip\" only";
-        checker.problem(&format!("{path}.compression_level"), message);
-    }
-    match raw.compression.as_deref() {
-        None | Some("snappy") => Some(ParquetCompression::Snappy),
-        Some("none") => Some(ParquetCompression::None),
-        Some(other) => refuse_compression(other, "parquet", "\"none\" or \"snappy\"", path, checker),
-    }
-}
-
-fn refuse_compression<T>(
-    found: &str,
-    format: &str,
-    allowed: &str,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<T> {
-    let path = format!("{path}.compression");
-    let quoted = checker.quote(&path, found);
-    checker.problem(&path, format!("compression = {quoted} is not for {format} files: write {allowed}"));
-    None
 }
 
 /// An open file is held in memory until it is closed, so one that is larger than half the budget never gets there.

@@ -10,9 +10,12 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use super::format::{
+    Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
+    SortColumn,
+};
 use crate::delivery::prefix::PrefixTemplate;
 use crate::json::Pointer;
-use crate::schema::columns::Columns;
 
 /// The node and every pipeline that it runs.
 #[derive(Debug, Clone)]
@@ -243,44 +246,6 @@ pub struct BufferHints {
     pub size_bytes: u64,
     /// Age since the first record.
     pub interval: Duration,
-}
-
-/// What a delivery's files are.
-#[derive(Debug, Clone)]
-pub enum Format {
-    /// JSON lines; the payload as it came.
-    Json {
-        /// Codec of the file.
-        compression: JsonCompression,
-    },
-    /// Parquet.
-    Parquet {
-        /// Codec of the pages.
-        compression: ParquetCompression,
-        /// The columns, declared or derived from the JSON Schema.
-        columns: Arc<Columns>,
-    },
-}
-
-/// Codec of JSON lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JsonCompression {
-    /// Plain text.
-    None,
-    /// Gzip at a level of libdeflate's (1 to 12).
-    Gzip {
-        /// The level.
-        level: u8,
-    },
-}
-
-/// Codec of Parquet pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParquetCompression {
-    /// Not compressed.
-    None,
-    /// Snappy.
-    Snappy,
 }
 
 /// A folder in an object store or in the file system.

@@ -51,6 +51,13 @@ pub const SHARDS_MAX: u32 = 4_096;
 /// used is sealed when memory is short before the count is reached.
 pub const OPEN_PARTITIONS_DEFAULT: usize = 500;
 
+/// The least and the most bytes of a row group or a stripe. Below 1 MiB its metadata shows; an open file holds one, so
+/// 256 MiB is a whole budget of the default size.
+pub const ROW_GROUP_BYTES_RANGE: std::ops::RangeInclusive<u64> = (1 << 20)..=(256 << 20);
+
+/// The most rows of an entry of ORC's row index: more than a stripe ever has.
+pub const ROW_INDEX_STRIDE_MAX: usize = 100_000_000;
+
 /// `buffer.size` where it is not given: bytes as stored.
 pub const BUFFER_BYTES_DEFAULT: u64 = 64 << 20;
 

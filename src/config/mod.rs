@@ -13,6 +13,7 @@ pub mod checked;
 pub mod limits;
 
 mod check_delivery;
+mod check_format;
 mod check_ingest;
 mod check_log;
 mod check_node;
@@ -22,6 +23,7 @@ mod check_together;
 mod checker;
 mod document;
 mod duration;
+mod format;
 mod interpolate;
 mod json_schema;
 mod load;

@@ -84,12 +84,36 @@ pub struct DeliveryTable {
     /// What the files are. Default: `json`, which is JSON lines.
     #[schemars(extend("enum" = ["json", "parquet"]), example = &"parquet")]
     pub format: Option<String>,
-    /// `none` or `gzip` for JSON (default: `gzip`); `none` or `snappy` for Parquet (default: `snappy`).
-    #[schemars(extend("enum" = ["none", "gzip", "snappy"]), example = &"snappy")]
+    /// JSON: `gzip` (default), `zstd`, `snappy` (its own framing), `hadoop_snappy` or `none`. Parquet: `snappy` (default),
+    /// `zstd`, `gzip`, `lz4` or `none`. ORC: `snappy` (default), `zlib`, `zstd`, `lz4` or `none`.
+    #[schemars(
+        extend("enum" = ["gzip", "zstd", "snappy", "hadoop_snappy", "zlib", "lz4", "none"]),
+        example = &"snappy"
+    )]
     pub compression: Option<String>,
-    /// Level of gzip, from 1 (fast) to 12 (small). Default: 1.
-    #[schemars(range(min = 1, max = 12), example = 6)]
+    /// Level of the codec: gzip 1 to 12 in JSON lines (default 1) and 1 to 9 in Parquet (default 6), zlib 1 to 12
+    /// (default 1), zstd 1 to 22 (default 1).
+    #[schemars(range(min = 1, max = 22), example = 6)]
     pub compression_level: Option<i64>,
+    /// JSON only: whether a line holds the record's arrival time, partition key, shard and sequence number beside the
+    /// record. Default: false, the record alone.
+    #[schemars(example = true)]
+    pub envelope: Option<bool>,
+    /// Parquet only: encoded size of a row group, from `1MiB` to `256MiB`. Default: `16MiB`.
+    #[schemars(example = &"16MiB")]
+    pub row_group: Option<String>,
+    /// Parquet only: columns that the rows of a row group are sorted by, `-` before those whose largest value comes first.
+    #[schemars(extend("examples" = [["client_ip", "-at"]]))]
+    pub sort_by: Option<Vec<String>>,
+    /// ORC only: encoded size of a stripe, from `1MiB` to `256MiB`. Default: `16MiB`.
+    #[schemars(example = &"16MiB")]
+    pub stripe: Option<String>,
+    /// ORC only: rows of an entry of the row index. Default: 10000.
+    #[schemars(range(min = 1, max = limits::ROW_INDEX_STRIDE_MAX), example = 10_000)]
+    pub row_index_stride: Option<i64>,
+    /// Parquet and ORC: columns that get a bloom filter, for readers that look for single values.
+    #[schemars(extend("examples" = [["client_ip", "pos.zone"]]))]
+    pub bloom_filters: Option<Vec<String>>,
     /// When a file is closed: by size or by age, whatever comes first.
     pub buffer: Option<BufferTable>,
     /// Folder of a file below the sink. Fields: `{arrival_time:%Y-%m-%d}` and `{event_time:%H}` with any strftime

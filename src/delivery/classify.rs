@@ -10,10 +10,11 @@
 use std::sync::Arc;
 
 use super::Slots;
+use super::encode::Row;
 use super::encode::columns::RecordColumns;
 use super::files::Position;
 use super::prefix::{PartitionError, PrefixTemplate, RecordFacts};
-use crate::config::checked::{Delivery, Format};
+use crate::config::checked::Delivery;
 use crate::record::Batch;
 use crate::runtime::clock::UnixMicros;
 use crate::schema::timestamp;
@@ -41,6 +42,20 @@ impl<'a> Record<'a> {
     /// The payload's bytes.
     pub fn payload(&self) -> &'a [u8] {
         self.batch.records.get(self.index).map_or(&[], |record| self.batch.source.bytes(record.payload))
+    }
+
+    /// The partition key; empty where it was random.
+    pub fn key(&self) -> &'a [u8] {
+        self.batch.records.get(self.index).map_or(&[], |record| self.batch.source.bytes(record.key))
+    }
+
+    /// What an encoder takes: `payload`, or a line that tells of it.
+    pub fn row<'b>(&self, payload: &'b str) -> Row<'b>
+    where
+        'a: 'b,
+    {
+        let Position { shard, number, arrival } = self.position;
+        Row { payload, key: self.key(), shard, sequence_number: number, arrival }
     }
 
     fn text(&self) -> Result<&'a str, Dead> {
@@ -158,7 +173,7 @@ impl Classifier {
 
     /// Why the payload of a record that has a partition does not fit the columns, without writing it anywhere.
     pub fn misfit(&mut self, payload: &str) -> Option<Dead> {
-        let Format::Parquet { columns, .. } = &self.config.format else { return None };
+        let columns = self.config.format.columns()?;
         let columns = self.columns.get_or_insert_with(|| RecordColumns::new(columns));
         let misfit = columns.check(payload).err()?;
         Some(Dead { reason: COLUMNS, message: misfit.to_string() })

@@ -13,17 +13,19 @@
 //! `buffer`, `max_open_partitions` and `multipart` say when files are closed and how they travel, and credentials who
 //! may store them: none of these makes an epoch.
 
+mod format_text;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::Url;
 
+use self::format_text::FormatText;
 use super::prefix::{PrefixTemplate, TemplateError};
-use crate::config::checked::{Delivery, Format, JsonCompression, ObjectSink, ParquetCompression};
+use crate::config::checked::{Delivery, ObjectSink};
 use crate::json::{Pointer, PointerError};
-use crate::schema::columns::{ColumnDeclaration, ColumnError, Columns};
+use crate::schema::columns::ColumnError;
 
 /// Settings of a store that say where it is, and are no secrets.
 const PLACE_SETTINGS: [&str; 5] = [
@@ -44,36 +46,6 @@ pub struct EpochConfig {
     event_time: Option<String>,
     format: FormatText,
     sink: SinkText,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
-enum FormatText {
-    Json {
-        /// Level of gzip; without it the file is plain.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        gzip_level: Option<u8>,
-    },
-    Parquet {
-        compression: ParquetText,
-        columns: Vec<ColumnText>,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ParquetText {
-    None,
-    Snappy,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ColumnText {
-    name: String,
-    #[serde(rename = "type")]
-    type_text: String,
-    nullable: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,19 +83,7 @@ pub enum EpochError {
 impl EpochConfig {
     /// What `delivery` puts into its ledger.
     pub fn of(delivery: &Delivery) -> Self {
-        let format = match &delivery.format {
-            Format::Json { compression: JsonCompression::None } => FormatText::Json { gzip_level: None },
-            Format::Json { compression: JsonCompression::Gzip { level } } => {
-                FormatText::Json { gzip_level: Some(*level) }
-            }
-            Format::Parquet { compression, columns } => FormatText::Parquet {
-                compression: match compression {
-                    ParquetCompression::None => ParquetText::None,
-                    ParquetCompression::Snappy => ParquetText::Snappy,
-                },
-                columns: columns.as_slice().iter().map(ColumnText::of).collect(),
-            },
-        };
+        let format = FormatText::of(&delivery.format);
         Self {
             prefix: delivery.prefix.as_str().to_owned(),
             error_prefix: delivery.error_prefix.as_str().to_owned(),
@@ -155,7 +115,7 @@ impl EpochConfig {
         Ok(Delivery {
             name: current.name.clone(),
             sink: self.sink.restore(&current.sink)?,
-            format: self.format.restore()?,
+            format: self.format.restore(&current.format)?,
             buffer: current.buffer,
             prefix: PrefixTemplate::parse(&self.prefix)?,
             error_prefix: PrefixTemplate::parse(&self.error_prefix)?,
@@ -167,45 +127,6 @@ impl EpochConfig {
     /// Whether files of this epoch go where those of `current` go, so that one sink does for both.
     pub fn has_sink_of(&self, current: &Delivery) -> bool {
         self.sink.is_place_of(&current.sink)
-    }
-}
-
-impl FormatText {
-    fn restore(&self) -> Result<Format, EpochError> {
-        match self {
-            FormatText::Json { gzip_level: None } => Ok(Format::Json { compression: JsonCompression::None }),
-            FormatText::Json { gzip_level: Some(level) } => {
-                Ok(Format::Json { compression: JsonCompression::Gzip { level: *level } })
-            }
-            FormatText::Parquet { compression, columns } => {
-                let declared: Vec<_> = columns.iter().map(ColumnText::declaration).collect();
-                let first = |errors: Vec<(usize, ColumnError)>| {
-                    let first = errors.into_iter().next();
-                    EpochError::Columns(first.map_or(ColumnError::Empty, |(_, error)| error))
-                };
-                Ok(Format::Parquet {
-                    compression: match compression {
-                        ParquetText::None => ParquetCompression::None,
-                        ParquetText::Snappy => ParquetCompression::Snappy,
-                    },
-                    columns: Arc::new(Columns::declared(&declared).map_err(first)?),
-                })
-            }
-        }
-    }
-}
-
-impl ColumnText {
-    fn of(column: &crate::schema::columns::Column) -> Self {
-        Self {
-            name: column.name.clone(),
-            type_text: column.column_type.to_string(),
-            nullable: column.nullable,
-        }
-    }
-
-    fn declaration(&self) -> ColumnDeclaration {
-        ColumnDeclaration::new(self.name.clone(), self.type_text.clone(), self.nullable)
     }
 }
 
@@ -244,8 +165,14 @@ impl SinkText {
 mod tests {
     use std::time::Duration;
 
+    use std::sync::Arc;
+
     use super::*;
-    use crate::config::checked::BufferHints;
+    use crate::config::checked::{
+        BufferHints, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
+        ParquetFormat,
+    };
+    use crate::schema::columns::{ColumnDeclaration, Columns};
 
     fn delivery(format: Format) -> Delivery {
         let options = [
@@ -270,19 +197,46 @@ mod tests {
     }
 
     fn parquet() -> Format {
-        let column =
-            |name: &str, type_text: &str, nullable| ColumnDeclaration::new(name, type_text, nullable);
+        let column = ColumnDeclaration::new;
         let columns = [
             column("id", "int64", false),
             column("pos", "struct<lat: float64, tags: list<decimal(12, 2)>>", true),
         ];
         let columns = Arc::new(Columns::declared(&columns).unwrap());
-        Format::Parquet { compression: ParquetCompression::Snappy, columns }
+        Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, columns))
     }
 
-    fn formats() -> [Format; 3] {
-        let gzip = JsonCompression::Gzip { level: 3 };
-        [Format::Json { compression: JsonCompression::None }, Format::Json { compression: gzip }, parquet()]
+    fn formats() -> Vec<Format> {
+        let Format::Parquet(parquet) = parquet() else { panic!("it is Parquet") };
+        let json = [
+            JsonCompression::None,
+            JsonCompression::Gzip { level: 3 },
+            JsonCompression::Zstd { level: 19 },
+            JsonCompression::Snappy,
+            JsonCompression::HadoopSnappy,
+        ];
+        let enveloped = |compression| Format::Json(JsonFormat { compression, envelope: true });
+        let with_pages = [
+            ParquetCompression::None,
+            ParquetCompression::Snappy,
+            ParquetCompression::Gzip { level: 9 },
+            ParquetCompression::Zstd { level: 3 },
+            ParquetCompression::Lz4,
+        ];
+        let with_streams = [
+            OrcCompression::None,
+            OrcCompression::Snappy,
+            OrcCompression::Zlib { level: 6 },
+            OrcCompression::Zstd { level: 3 },
+            OrcCompression::Lz4,
+        ];
+        let of_pages = |compression| Format::Parquet(ParquetFormat { compression, ..parquet.clone() });
+        let of_streams = |compression| Format::Orc(OrcFormat::new(compression, Arc::clone(&parquet.columns)));
+        let mut formats: Vec<Format> = json.map(Format::from).into();
+        formats.extend(json.map(enveloped));
+        formats.extend(with_pages.map(of_pages));
+        formats.extend(with_streams.map(of_streams));
+        formats
     }
 
     #[test]
@@ -317,7 +271,7 @@ mod tests {
             |delivery| delivery.prefix = PrefixTemplate::parse("a/").unwrap(),
             |delivery| delivery.error_prefix = PrefixTemplate::parse("b/").unwrap(),
             |delivery| delivery.event_time = None,
-            |delivery| delivery.format = Format::Json { compression: JsonCompression::None },
+            |delivery| delivery.format = JsonCompression::None.into(),
             |delivery| delivery.sink.url = Url::parse("s3://other/").unwrap(),
         ];
         for change in changes {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::encode::{EncodeError, Encoder, PushError};
+use super::encode::{EncodeError, Encoder, PushError, Row};
 use super::ledger::SealedRange;
 use super::ranges::Ranges;
 use crate::record::{SequenceNumber, ShardId};
@@ -89,12 +89,12 @@ impl OpenFile {
     }
 
     /// Adds a record. Nothing changes if it does not fit.
-    pub fn push(&mut self, record: &str, position: Position) -> Result<(), PushError> {
-        self.encoder.push(record)?;
+    pub fn push(&mut self, row: Row<'_>) -> Result<(), PushError> {
+        self.encoder.push(row)?;
         self.records += 1;
-        self.pushed += record.len() as u64;
-        self.oldest = self.oldest.min(position.arrival);
-        self.ranges.add(position.shard, position.number);
+        self.pushed += row.payload.len() as u64;
+        self.oldest = self.oldest.min(row.arrival);
+        self.ranges.add(row.shard, row.sequence_number);
         Ok(())
     }
 
@@ -119,10 +119,10 @@ impl OpenFile {
         self.permit.bytes()
     }
 
-    /// Closes it: its chunks, and the permit that now pays for exactly them.
-    pub fn finish(self) -> Result<(Vec<bytes::Bytes>, Permit), EncodeError> {
+    /// Closes it, with names and values for its footer: its chunks, and the permit that now pays for exactly them.
+    pub fn finish(self, metadata: &[(String, String)]) -> Result<(Vec<bytes::Bytes>, Permit), EncodeError> {
         let mut permit = self.permit;
-        let chunks = self.encoder.finish()?;
+        let chunks = self.encoder.finish(metadata)?;
         permit.set(chunks.iter().map(|chunk| chunk.len() as u64).sum());
         Ok((chunks, permit))
     }
@@ -168,18 +168,12 @@ impl Files {
 
     /// Adds a record to the file of a partition, if it has one; true if that has then reached `size_max` bytes as stored.
     /// Nothing changes if the record does not fit.
-    pub fn push(
-        &mut self,
-        key: &[u8],
-        record: &str,
-        position: Position,
-        size_max: u64,
-    ) -> Result<bool, PushError> {
+    pub fn push(&mut self, key: &[u8], row: Row<'_>, size_max: u64) -> Result<bool, PushError> {
         let Some(file) = self.by_key.get_mut(key) else { return Ok(false) };
         self.tick += 1;
         file.last_used = self.tick;
         let ranges = file.ranges.as_slice().len();
-        file.push(record, position)?;
+        file.push(row)?;
         self.ranges_len += file.ranges.as_slice().len() - ranges;
         Ok(file.is_full(size_max))
     }

@@ -12,7 +12,7 @@ use super::seal::{Origin, SealReason, Sealed, Series};
 use super::settled::{Fate, Settled};
 use super::sink::ObjectSink;
 use super::status::Status;
-use crate::config::checked::{self, Format, JsonCompression};
+use crate::config::checked::{self, Format, JsonCompression, JsonFormat};
 use crate::config::limits::DEAD_FILES_MAX;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
@@ -20,7 +20,8 @@ use crate::runtime::clock;
 use crate::stream::Slice;
 
 /// Dead letters are few and read by people: the fastest level will do.
-const DEAD_LETTER_FORMAT: Format = Format::Json { compression: JsonCompression::Gzip { level: 1 } };
+const DEAD_LETTER_FORMAT: Format =
+    Format::Json(JsonFormat { compression: JsonCompression::Gzip { level: 1 }, envelope: false });
 
 /// The part of a delivery that looks at records, under one configuration.
 pub struct Intake {
@@ -55,7 +56,6 @@ pub struct Setting {
 #[derive(Debug, Clone)]
 pub struct Opener {
     format: Format,
-    metadata: Vec<(String, String)>,
     budget: Arc<Budget>,
 }
 
@@ -65,9 +65,9 @@ impl Opener {
         let format = if dead.is_some() { &DEAD_LETTER_FORMAT } else { &self.format };
         OpenFile::new(Opening {
             folder,
-            extension: extension(format),
+            extension: format.extension(),
             dead,
-            encoder: encode::open(format, self.metadata.clone()),
+            encoder: encode::open(format),
             permit: self.budget.take_anyway(0),
             opened: clock::monotonic(),
         })
@@ -87,11 +87,7 @@ impl Intake {
     /// Nothing taken yet.
     pub fn new(setting: Setting) -> Self {
         let Setting { config, class, origin, sink, budget, status } = setting;
-        let metadata = vec![
-            ("forebay.stream".to_owned(), origin.stream.to_string()),
-            ("forebay.delivery".to_owned(), origin.delivery.to_string()),
-        ];
-        let opener = Opener { format: config.format.clone(), metadata, budget };
+        let opener = Opener { format: config.format.clone(), budget };
         Self {
             class,
             config,
@@ -154,7 +150,7 @@ impl Intake {
             let file = self.opener.open(folder, None);
             files.insert(&self.key, file);
         }
-        match files.push(&self.key, payload, at.position, self.config.buffer.size_bytes) {
+        match files.push(&self.key, at.row(payload), self.config.buffer.size_bytes) {
             Ok(false) => Ok(()),
             Ok(true) => {
                 self.seal_full(files, sealed);
@@ -205,7 +201,7 @@ impl Intake {
             files.insert(&self.key, file);
         }
         self.write_letter(at, dead);
-        match files.push(&self.key, &self.line, at.position, self.config.buffer.size_bytes) {
+        match files.push(&self.key, at.row(&self.line), self.config.buffer.size_bytes) {
             Ok(false) => {}
             Ok(true) => self.seal_full(files, sealed),
             Err(error) => self.give_up(files, &error.to_string()),
@@ -215,7 +211,6 @@ impl Intake {
     /// Makes `self.line` the dead letter of a record.
     fn write_letter(&mut self, at: Record<'_>, dead: &Dead) {
         let now = clock::wall();
-        let key = at.batch.records.get(at.index).map(|record| at.batch.source.bytes(record.key));
         self.line.clear();
         DeadLetter {
             reason: dead.reason,
@@ -228,7 +223,7 @@ impl Intake {
             delivery: &self.origin.delivery,
             shard: at.position.shard,
             sequence_number: at.position.number,
-            partition_key: &String::from_utf8_lossy(key.unwrap_or_default()),
+            partition_key: &String::from_utf8_lossy(at.key()),
             raw: at.payload(),
         }
         .write_to(&mut self.line);
@@ -240,7 +235,7 @@ impl Intake {
         let dead = match self.class.partition(at, &mut self.key) {
             Err(dead) => dead,
             Ok(payload) => match targets.file(&self.key, at.position) {
-                Some(file) => match file.push(payload, at.position) {
+                Some(file) => match file.push(at.row(payload)) {
                     Err(PushError::Misfit(misfit)) => Dead { reason: COLUMNS, message: misfit.to_string() },
                     Err(error) => return Err(error),
                     Ok(()) => {
@@ -258,7 +253,7 @@ impl Intake {
         self.class.dead_partition(dead.reason, at.position, &mut self.key);
         self.write_letter(at, &dead);
         if let Some(file) = targets.file(&self.key, at.position) {
-            file.push(&self.line, at.position)?;
+            file.push(at.row(&self.line))?;
             file.is_full(u64::MAX);
         }
         Ok(())
@@ -330,10 +325,19 @@ impl Intake {
         Some(sealed)
     }
 
+    /// What files tell of themselves.
+    fn metadata(&self) -> [(String, String); 2] {
+        let Origin { stream, delivery, .. } = &self.origin;
+        [
+            ("forebay.stream".to_owned(), stream.to_string()),
+            ("forebay.delivery".to_owned(), delivery.to_string()),
+        ]
+    }
+
     /// Closes a file as `seal`. `leftovers` are uploads in parts that an earlier process has noted for it; `None` if
     /// none has closed it.
     pub fn finish(&mut self, seal: Seal, file: OpenFile, leftovers: Option<Vec<String>>) -> Option<Sealed> {
-        match file.finish() {
+        match file.finish(&self.metadata()) {
             Ok((chunks, permit)) => {
                 let identity = self.identity(&seal);
                 let sink = self.sink.clone();
@@ -365,12 +369,4 @@ pub fn records(shard: ShardId, slice: &Slice, part: Range<usize>) -> impl Iterat
         let number = SequenceNumber(slice.first.0 + offset as u64);
         Record { batch, index: slice.skip + offset, position: Position { shard, number, arrival } }
     })
-}
-
-fn extension(format: &Format) -> &'static str {
-    match format {
-        Format::Json { compression: JsonCompression::None } => ".json",
-        Format::Json { compression: JsonCompression::Gzip { .. } } => ".json.gz",
-        Format::Parquet { .. } => ".parquet",
-    }
 }

@@ -10,6 +10,7 @@ mod type_text;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub(crate) use arrow_schema::fields as arrow_fields;
@@ -23,10 +24,12 @@ pub const TYPE_DEPTH_MAX: usize = 32;
 /// writer state for each, so 4,096 are 40 MiB: what one file may cost before its first record.
 pub const COLUMN_LEAVES_MAX: usize = 4_096;
 
-/// The columns of a columnar file, in order. Never empty; names are unique on each level.
+/// The columns of a columnar file, in order. Names are unique on each level. Only columns that are learned from records
+/// and of which nothing is known yet are empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     columns: Vec<Column>,
+    version: Option<u32>,
 }
 
 /// One column, or one field of a `struct`.
@@ -82,19 +85,31 @@ pub struct Reading {
 }
 
 /// Which kinds of JSON values a column takes. `docs/configuration.md` has the table of both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Coercion {
     /// Only what [`ColumnType`] tells.
     #[default]
     Strict,
     /// Also values of another kind that say the same, such as a number in a string.
     Lenient,
-    /// What the column was learned for: see [`crate::schema::inference`]. Keys without a column are no part of a record
+    /// What the column was learned from: see [`crate::schema::inference`]. Keys without a column are no part of a record
     /// that fits, unless they hold nothing.
-    Learned {
-        /// Whether a column of strings takes the text of every value.
-        any_text: bool,
-    },
+    Learned,
+    /// The same, and a column of strings takes the text of every value.
+    LearnedText,
+}
+
+impl Coercion {
+    /// Whether it is [`Coercion::Strict`].
+    pub fn is_strict(&self) -> bool {
+        *self == Coercion::Strict
+    }
+
+    /// Whether the columns were learned from records.
+    pub fn is_learned(self) -> bool {
+        matches!(self, Coercion::Learned | Coercion::LearnedText)
+    }
 }
 
 /// What a column's values are, and which JSON they are read from.
@@ -271,7 +286,28 @@ impl Columns {
         if columns.iter().map(|column| column.column_type.leaves()).sum::<usize>() > COLUMN_LEAVES_MAX {
             return Err(ColumnError::TooMany);
         }
-        Ok(Self { columns })
+        Ok(Self { columns, version: None })
+    }
+
+    /// Columns that were learned from records; nothing is known before version 1.
+    ///
+    /// # Errors
+    /// As [`Columns::new`], which those that inference gives do not have.
+    pub fn learned(version: u32, columns: Vec<Column>) -> Result<Self, ColumnError> {
+        if columns.is_empty() && version == 0 {
+            return Ok(Self { columns, version: Some(version) });
+        }
+        Ok(Self { version: Some(version), ..Self::new(columns)? })
+    }
+
+    /// Columns that are to be learned from records.
+    pub fn unlearned() -> Self {
+        Self { columns: Vec::new(), version: Some(0) }
+    }
+
+    /// Which version they are, if they were learned from records.
+    pub fn version(&self) -> Option<u32> {
+        self.version
     }
 
     /// The columns that a pipeline file declares.

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::checked::{
-    BufferHints, ColumnsSource, Durability, Format, JsonCompression, OnInvalid, ParquetCompression,
-    PartitionKeySource,
+    BufferHints, ColumnsSource, Durability, Format, JsonCompression, JsonFormat, OnInvalid,
+    ParquetCompression, ParquetFormat, PartitionKeySource,
 };
 
 #[test]
@@ -17,7 +17,10 @@ fn a_pipeline_of_two_names_has_every_default() {
     assert_eq!((&ingest.partition_key, ingest.on_invalid), (&PartitionKeySource::Random, OnInvalid::Reject));
     assert_eq!((ingest.record_bytes_max, ingest.schema.is_none()), (1 << 20, true));
     let delivery = &pipeline.deliveries[0];
-    assert!(matches!(delivery.format, Format::Json { compression: JsonCompression::Gzip { level: 1 } }));
+    assert!(matches!(
+        delivery.format,
+        Format::Json(JsonFormat { compression: JsonCompression::Gzip { level: 1 }, envelope: false })
+    ));
     assert_eq!(delivery.buffer, BufferHints { size_bytes: 64 << 20, interval: Duration::from_secs(60) });
     assert_eq!(delivery.prefix.as_str(), "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/");
     assert_eq!(delivery.error_prefix.as_str(), "errors/{reason}/");
@@ -70,12 +73,18 @@ fn every_setting_is_taken_over() {
     assert_eq!(pipeline.ingest.record_bytes_max, 64 << 10);
     assert_eq!(pipeline.columns_source, Some(ColumnsSource::Declared));
     let [a, b] = pipeline.deliveries.as_slice() else { panic!("two deliveries") };
-    assert!(matches!(a.format, Format::Parquet { compression: ParquetCompression::None, .. }));
+    assert!(matches!(
+        &a.format,
+        Format::Parquet(ParquetFormat { compression: ParquetCompression::None, .. })
+    ));
     assert_eq!(a.buffer, BufferHints { size_bytes: 1 << 20, interval: Duration::from_millis(500) });
     assert_eq!(a.prefix.as_str(), "{/tenant}/{event_time:%F}");
     assert_eq!(a.event_time.as_ref().map(ToString::to_string).as_deref(), Some("/at"));
     assert_eq!((a.open_partitions_max, a.sink.multipart_bytes), (7, 8 << 20));
-    assert!(matches!(b.format, Format::Json { compression: JsonCompression::Gzip { level: 12 } }));
+    assert!(matches!(
+        b.format,
+        Format::Json(JsonFormat { compression: JsonCompression::Gzip { level: 12 }, .. })
+    ));
 }
 
 #[test]
@@ -119,12 +128,12 @@ p.toml:9:14: on_invalid = "rejct" is not known: did you mean "reject"?
 p.toml:10:1: unknown key "shards" in [ingest]: it belongs in [stream]
 p.toml:12:1: missing "name"
   help: write name = "lake" or another name
-p.toml:13:10: format = "orc" is not in this version
-  help: write format = "parquet" or "json"
+p.toml:13:10: format = "orc" needs columns, and there are neither columns nor a JSON Schema to derive them from
+  help: write [schema] columns = [{ name = "id", type = "int64" }], or schema = "FILE" in [ingest]
 p.toml:14:19: "size" must be a string such as "64MiB", found an integer
 p.toml:14:34: interval: "60" has no unit: write 60s if seconds are meant; the units are ms, s, m, h, d
 p.toml:15:1: unknown key "colour" in [[delivery]]
-  help: the keys here are "name", "sink", "format", "compression", "compression_level", "buffer", "prefix", "error_prefix", "event_time" or "max_open_partitions""#
+  help: the keys here are "name", "sink", "format", "compression", "compression_level", "envelope", "row_group", "sort_by", "stripe", "row_index_stride", "bloom_filters", "buffer", "prefix", "error_prefix", "event_time" or "max_open_partitions""#
     );
 }
 
@@ -318,14 +327,14 @@ fn every_wrong_setting_of_ingest_is_refused() {
 fn every_wrong_setting_of_a_delivery_is_refused() {
     for (setting, message) in [
         ("format = \"parqet\"", "format = \"parqet\" is not known: did you mean \"parquet\"?"),
-        ("format = \"csv\"", "format = \"csv\" is not known: write \"json\" or \"parquet\""),
+        ("format = \"csv\"", "format = \"csv\" is not known: write \"json\", \"parquet\" or \"orc\""),
         (
             "format = \"parquet\"",
             "format = \"parquet\" needs columns, and there are neither columns nor a JSON Schema to derive them from\n  help: write [schema] columns = [{ name = \"id\", type = \"int64\" }], or schema = \"FILE\" in [ingest]",
         ),
         (
-            "compression = \"snappy\"",
-            "compression = \"snappy\" is not for json files: write \"none\" or \"gzip\"",
+            "compression = \"lz4\"",
+            "compression = \"lz4\" is not for json files: write \"gzip\", \"zstd\", \"snappy\", \"hadoop_snappy\" or \"none\"",
         ),
         ("compression_level = 13", "compression_level must be from 1 to 12, found 13"),
         (
@@ -365,16 +374,20 @@ fn a_compression_that_does_not_go_with_its_format_is_refused() {
     let columns = "schema.columns = [{ name = \"id\", type = \"int64\" }]\n[[delivery]]\nname = \"d\"\n";
     for (settings, message) in [
         (
-            "format = \"parquet\"\ncompression = \"gzip\"",
-            "7:15: compression = \"gzip\" is not for parquet files: write \"none\" or \"snappy\"",
+            "format = \"parquet\"\ncompression = \"zlib\"",
+            "7:15: compression = \"zlib\" is not for parquet files: write \"snappy\", \"zstd\", \"gzip\", \"lz4\" or \"none\"",
         ),
         (
             "format = \"parquet\"\ncompression_level = 1",
-            "7:21: compression_level is for format = \"json\" with compression = \"gzip\" only",
+            "7:21: compression = \"snappy\" has no levels: leave compression_level out",
+        ),
+        (
+            "format = \"parquet\"\nenvelope = true\nstripe = \"1MiB\"",
+            "7:12: envelope is for format = \"json\" only\np.toml:8:10: stripe is for format = \"orc\" only",
         ),
         (
             "compression = \"none\"\ncompression_level = 1",
-            "7:21: compression_level is for compression = \"gzip\" only",
+            "7:21: compression = \"none\" has no levels: leave compression_level out",
         ),
     ] {
         assert_eq!(complaints_below_stream(&format!("{columns}{settings}")), format!("p.toml:{message}"));

@@ -21,8 +21,8 @@ fn the_three_shipped_pipelines_need_no_setup() {
         let name = &pipeline.stream.name;
         assert!(pipeline.ingest.schema.is_some(), "{name}");
         let [parquet, json] = pipeline.deliveries.as_slice() else { panic!("{name} has two deliveries") };
-        assert!(matches!(parquet.format, Format::Parquet { .. }) && parquet.event_time.is_some(), "{name}");
-        assert!(matches!(json.format, Format::Json { .. }), "{name}");
+        assert!(matches!(parquet.format, Format::Parquet(_)) && parquet.event_time.is_some(), "{name}");
+        assert!(matches!(json.format, Format::Json(_)), "{name}");
         for delivery in [parquet, json] {
             let folder = format!("/data/lake/{name}/{}/", delivery.name);
             assert!(delivery.sink.url.path().ends_with(&folder), "{}", delivery.sink.url);

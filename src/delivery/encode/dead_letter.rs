@@ -78,7 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::json_lines::JsonLinesEncoder;
-    use super::super::{Encoder, Misfit};
+    use super::super::{Encoder, Misfit, Row};
     use super::*;
     use crate::config::checked::JsonCompression;
 
@@ -127,8 +127,8 @@ mod tests {
             let mut line = String::new();
             letter(&message, &key, &raw).write_to(&mut line);
             let mut file = Box::new(JsonLinesEncoder::new(JsonCompression::None));
-            file.push(&line).unwrap();
-            let text = String::from_utf8(file.finish().unwrap().concat()).unwrap();
+            file.push(Row::of_payload(&line)).unwrap();
+            let text = String::from_utf8(file.finish(&[]).unwrap().concat()).unwrap();
             prop_assert_eq!(text.lines().count(), 1);
             let value: serde_json::Value = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(&value["message"], &message);

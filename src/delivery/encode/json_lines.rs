@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use libdeflater::{CompressionLvl, Compressor};
 
-use super::{EncodeError, Encoder, PushError};
+use super::{EncodeError, Encoder, PushError, Row};
 use crate::config::checked::JsonCompression;
 
 /// Input of one gzip member, and the size of a plain chunk: what an open file holds uncompressed at most, besides
@@ -29,6 +29,9 @@ pub struct JsonLinesEncoder {
     /// Lines that are not in `chunks` yet. Grows with what comes, so that a file with few records stays small.
     staged: Vec<u8>,
     chunks: Vec<Bytes>,
+    /// Bytes of `chunks`.
+    held_bytes: u64,
+    /// Bytes of `chunks` and of those that were taken.
     chunks_bytes: u64,
     /// Input that went into `chunks`.
     input_bytes: u64,
@@ -37,7 +40,14 @@ pub struct JsonLinesEncoder {
 impl JsonLinesEncoder {
     /// A file without records.
     pub fn new(compression: JsonCompression) -> Self {
-        Self { compression, staged: Vec::new(), chunks: Vec::new(), chunks_bytes: 0, input_bytes: 0 }
+        Self {
+            compression,
+            staged: Vec::new(),
+            chunks: Vec::new(),
+            held_bytes: 0,
+            chunks_bytes: 0,
+            input_bytes: 0,
+        }
     }
 
     fn close_chunk(&mut self) -> Result<(), EncodeError> {
@@ -51,7 +61,11 @@ impl JsonLinesEncoder {
                 self.staged.shrink_to(2 * MEMBER_BYTES);
                 member
             }
+            JsonCompression::Zstd { .. } | JsonCompression::Snappy | JsonCompression::HadoopSnappy => {
+                return Err(EncodeError::Compress("this codec is not in this version"));
+            }
         };
+        self.held_bytes += chunk.len() as u64;
         self.chunks_bytes += chunk.len() as u64;
         self.chunks.push(chunk);
         Ok(())
@@ -59,7 +73,8 @@ impl JsonLinesEncoder {
 }
 
 impl Encoder for JsonLinesEncoder {
-    fn push(&mut self, record: &str) -> Result<(), PushError> {
+    fn push(&mut self, row: Row<'_>) -> Result<(), PushError> {
+        let record = row.payload;
         let start = self.staged.len();
         self.staged.extend_from_slice(record.as_bytes());
         // Line breaks can only be white space between tokens: inside strings JSON has them escaped.
@@ -81,20 +96,25 @@ impl Encoder for JsonLinesEncoder {
         let staged = self.staged.len() as u64;
         let ratio = match self.compression {
             JsonCompression::None => return self.chunks_bytes + staged,
-            JsonCompression::Gzip { .. } if self.input_bytes == 0 => RATIO_GUESS,
-            JsonCompression::Gzip { .. } => self.chunks_bytes as f64 / self.input_bytes as f64,
+            _ if self.input_bytes == 0 => RATIO_GUESS,
+            _ => self.chunks_bytes as f64 / self.input_bytes as f64,
         };
         self.chunks_bytes + (staged as f64 * ratio) as u64
     }
 
     fn memory_bytes(&self) -> u64 {
         let list = self.chunks.capacity() * size_of::<Bytes>();
-        self.chunks_bytes + (self.staged.capacity() + list) as u64
+        self.held_bytes + (self.staged.capacity() + list) as u64
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Vec<Bytes>, EncodeError> {
+    fn take_finished(&mut self) -> Vec<Bytes> {
+        self.held_bytes = 0;
+        std::mem::take(&mut self.chunks)
+    }
+
+    fn finish(mut self: Box<Self>, _: &[(String, String)]) -> Result<Vec<Bytes>, EncodeError> {
         // Even without a record a gzip file has one member: no bytes at all are no gzip file.
-        if !self.staged.is_empty() || (self.chunks.is_empty() && self.compression != JsonCompression::None) {
+        if !self.staged.is_empty() || (self.chunks_bytes == 0 && self.compression != JsonCompression::None) {
             self.close_chunk()?;
         }
         Ok(self.chunks)
@@ -167,12 +187,12 @@ mod tests {
         let mut expected = String::new();
         for index in 0..10_000 {
             let record = record(index);
-            encoder.push(&record).unwrap();
+            encoder.push(Row::of_payload(&record)).unwrap();
             expected += &record;
             expected.push('\n');
             assert_eq!(encoder.stored_bytes(), expected.len() as u64);
         }
-        let chunks = encoder.finish().unwrap();
+        let chunks = encoder.finish(&[]).unwrap();
         assert!(chunks.len() > 2, "more than one chunk");
         assert!(chunks.concat() == expected.as_bytes());
     }
@@ -183,9 +203,9 @@ mod tests {
             let mut encoder = encoder(JsonCompression::Gzip { level });
             let records: Vec<_> = (0..7_000).map(record).collect();
             for record in &records {
-                encoder.push(record).unwrap();
+                encoder.push(Row::of_payload(record)).unwrap();
             }
-            let chunks = encoder.finish().unwrap();
+            let chunks = encoder.finish(&[]).unwrap();
             assert!(chunks.len() >= 2, "{} members", chunks.len());
             assert!(gunzip(&chunks) == records.join("\n") + "\n");
         }
@@ -196,13 +216,13 @@ mod tests {
         let pretty = "{\r\n  \"text\": \"a\\nb\",\n\t\"list\": [\n1,\r2]\n}";
         for compression in [JsonCompression::None, GZIP] {
             let mut encoder = encoder(compression);
-            encoder.push("{}").unwrap();
-            encoder.push(pretty).unwrap();
-            encoder.push("{}").unwrap();
-            let chunks = encoder.finish().unwrap();
+            encoder.push(Row::of_payload("{}")).unwrap();
+            encoder.push(Row::of_payload(pretty)).unwrap();
+            encoder.push(Row::of_payload("{}")).unwrap();
+            let chunks = encoder.finish(&[]).unwrap();
             let text = match compression {
                 JsonCompression::None => String::from_utf8(chunks.concat()).unwrap(),
-                JsonCompression::Gzip { .. } => gunzip(&chunks),
+                _ => gunzip(&chunks),
             };
             let lines: Vec<_> = text.lines().collect();
             assert_eq!(lines.len(), 3, "{text:?}");
@@ -213,14 +233,14 @@ mod tests {
 
     #[test]
     fn a_file_without_records_is_still_a_file_of_its_format() {
-        assert_eq!(encoder(JsonCompression::None).finish().unwrap(), Vec::<Bytes>::new());
-        assert_eq!(gunzip(&encoder(GZIP).finish().unwrap()), "");
+        assert_eq!(encoder(JsonCompression::None).finish(&[]).unwrap(), Vec::<Bytes>::new());
+        assert_eq!(gunzip(&encoder(GZIP).finish(&[]).unwrap()), "");
     }
 
     #[test]
     fn a_file_with_few_records_holds_little_memory() {
         let mut encoder = encoder(GZIP);
-        encoder.push(&record(1)).unwrap();
+        encoder.push(Row::of_payload(&record(1))).unwrap();
         assert!(encoder.memory_bytes() < 1_024, "{}", encoder.memory_bytes());
     }
 
@@ -228,12 +248,12 @@ mod tests {
     fn memory_is_bounded_by_what_is_stored_and_one_member() {
         let mut encoder = encoder(GZIP);
         for index in 0..50_000 {
-            encoder.push(&record(index)).unwrap();
+            encoder.push(Row::of_payload(&record(index))).unwrap();
         }
         let bound = encoder.chunks_bytes + 3 * MEMBER_BYTES as u64;
         assert!(encoder.memory_bytes() <= bound, "{} of {bound}", encoder.memory_bytes());
         let huge = format!("\"{}\"", "x".repeat(20 * MEMBER_BYTES));
-        encoder.push(&huge).unwrap();
+        encoder.push(Row::of_payload(&huge)).unwrap();
         assert!(encoder.staged.capacity() <= 2 * MEMBER_BYTES);
     }
 
@@ -242,11 +262,11 @@ mod tests {
         let mut encoder = encoder(GZIP);
         let mut index = 0;
         while encoder.stored_bytes() < 1 << 20 {
-            encoder.push(&record(index)).unwrap();
+            encoder.push(Row::of_payload(&record(index))).unwrap();
             index += 1;
         }
         let told = encoder.stored_bytes() as f64;
-        let stored = encoder.finish().unwrap().iter().map(Bytes::len).sum::<usize>() as f64;
+        let stored = encoder.finish(&[]).unwrap().iter().map(Bytes::len).sum::<usize>() as f64;
         assert!((stored / told - 1.0).abs() < 0.1, "told {told}, stored {stored}");
     }
 
@@ -254,8 +274,8 @@ mod tests {
     fn a_level_that_does_not_exist_is_an_error() {
         for level in [0, 13, 255] {
             let mut encoder = encoder(JsonCompression::Gzip { level });
-            encoder.push("{}").unwrap();
-            let finished = encoder.finish();
+            encoder.push(Row::of_payload("{}")).unwrap();
+            let finished = encoder.finish(&[]);
             // Level 0 is libdeflate's name for "stored".
             assert_eq!(finished.is_err(), level != 0, "{level}");
         }

@@ -1,19 +1,49 @@
 //! Records → the bytes of a file.
 
+pub mod columnar;
 pub mod columns;
 pub mod dead_letter;
 pub mod json_lines;
 pub mod parquet;
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
 
 use self::json_lines::JsonLinesEncoder;
-use self::parquet::{ParquetEncoder, ParquetOptions};
+use self::parquet::ParquetWriter;
 use crate::config::checked::Format;
+use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::clock::UnixMicros;
+
+/// A record as encoders take it.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// A JSON object without white space around it, already known to be valid JSON.
+    pub payload: &'a str,
+    /// The partition key; empty where it was random.
+    pub key: &'a [u8],
+    /// The shard that it is in.
+    pub shard: ShardId,
+    /// Its place there.
+    pub sequence_number: SequenceNumber,
+    /// When it came in.
+    pub arrival: UnixMicros,
+}
+
+impl<'a> Row<'a> {
+    /// A record of which only the payload is known or matters.
+    pub fn of_payload(payload: &'a str) -> Self {
+        Self {
+            payload,
+            key: &[],
+            shard: ShardId(0),
+            sequence_number: SequenceNumber(0),
+            arrival: UnixMicros(0),
+        }
+    }
+}
 
 /// Why a record does not fit the columns of a file. It goes to the dead letters; its neighbours stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +89,8 @@ pub enum PushError {
 
 /// One open file. Each partition of each delivery has its own.
 pub trait Encoder: Send {
-    /// Adds one record: a JSON object without white space around it, already known to be valid JSON.
-    fn push(&mut self, record: &str) -> Result<(), PushError>;
+    /// Adds one record.
+    fn push(&mut self, row: Row<'_>) -> Result<(), PushError>;
 
     /// How large the file would be if it were finished now, in bytes as stored. An estimate where the codec does
     /// not tell, within about 10 % at the sizes at which files are sealed.
@@ -69,17 +99,20 @@ pub trait Encoder: Send {
     /// Bytes of memory that the open file holds at the moment.
     fn memory_bytes(&self) -> u64;
 
-    /// Closes the file. The chunks, one behind the other, are the file.
-    fn finish(self: Box<Self>) -> Result<Vec<Bytes>, EncodeError>;
+    /// Hands over what is finished of the file: it is stored in front of everything that comes later, and the file no
+    /// longer holds it.
+    fn take_finished(&mut self) -> Vec<Bytes>;
+
+    /// Closes the file. `metadata` are names and values for its footer, where the format has one. The chunks, one behind
+    /// the other and behind those that were taken before, are the file.
+    fn finish(self: Box<Self>, metadata: &[(String, String)]) -> Result<Vec<Bytes>, EncodeError>;
 }
 
-/// Opens a file of `format`. `metadata` are names and values for the file's own header, where the format has one.
-pub fn open(format: &Format, metadata: Vec<(String, String)>) -> Box<dyn Encoder> {
+/// Opens a file of `format`.
+pub fn open(format: &Format) -> Box<dyn Encoder> {
     match format {
-        Format::Json { compression } => Box::new(JsonLinesEncoder::new(*compression)),
-        Format::Parquet { compression, columns } => {
-            let options = ParquetOptions { compression: *compression, metadata };
-            Box::new(ParquetEncoder::new(Arc::clone(columns), options))
-        }
+        Format::Json(format) => Box::new(JsonLinesEncoder::new(format.compression)),
+        Format::Parquet(format) => Box::new(ParquetWriter::encoder(format.clone())),
+        Format::Orc(_) => unreachable!("check_format refuses it"),
     }
 }

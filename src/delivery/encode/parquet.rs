@@ -1,4 +1,4 @@
-//! Parquet: records → columns → pages.
+//! Parquet: batches → pages → row groups.
 //!
 //! Rows are collected in builders, handed to the Parquet writer in batches, and closed into row groups. Each of the
 //! three steps has a bound, so an open file holds a known amount however large it grows.
@@ -10,58 +10,30 @@ use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
-use ::parquet::basic::Compression;
+use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use ::parquet::file::metadata::KeyValue;
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 
-use super::columns::RecordColumns;
-use super::{EncodeError, Encoder, PushError};
-use crate::config::checked::ParquetCompression;
-use crate::schema::columns::Columns;
-
-/// Rows of one batch: enough that what a batch costs in each column does not show.
-const BATCH_ROWS_MAX: usize = 8_192;
-
-/// Input of one batch, beyond which larger ones are no faster and only fall out of the cache.
-const BATCH_BYTES_MAX: usize = 1 << 20;
-
-/// Values of one batch, nulls included, of at most 16 bytes each beside their text: 8 MiB. Records that are much
-/// smaller than their columns reach it first: 1,000 nullable columns close a batch of `{}` after 525 rows.
-const BATCH_CELLS_MAX: usize = 512 << 10;
-
-/// Encoded size of one row group, which the writer holds until it is closed: the larger part of what an open file
-/// costs. A file of the default 64 MiB has four.
-const ROW_GROUP_BYTES_MAX: usize = 16 << 20;
+use super::EncodeError;
+use super::columnar::{BatchWriter, ColumnarEncoder};
+use crate::config::checked::{ParquetCompression, ParquetFormat};
 
 /// Size of the pieces that the finished part of a file is kept in.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Stored size over input before the first batch is there to tell. Too high a guess only seals a small file early.
-const RATIO_GUESS: f64 = 0.25;
-
 const CREATED_BY: &str = concat!("forebay version ", env!("CARGO_PKG_VERSION"));
 
-/// What a Parquet file is like, besides its columns.
-#[derive(Debug, Clone)]
-pub struct ParquetOptions {
-    /// Codec of the pages.
-    pub compression: ParquetCompression,
-    /// Key-value metadata of the file, such as `forebay.stream`.
-    pub metadata: Vec<(String, String)>,
-}
-
 /// An open Parquet file.
+pub type ParquetEncoder = ColumnarEncoder<ParquetWriter>;
+
+/// Batches → row groups.
 #[derive(Debug)]
-pub struct ParquetEncoder {
-    columns: RecordColumns,
-    options: ParquetOptions,
+pub struct ParquetWriter {
+    format: ParquetFormat,
     /// Made with the first batch, whose values tell how the columns are best encoded.
     writer: Option<ArrowWriter<Chunks>>,
-    /// Input of the rows in `columns`.
-    staged_bytes: usize,
-    /// Input of the rows in `writer`.
-    input_bytes: u64,
     /// Stored size over the writer's own estimate, from the last row group that was closed.
     correction: f64,
     /// Estimated size of the file as the writer has it, and the memory that the writer needs for it.
@@ -69,34 +41,32 @@ pub struct ParquetEncoder {
     writer_memory_bytes: u64,
 }
 
-impl ParquetEncoder {
-    /// A file without records.
-    pub fn new(columns: Arc<Columns>, options: ParquetOptions) -> Self {
-        Self {
-            columns: RecordColumns::new(&columns),
-            options,
-            writer: None,
-            staged_bytes: 0,
-            input_bytes: 0,
-            correction: 1.0,
-            written_bytes: 0,
-            writer_memory_bytes: 0,
-        }
+impl ParquetWriter {
+    /// A file without rows.
+    pub fn new(format: ParquetFormat) -> Self {
+        Self { format, writer: None, correction: 1.0, written_bytes: 0, writer_memory_bytes: 0 }
     }
 
-    fn flush_batch(&mut self) -> Result<(), EncodeError> {
-        let batch = self.columns.take_batch()?;
+    /// A file without records.
+    pub fn encoder(format: ParquetFormat) -> ParquetEncoder {
+        let columns = Arc::clone(&format.columns);
+        ColumnarEncoder::new(&columns, Self::new(format))
+    }
+}
+
+impl BatchWriter for ParquetWriter {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
-                let options = writer_options(&self.options, &batch)?;
+                let options = writer_options(&self.format, batch)?;
                 let writer = ArrowWriter::try_new_with_options(Chunks::default(), batch.schema(), options)?;
                 self.writer.insert(writer)
             }
         };
-        writer.write(&batch)?;
+        writer.write(batch)?;
         let in_progress = writer.in_progress_size();
-        if in_progress >= ROW_GROUP_BYTES_MAX {
+        if in_progress as u64 >= self.format.row_group_bytes {
             let before = writer.bytes_written();
             writer.flush()?;
             self.correction = (writer.bytes_written() - before) as f64 / in_progress as f64;
@@ -104,21 +74,6 @@ impl ParquetEncoder {
         let in_progress = writer.in_progress_size() as f64 * self.correction;
         self.written_bytes = writer.bytes_written() as u64 + in_progress as u64;
         self.writer_memory_bytes = (writer.memory_size() + writer.inner().memory_bytes()) as u64;
-        self.input_bytes += std::mem::take(&mut self.staged_bytes) as u64;
-        Ok(())
-    }
-}
-
-impl Encoder for ParquetEncoder {
-    fn push(&mut self, record: &str) -> Result<(), PushError> {
-        self.columns.push(record).map_err(PushError::Misfit)?;
-        self.staged_bytes += record.len();
-        let full = self.columns.rows() >= BATCH_ROWS_MAX
-            || self.staged_bytes >= BATCH_BYTES_MAX
-            || self.columns.cells() >= BATCH_CELLS_MAX;
-        if full {
-            self.flush_batch()?;
-        }
         Ok(())
     }
 
@@ -126,42 +81,41 @@ impl Encoder for ParquetEncoder {
     /// 4 MiB on that hardly shows (4 %). Measured on web events, a file of 2 MiB is told up to 12 % too large, one of
     /// 1 MiB 22 %, and one of about a page (20,000 rows) up to 2.4 times its size. So small files are sealed early.
     fn stored_bytes(&self) -> u64 {
-        let ratio = match self.input_bytes {
-            0 => RATIO_GUESS,
-            input => self.written_bytes as f64 / input as f64,
-        };
-        self.written_bytes + (self.staged_bytes as f64 * ratio) as u64
+        self.written_bytes
     }
 
     fn memory_bytes(&self) -> u64 {
-        self.columns.memory_bytes() as u64 + self.writer_memory_bytes
+        self.writer_memory_bytes
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Vec<Bytes>, EncodeError> {
-        if self.columns.rows() > 0 || self.writer.is_none() {
-            self.flush_batch()?;
+    fn take_finished(&mut self) -> Vec<Bytes> {
+        let Some(writer) = &mut self.writer else { return Vec::new() };
+        let taken = writer.inner_mut().take_full();
+        self.writer_memory_bytes = (writer.memory_size() + writer.inner().memory_bytes()) as u64;
+        taken
+    }
+
+    fn finish(mut self: Box<Self>, metadata: &[(String, String)]) -> Result<Vec<Bytes>, EncodeError> {
+        let Some(mut writer) = self.writer.take() else { return Ok(Vec::new()) };
+        for (key, value) in metadata {
+            writer.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
         }
-        match self.writer {
-            Some(writer) => Ok(writer.into_inner()?.finish()),
-            None => Ok(Vec::new()),
-        }
+        Ok(writer.into_inner()?.finish())
     }
 }
 
-fn writer_options(
-    options: &ParquetOptions,
-    first: &arrow::array::RecordBatch,
-) -> Result<ArrowWriterOptions, EncodeError> {
-    let compression = match options.compression {
+fn writer_options(format: &ParquetFormat, first: &RecordBatch) -> Result<ArrowWriterOptions, EncodeError> {
+    let compression = match format.compression {
         ParquetCompression::None => Compression::UNCOMPRESSED,
         ParquetCompression::Snappy => Compression::SNAPPY,
+        ParquetCompression::Gzip { level } => Compression::GZIP(GzipLevel::try_new(level.into())?),
+        ParquetCompression::Zstd { level } => Compression::ZSTD(ZstdLevel::try_new(level.into())?),
+        ParquetCompression::Lz4 => Compression::LZ4_RAW,
     };
-    let metadata = options.metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     let properties = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_compression(compression)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_key_value_metadata(Some(metadata.collect()));
+        .set_statistics_enabled(EnabledStatistics::Chunk);
     let properties = encodings::choose(properties, first)?.build();
     // Parquet's own types say everything; a copy of the Arrow schema would only repeat it in each file.
     Ok(ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true))
@@ -177,6 +131,10 @@ struct Chunks {
 impl Chunks {
     fn memory_bytes(&self) -> usize {
         self.full.len() * CHUNK_BYTES + self.open.capacity()
+    }
+
+    fn take_full(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.full)
     }
 
     fn finish(mut self) -> Vec<Bytes> {

@@ -208,17 +208,17 @@ fn common(left: &[Mark], right: &[Mark]) -> u64 {
 mod tests {
     use super::*;
     use crate::config::checked::JsonCompression;
-    use crate::delivery::encode::Encoder;
     use crate::delivery::encode::dead_letter::DeadLetter;
     use crate::delivery::encode::json_lines::JsonLinesEncoder;
+    use crate::delivery::encode::{Encoder, Row};
     use crate::runtime::clock::UnixMicros;
 
     const RECORDS: [&str; 4] = ["{\"a\":1}", "{ \"a\":\r\n2}", "3", "{\"a\":1}"];
 
     fn encoded(lines: &[&str], compression: JsonCompression) -> Vec<u8> {
         let mut encoder: Box<dyn Encoder> = Box::new(JsonLinesEncoder::new(compression));
-        lines.iter().for_each(|line| encoder.push(line).unwrap());
-        encoder.finish().unwrap().concat()
+        lines.iter().for_each(|line| encoder.push(Row::of_payload(line)).unwrap());
+        encoder.finish(&[]).unwrap().concat()
     }
 
     fn read(content: &[u8], piece: usize, reading: Reading) -> io::Result<Found> {

@@ -192,12 +192,10 @@ impl<'a> Parser<'a> {
             if fields.iter().any(|field| field.name == name) {
                 return Err(ColumnError::DuplicateName(name));
             }
-            self.skip_spaces();
-            let key = self.quoted();
+            let key = if self.take('=') { self.field_name()? } else { name.clone() };
             self.expect(':', "':' and the field's type, as in struct<lat: float64, lon: float64>")?;
             let column_type = self.column_type(depth + 1)?;
-            let field = Column::new(name, column_type, true);
-            fields.push(if let Some(key) = key { field.with_key(key) } else { field });
+            fields.push(Column::new(name, column_type, true).with_key(key));
             if !self.take(',') {
                 break;
             }
@@ -210,19 +208,16 @@ impl<'a> Parser<'a> {
     fn field_name(&mut self) -> Result<String, ColumnError> {
         const EXPECTED: &str = "a field's name, as in struct<lat: float64, \"other name\": string>";
         self.skip_spaces();
+        let start = self.pos;
         let mut name = self.word().to_owned();
         if name.is_empty() {
-            name = self.quoted().unwrap_or_default();
+            let mut quoted = serde_json::Deserializer::from_str(self.rest()).into_iter::<String>();
+            if let Some(Ok(text)) = quoted.next() {
+                name = text;
+                self.pos = start + quoted.byte_offset();
+            }
         }
         if name.is_empty() { Err(self.malformed(EXPECTED)) } else { Ok(name) }
-    }
-
-    /// A JSON string, if one comes next.
-    fn quoted(&mut self) -> Option<String> {
-        let mut quoted = serde_json::Deserializer::from_str(self.rest()).into_iter::<String>();
-        let text = quoted.next()?.ok()?;
-        self.pos += quoted.byte_offset();
-        Some(text)
     }
 }
 
@@ -266,7 +261,7 @@ pub(super) fn write(column_type: &ColumnType, f: &mut fmt::Formatter<'_>) -> fmt
                     write!(f, "{}", serde_json::Value::from(field.name.as_str()))?;
                 }
                 if let Some(key) = &field.other_key {
-                    write!(f, " {}", serde_json::Value::from(key.as_str()))?;
+                    write!(f, " = {}", serde_json::Value::from(key.as_str()))?;
                 }
                 write!(f, ": {}", field.column_type)?;
             }

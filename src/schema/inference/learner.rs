@@ -33,12 +33,22 @@ impl Learner {
         }
     }
 
-    /// Whether [`Learner::take`] would make room for a record that has none.
+    /// Whether [`Learner::take`] would make other columns of these.
     ///
     /// # Errors
     /// As that one's.
-    pub fn would_take(&self, record: &str) -> Result<bool, Refusal> {
-        Ok(self.widened(record)?.is_some())
+    pub fn would_change(&self, record: &str) -> Result<bool, Refusal> {
+        let widened = self.widened(record)?;
+        Ok(widened.is_some_and(|root| root.columns(self.coercion()) != self.columns()))
+    }
+
+    /// Whether a record fits as it is.
+    ///
+    /// # Errors
+    /// If it is no JSON object.
+    pub fn fits(&self, record: &str) -> Result<bool, Refusal> {
+        let Shape::Struct(seen) = observe(record)? else { return Ok(false) };
+        Ok(Merge { on_conflict: self.rules.on_conflict }.members_fit(&self.root, &seen))
     }
 
     fn widened(&self, record: &str) -> Result<Option<Members>, Refusal> {
@@ -62,6 +72,6 @@ impl Learner {
     }
 
     fn coercion(&self) -> Coercion {
-        Coercion::Learned { any_text: self.rules.on_conflict == OnConflict::String }
+        if self.rules.on_conflict == OnConflict::String { Coercion::LearnedText } else { Coercion::Learned }
     }
 }

@@ -24,7 +24,7 @@
 //! free to become any other text as long as no file has the column: a name that looks like a date is found out soon.
 //!
 //! Nothing here reads a clock or a disk. `json` values are told from others by the delivery's own reading of columns
-//! ([`Coercion::Learned`](super::columns::Coercion)), which takes exactly what [`Learner::take`] has made room for.
+//! ([`Coercion::Learned`](super::columns::Coercion::Learned)), which takes exactly what [`Learner::take`] has made room for.
 
 mod difference;
 mod learner;

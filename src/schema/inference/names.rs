@@ -1,21 +1,22 @@
-//! Keys of records → names of columns that Hive, Athena, Glue and Spark take without quotes.
+//! Keys of records → names of columns that every reader takes.
 
 /// Characters of a name. Hive's metastore takes 128 for a column in its narrowest schema; the rest is left for a number.
 const NAME_CHARS_MAX: usize = 120;
 
-/// Lower-case letters, digits and underscores, and no digit at the beginning; every other character is an underscore.
-/// Catalogs do not tell upper case from lower case.
+/// Characters that some reader does not take in a name.
+const REFUSED: &str = " ,;{}()\t\n=.:`\"'/\\";
+
+/// `key` with an underscore in the place of each character that a name must not have.
 pub(super) fn column_name(key: &str) -> String {
-    let plain = |next: char| match next.to_ascii_lowercase() {
-        next @ ('a'..='z' | '0'..='9' | '_') => next,
-        _ => '_',
-    };
-    let digit_first = key.starts_with(|first: char| first.is_ascii_digit());
-    let begin = if digit_first || key.is_empty() { "_" } else { "" };
-    begin.chars().chain(key.chars().map(plain)).take(NAME_CHARS_MAX).collect()
+    let plain = |next: char| if next.is_control() || REFUSED.contains(next) { '_' } else { next };
+    match key {
+        "" => "_".to_owned(),
+        key => key.chars().map(plain).take(NAME_CHARS_MAX).collect(),
+    }
 }
 
-/// `name`, or with the first number from 2 behind it that makes it one that is not `taken`.
+/// `name`, or with the first number from 2 behind it that makes it one that is not `taken`. Catalogs do not tell upper
+/// case from lower case, so that `taken` must not either.
 pub(super) fn unique(name: &str, taken: impl Fn(&str) -> bool) -> String {
     let mut numbered = name.to_owned();
     let mut number = 2_usize;
@@ -31,15 +32,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_have_what_catalogs_take_without_quotes() {
+    fn names_have_what_readers_take() {
         for (key, name) in [
             ("user_id", "user_id"),
-            ("userId", "userid"),
+            ("userId", "userId"),
             ("hg.nginx.org", "hg_nginx_org"),
-            ("2xx", "_2xx"),
-            ("größe", "gr__e"),
+            ("2xx", "2xx"),
+            ("größe", "größe"),
             ("", "_"),
-            ("a b-c/d", "a_b_c_d"),
+            ("a b=c/d", "a_b_c_d"),
         ] {
             assert_eq!(column_name(key), name, "{key}");
         }

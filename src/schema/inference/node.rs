@@ -95,8 +95,11 @@ impl Members {
 
     /// Adds a column for `key`, which may have some already. It is called after `wanted`, as far as that is free.
     pub(super) fn add(&mut self, key: &str, wanted: &str, node: Node) {
-        let taken =
-            |name: &str| self.fields.iter().flat_map(|field| &field.slots).any(|slot| slot.name == name);
+        let names = || self.fields.iter().flat_map(|field| &field.slots).map(|slot| slot.name.to_lowercase());
+        let taken = |name: &str| {
+            let name = name.to_lowercase();
+            names().any(|known| known == name)
+        };
         let name = names::unique(&names::column_name(wanted), taken);
         let order = self.fields.iter().map(|field| field.slots.len()).sum();
         let index = self.index_or_new(key);

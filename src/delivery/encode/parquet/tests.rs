@@ -5,7 +5,10 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
 
 use super::*;
-use crate::schema::columns::ColumnDeclaration;
+use crate::delivery::encode::columnar::{BATCH_BYTES_MAX, BATCH_CELLS_MAX};
+use crate::delivery::encode::columns::RecordColumns;
+use crate::delivery::encode::{Encoder, PushError, Row};
+use crate::schema::columns::{ColumnDeclaration, Columns};
 
 fn columns(declarations: &[(&str, &str)]) -> Arc<Columns> {
     let declaration = |(name, type_text): &(&str, &str)| ColumnDeclaration::new(*name, *type_text, true);
@@ -13,8 +16,7 @@ fn columns(declarations: &[(&str, &str)]) -> Arc<Columns> {
 }
 
 fn encoder(columns: &Arc<Columns>, compression: ParquetCompression) -> Box<ParquetEncoder> {
-    let metadata = vec![("forebay.stream".to_owned(), "clickstream".to_owned())];
-    Box::new(ParquetEncoder::new(Arc::clone(columns), ParquetOptions { compression, metadata }))
+    Box::new(ParquetWriter::encoder(ParquetFormat::new(compression, Arc::clone(columns))))
 }
 
 fn read(chunks: &[Bytes]) -> (ParquetMetaData, Vec<RecordBatch>) {
@@ -26,6 +28,8 @@ fn read(chunks: &[Bytes]) -> (ParquetMetaData, Vec<RecordBatch>) {
 fn size(chunks: &[Bytes]) -> u64 {
     chunks.iter().map(|chunk| chunk.len() as u64).sum()
 }
+
+const ROW_GROUP_BYTES: u64 = ParquetFormat::ROW_GROUP_BYTES_DEFAULT;
 
 /// Numbers that look like noise.
 fn noise(index: u64) -> u64 {
@@ -86,10 +90,10 @@ fn a_file_is_read_back_as_it_was_written() {
                 2 => format!(r#"{{"id":-{index},"tags":[],"attrs":{{}},"raw":{{"x":[{index}]}}}}"#),
                 _ => "{}".to_owned(),
             };
-            encoder.push(&record).unwrap();
+            encoder.push(Row::of_payload(&record)).unwrap();
             expected.push(&record).unwrap();
         }
-        let (metadata, batches) = read(&encoder.finish().unwrap());
+        let (metadata, batches) = read(&encoder.finish(&[]).unwrap());
         assert_eq!(metadata.file_metadata().num_rows(), 25_000);
         let found = concat_batches(&batches[0].schema(), &batches).unwrap();
         let expected = expected.take_batch().unwrap();
@@ -103,8 +107,9 @@ fn a_file_is_read_back_as_it_was_written() {
 #[test]
 fn a_file_says_who_wrote_it_and_what_it_was_given() {
     let mut encoder = encoder(&event_columns(), ParquetCompression::Snappy);
-    encoder.push(&event(1)).unwrap();
-    let (metadata, _) = read(&encoder.finish().unwrap());
+    encoder.push(Row::of_payload(&event(1))).unwrap();
+    let (metadata, _) =
+        read(&encoder.finish(&[("forebay.stream".to_owned(), "clickstream".to_owned())]).unwrap());
     let file = metadata.file_metadata();
     assert!(file.created_by().unwrap().starts_with("forebay version "));
     let pairs = file.key_value_metadata().unwrap();
@@ -118,7 +123,8 @@ fn a_file_says_who_wrote_it_and_what_it_was_given() {
 
 #[test]
 fn a_file_without_records_is_a_file_without_rows() {
-    let (metadata, batches) = read(&encoder(&event_columns(), ParquetCompression::Snappy).finish().unwrap());
+    let (metadata, batches) =
+        read(&encoder(&event_columns(), ParquetCompression::Snappy).finish(&[]).unwrap());
     assert_eq!((metadata.file_metadata().num_rows(), batches.len()), (0, 0));
     assert_eq!(metadata.file_metadata().schema_descr().num_columns(), 7);
 }
@@ -130,13 +136,13 @@ fn a_record_that_does_not_fit_leaves_its_neighbours_alone() {
     for index in 0..20_000 {
         let fits = index % 100 != 7;
         let record = format!(r#"{{"id":{index},"tags":["a",{}]}}"#, if fits { "\"b\"" } else { "1" });
-        match encoder.push(&record) {
+        match encoder.push(Row::of_payload(&record)) {
             Ok(()) => assert!(fits, "{record}"),
             Err(PushError::Misfit(misfit)) => assert_eq!((fits, misfit.pointer.as_str()), (false, "/tags/1")),
             Err(PushError::Encode(error)) => panic!("{error}"),
         }
     }
-    let (_, batches) = read(&encoder.finish().unwrap());
+    let (_, batches) = read(&encoder.finish(&[]).unwrap());
     let ids: Vec<i64> = batches
         .iter()
         .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
@@ -149,11 +155,11 @@ fn stored_over_told(bound: u64) -> f64 {
     let mut encoder = encoder(&event_columns(), ParquetCompression::Snappy);
     let mut index = 0;
     while encoder.stored_bytes() < bound {
-        encoder.push(&event(index)).unwrap();
+        encoder.push(Row::of_payload(&event(index))).unwrap();
         index += 1;
     }
     let told = encoder.stored_bytes();
-    size(&encoder.finish().unwrap()) as f64 / told as f64
+    size(&encoder.finish(&[]).unwrap()) as f64 / told as f64
 }
 
 #[test]
@@ -177,20 +183,20 @@ fn memory_and_row_groups_stay_within_their_bounds() {
     let mut encoder = encoder(&event_columns(), ParquetCompression::None);
     let mut open = 0;
     for index in 0..600_000 {
-        encoder.push(&event(index)).unwrap();
+        encoder.push(Row::of_payload(&event(index))).unwrap();
         if index % 1_024 == 0 {
-            let finished = encoder.writer.as_ref().map_or(0, |writer| writer.bytes_written() as u64);
+            let finished = encoder.writer().writer.as_ref().map_or(0, |writer| writer.bytes_written() as u64);
             open = open.max(encoder.memory_bytes().saturating_sub(finished));
         }
     }
-    let bound = 2 * ROW_GROUP_BYTES_MAX as u64 + 8 * BATCH_BYTES_MAX as u64;
+    let bound = 2 * ROW_GROUP_BYTES + 8 * BATCH_BYTES_MAX as u64;
     assert!(open < bound, "{open} of {bound}");
-    let chunks = encoder.finish().unwrap();
+    let chunks = encoder.finish(&[]).unwrap();
     assert!(chunks.iter().all(|chunk| chunk.len() <= CHUNK_BYTES));
     let (metadata, _) = read(&chunks);
     assert!(metadata.num_row_groups() >= 2, "{} row groups", metadata.num_row_groups());
     for group in metadata.row_groups() {
-        assert!(group.compressed_size() < (ROW_GROUP_BYTES_MAX + 2 * BATCH_BYTES_MAX) as i64);
+        assert!(group.compressed_size() < (ROW_GROUP_BYTES as usize + 2 * BATCH_BYTES_MAX) as i64);
     }
 }
 
@@ -200,17 +206,17 @@ fn tiny_records_of_many_columns_do_not_pile_up() {
     let declared: Vec<_> = names.iter().map(|name| (name.as_str(), "int64")).collect();
     let mut encoder = encoder(&columns(&declared), ParquetCompression::Snappy);
     for _ in 0..2_000 {
-        encoder.push("{}").unwrap();
+        encoder.push(Row::of_payload("{}")).unwrap();
     }
-    assert!(encoder.columns.cells() < BATCH_CELLS_MAX);
-    assert!(encoder.columns.rows() < 2_000);
-    assert_eq!(read(&encoder.finish().unwrap()).0.file_metadata().num_rows(), 2_000);
+    assert!(encoder.columns().cells() < BATCH_CELLS_MAX);
+    assert!(encoder.columns().rows() < 2_000);
+    assert_eq!(read(&encoder.finish(&[]).unwrap()).0.file_metadata().num_rows(), 2_000);
 }
 
 #[test]
 fn an_open_file_with_one_record_holds_little_memory() {
     let mut encoder = encoder(&event_columns(), ParquetCompression::Snappy);
-    encoder.push(&event(1)).unwrap();
+    encoder.push(Row::of_payload(&event(1))).unwrap();
     assert!(encoder.memory_bytes() < 4_096, "{}", encoder.memory_bytes());
     assert!(encoder.stored_bytes() > 0);
 }

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use url::Url;
 
-use crate::config::checked::{self, Format, JsonCompression, ParquetCompression};
+use crate::config::checked::{self, Format, JsonCompression, ParquetCompression, ParquetFormat};
 use crate::delivery::encode::dead_letter::DeadLetter;
-use crate::delivery::encode::{self, Encoder};
+use crate::delivery::encode::{self, Encoder, Row};
 use crate::delivery::ledger::{Commit, Cursor, Entry, Epoch, Ledger, Seal, SealedRange};
 use crate::delivery::sink::{NoNotes, Object, ObjectSink};
 use crate::delivery::verify::walk::{Held, Place, RecordSource};
@@ -220,8 +220,8 @@ impl World {
     /// Stores a file with other lines than it must have.
     pub async fn store_lines(&self, seal: &Seal, lines: &[String]) {
         let mut encoder = encoder(&seal.key);
-        lines.iter().for_each(|line| encoder.push(line).unwrap());
-        let chunks = encoder.finish().unwrap();
+        lines.iter().for_each(|line| encoder.push(Row::of_payload(line)).unwrap());
+        let chunks = encoder.finish(&[]).unwrap();
         let object = Object { key: &seal.key, chunks: &chunks, identity: "test" };
         let stored = sink(self.folder.path()).store(&object, &NoNotes).await.unwrap();
         self.append(&[Entry::Commit(Commit { number: seal.number, etag: stored.etag, bytes: stored.bytes })]);
@@ -270,10 +270,10 @@ fn encoder(key: &str) -> Box<dyn Encoder> {
         "parquet" => {
             let column = |name: &str, type_text: &str| ColumnDeclaration::new(name, type_text, false);
             let columns = Columns::declared(&[column("p", "string"), column("n", "int64")]).unwrap();
-            Format::Parquet { compression: ParquetCompression::Snappy, columns: Arc::new(columns) }
+            Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, Arc::new(columns)))
         }
-        "json" => Format::Json { compression: JsonCompression::None },
-        _ => Format::Json { compression: JsonCompression::Gzip { level: 1 } },
+        "json" => JsonCompression::None.into(),
+        _ => JsonCompression::Gzip { level: 1 }.into(),
     };
-    encode::open(&format, Vec::new())
+    encode::open(&format)
 }

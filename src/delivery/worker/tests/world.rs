@@ -14,6 +14,7 @@ use url::Url;
 use super::lake;
 use crate::config::checked::{
     self, BufferHints, Delivery, Format, JsonCompression, ObjectSink as SinkConfig, ParquetCompression,
+    ParquetFormat,
 };
 use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::ledger::{Ledger, State};
@@ -100,10 +101,10 @@ pub fn config(variant: usize) -> Delivery {
         let column = |name: &str, type_text: &str| ColumnDeclaration::new(name, type_text, true);
         let columns = [column("n", "int64"), column("id", id), column("p", "string")];
         let columns = Arc::new(Columns::declared(&columns).unwrap());
-        Format::Parquet { compression: ParquetCompression::Snappy, columns }
+        Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, columns))
     };
-    let plain = Format::Json { compression: JsonCompression::None };
-    let gzip = Format::Json { compression: JsonCompression::Gzip { level: 1 } };
+    let plain = Format::from(JsonCompression::None);
+    let gzip = Format::from(JsonCompression::Gzip { level: 1 });
     let (format, prefix, error_prefix, folder) = match variant {
         0 => (plain, "p={/p}/", "errors/{reason}/", "lake"),
         1 => (gzip, "v1/{/p}/", "errors/{reason}/", "lake"),

@@ -52,7 +52,7 @@ fn every_kind_of_value_has_its_type() {
             "t: timestamp_micros",
             "s: string",
             "l: list<int64>",
-            "o: struct<x: int64, y_z \"Y z\": string>",
+            "o: struct<x: int64, Y_z = \"Y z\": string>",
             "big: json",
             "two64: float64",
             "deepest: list<list<list<string>>>",
@@ -138,7 +138,7 @@ fn second_columns_are_found_again_and_have_their_own_types() {
         [
             "a: float64",
             "a_string: string",
-            "o: struct<x: bool, x_list \"x\": list<int64>, x_list_2 \"x\": list<string>>",
+            "o: struct<x: bool, x_list = \"x\": list<int64>, x_list_2 = \"x\": list<string>>",
             "a_string_2 (a): string",
             "a_struct (a): struct<k: int64>",
             "o_int64 (o): int64"
@@ -222,13 +222,13 @@ fn no_producer_makes_more_columns_than_there_may_be() {
 #[test]
 fn names_do_not_collide() {
     assert_eq!(
-        learned(OnConflict::Widen, &[r#"{"userId":1,"userid":2,"UserID":3,"1xx":4,"_1xx":5}"#]),
+        learned(OnConflict::Widen, &[r#"{"userId":1,"userid":2,"UserID":3,"a b":4,"a_b":5}"#]),
         [
-            "userid (userId): int64",
+            "userId: int64",
             "userid_2 (userid): int64",
-            "userid_3 (UserID): int64",
-            "_1xx (1xx): int64",
-            "_1xx_2 (_1xx): int64"
+            "UserID_3 (UserID): int64",
+            "a_b (a b): int64",
+            "a_b_2 (a_b): int64"
         ]
     );
 }

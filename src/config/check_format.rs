@@ -1,0 +1,233 @@
+//! `format`, `compression` and what belongs to them, of `[[delivery]]`: raw → checked.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::check_delivery::PipelineColumns;
+use super::checked::{
+    Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
+    SortColumn,
+};
+use super::checker::Checker;
+use super::limits;
+use super::listed;
+use super::raw::DeliveryTable;
+use crate::schema::columns::Columns;
+
+/// A codec that has levels: which, and the one that is taken where none is given.
+struct Levels {
+    range: RangeInclusive<u8>,
+    default: u8,
+}
+
+/// Libdeflate's. Level 1 is as small as zlib's 2 at its speed of 1.
+const DEFLATE: Levels = Levels { range: 1..=12, default: 1 };
+/// Those of the gzip that Parquet's writer has.
+const PAGE_GZIP: Levels = Levels { range: 1..=9, default: 6 };
+/// Zstandard's.
+const ZSTD: Levels = Levels { range: 1..=22, default: 1 };
+
+/// How a word of `compression` becomes a codec.
+enum Codec<T> {
+    Plain(T),
+    Leveled(Levels, fn(u8) -> T),
+}
+
+/// The format of the delivery at `path`; `None` where a problem was added.
+pub(super) fn check_format(
+    raw: &DeliveryTable,
+    path: &str,
+    columns: &PipelineColumns,
+    checker: &mut Checker<'_>,
+) -> Option<Format> {
+    let format_path = format!("{path}.format");
+    let words = ["json", "parquet", "orc"].map(|word| (word, word));
+    let name = checker.word(&format_path, raw.format.as_deref(), "json", &words)?;
+    refuse_foreign_keys(raw, path, name, checker);
+    match name {
+        "parquet" => {
+            let compression = check_parquet_compression(raw, path, checker);
+            let columns = needed_columns(columns, name, &format_path, checker);
+            let row_group = checker.size_within(
+                &format!("{path}.row_group"),
+                raw.row_group.as_deref(),
+                ParquetFormat::ROW_GROUP_BYTES_DEFAULT,
+                limits::ROW_GROUP_BYTES_RANGE,
+            );
+            Some(Format::Parquet(ParquetFormat {
+                row_group_bytes: row_group?,
+                bloom_filters: raw.bloom_filters.clone().unwrap_or_default(),
+                sort_by: raw.sort_by.iter().flatten().map(|text| sort_column(text)).collect(),
+                ..ParquetFormat::new(compression?, columns?)
+            }))
+        }
+        "orc" => {
+            let compression = check_orc_compression(raw, path, checker);
+            let columns = needed_columns(columns, name, &format_path, checker);
+            let stripe = checker.size_within(
+                &format!("{path}.stripe"),
+                raw.stripe.as_deref(),
+                OrcFormat::STRIPE_BYTES_DEFAULT,
+                limits::ROW_GROUP_BYTES_RANGE,
+            );
+            let stride = checker.count(
+                &format!("{path}.row_index_stride"),
+                raw.row_index_stride,
+                OrcFormat::ROW_INDEX_STRIDE_DEFAULT as usize,
+                limits::ROW_INDEX_STRIDE_MAX,
+            );
+            let format = OrcFormat {
+                stripe_bytes: stripe?,
+                row_index_stride: u32::try_from(stride?).ok()?,
+                bloom_filters: raw.bloom_filters.clone().unwrap_or_default(),
+                ..OrcFormat::new(compression?, columns?)
+            };
+            not_yet(&format_path, "format = \"orc\"", checker, Format::Orc(format))
+        }
+        _ => {
+            let compression = check_json_compression(raw, path, checker)?;
+            let envelope = raw.envelope.unwrap_or(false);
+            let format = Format::Json(JsonFormat { compression, envelope });
+            let is_here =
+                matches!(compression, JsonCompression::None | JsonCompression::Gzip { .. }) && !envelope;
+            if is_here {
+                return Some(format);
+            }
+            not_yet(&format!("{path}.compression"), "this form of JSON lines", checker, format)
+        }
+    }
+}
+
+fn not_yet(path: &str, what: &str, checker: &mut Checker<'_>, _: Format) -> Option<Format> {
+    checker.problem(path, format!("{what} is not in this version"));
+    None
+}
+
+/// Settings of one format in a delivery of another.
+fn refuse_foreign_keys(raw: &DeliveryTable, path: &str, format: &str, checker: &mut Checker<'_>) {
+    let keys: [(&str, bool, &[&str]); 6] = [
+        ("envelope", raw.envelope.is_some(), &["json"]),
+        ("row_group", raw.row_group.is_some(), &["parquet"]),
+        ("sort_by", raw.sort_by.is_some(), &["parquet"]),
+        ("stripe", raw.stripe.is_some(), &["orc"]),
+        ("row_index_stride", raw.row_index_stride.is_some(), &["orc"]),
+        ("bloom_filters", raw.bloom_filters.is_some(), &["parquet", "orc"]),
+    ];
+    for (key, is_given, formats) in keys {
+        if is_given && !formats.contains(&format) {
+            let formats: Vec<_> = formats.iter().map(|format| format!("{format:?}")).collect();
+            let message = format!("{key} is for format = {} only", formats.join(" or "));
+            checker.problem(&format!("{path}.{key}"), message);
+        }
+    }
+}
+
+fn needed_columns(
+    columns: &PipelineColumns,
+    format: &str,
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<Arc<Columns>> {
+    match columns {
+        PipelineColumns::Known(columns) => Some(Arc::clone(columns)),
+        PipelineColumns::Wrong => None,
+        PipelineColumns::None => {
+            let message = format!(
+                "format = {format:?} needs columns, and there are neither columns nor a JSON Schema to derive them from"
+            );
+            let help = "write [schema] columns = [{ name = \"id\", type = \"int64\" }], or schema = \"FILE\" in [ingest]";
+            checker.problem_with_help(path, message, help);
+            None
+        }
+    }
+}
+
+/// `-at` sorts by `at`, the largest first.
+fn sort_column(text: &str) -> SortColumn {
+    match text.strip_prefix('-') {
+        Some(column) => SortColumn { column: column.to_owned(), descending: true },
+        None => SortColumn { column: text.to_owned(), descending: false },
+    }
+}
+
+fn check_json_compression(
+    raw: &DeliveryTable,
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<JsonCompression> {
+    let codecs = [
+        ("gzip", Codec::Leveled(DEFLATE, |level| JsonCompression::Gzip { level })),
+        ("zstd", Codec::Leveled(ZSTD, |level| JsonCompression::Zstd { level })),
+        ("snappy", Codec::Plain(JsonCompression::Snappy)),
+        ("hadoop_snappy", Codec::Plain(JsonCompression::HadoopSnappy)),
+        ("none", Codec::Plain(JsonCompression::None)),
+    ];
+    check_codec(raw, path, "json", &codecs, checker)
+}
+
+fn check_parquet_compression(
+    raw: &DeliveryTable,
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<ParquetCompression> {
+    let codecs = [
+        ("snappy", Codec::Plain(ParquetCompression::Snappy)),
+        ("zstd", Codec::Leveled(ZSTD, |level| ParquetCompression::Zstd { level })),
+        ("gzip", Codec::Leveled(PAGE_GZIP, |level| ParquetCompression::Gzip { level })),
+        ("lz4", Codec::Plain(ParquetCompression::Lz4)),
+        ("none", Codec::Plain(ParquetCompression::None)),
+    ];
+    check_codec(raw, path, "parquet", &codecs, checker)
+}
+
+fn check_orc_compression(
+    raw: &DeliveryTable,
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<OrcCompression> {
+    let codecs = [
+        ("snappy", Codec::Plain(OrcCompression::Snappy)),
+        ("zlib", Codec::Leveled(DEFLATE, |level| OrcCompression::Zlib { level })),
+        ("zstd", Codec::Leveled(ZSTD, |level| OrcCompression::Zstd { level })),
+        ("lz4", Codec::Plain(OrcCompression::Lz4)),
+        ("none", Codec::Plain(OrcCompression::None)),
+    ];
+    check_codec(raw, path, "orc", &codecs, checker)
+}
+
+/// The codec that `compression` and `compression_level` name: the first of `codecs` where nothing is written.
+fn check_codec<T: Copy>(
+    raw: &DeliveryTable,
+    path: &str,
+    format: &str,
+    codecs: &[(&str, Codec<T>)],
+    checker: &mut Checker<'_>,
+) -> Option<T> {
+    let codec_path = format!("{path}.compression");
+    let word = raw.compression.as_deref();
+    let Some((word, codec)) = codecs.iter().find(|(name, _)| word.is_none_or(|word| word == *name)) else {
+        let quoted = checker.quote(&codec_path, word.unwrap_or_default());
+        let allowed = listed(codecs.iter().map(|(name, _)| *name));
+        checker.problem(
+            &codec_path,
+            format!("compression = {quoted} is not for {format} files: write {allowed}"),
+        );
+        return None;
+    };
+    let level_path = format!("{path}.compression_level");
+    match codec {
+        Codec::Plain(_) if raw.compression_level.is_some() => {
+            checker.problem(
+                &level_path,
+                format!("compression = {word:?} has no levels: leave compression_level out"),
+            );
+            None
+        }
+        Codec::Plain(codec) => Some(*codec),
+        Codec::Leveled(levels, codec) => {
+            let (default, max) = (usize::from(levels.default), usize::from(*levels.range.end()));
+            let level = checker.count(&level_path, raw.compression_level, default, max)?;
+            u8::try_from(level).ok().map(codec)
+        }
+    }
+}
