@@ -15,16 +15,18 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::Runtime;
 
-use crate::config::checked::{self, Config};
+use crate::config::checked::{self, ColumnsSource, Config};
 use crate::delivery::sink::{ObjectSink, SinkError};
 use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport, Worker};
 use crate::edge::accept::Listeners;
 use crate::edge::{Edge, Intake};
-use crate::node::{CatalogError, NodeError};
+use crate::node::{CatalogError, NodeError, SchemaFile};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
+use crate::schema::inference::{OnConflict, Rules};
+use crate::schema::registry::Registry as Schemas;
 use crate::schema::validation::SchemaError;
 use crate::stream::wal::journals;
 use crate::stream::wal::recovery::RecoveryError;
@@ -80,6 +82,14 @@ pub enum StartError {
     /// The log cannot be recovered or written.
     #[error(transparent)]
     Log(journals::OpenError),
+    /// Learned columns cannot be kept.
+    #[error("stream '{stream}': the version of its columns cannot be kept: {why}")]
+    Learned {
+        /// The stream.
+        stream: String,
+        /// Why.
+        why: String,
+    },
     /// A delivery cannot go on where it stopped.
     #[error("delivery '{delivery}' of stream '{stream}': {source}")]
     Delivery {
@@ -363,7 +373,11 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn build(&mut self, index: usize, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
-        let checked::Pipeline { stream, ingest, deliveries, .. } = pipeline;
+        let checked::Pipeline { stream, ingest, deliveries, columns_source, .. } = pipeline;
+        let schema = match columns_source {
+            Some(ColumnsSource::Inferred(rules)) => Some(self.schema(&stream, rules)?),
+            _ => None,
+        };
         let mut captures = Captures::default();
         let slots: Vec<_> = deliveries.iter().map(|config| Slots::of(config, &mut captures)).collect();
         let plan =
@@ -372,7 +386,10 @@ impl Builder<'_> {
         let readers = deliveries.len();
         let backing = self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers));
         let stream = Arc::new(Stream::new(&stream, backing, readers, plan, metrics));
-        for (reader, (config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
+        for (reader, (mut config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
+            if let Some(schema) = &schema {
+                config.format = config.format.with_columns(Arc::clone(&schema.latest().columns));
+            }
             let sink = ObjectSink::open(&config.sink).map_err(|source| StartError::Sink {
                 stream: stream.name().to_string(),
                 delivery: config.name.clone(),
@@ -395,6 +412,7 @@ impl Builder<'_> {
                 budget: self.memory.share.account(self.workers.len()),
                 run: self.run,
                 node: self.logs.as_ref().map_or_else(String::new, |logs| logs.folder.id().to_string()).into(),
+                schema: schema.clone(),
                 ledger,
                 config,
             };
@@ -406,8 +424,25 @@ impl Builder<'_> {
             self.workers.push(worker);
         }
         let name = stream.name().to_string();
-        Intake::new(stream, ingest, &captures, self.ingest.account(index))
-            .map_err(|source| StartError::Schema { stream: name, source })
+        let failed = |source| StartError::Schema { stream: name.clone(), source };
+        let budget = self.ingest.account(index);
+        let mut intake = Intake::new(stream, ingest, &captures, budget).map_err(failed)?;
+        if let Some(schema) = schema.filter(|schema| schema.rules().on_conflict == OnConflict::Reject) {
+            intake.enforce(schema, &captures).map_err(failed)?;
+        }
+        Ok(intake)
+    }
+
+    /// What was learned of a stream's columns. Only that of a durable stream outlives the process.
+    fn schema(&self, stream: &checked::Stream, rules: Rules) -> Result<Arc<Schemas>, StartError> {
+        let folder = self.logs.as_ref().filter(|_| stream.durability.is_durable()).map(|logs| &logs.folder);
+        let Some(folder) = folder else { return Ok(Arc::new(Schemas::new(rules, Vec::new(), None))) };
+        let file = SchemaFile::of(folder, &stream.name);
+        let schema = Schemas::new(rules, file.read()?, Some(Box::new(file)));
+        schema
+            .bring_up_to_date(clock::wall())
+            .map_err(|why| StartError::Learned { stream: stream.name.clone(), why })?;
+        Ok(Arc::new(schema))
     }
 }
 

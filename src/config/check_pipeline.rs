@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::check_delivery::{PipelineColumns, Surroundings, check_delivery};
+use super::check_inference::{INFER, check_inference, refuse_without_inference};
 use super::check_ingest::{check_ingest, check_stream};
 use super::check_sink::Env;
 use super::checked::{ColumnsSource, Delivery, Ingest, Node, Pipeline};
@@ -36,10 +37,22 @@ pub(super) fn check_pipeline(
         .required("stream", raw.stream, help)
         .and_then(|stream| check_stream(stream, body_bytes_max, checker));
     let raw_deliveries = raw.delivery.unwrap_or_default();
+    let infers = raw.ingest.as_ref().is_some_and(|ingest| ingest.schema.as_deref() == Some(INFER));
     let schema_given = raw.ingest.as_ref().is_some_and(|ingest| ingest.schema.is_some());
     let ingest = check_ingest(raw.ingest.unwrap_or_default(), raw_deliveries.len(), body_bytes_max, checker);
-    let parquet = raw_deliveries.iter().any(|delivery| delivery.format.as_deref() == Some("parquet"));
-    let (columns, columns_source) = check_columns(raw.schema, ingest.as_ref(), parquet, checker);
+    let columnar = |format: &str| matches!(format, "parquet" | "orc");
+    let columnar = raw_deliveries.iter().any(|delivery| delivery.format.as_deref().is_some_and(columnar));
+    let (columns, columns_source) = if infers {
+        match check_inference(raw.schema, columnar, checker) {
+            Some(rules) => {
+                let columns = PipelineColumns::Known(Arc::new(Columns::unlearned()));
+                (columns, Some(ColumnsSource::Inferred(rules)))
+            }
+            None => (PipelineColumns::Wrong, None),
+        }
+    } else {
+        check_columns(raw.schema, ingest.as_ref(), columnar, checker)
+    };
     let columns = match columns {
         // The schema was to be read, and could not be.
         PipelineColumns::None if schema_given && ingest.is_none() => PipelineColumns::Wrong,
@@ -115,10 +128,11 @@ fn check_file_name(stream: Option<&str>, delivery: Option<&str>, path: &str, che
 fn check_columns(
     declared: Option<SchemaTable>,
     ingest: Option<&Ingest>,
-    parquet: bool,
+    columnar: bool,
     checker: &mut Checker<'_>,
 ) -> (PipelineColumns, Option<ColumnsSource>) {
     if let Some(declared) = declared {
+        refuse_without_inference(&declared, checker);
         let columns = check_declared(declared, checker);
         let columns =
             columns.map_or(PipelineColumns::Wrong, |columns| PipelineColumns::Known(Arc::new(columns)));
@@ -128,7 +142,7 @@ fn check_columns(
         return (PipelineColumns::Wrong, None);
     }
     let schema = ingest.and_then(|ingest| ingest.schema.as_deref());
-    let Some(schema) = schema.filter(|_| parquet) else {
+    let Some(schema) = schema.filter(|_| columnar) else {
         return (PipelineColumns::None, None);
     };
     match Columns::derive(schema) {

@@ -16,6 +16,7 @@ pub use super::format::{
 };
 use crate::delivery::prefix::PrefixTemplate;
 use crate::json::Pointer;
+use crate::schema::inference::Rules;
 
 /// The node and every pipeline that it runs.
 #[derive(Debug, Clone)]
@@ -133,6 +134,8 @@ pub enum ColumnsSource {
     Declared,
     /// Derived from the JSON Schema of `[ingest]`.
     JsonSchema,
+    /// Learned from the records.
+    Inferred(Rules),
 }
 
 /// `[stream]`.

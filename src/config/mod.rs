@@ -14,6 +14,7 @@ pub mod limits;
 
 mod check_delivery;
 mod check_format;
+mod check_inference;
 mod check_ingest;
 mod check_log;
 mod check_node;

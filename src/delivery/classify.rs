@@ -58,6 +58,12 @@ impl<'a> Record<'a> {
         Row { payload, key: self.key(), shard, sequence_number: number, arrival }
     }
 
+    /// The payload, unless the edge has refused it or it is no text.
+    pub fn valid_text(&self) -> Option<&'a str> {
+        let record = self.batch.records.get(self.index)?;
+        std::str::from_utf8(self.payload()).ok().filter(|_| !record.refusal.is_present())
+    }
+
     fn text(&self) -> Result<&'a str, Dead> {
         std::str::from_utf8(self.payload())
             .map_err(|_| Dead { reason: "json", message: "the record is not UTF-8".to_owned() })
@@ -101,6 +107,11 @@ impl Classifier {
     /// For records of `stream`, whose captured fields lie at `slots`.
     pub fn new(stream: Arc<str>, config: Arc<Delivery>, slots: Slots) -> Self {
         Self { stream, config, slots, columns: None }
+    }
+
+    /// The same under another configuration with the same prefixes.
+    pub fn under(&self, config: Arc<Delivery>) -> Self {
+        Self::new(Arc::clone(&self.stream), config, self.slots.clone())
     }
 
     /// Makes `key` the home of a record, as far as that does not depend on columns. Returns its payload.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::classify::{COLUMNS, Classifier, Dead, Record};
 use super::encode::dead_letter::DeadLetter;
 use super::encode::{self, PushError};
+use super::epoch::EpochConfig;
 use super::files::{Files, OpenFile, Opening, Position};
+use super::judge::Judge;
 use super::ledger::Seal;
 use super::seal::{Origin, SealReason, Sealed, Series};
 use super::settled::{Fate, Settled};
@@ -17,6 +19,7 @@ use crate::config::limits::DEAD_FILES_MAX;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
+use crate::schema::columns::Columns;
 use crate::stream::Slice;
 
 /// Dead letters are few and read by people: the fastest level will do.
@@ -34,6 +37,8 @@ pub struct Intake {
     key: Vec<u8>,
     line: String,
     broken: Option<String>,
+    /// Of learned columns that may still grow.
+    judge: Option<Judge>,
 }
 
 /// What an [`Intake`] is made of.
@@ -81,6 +86,9 @@ pub struct Taken {
     pub sealed: Vec<Sealed>,
     /// Records that an earlier process has delivered.
     pub known: u64,
+    /// The record that does not fit learned columns, counted from the first, if other columns have room for it. Neither it
+    /// nor anything behind it was taken.
+    pub stopped_at: Option<usize>,
 }
 
 impl Intake {
@@ -98,6 +106,62 @@ impl Intake {
             key: Vec::new(),
             line: String::new(),
             broken: None,
+            judge: None,
+        }
+    }
+
+    /// Has records that do not fit judged: learned columns may have to grow.
+    pub fn judge_with(&mut self, judge: Judge) {
+        self.judge = Some(judge);
+    }
+
+    /// The next one, with other columns.
+    pub fn followed_by(&self, columns: &Arc<Columns>) -> Self {
+        let format = self.config.format.with_columns(Arc::clone(columns));
+        let config = Arc::new(checked::Delivery { format, ..(*self.config).clone() });
+        let next = Self::new(Setting {
+            class: self.class.under(Arc::clone(&config)),
+            config,
+            origin: Origin { series: self.origin.series.next(), ..self.origin.clone() },
+            sink: self.sink.clone(),
+            budget: Arc::clone(&self.opener.budget),
+            status: Arc::clone(&self.status),
+        });
+        let judge = self.judge.as_ref().map(|judge| judge.of_columns(columns));
+        Self { judge, ..next }
+    }
+
+    /// What the ledger is to tell of the configuration.
+    pub fn epoch_config(&self) -> EpochConfig {
+        EpochConfig::of(&self.config)
+    }
+
+    /// The version of its columns, if they may grow.
+    pub fn version(&self) -> Option<u32> {
+        self.judge.as_ref().map(Judge::version)
+    }
+
+    /// The first position of a shard that may be under other columns.
+    pub fn floor(&self, shard: ShardId) -> SequenceNumber {
+        self.judge.as_ref().map(|judge| judge.floor(shard)).unwrap_or_default()
+    }
+
+    /// Takes the record at a position for one that no columns can be learned from.
+    pub fn leave_dead(&mut self, at: (ShardId, SequenceNumber)) {
+        if let Some(judge) = &mut self.judge {
+            judge.give_up(at);
+        }
+    }
+
+    /// Whether other columns have room for a record that these have refused; if not, `dead` tells why.
+    fn wants_columns(&self, at: Record<'_>, dead: &mut Dead) -> bool {
+        let (Some(judge), Some(text)) = (&self.judge, at.valid_text()) else { return false };
+        match judge.wants_columns(text, at.position) {
+            Ok(()) => true,
+            Err(why) => {
+                dead.message = why.unwrap_or_else(|| std::mem::take(&mut dead.message));
+                false
+            }
         }
     }
 
@@ -111,7 +175,7 @@ impl Intake {
         (files, settled): (&mut Files, Option<&Settled>),
     ) -> Taken {
         let mut taken = Taken::default();
-        for at in records(shard, slice, part) {
+        for (index, at) in records(shard, slice, part).enumerate() {
             if let Some(settled) = settled.filter(|settled| settled.may_have(shard, at.position.number)) {
                 match self.fate(at, settled) {
                     Fate::Pending => {}
@@ -122,7 +186,11 @@ impl Intake {
                     }
                 }
             }
-            if let Err(dead) = self.take_record(at, files, &mut taken.sealed) {
+            if let Err(mut dead) = self.take_record(at, files, &mut taken.sealed) {
+                if self.judge.is_some() && dead.reason == COLUMNS && self.wants_columns(at, &mut dead) {
+                    taken.stopped_at = Some(index);
+                    break;
+                }
                 self.bury(at, &dead, files, &mut taken.sealed);
             }
             if self.broken.is_some() {
@@ -326,12 +394,15 @@ impl Intake {
     }
 
     /// What files tell of themselves.
-    fn metadata(&self) -> [(String, String); 2] {
+    fn metadata(&self) -> Vec<(String, String)> {
         let Origin { stream, delivery, .. } = &self.origin;
-        [
+        let mut metadata = vec![
             ("forebay.stream".to_owned(), stream.to_string()),
             ("forebay.delivery".to_owned(), delivery.to_string()),
-        ]
+        ];
+        let version = self.config.format.columns().and_then(|columns| columns.version());
+        metadata.extend(version.map(|version| ("forebay.schema_version".to_owned(), version.to_string())));
+        metadata
     }
 
     /// Closes a file as `seal`. `leftovers` are uploads in parts that an earlier process has noted for it; `None` if

@@ -20,6 +20,7 @@ pub mod encode;
 pub mod epoch;
 mod files;
 mod intake;
+mod judge;
 pub mod ledger;
 mod pause;
 pub mod prefix;
@@ -41,6 +42,7 @@ use tokio::sync::Notify;
 use crate::config::checked;
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::disk::Disk;
+use crate::schema::registry::Registry;
 use crate::schema::validation::SchemaError;
 use crate::stream::{Captures, ReaderId, Stream};
 
@@ -108,6 +110,8 @@ pub struct Parts {
     pub run: u64,
     /// Id of the node, 16 hexadecimal digits.
     pub node: Arc<str>,
+    /// The versions of its columns, if they are learned.
+    pub schema: Option<Arc<Registry>>,
     /// Where its ledger is. A stream that does not outlive the process has none.
     pub ledger: Option<LedgerParts>,
 }

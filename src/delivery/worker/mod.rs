@@ -1,6 +1,7 @@
 //! The loop of one delivery: read, encode, seal, write down, upload, wait.
 
 mod book;
+mod learn;
 mod read;
 mod redo;
 mod stage;
@@ -15,12 +16,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::book::Book;
+use self::learn::Learning;
 use self::read::{Place, Round};
 use self::redo::Undone;
 use self::stage::{Plan, Stage};
 use self::trouble::Trouble;
 use self::uploads::Uploaded;
 use super::files::Files;
+use super::judge::Judge;
 use super::ledger::{Ledger, State};
 use super::pause::Pause;
 use super::seal::{SealReason, Sealed};
@@ -64,6 +67,8 @@ pub struct Worker {
     book: Option<Book>,
     /// What an earlier process has closed and not stored.
     undone: Vec<Undone>,
+    /// There if columns are learned.
+    learning: Option<Learning>,
     /// Set when something went wrong that only a restart can mend: nothing more is read.
     halted: Option<Pause>,
 }
@@ -76,7 +81,7 @@ impl Worker {
     /// If the ledger cannot be read, or tells of a configuration that cannot be gone on with.
     pub fn new(parts: &Parts) -> Result<Self, OpenError> {
         match &parts.ledger {
-            None => Ok(Self::with_stages(parts, vec![Stage::of_run(parts)], None)),
+            None => Ok(Self::with_stages(parts, vec![Stage::of_run(parts)], None, BTreeMap::new())),
             Some(LedgerParts { disk, folder }) => {
                 let (ledger, state) = Ledger::open(Arc::clone(disk), folder.clone())?;
                 Self::with_ledger(parts, ledger, state)
@@ -106,7 +111,9 @@ impl Worker {
         }
         parts.status.found(found);
         let plan = Plan::new(parts, &state, &positions)?;
-        let mut worker = Self::with_stages(parts, plan.stages(parts, &positions)?, Some(&positions));
+        let floors = sealed.iter().map(|(&shard, last)| (shard, SequenceNumber(last.0.saturating_add(1))));
+        let stages = plan.stages(parts, &positions)?;
+        let mut worker = Self::with_stages(parts, stages, Some(&positions), floors.collect());
         worker.undone = Undone::of(parts, &plan, &state)?;
         for (&shard, &position) in &positions {
             // The log has been told before the last stop, and forgets what it is told.
@@ -124,8 +131,9 @@ impl Worker {
 
     fn with_stages(
         parts: &Parts,
-        stages: Vec<Stage>,
+        mut stages: Vec<Stage>,
         positions: Option<&BTreeMap<ShardId, SequenceNumber>>,
+        floors: BTreeMap<ShardId, SequenceNumber>,
     ) -> Self {
         let Parts { stream, reader, status, memory, budget, .. } = parts;
         let place = |id| {
@@ -133,6 +141,10 @@ impl Worker {
             let next = positions.and_then(|positions| positions.get(&id)).copied().unwrap_or(first);
             Some(Place::new(id, next, first))
         };
+        let (schema, columns) = (parts.schema.as_ref(), parts.config.format.columns());
+        if let (Some(schema), Some(columns), Some(stage)) = (schema, columns, stages.last_mut()) {
+            stage.intake.judge_with(Judge::new(schema, columns, Arc::new(floors)));
+        }
         let places: Vec<_> = stream.shard_ids().filter_map(place).collect();
         for (index, place) in places.iter().enumerate() {
             status.set_position(index, place.next);
@@ -155,6 +167,7 @@ impl Worker {
             unstored: BTreeMap::new(),
             book: None,
             undone: Vec::new(),
+            learning: schema.map(|schema| Learning::new(schema, parts.config.buffer.interval, status)),
             halted: None,
         }
     }
@@ -169,6 +182,9 @@ impl Worker {
             let signal = Arc::clone(&self.signal);
             let waiter = signal.wait();
             let draining = phases.current() >= Phase::Draining;
+            if let Some(learning) = self.learning.as_mut().filter(|_| draining) {
+                learning.hurry();
+            }
             let read = self.read_round().await;
             let is_idle = matches!(read, Round::CaughtUp | Round::Waiting);
             self.seal_what_is_due(draining && is_idle);
@@ -176,7 +192,8 @@ impl Worker {
                 // Only a delivery that has work calls, so that those that sleep do not wake each other for ever.
                 self.memory.call_for_seals();
             }
-            let has_turned = self.finish_stage().await;
+            let has_learned = self.learn(draining).await;
+            let has_turned = self.finish_stage().await || has_learned;
             self.tend(draining).await;
             self.publish();
             if draining && read == Round::CaughtUp && !has_turned && self.is_done() {
@@ -234,6 +251,7 @@ impl Worker {
     fn is_blocked(&self) -> bool {
         self.budget.is_taken_to(100)
             || self.queue.len() + self.uploads.len() >= DELIVERY_UPLOADS_MAX
+            || self.learning.as_ref().is_some_and(Learning::is_waiting)
             || self.book.as_ref().is_some_and(|book| book.is_full(self.files.ranges_len()))
     }
 

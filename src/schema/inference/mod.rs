@@ -27,6 +27,7 @@
 //! ([`Coercion::Learned`](super::columns::Coercion::Learned)), which takes exactly what [`Learner::take`] has made room for.
 
 mod difference;
+mod json_schema;
 mod learner;
 mod merge;
 mod names;
@@ -41,6 +42,7 @@ use std::fmt;
 use thiserror::Error;
 
 pub use difference::{Change, difference};
+pub use json_schema::json_schema;
 pub use learner::Learner;
 pub use shape::{Shape, holds_nothing, is_exact_as_double, observe};
 

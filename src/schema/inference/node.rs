@@ -108,13 +108,13 @@ impl Members {
         }
     }
 
-    /// As columns, in the order in which they came.
+    /// As columns, in the order in which they came. The way of reading of those inside a column is that of the column.
     pub(super) fn columns(&self, coercion: Coercion) -> Vec<Column> {
         let slots =
             self.fields.iter().flat_map(|field| field.slots.iter().map(move |slot| (slot, &field.key)));
         let mut columns: Vec<(usize, Column)> = slots
             .map(|(slot, key)| {
-                let column = Column::new(&slot.name, slot.node.column_type(coercion), true).with_key(&**key);
+                let column = Column::new(&slot.name, slot.node.column_type(), true).with_key(&**key);
                 (slot.order, column.with_reading(Reading { coercion, ..Reading::default() }))
             })
             .collect();
@@ -145,7 +145,7 @@ impl Node {
         }
     }
 
-    pub(super) fn column_type(&self, coercion: Coercion) -> ColumnType {
+    pub(super) fn column_type(&self) -> ColumnType {
         match self {
             Node::Bool => ColumnType::Bool,
             Node::Integer { .. } => ColumnType::Int64,
@@ -153,9 +153,9 @@ impl Node {
             Node::Date => ColumnType::Date,
             Node::Timestamp => ColumnType::Timestamp(TimeUnit::Micros),
             Node::String => ColumnType::String,
-            Node::List(element) => ColumnType::List(Box::new(element.column_type(coercion))),
-            Node::Struct(members) => ColumnType::Struct(members.columns(coercion)),
-            Node::Map(value) => ColumnType::Map(Box::new(value.column_type(coercion))),
+            Node::List(element) => ColumnType::List(Box::new(element.column_type())),
+            Node::Struct(members) => ColumnType::Struct(members.columns(Coercion::Strict)),
+            Node::Map(value) => ColumnType::Map(Box::new(value.column_type())),
             Node::Json => ColumnType::Json,
         }
     }

@@ -8,7 +8,8 @@ use arrow::error::ArrowError;
 use super::fault::Fault;
 use super::slot::{Cells, Slot};
 use crate::json::{RawString, Scanner};
-use crate::schema::columns::Column;
+use crate::schema::columns::{Coercion, Column};
+use crate::schema::inference::holds_nothing;
 
 /// Fields up to which a key out of order is compared with each of them; above it, it is looked up by its hash.
 const SEARCHED_FIELDS_MAX: usize = 16;
@@ -22,29 +23,61 @@ pub(super) struct Fields {
     rows: usize,
     /// The number of objects read so far, those that did not fit included.
     object: u64,
+    /// Whether a key without a field makes the object one that does not fit, unless its value holds nothing.
+    closed: bool,
 }
 
 #[derive(Debug)]
 struct Field {
+    /// The key in the record.
     name: Box<str>,
     /// The name in quotes, as JSON has it where nothing in it is escaped.
     quoted: Box<str>,
     slot: Slot,
     /// The last object that had this field.
     object: u64,
+    /// The first field of the same key: itself, mostly.
+    first: usize,
+    /// The next one, which takes what this one does not.
+    other: Option<usize>,
 }
 
 impl Fields {
-    pub(super) fn new(columns: &[Column]) -> Self {
-        let field = |column: &Column| Field {
-            name: column.name.as_str().into(),
-            quoted: serde_json::Value::from(column.name.as_str()).to_string().into(),
-            slot: Slot::new(&column.column_type, column.nullable),
-            object: 0,
-        };
-        let names = || columns.iter().enumerate().map(|(index, column)| (column.name.as_str().into(), index));
+    /// `around` is how the column around them is read; columns of a record have a way of their own.
+    pub(super) fn new(columns: &[Column], around: Option<Coercion>) -> Self {
+        let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
+        let mut firsts: HashMap<&str, usize> = HashMap::with_capacity(columns.len());
+        for (index, column) in columns.iter().enumerate() {
+            let first = *firsts.entry(column.key()).or_insert(index);
+            let mut before = Some(first).filter(|first| *first != index);
+            while let Some(field) = before.and_then(|before| fields.get_mut(before)) {
+                before = field.other;
+                field.other.get_or_insert(index);
+            }
+            fields.push(Field {
+                name: column.key().into(),
+                quoted: serde_json::Value::from(column.key()).to_string().into(),
+                slot: Slot::new(
+                    &column.column_type,
+                    column.nullable,
+                    around.unwrap_or(column.reading.coercion),
+                ),
+                object: 0,
+                first,
+                other: None,
+            });
+        }
+        let names = || firsts.iter().map(|(key, index)| ((*key).into(), *index));
         let by_name = (columns.len() > SEARCHED_FIELDS_MAX).then(|| names().collect());
-        Self { fields: columns.iter().map(field).collect(), by_name, rows: 0, object: 0 }
+        let is_learned = |column: &Column| column.reading.coercion.is_learned();
+        // A file has no columns only before any was learned.
+        let closed = around.map_or_else(|| columns.iter().all(is_learned), Coercion::is_learned);
+        Self { fields, by_name, rows: 0, object: 0, closed }
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.fields.is_empty()
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -62,13 +95,19 @@ impl Fields {
                 _ => {
                     let Some(key) = scanner.next_key(&mut first)? else { break };
                     let Some(index) = self.find(key, next) else {
-                        scanner.skip_value()?;
+                        self.leave_out(key, scanner)?;
                         continue;
                     };
                     index
                 }
             };
             let field = &mut self.fields[index];
+            if field.first != index || field.other.is_some() {
+                self.push_to_one_of(index, scanner, cells)?;
+                filled += 1;
+                next = index + 1;
+                continue;
+            }
             if field.object == self.object {
                 return Err(Fault::found("the key twice").expecting("one value").in_key(&field.name));
             }
@@ -82,6 +121,54 @@ impl Fields {
         }
         self.rows += 1;
         Ok(())
+    }
+
+    /// Passes over a value whose key has no field.
+    fn leave_out(&self, key: RawString<'_>, scanner: &mut Scanner<'_>) -> Result<(), Fault> {
+        if !self.closed {
+            return Ok(scanner.skip_value()?);
+        }
+        let kind = scanner.peek()?;
+        if holds_nothing(scanner)? {
+            return Ok(());
+        }
+        Err(Fault::kind(kind).expecting("no such field").in_key(&key.decode()))
+    }
+
+    /// Consumes the value of a key that has several fields: the first that takes it has it.
+    #[cold]
+    fn push_to_one_of(
+        &mut self,
+        index: usize,
+        scanner: &mut Scanner<'_>,
+        cells: &mut Cells,
+    ) -> Result<(), Fault> {
+        let (rows, object) = (self.rows, self.object);
+        let mut at = self.fields.get(index).map(|field| field.first);
+        let mut fault = None;
+        let before = scanner.clone();
+        let mut taken = false;
+        while let Some(field) = at.and_then(|at| self.fields.get_mut(at)) {
+            at = field.other;
+            if field.object == object {
+                return Err(Fault::found("the key twice").expecting("one value").in_key(&field.name));
+            }
+            if taken {
+                continue;
+            }
+            scanner.clone_from(&before);
+            match field.slot.push(scanner, cells) {
+                Ok(()) => {
+                    field.object = object;
+                    taken = true;
+                }
+                Err(found) => {
+                    field.slot.truncate(rows);
+                    fault = fault.or_else(|| Some(found.in_key(&field.name)));
+                }
+            }
+        }
+        fault.filter(|_| !taken).map_or(Ok(()), Err)
     }
 
     fn find(&self, key: RawString<'_>, next: usize) -> Option<usize> {

@@ -38,7 +38,7 @@ impl RecordColumns {
     pub fn new(columns: &Columns) -> Self {
         let schema = columns.arrow_schema();
         let leaves = columns.leaves();
-        Self { schema, fields: Fields::new(columns.as_slice()), leaves, cells: 0 }
+        Self { schema, fields: Fields::new(columns.as_slice(), None), leaves, cells: 0 }
     }
 
     /// What the batches look like.
@@ -81,6 +81,11 @@ impl RecordColumns {
         let kind = scanner.peek()?;
         if kind != Kind::Object {
             return Err(Fault::kind(kind).expecting("an object"));
+        }
+        if self.fields.is_empty() {
+            return Err(
+                Fault::found("a record with no field that has ever had a value").expecting("a known field")
+            );
         }
         self.fields.push(&mut scanner, cells)?;
         Ok(scanner.end()?)

@@ -13,6 +13,7 @@ use super::slot::{Cells, ColumnBuilder};
 use super::validity::{Bits, Validity};
 use crate::json::{Kind, RawNumber, Scanner};
 use crate::schema::decimal;
+use crate::schema::inference::is_exact_as_double;
 
 /// Values of fixed width with their validity.
 #[derive(Debug)]
@@ -113,11 +114,21 @@ where
 }
 
 #[derive(Debug)]
-pub(super) struct FloatBuilder<T: ArrowPrimitiveType>(Primitives<T>);
+pub(super) struct FloatBuilder<T: ArrowPrimitiveType> {
+    values: Primitives<T>,
+    /// Whether an integer must be the value itself and not the nearest one.
+    exact_integers: bool,
+}
 
 impl<T: ArrowPrimitiveType> Default for FloatBuilder<T> {
     fn default() -> Self {
-        Self(Primitives::default())
+        Self::new(false)
+    }
+}
+
+impl<T: ArrowPrimitiveType> FloatBuilder<T> {
+    pub(super) fn new(exact_integers: bool) -> Self {
+        Self { values: Primitives::default(), exact_integers }
     }
 }
 
@@ -131,29 +142,33 @@ where
             return Err(Fault::kind(kind));
         }
         // From the digits and not from a double, which would round a float32 twice.
+        let number = scanner.number()?;
+        if self.exact_integers && !is_exact_as_double(number) {
+            return Err(Fault::found("an integer that no double holds exactly"));
+        }
         let value: T::Native =
-            scanner.number()?.text().parse().map_err(|_| Fault::found("a number that no float can hold"))?;
+            number.text().parse().map_err(|_| Fault::found("a number that no float can hold"))?;
         if !value.into().is_finite() {
             return Err(Fault::found(OUT_OF_RANGE));
         }
-        self.0.push(value);
+        self.values.push(value);
         Ok(())
     }
 
     fn push_null(&mut self) {
-        self.0.push_null();
+        self.values.push_null();
     }
 
     fn truncate(&mut self, len: usize) {
-        self.0.truncate(len);
+        self.values.truncate(len);
     }
 
     fn memory_bytes(&self) -> usize {
-        self.0.memory_bytes()
+        self.values.memory_bytes()
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        Ok(Arc::new(self.0.finish()?))
+        Ok(Arc::new(self.values.finish()?))
     }
 }
 

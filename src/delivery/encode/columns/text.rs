@@ -106,31 +106,46 @@ impl Strings {
     }
 }
 
-#[derive(Debug, Default)]
-pub(super) struct StringBuilder(Strings);
+#[derive(Debug)]
+pub(super) struct StringBuilder {
+    values: Strings,
+    /// Whether it takes the text of every value.
+    any_text: bool,
+}
+
+impl StringBuilder {
+    pub(super) fn new(any_text: bool) -> Self {
+        Self { values: Strings::default(), any_text }
+    }
+}
 
 impl ColumnBuilder for StringBuilder {
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
         if kind != Kind::String {
-            return Err(Fault::kind(kind));
+            if !self.any_text {
+                return Err(Fault::kind(kind));
+            }
+            let start = scanner.position();
+            scanner.skip_value()?;
+            return self.values.push_verbatim(&scanner.text()[start..scanner.position()]);
         }
-        self.0.push(scanner.string()?)
+        self.values.push(scanner.string()?)
     }
 
     fn push_null(&mut self) {
-        self.0.push_null();
+        self.values.push_null();
     }
 
     fn truncate(&mut self, len: usize) {
-        self.0.truncate(len);
+        self.values.truncate(len);
     }
 
     fn memory_bytes(&self) -> usize {
-        self.0.memory_bytes()
+        self.values.memory_bytes()
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        Ok(Arc::new(self.0.finish()?))
+        Ok(Arc::new(self.values.finish()?))
     }
 }
 

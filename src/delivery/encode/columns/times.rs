@@ -50,14 +50,15 @@ impl ColumnBuilder for DateBuilder {
     }
 }
 
-pub(super) fn timestamp_builder(unit: TimeUnit) -> Box<dyn ColumnBuilder> {
+/// `learned` columns take dates beside date-times, and no numbers, of which nobody has said what they count.
+pub(super) fn timestamp_builder(unit: TimeUnit, learned: bool) -> Box<dyn ColumnBuilder> {
     match unit {
         TimeUnit::Seconds => {
-            Box::new(TimestampBuilder::<TimestampMillisecondType>::new(unit, MILLIS_PER_SECOND))
+            Box::new(TimestampBuilder::<TimestampMillisecondType>::new(unit, MILLIS_PER_SECOND, learned))
         }
-        TimeUnit::Millis => Box::new(TimestampBuilder::<TimestampMillisecondType>::new(unit, 1)),
-        TimeUnit::Micros => Box::new(TimestampBuilder::<TimestampMicrosecondType>::new(unit, 1)),
-        TimeUnit::Nanos => Box::new(TimestampBuilder::<TimestampNanosecondType>::new(unit, 1)),
+        TimeUnit::Millis => Box::new(TimestampBuilder::<TimestampMillisecondType>::new(unit, 1, learned)),
+        TimeUnit::Micros => Box::new(TimestampBuilder::<TimestampMicrosecondType>::new(unit, 1, learned)),
+        TimeUnit::Nanos => Box::new(TimestampBuilder::<TimestampNanosecondType>::new(unit, 1, learned)),
     }
 }
 
@@ -68,11 +69,12 @@ struct TimestampBuilder<T: ArrowTimestampType> {
     unit: TimeUnit,
     /// Stored units in one of `unit`.
     factor: i64,
+    learned: bool,
 }
 
 impl<T: ArrowTimestampType> TimestampBuilder<T> {
-    fn new(unit: TimeUnit, factor: i64) -> Self {
-        Self { values: Primitives::default(), unit, factor }
+    fn new(unit: TimeUnit, factor: i64, learned: bool) -> Self {
+        Self { values: Primitives::default(), unit, factor, learned }
     }
 }
 
@@ -83,11 +85,13 @@ impl<T: ArrowTimestampType + ArrowPrimitiveType<Native = i64> + fmt::Debug> Colu
         let units = match kind {
             Kind::String => {
                 let text = scanner.string()?.decode();
+                let midnight = || timestamp::parse_date(&text).map(timestamp::Instant::at_midnight);
                 let instant = timestamp::parse(&text)
+                    .or_else(|| midnight().filter(|_| self.learned))
                     .ok_or_else(|| Fault::found("a string that is no RFC 3339 date and time"))?;
                 instant.in_units(self.unit.per_second())
             }
-            Kind::Number => Some(integer(scanner.number()?)?),
+            Kind::Number if !self.learned => Some(integer(scanner.number()?)?),
             other => return Err(Fault::kind(other)),
         };
         let stored = units.and_then(|units| units.checked_mul(self.factor));

@@ -1,4 +1,5 @@
 mod cases;
 mod lake;
+mod learning;
 mod random;
 mod world;
