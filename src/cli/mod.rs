@@ -2,6 +2,7 @@
 //! [`Exit`].
 
 pub mod check;
+pub mod schema;
 pub mod serve;
 pub mod verify;
 
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 pub use check::CheckArgs;
+pub use schema::SchemaArgs;
 pub use verify::VerifyArgs;
 
 /// Events in over HTTP, a durable ordered log, files in the lake exactly once: one binary.
@@ -36,6 +38,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Read the same files and report every problem at once
     Check(CheckArgs),
+    /// Show, compare and try out the columns of a stream
+    Schema(SchemaArgs),
     /// Prove from ledgers, log and objects that nothing is missing or doubled
     Verify(VerifyArgs),
 }
@@ -93,6 +97,7 @@ pub fn run(cli: Cli, session: &mut Session<'_>) -> io::Result<Exit> {
     match cli.command {
         Command::Serve(args) => serve::run(args, session),
         Command::Check(args) => check::run(args, session),
+        Command::Schema(args) => schema::run(args, session),
         Command::Verify(args) => verify::run(args, session),
     }
 }

@@ -202,6 +202,13 @@ pub const LOOK_AHEAD_BYTES: u64 = 1 << 20;
 /// The most of it: at 100 MB/s, half a second.
 pub const LOOK_AHEAD_BYTES_MAX: u64 = 64 << 20;
 
+/// Records that `forebay schema plan` looks at where nothing else is said: a second or two.
+pub const PLAN_RECORDS_DEFAULT: u64 = 10_000;
+/// Different findings that it tells apart, 500 bytes each; the rest is counted.
+pub const PLAN_FINDINGS_MAX: usize = 1_000;
+/// Bytes of an answer of a node that it asks: a page of a tap with the largest record that there can be behind it.
+pub const PLAN_PAGE_BYTES_MAX: u64 = 256 << 20;
+
 /// How long a delivery lets records gather before it makes a version of learned columns; twice as long with each version
 /// that follows soon, up to the interval of its buffer. So at worst half of all files are closed by new versions.
 pub const VERSION_WAIT: Duration = Duration::from_millis(100);
