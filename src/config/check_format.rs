@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::check_delivery::PipelineColumns;
+use super::check_named_columns::check_named_columns;
 use super::checked::{
     Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
     SortColumn,
@@ -44,6 +45,7 @@ pub(super) fn check_format(
     let words = ["json", "parquet", "orc"].map(|word| (word, word));
     let name = checker.word(&format_path, raw.format.as_deref(), "json", &words)?;
     refuse_foreign_keys(raw, path, name, checker);
+    check_named_columns(raw, path, columns, checker);
     match name {
         "parquet" => {
             let compression = check_parquet_compression(raw, path, checker);
@@ -57,7 +59,7 @@ pub(super) fn check_format(
             Some(Format::Parquet(ParquetFormat {
                 row_group_bytes: row_group?,
                 bloom_filters: raw.bloom_filters.clone().unwrap_or_default(),
-                sort_by: raw.sort_by.iter().flatten().map(|text| sort_column(text)).collect(),
+                sort_by: raw.sort_by.iter().flatten().map(|text| SortColumn::parse(text)).collect(),
                 ..ParquetFormat::new(compression?, columns?)
             }))
         }
@@ -76,24 +78,17 @@ pub(super) fn check_format(
                 OrcFormat::ROW_INDEX_STRIDE_DEFAULT as usize,
                 limits::ROW_INDEX_STRIDE_MAX,
             );
-            let format = OrcFormat {
+            Some(Format::Orc(OrcFormat {
                 stripe_bytes: stripe?,
                 row_index_stride: u32::try_from(stride?).ok()?,
                 bloom_filters: raw.bloom_filters.clone().unwrap_or_default(),
                 ..OrcFormat::new(compression?, columns?)
-            };
-            not_yet(&format_path, "format = \"orc\"", checker, Format::Orc(format))
+            }))
         }
         _ => {
             let compression = check_json_compression(raw, path, checker)?;
             let envelope = raw.envelope.unwrap_or(false);
-            let format = Format::Json(JsonFormat { compression, envelope });
-            let is_here =
-                matches!(compression, JsonCompression::None | JsonCompression::Gzip { .. }) && !envelope;
-            if is_here {
-                return Some(format);
-            }
-            not_yet(&format!("{path}.compression"), "this form of JSON lines", checker, format)
+            Some(Format::Json(JsonFormat { compression, envelope }))
         }
     }
 }
@@ -139,14 +134,6 @@ fn needed_columns(
             checker.problem_with_help(path, message, help);
             None
         }
-    }
-}
-
-/// `-at` sorts by `at`, the largest first.
-fn sort_column(text: &str) -> SortColumn {
-    match text.strip_prefix('-') {
-        Some(column) => SortColumn { column: column.to_owned(), descending: true },
-        None => SortColumn { column: text.to_owned(), descending: false },
     }
 }
 

@@ -70,6 +70,16 @@ pub struct SortColumn {
     pub descending: bool,
 }
 
+impl SortColumn {
+    /// `-at` sorts by `at`, the largest first.
+    pub fn parse(text: &str) -> Self {
+        match text.strip_prefix('-') {
+            Some(column) => Self { column: column.to_owned(), descending: true },
+            None => Self { column: text.to_owned(), descending: false },
+        }
+    }
+}
+
 /// Codec of Parquet pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParquetCompression {
@@ -181,9 +191,15 @@ impl Format {
     }
 }
 
+impl From<JsonCompression> for JsonFormat {
+    fn from(compression: JsonCompression) -> Self {
+        JsonFormat { compression, envelope: false }
+    }
+}
+
 impl From<JsonCompression> for Format {
     fn from(compression: JsonCompression) -> Self {
-        Format::Json(JsonFormat { compression, envelope: false })
+        Format::Json(compression.into())
     }
 }
 

@@ -17,6 +17,7 @@ mod check_format;
 mod check_inference;
 mod check_ingest;
 mod check_log;
+mod check_named_columns;
 mod check_node;
 mod check_pipeline;
 mod check_sink;

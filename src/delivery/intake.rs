@@ -9,7 +9,7 @@ use super::encode::{self, PushError};
 use super::epoch::EpochConfig;
 use super::files::{Files, OpenFile, Opening, Position};
 use super::judge::Judge;
-use super::ledger::Seal;
+use super::ledger::{Seal, SealedRange};
 use super::seal::{Origin, SealReason, Sealed, Series};
 use super::settled::{Fate, Settled};
 use super::sink::ObjectSink;
@@ -393,12 +393,15 @@ impl Intake {
         Some(sealed)
     }
 
-    /// What files tell of themselves.
-    fn metadata(&self) -> Vec<(String, String)> {
+    /// What a file tells of itself: all of it follows from what is in it, so that a file that is made once more is the
+    /// same.
+    fn metadata(&self, seal: &Seal) -> Vec<(String, String)> {
         let Origin { stream, delivery, .. } = &self.origin;
         let mut metadata = vec![
             ("forebay.stream".to_owned(), stream.to_string()),
             ("forebay.delivery".to_owned(), delivery.to_string()),
+            ("forebay.ranges".to_owned(), ranges_text(&seal.ranges)),
+            ("forebay.writer".to_owned(), concat!("forebay ", env!("CARGO_PKG_VERSION")).to_owned()),
         ];
         let version = self.config.format.columns().and_then(|columns| columns.version());
         metadata.extend(version.map(|version| ("forebay.schema_version".to_owned(), version.to_string())));
@@ -408,7 +411,7 @@ impl Intake {
     /// Closes a file as `seal`. `leftovers` are uploads in parts that an earlier process has noted for it; `None` if
     /// none has closed it.
     pub fn finish(&mut self, seal: Seal, file: OpenFile, leftovers: Option<Vec<String>>) -> Option<Sealed> {
-        match file.finish(&self.metadata()) {
+        match file.finish(&self.metadata(&seal)) {
             Ok((chunks, permit)) => {
                 let identity = self.identity(&seal);
                 let sink = self.sink.clone();
@@ -420,6 +423,16 @@ impl Intake {
             }
         }
     }
+}
+
+/// `[{"shard":"shardId-000000000000","first":"1","last":"9","records":9}]`. Sequence numbers are strings, because a JSON
+/// number is exact only to 2⁵³.
+fn ranges_text(ranges: &[SealedRange]) -> String {
+    let range = |range: &SealedRange| {
+        let SealedRange { shard, first, last, records } = range;
+        format!("{{\"shard\":\"{shard}\",\"first\":\"{first}\",\"last\":\"{last}\",\"records\":{records}}}")
+    };
+    format!("[{}]", ranges.iter().map(range).collect::<Vec<_>>().join(","))
 }
 
 /// Files that are made once more.

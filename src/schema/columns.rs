@@ -6,6 +6,7 @@
 
 mod arrow_schema;
 mod derive;
+mod paths;
 mod type_text;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub(crate) use arrow_schema::fields as arrow_fields;
+pub use paths::{Leaf, PathError};
 pub use arrow_schema::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE};
 
 /// Levels of `list`, `map` and `struct` in one type. Parquet's readers recurse over them; real records have fewer

@@ -3,6 +3,7 @@
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
+use forebay::delivery::verify::unpack::Packing;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, parse_url_opts};
@@ -51,8 +52,7 @@ pub(super) struct Lake {
 /// How an object's records are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    Json,
-    JsonGzip,
+    Json(Packing),
     Parquet,
 }
 
@@ -133,11 +133,9 @@ impl Lake {
 
 impl Format {
     fn of(name: &str) -> Option<Self> {
-        match name {
-            name if name.ends_with(".json") => Some(Format::Json),
-            name if name.ends_with(".json.gz") => Some(Format::JsonGzip),
-            name if name.ends_with(".parquet") => Some(Format::Parquet),
-            _ => None,
+        if name.ends_with(".parquet") {
+            return Some(Format::Parquet);
         }
+        Packing::of_key(name).map(Format::Json)
     }
 }

@@ -12,6 +12,7 @@ mod object;
 mod read_json;
 mod read_parquet;
 mod sighting;
+mod unpacked;
 mod verdict;
 
 use std::io;
@@ -153,7 +154,7 @@ async fn read_all(
 fn read_object(file: &ObjectFile, object: &Object, key: &KeyRule, mut reporter: Reporter) {
     let read = match object.format {
         Format::Parquet => read_parquet::read(file, key, &mut reporter),
-        Format::Json | Format::JsonGzip => read_json::read(file, object, key, &mut reporter),
+        Format::Json(packing) => read_json::read(file, (object, packing), key, &mut reporter),
     };
     let _ = read.and_then(|()| reporter.finish(object.bytes, file.take_failure()));
 }

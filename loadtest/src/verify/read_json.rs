@@ -1,19 +1,21 @@
-//! JSON lines, plain or gzip with any number of members, and dead letters that carry records in base64.
+//! JSON lines of any codec, alone or in envelopes, and dead letters that carry records in base64.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flate2::bufread::MultiGzDecoder;
+use forebay::delivery::verify::unpack::Packing;
 use forebay::testkit::generators::{canonical, envelope};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::key::KeyRule;
-use super::lake::{Format, Object};
+use super::lake::Object;
 use super::object::ObjectFile;
 use super::sighting::{OriginKind, Reporter, Unheard, kind_of};
+use super::unpacked::Unpacked;
 
 /// Bytes of a line. A record of 1 MiB needs 1.4 MiB in a dead letter; this leaves room for streams that take more.
 const LINE_BYTES_MAX: u64 = 32 << 20;
@@ -33,14 +35,16 @@ struct DeadLetter<'a> {
 /// Reads all records of an object.
 pub(super) fn read(
     file: &ObjectFile,
-    object: &Object,
+    (object, packing): (&Object, Packing),
     key: &KeyRule,
     to: &mut Reporter,
 ) -> Result<(), Unheard> {
-    let stored = BufReader::with_capacity(TEXT_BYTES, file.reader(0));
-    let text: Box<dyn Read> = match object.format {
-        Format::JsonGzip => Box::new(MultiGzDecoder::new(stored)),
-        Format::Json | Format::Parquet => Box::new(stored),
+    let text = match Unpacked::new(packing, file.reader(0)) {
+        Ok(text) => text,
+        Err(error) => {
+            to.unreadable(1, error.to_string());
+            return Ok(());
+        }
     };
     let mut text = BufReader::with_capacity(TEXT_BYTES, text);
     let mut line = Vec::new();
@@ -60,11 +64,30 @@ pub(super) fn read(
         }
         if object.is_dead_letters {
             read_dead_letter(record, row, key, to);
-        } else if let Err(reason) = inspect(record, row, key, to) {
+        } else if let Err(reason) = inspect(out_of_envelope(record), row, key, to) {
             to.damaged(row, reason);
         }
         to.flush_if_full()?;
     }
+}
+
+/// What a line begins with that tells where its record came from.
+const ENVELOPE: &[u8] = b"{\"arrival_time\":\"";
+
+/// Such a line.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    record: &'a RawValue,
+}
+
+/// The record of a line, which may be in an envelope.
+fn out_of_envelope(line: &[u8]) -> &[u8] {
+    if !line.starts_with(ENVELOPE) {
+        return line;
+    }
+    // What only looks like one is a record of somebody else.
+    serde_json::from_slice::<Envelope<'_>>(line).map_or(line, |envelope| envelope.record.get().as_bytes())
 }
 
 /// False at the end.

@@ -21,13 +21,15 @@ const BATCH_ROWS: usize = 1_024;
 
 /// Reads all records of an object.
 pub(super) fn read(file: &ObjectFile, key: &KeyRule, to: &mut Reporter) -> Result<(), Unheard> {
-    let reader = match open(file, key) {
-        Ok(reader) => reader,
+    let (reader, is_sorted) = match open(file, key) {
+        Ok(opened) => opened,
         Err(error) => {
             to.unreadable(1, error.to_string());
             return Ok(());
         }
     };
+    // Rows that were sorted by a column tell nothing of the order in which they came.
+    let key = if is_sorted { &KeyRule::Nowhere } else { key };
     let mut row = 0;
     for batch in reader {
         match batch {
@@ -45,8 +47,10 @@ pub(super) fn read(file: &ObjectFile, key: &KeyRule, to: &mut Reporter) -> Resul
     Ok(())
 }
 
-fn open(file: &ObjectFile, key: &KeyRule) -> Result<ParquetRecordBatchReader, ParquetError> {
+/// A reader, and whether rows are in an order of their own.
+fn open(file: &ObjectFile, key: &KeyRule) -> Result<(ParquetRecordBatchReader, bool), ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone())?;
+    let is_sorted = builder.metadata().row_groups().iter().any(|group| group.sorting_columns().is_some());
     let of_profiles = Profile::ALL.iter().flat_map(|profile| profile.fields()).map(|field| field.name);
     let of_key = key.path(None).and_then(|path| path.first().copied());
     let wanted: BTreeSet<_> =
@@ -54,7 +58,7 @@ fn open(file: &ObjectFile, key: &KeyRule) -> Result<ParquetRecordBatchReader, Pa
     let roots = builder.parquet_schema().root_schema().get_fields();
     let there = roots.iter().enumerate().filter(|(_, root)| wanted.contains(root.name())).map(|(at, _)| at);
     let mask = ProjectionMask::roots(builder.parquet_schema(), there.collect::<Vec<_>>());
-    builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()
+    Ok((builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()?, is_sorted))
 }
 
 /// The columns of a batch, by what they are for.

@@ -10,6 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use forebay::config::checked::{Format as FileFormat, JsonCompression, JsonFormat};
+use forebay::delivery::encode;
 use forebay::runtime::clock::UnixMicros;
 use forebay::testkit::generators::{Generator, KeyPicker, Profile, Settings, envelope};
 use parquet::arrow::ArrowWriter;
@@ -185,6 +187,30 @@ fn a_whole_lake_of_gzip_with_several_members_is_ok() {
         assert!(verdict.ok, "{verdict}");
         assert_eq!((verdict.records, verdict.expected, verdict.objects), (3_000, 3_000, 2));
         assert_eq!((verdict.ignored.count, verdict.hash_unchecked, verdict.order_unchecked), (1, 0, 0));
+    }
+}
+
+#[test]
+fn lines_of_every_codec_are_read_alone_and_in_envelopes() {
+    let made = records(Profile::Clickstream);
+    let codecs = [
+        JsonCompression::None,
+        JsonCompression::Gzip { level: 1 },
+        JsonCompression::Zstd { level: 1 },
+        JsonCompression::Snappy,
+        JsonCompression::HadoopSnappy,
+    ];
+    for (compression, envelope) in codecs.into_iter().flat_map(|codec| [(codec, false), (codec, true)]) {
+        let lake = lake();
+        let format = FileFormat::Json(JsonFormat { compression, envelope });
+        let mut encoder = encode::open(&format);
+        for record in &made {
+            encoder.push(encode::Row::of_payload(record)).unwrap();
+        }
+        put(&lake, &format!("1{}", format.extension()), &encoder.finish(&[]).unwrap().concat());
+        let verdict = judge(&lake);
+        assert!(verdict.ok, "{compression:?}: {verdict}");
+        assert_eq!((verdict.records, verdict.expected), (3_000, 3_000));
     }
 }
 

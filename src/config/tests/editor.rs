@@ -29,7 +29,7 @@ fn every_word_that_editors_offer_is_taken() {
             taken.extend(checked.pipeline.map(|_| format!("{format} {compression}")));
         }
     }
-    let json = ["json gzip", "json none"];
+    let json = ["json gzip", "json zstd", "json snappy", "json hadoop_snappy", "json none"];
     let parquet = ["parquet gzip", "parquet zstd", "parquet snappy", "parquet lz4", "parquet none"];
     assert_eq!(taken, [&json[..], &parquet[..]].concat());
 }

@@ -2,6 +2,7 @@
 
 mod editor;
 mod files;
+mod named_columns;
 mod node;
 mod pipeline;
 mod robustness;
@@ -11,7 +12,7 @@ mod sink;
 use std::path::PathBuf;
 
 use super::check_pipeline::CheckedFile;
-use super::checked::{Node, Pipeline};
+use super::checked::{self, Node, Pipeline};
 use super::document::Document;
 use super::json_schema::pipeline_schema;
 use super::load::{check_text, node_of};

@@ -126,7 +126,7 @@ mod tests {
         fn any_text_and_any_bytes_survive(message in ".*", key in "\\PC*", raw in prop::collection::vec(any::<u8>(), 0..99)) {
             let mut line = String::new();
             letter(&message, &key, &raw).write_to(&mut line);
-            let mut file = Box::new(JsonLinesEncoder::new(JsonCompression::None));
+            let mut file = Box::new(JsonLinesEncoder::new(JsonCompression::None.into()));
             file.push(Row::of_payload(&line)).unwrap();
             let text = String::from_utf8(file.finish(&[]).unwrap().concat()).unwrap();
             prop_assert_eq!(text.lines().count(), 1);

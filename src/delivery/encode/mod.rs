@@ -4,6 +4,7 @@ pub mod columnar;
 pub mod columns;
 pub mod dead_letter;
 pub mod json_lines;
+pub mod orc;
 pub mod parquet;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use self::json_lines::JsonLinesEncoder;
+use self::orc::{OrcError, OrcWriter};
 use self::parquet::ParquetWriter;
 use crate::config::checked::Format;
 use crate::record::{SequenceNumber, ShardId};
@@ -68,6 +70,9 @@ pub enum EncodeError {
     /// The Parquet writer refused.
     #[error("parquet writer: {0}")]
     Parquet(#[from] ::parquet::errors::ParquetError),
+    /// A batch that ORC cannot hold.
+    #[error("orc writer: {0}")]
+    Orc(#[from] OrcError),
     /// Arrow refused to build a batch.
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -111,8 +116,8 @@ pub trait Encoder: Send {
 /// Opens a file of `format`.
 pub fn open(format: &Format) -> Box<dyn Encoder> {
     match format {
-        Format::Json(format) => Box::new(JsonLinesEncoder::new(format.compression)),
+        Format::Json(format) => Box::new(JsonLinesEncoder::new(*format)),
         Format::Parquet(format) => Box::new(ParquetWriter::encoder(format.clone())),
-        Format::Orc(_) => unreachable!("check_format refuses it"),
+        Format::Orc(format) => Box::new(OrcWriter::encoder(format.clone())),
     }
 }

@@ -2,23 +2,25 @@
 
 use std::io::{self, Write};
 
-use flate2::write::MultiGzDecoder;
 use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::unpack::{Packing, Unpacker};
+use crate::delivery::encode::Row;
+use crate::delivery::encode::json_lines::write_line;
 use crate::record::{SequenceNumber, ShardId};
 
 /// What stands for a line that a record makes: its hash.
 pub type Mark = u64;
 
-/// The mark of a record in a file of JSON lines: the bytes that the encoder writes for it.
-pub fn mark_of_record(payload: &[u8], scratch: &mut Vec<u8>) -> Mark {
-    if memchr::memchr2(b'\n', b'\r', payload).is_none() {
-        return xxh3_64(payload);
+/// The mark of a record in a file of JSON lines: the bytes that the encoder writes for it, without the line's end.
+pub fn mark_of_record(row: &Row<'_>, in_envelope: bool, scratch: &mut Vec<u8>) -> Mark {
+    if !in_envelope && memchr::memchr2(b'\n', b'\r', row.payload.as_bytes()).is_none() {
+        return xxh3_64(row.payload.as_bytes());
     }
     scratch.clear();
-    scratch.extend(payload.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
-    xxh3_64(scratch)
+    write_line(row, in_envelope, scratch);
+    xxh3_64(scratch.strip_suffix(b"\n").unwrap_or(scratch))
 }
 
 /// The mark of a record in a file of dead letters: where it was. The rest of such a line tells when it failed.
@@ -47,12 +49,7 @@ fn mark_of_dead_letter(line: &[u8]) -> Option<Mark> {
 
 /// Takes the bytes of an object in pieces.
 pub struct Lines {
-    input: Input,
-}
-
-enum Input {
-    Plain(Counter),
-    Gzip(Box<MultiGzDecoder<Counter>>),
+    unpacker: Unpacker<Counter>,
 }
 
 /// What an object has.
@@ -69,8 +66,8 @@ pub struct Found {
 /// How an object's lines are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
-    /// Whether it is in gzip.
-    pub gzip: bool,
+    /// How it is compressed.
+    pub packing: Packing,
     /// Whether its lines are dead letters.
     pub dead: bool,
     /// Whether marks are wanted.
@@ -79,29 +76,22 @@ pub struct Reading {
 
 impl Lines {
     /// No bytes yet.
-    pub fn new(reading: Reading) -> Self {
+    ///
+    /// # Errors
+    /// See [`Unpacker::new`].
+    pub fn new(reading: Reading) -> io::Result<Self> {
         let counter = Counter { reading, found: Found::default(), line: Vec::new() };
-        let input = match reading.gzip {
-            true => Input::Gzip(Box::new(MultiGzDecoder::new(counter))),
-            false => Input::Plain(counter),
-        };
-        Self { input }
+        Ok(Self { unpacker: Unpacker::new(reading.packing, counter)? })
     }
 
     /// Takes a piece. An error is one of the compression.
     pub fn take(&mut self, piece: &[u8]) -> io::Result<()> {
-        match &mut self.input {
-            Input::Plain(counter) => counter.write_all(piece),
-            Input::Gzip(decoder) => decoder.write_all(piece),
-        }
+        self.unpacker.take(piece)
     }
 
     /// What there was.
     pub fn finish(self) -> io::Result<Found> {
-        let counter = match self.input {
-            Input::Plain(counter) => counter,
-            Input::Gzip(decoder) => decoder.finish()?,
-        };
+        let counter = self.unpacker.finish()?;
         Ok(Found { is_cut: !counter.line.is_empty(), ..counter.found })
     }
 }
@@ -207,41 +197,58 @@ fn common(left: &[Mark], right: &[Mark]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::checked::JsonCompression;
+    use crate::config::checked::{JsonCompression, JsonFormat};
     use crate::delivery::encode::dead_letter::DeadLetter;
     use crate::delivery::encode::json_lines::JsonLinesEncoder;
-    use crate::delivery::encode::{Encoder, Row};
+    use crate::delivery::encode::Encoder;
     use crate::runtime::clock::UnixMicros;
 
     const RECORDS: [&str; 4] = ["{\"a\":1}", "{ \"a\":\r\n2}", "3", "{\"a\":1}"];
 
     fn encoded(lines: &[&str], compression: JsonCompression) -> Vec<u8> {
-        let mut encoder: Box<dyn Encoder> = Box::new(JsonLinesEncoder::new(compression));
+        let mut encoder: Box<dyn Encoder> = Box::new(JsonLinesEncoder::new(compression.into()));
         lines.iter().for_each(|line| encoder.push(Row::of_payload(line)).unwrap());
         encoder.finish(&[]).unwrap().concat()
     }
 
     fn read(content: &[u8], piece: usize, reading: Reading) -> io::Result<Found> {
-        let mut lines = Lines::new(reading);
+        let mut lines = Lines::new(reading)?;
         content.chunks(piece).try_for_each(|piece| lines.take(piece))?;
         lines.finish()
     }
 
-    const MARKED: Reading = Reading { gzip: true, dead: false, marks: true };
+    const MARKED: Reading = Reading { packing: Packing::Gzip, dead: false, marks: true };
 
     #[test]
     fn lines_have_the_marks_of_their_records_however_they_come() {
         let marks: Vec<Mark> =
-            RECORDS.iter().map(|record| mark_of_record(record.as_bytes(), &mut Vec::new())).collect();
+            RECORDS.map(|record| mark_of_record(&Row::of_payload(record), false, &mut Vec::new())).to_vec();
         let gzip = encoded(&RECORDS, JsonCompression::Gzip { level: 1 });
         let plain = encoded(&RECORDS, JsonCompression::None);
         for piece in [1, 3, 1000] {
             let expected = Found { lines: 4, marks: marks.clone(), is_cut: false };
             assert_eq!(read(&gzip, piece, MARKED).unwrap(), expected);
-            assert_eq!(read(&plain, piece, Reading { gzip: false, ..MARKED }).unwrap(), expected);
+            assert_eq!(read(&plain, piece, Reading { packing: Packing::Plain, ..MARKED }).unwrap(), expected);
             let counted = read(&gzip, piece, Reading { marks: false, ..MARKED }).unwrap();
             assert_eq!(counted, Found { lines: 4, ..Found::default() });
         }
+    }
+
+    #[test]
+    fn lines_in_envelopes_have_the_marks_of_their_records_and_places() {
+        let format = JsonFormat { compression: JsonCompression::Zstd { level: 1 }, envelope: true };
+        let row = |at: u64| Row {
+            key: b"\xff\"key",
+            sequence_number: SequenceNumber(at),
+            ..Row::of_payload(RECORDS[at as usize])
+        };
+        let mut encoder: Box<dyn Encoder> = Box::new(JsonLinesEncoder::new(format));
+        (0..4).for_each(|at| encoder.push(row(at)).unwrap());
+        let content = encoder.finish(&[]).unwrap().concat();
+        let found = read(&content, 10, Reading { packing: Packing::Zstd, ..MARKED }).unwrap();
+        let marks = [0, 1, 2, 3].map(|at| mark_of_record(&row(at), true, &mut Vec::new()));
+        assert_eq!(found.marks, marks);
+        assert_ne!(marks[0], marks[3], "the same record at another place");
     }
 
     #[test]
@@ -251,7 +258,7 @@ mod tests {
         assert!(read(b"no gzip\n", 7, MARKED).is_err());
         let plain = encoded(&RECORDS, JsonCompression::None);
         for marks in [false, true] {
-            let reading = Reading { gzip: false, dead: false, marks };
+            let reading = Reading { packing: Packing::Plain, dead: false, marks };
             let found = read(&plain[..plain.len() - 1], 7, reading).unwrap();
             assert_eq!((found.lines, found.is_cut), (3, true));
         }

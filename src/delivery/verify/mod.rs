@@ -21,9 +21,10 @@ mod records;
 mod report;
 mod sorter;
 mod stored_log;
+pub mod unpack;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ use self::files::{File, Files};
 use self::lines::Mark;
 use self::objects::{Look, Object};
 use self::records::Seen;
+use self::unpack::Packing;
 use self::walk::{Span, Walk};
 use super::ledger::{Epoch, History};
 use super::sink::ObjectSink;
@@ -52,6 +54,12 @@ pub trait Epochs {
     /// Makes `key` the partition of a record. [`Epochs::captures`] was asked about its epoch, and the record's batch has
     /// those fields.
     fn home(&mut self, epoch: u32, place: Place<'_>, key: &mut Vec<u8>);
+
+    /// Whether the lines of an epoch's files of JSON are envelopes.
+    ///
+    /// # Errors
+    /// If its text cannot be understood.
+    fn has_envelope(&mut self, epoch: &Epoch) -> Result<bool, String>;
 
     /// Where the files of an epoch are.
     fn sink(&mut self, epoch: &Epoch) -> Result<ObjectSink, String>;
@@ -198,6 +206,7 @@ impl Inspection<'_> {
     /// The marks of the records of some files, in order.
     fn marks(&mut self, files: &mut Files, wanted: &[usize]) -> Result<Marks, Box<Finding>> {
         let Some(log) = self.log else { return Ok(Marks::new()) };
+        let in_envelope = self.epochs_with_envelope(files, wanted)?;
         let mut marks: Marks = wanted.iter().map(|&file| (file, Vec::new())).collect();
         let mut walk = Walk { log, epochs: &mut *self.epochs, passed: &|_| {} };
         let mut scratch = Vec::new();
@@ -211,7 +220,10 @@ impl Inspection<'_> {
                 let is_dead = files.all.get(file).is_some_and(|file| file.seal.dead.is_some());
                 let mark = match is_dead {
                     true => lines::mark_of_place(place.shard, place.number),
-                    false => lines::mark_of_record(place.payload(), &mut scratch),
+                    false => match place.row() {
+                        Some(row) => lines::mark_of_record(&row, in_envelope.contains(&epoch), &mut scratch),
+                        None => return,
+                    },
                 };
                 match marks.last_mut().filter(|(shard, _)| *shard == place.shard) {
                     Some((_, marks)) => marks.push(mark),
@@ -221,11 +233,29 @@ impl Inspection<'_> {
         }
         Ok(marks)
     }
+
+    fn epochs_with_envelope(
+        &mut self,
+        files: &Files,
+        wanted: &[usize],
+    ) -> Result<HashSet<u32>, Box<Finding>> {
+        let numbers: HashSet<u32> =
+            wanted.iter().filter_map(|&file| files.all.get(file)).map(|file| file.seal.epoch).collect();
+        let mut found = HashSet::new();
+        for epoch in numbers.into_iter().filter_map(|number| files.epoch(number)) {
+            match self.epochs.has_envelope(epoch) {
+                Ok(true) => drop(found.insert(epoch.number)),
+                Ok(false) => {}
+                Err(what) => return Err(Box::new(Finding::new(Kind::Epoch, what))),
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// Stored files whose lines can be compared with the log, and those where that cannot be done.
 fn comparable(files: &Files, seen: &Seen) -> (Vec<usize>, Vec<usize>) {
-    let is_json = |file: &File| file.seal.key.ends_with(".json") || file.seal.key.ends_with(".json.gz");
+    let is_json = |file: &File| Packing::of_key(&file.seal.key).is_some();
     let mut fits: Vec<bool> = files.all.iter().map(|file| file.commit.is_some() && is_json(file)).collect();
     for (_, covered) in files.ranges() {
         if (covered.met != covered.range.records || !seen.covers(&covered.range))

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::lines::{self, Difference, Lines, Mark, Reading};
 use super::report::{DeliveryReport, Finding, Kind};
+use super::unpack::Packing;
 use crate::config::limits::VERIFY_OBJECTS_UNDER_WAY;
 use crate::delivery::ledger::{Commit, Seal};
 use crate::delivery::sink::{ObjectReader, ObjectSink, SinkError, SinkErrorClass};
@@ -62,8 +63,10 @@ enum Seen {
 enum NotSeen {
     #[error(transparent)]
     Sink(#[from] SinkError),
-    #[error("it is not gzip to its end ({0})")]
-    Gzip(#[from] std::io::Error),
+    #[error("it is not what its name says, from its begin to its end ({0})")]
+    Packing(#[from] std::io::Error),
+    #[error("its name has no ending of a format that this version knows")]
+    Format,
     #[error("it is not Parquet ({0})")]
     Parquet(#[from] parquet::errors::ParquetError),
     #[error("it ends in the middle of a line")]
@@ -175,8 +178,9 @@ async fn look(object: &Object) -> Result<Seen, NotSeen> {
     if seal.key.ends_with(".parquet") {
         return Ok(rows(parquet_rows(reader).await?, *records));
     }
-    let reading =
-        Reading { gzip: seal.key.ends_with(".gz"), dead: seal.dead.is_some(), marks: expected.is_some() };
+    // What else is counted by its footer goes here.
+    let Some(packing) = Packing::of_key(&seal.key) else { return Err(NotSeen::Format) };
+    let reading = Reading { packing, dead: seal.dead.is_some(), marks: expected.is_some() };
     let found = read_lines(reader, reading).await?;
     match expected {
         Some(expected) => Ok(lines::compare(&found.marks, expected).map_or(Seen::Well, Seen::Lines)),
@@ -189,7 +193,7 @@ fn rows(found: u64, records: u64) -> Seen {
 }
 
 async fn read_lines(mut reader: ObjectReader, reading: Reading) -> Result<lines::Found, NotSeen> {
-    let mut lines = Lines::new(reading);
+    let mut lines = Lines::new(reading)?;
     while let Some(piece) = reader.next().await? {
         lines.take(&piece)?;
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Epochs, Place};
-use crate::config::checked;
+use crate::config::checked::{self, Format};
 use crate::delivery::Slots;
 use crate::delivery::classify::{Classifier, Record};
 use crate::delivery::epoch::EpochConfig;
@@ -55,6 +55,11 @@ impl Epochs for Sorter<'_> {
         let Place { batch, index, shard, number } = place;
         let position = Position { shard, number, arrival: batch.source.arrival };
         classifier.home(Record { batch, index, position }, key);
+    }
+
+    fn has_envelope(&mut self, epoch: &Epoch) -> Result<bool, String> {
+        let config = self.delivery_of(epoch)?;
+        Ok(matches!(config.format, Format::Json(format) if format.envelope))
     }
 
     fn sink(&mut self, epoch: &Epoch) -> Result<ObjectSink, String> {

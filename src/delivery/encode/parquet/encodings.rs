@@ -24,10 +24,7 @@ pub(super) fn choose(
     mut properties: WriterPropertiesBuilder,
     first: &RecordBatch,
 ) -> Result<WriterPropertiesBuilder, ParquetError> {
-    let mut leaves = Vec::new();
-    for column in first.columns() {
-        collect_leaves(column, &mut leaves);
-    }
+    let leaves = leaves(first);
     let schema = ArrowSchemaConverter::new().convert(&first.schema())?;
     for (leaf, array) in schema.columns().iter().zip(&leaves) {
         let Some(sample) = Sample::of(array) else { continue };
@@ -41,6 +38,15 @@ pub(super) fn choose(
         }
     }
     Ok(properties)
+}
+
+/// The scalar columns of a batch, in Parquet's order: depth first.
+pub(super) fn leaves(batch: &RecordBatch) -> Vec<ArrayRef> {
+    let mut leaves = Vec::new();
+    for column in batch.columns() {
+        collect_leaves(column, &mut leaves);
+    }
+    leaves
 }
 
 /// The scalar columns below `array`, in Parquet's order: depth first.

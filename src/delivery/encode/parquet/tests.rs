@@ -1,4 +1,7 @@
+mod layout;
+
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use ::parquet::basic::Compression;
 use ::parquet::file::metadata::ParquetMetaData;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;

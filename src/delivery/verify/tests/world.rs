@@ -107,6 +107,10 @@ impl Epochs for Sorter {
         key.extend(value["p"].as_str().unwrap().bytes());
     }
 
+    fn has_envelope(&mut self, _: &Epoch) -> Result<bool, String> {
+        Ok(false)
+    }
+
     fn sink(&mut self, _: &Epoch) -> Result<ObjectSink, String> {
         Ok(sink(&self.0))
     }
