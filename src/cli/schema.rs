@@ -144,7 +144,8 @@ pub fn run(args: SchemaArgs, session: &mut Session<'_>) -> io::Result<Exit> {
 }
 
 fn load(args: &StreamArgs, session: &Session<'_>) -> Result<(Config, usize), SchemaError> {
-    let config = config::load(&args.paths, args.config.as_deref(), session.env).map_err(SchemaError::Config)?;
+    let config =
+        config::load(&args.paths, args.config.as_deref(), session.env).map_err(SchemaError::Config)?;
     let index = config.pipelines.iter().position(|pipeline| pipeline.stream.name == args.stream);
     let Some(index) = index else {
         let names: Vec<_> = config.pipelines.iter().map(|pipeline| pipeline.stream.name.as_str()).collect();

@@ -24,7 +24,8 @@ pub(super) fn check_named_columns(
         match columns.leaf(name) {
             Err(error) => checker.problem(&path, format!("bloom_filters: {error}")),
             Ok(leaf) if *leaf.column_type == ColumnType::Bool => {
-                let message = format!("bloom_filters: '{name}' is a bool: a filter of two values tells nothing");
+                let message =
+                    format!("bloom_filters: '{name}' is a bool: a filter of two values tells nothing");
                 checker.problem(&path, message);
             }
             Ok(leaf) if !seen.insert(leaf.index) => {
@@ -48,7 +49,9 @@ pub(super) fn check_named_columns(
 fn sort_problem(name: &str, columns: &Columns) -> Option<String> {
     let Some(column) = columns.as_slice().iter().find(|column| column.name == name) else {
         if columns.leaf(name).is_ok() {
-            return Some(format!("sort_by: '{name}' is inside of another column: rows are sorted by whole ones"));
+            return Some(format!(
+                "sort_by: '{name}' is inside of another column: rows are sorted by whole ones"
+            ));
         }
         let near = nearest(name, columns.as_slice().iter().map(|column| column.name.as_str()));
         let advice = near.map(|near| format!(": did you mean '{near}'?")).unwrap_or_default();
@@ -57,7 +60,9 @@ fn sort_problem(name: &str, columns: &Columns) -> Option<String> {
     match column.column_type {
         ColumnType::List(_) | ColumnType::Map(_) | ColumnType::Struct(_) => {
             let kind = column.column_type.short_name();
-            Some(format!("sort_by: '{name}' is a {kind}, which has no order: name a column of a single value"))
+            Some(format!(
+                "sort_by: '{name}' is a {kind}, which has no order: name a column of a single value"
+            ))
         }
         _ => None,
     }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::check_delivery::{PipelineColumns, Surroundings, check_delivery};
 use super::check_inference::{INFER, check_inference, refuse_without_inference};
 use super::check_ingest::{check_ingest, check_stream};
+use super::check_schema::{check_against, check_declared, check_names};
 use super::check_sink::Env;
 use super::checked::{ColumnsSource, Delivery, Ingest, Node, Pipeline};
 use super::checker::Checker;
 use super::limits::FILE_NAME_BYTES_MAX;
 use super::raw::{PipelineFile, SchemaTable};
-use crate::schema::columns::{ColumnDeclaration, Columns};
+use crate::schema::columns::Columns;
 
 /// What became of one file. The parts are there for the checks over all files even if others of it are wrong.
 pub(super) struct CheckedFile {
@@ -38,7 +39,7 @@ pub(super) fn check_pipeline(
         .and_then(|stream| check_stream(stream, body_bytes_max, checker));
     let raw_deliveries = raw.delivery.unwrap_or_default();
     let infers = raw.ingest.as_ref().is_some_and(|ingest| ingest.schema.as_deref() == Some(INFER));
-    let schema_given = raw.ingest.as_ref().is_some_and(|ingest| ingest.schema.is_some());
+    let schema_file = raw.ingest.as_ref().and_then(|ingest| ingest.schema.clone());
     let ingest = check_ingest(raw.ingest.unwrap_or_default(), raw_deliveries.len(), body_bytes_max, checker);
     let columnar = |format: &str| matches!(format, "parquet" | "orc");
     let columnar = raw_deliveries.iter().any(|delivery| delivery.format.as_deref().is_some_and(columnar));
@@ -55,9 +56,18 @@ pub(super) fn check_pipeline(
     };
     let columns = match columns {
         // The schema was to be read, and could not be.
-        PipelineColumns::None if schema_given && ingest.is_none() => PipelineColumns::Wrong,
+        PipelineColumns::None if schema_file.is_some() && ingest.is_none() => PipelineColumns::Wrong,
         columns => columns,
     };
+    if let (PipelineColumns::Known(columns), Some(source)) = (&columns, columns_source) {
+        if columnar {
+            check_names(columns, source, checker);
+        }
+        let schema = ingest.as_ref().and_then(|ingest| ingest.schema.as_deref());
+        if let (ColumnsSource::Declared, Some(schema), Some(file)) = (source, schema, &schema_file) {
+            check_against(schema, file, columns, checker);
+        }
+    }
     let around = Surroundings {
         data_dir: node.map_or(Path::new("data"), |node| &node.data_dir),
         memory_budget: node.map(|node| node.memory_budget_bytes),
@@ -154,36 +164,6 @@ fn check_columns(
                 "declare them: [schema] columns = [{ name = \"id\", type = \"int64\" }]",
             );
             (PipelineColumns::Wrong, None)
-        }
-    }
-}
-
-fn check_declared(raw: SchemaTable, checker: &mut Checker<'_>) -> Option<Columns> {
-    const HELP: &str = "write columns = [{ name = \"id\", type = \"int64\" }]";
-    let columns = checker.required("schema.columns", raw.columns, HELP)?;
-    if columns.is_empty() {
-        checker.problem_with_help("schema.columns", "columns must not be empty", HELP);
-        return None;
-    }
-    let declarations: Vec<_> = columns
-        .into_iter()
-        .enumerate()
-        .map(|(index, column)| {
-            let path = format!("schema.columns[{index}]");
-            let name = checker.required(&format!("{path}.name"), column.name, HELP);
-            let type_text = checker.required(&format!("{path}.type"), column.type_text, HELP);
-            let nullable = column.nullable.unwrap_or(true);
-            Some(ColumnDeclaration::new(name?, type_text?, nullable))
-        })
-        .collect();
-    let declarations: Vec<_> = declarations.into_iter().collect::<Option<_>>()?;
-    match Columns::declared(&declarations) {
-        Ok(columns) => Some(columns),
-        Err(errors) => {
-            for (index, error) in errors {
-                checker.problem(&format!("schema.columns[{index}]"), format!("column: {error}"));
-            }
-            None
         }
     }
 }

@@ -20,6 +20,7 @@ mod check_log;
 mod check_named_columns;
 mod check_node;
 mod check_pipeline;
+mod check_schema;
 mod check_sink;
 mod check_together;
 mod checker;

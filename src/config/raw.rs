@@ -204,7 +204,7 @@ pub struct SchemaTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ColumnTable {
-    /// The record's field, and the name of the column.
+    /// The name of the column, and of the record's field unless `key` names that.
     #[schemars(required, example = &"price")]
     pub name: Option<String>,
     /// `bool`, `int8` to `int64`, `uint8` to `uint64`, `float32`, `float64`, `decimal(p, s)`, `string`, `binary`,
@@ -216,6 +216,16 @@ pub struct ColumnTable {
     /// Whether the field may be null or missing. Default: true.
     #[schemars(example = false)]
     pub nullable: Option<bool>,
+    /// The record's field, where the column is called otherwise. Default: `name`.
+    #[schemars(example = &"user-id")]
+    pub key: Option<String>,
+    /// Which values are taken: `strict` takes those of the type's own kind, `lenient` also those of another kind that
+    /// say the same, such as a number in a string. Default: `strict`.
+    #[schemars(extend("enum" = ["strict", "lenient"]), example = &"lenient")]
+    pub coerce: Option<String>,
+    /// The unit of numbers that stand for timestamps. Default: the unit of the type.
+    #[schemars(extend("enum" = ["seconds", "millis", "micros", "nanos"]), example = &"millis")]
+    pub epoch: Option<String>,
 }
 
 /// The node: `forebay.toml`.

@@ -5,18 +5,21 @@
 //! [`Columns`] need not look for empty, doubled or endlessly nested ones.
 
 mod arrow_schema;
+mod column;
+mod contradiction;
 mod derive;
-mod paths;
+mod error;
+mod names;
 mod type_text;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
-
 pub(crate) use arrow_schema::fields as arrow_fields;
-pub use paths::{Leaf, PathError};
 pub use arrow_schema::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE};
+pub use column::{Coercion, Column, ColumnDeclaration, Reading, TimeUnit};
+pub use contradiction::Contradiction;
+pub use error::ColumnError;
+pub use names::{NAME_CHARACTERS_REFUSED, equal_ignoring_case, sanitized_name};
 
 /// Levels of `list`, `map` and `struct` in one type. Parquet's readers recurse over them; real records have fewer
 /// than ten.
@@ -26,92 +29,13 @@ pub const TYPE_DEPTH_MAX: usize = 32;
 /// writer state for each, so 4,096 are 40 MiB: what one file may cost before its first record.
 pub const COLUMN_LEAVES_MAX: usize = 4_096;
 
-/// The columns of a columnar file, in order. Names are unique on each level. Only columns that are learned from records
-/// and of which nothing is known yet are empty.
+/// The columns of a columnar file, in order. Names are unique on each level, and keys unless the columns were learned
+/// from records: then the first of several columns of a key that takes a value has it. Only learned columns of which
+/// nothing is known yet are empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     columns: Vec<Column>,
     version: Option<u32>,
-}
-
-/// One column, or one field of a `struct`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    /// The name in the file.
-    pub name: String,
-    /// The key in the JSON object where it is not the name: see [`Column::key`].
-    pub other_key: Option<String>,
-    /// What its values are.
-    pub column_type: ColumnType,
-    /// Whether a record may lack it or have `null` there.
-    pub nullable: bool,
-    /// How its values are read, and those of everything inside it: the reading of a struct's field is that of the
-    /// column around it, and its own means nothing.
-    pub reading: Reading,
-}
-
-impl Column {
-    /// A column that is called as its key in the records, and reads values strictly.
-    pub fn new(name: impl Into<String>, column_type: ColumnType, nullable: bool) -> Self {
-        Self { name: name.into(), other_key: None, column_type, nullable, reading: Reading::default() }
-    }
-
-    /// The same column for values that stand under `key`.
-    #[must_use]
-    pub fn with_key(mut self, key: impl Into<String>) -> Self {
-        let key = key.into();
-        self.other_key = (key != self.name).then_some(key);
-        self
-    }
-
-    /// The same column with another way of reading its values.
-    #[must_use]
-    pub fn with_reading(mut self, reading: Reading) -> Self {
-        self.reading = reading;
-        self
-    }
-
-    /// The key in the JSON object.
-    pub fn key(&self) -> &str {
-        self.other_key.as_deref().unwrap_or(&self.name)
-    }
-}
-
-/// How the JSON values of a column are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Reading {
-    /// Which kinds of values are taken.
-    pub coercion: Coercion,
-    /// The unit of a timestamp's numbers where it is not the unit of its type.
-    pub epoch: Option<TimeUnit>,
-}
-
-/// Which kinds of JSON values a column takes. `docs/configuration.md` has the table of both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Coercion {
-    /// Only what [`ColumnType`] tells.
-    #[default]
-    Strict,
-    /// Also values of another kind that say the same, such as a number in a string.
-    Lenient,
-    /// What the column was learned from: see [`crate::schema::inference`]. Keys without a column are no part of a record
-    /// that fits, unless they hold nothing.
-    Learned,
-    /// The same, and a column of strings takes the text of every value.
-    LearnedText,
-}
-
-impl Coercion {
-    /// Whether it is [`Coercion::Strict`].
-    pub fn is_strict(&self) -> bool {
-        *self == Coercion::Strict
-    }
-
-    /// Whether the columns were learned from records.
-    pub fn is_learned(self) -> bool {
-        matches!(self, Coercion::Learned | Coercion::LearnedText)
-    }
 }
 
 /// What a column's values are, and which JSON they are read from.
@@ -159,120 +83,13 @@ pub enum ColumnType {
     Timestamp(TimeUnit),
     /// `list<T>`: an array. Elements may be `null`.
     List(Box<ColumnType>),
-    /// `struct<name: T, …>`: an object; keys without a field are left out. Declared fields may be missing.
+    /// `struct<name: T, …>`: an object; keys without a field are left out. Declared fields may be missing. A field
+    /// that is not called as its key is written `name = "key": T`.
     Struct(Vec<Column>),
     /// `map<string, T>`: an object. Values may be `null`.
     Map(Box<ColumnType>),
     /// `json`: any value, kept as its text.
     Json,
-}
-
-/// The unit of a timestamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimeUnit {
-    /// Stored as whole seconds in milliseconds: Parquet has no coarser unit.
-    Seconds,
-    /// 10⁻³ s
-    Millis,
-    /// 10⁻⁶ s
-    Micros,
-    /// 10⁻⁹ s: the years 1678 to 2262.
-    Nanos,
-}
-
-impl TimeUnit {
-    /// Units in a second.
-    pub fn per_second(self) -> i64 {
-        match self {
-            TimeUnit::Seconds => 1,
-            TimeUnit::Millis => 1_000,
-            TimeUnit::Micros => 1_000_000,
-            TimeUnit::Nanos => 1_000_000_000,
-        }
-    }
-}
-
-/// A column as a pipeline file declares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnDeclaration {
-    /// `name`
-    pub name: String,
-    /// `type`, such as `list<string>`.
-    pub type_text: String,
-    /// `nullable`
-    pub nullable: bool,
-    /// `key`, where it is not the name.
-    pub key: Option<String>,
-    /// `coerce` and `epoch`
-    pub reading: Reading,
-}
-
-impl ColumnDeclaration {
-    /// A declaration with nothing but what each has.
-    pub fn new(name: impl Into<String>, type_text: impl Into<String>, nullable: bool) -> Self {
-        Self {
-            name: name.into(),
-            type_text: type_text.into(),
-            nullable,
-            key: None,
-            reading: Reading::default(),
-        }
-    }
-}
-
-/// What is wrong with a column, and what to write instead. Positions count characters from 1.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ColumnError {
-    /// A word that is no type.
-    #[error("unknown type '{word}' at character {position}: {advice}")]
-    UnknownType {
-        /// The word.
-        word: String,
-        /// Where it begins.
-        position: usize,
-        /// What to write.
-        advice: String,
-    },
-    /// The text is no type from some place on.
-    #[error("at character {position} of the type: expected {expected}, found {found}")]
-    Malformed {
-        /// Where.
-        position: usize,
-        /// What to write there.
-        expected: &'static str,
-        /// What stands there.
-        found: String,
-    },
-    /// A decimal that 128 bits do not hold.
-    #[error("at character {position} of the type: decimal(p, s) needs 1 <= p <= 38 and 0 <= s <= p")]
-    DecimalRange {
-        /// Where the numbers begin.
-        position: usize,
-    },
-    /// The same name twice on one level.
-    #[error("the name '{0}' is used twice: rename or remove one of them")]
-    DuplicateName(String),
-    /// An empty name.
-    #[error("a column needs a name that is not empty")]
-    NoName,
-    /// A struct without fields, which Parquet cannot store.
-    #[error("'{0}' is a struct without fields: name its fields, or write json")]
-    EmptyStruct(String),
-    /// More than [`TYPE_DEPTH_MAX`] levels.
-    #[error("nested deeper than {TYPE_DEPTH_MAX} levels: write json for the inner part")]
-    TooDeep,
-    /// More than [`COLUMN_LEAVES_MAX`] scalar columns.
-    #[error("more than {COLUMN_LEAVES_MAX} scalar columns: write json for a part that is rarely read")]
-    TooMany,
-    /// No column at all.
-    #[error("no columns: a columnar file needs at least one")]
-    Empty,
-    /// A JSON Schema that does not say what an object's properties are.
-    #[error(
-        "columns cannot be derived: the JSON Schema does not describe an object with properties; \
-         declare them in [schema] columns"
-    )]
-    NoProperties,
 }
 
 impl Columns {
@@ -285,6 +102,7 @@ impl Columns {
             return Err(ColumnError::Empty);
         }
         check_level(&columns, 0)?;
+        check_keys(&columns)?;
         if columns.iter().map(|column| column.column_type.leaves()).sum::<usize>() > COLUMN_LEAVES_MAX {
             return Err(ColumnError::TooMany);
         }
@@ -297,7 +115,7 @@ impl Columns {
     /// As [`Columns::new`], which those that inference gives do not have.
     pub fn learned(version: u32, columns: Vec<Column>) -> Result<Self, ColumnError> {
         if columns.is_empty() && version == 0 {
-            return Ok(Self { columns, version: Some(version) });
+            return Ok(Self::unlearned());
         }
         Ok(Self { version: Some(version), ..Self::new(columns)? })
     }
@@ -326,7 +144,10 @@ impl Columns {
             } else if declarations[..index].iter().any(|earlier| earlier.name == *name) {
                 errors.push((index, ColumnError::DuplicateName(name.clone())));
             }
-            match declaration.type_text.parse() {
+            match declaration.type_text.parse::<ColumnType>() {
+                Ok(column_type) if declaration.reading.epoch.is_some() && !column_type.has_timestamp() => {
+                    errors.push((index, ColumnError::EpochWithoutTimestamp));
+                }
                 Ok(column_type) => {
                     let key = declaration.key.as_ref().unwrap_or(name);
                     let column = Column::new(name, column_type, declaration.nullable).with_key(key);
@@ -360,6 +181,16 @@ impl ColumnType {
         }
     }
 
+    /// Whether there is a timestamp in it.
+    pub fn has_timestamp(&self) -> bool {
+        match self {
+            ColumnType::Timestamp(_) => true,
+            ColumnType::List(inner) | ColumnType::Map(inner) => inner.has_timestamp(),
+            ColumnType::Struct(fields) => fields.iter().any(|field| field.column_type.has_timestamp()),
+            _ => false,
+        }
+    }
+
     /// The type's name for messages: the text form, without what is inside of nested types.
     pub fn short_name(&self) -> String {
         match self {
@@ -381,6 +212,17 @@ fn check_level(fields: &[Column], depth: usize) -> Result<(), ColumnError> {
         return Err(ColumnError::DuplicateName(pair[0].to_owned()));
     }
     fields.iter().try_for_each(|field| check_type(&field.name, &field.column_type, depth))
+}
+
+/// Declared columns have a key each; that the fields of their structs have is seen to where types are read.
+fn check_keys(columns: &[Column]) -> Result<(), ColumnError> {
+    let declared = columns.iter().filter(|column| !column.reading.coercion.is_learned());
+    let mut keys: Vec<&str> = declared.map(Column::key).collect();
+    keys.sort_unstable();
+    match keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(ColumnError::DuplicateKey(pair[0].to_owned())),
+        None => Ok(()),
+    }
 }
 
 fn check_type(name: &str, column_type: &ColumnType, depth: usize) -> Result<(), ColumnError> {

@@ -125,14 +125,19 @@ impl Candidate {
                 Ok(Verdict::Fits) => {}
                 Ok(Verdict::Breaks) => {
                     let violation = self.scratch.violation();
-                    let finding = violation.map(|found| Finding::new(&found.pointer, &found.expected, &found.found));
-                    return Err(finding.unwrap_or_else(|| Finding::new("", "a record of the schema", "another")));
+                    let finding =
+                        violation.map(|found| Finding::new(&found.pointer, &found.expected, &found.found));
+                    return Err(
+                        finding.unwrap_or_else(|| Finding::new("", "a record of the schema", "another"))
+                    );
                 }
                 Err(error) => return Err(Finding::new("", "valid JSON", &error.to_string())),
             }
         }
         if let Some(columns) = &mut self.columns {
-            columns.check(record).map_err(|misfit| Finding::new(&misfit.pointer, &misfit.expected, &misfit.found))?;
+            columns
+                .check(record)
+                .map_err(|misfit| Finding::new(&misfit.pointer, &misfit.expected, &misfit.found))?;
         }
         if let Some(learner) = &mut self.learner {
             learner.take(record).map_err(|refusal| match refusal {

@@ -67,8 +67,8 @@ pub fn run(args: &PlanArgs, session: &mut Session<'_>) -> io::Result<Exit> {
 
 fn try_out(args: &PlanArgs, session: &Session<'_>) -> Result<Report, String> {
     let StreamArgs { stream, config: node, .. } = &args.stream;
-    let mut candidate = Candidate::read(&args.candidate, node.as_deref(), session.env)
-        .map_err(|error| error.to_string())?;
+    let mut candidate =
+        Candidate::read(&args.candidate, node.as_deref(), session.env).map_err(|error| error.to_string())?;
     let (mut records, mut fit, mut findings) = (0, 0, Findings::default());
     let mut look = |shard, number, record: &str| {
         records += 1;
@@ -103,7 +103,10 @@ fn try_out(args: &PlanArgs, session: &Session<'_>) -> Result<Report, String> {
 impl Report {
     fn print(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let Self { stream, candidate, records, fit, fail, .. } = self;
-        writeln!(out, "stream {stream}: of the last {records} records, {fit} fit {candidate} and {fail} do not")?;
+        writeln!(
+            out,
+            "stream {stream}: of the last {records} records, {fit} fit {candidate} and {fail} do not"
+        )?;
         for Counted { pointer, expected, found, records, examples } in &self.findings {
             writeln!(out, "  {records:>8}  {pointer}: expected {expected}, got {found}")?;
             let examples: Vec<_> = examples

@@ -196,7 +196,8 @@ async fn of_tap(base: &Url, last: u64, look: Look<'_>) -> Result<(), SourceError
         }
         let mut position = format!("from={from}");
         loop {
-            let url = base.join(&format!("records?shard={}&limit={TAP_RECORDS_MAX}&{position}", view.shard))?;
+            let url =
+                base.join(&format!("records?shard={}&limit={TAP_RECORDS_MAX}&{position}", view.shard))?;
             let body = get(&client, &url).await?;
             let answer = |source| SourceError::Answer { url: url.to_string(), source };
             let page: Page<'_> = serde_json::from_slice(&body).map_err(answer)?;

@@ -6,6 +6,7 @@ mod named_columns;
 mod node;
 mod pipeline;
 mod robustness;
+mod schema;
 mod shipped;
 mod sink;
 

@@ -30,7 +30,10 @@ fn columns_of_filters_and_of_the_order_are_taken_as_they_are_named() {
 #[test]
 fn columns_that_do_not_exist_or_have_no_order_are_refused() {
     for (setting, message) in [
-        ("bloom_filters = [\"id\", \"ip\"]", "24: bloom_filters: there is no column 'ip': did you mean 'id'?"),
+        (
+            "bloom_filters = [\"id\", \"ip\"]",
+            "24: bloom_filters: there is no column 'ip': did you mean 'id'?",
+        ),
         (
             "bloom_filters = [\"pos\"]",
             "18: bloom_filters: 'pos' is a struct, not a single column: write 'pos.lat' or another one inside of it",

@@ -127,8 +127,7 @@ impl ParquetWriter {
     fn measure(&mut self) {
         let Some(writer) = &self.writer else { return };
         let in_progress = writer.in_progress_size();
-        self.written_bytes =
-            writer.bytes_written() as u64 + (in_progress as f64 * self.correction) as u64;
+        self.written_bytes = writer.bytes_written() as u64 + (in_progress as f64 * self.correction) as u64;
         let codecs = codec_bytes(self.format.compression, in_progress) * self.format.columns.leaves();
         self.writer_memory_bytes = (writer.memory_size() + writer.inner().memory_bytes() + codecs) as u64;
     }

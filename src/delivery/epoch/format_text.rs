@@ -9,7 +9,7 @@ use super::EpochError;
 use crate::config::checked::{
     Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
 };
-use crate::schema::columns::{Coercion, Column, ColumnDeclaration, ColumnError, Columns, Reading};
+use crate::schema::columns::{Coercion, Column, ColumnDeclaration, ColumnError, Columns, Reading, TimeUnit};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
@@ -84,6 +84,8 @@ pub(super) struct ColumnText {
     key: Option<String>,
     #[serde(default, skip_serializing_if = "Coercion::is_strict")]
     coerce: Coercion,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<TimeUnit>,
 }
 
 /// Level of a codec whose text has lost it: the fastest.
@@ -206,14 +208,58 @@ impl ColumnText {
             nullable: column.nullable,
             key: column.other_key.clone(),
             coerce: column.reading.coercion,
+            epoch: column.reading.epoch,
         }
     }
 
     fn declaration(&self) -> ColumnDeclaration {
         ColumnDeclaration {
             key: self.key.clone(),
-            reading: Reading { coercion: self.coerce, ..Reading::default() },
+            reading: Reading { coercion: self.coerce, epoch: self.epoch },
             ..ColumnDeclaration::new(&self.name, &self.type_text, self.nullable)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(columns: &Columns) -> String {
+        let texts: Vec<_> = columns.as_slice().iter().map(ColumnText::of).collect();
+        serde_json::to_string(&texts).unwrap()
+    }
+
+    fn restored(text: &str, version: Option<u32>) -> Columns {
+        let texts: Vec<ColumnText> = serde_json::from_str(text).unwrap();
+        restore_columns(&texts, version).unwrap().as_ref().clone()
+    }
+
+    #[test]
+    fn columns_say_only_what_differs_from_the_default() {
+        let mut renamed = ColumnDeclaration::new("at", "struct<t_s = \"t s\": timestamp_millis>", true);
+        renamed.key = Some("a t".to_owned());
+        renamed.reading = Reading { coercion: Coercion::Lenient, epoch: Some(TimeUnit::Seconds) };
+        let declared = [ColumnDeclaration::new("id", "int64", false), renamed];
+        let columns = Columns::declared(&declared).unwrap();
+        let text = texts(&columns);
+        assert_eq!(
+            text,
+            r#"[{"name":"id","type":"int64","nullable":false},{"name":"at","type":"struct<t_s = \"t s\": timestamp_millis>","nullable":true,"key":"a t","coerce":"lenient","epoch":"seconds"}]"#
+        );
+        assert_eq!(restored(&text, None), columns);
+    }
+
+    #[test]
+    fn learned_columns_come_back_with_their_version_and_second_columns() {
+        use crate::schema::inference::{Learner, OnConflict, Rules};
+        let mut learner = Learner::new(&[], Rules { on_conflict: OnConflict::Suffix, columns_max: 100 });
+        for record in [r#"{"a b":1,"s":{"x y":[1]}}"#, r#"{"a b":"t","s":{"x y":true}}"#] {
+            learner.take(record).unwrap();
+        }
+        let columns = Columns::learned(7, learner.columns()).unwrap();
+        assert_eq!(columns.as_slice().len(), 3);
+        assert_eq!(restored(&texts(&columns), Some(7)), columns);
+        assert_eq!(restored("[]", Some(0)), Columns::unlearned());
     }
 }

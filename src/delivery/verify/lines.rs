@@ -198,9 +198,9 @@ fn common(left: &[Mark], right: &[Mark]) -> u64 {
 mod tests {
     use super::*;
     use crate::config::checked::{JsonCompression, JsonFormat};
+    use crate::delivery::encode::Encoder;
     use crate::delivery::encode::dead_letter::DeadLetter;
     use crate::delivery::encode::json_lines::JsonLinesEncoder;
-    use crate::delivery::encode::Encoder;
     use crate::runtime::clock::UnixMicros;
 
     const RECORDS: [&str; 4] = ["{\"a\":1}", "{ \"a\":\r\n2}", "3", "{\"a\":1}"];

@@ -227,7 +227,10 @@ impl<W: Write> HadoopSnappy<W> {
         let chunk = self.held.get(4..).unwrap_or_default();
         let length = snap::raw::decompress_len(chunk).map_err(damaged)?;
         if length > self.missing.min(HADOOP_CHUNK_BYTES_MAX) {
-            return Err(damaged(format!("a chunk of {length} bytes in a block that misses {}", self.missing)));
+            return Err(damaged(format!(
+                "a chunk of {length} bytes in a block that misses {}",
+                self.missing
+            )));
         }
         self.output.resize(length, 0);
         let length = snap::raw::Decoder::new().decompress(chunk, &mut self.output).map_err(damaged)?;

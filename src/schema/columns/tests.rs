@@ -1,3 +1,5 @@
+mod names;
+
 use arrow::datatypes::{DataType, TimeUnit as ArrowTimeUnit};
 use proptest::prelude::*;
 use serde_json::json;

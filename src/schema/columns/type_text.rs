@@ -192,7 +192,12 @@ impl<'a> Parser<'a> {
             if fields.iter().any(|field| field.name == name) {
                 return Err(ColumnError::DuplicateName(name));
             }
+            // Of learned fields, one that takes what those of the same key before it do not.
+            let is_second = self.take('|');
             let key = if self.take('=') { self.field_name()? } else { name.clone() };
+            if fields.iter().any(|field| field.key() == key) != is_second {
+                return Err(ColumnError::DuplicateKey(key));
+            }
             self.expect(':', "':' and the field's type, as in struct<lat: float64, lon: float64>")?;
             let column_type = self.column_type(depth + 1)?;
             fields.push(Column::new(name, column_type, true).with_key(key));
@@ -255,13 +260,12 @@ pub(super) fn write(column_type: &ColumnType, f: &mut fmt::Formatter<'_>) -> fmt
             f.write_str("struct<")?;
             for (index, field) in fields.iter().enumerate() {
                 f.write_str(if index == 0 { "" } else { ", " })?;
-                if field.name.chars().all(is_bare) {
-                    f.write_str(&field.name)?;
-                } else {
-                    write!(f, "{}", serde_json::Value::from(field.name.as_str()))?;
-                }
+                write_name(&field.name, f)?;
                 if let Some(key) = &field.other_key {
-                    write!(f, " = {}", serde_json::Value::from(key.as_str()))?;
+                    let earlier = fields.get(..index).unwrap_or_default();
+                    let is_second = earlier.iter().any(|earlier| earlier.key() == key);
+                    let sign = if is_second { "|=" } else { "=" };
+                    write!(f, " {sign} {}", serde_json::Value::from(key.as_str()))?;
                 }
                 write!(f, ": {}", field.column_type)?;
             }
@@ -272,4 +276,8 @@ pub(super) fn write(column_type: &ColumnType, f: &mut fmt::Formatter<'_>) -> fmt
             f.write_str(word)
         }
     }
+}
+
+fn write_name(name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if name.chars().all(is_bare) { f.write_str(name) } else { write!(f, "{}", serde_json::Value::from(name)) }
 }

@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 use super::fault::Fault;
 use super::slot::{Cells, Slot};
 use crate::json::{RawString, Scanner};
-use crate::schema::columns::{Coercion, Column};
+use crate::schema::columns::{Column, Reading};
 use crate::schema::inference::holds_nothing;
 
 /// Fields up to which a key out of order is compared with each of them; above it, it is looked up by its hash.
@@ -19,7 +19,7 @@ const SEARCHED_FIELDS_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Fields {
     fields: Vec<Field>,
-    by_name: Option<HashMap<Box<str>, usize, foldhash::fast::RandomState>>,
+    by_key: Option<HashMap<Box<str>, usize, foldhash::fast::RandomState>>,
     rows: usize,
     /// The number of objects read so far, those that did not fit included.
     object: u64,
@@ -29,9 +29,8 @@ pub(super) struct Fields {
 
 #[derive(Debug)]
 struct Field {
-    /// The key in the record.
-    name: Box<str>,
-    /// The name in quotes, as JSON has it where nothing in it is escaped.
+    key: Box<str>,
+    /// The key in quotes, as JSON has it where nothing in it is escaped.
     quoted: Box<str>,
     slot: Slot,
     /// The last object that had this field.
@@ -43,8 +42,17 @@ struct Field {
 }
 
 impl Fields {
-    /// `around` is how the column around them is read; columns of a record have a way of their own.
-    pub(super) fn new(columns: &[Column], around: Option<Coercion>) -> Self {
+    /// Those of a record, each read in its own way.
+    pub(super) fn of_record(columns: &[Column]) -> Self {
+        Self::new(columns, |column| column.reading)
+    }
+
+    /// Those of a struct, read as the column around it.
+    pub(super) fn of_struct(columns: &[Column], reading: Reading) -> Self {
+        Self::new(columns, |_| reading)
+    }
+
+    fn new(columns: &[Column], reading: impl Fn(&Column) -> Reading) -> Self {
         let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
         let mut firsts: HashMap<&str, usize> = HashMap::with_capacity(columns.len());
         for (index, column) in columns.iter().enumerate() {
@@ -55,24 +63,19 @@ impl Fields {
                 field.other.get_or_insert(index);
             }
             fields.push(Field {
-                name: column.key().into(),
+                key: column.key().into(),
                 quoted: serde_json::Value::from(column.key()).to_string().into(),
-                slot: Slot::new(
-                    &column.column_type,
-                    column.nullable,
-                    around.unwrap_or(column.reading.coercion),
-                ),
+                slot: Slot::new(&column.column_type, column.nullable, reading(column)),
                 object: 0,
                 first,
                 other: None,
             });
         }
-        let names = || firsts.iter().map(|(key, index)| ((*key).into(), *index));
-        let by_name = (columns.len() > SEARCHED_FIELDS_MAX).then(|| names().collect());
-        let is_learned = |column: &Column| column.reading.coercion.is_learned();
-        // A file has no columns only before any was learned.
-        let closed = around.map_or_else(|| columns.iter().all(is_learned), Coercion::is_learned);
-        Self { fields, by_name, rows: 0, object: 0, closed }
+        let keys = || firsts.iter().map(|(key, index)| ((*key).into(), *index));
+        let by_key = (columns.len() > SEARCHED_FIELDS_MAX).then(|| keys().collect());
+        // There are no columns only before any was learned.
+        let closed = columns.iter().all(|column| reading(column).coercion.is_learned());
+        Self { fields, by_key, rows: 0, object: 0, closed }
     }
 
     /// Whether there is none.
@@ -109,10 +112,10 @@ impl Fields {
                 continue;
             }
             if field.object == self.object {
-                return Err(Fault::found("the key twice").expecting("one value").in_key(&field.name));
+                return Err(Fault::found("the key twice").expecting("one value").in_key(&field.key));
             }
             field.object = self.object;
-            field.slot.push(scanner, cells).map_err(|fault| fault.in_key(&field.name))?;
+            field.slot.push(scanner, cells).map_err(|fault| fault.in_key(&field.key))?;
             filled += 1;
             next = index + 1;
         }
@@ -145,26 +148,26 @@ impl Fields {
     ) -> Result<(), Fault> {
         let (rows, object) = (self.rows, self.object);
         let mut at = self.fields.get(index).map(|field| field.first);
-        let mut fault = None;
+        let (mut fault, mut taken) = (None, false);
         let before = scanner.clone();
-        let mut taken = false;
         while let Some(field) = at.and_then(|at| self.fields.get_mut(at)) {
             at = field.other;
             if field.object == object {
-                return Err(Fault::found("the key twice").expecting("one value").in_key(&field.name));
+                return Err(Fault::found("the key twice").expecting("one value").in_key(&field.key));
             }
             if taken {
                 continue;
             }
-            scanner.clone_from(&before);
-            match field.slot.push(scanner, cells) {
+            let mut attempt = before.clone();
+            match field.slot.push(&mut attempt, cells) {
                 Ok(()) => {
-                    field.object = object;
+                    *scanner = attempt;
                     taken = true;
+                    field.object = object;
                 }
                 Err(found) => {
                     field.slot.truncate(rows);
-                    fault = fault.or_else(|| Some(found.in_key(&field.name)));
+                    fault = fault.or_else(|| Some(found.in_key(&field.key)));
                 }
             }
         }
@@ -172,17 +175,17 @@ impl Fields {
     }
 
     fn find(&self, key: RawString<'_>, next: usize) -> Option<usize> {
-        if let Some(by_name) = &self.by_name {
-            return by_name.get(&*key.decode()).copied();
+        if let Some(by_key) = &self.by_key {
+            return by_key.get(&*key.decode()).copied();
         }
         let (before, behind) = self.fields.split_at_checked(next).unwrap_or((&self.fields, &[]));
-        let among = |fields: &[Field]| fields.iter().position(|field| key.equals(&field.name));
+        let among = |fields: &[Field]| fields.iter().position(|field| key.equals(&field.key));
         among(behind).map(|index| next + index).or_else(|| among(before))
     }
 
     fn fill_missing(&mut self) -> Result<(), Fault> {
         for field in self.fields.iter_mut().filter(|field| field.object != self.object) {
-            field.slot.push_missing("nothing").map_err(|fault| fault.in_key(&field.name))?;
+            field.slot.push_missing("nothing").map_err(|fault| fault.in_key(&field.key))?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 mod fault;
 mod fields;
+mod lenient;
 mod nested;
 mod numbers;
 mod slot;
@@ -38,7 +39,7 @@ impl RecordColumns {
     pub fn new(columns: &Columns) -> Self {
         let schema = columns.arrow_schema();
         let leaves = columns.leaves();
-        Self { schema, fields: Fields::new(columns.as_slice(), None), leaves, cells: 0 }
+        Self { schema, fields: Fields::of_record(columns.as_slice()), leaves, cells: 0 }
     }
 
     /// What the batches look like.
@@ -84,7 +85,7 @@ impl RecordColumns {
         }
         if self.fields.is_empty() {
             return Err(
-                Fault::found("a record with no field that has ever had a value").expecting("a known field")
+                Fault::found("a record of which no field has ever had a value").expecting("a known field")
             );
         }
         self.fields.push(&mut scanner, cells)?;

@@ -12,7 +12,7 @@ use super::slot::{Cells, ColumnBuilder, Slot};
 use super::text::{Offsets, Strings};
 use super::validity::Validity;
 use crate::json::{Kind, Scanner};
-use crate::schema::columns::{Coercion, Column, ColumnType, arrow_fields};
+use crate::schema::columns::{Column, ColumnType, Reading, arrow_fields};
 
 #[derive(Debug)]
 pub(super) struct ListBuilder {
@@ -26,9 +26,9 @@ pub(super) struct ListBuilder {
 }
 
 impl ListBuilder {
-    pub(super) fn new(element: &ColumnType, coercion: Coercion) -> Self {
+    pub(super) fn new(element: &ColumnType, reading: Reading) -> Self {
         Self {
-            elements: Slot::new(element, true, coercion),
+            elements: Slot::new(element, true, reading),
             count: 0,
             leaves: element.leaves(),
             offsets: Offsets::new(),
@@ -86,9 +86,9 @@ pub(super) struct StructBuilder {
 }
 
 impl StructBuilder {
-    pub(super) fn new(columns: &[Column], coercion: Coercion) -> Self {
+    pub(super) fn new(columns: &[Column], reading: Reading) -> Self {
         Self {
-            fields: Fields::new(columns, Some(coercion)),
+            fields: Fields::of_struct(columns, reading),
             validity: Validity::default(),
             arrow_fields: arrow_fields(columns),
         }
@@ -140,10 +140,10 @@ pub(super) struct MapBuilder {
 }
 
 impl MapBuilder {
-    pub(super) fn new(value: &ColumnType, coercion: Coercion) -> Self {
+    pub(super) fn new(value: &ColumnType, reading: Reading) -> Self {
         Self {
             keys: Strings::default(),
-            values: Slot::new(value, true, coercion),
+            values: Slot::new(value, true, reading),
             count: 0,
             leaves: 1 + value.leaves(),
             offsets: Offsets::new(),

@@ -9,9 +9,11 @@ use arrow::datatypes::{DataType, Decimal128Type};
 use arrow::error::ArrowError;
 
 use super::fault::Fault;
+use super::lenient;
 use super::slot::{Cells, ColumnBuilder};
 use super::validity::{Bits, Validity};
 use crate::json::{Kind, RawNumber, Scanner};
+use crate::schema::columns::Coercion;
 use crate::schema::decimal;
 use crate::schema::inference::is_exact_as_double;
 
@@ -75,11 +77,14 @@ fn large_or_odd_integer<N: TryFrom<i128>>(number: RawNumber<'_>) -> Result<N, Fa
 pub(super) const OUT_OF_RANGE: &str = "a number out of range";
 
 #[derive(Debug)]
-pub(super) struct IntegerBuilder<T: ArrowPrimitiveType>(Primitives<T>);
+pub(super) struct IntegerBuilder<T: ArrowPrimitiveType> {
+    values: Primitives<T>,
+    coercion: Coercion,
+}
 
-impl<T: ArrowPrimitiveType> Default for IntegerBuilder<T> {
-    fn default() -> Self {
-        Self(Primitives::default())
+impl<T: ArrowPrimitiveType> IntegerBuilder<T> {
+    pub(super) fn new(coercion: Coercion) -> Self {
+        Self { values: Primitives::default(), coercion }
     }
 }
 
@@ -89,68 +94,71 @@ where
     T::Native: TryFrom<i64> + TryFrom<i128>,
 {
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
-        if kind != Kind::Number {
-            return Err(Fault::kind(kind));
-        }
-        self.0.push(integer(scanner.number()?)?);
+        let value = match kind {
+            Kind::Number => integer(scanner.number()?)?,
+            other => lenient::number(self.coercion, other, scanner, integer)?,
+        };
+        self.values.push(value);
         Ok(())
     }
 
     fn push_null(&mut self) {
-        self.0.push_null();
+        self.values.push_null();
     }
 
     fn truncate(&mut self, len: usize) {
-        self.0.truncate(len);
+        self.values.truncate(len);
     }
 
     fn memory_bytes(&self) -> usize {
-        self.0.memory_bytes()
+        self.values.memory_bytes()
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        Ok(Arc::new(self.0.finish()?))
+        Ok(Arc::new(self.values.finish()?))
+    }
+}
+
+/// `number` as the nearest float, from the digits and not from a double, which would round a float32 twice.
+#[inline]
+fn float<N: FromStr + Into<f64> + Copy>(number: RawNumber<'_>) -> Result<N, Fault> {
+    let value: N = number.text().parse().map_err(|_| Fault::found("a number that no float can hold"))?;
+    if value.into().is_finite() { Ok(value) } else { Err(Fault::found(OUT_OF_RANGE)) }
+}
+
+/// The same, but an integer must be the float itself.
+#[inline]
+fn exact_float<N: FromStr + Into<f64> + Copy>(number: RawNumber<'_>) -> Result<N, Fault> {
+    if is_exact_as_double(number) {
+        float(number)
+    } else {
+        Err(Fault::found("an integer that no double holds exactly"))
     }
 }
 
 #[derive(Debug)]
 pub(super) struct FloatBuilder<T: ArrowPrimitiveType> {
     values: Primitives<T>,
-    /// Whether an integer must be the value itself and not the nearest one.
-    exact_integers: bool,
-}
-
-impl<T: ArrowPrimitiveType> Default for FloatBuilder<T> {
-    fn default() -> Self {
-        Self::new(false)
-    }
+    coercion: Coercion,
 }
 
 impl<T: ArrowPrimitiveType> FloatBuilder<T> {
-    pub(super) fn new(exact_integers: bool) -> Self {
-        Self { values: Primitives::default(), exact_integers }
+    pub(super) fn new(coercion: Coercion) -> Self {
+        Self { values: Primitives::default(), coercion }
     }
 }
 
 impl<T> ColumnBuilder for FloatBuilder<T>
 where
     T: ArrowPrimitiveType + fmt::Debug,
-    T::Native: FromStr + Into<f64>,
+    T::Native: FromStr + Into<f64> + Copy,
 {
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
-        if kind != Kind::Number {
-            return Err(Fault::kind(kind));
-        }
-        // From the digits and not from a double, which would round a float32 twice.
-        let number = scanner.number()?;
-        if self.exact_integers && !is_exact_as_double(number) {
-            return Err(Fault::found("an integer that no double holds exactly"));
-        }
-        let value: T::Native =
-            number.text().parse().map_err(|_| Fault::found("a number that no float can hold"))?;
-        if !value.into().is_finite() {
-            return Err(Fault::found(OUT_OF_RANGE));
-        }
+        let value = match kind {
+            Kind::Number if self.coercion.is_learned() => exact_float(scanner.number()?)?,
+            Kind::Number => float(scanner.number()?)?,
+            other => lenient::number(self.coercion, other, scanner, float)?,
+        };
         self.values.push(value);
         Ok(())
     }
@@ -179,31 +187,34 @@ pub(super) struct DecimalBuilder {
     scale: u8,
     /// The first magnitude that has more digits than `precision`.
     bound: i128,
+    coercion: Coercion,
 }
 
 impl DecimalBuilder {
-    pub(super) fn new(precision: u8, scale: u8) -> Self {
+    pub(super) fn new(precision: u8, scale: u8, coercion: Coercion) -> Self {
         let bound = decimal::power(u64::from(precision)).unwrap_or(i128::MAX);
-        Self { values: Primitives::default(), precision, scale, bound }
+        Self { values: Primitives::default(), precision, scale, bound, coercion }
+    }
+
+    fn value(&self, number: RawNumber<'_>) -> Result<i128, Fault> {
+        match decimal::scale(number.text(), i32::from(self.scale)) {
+            Some(scaled) if !scaled.exact => {
+                Err(Fault::found(format!("a number with more than {} fraction digits", self.scale)))
+            }
+            Some(scaled) if scaled.value.abs() < self.bound => Ok(scaled.value),
+            _ => Err(Fault::found(OUT_OF_RANGE)),
+        }
     }
 }
 
 impl ColumnBuilder for DecimalBuilder {
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
-        if kind != Kind::Number {
-            return Err(Fault::kind(kind));
-        }
-        let scaled = decimal::scale(scanner.number()?.text(), i32::from(self.scale));
-        match scaled {
-            Some(scaled) if !scaled.exact => {
-                Err(Fault::found(format!("a number with more than {} fraction digits", self.scale)))
-            }
-            Some(scaled) if scaled.value.abs() < self.bound => {
-                self.values.push(scaled.value);
-                Ok(())
-            }
-            _ => Err(Fault::found(OUT_OF_RANGE)),
-        }
+        let value = match kind {
+            Kind::Number => self.value(scanner.number()?)?,
+            other => lenient::number(self.coercion, other, scanner, |number| self.value(number))?,
+        };
+        self.values.push(value);
+        Ok(())
     }
 
     fn push_null(&mut self) {
@@ -225,18 +236,26 @@ impl ColumnBuilder for DecimalBuilder {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct BoolBuilder {
     values: Bits,
     validity: Validity,
+    coercion: Coercion,
+}
+
+impl BoolBuilder {
+    pub(super) fn new(coercion: Coercion) -> Self {
+        Self { values: Bits::default(), validity: Validity::default(), coercion }
+    }
 }
 
 impl ColumnBuilder for BoolBuilder {
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
-        if kind != Kind::Bool {
-            return Err(Fault::kind(kind));
-        }
-        self.values.push(scanner.bool()?);
+        let value = match kind {
+            Kind::Bool => scanner.bool()?,
+            other => lenient::bool(self.coercion, other, scanner)?,
+        };
+        self.values.push(value);
         self.validity.push_valid();
         Ok(())
     }

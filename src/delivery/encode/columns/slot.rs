@@ -11,7 +11,7 @@ use super::numbers::{BoolBuilder, DecimalBuilder, FloatBuilder, IntegerBuilder};
 use super::text::{BinaryBuilder, JsonBuilder, StringBuilder};
 use super::times::{DateBuilder, timestamp_builder};
 use crate::json::{Kind, Scanner};
-use crate::schema::columns::{Coercion, ColumnType};
+use crate::schema::columns::{ColumnType, Reading};
 
 /// Values that the lists and maps of one record may have, whatever its size. An element of a list of structs costs
 /// a value in each field, also where it is `{}`; without a bound a record of 1 MiB in a list of 4,096 fields would
@@ -73,8 +73,8 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(column_type: &ColumnType, nullable: bool, coercion: Coercion) -> Self {
-        Self { builder: builder(column_type, coercion), nullable, expected: column_type.short_name() }
+    pub(super) fn new(column_type: &ColumnType, nullable: bool, reading: Reading) -> Self {
+        Self { builder: builder(column_type, reading), nullable, expected: column_type.short_name() }
     }
 
     /// Consumes one value.
@@ -116,31 +116,34 @@ impl Slot {
     }
 }
 
-fn builder(column_type: &ColumnType, coercion: Coercion) -> Box<dyn ColumnBuilder> {
+fn builder(column_type: &ColumnType, reading: Reading) -> Box<dyn ColumnBuilder> {
     use arrow::datatypes::{
         Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
         UInt32Type, UInt64Type,
     };
+    let coercion = reading.coercion;
     match column_type {
-        ColumnType::Bool => Box::new(BoolBuilder::default()),
-        ColumnType::Int8 => Box::new(IntegerBuilder::<Int8Type>::default()),
-        ColumnType::Int16 => Box::new(IntegerBuilder::<Int16Type>::default()),
-        ColumnType::Int32 => Box::new(IntegerBuilder::<Int32Type>::default()),
-        ColumnType::Int64 => Box::new(IntegerBuilder::<Int64Type>::default()),
-        ColumnType::UInt8 => Box::new(IntegerBuilder::<UInt8Type>::default()),
-        ColumnType::UInt16 => Box::new(IntegerBuilder::<UInt16Type>::default()),
-        ColumnType::UInt32 => Box::new(IntegerBuilder::<UInt32Type>::default()),
-        ColumnType::UInt64 => Box::new(IntegerBuilder::<UInt64Type>::default()),
-        ColumnType::Float32 => Box::new(FloatBuilder::<Float32Type>::default()),
-        ColumnType::Float64 => Box::new(FloatBuilder::<Float64Type>::new(coercion.is_learned())),
-        ColumnType::Decimal { precision, scale } => Box::new(DecimalBuilder::new(*precision, *scale)),
-        ColumnType::String => Box::new(StringBuilder::new(coercion == Coercion::LearnedText)),
+        ColumnType::Bool => Box::new(BoolBuilder::new(coercion)),
+        ColumnType::Int8 => Box::new(IntegerBuilder::<Int8Type>::new(coercion)),
+        ColumnType::Int16 => Box::new(IntegerBuilder::<Int16Type>::new(coercion)),
+        ColumnType::Int32 => Box::new(IntegerBuilder::<Int32Type>::new(coercion)),
+        ColumnType::Int64 => Box::new(IntegerBuilder::<Int64Type>::new(coercion)),
+        ColumnType::UInt8 => Box::new(IntegerBuilder::<UInt8Type>::new(coercion)),
+        ColumnType::UInt16 => Box::new(IntegerBuilder::<UInt16Type>::new(coercion)),
+        ColumnType::UInt32 => Box::new(IntegerBuilder::<UInt32Type>::new(coercion)),
+        ColumnType::UInt64 => Box::new(IntegerBuilder::<UInt64Type>::new(coercion)),
+        ColumnType::Float32 => Box::new(FloatBuilder::<Float32Type>::new(coercion)),
+        ColumnType::Float64 => Box::new(FloatBuilder::<Float64Type>::new(coercion)),
+        ColumnType::Decimal { precision, scale } => {
+            Box::new(DecimalBuilder::new(*precision, *scale, coercion))
+        }
+        ColumnType::String => Box::new(StringBuilder::new(coercion)),
         ColumnType::Json => Box::new(JsonBuilder::default()),
-        ColumnType::Binary => Box::new(BinaryBuilder::default()),
-        ColumnType::Date => Box::new(DateBuilder::default()),
-        ColumnType::Timestamp(unit) => timestamp_builder(*unit, coercion.is_learned()),
-        ColumnType::List(element) => Box::new(ListBuilder::new(element, coercion)),
-        ColumnType::Map(value) => Box::new(MapBuilder::new(value, coercion)),
-        ColumnType::Struct(fields) => Box::new(StructBuilder::new(fields, coercion)),
+        ColumnType::Binary => Box::new(BinaryBuilder::new(coercion)),
+        ColumnType::Date => Box::new(DateBuilder::new(coercion)),
+        ColumnType::Timestamp(unit) => timestamp_builder(*unit, reading),
+        ColumnType::List(element) => Box::new(ListBuilder::new(element, reading)),
+        ColumnType::Map(value) => Box::new(MapBuilder::new(value, reading)),
+        ColumnType::Struct(fields) => Box::new(StructBuilder::new(fields, reading)),
     }
 }

@@ -1,4 +1,5 @@
 mod differential;
+mod lenient;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{

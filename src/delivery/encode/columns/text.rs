@@ -10,9 +10,11 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::fault::Fault;
+use super::lenient;
 use super::slot::{Cells, ColumnBuilder};
 use super::validity::Validity;
 use crate::json::{Kind, RawString, Scanner};
+use crate::schema::columns::Coercion;
 
 /// Where each of some values ends in the buffer that they share.
 #[derive(Debug)]
@@ -109,27 +111,21 @@ impl Strings {
 #[derive(Debug)]
 pub(super) struct StringBuilder {
     values: Strings,
-    /// Whether it takes the text of every value.
-    any_text: bool,
+    coercion: Coercion,
 }
 
 impl StringBuilder {
-    pub(super) fn new(any_text: bool) -> Self {
-        Self { values: Strings::default(), any_text }
+    pub(super) fn new(coercion: Coercion) -> Self {
+        Self { values: Strings::default(), coercion }
     }
 }
 
 impl ColumnBuilder for StringBuilder {
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
-        if kind != Kind::String {
-            if !self.any_text {
-                return Err(Fault::kind(kind));
-            }
-            let start = scanner.position();
-            scanner.skip_value()?;
-            return self.values.push_verbatim(&scanner.text()[start..scanner.position()]);
+        match kind {
+            Kind::String => self.values.push(scanner.string()?),
+            other => self.values.push_verbatim(lenient::text(self.coercion, other, scanner)?),
         }
-        self.values.push(scanner.string()?)
     }
 
     fn push_null(&mut self) {
@@ -176,22 +172,35 @@ impl ColumnBuilder for JsonBuilder {
     }
 }
 
-/// The standard alphabet. Many encoders leave the padding out, and nothing is ambiguous without it.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+/// Many encoders leave the padding out, and nothing is ambiguous without it.
+const PADDING: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDING);
+
+const BASE64_FOR_URLS: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PADDING);
 
 #[derive(Debug)]
 pub(super) struct BinaryBuilder {
     values: Vec<u8>,
     offsets: Offsets,
     validity: Validity,
+    coercion: Coercion,
 }
 
-impl Default for BinaryBuilder {
-    fn default() -> Self {
-        Self { values: Vec::new(), offsets: Offsets::new(), validity: Validity::default() }
+impl BinaryBuilder {
+    pub(super) fn new(coercion: Coercion) -> Self {
+        Self { values: Vec::new(), offsets: Offsets::new(), validity: Validity::default(), coercion }
+    }
+
+    /// Decodes with the standard alphabet, or, where that is allowed, with the one for URLs.
+    fn decode(&mut self, text: &[u8]) -> bool {
+        let start = self.values.len();
+        if BASE64.decode_vec(text, &mut self.values).is_ok() {
+            return true;
+        }
+        self.values.truncate(start);
+        self.coercion == Coercion::Lenient && BASE64_FOR_URLS.decode_vec(text, &mut self.values).is_ok()
     }
 }
 
@@ -201,9 +210,9 @@ impl ColumnBuilder for BinaryBuilder {
             return Err(Fault::kind(kind));
         }
         let text = scanner.string()?.decode();
-        BASE64
-            .decode_vec(text.as_bytes(), &mut self.values)
-            .map_err(|_| Fault::found("a string that is no base64"))?;
+        if !self.decode(text.as_bytes()) {
+            return Err(Fault::found("a string that is no base64"));
+        }
         self.offsets.push(self.values.len())?;
         self.validity.push_valid();
         Ok(())

@@ -138,7 +138,7 @@ fn second_columns_are_found_again_and_have_their_own_types() {
         [
             "a: float64",
             "a_string: string",
-            "o: struct<x: bool, x_list = \"x\": list<int64>, x_list_2 = \"x\": list<string>>",
+            "o: struct<x: bool, x_list |= \"x\": list<int64>, x_list_2 |= \"x\": list<string>>",
             "a_string_2 (a): string",
             "a_struct (a): struct<k: int64>",
             "o_int64 (o): int64"

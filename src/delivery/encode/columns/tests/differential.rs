@@ -6,9 +6,10 @@ use arrow::array::{ArrayData, StructArray, make_array};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde_json::value::RawValue;
 
 use super::*;
-use crate::schema::columns::TimeUnit;
+use crate::schema::columns::{Coercion, Reading, TimeUnit};
 
 /// How often a value is of a kind that its column does not take, in percent.
 #[derive(Clone, Copy)]
@@ -225,6 +226,51 @@ fn comparable(columns: &Columns) -> Option<Columns> {
     Columns::new(kept.cloned().collect()).ok()
 }
 
+fn lenient(columns: &Columns) -> Columns {
+    let reading = Reading { coercion: Coercion::Lenient, epoch: None };
+    let columns = columns.as_slice().iter().map(|column| column.clone().with_reading(reading));
+    Columns::new(columns.collect()).unwrap()
+}
+
+/// The same record with its numbers in strings, as far as they are in columns of numbers and not in nested ones.
+fn with_quoted_numbers(columns: &Columns, record: &str) -> Option<String> {
+    let members: Vec<(String, Box<RawValue>)> = serde_json::from_str::<Members>(record).ok()?.0;
+    let is_number = |name: &str| {
+        let column = columns.as_slice().iter().find(|column| column.name == name);
+        column.is_some_and(|column| !matches!(column.column_type, ColumnType::Json | ColumnType::Date))
+    };
+    let member = |(name, value): (String, Box<RawValue>)| {
+        let text = value.get();
+        let quote =
+            is_number(&name) && text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        (name, if quote { json_string(text) } else { text.to_owned() })
+    };
+    Some(object(members.into_iter().map(member).collect(), "", ""))
+}
+
+/// An object's members in their order, duplicates included.
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl<'de> serde::Deserialize<'de> for Members {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Members;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -249,6 +295,33 @@ proptest! {
                 prop_assert_eq!(rows.take_batch().unwrap(), reference, "{}", record);
             }
         }
+    }
+
+    #[test]
+    fn a_lenient_column_reads_what_fits_a_strict_one_in_the_same_way(
+        (columns, records) in columns_and_records(Wrong(8)),
+    ) {
+        let mut strict = RecordColumns::new(&columns);
+        let mut lenient = RecordColumns::new(&lenient(&columns));
+        for record in &records {
+            if strict.push(record).is_ok() {
+                prop_assert_eq!(lenient.push(record), Ok(()), "{}", record);
+            }
+        }
+        prop_assert_eq!(strict.take_batch().unwrap(), lenient.take_batch().unwrap());
+    }
+
+    #[test]
+    fn a_number_in_a_string_is_read_as_the_number_is((columns, records) in columns_and_records(Wrong(8))) {
+        let columns = lenient(&columns);
+        let (mut plain, mut quoted) = (RecordColumns::new(&columns), RecordColumns::new(&columns));
+        for record in &records {
+            let fits = plain.push(record).is_ok();
+            if let Some(record) = with_quoted_numbers(&columns, record).filter(|_| fits) {
+                prop_assert_eq!(quoted.push(&record), Ok(()), "{}", record);
+            }
+        }
+        prop_assert_eq!(plain.take_batch().unwrap(), quoted.take_batch().unwrap());
     }
 
     #[test]

@@ -79,7 +79,8 @@ fn rows_are_sorted_within_each_row_group_and_the_file_says_so() {
     assert!(metadata.num_row_groups() > 1, "{} row groups", metadata.num_row_groups());
     for group in metadata.row_groups() {
         let sorting = group.sorting_columns().unwrap();
-        let sorting: Vec<_> = sorting.iter().map(|by| (by.column_idx, by.descending, by.nulls_first)).collect();
+        let sorting: Vec<_> =
+            sorting.iter().map(|by| (by.column_idx, by.descending, by.nulls_first)).collect();
         assert_eq!(sorting, [(3, true, false), (4, false, false)], "places among scalar columns");
     }
     let all = concat_batches(&batches[0].schema(), &batches).unwrap();
@@ -170,8 +171,7 @@ fn a_bloom_filter_knows_its_values_and_hardly_any_other() {
         let options = ReadOptionsBuilder::new().with_reader_properties(properties).build();
         let reader = SerializedFileReader::new_with_options(file, options).unwrap();
         let group = reader.get_row_group(0).unwrap();
-        let filtered: Vec<_> =
-            (0..5).map(|column| group.get_column_bloom_filter(column).is_some()).collect();
+        let filtered: Vec<_> = (0..5).map(|column| group.get_column_bloom_filter(column).is_some()).collect();
         assert_eq!(filtered, [false, false, true, true, true], "id, pos.lat, pos.zone, tags, ip");
         let (ips, tags) =
             (group.get_column_bloom_filter(4).unwrap(), group.get_column_bloom_filter(3).unwrap());
@@ -198,7 +198,9 @@ fn pages_have_an_index_with_short_bounds() {
     let bounds: Vec<_> = ids.min_values_iter().zip(ids.max_values_iter()).collect();
     assert!(bounds.len() > 2, "{} pages", bounds.len());
     assert_eq!((bounds[0].0, bounds.last().unwrap().1), (Some(&0), Some(&49_999)));
-    let Some(ColumnIndexMetaData::BYTE_ARRAY(texts)) = index.column_index(0) else { panic!("no index of texts") };
+    let Some(ColumnIndexMetaData::BYTE_ARRAY(texts)) = index.column_index(0) else {
+        panic!("no index of texts")
+    };
     for bound in texts.min_values_iter().chain(texts.max_values_iter()) {
         assert!(bound.unwrap().as_bytes().len() <= 64);
     }
