@@ -10,6 +10,7 @@ mod contradiction;
 mod derive;
 mod error;
 mod names;
+mod paths;
 mod type_text;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub use column::{Coercion, Column, ColumnDeclaration, Reading, TimeUnit};
 pub use contradiction::Contradiction;
 pub use error::ColumnError;
 pub use names::{NAME_CHARACTERS_REFUSED, equal_ignoring_case, sanitized_name};
+pub use paths::{Leaf, PathError};
 
 /// Levels of `list`, `map` and `struct` in one type. Parquet's readers recurse over them; real records have fewer
 /// than ten.

@@ -16,7 +16,7 @@ fn a_column_has_a_key_a_coercion_and_an_epoch() {
     let pipeline = pipeline(&text);
     let (_, delivery) = (&pipeline.file, &pipeline.deliveries[0]);
     let columns = match &delivery.format {
-        crate::config::checked::Format::Parquet { columns, .. } => columns,
+        crate::config::checked::Format::Parquet(format) => &format.columns,
         other => panic!("{other:?}"),
     };
     let [user, at] = columns.as_slice() else { panic!("{columns:?}") };

@@ -147,11 +147,7 @@ mod tests {
             ("attrs", "map<string, struct<a: bool>>"),
             ("pos.lat", "json"),
         ];
-        let declaration = |(name, type_text): (&str, &str)| ColumnDeclaration {
-            name: name.to_owned(),
-            type_text: type_text.to_owned(),
-            nullable: true,
-        };
+        let declaration = |(name, type_text): (&str, &str)| ColumnDeclaration::new(name, type_text, true);
         Columns::declared(&declared.map(declaration)).unwrap()
     }
 
