@@ -205,7 +205,7 @@ impl Merge {
             Shape::Date => Some(Node::Date),
             Shape::Timestamp => Some(Node::Timestamp),
             Shape::String => Some(Node::String),
-            Shape::Json => Some(Node::Json),
+            Shape::Json => Some(self.anything()),
             Shape::List(seen) => self.together(seen.iter())?.map(|element| Node::List(Box::new(element))),
             Shape::Struct(seen) => {
                 let mut members = Members::default();

@@ -148,7 +148,7 @@ fn a_version_that_no_epoch_tells_of_is_where_the_next_process_begins() {
         world.start(learned(), MEMORY).unwrap();
         world.send(&[record(0, Kind::Number), record(1, Kind::Number)]).await;
         world.run(u64::MAX, SECOND * 10).await;
-        world.disk.inject(Fault::new(Operation::Sync, Failure::Io).on("ledger").times(u64::MAX));
+        world.disk.inject(Fault::new(Operation::Sync, Failure::Io).on(".ledger").times(u64::MAX));
         world.send(&[record(0, Kind::Extra(1)), record(1, Kind::Number)]).await;
         world.run(u64::MAX, SECOND * 10).await;
         assert_eq!(known(&world).1, 2);
@@ -167,7 +167,7 @@ fn nothing_is_delivered_under_columns_that_cannot_be_kept() {
     runtime().block_on(async {
         let mut world = world(1, OnConflict::Widen);
         world.start(learned(), MEMORY).unwrap();
-        world.disk.inject(Fault::new(Operation::Rename, Failure::Full).on("s.json").times(u64::MAX));
+        world.disk.inject(Fault::new(Operation::Rename, Failure::Full).on("s.json.new").times(u64::MAX));
         world.send(&[record(0, Kind::Number)]).await;
         world.run(u64::MAX, SECOND * 60).await;
         let paused = world.report().paused.unwrap();
