@@ -258,6 +258,7 @@ impl<'a> DeliveryReport<'a> {
         let level = self.compression_level.map(|level| format!(" level {level}")).unwrap_or_default();
         let columns = match self.columns {
             Some("declared") => ", columns declared",
+            Some("inferred") => ", columns learned",
             Some(_) => ", columns from the JSON Schema",
             None => "",
         };

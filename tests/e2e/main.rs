@@ -7,6 +7,7 @@ mod delivery;
 mod edge;
 mod idempotency;
 mod lake;
+mod learned;
 mod node_folder;
 mod real_data;
 mod restart;

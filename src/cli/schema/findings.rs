@@ -28,8 +28,17 @@ impl Finding {
         Self {
             pointer: if pointer.is_empty() { "/".to_owned() } else { pointer },
             expected: expected.to_owned(),
-            found: found.to_owned(),
+            found: kind_of(found).to_owned(),
         }
+    }
+}
+
+/// A value that is told as it stands is one of many.
+fn kind_of(found: &str) -> &str {
+    match found.as_bytes().first() {
+        Some(b'-' | b'0'..=b'9') if found.parse::<f64>().is_ok() => "another number",
+        Some(b'"') => "another string",
+        _ => found,
     }
 }
 
