@@ -40,9 +40,9 @@ const BATCH_BYTES: usize = 1 << 20;
 const BAD_IN: usize = 100;
 
 const TELEMETRY: [(&str, &str); 13] = [
-    ("_producer", "string"),
-    ("_seq", "int64"),
-    ("_hash", "string"),
+    ("producer", "string"),
+    ("sequence", "int64"),
+    ("hash", "string"),
     ("service", "string"),
     ("host", "string"),
     ("timestamp", "timestamp_micros"),
@@ -279,7 +279,9 @@ fn measure(input: &Input, full: bool) {
         }
     }
     // The first round warms up.
-    cases.iter_mut().for_each(|case| drop(case.rounds.remove(0)));
+    for case in &mut cases {
+        case.rounds.remove(0);
+    }
     let count = input.records.len();
     println!(
         "\n{}: {count} records of {} bytes on average, one thread, CPU time",

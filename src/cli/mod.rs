@@ -2,6 +2,7 @@
 //! [`Exit`].
 
 pub mod check;
+pub mod dlq;
 pub mod schema;
 pub mod serve;
 pub mod verify;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 pub use check::CheckArgs;
+pub use dlq::DlqArgs;
 pub use schema::SchemaArgs;
 pub use verify::VerifyArgs;
 
@@ -42,6 +44,8 @@ pub enum Command {
     Schema(SchemaArgs),
     /// Prove from ledgers, log and objects that nothing is missing or doubled
     Verify(VerifyArgs),
+    /// List, show and send again what could not be delivered
+    Dlq(Box<DlqArgs>),
 }
 
 /// `forebay serve`.
@@ -99,6 +103,7 @@ pub fn run(cli: Cli, session: &mut Session<'_>) -> io::Result<Exit> {
         Command::Check(args) => check::run(args, session),
         Command::Schema(args) => schema::run(args, session),
         Command::Verify(args) => verify::run(args, session),
+        Command::Dlq(args) => dlq::run(*args, session),
     }
 }
 

@@ -264,6 +264,7 @@ impl fmt::Display for Balance<'_> {
             delivered,
             dead_lettered,
             skipped,
+            passed,
             pending,
             ..
         } = self.0;
@@ -274,6 +275,9 @@ impl fmt::Display for Balance<'_> {
         write!(f, " = delivered {delivered} + dead-lettered {dead_lettered}")?;
         if *skipped > 0 {
             write!(f, " + gone from the log {skipped}")?;
+        }
+        if *passed > 0 {
+            write!(f, " + passed over {passed}")?;
         }
         write!(f, " + pending {pending}")
     }
@@ -293,6 +297,7 @@ mod tests {
             delivered: 10 + backlog - 2 - skipped - pending,
             dead_lettered: 2,
             skipped,
+            passed: 0,
             pending,
             paused: None,
         }

@@ -1,7 +1,7 @@
 //! `forebay verify`: proves from ledgers, log and objects that nothing is missing, doubled or out of order, or names
 //! what is.
 
-mod display;
+pub(super) mod display;
 mod print;
 
 use std::io;

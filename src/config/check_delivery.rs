@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::check_dead_letters::{check_dead_letters, check_error_prefix};
 use super::check_format::check_format;
 use super::check_sink::{Env, check_sink, folder_sink};
-use super::checked::{BufferHints, Delivery, ObjectSink};
+use super::checked::{BufferHints, Delivery, ObjectSink, Selection};
 use super::checker::Checker;
 use super::limits;
 use super::raw::{BufferTable, DeliveryTable, SinkTable};
@@ -16,10 +17,7 @@ use crate::json::Pointer;
 use crate::schema::columns::Columns;
 
 /// `prefix` where it is not given: what Hive, Athena, DuckDB and Spark take for partitions.
-const PREFIX_DEFAULT: &str = "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/";
-
-/// `error_prefix` where it is not given.
-const ERROR_PREFIX_DEFAULT: &str = "errors/{reason}/";
+pub(super) const PREFIX_DEFAULT: &str = "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/";
 
 /// What a delivery's checks need to know of the rest of the configuration.
 pub(super) struct Surroundings<'a> {
@@ -64,6 +62,7 @@ pub(super) fn check_delivery(
     };
     let prefix = check_prefix(&raw, path, checker);
     let error_prefix = check_error_prefix(&raw, path, checker);
+    let dead_letters = check_dead_letters(&raw, path, buffer, (around, checker));
     let open = checker.count(
         &format!("{path}.max_open_partitions"),
         raw.max_open_partitions,
@@ -77,7 +76,9 @@ pub(super) fn check_delivery(
         buffer: buffer?,
         prefix: prefix?,
         error_prefix: error_prefix?,
+        dead_letters: dead_letters?,
         event_time: event_time?,
+        selection: Selection::Fitting,
         open_partitions_max: open?,
     })
 }
@@ -101,7 +102,7 @@ fn check_sink_or_default(
 }
 
 /// An open file is held in memory until it is closed, so one that is larger than half the budget never gets there.
-fn check_buffer(
+pub(super) fn check_buffer(
     raw: BufferTable,
     path: &str,
     budget: Option<u64>,
@@ -127,7 +128,7 @@ fn check_buffer(
     Some(BufferHints { size_bytes: size?, interval: interval? })
 }
 
-fn check_template(
+pub(super) fn check_template(
     text: Option<&str>,
     default: &str,
     path: &str,
@@ -151,26 +152,6 @@ fn check_prefix(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> O
             &prefix_path,
             "prefix uses {event_time}, but event_time is missing",
             "write event_time = \"/timestamp\" or the pointer of another field, or use {arrival_time:…}",
-        );
-        return None;
-    }
-    Some(prefix)
-}
-
-/// A dead letter need not be JSON at all, so its path cannot depend on its fields.
-fn check_error_prefix(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> Option<PrefixTemplate> {
-    let path = format!("{path}.error_prefix");
-    let prefix = check_template(raw.error_prefix.as_deref(), ERROR_PREFIX_DEFAULT, &path, checker)?;
-    let field = match prefix.pointers().first() {
-        Some(pointer) => Some(format!("{{{pointer}}}")),
-        None => prefix.uses_event_time().then(|| "{event_time}".to_owned()),
-    };
-    if let Some(field) = field {
-        let field = if checker.document.written(&path).is_some() { "a field".to_owned() } else { field };
-        checker.problem_with_help(
-            &path,
-            format!("error_prefix uses {field}, which a dead letter may not have"),
-            "use {arrival_time:…}, {reason}, {stream}, {shard} or {delivery}",
         );
         return None;
     }

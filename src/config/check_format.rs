@@ -93,11 +93,6 @@ pub(super) fn check_format(
     }
 }
 
-fn not_yet(path: &str, what: &str, checker: &mut Checker<'_>, _: Format) -> Option<Format> {
-    checker.problem(path, format!("{what} is not in this version"));
-    None
-}
-
 /// Settings of one format in a delivery of another.
 fn refuse_foreign_keys(raw: &DeliveryTable, path: &str, format: &str, checker: &mut Checker<'_>) {
     let keys: [(&str, bool, &[&str]); 6] = [
@@ -137,7 +132,7 @@ fn needed_columns(
     }
 }
 
-fn check_json_compression(
+pub(super) fn check_json_compression(
     raw: &DeliveryTable,
     path: &str,
     checker: &mut Checker<'_>,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::check_backup::{backup_name, check_backup};
 use super::check_delivery::{PipelineColumns, Surroundings, check_delivery};
 use super::check_inference::{INFER, check_inference, refuse_without_inference};
 use super::check_ingest::{check_ingest, check_stream};
@@ -77,16 +78,28 @@ pub(super) fn check_pipeline(
     };
     let count = raw_deliveries.len();
     let mut names = HashMap::new();
-    let mut deliveries = Vec::with_capacity(count);
+    let (mut deliveries, mut checked) = (Vec::with_capacity(count), 0);
     for (index, raw) in raw_deliveries.into_iter().enumerate() {
         let path = format!("delivery[{index}]");
         check_name_is_new(raw.name.as_deref(), &path, &mut names, checker);
         check_file_name(stream_name.as_deref(), raw.name.as_deref(), &path, checker);
-        if let Some(delivery) = check_delivery(raw, &path, &around, checker) {
-            deliveries.push((path, delivery));
+        let backup = raw.backup.clone();
+        if let (Some(name), Some(_)) = (raw.name.as_deref(), &backup) {
+            let name = backup_name(name);
+            check_name_is_new(Some(&name), &path, &mut names, checker);
+            check_file_name(stream_name.as_deref(), Some(&name), &path, checker);
         }
+        let Some(delivery) = check_delivery(raw, &path, &around, checker) else { continue };
+        let backup = backup.map(|table| {
+            let path = format!("{path}.backup");
+            let backup = check_backup(table, &path, &delivery, (&around, checker));
+            backup.map(|backup| (path, backup))
+        });
+        deliveries.push((path, delivery));
+        checked += 1;
+        deliveries.extend(backup.flatten());
     }
-    let complete = checker.problems.is_empty() && deliveries.len() == count;
+    let complete = checker.problems.is_empty() && checked == count;
     let pipeline = match (stream, ingest) {
         (Some(stream), Some(ingest)) if complete => Some(Pipeline {
             file: checker.document.file().to_owned(),

@@ -14,6 +14,8 @@ pub use super::format::{
     Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
     SortColumn,
 };
+pub use super::selection::Selection;
+use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::prefix::PrefixTemplate;
 use crate::json::Pointer;
 use crate::schema::inference::Rules;
@@ -236,10 +238,23 @@ pub struct Delivery {
     pub prefix: PrefixTemplate,
     /// The same for dead letters; `{reason}` stands for the reason code.
     pub error_prefix: PrefixTemplate,
+    /// How dead letters are written, and when their files are closed.
+    pub dead_letters: DeadLetters,
     /// The field that `{event_time}` reads.
     pub event_time: Option<Pointer>,
+    /// Which records it takes.
+    pub selection: Selection,
     /// Open files at a time, dead letters not counted; the least recently used is sealed for a new one.
     pub open_partitions_max: usize,
+}
+
+/// `dead_letters` of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// When a file of them is closed.
+    pub buffer: BufferHints,
+    /// The names of their fields.
+    pub envelope: Envelope,
 }
 
 /// When a file is closed: whatever comes first.

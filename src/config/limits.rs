@@ -345,3 +345,22 @@ pub const VERIFY_OBJECTS_UNDER_WAY: usize = 8;
 
 /// Payload bytes that `forebay verify` reads from a shard at a time.
 pub const VERIFY_READ_BYTES: u64 = 4 << 20;
+
+/// Bytes of a line of dead letters that is read back: a record of 64 MiB, the largest body that is sensible, in base64,
+/// and 4 MiB for why it was not delivered.
+pub const DEAD_LETTER_LINE_BYTES_MAX: u64 = (64 << 20) / 3 * 4 + (4 << 20);
+
+/// Objects below a prefix that are listed: at about 300 bytes each, 75 MB. A delivery of a stream in memory that closes a
+/// file of dead letters a minute needs five months for them.
+pub const LISTED_OBJECTS_MAX: usize = 250_000;
+
+/// Bytes of the journal of `forebay dlq replay`: at 400 bytes a request of up to [`REPLAY_REQUEST_RECORDS`] letters,
+/// 300 million letters, or 600,000 that each have a partition key of their own.
+pub const REPLAY_JOURNAL_BYTES_MAX: u64 = 256 << 20;
+
+/// Letters that are sent again with one request, and that are in memory at a time. A reply names every refused one of
+/// them ([`REPLY_ERRORS_MAX`]).
+pub const REPLAY_REQUEST_RECORDS: usize = 500;
+
+/// Payload bytes that are sent again with one request, unless one letter has more: a tenth of the default body.
+pub const REPLAY_REQUEST_BYTES: usize = 1 << 20;

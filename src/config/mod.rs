@@ -12,6 +12,8 @@
 pub mod checked;
 pub mod limits;
 
+mod check_backup;
+mod check_dead_letters;
 mod check_delivery;
 mod check_format;
 mod check_inference;
@@ -34,6 +36,7 @@ mod problem;
 mod quantity;
 mod raw;
 mod secret;
+mod selection;
 mod shape;
 mod size;
 mod suggest;

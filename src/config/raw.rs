@@ -5,6 +5,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::check_backup::BackupTable;
+use super::check_dead_letters::DeadLettersTable;
 use super::limits;
 use super::secret::Secret;
 use crate::schema::columns::COLUMN_LEAVES_MAX;
@@ -127,6 +129,11 @@ pub struct DeliveryTable {
     /// Default: `errors/{reason}/`.
     #[schemars(example = &"errors/{reason}/dt={arrival_time:%Y-%m-%d}/")]
     pub error_prefix: Option<String>,
+    /// More about dead letters: their own buffer, and how they are written.
+    pub dead_letters: Option<DeadLettersTable>,
+    /// A second delivery of the records as they came, in files of its own. Its name is that of the delivery with
+    /// `-backup` behind it.
+    pub backup: Option<BackupTable>,
     /// JSON pointer to the field that `{event_time}` reads: an RFC 3339 string, or seconds, milliseconds or
     /// microseconds since 1970 as an integer.
     #[schemars(example = &"/timestamp")]

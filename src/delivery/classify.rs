@@ -10,11 +10,12 @@
 use std::sync::Arc;
 
 use super::Slots;
+use super::backup::{self, Backup, Content, PASSED, RAW};
 use super::encode::Row;
 use super::encode::columns::RecordColumns;
 use super::files::Position;
 use super::prefix::{PartitionError, PrefixTemplate, RecordFacts};
-use crate::config::checked::Delivery;
+use crate::config::checked::{Delivery, Format};
 use crate::record::Batch;
 use crate::runtime::clock::UnixMicros;
 use crate::schema::timestamp;
@@ -22,7 +23,7 @@ use crate::schema::timestamp;
 /// First byte of the home of a record that can be delivered.
 const RECORDS: u8 = 0;
 /// First byte of the home of a dead letter.
-const DEAD: u8 = 1;
+pub const DEAD: u8 = 1;
 
 /// Reason of a record that does not fit the columns.
 pub const COLUMNS: &str = "columns";
@@ -64,6 +65,13 @@ impl<'a> Record<'a> {
         std::str::from_utf8(self.payload()).ok().filter(|_| !record.refusal.is_present())
     }
 
+    /// Whether the edge has found it to be JSON.
+    pub fn is_json(&self) -> bool {
+        let refusal = self.batch.records.get(self.index).map(|record| record.refusal);
+        let refusal = refusal.filter(|refusal| refusal.is_present());
+        refusal.is_none_or(|refusal| refused_at_the_edge(self.batch.source.bytes(refusal)).reason != "json")
+    }
+
     fn text(&self) -> Result<&'a str, Dead> {
         std::str::from_utf8(self.payload())
             .map_err(|_| Dead { reason: "json", message: "the record is not UTF-8".to_owned() })
@@ -101,12 +109,15 @@ pub struct Classifier {
     slots: Slots,
     /// To ask whether a record fits; made when it is asked first.
     columns: Option<RecordColumns>,
+    /// What it keeps, if it is a backup.
+    backup: Option<Backup>,
 }
 
 impl Classifier {
     /// For records of `stream`, whose captured fields lie at `slots`.
     pub fn new(stream: Arc<str>, config: Arc<Delivery>, slots: Slots) -> Self {
-        Self { stream, config, slots, columns: None }
+        let backup = Backup::of(&stream, &config, &slots);
+        Self { stream, config, slots, columns: None, backup }
     }
 
     /// The same under another configuration with the same prefixes.
@@ -114,16 +125,31 @@ impl Classifier {
         Self::new(Arc::clone(&self.stream), config, self.slots.clone())
     }
 
-    /// Makes `key` the home of a record, as far as that does not depend on columns. Returns its payload.
+    /// Makes `key` the home of a record, as far as that does not depend on columns. Returns what goes into a file.
     ///
     /// # Errors
     /// If it is a dead letter; `key` is then its home among those.
-    pub fn partition<'a>(&self, at: Record<'a>, key: &mut Vec<u8>) -> Result<&'a str, Dead> {
-        let found = self.partition_of_fit(at, key);
+    pub fn partition<'a>(&mut self, at: Record<'a>, key: &mut Vec<u8>) -> Result<Content<'a>, Dead> {
+        let found = match self.backup.as_mut().map(|backup| backup.keeps(at, key)) {
+            None => self.partition_of_fit(at, key).map(Content::Text),
+            Some(true) => self.partition_of_raw(at, key),
+            Some(false) => {
+                key.clear();
+                key.push(PASSED);
+                return Ok(Content::Nothing);
+            }
+        };
         if let Err(dead) = &found {
             self.dead_partition(dead.reason, at.position, key);
         }
         found
+    }
+
+    fn partition_of_raw<'a>(&self, at: Record<'a>, key: &mut Vec<u8>) -> Result<Content<'a>, Dead> {
+        key.clear();
+        key.push(RAW);
+        self.with_facts(at, |prefix, facts| prefix.partition_key(facts, key))?;
+        Ok(backup::content(at))
     }
 
     fn partition_of_fit<'a>(&self, at: Record<'a>, key: &mut Vec<u8>) -> Result<&'a str, Dead> {
@@ -175,7 +201,7 @@ impl Classifier {
 
     /// Makes `key` the home of a record, columns included.
     pub fn home(&mut self, at: Record<'_>, key: &mut Vec<u8>) {
-        if let Ok(payload) = self.partition(at, key)
+        if let Ok(Content::Text(payload)) = self.partition(at, key)
             && self.misfit(payload).is_some()
         {
             self.dead_partition(COLUMNS, at.position, key);
@@ -185,7 +211,11 @@ impl Classifier {
     /// Why the payload of a record that has a partition does not fit the columns, without writing it anywhere.
     pub fn misfit(&mut self, payload: &str) -> Option<Dead> {
         let columns = self.config.format.columns()?;
-        let columns = self.columns.get_or_insert_with(|| RecordColumns::new(columns));
+        let is_orc = matches!(self.config.format, Format::Orc(_));
+        let columns = self.columns.get_or_insert_with(|| match RecordColumns::new(columns) {
+            columns if is_orc => columns.for_orc(),
+            columns => columns,
+        });
         let misfit = columns.check(payload).err()?;
         Some(Dead { reason: COLUMNS, message: misfit.to_string() })
     }

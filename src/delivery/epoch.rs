@@ -14,6 +14,7 @@
 //! may store them: none of these makes an epoch.
 
 mod format_text;
+mod records_text;
 
 use std::collections::BTreeMap;
 
@@ -22,8 +23,9 @@ use thiserror::Error;
 use url::Url;
 
 use self::format_text::FormatText;
+use self::records_text::{EnvelopeText, SelectionText};
 use super::prefix::{PrefixTemplate, TemplateError};
-use crate::config::checked::{Delivery, ObjectSink};
+use crate::config::checked::{DeadLetters, Delivery, ObjectSink};
 use crate::json::{Pointer, PointerError};
 use crate::schema::columns::ColumnError;
 
@@ -44,6 +46,12 @@ pub struct EpochConfig {
     error_prefix: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     event_time: Option<String>,
+    /// The names of a dead letter's fields; left out where they are our own.
+    #[serde(default, skip_serializing_if = "EnvelopeText::is_own")]
+    dead_letters: EnvelopeText,
+    /// Left out where it is a delivery of what fits.
+    #[serde(default, skip_serializing_if = "SelectionText::is_fitting")]
+    records: SelectionText,
     format: FormatText,
     sink: SinkText,
 }
@@ -88,6 +96,8 @@ impl EpochConfig {
             prefix: delivery.prefix.as_str().to_owned(),
             error_prefix: delivery.error_prefix.as_str().to_owned(),
             event_time: delivery.event_time.as_ref().map(|pointer| pointer.as_str().to_owned()),
+            dead_letters: EnvelopeText::of(delivery.dead_letters.envelope),
+            records: SelectionText::of(&delivery.selection),
             format,
             sink: SinkText::of(&delivery.sink),
         }
@@ -119,7 +129,12 @@ impl EpochConfig {
             buffer: current.buffer,
             prefix: PrefixTemplate::parse(&self.prefix)?,
             error_prefix: PrefixTemplate::parse(&self.error_prefix)?,
+            dead_letters: DeadLetters {
+                envelope: self.dead_letters.restore(),
+                buffer: current.dead_letters.buffer,
+            },
             event_time: self.event_time.as_deref().map(Pointer::parse).transpose()?,
+            selection: self.records.restore(current)?,
             open_partitions_max: current.open_partitions_max,
         })
     }
@@ -170,8 +185,9 @@ mod tests {
     use super::*;
     use crate::config::checked::{
         BufferHints, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
-        ParquetFormat,
+        ParquetFormat, Selection,
     };
+    use crate::delivery::encode::dead_letter::Envelope;
     use crate::schema::columns::{ColumnDeclaration, Columns};
 
     fn delivery(format: Format) -> Delivery {
@@ -191,7 +207,12 @@ mod tests {
             buffer: BufferHints { size_bytes: 1, interval: Duration::from_secs(1) },
             prefix: PrefixTemplate::parse("dt={event_time:%Y}/{/tenant}/").unwrap(),
             error_prefix: PrefixTemplate::parse("errors/{reason}/").unwrap(),
+            dead_letters: DeadLetters {
+                buffer: BufferHints { size_bytes: 1, interval: Duration::from_secs(1) },
+                envelope: Envelope::Forebay,
+            },
             event_time: Some(Pointer::parse("/at").unwrap()),
+            selection: Selection::Fitting,
             open_partitions_max: 9,
         }
     }
@@ -252,6 +273,30 @@ mod tests {
     }
 
     #[test]
+    fn a_backup_of_what_fails_keeps_what_its_delivery_was() {
+        let main = delivery(parquet());
+        let backup = Delivery {
+            name: "lake-backup".to_owned(),
+            selection: Selection::FailedIn(Arc::new(main.clone())),
+            ..delivery(Format::from(JsonCompression::None))
+        };
+        let text = EpochConfig::of(&backup).text();
+        let read = EpochConfig::parse(&serde_json::from_str(&text.to_string()).unwrap()).unwrap();
+        // The delivery has another prefix by now.
+        let mut later = backup.clone();
+        let other = PrefixTemplate::parse("other/").unwrap();
+        later.selection = Selection::FailedIn(Arc::new(Delivery { prefix: other, ..main }));
+        assert_ne!(read, EpochConfig::of(&later));
+        assert_eq!(format!("{:?}", read.delivery(&later).unwrap()), format!("{backup:?}"));
+    }
+
+    #[test]
+    fn what_was_there_before_dead_letters_and_backups_had_settings_is_no_other_epoch() {
+        let text = EpochConfig::of(&delivery(parquet())).text().to_string();
+        assert!(!text.contains("dead_letters") && !text.contains("records"), "{text}");
+    }
+
+    #[test]
     fn no_secret_is_in_the_text() {
         let text = EpochConfig::of(&delivery(parquet())).text().to_string();
         assert!(text.contains("http://127.0.0.1:9000") && text.contains("s3://lake/clicks/"), "{text}");
@@ -263,11 +308,15 @@ mod tests {
         let before = delivery(parquet());
         let mut same = before.clone();
         same.buffer.size_bytes += 1;
+        same.dead_letters.buffer.size_bytes += 1;
         same.open_partitions_max += 1;
         same.sink.multipart_bytes += 1;
         same.sink.options.insert("aws_secret_access_key".to_owned(), "another".to_owned());
         assert_eq!(EpochConfig::of(&before), EpochConfig::of(&same));
-        let changes: [fn(&mut Delivery); 5] = [
+        let changes: [fn(&mut Delivery); 8] = [
+            |delivery| delivery.selection = Selection::All,
+            |delivery| delivery.selection = Selection::FailedIn(Arc::new(delivery.clone())),
+            |delivery| delivery.dead_letters.envelope = Envelope::Firehose,
             |delivery| delivery.prefix = PrefixTemplate::parse("a/").unwrap(),
             |delivery| delivery.error_prefix = PrefixTemplate::parse("b/").unwrap(),
             |delivery| delivery.event_time = None,

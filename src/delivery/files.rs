@@ -1,7 +1,7 @@
 //! Open files: one a partition.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::encode::{EncodeError, Encoder, PushError, Row};
 use super::ledger::SealedRange;
@@ -24,12 +24,16 @@ pub struct OpenFile {
     pub extension: &'static str,
     /// The reason code, if it takes dead letters.
     pub dead: Option<String>,
+    /// Whether it takes what is passed over, so that there will be no object.
+    pub passed: bool,
     /// Records in it.
     pub records: u64,
     /// Arrival of its oldest record.
     pub oldest: UnixMicros,
     /// When its first record came.
     pub opened: Instant,
+    /// When it is to be closed, whatever is in it.
+    pub due: Instant,
     /// Its records, shard by shard.
     pub ranges: Ranges,
     encoder: Box<dyn Encoder>,
@@ -59,26 +63,32 @@ pub struct Opening {
     pub extension: &'static str,
     /// See [`OpenFile::dead`].
     pub dead: Option<String>,
+    /// See [`OpenFile::passed`].
+    pub passed: bool,
     /// The empty encoder.
     pub encoder: Box<dyn Encoder>,
     /// A permit of the delivery share, of any size.
     pub permit: Permit,
     /// Now.
     pub opened: Instant,
+    /// See [`OpenFile::due`].
+    pub due: Instant,
 }
 
 impl OpenFile {
     /// An empty file.
     pub fn new(opening: Opening) -> Self {
-        let Opening { folder, extension, dead, encoder, mut permit, opened } = opening;
+        let Opening { folder, extension, dead, passed, encoder, mut permit, opened, due } = opening;
         permit.set(encoder.memory_bytes());
         Self {
             folder,
             extension,
             dead,
+            passed,
             records: 0,
             oldest: UnixMicros(i64::MAX),
             opened,
+            due,
             ranges: Ranges::default(),
             encoder,
             permit,
@@ -204,15 +214,14 @@ impl Files {
         self.by_key.iter().max_by_key(|(_, file)| file.memory_bytes()).map(|(key, _)| key.clone())
     }
 
-    /// Keys of the files that are `age` old at `now`.
-    pub fn older_than(&self, age: Duration, now: Instant) -> Vec<Box<[u8]>> {
-        let due = |file: &OpenFile| now.saturating_duration_since(file.opened) >= age;
-        self.by_key.iter().filter(|(_, file)| due(file)).map(|(key, _)| key.clone()).collect()
+    /// Keys of the files that are due at `now`.
+    pub fn due(&self, now: Instant) -> Vec<Box<[u8]>> {
+        self.by_key.iter().filter(|(_, file)| file.due <= now).map(|(key, _)| key.clone()).collect()
     }
 
-    /// When the oldest file was opened.
-    pub fn first_opened(&self) -> Option<Instant> {
-        self.by_key.values().map(|file| file.opened).min()
+    /// When the first file is due.
+    pub fn first_due(&self) -> Option<Instant> {
+        self.by_key.values().map(|file| file.due).min()
     }
 
     /// Arrival of the oldest record in any of them.

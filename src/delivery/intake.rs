@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::backup::Content;
 use super::classify::{COLUMNS, Classifier, Dead, Record};
 use super::encode::dead_letter::DeadLetter;
+use super::encode::passed::PassedOver;
 use super::encode::{self, PushError};
 use super::epoch::EpochConfig;
 use super::files::{Files, OpenFile, Opening, Position};
@@ -61,20 +64,53 @@ pub struct Setting {
 #[derive(Debug, Clone)]
 pub struct Opener {
     format: Format,
+    /// How old a file gets.
+    interval: Duration,
+    /// How old a file of dead letters gets.
+    dead_interval: Duration,
     budget: Arc<Budget>,
 }
 
 impl Opener {
+    /// An empty file for what is passed over, which becomes no object.
+    fn open_passed(&self) -> OpenFile {
+        let opened = clock::monotonic();
+        OpenFile::new(Opening {
+            folder: String::new(),
+            extension: "",
+            dead: None,
+            passed: true,
+            encoder: Box::new(PassedOver),
+            permit: self.budget.take_anyway(0),
+            opened,
+            due: opened + self.interval,
+        })
+    }
+
+    /// The file of a seal once more, empty.
+    pub fn open_again(&self, seal: &Seal) -> OpenFile {
+        match seal.passed {
+            true => self.open_passed(),
+            false => self.open(seal.folder.clone(), seal.dead.clone()),
+        }
+    }
+
     /// An empty file; `dead` is the reason if it is for dead letters.
     pub fn open(&self, folder: String, dead: Option<String>) -> OpenFile {
-        let format = if dead.is_some() { &DEAD_LETTER_FORMAT } else { &self.format };
+        let (format, interval) = match dead {
+            Some(_) => (&DEAD_LETTER_FORMAT, self.dead_interval),
+            None => (&self.format, self.interval),
+        };
+        let opened = clock::monotonic();
         OpenFile::new(Opening {
             folder,
             extension: format.extension(),
             dead,
+            passed: false,
             encoder: encode::open(format),
             permit: self.budget.take_anyway(0),
-            opened: clock::monotonic(),
+            opened,
+            due: opened + interval,
         })
     }
 }
@@ -95,7 +131,12 @@ impl Intake {
     /// Nothing taken yet.
     pub fn new(setting: Setting) -> Self {
         let Setting { config, class, origin, sink, budget, status } = setting;
-        let opener = Opener { format: config.format.clone(), budget };
+        let opener = Opener {
+            format: config.format.clone(),
+            interval: config.buffer.interval,
+            dead_interval: config.dead_letters.buffer.interval,
+            budget,
+        };
         Self {
             class,
             config,
@@ -211,13 +252,19 @@ impl Intake {
         files: &mut Files,
         sealed: &mut Vec<Sealed>,
     ) -> Result<(), Dead> {
-        let payload = self.class.partition(at, &mut self.key)?;
+        let content = self.class.partition(at, &mut self.key)?;
         if !files.has(&self.key) {
-            let folder = self.class.folder(at);
-            self.make_room(files, sealed);
-            let file = self.opener.open(folder, None);
+            let file = match content {
+                Content::Nothing => self.opener.open_passed(),
+                Content::Text(_) | Content::Wrapped(_) => {
+                    let folder = self.class.folder(at);
+                    self.make_room(files, sealed);
+                    self.opener.open(folder, None)
+                }
+            };
             files.insert(&self.key, file);
         }
+        let payload = content.line(&mut self.line);
         match files.push(&self.key, at.row(payload), self.config.buffer.size_bytes) {
             Ok(false) => Ok(()),
             Ok(true) => {
@@ -269,7 +316,7 @@ impl Intake {
             files.insert(&self.key, file);
         }
         self.write_letter(at, dead);
-        match files.push(&self.key, at.row(&self.line), self.config.buffer.size_bytes) {
+        match files.push(&self.key, at.row(&self.line), self.config.dead_letters.buffer.size_bytes) {
             Ok(false) => {}
             Ok(true) => self.seal_full(files, sealed),
             Err(error) => self.give_up(files, &error.to_string()),
@@ -294,7 +341,7 @@ impl Intake {
             partition_key: &String::from_utf8_lossy(at.key()),
             raw: at.payload(),
         }
-        .write_to(&mut self.line);
+        .write_to(self.config.dead_letters.envelope, &mut self.line);
     }
 
     /// Puts a record into whichever of the files of `targets` has it by the ledger; it may be in none.
@@ -302,8 +349,8 @@ impl Intake {
         let have_misfits = targets.have_misfits();
         let dead = match self.class.partition(at, &mut self.key) {
             Err(dead) => dead,
-            Ok(payload) => match targets.file(&self.key, at.position) {
-                Some(file) => match file.push(at.row(payload)) {
+            Ok(content) => match targets.file(&self.key, at.position) {
+                Some(file) => match file.push(at.row(content.line(&mut self.line))) {
                     Err(PushError::Misfit(misfit)) => Dead { reason: COLUMNS, message: misfit.to_string() },
                     Err(error) => return Err(error),
                     Ok(()) => {
@@ -311,11 +358,13 @@ impl Intake {
                         return Ok(());
                     }
                 },
-                None if have_misfits => match self.class.misfit(payload) {
-                    Some(dead) => dead,
-                    None => return Ok(()),
+                None => match content {
+                    Content::Text(payload) if have_misfits => match self.class.misfit(payload) {
+                        Some(dead) => dead,
+                        None => return Ok(()),
+                    },
+                    _ => return Ok(()),
                 },
-                None => return Ok(()),
             },
         };
         self.class.dead_partition(dead.reason, at.position, &mut self.key);
@@ -374,20 +423,25 @@ impl Intake {
         let mut file = files.remove(key).filter(|file| file.records > 0)?;
         let number = files.next_number();
         let ranges = std::mem::take(&mut file.ranges).into_vec();
+        let passed = file.passed;
+        let object = |ranges: &[_]| self.origin.key(number, ranges, &file.folder, file.extension);
         let seal = Seal {
             number,
             epoch: self.origin.series.epoch(),
             partition: key.to_vec(),
             folder: file.folder.clone(),
             records: file.records,
-            key: self.origin.key(number, &ranges, &file.folder, file.extension),
+            key: if passed { String::new() } else { object(&ranges) },
             ranges,
             dead: file.dead.clone(),
+            passed,
             reason: reason.as_str().to_owned(),
             oldest: file.oldest,
         };
         let sealed = self.finish(seal, file, None)?;
-        self.status.sealed(reason);
+        if !passed {
+            self.status.sealed(reason);
+        }
         let Seal { key, records, reason, .. } = &sealed.seal;
         tracing::debug!(stream = %self.origin.stream, delivery = %self.origin.delivery, key, records, reason, "sealed");
         Some(sealed)

@@ -15,7 +15,9 @@
 //! confirmed the file. When the account is spent the delivery stops reading, the stream fills, and the edge refuses:
 //! nothing in between is dropped. A delivery whose sink stalls cannot take the floor of another one's account.
 
+mod backup;
 mod classify;
+pub mod dead_letters;
 pub mod encode;
 pub mod epoch;
 mod files;
@@ -39,7 +41,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::Notify;
 
-use crate::config::checked;
+use crate::config::checked::{self, Selection};
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::disk::Disk;
 use crate::schema::registry::Registry;
@@ -74,6 +76,8 @@ impl Memory {
 pub struct Slots {
     event_time: Option<usize>,
     prefix: Vec<usize>,
+    /// Those of the delivery whose dead letters are wanted.
+    judge: Option<Box<Slots>>,
 }
 
 impl Slots {
@@ -83,7 +87,11 @@ impl Slots {
         let event_time =
             config.event_time.as_ref().filter(|_| uses_event_time).map(|field| captures.slot(field));
         let prefix = config.prefix.pointers().iter().map(|field| captures.slot(field)).collect();
-        Self { event_time, prefix }
+        let judge = match &config.selection {
+            Selection::FailedIn(main) => Some(Box::new(Self::of(main, captures))),
+            Selection::Fitting | Selection::All => None,
+        };
+        Self { event_time, prefix, judge }
     }
 }
 

@@ -17,8 +17,8 @@ use crate::telemetry::metrics::{DeliveryMetrics, Registry};
 /// No record is held.
 const NOTHING_HELD: i64 = i64::MAX;
 
-/// Counters and facts of one delivery. `accepted + backlog = delivered + dead-lettered + skipped + pending` holds at
-/// every moment, because pending is what is missing from the others.
+/// Counters and facts of one delivery. `accepted + backlog = delivered + dead-lettered + skipped + passed over +
+/// pending` holds at every moment, because pending is what is missing from the others.
 pub struct Status {
     stream: Arc<Stream>,
     name: String,
@@ -26,6 +26,7 @@ pub struct Status {
     delivered: AtomicU64,
     dead_lettered: AtomicU64,
     skipped: AtomicU64,
+    passed: AtomicU64,
     /// Records from the cursor on that the log had when the process started, and those of them that turned out to be
     /// delivered already when they were read again.
     found: AtomicU64,
@@ -66,6 +67,8 @@ pub struct StatusReport {
     pub dead_lettered: u64,
     /// Records that the log did not have any more when they were to be read, or that it cannot read any more.
     pub skipped: u64,
+    /// Records that are none of the delivery's: a backup of what fails passes over what does not.
+    pub passed: u64,
     /// The rest.
     pub pending: u64,
     /// Why the delivery cannot go on, or not with all of its files.
@@ -86,6 +89,7 @@ impl Status {
             delivered: AtomicU64::new(0),
             dead_lettered: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
+            passed: AtomicU64::new(0),
             found: AtomicU64::new(0),
             known: AtomicU64::new(0),
             positions,
@@ -168,6 +172,12 @@ impl Status {
         }
     }
 
+    /// Counts records that were passed over.
+    pub(super) fn passed(&self, records: u64) {
+        self.passed.fetch_add(records, Ordering::Relaxed);
+        self.metrics.passed.increment(records);
+    }
+
     pub(super) fn upload_failed(&self, class: SinkErrorClass) {
         match class {
             SinkErrorClass::Transient => self.metrics.errors_transient.increment(1),
@@ -184,6 +194,7 @@ impl Status {
         let delivered = self.delivered.load(Ordering::Relaxed);
         let dead_lettered = self.dead_lettered.load(Ordering::Relaxed);
         let skipped = self.skipped.load(Ordering::Relaxed);
+        let passed = self.passed.load(Ordering::Relaxed);
         let known = self.known.load(Ordering::Relaxed);
         let backlog = self.found.load(Ordering::Relaxed).saturating_sub(known);
         let accepted = self.stream.accepted();
@@ -197,7 +208,8 @@ impl Status {
             delivered,
             dead_lettered,
             skipped,
-            pending: (accepted + backlog).saturating_sub(delivered + dead_lettered + skipped),
+            passed,
+            pending: (accepted + backlog).saturating_sub(delivered + dead_lettered + skipped + passed),
             paused,
         }
     }

@@ -157,6 +157,7 @@ mod tests {
             records: 1,
             key: key.into(),
             dead: None,
+            passed: false,
             reason: "size".into(),
             oldest: UnixMicros(0),
         };

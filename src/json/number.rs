@@ -73,6 +73,66 @@ impl<'a> RawNumber<'a> {
     }
 }
 
+/// Digits of the largest integer that [`integer`] reads: 10^18 is below `i64::MAX` (about 9.2 × 10^18).
+const SHORT_DIGITS_MAX: usize = 18;
+
+/// Powers of ten for up to eight digits.
+const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The value and the end of the number that starts at `start`, if it is written as an integer of at most
+/// [`SHORT_DIGITS_MAX`] digits. None for every other number, and for what is none.
+#[inline]
+pub(super) fn integer(bytes: &[u8], start: usize) -> Option<(i64, usize)> {
+    let negative = bytes.get(start) == Some(&b'-');
+    let first = start + usize::from(negative);
+    let (mut pos, mut value) = (first, 0_u64);
+    while let Some(block) = bytes.get(pos..).and_then(|rest| rest.first_chunk::<8>()) {
+        let (digits, count) = leading_digits(u64::from_le_bytes(*block));
+        value = value.wrapping_mul(POWERS[count]).wrapping_add(digits);
+        pos += count;
+        if count < 8 || pos - first > SHORT_DIGITS_MAX {
+            break;
+        }
+    }
+    while let Some(digit @ b'0'..=b'9') = bytes.get(pos) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        pos += 1;
+    }
+    let length = pos - first;
+    let odd = length == 0 || length > SHORT_DIGITS_MAX || (bytes[first] == b'0' && length > 1);
+    if odd || matches!(bytes.get(pos), Some(b'.' | b'e' | b'E')) {
+        return None;
+    }
+    // At most 10^18, so neither the cast nor the sign can wrap.
+    let value = value.cast_signed();
+    Some((if negative { -value } else { value }, pos))
+}
+
+/// The value of the digits at the start of eight bytes, and how many these are.
+#[inline]
+fn leading_digits(word: u64) -> (u64, usize) {
+    const ONES: u64 = u64::MAX / 255;
+    let values = word ^ (ONES * b'0' as u64);
+    // A byte above 9 reaches its high bit, either by itself or by adding 118. What runs over from there only
+    // disturbs bytes behind it.
+    let others = (values | values.wrapping_add(ONES * (128 - 10))) & (ONES << 7);
+    let count = (others.trailing_zeros() / 8) as usize;
+    if count == 0 {
+        return (0, 0);
+    }
+    // Zeros come in before the digits, and what is behind them goes out.
+    (eight_digits(values << (64 - 8 * count)), count)
+}
+
+/// The number whose eight digits are the bytes of `digits`, the first one lowest: neighbours are joined to pairs,
+/// pairs to fours, and these to eight.
+#[inline]
+fn eight_digits(digits: u64) -> u64 {
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
+}
+
 pub(super) struct Found {
     pub end: usize,
     pub integer: bool,

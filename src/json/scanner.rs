@@ -226,6 +226,16 @@ impl<'a> Scanner<'a> {
         Ok(RawString::new(&self.text[start..found.end], found.escaped))
     }
 
+    /// Consumes a number that is written as an integer of at most 18 digits, and nothing but white space if that is
+    /// not what comes next: a guess that spares [`Scanner::number`].
+    #[inline]
+    pub fn take_integer(&mut self) -> Option<i64> {
+        self.skip_whitespace();
+        let (value, end) = number::integer(self.text.as_bytes(), self.pos)?;
+        self.pos = end;
+        Some(value)
+    }
+
     /// Consumes a number and borrows its digits.
     #[inline]
     pub fn number(&mut self) -> Result<RawNumber<'a>, SyntaxError> {
@@ -297,7 +307,7 @@ impl<'a> Scanner<'a> {
             self.pos += 1;
             self.skip_whitespace();
         }
-        let found = self.text.as_bytes()[self.pos..].starts_with(quoted.as_bytes());
+        let found = begins_with(&self.text.as_bytes()[self.pos..], quoted.as_bytes());
         self.pos += if found { quoted.len() } else { 0 };
         self.skip_whitespace();
         if !found || self.byte() != Some(b':') {
@@ -360,5 +370,19 @@ impl<'a> Scanner<'a> {
                 Ok(())
             }
         }
+    }
+}
+
+/// [`slice::starts_with`] for the few bytes of a key, without the call that it makes.
+#[inline]
+fn begins_with(bytes: &[u8], key: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..key.len()) else { return false };
+    match (bytes.last_chunk::<8>(), key.last_chunk::<8>()) {
+        // The last eight may have been compared before, in part.
+        (Some(last), Some(key_last)) => {
+            let eights = bytes.chunks_exact(8).zip(key.chunks_exact(8));
+            last == key_last && eights.into_iter().all(|(bytes, key)| bytes == key)
+        }
+        _ => bytes.iter().zip(key).all(|(byte, key)| byte == key),
     }
 }

@@ -87,6 +87,12 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Found, SyntaxError> {
 /// The first quote, backslash or control character at or after `pos`, or the end.
 #[inline]
 fn find_special(bytes: &[u8], mut pos: usize) -> usize {
+    while let Some(block) = bytes.get(pos..).and_then(|rest| rest.first_chunk::<16>()) {
+        if has_special(block) {
+            break;
+        }
+        pos += 16;
+    }
     while let Some(block) = bytes.get(pos..).and_then(|rest| rest.first_chunk::<8>()) {
         let mask = special_mask(u64::from_le_bytes(*block));
         if mask != 0 {
@@ -101,6 +107,13 @@ fn find_special(bytes: &[u8], mut pos: usize) -> usize {
         pos += 1;
     }
     pos
+}
+
+/// Whether a quote, a backslash or a control character is in the block. Written so that it becomes three comparisons
+/// of vectors.
+#[inline]
+fn has_special(block: &[u8; 16]) -> bool {
+    block.iter().fold(false, |found, &byte| found | (byte == b'"') | (byte == b'\\') | (byte < 0x20))
 }
 
 /// The high bit of each of the eight bytes that is a quote, a backslash or a control character. A byte above the

@@ -263,6 +263,18 @@ impl NodeFolder {
         Ok(Self { disk, path: path.to_owned(), identity, _lock: lock })
     }
 
+    /// Opens a folder that another process may be using, for looking only: no lock is taken, nothing is written, and
+    /// what is found may have changed by the time it is read.
+    ///
+    /// # Errors
+    /// As [`NodeFolder::open_existing_for_reading`], but never [`NodeError::InUse`].
+    pub fn look_at(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, NodeError> {
+        match look(&*disk, path, None)? {
+            Seen::Node(identity) => Ok(Self { disk, path: path.to_owned(), identity, _lock: None }),
+            Seen::NoFolder | Seen::NoNode => Err(NodeError::Missing { path: path.to_owned() }),
+        }
+    }
+
     /// The disk that it is on.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk

@@ -26,6 +26,8 @@ pub const POINTS: &[&str] = &[
     "catalog.rename",
     "node.rename",
     "drain.begin",
+    "replay.send.before",
+    "replay.send.after",
 ];
 
 /// The environment variable that arms one of them: `name:N`, N from 1.

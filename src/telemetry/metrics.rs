@@ -157,6 +157,12 @@ metric!(
     "1 while the delivery cannot go on, or not with all of its files, and somebody has to act."
 );
 metric!(
+    DELIVERY_PASSED,
+    "forebay_delivery_passed_over_records_total",
+    None,
+    "Records that a backup of failed records has passed over, because the delivery that it belongs to takes them."
+);
+metric!(
     DELIVERY_SKIPPED,
     "forebay_delivery_skipped_records_total",
     None,
@@ -193,6 +199,7 @@ const COUNTERS: &[Metric] = &[
     DELIVERY_STORED_BYTES,
     DELIVERY_UPLOAD_ERRORS,
     DELIVERY_SKIPPED,
+    DELIVERY_PASSED,
 ];
 const GAUGES: &[Metric] = &[
     HTTP_CONNECTIONS,
@@ -351,6 +358,7 @@ impl Registry {
             errors_other: self.counter(DELIVERY_UPLOAD_ERRORS, &with("class", "other")),
             paused: self.gauge(DELIVERY_PAUSED, &labels),
             skipped: self.counter(DELIVERY_SKIPPED, &labels),
+            passed: self.counter(DELIVERY_PASSED, &labels),
         }
     }
 
@@ -433,6 +441,7 @@ pub struct DeliveryMetrics {
     pub errors_other: Counter,
     pub paused: Gauge,
     pub skipped: Counter,
+    pub passed: Counter,
 }
 
 /// Handles of the byte budget.

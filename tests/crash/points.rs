@@ -37,6 +37,9 @@ const DRAIN: &str = "drain.begin";
 /// Objects of several parts: see the rows of object stores.
 const PARTS: &[&str] = &["upload.multipart.created", "upload.multipart.begun", "upload.part"];
 
+/// Of `forebay dlq replay`, which is another process: see `tests/e2e/dlq/`.
+const REPLAY: &[&str] = &["replay.send.before", "replay.send.after"];
+
 fn dies_at_all(name: &str, setup: &Setup, strikes: &[Strike]) {
     let mut chance = Chance::of(name);
     let mut trial = Trial::begin(name, setup);
@@ -92,8 +95,8 @@ fn nothing_is_lost_or_doubled_when_it_dies_while_it_makes_its_folder_or_drains_i
 #[test]
 fn each_point_has_a_row() {
     let strikes = [LOG, DELIVERY, FIRST_START].concat();
-    let mut names: Vec<_> =
-        strikes.iter().map(|(name, _)| *name).chain([DRAIN]).chain(PARTS.iter().copied()).collect();
+    let others = PARTS.iter().chain(REPLAY).copied();
+    let mut names: Vec<_> = strikes.iter().map(|(name, _)| *name).chain([DRAIN]).chain(others).collect();
     let mut points = POINTS.to_vec();
     names.sort_unstable();
     points.sort_unstable();

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is a failed test")]
 
+mod backup;
 mod bad_input;
+mod conformance;
 mod delivery;
+mod dlq;
 mod edge;
 mod idempotency;
 mod lake;

@@ -2,10 +2,11 @@
 //! are skipped, and say so, where it is not there.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use forebay::testkit::skip::skipped;
 
+use crate::conformance::formats::{self, FORMATS};
 use crate::lake;
 use crate::server::{Setup, Stopped, stream};
 
@@ -23,12 +24,26 @@ pub fn events(name: &str) -> Option<(PathBuf, Vec<String>)> {
     Some((path, text.lines().map(ToOwned::to_owned).collect()))
 }
 
+/// Deliveries in every format and codec, with `lines` in all of them.
+fn deliveries(lines: &str) -> String {
+    formats::deliveries(FORMATS.iter().filter(|written| written.is_for_all_columns()), lines)
+}
+
 /// The JSON files hold exactly the lines that were sent, byte for byte.
 fn assert_json_is(stopped: &Stopped, mut sent: Vec<String>) {
-    let mut found = lake::gunzip_all(&stopped.path("lake/json"));
+    let mut found = lake::gunzip_all(&stopped.path("lake/json_gzip"));
     found.sort_unstable();
     sent.sort_unstable();
     assert!(found == sent, "JSON lines are what was sent: {} of {}", found.len(), sent.len());
+}
+
+/// Reads all of them back. `script` prints how much was equal.
+fn assert_equal(stopped: &Stopped, source: &Path, script: &str, equal: &str) {
+    let Some(python) = lake::python() else { return };
+    let folder = stopped.path("lake");
+    let report = lake::run_reader(&python, script, &[&source.to_string_lossy(), &folder.to_string_lossy()]);
+    let deliveries = FORMATS.iter().filter(|written| written.is_for_all_columns()).count();
+    assert!(report.contains(&format!("{equal} equal in {deliveries} deliveries")), "{report}");
 }
 
 const WEB_SCHEMA: &str = r#"{
@@ -44,27 +59,16 @@ const WEB_SCHEMA: &str = r#"{
 }"#;
 
 #[tokio::test]
-async fn web_events_arrive_in_parquet_and_json_with_every_value_right() {
+async fn web_events_arrive_in_every_format_and_codec() {
     let Some((source, lines)) = events("web_access.ndjson.gz") else { return };
     let config = stream("web", 4)
         + r#"
 [ingest]
 partition_key = "/client_ip"
 schema = "web.schema.json"
-
-[[delivery]]
-name = "parquet"
-sink = { path = "lake/parquet" }
-format = "parquet"
-event_time = "/timestamp"
-prefix = "dt={event_time:%Y-%m-%d}/hour={event_time:%H}/"
-
-[[delivery]]
-name = "json"
-sink = { path = "lake/json" }
-format = "json"
-prefix = "dt={arrival_time:%Y-%m-%d}/"
-"#;
+"# + &deliveries(
+        "event_time = \"/timestamp\"\nprefix = \"dt={event_time:%Y-%m-%d}/hour={event_time:%H}/\"",
+    );
     let server = Setup::pipeline(config).file("web.schema.json", WEB_SCHEMA).start();
     for chunk in lines.chunks(100) {
         assert_eq!(server.accept("web", chunk.join("\n")).await, chunk.len() as u64);
@@ -72,14 +76,7 @@ prefix = "dt={arrival_time:%Y-%m-%d}/"
     let stopped = server.stop();
     stopped.assert_drained();
     assert_json_is(&stopped, lines);
-    let Some(python) = lake::python() else { return };
-    let lake_folder = stopped.path("lake");
-    let report = lake::run_reader(
-        &python,
-        "check_web_access.py",
-        &[&source.to_string_lossy(), &lake_folder.to_string_lossy()],
-    );
-    assert!(report.contains("9999 rows equal in pyarrow, DuckDB and JSON"), "{report}");
+    assert_equal(&stopped, &source, "check_web_access.py", "9999 events");
 }
 
 #[tokio::test]
@@ -89,19 +86,6 @@ async fn deeply_nested_telemetry_arrives_in_parquet_and_json_with_every_value_ri
         + r#"
 [ingest]
 partition_key = "/address"
-
-[[delivery]]
-name = "parquet"
-sink = { path = "lake/parquet" }
-format = "parquet"
-event_time = "/timestamp"
-prefix = "dt={event_time:%Y-%m-%d}/"
-
-[[delivery]]
-name = "json"
-sink = { path = "lake/json" }
-format = "json"
-prefix = ""
 
 [schema]
 columns = [
@@ -115,7 +99,7 @@ columns = [
   { name = "upstreams", type = "map<string, struct<peers: list<struct<id: int32, server: string, backup: bool, weight: int32, state: string, active: int64, requests: int64, responses: map<string, int64>, health_checks: struct<checks: int64, fails: int64, unhealthy: int64, last_passed: bool>, downtime: int64, selected: timestamp_millis>>, keepalive: int64>>" },
   { name = "caches", type = "json" },
 ]
-"#;
+"# + &deliveries("event_time = \"/timestamp\"\nprefix = \"dt={event_time:%Y-%m-%d}/\"");
     let server = Setup::pipeline(config).start();
     for chunk in lines.chunks(50) {
         let array = format!("[{}]", chunk.join(","));
@@ -124,14 +108,11 @@ columns = [
     }
     let stopped = server.stop();
     stopped.assert_drained();
-    assert_json_is(&stopped, lines);
-    assert!(stopped.stdout.contains("nginx/parquet: accepted 500 = delivered 500"), "{}", stopped.stdout);
-    let Some(python) = lake::python() else { return };
-    let folder = stopped.path("lake/parquet");
-    let report = lake::run_reader(
-        &python,
-        "check_nginx_status.py",
-        &[&source.to_string_lossy(), &folder.to_string_lossy()],
+    assert!(
+        stopped.stdout.contains("nginx/parquet_none: accepted 500 = delivered 500"),
+        "{}",
+        stopped.stdout
     );
-    assert!(report.contains("500 documents equal"), "{report}");
+    assert_json_is(&stopped, lines);
+    assert_equal(&stopped, &source, "check_nginx_status.py", "500 documents");
 }

@@ -22,7 +22,7 @@ fn verify(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// The deliveries of a report that must be well.
-fn well(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+pub fn well(folder: &Path, arguments: &[&str]) -> Vec<Value> {
     let before = everything(folder);
     let arguments = [arguments, &["--json"]].concat();
     let (code, out, err) = verify(folder, &arguments);
@@ -41,7 +41,7 @@ fn number(delivery: &Value, name: &str) -> u64 {
     delivery[name].as_u64().unwrap_or_else(|| panic!("{name} in {delivery}"))
 }
 
-/// A delivery of JSON and one of Parquet, whose files are stored every `interval`.
+/// Deliveries of JSON, Parquet and ORC, whose files are stored every `interval`.
 fn pipeline(prefix: &str, interval: &str) -> String {
     let buffer =
         format!("buffer = {{ size = \"1MiB\", interval = \"{interval}\" }}\nprefix = \"{prefix}\"\n");
@@ -49,6 +49,7 @@ fn pipeline(prefix: &str, interval: &str) -> String {
         + "[schema]\ncolumns = [{ name = \"id\", type = \"int64\", nullable = false }, { name = \"kind\", type = \"string\" }]\n"
         + &format!("[[delivery]]\nname = \"json\"\nformat = \"json\"\n{buffer}")
         + &format!("[[delivery]]\nname = \"parquet\"\nformat = \"parquet\"\n{buffer}")
+        + &format!("[[delivery]]\nname = \"orc\"\nformat = \"orc\"\n{buffer}")
 }
 
 /// Records, of which every tenth does not fit the columns, and every hundredth has no partition.
@@ -92,9 +93,9 @@ async fn everything_is_accounted_for_after_a_kill_a_restart_and_another_prefix()
     server.accept("s", lines(3000, 100)).await;
     let folder = server.stop().folder;
     let deliveries = well(folder.path(), &[]);
-    let [json, parquet] = deliveries.as_slice() else { panic!("{deliveries:?}") };
-    // Every hundredth, and with Parquet every tenth.
-    for (delivery, dead) in [(json, 22), (parquet, 22 + 215)] {
+    let [json, parquet, orc] = deliveries.as_slice() else { panic!("{deliveries:?}") };
+    // Every hundredth, and with columns every tenth.
+    for (delivery, dead) in [(json, 22), (parquet, 22 + 215), (orc, 22 + 215)] {
         assert_eq!((number(delivery, "accepted"), number(delivery, "pending")), (2150, 0), "{delivery}");
         assert_eq!(number(delivery, "dead_lettered"), dead, "{delivery}");
         assert!(number(delivery, "objects_compared") > 0, "{delivery}");
@@ -118,19 +119,21 @@ async fn what_is_taken_away_is_named() {
     fs::write(&gone, kept).unwrap();
 
     // The same size, another content.
-    let changed = lake::files(&lake.join("parquet"), ".parquet").remove(0);
-    let mut content = fs::read(&changed).unwrap();
-    let tail = content.len() - 20;
-    content[tail..].fill(0);
-    fs::write(&changed, content).unwrap();
-    assert_eq!(verify(stopped.folder.path(), &["--quick"]).0, Some(0));
-    let (code, out, _) = verify(stopped.folder.path(), &[]);
-    assert_eq!(code, Some(1));
-    let said = format!(
-        "s/parquet: {}: the object cannot be read: it is not Parquet",
-        names(&changed, &lake.join("parquet"))
-    );
-    assert!(out.contains(&said), "{out}");
+    for (format, name) in [("parquet", "Parquet"), ("orc", "ORC")] {
+        let changed = lake::files(&lake.join(format), &format!(".{format}")).remove(0);
+        let kept = fs::read(&changed).unwrap();
+        let mut content = kept.clone();
+        let tail = content.len() - 20;
+        content[tail..].fill(0);
+        fs::write(&changed, content).unwrap();
+        assert_eq!(verify(stopped.folder.path(), &["--quick"]).0, Some(0));
+        let (code, out, _) = verify(stopped.folder.path(), &[]);
+        assert_eq!(code, Some(1));
+        let key = names(&changed, &lake.join(format));
+        let said = format!("s/{format}: {key}: the object cannot be read: it is not {name}");
+        assert!(out.contains(&said), "{out}");
+        fs::write(&changed, kept).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,16 +1,16 @@
-"""Compares the nested telemetry documents in Parquet files with their source, through pyarrow and DuckDB.
+"""Compares the nested telemetry documents in a lake with their source, in every format and codec.
 
-usage: check_nginx_status.py SOURCE.ndjson.gz FOLDER
+usage: check_nginx_status.py SOURCE.ndjson.gz LAKE   (LAKE has a folder for each delivery)
 """
 
 import datetime
-import glob
 import gzip
 import json
 import sys
 
 import duckdb
-import pyarrow.parquet
+from lake import deliveries, files, table
+from lake import lines as lines_of
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 PEER = ["id", "server", "backup", "weight", "state", "active", "requests", "downtime"]
@@ -47,33 +47,45 @@ def check(row, document):
             assert (millis(selected) if selected is not None else None) == peer.get("selected"), name
 
 
-def main():
-    source, folder = sys.argv[1:]
-    documents = [json.loads(line) for line in gzip.open(source, "rt", encoding="utf-8")]
+def check_columns(lake, delivery, documents):
     by_time = {}
     for document in documents:
         by_time.setdefault(document["timestamp"], []).append(document)
-
     rows = []
-    for file in sorted(glob.glob(f"{folder}/*/*.parquet")):
-        rows.extend(pyarrow.parquet.ParquetFile(file).read().to_pylist())
-    assert len(rows) == len(documents), f"{len(rows)} rows"
+    for file in files(lake, delivery, "." + delivery.split("_")[0]):
+        rows.extend(table(file).to_pylist())
+    assert len(rows) == len(documents), f"{delivery}: {len(rows)} rows"
     for row in rows:
         check(row, by_time[millis(row["timestamp"])].pop(0))
 
+
+def check_in_duckdb(lake, delivery, documents):
     query = f"""select sum(version), count(distinct timestamp), sum(connections.accepted),
         sum(len(map_keys(server_zones))), sum(len(map_values(upstreams)))
-        from read_parquet('{folder}/*/*.parquet')"""
+        from read_parquet('{lake}/{delivery}/*/*.parquet')"""
     expected = (
         sum(d["version"] for d in documents),
-        len(by_time),
+        len({d["timestamp"] for d in documents}),
         sum(d["connections"]["accepted"] for d in documents),
         sum(len(d["server_zones"]) for d in documents),
         sum(len(d["upstreams"]) for d in documents),
     )
     found = duckdb.connect().execute(query).fetchone()
     assert tuple(found) == expected, f"DuckDB: {found} instead of {expected}"
-    print(f"{len(documents)} documents equal")
+
+
+def main():
+    source, lake = sys.argv[1:]
+    lines = gzip.open(source, "rt", encoding="utf-8").read().splitlines()
+    documents = [json.loads(line) for line in lines]
+    for delivery in deliveries(lake):
+        if delivery.startswith("json"):
+            assert sorted(lines_of(lake, delivery)) == sorted(lines), f"{delivery}: other lines than were sent"
+            continue
+        check_columns(lake, delivery, documents)
+        if delivery.startswith("parquet"):
+            check_in_duckdb(lake, delivery, documents)
+    print(f"{len(documents)} documents equal in {len(deliveries(lake))} deliveries")
 
 
 main()

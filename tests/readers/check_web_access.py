@@ -1,17 +1,17 @@
-"""Compares every value of the web events in a lake with their source, through pyarrow and DuckDB.
+"""Compares every value of the web events in a lake with their source, in every format and codec.
 
-usage: check_web_access.py SOURCE.ndjson.gz LAKE   (LAKE has the folders parquet/ and json/)
+usage: check_web_access.py SOURCE.ndjson.gz LAKE   (LAKE has a folder for each delivery)
 """
 
 import datetime
-import glob
 import gzip
 import json
 import sys
 
 import duckdb
 import pyarrow.dataset
-import pyarrow.parquet
+from lake import deliveries, files, table
+from lake import lines as lines_of
 
 COLUMNS = ["client_ip", "timestamp", "method", "path", "protocol", "status", "bytes", "referrer", "user_agent"]
 
@@ -39,38 +39,48 @@ def must_be_equal(what, found, expected):
             sys.exit(f"{what}: {left} instead of {right}")
 
 
-def main():
-    source, lake = sys.argv[1:]
-    expected = source_rows(source)
-
-    files = glob.glob(f"{lake}/parquet/dt=*/hour=*/*.parquet")
+def check_columns(lake, delivery, expected):
     rows = []
-    for file in files:
-        table = pyarrow.parquet.ParquetFile(file).read(columns=COLUMNS)
-        folder = file.split("/parquet/")[1]
-        for row in zip(*(table.column(name).to_pylist() for name in COLUMNS)):
+    for file in files(lake, delivery, "." + delivery.split("_")[0]):
+        columns = table(file).select(COLUMNS)
+        folder = file.split(f"/{delivery}/")[1]
+        for row in zip(*(column.to_pylist() for column in columns)):
             time = row[1].astimezone(datetime.timezone.utc)
             if not folder.startswith(time.strftime("dt=%Y-%m-%d/hour=%H/")):
                 sys.exit(f"{file}: holds an event of {time}")
             rows.append((row[0], time, *row[2:]))
-    must_be_equal("pyarrow", rows, expected)
+    must_be_equal(f"{delivery} in pyarrow", rows, expected)
 
-    hours = pyarrow.dataset.dataset(f"{lake}/parquet", format="parquet", partitioning="hive", exclude_invalid_files=True)
-    if hours.count_rows() != len(expected):
-        sys.exit(f"as a hive dataset: {hours.count_rows()} rows")
 
+def check_in_duckdb(lake, delivery, expected):
     database = duckdb.connect()
-    database.execute("set timezone = 'UTC'")
     names = ", ".join(f'epoch_us("{n}")' if n == "timestamp" else f'"{n}"' for n in COLUMNS)
-    found = database.execute(f"select {names} from read_parquet('{lake}/parquet/*/*/*.parquet')").fetchall()
+    found = database.execute(f"select {names} from read_parquet('{lake}/{delivery}/*/*/*.parquet')").fetchall()
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
     found = [(r[0], epoch + datetime.timedelta(microseconds=r[1]), *r[2:]) for r in found]
-    must_be_equal("DuckDB on Parquet", found, expected)
+    must_be_equal(f"{delivery} in DuckDB", found, expected)
 
-    count = database.execute(f"select count(*) from read_json('{lake}/json/*/*.json.gz', format='newline_delimited')").fetchone()
-    if count[0] != len(expected):
-        sys.exit(f"DuckDB on JSON: {count[0]} rows")
-    print(f"{len(expected)} rows equal in pyarrow, DuckDB and JSON, {len(files)} Parquet files")
+
+def main():
+    source, lake = sys.argv[1:]
+    expected = source_rows(source)
+    lines = sorted(gzip.open(source, "rt", encoding="utf-8").read().splitlines())
+    for delivery in deliveries(lake):
+        if delivery.startswith("json"):
+            if sorted(lines_of(lake, delivery)) != lines:
+                sys.exit(f"{delivery}: lines are not those that were sent")
+            continue
+        check_columns(lake, delivery, expected)
+        if delivery.startswith("parquet"):
+            check_in_duckdb(lake, delivery, expected)
+
+    hours = pyarrow.dataset.dataset(f"{lake}/parquet_snappy", format="parquet", partitioning="hive", exclude_invalid_files=True)
+    if hours.count_rows() != len(expected):
+        sys.exit(f"as a hive dataset: {hours.count_rows()} rows")
+    query = f"select count(*) from read_json('{lake}/json_gzip/*/*/*.json.gz', format='newline_delimited')"
+    if duckdb.connect().execute(query).fetchone()[0] != len(expected):
+        sys.exit("DuckDB on JSON: another number of rows")
+    print(f"{len(expected)} events equal in {len(deliveries(lake))} deliveries")
 
 
 main()

@@ -23,12 +23,12 @@ const LINE_BYTES_MAX: u64 = 32 << 20;
 /// Bytes of text that are decoded at a time.
 const TEXT_BYTES: usize = 256 << 10;
 
-/// A line of a file of dead letters. What else is in it does not matter here.
+/// A line of a file of dead letters, in either envelope. What else is in it does not matter here.
 #[derive(Deserialize)]
 struct DeadLetter<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, alias = "rawData")]
     raw: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, alias = "errorCode", alias = "lastErrorCode")]
     reason: Option<Cow<'a, str>>,
 }
 

@@ -338,8 +338,11 @@ fn dead_letters_count_as_there_and_those_of_others_as_foreign() {
     let letter = |raw: &str, reason: &str| {
         format!("{{\"reason\":\"{reason}\",\"attempts\":1,\"raw\":\"{}\"}}", STANDARD.encode(raw))
     };
+    let firehose = |raw: &str, code: &str| {
+        format!("{{\"attemptsMade\":1,\"{code}\":\"column\",\"rawData\":\"{}\"}}", STANDARD.encode(raw))
+    };
     let letters = [
-        letter(&made[2_999], "schema"),
+        firehose(&made[2_999], "lastErrorCode"),
         letter(&format!("{}\n", made[2_998]), "column"),
         letter("not json", "syntax"),
         letter("{\"user\":1}", "schema"),
@@ -348,7 +351,7 @@ fn dead_letters_count_as_there_and_those_of_others_as_foreign() {
     let verdict = judge(&lake);
     assert!(verdict.ok, "{verdict}");
     assert_eq!((verdict.records, verdict.dead_lettered, verdict.foreign), (2_998, 2, 2));
-    assert_eq!(verdict.dead_letter_reasons["schema"], 2);
+    assert_eq!([verdict.dead_letter_reasons["schema"], verdict.dead_letter_reasons["column"]], [1, 2]);
     let damaged =
         [letter(&made[2_999].replacen("event_id\":\"", "event_id\":\"x", 1), "schema"), "{}".into()];
     put(&lake, "errors/y=1/3.json.gz", &gzip(&[&damaged]));

@@ -5,17 +5,21 @@ use std::io::{self, Write};
 use super::Report;
 use crate::delivery::verify::DeliveryReport;
 
-const HEADINGS: [&str; 9] = [
+const HEADINGS: [&str; 10] = [
     "stream",
     "delivery",
     "accepted",
     "delivered",
     "dead-lettered",
+    "passed over",
     "pending",
     "lost",
     "missing",
     "duplicated",
 ];
+
+/// The column that stands there only if there is a backup of what fails.
+const PASSED_OVER: usize = 5;
 
 /// Columns that are text, and stand at the left.
 const NAMES: usize = 2;
@@ -65,9 +69,13 @@ fn print_table(deliveries: &[DeliveryReport], out: &mut dyn Write) -> io::Result
     rows.extend(deliveries.iter().map(cells));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
+    let has_passed = deliveries.iter().any(|delivery| delivery.passed_over > 0);
     for row in &rows {
         let mut line = String::new();
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            if column == PASSED_OVER && !has_passed {
+                continue;
+            }
             let cell = if column < NAMES { format!("{cell:width$}") } else { format!("{cell:>width$}") };
             line.push_str(if column == 0 { "" } else { "  " });
             line.push_str(&cell);
@@ -79,8 +87,8 @@ fn print_table(deliveries: &[DeliveryReport], out: &mut dyn Write) -> io::Result
 
 fn cells(report: &DeliveryReport) -> [String; HEADINGS.len()] {
     let DeliveryReport { stream, delivery, accepted, delivered, dead_lettered, .. } = report;
-    let DeliveryReport { pending, lost, missing, duplicated, .. } = report;
-    let numbers = [accepted, delivered, dead_lettered, pending, lost, missing, duplicated];
+    let DeliveryReport { passed_over, pending, lost, missing, duplicated, .. } = report;
+    let numbers = [accepted, delivered, dead_lettered, passed_over, pending, lost, missing, duplicated];
     let mut cells = [stream, delivery].into_iter().cloned().chain(numbers.map(ToString::to_string));
     std::array::from_fn(|_| cells.next().unwrap_or_default())
 }

@@ -14,9 +14,8 @@ fn a_column_has_a_key_a_coercion_and_an_epoch() {
          {{ name = \"at\", type = \"timestamp_micros\", epoch = \"seconds\", coerce = \"strict\" }},\n]"
     );
     let pipeline = pipeline(&text);
-    let (_, delivery) = (&pipeline.file, &pipeline.deliveries[0]);
-    let columns = match &delivery.format {
-        crate::config::checked::Format::Parquet(format) => &format.columns,
+    let columns = match &pipeline.deliveries[0].format {
+        crate::config::checked::Format::Parquet(parquet) => &parquet.columns,
         other => panic!("{other:?}"),
     };
     let [user, at] = columns.as_slice() else { panic!("{columns:?}") };
@@ -91,4 +90,13 @@ fn columns_and_json_schema_that_contradict_each_other_are_both_named() {
          help: write a type that takes it (json takes everything), coerce = \"lenient\" where that does, or another JSON Schema"
     );
     assert_eq!(complaints_with_schema(&columns, r#"{"properties": {"status": {"type": "integer"}}}"#), "");
+}
+
+#[test]
+fn every_format_with_columns_takes_those_of_the_json_schema() {
+    for format in ["parquet", "orc"] {
+        let delivery = format!("[[delivery]]\nname = \"d\"\nformat = {format:?}");
+        let schema = r#"{"properties": {"user_id": {"type": "integer"}}}"#;
+        assert_eq!(complaints_with_schema(&delivery, schema), "", "{format}");
+    }
 }

@@ -22,6 +22,9 @@ const RATIO_GUESS: f64 = 0.25;
 
 /// Writes batches into a file of a columnar format.
 pub trait BatchWriter: Send {
+    /// Whether the format is ORC, which does not hold every time.
+    const IS_ORC: bool = false;
+
     /// Adds the rows of a batch, all of the columns that the file was opened with.
     ///
     /// # Errors
@@ -57,7 +60,9 @@ pub struct ColumnarEncoder<W> {
 impl<W: BatchWriter> ColumnarEncoder<W> {
     /// A file without records.
     pub fn new(columns: &Columns, writer: W) -> Self {
-        Self { columns: RecordColumns::new(columns), writer, staged_bytes: 0, input_bytes: 0 }
+        let columns = RecordColumns::new(columns);
+        let columns = if W::IS_ORC { columns.for_orc() } else { columns };
+        Self { columns, writer, staged_bytes: 0, input_bytes: 0 }
     }
 
     fn flush_batch(&mut self) -> Result<(), EncodeError> {

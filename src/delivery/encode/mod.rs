@@ -6,6 +6,8 @@ pub mod dead_letter;
 pub mod json_lines;
 pub mod orc;
 pub mod parquet;
+pub mod passed;
+pub mod raw_line;
 
 use std::fmt;
 

@@ -75,6 +75,9 @@ pub struct Seal {
     /// The reason code, if these are dead letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead: Option<String>,
+    /// Whether there is no object, because these records are none of the delivery's: it passes them over.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub passed: bool,
     /// Why it was closed, in the word of metrics and logs.
     pub reason: String,
     /// Arrival of its oldest record.
@@ -149,6 +152,9 @@ pub struct Snapshot {
     pub committed_records: u64,
     /// See [`super::State::dead_records`].
     pub dead_records: u64,
+    /// See [`super::State::passed_records`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub passed_records: u64,
     /// See [`super::State::epochs`].
     pub epochs: Vec<Epoch>,
     /// See [`super::State::cursor`].
@@ -212,12 +218,23 @@ pub struct ShardTotals {
     pub delivered: u64,
     /// Records in committed files of dead letters.
     pub dead: u64,
+    /// Records that were passed over.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub passed: u64,
     /// Numbers in gaps.
     pub skipped: u64,
     /// Records in gaps.
     pub lost: u64,
     /// Numbers below this one are in `skipped` if they were in any gap.
     pub skipped_upto: SequenceNumber,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 mod base64_bytes {

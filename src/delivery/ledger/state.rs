@@ -30,6 +30,8 @@ pub struct State {
     pub committed_records: u64,
     /// Records in committed files of dead letters.
     pub dead_records: u64,
+    /// Records that were passed over, and are in no file.
+    pub passed_records: u64,
     /// The same by shard, and more.
     pub shards: BTreeMap<ShardId, ShardTotals>,
     /// By epoch. Only what is at or above the cursor.
@@ -197,13 +199,21 @@ impl State {
         let records = open.records();
         let OpenSeal { seal, lost, .. } = open;
         let lost: BTreeMap<ShardId, u64> = lost.into_iter().collect();
-        let dead = seal.dead.is_some();
         for range in &seal.ranges {
             let totals = self.totals(range.shard, range.first);
             let lost = lost.get(&range.shard).copied().unwrap_or_default();
-            *(if dead { &mut totals.dead } else { &mut totals.delivered }) += range.records - lost;
+            let total = match (seal.passed, &seal.dead) {
+                (true, _) => &mut totals.passed,
+                (false, Some(_)) => &mut totals.dead,
+                (false, None) => &mut totals.delivered,
+            };
+            *total += range.records - lost;
         }
-        *(if dead { &mut self.dead_records } else { &mut self.committed_records }) += records;
+        *match (seal.passed, &seal.dead) {
+            (true, _) => &mut self.passed_records,
+            (false, Some(_)) => &mut self.dead_records,
+            (false, None) => &mut self.committed_records,
+        } += records;
         self.forget_epochs();
         Ok(())
     }
@@ -308,6 +318,7 @@ impl State {
             next_seal: self.next_seal,
             committed_records: self.committed_records,
             dead_records: self.dead_records,
+            passed_records: self.passed_records,
             epochs: self.epochs.clone(),
             cursor: pairs(&self.cursor),
             shards: pairs(&self.shards),
@@ -331,6 +342,7 @@ impl State {
             next_seal: snapshot.next_seal,
             committed_records: snapshot.committed_records,
             dead_records: snapshot.dead_records,
+            passed_records: snapshot.passed_records,
             shards: snapshot.shards.into_iter().collect(),
             settled,
             settled_len,

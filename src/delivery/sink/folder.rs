@@ -21,6 +21,7 @@ use object_store::path::Path as Key;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::{FolderError, SinkError, SinkErrorClass};
+use super::listing::{self, Listed};
 use super::reader::{ObjectReader, Source};
 use super::{Head, Object, Stored};
 use crate::config::limits::DURABLE_FOLDERS_MAX;
@@ -82,6 +83,12 @@ impl Folder {
             Some((path, file, bytes)) => Ok(ObjectReader::new(Source::File { path, file }, bytes)),
             None => Err(SinkError::new(SinkErrorClass::NotFound, format!("there is no file '{key}'"))),
         }
+    }
+
+    /// See [`super::ObjectSink::list`].
+    pub async fn list(&self, folder: &str) -> Result<Listed, SinkError> {
+        let (disk, root, folder) = (Arc::clone(&self.disk), self.root.clone(), folder.to_owned());
+        blocking(move || listing::of_disk(disk.as_ref(), &root, &folder)).await
     }
 
     async fn opened(&self, key: &str) -> Result<Option<(PathBuf, Arc<dyn DiskFile>, u64)>, SinkError> {

@@ -8,6 +8,7 @@
 
 mod error;
 mod folder;
+mod listing;
 mod multipart;
 mod object;
 mod reader;

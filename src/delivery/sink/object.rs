@@ -163,6 +163,17 @@ impl ObjectSink {
         }
     }
 
+    /// Keys of everything below `folder`, which is empty or ends with `/`, and the bytes of each. In no order.
+    ///
+    /// # Errors
+    /// If the store fails, or has more than [`LISTED_OBJECTS_MAX`](crate::config::limits::LISTED_OBJECTS_MAX) there.
+    pub async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, SinkError> {
+        match &self.place {
+            Place::Folder(below) => below.list(folder).await,
+            Place::Remote(remote) => remote.list(folder).await,
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn over(remote: Remote) -> Self {
         Self { place: Place::Remote(Arc::new(remote)) }

@@ -23,6 +23,7 @@ use object_store::{
 };
 
 use super::error::{Conflict, SinkError, SinkErrorClass, is_not_implemented};
+use super::listing::{self, Listed};
 use super::multipart::{self, Numbered, NumberedStore};
 use super::reader::{ObjectReader, Source};
 use super::unfinished::Unfinished;
@@ -165,6 +166,11 @@ impl Remote {
         };
         let store = Arc::clone(&self.store);
         Ok(ObjectReader::new(Source::Remote { store, path, etag }, bytes))
+    }
+
+    /// See [`super::ObjectSink::list`].
+    pub async fn list(&self, folder: &str) -> Result<Listed, SinkError> {
+        listing::of_store(&self.store, &self.folder, folder).await
     }
 
     async fn head_of(&self, path: &Path) -> Result<Option<Head>, SinkError> {

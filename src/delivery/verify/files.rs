@@ -21,6 +21,11 @@ pub struct File {
 }
 
 impl File {
+    /// Whether there must be an object: not of what was passed over, nor where the log had lost everything.
+    pub fn has_object(&self) -> bool {
+        !self.seal.passed && self.records() > 0
+    }
+
     /// Records of the object, which is not there if it has none.
     pub fn records(&self) -> u64 {
         self.seal.records.saturating_sub(self.lost.iter().map(|(_, lost)| lost).sum())

@@ -36,7 +36,7 @@ pub fn mark_of_place(shard: ShardId, number: SequenceNumber) -> Mark {
 struct DeadLetterPlace<'a> {
     #[serde(borrow)]
     shard: &'a str,
-    #[serde(borrow)]
+    #[serde(borrow, alias = "sequenceNumber")]
     sequence_number: &'a str,
 }
 
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
     use crate::config::checked::{JsonCompression, JsonFormat};
     use crate::delivery::encode::Encoder;
-    use crate::delivery::encode::dead_letter::DeadLetter;
+    use crate::delivery::encode::dead_letter::{DeadLetter, Envelope};
     use crate::delivery::encode::json_lines::JsonLinesEncoder;
     use crate::runtime::clock::UnixMicros;
 
@@ -281,11 +281,14 @@ mod tests {
             raw: b"\xff",
         };
         let mut line = String::new();
-        letter.write_to(&mut line);
-        let gzip =
-            encoded(&[&line, "{\"shard\":\"shardId-000000000003\"}"], JsonCompression::Gzip { level: 1 });
+        letter.write_to(Envelope::Forebay, &mut line);
+        let mut other = String::new();
+        letter.write_to(Envelope::Firehose, &mut other);
+        let lines = [line.as_str(), &other, "{\"shard\":\"shardId-000000000003\"}"];
+        let gzip = encoded(&lines, JsonCompression::Gzip { level: 1 });
         let found = read(&gzip, 100, Reading { dead: true, ..MARKED }).unwrap();
-        assert_eq!(found.marks, [mark_of_place(ShardId(3), SequenceNumber(u64::MAX)), 0]);
+        let place = mark_of_place(ShardId(3), SequenceNumber(u64::MAX));
+        assert_eq!(found.marks, [place, place, 0]);
     }
 
     #[test]

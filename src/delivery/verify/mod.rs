@@ -39,6 +39,10 @@ use self::objects::{Look, Object};
 use self::records::Seen;
 use self::unpack::Packing;
 use self::walk::{Span, Walk};
+use super::backup::{self, RAW};
+use super::classify::Record;
+use super::encode::Row;
+use super::files::Position;
 use super::ledger::{Epoch, History};
 use super::sink::ObjectSink;
 use crate::config::limits::VERIFY_PASS_RECORDS;
@@ -115,6 +119,7 @@ pub async fn verify(stream: &str, delivery: &str, evidence: Evidence<'_>) -> Del
     }
     report.delivered = files.state.committed_records;
     report.dead_lettered = files.state.dead_records;
+    report.passed_over = files.state.passed_records;
     let seen = match log {
         Some(log) => {
             let numbers = log.shards().iter().map(|held| held.next.0 - held.first.0).sum();
@@ -148,7 +153,7 @@ type Marks = HashMap<usize, Vec<(ShardId, Vec<Mark>)>>;
 
 impl Inspection<'_> {
     async fn look_at_all(&mut self, files: &mut Files, seen: &Seen, report: &mut DeliveryReport) {
-        let stored = |file: &File| file.commit.is_some() && file.records() > 0;
+        let stored = |file: &File| file.commit.is_some() && file.has_object();
         let (compared, others) =
             if self.quick { (Vec::new(), (0..files.all.len()).collect()) } else { comparable(files, seen) };
         let total = files.all.iter().filter(|file| stored(file)).count();
@@ -183,7 +188,7 @@ impl Inspection<'_> {
         let mut sinks: HashMap<u32, Result<ObjectSink, String>> = HashMap::new();
         let mut unknown = Vec::new();
         let objects = looks.filter_map(|(file, look)| {
-            let file = files.all.get(file).filter(|file| file.records() > 0)?;
+            let file = files.all.get(file).filter(|file| file.has_object())?;
             let (seal, records, commit) = (&file.seal, file.records(), file.commit.clone()?);
             let sink = sinks.entry(seal.epoch).or_insert_with(|| {
                 let epoch = files.epoch(seal.epoch).ok_or_else(|| "its epoch is not known".to_owned())?;
@@ -209,7 +214,7 @@ impl Inspection<'_> {
         let in_envelope = self.epochs_with_envelope(files, wanted)?;
         let mut marks: Marks = wanted.iter().map(|&file| (file, Vec::new())).collect();
         let mut walk = Walk { log, epochs: &mut *self.epochs, passed: &|_| {} };
-        let mut scratch = Vec::new();
+        let (mut scratch, mut wrapped) = (Vec::new(), String::new());
         for span in spans(files, wanted) {
             walk.visit(files, span, &mut |files, (epoch, partition), place| {
                 let at = (place.shard, place.number);
@@ -220,7 +225,7 @@ impl Inspection<'_> {
                 let is_dead = files.all.get(file).is_some_and(|file| file.seal.dead.is_some());
                 let mark = match is_dead {
                     true => lines::mark_of_place(place.shard, place.number),
-                    false => match place.row() {
+                    false => match row_of(place, partition, &mut wrapped) {
                         Some(row) => lines::mark_of_record(&row, in_envelope.contains(&epoch), &mut scratch),
                         None => return,
                     },
@@ -251,6 +256,17 @@ impl Inspection<'_> {
         }
         Ok(found)
     }
+}
+
+/// What the encoder was given of a record of a partition; `wrapped` is made where it is the line of a backup.
+fn row_of<'a>(place: Place<'a>, partition: &[u8], wrapped: &'a mut String) -> Option<Row<'a>> {
+    if partition.first() != Some(&RAW) {
+        return place.row();
+    }
+    let Place { batch, index, shard, number } = place;
+    let position = Position { shard, number, arrival: batch.source.arrival };
+    let record = Record { batch, index, position };
+    Some(record.row(backup::content(record).line(wrapped)))
 }
 
 /// Stored files whose lines can be compared with the log, and those where that cannot be done.

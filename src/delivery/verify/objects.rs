@@ -11,6 +11,7 @@ use super::lines::{self, Difference, Lines, Mark, Reading};
 use super::report::{DeliveryReport, Finding, Kind};
 use super::unpack::Packing;
 use crate::config::limits::VERIFY_OBJECTS_UNDER_WAY;
+use crate::delivery::encode::orc::reading::{NotOrc, Postscript, TAIL_BYTES};
 use crate::delivery::ledger::{Commit, Seal};
 use crate::delivery::sink::{ObjectReader, ObjectSink, SinkError, SinkErrorClass};
 use crate::record::ShardId;
@@ -69,6 +70,8 @@ enum NotSeen {
     Format,
     #[error("it is not Parquet ({0})")]
     Parquet(#[from] parquet::errors::ParquetError),
+    #[error("it is not ORC ({0})")]
+    Orc(#[from] NotOrc),
     #[error("it ends in the middle of a line")]
     Cut,
 }
@@ -178,7 +181,9 @@ async fn look(object: &Object) -> Result<Seen, NotSeen> {
     if seal.key.ends_with(".parquet") {
         return Ok(rows(parquet_rows(reader).await?, *records));
     }
-    // What else is counted by its footer goes here.
+    if seal.key.ends_with(".orc") {
+        return Ok(rows(orc_rows(reader).await?, *records));
+    }
     let Some(packing) = Packing::of_key(&seal.key) else { return Err(NotSeen::Format) };
     let reading = Reading { packing, dead: seal.dead.is_some(), marks: expected.is_some() };
     let found = read_lines(reader, reading).await?;
@@ -212,6 +217,18 @@ async fn parquet_rows(mut reader: ObjectReader) -> Result<u64, NotSeen> {
     metadata.truncate(tail.metadata_length());
     let metadata = ParquetMetaDataReader::decode_metadata(&metadata)?;
     Ok(metadata.file_metadata().num_rows().unsigned_abs())
+}
+
+/// What the footer at the end of an ORC file says.
+async fn orc_rows(mut reader: ObjectReader) -> Result<u64, NotSeen> {
+    let bytes = reader.bytes();
+    let tail = read_from(&mut reader, bytes.saturating_sub(TAIL_BYTES)).await?;
+    let postscript = Postscript::read(&tail)?;
+    let (footer, behind) = (postscript.footer_bytes, postscript.bytes_behind_footer);
+    let footer_at = bytes.checked_sub(behind).and_then(|end| end.checked_sub(footer)).ok_or(NotOrc::Short)?;
+    let mut footer_and_rest = read_from(&mut reader, footer_at).await?;
+    footer_and_rest.truncate(usize::try_from(footer).map_err(|_| NotOrc::Short)?);
+    Ok(postscript.rows(&footer_and_rest)?)
 }
 
 async fn read_from(reader: &mut ObjectReader, at: u64) -> Result<BytesMut, NotSeen> {

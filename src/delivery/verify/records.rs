@@ -126,7 +126,7 @@ fn balance(
     let lost = totals.lost.saturating_sub(lost_above);
     let numbers = boundary.0.saturating_sub(totals.first.0);
     let expected = numbers.saturating_sub(skipped);
-    let stored = (totals.delivered + totals.dead).saturating_sub(counts.committed);
+    let stored = (totals.delivered + totals.dead + totals.passed).saturating_sub(counts.committed);
     let missing = expected.saturating_sub(stored);
     // Gaps may have records that were delivered before they were lost.
     let twice = if skipped == 0 { stored.saturating_sub(expected) } else { 0 };

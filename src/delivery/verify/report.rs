@@ -116,6 +116,9 @@ pub struct DeliveryReport {
     pub delivered: u64,
     /// Of those: in objects of dead letters.
     pub dead_lettered: u64,
+    /// Of those: none of the delivery's, which is a backup of what fails. Left out where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub passed_over: u64,
     /// Of those: in the log, and in no object yet.
     pub pending: u64,
     /// Of those: removed by the log's retention before they were delivered, and counted then.
@@ -134,6 +137,10 @@ pub struct DeliveryReport {
     pub findings: Vec<Finding>,
     /// How much more is.
     pub findings_left_out: u64,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 impl DeliveryReport {

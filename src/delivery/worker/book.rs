@@ -57,12 +57,15 @@ pub struct Contents {
     pub records: u64,
     /// The reason code, if these are dead letters.
     pub dead: Option<String>,
+    /// Whether they were passed over.
+    pub passed: bool,
 }
 
 impl Contents {
     fn of(open: &OpenSeal) -> Self {
         let seal = &open.seal;
-        Self { ranges: seal.ranges.clone(), records: open.records(), dead: seal.dead.clone() }
+        let (ranges, dead) = (seal.ranges.clone(), seal.dead.clone());
+        Self { ranges, records: open.records(), dead, passed: seal.passed }
     }
 }
 
@@ -120,9 +123,9 @@ impl Book {
     /// Takes a closed file, which comes back from [`Book::write`] once it may be stored.
     pub fn close(&mut self, sealed: Sealed) {
         self.sealed_len += sealed.seal.ranges.len();
-        let Seal { number, records, .. } = sealed.seal;
+        let Seal { number, records, passed, .. } = sealed.seal;
         let (ranges, dead) = (sealed.seal.ranges.clone(), sealed.seal.dead.clone());
-        self.uncommitted.insert(number, Contents { ranges, records, dead });
+        self.uncommitted.insert(number, Contents { ranges, records, dead, passed });
         self.closed.push(sealed);
     }
 

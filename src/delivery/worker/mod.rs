@@ -48,7 +48,6 @@ pub struct Worker {
     status: Arc<Status>,
     memory: Arc<Memory>,
     budget: Arc<Budget>,
-    interval: Duration,
     /// Where to read on, shard by shard.
     places: Vec<Place>,
     /// The place to begin the next round with.
@@ -156,7 +155,6 @@ impl Worker {
             status: Arc::clone(status),
             memory: Arc::clone(memory),
             budget: Arc::clone(budget),
-            interval: parts.config.buffer.interval,
             places,
             turn: 0,
             stages: stages.into(),
@@ -276,7 +274,7 @@ impl Worker {
             self.seal_all(SealReason::Shutdown);
         }
         if self.files.len() > 0 {
-            for key in self.files.older_than(self.interval, clock::monotonic()) {
+            for key in self.files.due(clock::monotonic()) {
                 self.seal(&key, SealReason::Age);
             }
         }
@@ -347,9 +345,9 @@ impl Worker {
     fn next_due(&self) -> Duration {
         let now = Instant::from_std(clock::monotonic());
         let far = now + Duration::from_secs(3600);
-        let due = |opened| Instant::from_std(opened + self.interval).min(far);
+        let due = |due| Instant::from_std(due).min(far);
         let trouble = self.book.as_ref().and_then(Book::retries_at).map_or(far, Instant::from_std);
-        self.files.first_opened().map_or(far, due).min(trouble).saturating_duration_since(now)
+        self.files.first_due().map_or(far, due).min(trouble).saturating_duration_since(now)
     }
 
     fn publish(&self) {

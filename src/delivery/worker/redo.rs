@@ -162,7 +162,11 @@ impl Worker {
                 return;
             }
             let (sink, identity) = (stage.intake.sink().clone(), stage.intake.identity(seal));
-            if let Some(stored) = self.look_for(&sink, (&key, &identity), phases).await {
+            let found = match seal.passed {
+                true => None,
+                false => self.look_for(&sink, (&key, &identity), phases).await,
+            };
+            if let Some(stored) = found {
                 self.spare(&lost, written);
                 if let Some(book) = &mut self.book {
                     book.stored(number, stored);

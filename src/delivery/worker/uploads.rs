@@ -44,7 +44,9 @@ impl Worker {
         self.queue.extend(written.sealed);
         for (number, contents, stored) in written.committed {
             self.unstored.remove(&number);
-            if contents.records > 0 {
+            if contents.passed {
+                self.status.passed(contents.records);
+            } else if contents.records > 0 {
                 self.status.stored(contents.records, stored.bytes, contents.dead.as_deref());
             }
         }
@@ -80,6 +82,13 @@ impl Worker {
 /// Without a ledger an object counts as soon as it is stored; with one, when that is written down.
 async fn store(sealed: Sealed, status: Arc<Status>, ledger: Option<Ledger>) -> Uploaded {
     let number = sealed.seal.number;
+    if sealed.seal.passed {
+        // There is nothing to store. With a ledger it counts when that is written down.
+        if ledger.is_none() {
+            status.passed(sealed.seal.records);
+        }
+        return (number, Stored { bytes: 0, etag: None });
+    }
     let stored = match ledger {
         Some(ledger) => upload::store(&sealed, &LedgerNotes { ledger, number }, &status).await,
         None => {

@@ -59,3 +59,29 @@ fn an_aborted_scan_is_forgotten_on_clear() {
     keys.clear();
     assert_eq!(keys.skip_value(&mut Scanner::new(r#"{"a":{"b":1}}"#)), Ok(()));
 }
+
+/// Keys are compared in pieces of eight bytes that may overlap: every length, and a change at every place.
+#[test]
+fn a_guessed_key_is_taken_only_if_every_byte_is_right() {
+    for length in 0..=40 {
+        let name: String = ('a'..='z').cycle().take(length).collect();
+        let quoted = format!("\"{name}\"");
+        for behind in ["", " 1}", ": 1, \"b\": 2}"] {
+            let text = format!("{{{quoted}{behind}");
+            let mut scanner = Scanner::new(&text);
+            scanner.enter_object().unwrap();
+            let mut first = true;
+            let taken = scanner.take_key(&mut first, &quoted);
+            assert_eq!((taken, first), (behind.starts_with(':'), !taken), "{text}");
+            assert_eq!(scanner.position(), if taken { 1 + quoted.len() + 1 } else { 1 }, "{text}");
+        }
+        for place in 0..length {
+            let other = format!("{}_{}", &name[..place], &name[place + 1..]);
+            let text = format!("{{\"{other}\":1}}");
+            let mut scanner = Scanner::new(&text);
+            scanner.enter_object().unwrap();
+            assert!(!scanner.take_key(&mut true, &quoted), "{text}");
+            assert_eq!(scanner.position(), 1);
+        }
+    }
+}

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn number(text: &str) -> RawNumber<'_> {
@@ -67,4 +69,55 @@ fn the_range_of_a_double_is_the_range_of_numbers() {
         !out_of_range(&format!("0.{}1e310", "0".repeat(5)))
             && !out_of_range(&format!("1{}e-300", "0".repeat(400)))
     );
+}
+
+/// What [`Scanner::take_integer`] must find: the value of a number that is written as an integer of few digits.
+fn assert_taken_as_scanned(text: &str) {
+    let (mut taking, mut scanning) = (Scanner::new(text), Scanner::new(text));
+    let short = scanning
+        .number()
+        .ok()
+        .filter(|number| number.is_written_as_integer() && number.text().trim_start_matches('-').len() <= 18);
+    match short {
+        Some(number) => {
+            assert_eq!(taking.take_integer(), number.as_i64(), "{text}");
+            assert_eq!(taking.position(), scanning.position(), "{text}");
+        }
+        None => {
+            assert_eq!(taking.take_integer(), None, "{text}");
+            assert_eq!(
+                taking.position(),
+                text.len() - text.trim_start_matches([' ', '\n', '\r', '\t']).len(),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_integer_of_any_length_is_taken_with_anything_behind_it() {
+    let digits = "98765432101234567890123456789";
+    let behind =
+        ["", " ", ",", "}", "/", ":", "a", "\u{ff}", "-", "+", ".", ".5", "e3", "E3", "}            "];
+    for length in 0..=digits.len() {
+        for rest in behind {
+            for before in ["", "-", " ", "\n -", "0", "-0", "--", "+"] {
+                assert_taken_as_scanned(&format!("{before}{}{rest}", &digits[..length]));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_integer_is_taken_as_it_is_scanned(text in "[ \n]{0,2}-?[0-9]{0,22}[0-9/:;eE.,}\\x00-\\x7fé ]{0,12}") {
+        assert_taken_as_scanned(&text);
+    }
+
+    #[test]
+    fn an_integer_of_up_to_18_digits_is_always_taken(value in -999_999_999_999_999_999_i64..=999_999_999_999_999_999) {
+        for behind in ["", "            "] {
+            prop_assert_eq!(Scanner::new(&format!("{value}{behind}")).take_integer(), Some(value));
+        }
+    }
 }

@@ -32,6 +32,7 @@ pub struct RecordColumns {
     fields: Fields,
     leaves: usize,
     cells: usize,
+    is_for_orc: bool,
 }
 
 impl RecordColumns {
@@ -39,7 +40,12 @@ impl RecordColumns {
     pub fn new(columns: &Columns) -> Self {
         let schema = columns.arrow_schema();
         let leaves = columns.leaves();
-        Self { schema, fields: Fields::of_record(columns.as_slice()), leaves, cells: 0 }
+        Self { schema, fields: Fields::of_record(columns.as_slice()), leaves, cells: 0, is_for_orc: false }
+    }
+
+    /// The same for ORC files: refuses the times that they cannot hold ([`super::orc::holds_time`]).
+    pub fn for_orc(self) -> Self {
+        Self { is_for_orc: true, ..self }
     }
 
     /// What the batches look like.
@@ -53,7 +59,7 @@ impl RecordColumns {
     /// If it does not fit; nothing of it is kept then.
     pub fn push(&mut self, record: &str) -> Result<(), Misfit> {
         let rows = self.fields.rows();
-        let mut cells = Cells::for_record(record.len());
+        let mut cells = Cells::for_record(record.len(), self.is_for_orc);
         match self.fill(record, &mut cells) {
             Ok(()) => {
                 self.cells += self.leaves + cells.taken();
@@ -72,7 +78,7 @@ impl RecordColumns {
     /// If it does not fit.
     pub fn check(&mut self, record: &str) -> Result<(), Misfit> {
         let rows = self.fields.rows();
-        let filled = self.fill(record, &mut Cells::for_record(record.len()));
+        let filled = self.fill(record, &mut Cells::for_record(record.len(), self.is_for_orc));
         self.fields.truncate(rows);
         filled.map_err(Fault::into_misfit)
     }

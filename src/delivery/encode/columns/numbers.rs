@@ -95,7 +95,10 @@ where
 {
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
         let value = match kind {
-            Kind::Number => integer(scanner.number()?)?,
+            Kind::Number => match scanner.take_integer() {
+                Some(value) => T::Native::try_from(value).map_err(|_| Fault::found(OUT_OF_RANGE))?,
+                None => integer(scanner.number()?)?,
+            },
             other => lenient::number(self.coercion, other, scanner, integer)?,
         };
         self.values.push(value);

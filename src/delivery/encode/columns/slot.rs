@@ -19,16 +19,22 @@ use crate::schema::columns::{ColumnType, Reading};
 /// size.
 const NESTED_CELLS_MIN: usize = 1 << 20;
 
-/// Counts the values in lists and maps of one record.
+/// Counts the values in lists and maps of one record, and knows what they are for.
 #[derive(Debug)]
 pub(super) struct Cells {
     taken: usize,
     max: usize,
+    is_for_orc: bool,
 }
 
 impl Cells {
-    pub(super) fn for_record(bytes: usize) -> Self {
-        Self { taken: 0, max: bytes.max(NESTED_CELLS_MIN) }
+    pub(super) fn for_record(bytes: usize, is_for_orc: bool) -> Self {
+        Self { taken: 0, max: bytes.max(NESTED_CELLS_MIN), is_for_orc }
+    }
+
+    /// Whether the values go into ORC files, which do not hold every time.
+    pub(super) fn are_for_orc(&self) -> bool {
+        self.is_for_orc
     }
 
     #[inline]

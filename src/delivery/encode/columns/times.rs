@@ -10,6 +10,7 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
+use super::super::orc;
 use super::fault::Fault;
 use super::lenient::{self, Time};
 use super::numbers::{OUT_OF_RANGE, Primitives};
@@ -94,7 +95,14 @@ impl Epoch {
     /// The number in units of the column. What is finer is cut off, towards the past.
     #[inline]
     fn units(self, number: RawNumber<'_>) -> Result<i64, Fault> {
-        let Some(count) = number.as_i64() else { return self.scaled(number) };
+        match number.as_i64() {
+            Some(count) => self.whole_units(count),
+            None => self.scaled(number),
+        }
+    }
+
+    #[inline]
+    fn whole_units(self, count: i64) -> Result<i64, Fault> {
         if self.places == 0 {
             return Ok(count);
         }
@@ -154,16 +162,23 @@ impl<T: ArrowTimestampType> TimestampBuilder<T> {
 impl<T: ArrowTimestampType + ArrowPrimitiveType<Native = i64> + fmt::Debug> ColumnBuilder
     for TimestampBuilder<T>
 {
-    fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
+    fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, cells: &mut Cells) -> Result<(), Fault> {
         let units = match kind {
             Kind::String => self.units_in(&scanner.string()?.decode())?,
             // Nobody has said what the numbers of a learned column count.
-            Kind::Number if !self.epoch.coercion.is_learned() => Some(self.epoch.units(scanner.number()?)?),
+            Kind::Number if !self.epoch.coercion.is_learned() => Some(match scanner.take_integer() {
+                Some(count) => self.epoch.whole_units(count)?,
+                None => self.epoch.units(scanner.number()?)?,
+            }),
             other => return Err(Fault::kind(other)),
         };
         let stored = units.and_then(|units| units.checked_mul(self.factor));
         let out_of_range = if kind == Kind::Number { OUT_OF_RANGE } else { "a time out of range" };
-        self.values.push(stored.ok_or_else(|| Fault::found(out_of_range))?);
+        let stored = stored.ok_or_else(|| Fault::found(out_of_range))?;
+        if cells.are_for_orc() && !orc::holds_time(stored, self.unit.per_second() * self.factor) {
+            return Err(Fault::found("a time in the last second of 1969, which ORC cannot hold"));
+        }
+        self.values.push(stored);
         Ok(())
     }
 

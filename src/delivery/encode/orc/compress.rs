@@ -15,7 +15,7 @@ use super::super::EncodeError;
 pub(super) const BLOCK_BYTES: usize = 256 << 10;
 
 /// Bytes of a chunk's header.
-const HEADER_BYTES: usize = 3;
+pub(super) const HEADER_BYTES: usize = 3;
 
 /// The general compression of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

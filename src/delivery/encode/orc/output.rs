@@ -42,10 +42,15 @@ impl Output {
         self.length
     }
 
-    /// Hands over what there is. Later bytes come behind it.
-    pub fn take(&mut self) -> Vec<Bytes> {
-        self.close_piece();
+    /// Hands over the pieces that are complete. Later bytes come behind them.
+    pub fn take_pieces(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.pieces)
+    }
+
+    /// Hands over all that is left.
+    pub fn finish(&mut self) -> Vec<Bytes> {
+        self.close_piece();
+        self.take_pieces()
     }
 
     /// Memory that is not taken, in bytes.

@@ -17,6 +17,9 @@ enum Wire {
 }
 
 impl Message {
+    /// Without any field.
+    pub const EMPTY: Self = Self { bytes: Vec::new() };
+
     /// A field of type `uint64`, `uint32`, `int32` (not negative) or of an enum.
     pub fn uint(&mut self, field: u32, value: u64) -> &mut Self {
         self.tag(field, Wire::Varint);

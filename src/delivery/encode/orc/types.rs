@@ -28,7 +28,8 @@ pub(super) const UINT64_DIGITS: u8 = 20;
 pub(super) struct OrcType {
     /// Number of the column; the root is 0, and children come before the next sibling.
     pub id: u32,
-    /// Names from the root to here, joined by dots: what a bloom filter is asked for with.
+    /// Names from the root to here, joined by dots: what a bloom filter is asked for with. See
+    /// [`crate::schema::columns::Columns::leaf_paths`].
     pub path: String,
     pub kind: Kind,
     pub children: Vec<OrcType>,
@@ -71,8 +72,12 @@ impl OrcType {
         *next_id += 1;
         let mut children = Vec::new();
         for field in children_of(data_type) {
-            let separator = if path.is_empty() { "" } else { "." };
-            let path = format!("{path}{separator}{}", field.name());
+            let path = match data_type {
+                // Elements go by the name of their list.
+                DataType::List(_) => path.to_owned(),
+                _ if path.is_empty() => field.name().to_owned(),
+                _ => format!("{path}.{}", field.name()),
+            };
             children.push(Self::build(&path, field.data_type(), next_id)?);
         }
         Ok(Self { id, path: path.to_owned(), kind, children })
@@ -97,7 +102,7 @@ impl OrcType {
         self.children.iter().for_each(|child| child.encode(field, footer));
     }
 
-    /// Whether a bloom filter can be made of its values: of numbers, texts, dates and times.
+    /// Whether a bloom filter can be made of its values: of numbers, texts, bytes, dates and times.
     pub fn can_have_bloom_filter(&self) -> bool {
         !matches!(self.kind, Kind::Boolean | Kind::List | Kind::Map | Kind::Struct(_))
     }
@@ -159,5 +164,33 @@ impl Kind {
             Kind::Date => 15,
             Kind::Instant(_) => 18,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::columns::{ColumnDeclaration, Columns};
+
+    #[test]
+    fn scalar_columns_have_the_paths_that_settings_know_them_by() {
+        let type_text =
+            "struct<a: list<list<int8>>, b: map<string, struct<c: date, d: list<map<string, json>>>>>";
+        let declaration = |name: &str, type_text: &str| ColumnDeclaration::new(name, type_text, true);
+        let columns =
+            Columns::declared(&[declaration("x", type_text), declaration("y.z", "uint64")]).unwrap();
+        let root = OrcType::root(columns.arrow_schema().fields()).unwrap();
+        let mut paths = Vec::new();
+        collect(&root, &mut paths);
+        assert_eq!(paths.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>(), columns.leaf_paths());
+        let ids: Vec<u32> = paths.iter().map(|(_, id)| *id).collect();
+        assert_eq!(ids, [4, 6, 8, 11, 12, 13], "numbers are given on the way down");
+    }
+
+    fn collect(orc_type: &OrcType, paths: &mut Vec<(String, u32)>) {
+        if orc_type.children.is_empty() {
+            paths.push((orc_type.path.clone(), orc_type.id));
+        }
+        orc_type.children.iter().for_each(|child| collect(child, paths));
     }
 }

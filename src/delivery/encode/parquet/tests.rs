@@ -154,8 +154,8 @@ fn a_record_that_does_not_fit_leaves_its_neighbours_alone() {
 }
 
 /// Stored size over what was told when a file reached `bound`.
-fn stored_over_told(bound: u64) -> f64 {
-    let mut encoder = encoder(&event_columns(), ParquetCompression::Snappy);
+fn stored_over_told(compression: ParquetCompression, bound: u64) -> f64 {
+    let mut encoder = encoder(&event_columns(), compression);
     let mut index = 0;
     while encoder.stored_bytes() < bound {
         encoder.push(Row::of_payload(&event(index))).unwrap();
@@ -168,15 +168,29 @@ fn stored_over_told(bound: u64) -> f64 {
 #[test]
 fn the_stored_size_is_told_within_a_tenth_from_4_mib_on() {
     for bound in [4 << 20, 20 << 20] {
-        let share = stored_over_told(bound);
+        let share = stored_over_told(ParquetCompression::Snappy, bound);
         assert!((0.9..1.1).contains(&share), "{share:.2} of what was told for {bound} bytes");
+    }
+}
+
+#[test]
+fn the_stored_size_is_told_within_a_tenth_whatever_the_codec() {
+    for compression in [
+        ParquetCompression::None,
+        ParquetCompression::Lz4,
+        ParquetCompression::Gzip { level: 6 },
+        ParquetCompression::Zstd { level: 1 },
+        ParquetCompression::Zstd { level: 9 },
+    ] {
+        let share = stored_over_told(compression, 4 << 20);
+        assert!((0.9..1.1).contains(&share), "{share:.2} of what was told with {compression:?}");
     }
 }
 
 #[test]
 fn a_small_file_is_told_too_large_rather_than_too_small() {
     for bound in [128 << 10, 512 << 10, 1 << 20, 2 << 20] {
-        let share = stored_over_told(bound);
+        let share = stored_over_told(ParquetCompression::Snappy, bound);
         assert!((0.4..1.1).contains(&share), "{share:.2} of what was told for {bound} bytes");
     }
 }

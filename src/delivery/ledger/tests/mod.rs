@@ -31,6 +31,7 @@ fn seal(number: u64, first: u64, last: u64) -> Seal {
         records,
         key: format!("p/s-d-{number}"),
         dead: None,
+        passed: false,
         reason: "age".into(),
         oldest: UnixMicros(5),
     }

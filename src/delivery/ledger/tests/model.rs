@@ -16,6 +16,24 @@ pub struct Model {
     gaps: Vec<Gap>,
 }
 
+/// What becomes of the records of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Records,
+    Dead,
+    Passed,
+}
+
+impl Kind {
+    fn of(seal: &Seal) -> Self {
+        match (seal.passed, &seal.dead) {
+            (true, _) => Kind::Passed,
+            (false, Some(_)) => Kind::Dead,
+            (false, None) => Kind::Records,
+        }
+    }
+}
+
 impl Model {
     /// Takes in an entry that the state has accepted.
     pub fn take(&mut self, entry: &Entry) {
@@ -74,9 +92,9 @@ impl Model {
         self.epochs.iter().rfind(begun)
     }
 
-    fn records(&self, dead: bool, of: impl Fn(&SealedRange) -> bool) -> u64 {
+    fn records(&self, kind: Kind, of: impl Fn(&SealedRange) -> bool) -> u64 {
         let counts = |&(seal, committed, range): &(&Seal, bool, &SealedRange)| {
-            committed && seal.dead.is_some() == dead && of(range)
+            committed && Kind::of(seal) == kind && of(range)
         };
         let lost = |seal: &Seal, shard| {
             let shards = self.lost.get(&seal.number).into_iter().flatten();
@@ -105,8 +123,9 @@ impl Model {
             return Some(format!("cursor: {:?}, found {:?}", self.cursor, state.cursor));
         }
         let next = self.seals.iter().map(|(seal, _)| seal.number + 1).max().unwrap_or_default();
-        let sums = (self.records(false, |_| true), self.records(true, |_| true), next);
-        if sums != (state.committed_records, state.dead_records, state.next_seal) {
+        let sums = [Kind::Records, Kind::Dead, Kind::Passed].map(|kind| self.records(kind, |_| true));
+        let found = [state.committed_records, state.dead_records, state.passed_records];
+        if (sums, next) != (found, state.next_seal) {
             return Some(format!("sums: {sums:?}, found {state:?}"));
         }
         self.differs_by_shard(state).or_else(|| self.differs_by_record(state))
@@ -121,8 +140,9 @@ impl Model {
             let of_gap = |gap: &&Gap| gap.shard == shard;
             let totals = ShardTotals {
                 first,
-                delivered: self.records(false, of),
-                dead: self.records(true, of),
+                delivered: self.records(Kind::Records, of),
+                dead: self.records(Kind::Dead, of),
+                passed: self.records(Kind::Passed, of),
                 skipped: self.gaps.iter().filter(of_gap).map(|gap| gap.last.0 - gap.first.0 + 1).sum(),
                 lost: self.gaps.iter().filter(of_gap).map(|gap| gap.lost).sum(),
                 skipped_upto: state.shards[&shard].skipped_upto,

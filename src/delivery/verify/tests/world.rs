@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::config::checked::{self, Format, JsonCompression, ParquetCompression, ParquetFormat};
-use crate::delivery::encode::dead_letter::DeadLetter;
+use crate::delivery::encode::dead_letter::{DeadLetter, Envelope};
 use crate::delivery::encode::{self, Encoder, Row};
 use crate::delivery::ledger::{Commit, Cursor, Entry, Epoch, Ledger, Seal, SealedRange};
 use crate::delivery::sink::{NoNotes, Object, ObjectSink};
@@ -194,6 +194,7 @@ impl World {
             ranges,
             key: format!("{}-{number}.{ending}", partition as char),
             dead: (partition == b'd').then(|| "schema".to_owned()),
+            passed: false,
             reason: "age".into(),
             oldest: UnixMicros(0),
         }
@@ -265,7 +266,7 @@ fn dead_letter(shard: ShardId, number: u64, raw: &str) -> String {
         partition_key: "",
         raw: raw.as_bytes(),
     }
-    .write_to(&mut line);
+    .write_to(Envelope::default(), &mut line);
     line
 }
 

@@ -142,7 +142,7 @@ impl Targets for Again {
         };
         let index = *by_partition.get(partition)?.iter().find(covers)?;
         let Target { open, file, .. } = targets.get_mut(index)?.as_mut()?;
-        Some(file.get_or_insert_with(|| opener.open(open.seal.folder.clone(), open.seal.dead.clone())))
+        Some(file.get_or_insert_with(|| opener.open_again(&open.seal)))
     }
 
     fn have_misfits(&self) -> bool {

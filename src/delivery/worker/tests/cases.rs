@@ -267,6 +267,7 @@ fn a_closed_file_that_the_log_cannot_have_filled_stops_the_delivery_and_touches_
             records: 2,
             key: "p=a/s-d-00000000-00000000-00000000.json".into(),
             dead: None,
+            passed: false,
             reason: "age".into(),
             oldest: UnixMicros(0),
         };

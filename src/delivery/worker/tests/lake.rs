@@ -66,7 +66,7 @@ fn read(disk: &SimulatedDisk, path: &Path) -> LakeFile {
 
 fn number_of_line(line: &str) -> u64 {
     let mut value: Value = serde_json::from_str(line).unwrap();
-    if let Some(raw) = value.get("raw") {
+    if let Some(raw) = value.get("raw").or(value.get("rawData")) {
         value = serde_json::from_slice(&STANDARD.decode(raw.as_str().unwrap()).unwrap()).unwrap();
     }
     value["n"].as_u64().unwrap()

@@ -134,7 +134,7 @@ async fn check(steps: Vec<Step>, variant: usize, seed: u64) {
     assert!(has_ended, "{report:?}");
     assert_eq!(report.pending, 0, "{report:?}");
     assert_eq!((report.skipped, report.paused.as_deref()), (0, None));
-    assert_eq!(report.accepted + report.backlog, report.delivered + report.dead_lettered);
+    assert_eq!(report.accepted + report.backlog, report.delivered + report.dead_lettered + report.passed);
     world.check_lake();
     world.check_ledger();
 }

@@ -13,10 +13,11 @@ use url::Url;
 
 use super::lake;
 use crate::config::checked::{
-    self, BufferHints, Delivery, Format, JsonCompression, ObjectSink as SinkConfig, ParquetCompression,
-    ParquetFormat,
+    self, BufferHints, DeadLetters, Delivery, Format, JsonCompression, ObjectSink as SinkConfig,
+    ParquetCompression, ParquetFormat, Selection,
 };
 use crate::config::limits::LEDGER_SETTLED_MAX;
+use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::ledger::{Ledger, State};
 use crate::delivery::prefix::PrefixTemplate;
 use crate::delivery::sink::ObjectSink;
@@ -42,7 +43,7 @@ use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
 
 pub const SHARDS: u32 = 3;
-pub const CONFIGS: usize = 5;
+pub const CONFIGS: usize = 7;
 /// Small, so that there are several.
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// 2026-01-01 00:00:00 UTC.
@@ -91,6 +92,8 @@ pub struct World {
     pub log_disk: SimulatedDisk,
     /// Where each record that was sent stands, by its own number.
     pub sent: Vec<(ShardId, SequenceNumber)>,
+    /// What each of them is like.
+    pub kinds: Vec<Kind>,
     /// Bytes that every record has besides its fields.
     pub pad: usize,
     /// What the ledger may remember beyond the cursor.
@@ -117,7 +120,14 @@ pub fn config(variant: usize) -> Delivery {
         1 => (gzip, "v1/{/p}/", "errors/{reason}/", "lake"),
         2 => (columns("int64"), "q={/p}/", "errors/{reason}/", "lake"),
         3 => (plain, "dt={event_time:%Y-%m-%d}/", "errors/{reason}/", "pond"),
-        _ => (columns("string"), "q={/p}/", "dead/{shard}/{reason}/", "lake"),
+        4 => (columns("string"), "q={/p}/", "dead/{shard}/{reason}/", "lake"),
+        5 => (gzip, "raw/", "raw/", "lake"),
+        _ => (plain, "failed/{shard}/", "failed/", "pond"),
+    };
+    let selection = match variant {
+        5 => Selection::All,
+        6 => Selection::FailedIn(Arc::new(config(2))),
+        _ => Selection::Fitting,
     };
     Delivery {
         name: "d".into(),
@@ -130,7 +140,12 @@ pub fn config(variant: usize) -> Delivery {
         buffer: BufferHints { size_bytes: 700, interval: Duration::from_millis(200) },
         prefix: PrefixTemplate::parse(prefix).unwrap(),
         error_prefix: PrefixTemplate::parse(error_prefix).unwrap(),
+        dead_letters: DeadLetters {
+            buffer: BufferHints { size_bytes: 500, interval: Duration::from_millis(100) },
+            envelope: if variant == 1 { Envelope::Firehose } else { Envelope::Forebay },
+        },
         event_time: Some(Pointer::parse("/at").unwrap()),
+        selection,
         open_partitions_max: 3,
     }
 }
@@ -197,12 +212,13 @@ impl World {
         for folder in ["/data", "/lake", "/pond"] {
             disk.create_folder(Path::new(folder)).unwrap();
         }
-        let (sent, settled_max) = (Vec::new(), LEDGER_SETTLED_MAX);
+        let (sent, kinds, settled_max) = (Vec::new(), Vec::new(), LEDGER_SETTLED_MAX);
         Self {
             stream,
             disk,
             log_disk,
             sent,
+            kinds,
             pad: 60,
             settled_max,
             learns: None,
@@ -220,6 +236,7 @@ impl World {
         for spec in specs {
             let n = self.sent.len() as u64;
             self.sent.push((ShardId(spec.shard), SequenceNumber(0)));
+            self.kinds.push(spec.kind);
             let start = body.len();
             body.extend_from_slice(payload(n, spec, self.pad).as_bytes());
             let (records, numbers) = spans.entry(spec.shard).or_default();
@@ -358,8 +375,12 @@ impl World {
                 assert!(seen.insert(n), "record {n} is in two files or twice in one: {}", file.name);
             }
         }
+        // Only the backup of what fails passes records over, and none of those that its delivery cannot take.
         let missing: Vec<_> = (0..self.sent.len() as u64).filter(|n| !seen.contains(n)).collect();
-        assert!(missing.is_empty() && seen.len() == self.sent.len(), "missing: {missing:?}");
+        let fails = |kind| matches!(kind, Kind::Text | Kind::Homeless | Kind::Refused);
+        assert!(!missing.iter().any(|&n| fails(self.kinds[n as usize])), "missing: {missing:?}");
+        let passed = if missing.is_empty() { 0 } else { self.ledger().passed_records };
+        assert_eq!((missing.len() as u64, seen.len() + missing.len()), (passed, self.sent.len()));
         // In the order of their numbers, the files of a folder go on where the one before ended.
         let mut last: BTreeMap<(&str, ShardId), SequenceNumber> = BTreeMap::new();
         for file in &files {
@@ -375,7 +396,8 @@ impl World {
     pub fn check_ledger(&self) {
         let state = self.ledger();
         assert!(state.open.is_empty(), "{:?}", state.open);
-        assert_eq!(state.committed_records + state.dead_records, self.sent.len() as u64);
+        let all = state.committed_records + state.dead_records + state.passed_records;
+        assert_eq!(all, self.sent.len() as u64);
         for id in self.stream.shard_ids() {
             let next = self.stream.shard(id).unwrap().bounds().next;
             assert_eq!(state.cursor.get(&id), Some(&next), "{id}");

@@ -100,8 +100,8 @@ impl Values for Decimals {
 /// What seconds are counted from: 2015-01-01 00:00 UTC, in Unix seconds.
 const EPOCH_SECONDS: i64 = 1_420_070_400;
 
-/// Readers take a second off times before 1970 that have at least one whole millisecond behind their second, so the
-/// format's writers add it first. (ORC-763 has the story.)
+/// Before 1970, times with more nanoseconds than these behind their second are stored a second later: see
+/// [`super::super::holds_time`].
 const NANOS_UNTOUCHED_MAX: i64 = 999_999;
 
 /// `timestamp with local time zone`: whole seconds since 2015, rounded down, and the nanoseconds behind them.

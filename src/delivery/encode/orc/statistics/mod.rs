@@ -79,6 +79,8 @@ pub(super) struct Lengths {
     sum: u64,
 }
 
+static NOTHING: Message = Message::EMPTY;
+
 /// 10³⁸: what no decimal reaches.
 const DECIMAL_END: u128 = 10_u128.pow(38);
 
@@ -228,18 +230,19 @@ impl Statistics {
     pub fn encode(&self) -> Message {
         let mut message = Message::default();
         message.uint(1, self.values);
-        // Without a value there is no smallest; the sums of lengths are zero then.
-        if self.values > 0 {
-            self.encode_detail(&mut message);
+        if let Some((field, detail)) = self.encode_detail() {
+            // Without a value there is no smallest. The message is there all the same: readers expect it.
+            message.message(field, if self.values > 0 { &detail } else { &NOTHING });
         }
         message.uint(10, u64::from(self.has_null));
         message
     }
 
-    fn encode_detail(&self, message: &mut Message) {
+    /// The message for the kind of the values, and its field in `ColumnStatistics`.
+    fn encode_detail(&self) -> Option<(u32, Message)> {
         let mut detail = Message::default();
         let field = match &self.detail {
-            Detail::Nothing => return,
+            Detail::Nothing => return None,
             Detail::Integer(Numbers { min, max, sum }) => {
                 detail.sint(1, *min).sint(2, *max);
                 if let Ok(sum) = i64::try_from(*sum) {
@@ -287,7 +290,7 @@ impl Statistics {
                 12
             }
         };
-        message.message(field, &detail);
+        Some((field, detail))
     }
 }
 

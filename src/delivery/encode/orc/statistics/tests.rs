@@ -25,7 +25,7 @@ fn integers_tell_a_sum_only_if_it_fits() {
 #[test]
 fn without_a_value_nothing_is_told_of_values() {
     let statistics = Statistics { values: 0, has_null: true, detail: Detail::Integer(Numbers::default()) };
-    assert_eq!(statistics.encode().as_slice(), [8, 0, 0x50, 1]);
+    assert_eq!(statistics.encode().as_slice(), [8, 0, 0x12, 0, 0x50, 1]);
 }
 
 #[test]
