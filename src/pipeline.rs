@@ -5,6 +5,7 @@
 //! 503 starting              503 starting                    200               503 draining
 //! ```
 
+mod learned;
 pub mod logs;
 
 use std::io;
@@ -20,13 +21,12 @@ use crate::delivery::sink::{ObjectSink, SinkError};
 use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport, Worker};
 use crate::edge::accept::Listeners;
 use crate::edge::{Edge, Intake};
-use crate::node::{CatalogError, NodeError, SchemaFile};
+use crate::node::{CatalogError, NodeError};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
-use crate::schema::inference::{OnConflict, Rules};
-use crate::schema::registry::Registry as Schemas;
+use crate::schema::inference::OnConflict;
 use crate::schema::validation::SchemaError;
 use crate::stream::wal::journals;
 use crate::stream::wal::recovery::RecoveryError;
@@ -375,7 +375,9 @@ impl Builder<'_> {
     fn build(&mut self, index: usize, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
         let checked::Pipeline { stream, ingest, deliveries, columns_source, .. } = pipeline;
         let schema = match columns_source {
-            Some(ColumnsSource::Inferred(rules)) => Some(self.schema(&stream, rules)?),
+            Some(ColumnsSource::Inferred(rules)) => {
+                Some(learned::open(self.logs.as_deref(), &stream, rules)?)
+            }
             _ => None,
         };
         let mut captures = Captures::default();
@@ -431,18 +433,6 @@ impl Builder<'_> {
             intake.enforce(schema, &captures).map_err(failed)?;
         }
         Ok(intake)
-    }
-
-    /// What was learned of a stream's columns. Only that of a durable stream outlives the process.
-    fn schema(&self, stream: &checked::Stream, rules: Rules) -> Result<Arc<Schemas>, StartError> {
-        let folder = self.logs.as_ref().filter(|_| stream.durability.is_durable()).map(|logs| &logs.folder);
-        let Some(folder) = folder else { return Ok(Arc::new(Schemas::new(rules, Vec::new(), None))) };
-        let file = SchemaFile::of(folder, &stream.name);
-        let schema = Schemas::new(rules, file.read()?, Some(Box::new(file)));
-        schema
-            .bring_up_to_date(clock::wall())
-            .map_err(|why| StartError::Learned { stream: stream.name.clone(), why })?;
-        Ok(Arc::new(schema))
     }
 }
 

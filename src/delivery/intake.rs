@@ -1,5 +1,7 @@
 //! Records → open files, each record into the file of its partition or of its reason to be dead.
 
+mod learned;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,6 @@ use super::classify::{COLUMNS, Classifier, Dead, Record};
 use super::encode::dead_letter::DeadLetter;
 use super::encode::passed::PassedOver;
 use super::encode::{self, PushError};
-use super::epoch::EpochConfig;
 use super::files::{Files, OpenFile, Opening, Position};
 use super::judge::Judge;
 use super::ledger::{Seal, SealedRange};
@@ -22,7 +23,6 @@ use crate::config::limits::DEAD_FILES_MAX;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
-use crate::schema::columns::Columns;
 use crate::stream::Slice;
 
 /// Dead letters are few and read by people: the fastest level will do.
@@ -148,61 +148,6 @@ impl Intake {
             line: String::new(),
             broken: None,
             judge: None,
-        }
-    }
-
-    /// Has records that do not fit judged: learned columns may have to grow.
-    pub fn judge_with(&mut self, judge: Judge) {
-        self.judge = Some(judge);
-    }
-
-    /// The next one, with other columns.
-    pub fn followed_by(&self, columns: &Arc<Columns>) -> Self {
-        let format = self.config.format.with_columns(Arc::clone(columns));
-        let config = Arc::new(checked::Delivery { format, ..(*self.config).clone() });
-        let next = Self::new(Setting {
-            class: self.class.under(Arc::clone(&config)),
-            config,
-            origin: Origin { series: self.origin.series.next(), ..self.origin.clone() },
-            sink: self.sink.clone(),
-            budget: Arc::clone(&self.opener.budget),
-            status: Arc::clone(&self.status),
-        });
-        let judge = self.judge.as_ref().map(|judge| judge.of_columns(columns));
-        Self { judge, ..next }
-    }
-
-    /// What the ledger is to tell of the configuration.
-    pub fn epoch_config(&self) -> EpochConfig {
-        EpochConfig::of(&self.config)
-    }
-
-    /// The version of its columns, if they may grow.
-    pub fn version(&self) -> Option<u32> {
-        self.judge.as_ref().map(Judge::version)
-    }
-
-    /// The first position of a shard that may be under other columns.
-    pub fn floor(&self, shard: ShardId) -> SequenceNumber {
-        self.judge.as_ref().map(|judge| judge.floor(shard)).unwrap_or_default()
-    }
-
-    /// Takes the record at a position for one that no columns can be learned from.
-    pub fn leave_dead(&mut self, at: (ShardId, SequenceNumber)) {
-        if let Some(judge) = &mut self.judge {
-            judge.give_up(at);
-        }
-    }
-
-    /// Whether other columns have room for a record that these have refused; if not, `dead` tells why.
-    fn wants_columns(&self, at: Record<'_>, dead: &mut Dead) -> bool {
-        let (Some(judge), Some(text)) = (&self.judge, at.valid_text()) else { return false };
-        match judge.wants_columns(text, at.position) {
-            Ok(()) => true,
-            Err(why) => {
-                dead.message = why.unwrap_or_else(|| std::mem::take(&mut dead.message));
-                false
-            }
         }
     }
 

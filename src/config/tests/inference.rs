@@ -4,7 +4,7 @@ use super::*;
 use crate::config::checked::ColumnsSource;
 use crate::schema::inference::{OnConflict, Rules};
 
-const STREAM: &str = "[stream]\nname = \"s\"\n[ingest]\nschema = \"infer\"\n";
+const INFERRED: &str = "[stream]\nname = \"s\"\n[ingest]\nschema = \"infer\"\n";
 const PARQUET: &str = "[[delivery]]\nname = \"d\"\nformat = \"parquet\"\n";
 
 fn source(text: &str) -> Option<ColumnsSource> {
@@ -14,15 +14,15 @@ fn source(text: &str) -> Option<ColumnsSource> {
 #[test]
 fn inference_has_a_policy_and_a_bound() {
     let default = Rules { on_conflict: OnConflict::Widen, columns_max: 1_000 };
-    assert_eq!(source(&format!("{STREAM}{PARQUET}")), Some(ColumnsSource::Inferred(default)));
+    assert_eq!(source(&format!("{INFERRED}{PARQUET}")), Some(ColumnsSource::Inferred(default)));
     for (word, on_conflict) in OnConflict::WORDS {
-        let text = format!("{STREAM}[schema]\non_conflict = \"{word}\"\nmax_columns = 4096\n{PARQUET}");
+        let text = format!("{INFERRED}[schema]\non_conflict = \"{word}\"\nmax_columns = 4096\n{PARQUET}");
         let rules = Rules { on_conflict, columns_max: 4_096 };
         assert_eq!(source(&text), Some(ColumnsSource::Inferred(rules)));
     }
     let orc = PARQUET.replace("parquet", "orc");
-    assert_eq!(source(&format!("{STREAM}{orc}")), Some(ColumnsSource::Inferred(default)));
-    let pipeline = pipeline(&format!("{STREAM}{PARQUET}"));
+    assert_eq!(source(&format!("{INFERRED}{orc}")), Some(ColumnsSource::Inferred(default)));
+    let pipeline = pipeline(&format!("{INFERRED}{PARQUET}"));
     assert!(pipeline.ingest.schema.is_none());
     assert_eq!(pipeline.deliveries[0].format.columns().unwrap().version(), Some(0));
 }
@@ -30,15 +30,15 @@ fn inference_has_a_policy_and_a_bound() {
 #[test]
 fn what_contradicts_inference_is_refused_with_advice() {
     for (text, said) in [
-        (STREAM.to_owned(), "learns the columns of Parquet and ORC files, and no delivery has any"),
+        (INFERRED.to_owned(), "learns the columns of Parquet and ORC files, and no delivery has any"),
         (
-            format!("{STREAM}[schema]\ncolumns = [{{ name = \"a\", type = \"json\" }}]\n{PARQUET}"),
+            format!("{INFERRED}[schema]\ncolumns = [{{ name = \"a\", type = \"json\" }}]\n{PARQUET}"),
             "columns are declared, and [ingest] schema = \"infer\" is to learn them",
         ),
-        (format!("{STREAM}[schema]\nmax_columns = 4097\n{PARQUET}"), "max_columns must be from 1 to 4096"),
-        (format!("{STREAM}[schema]\non_conflict = \"drop\"\n{PARQUET}"), "on_conflict"),
+        (format!("{INFERRED}[schema]\nmax_columns = 4097\n{PARQUET}"), "max_columns must be from 1 to 4096"),
+        (format!("{INFERRED}[schema]\non_conflict = \"drop\"\n{PARQUET}"), "on_conflict"),
         (
-            format!("{STREAM}{PARQUET}backup = {{ records = \"failed\" }}\n"),
+            format!("{INFERRED}{PARQUET}backup = {{ records = \"failed\" }}\n"),
             "records = \"failed\" cannot follow columns that are learned",
         ),
         (
@@ -48,7 +48,7 @@ fn what_contradicts_inference_is_refused_with_advice() {
             "max_columns is for [ingest] schema = \"infer\" only",
         ),
     ] {
-        let problems = problems(&text);
-        assert!(problems.iter().any(|problem| problem.contains(said)), "{said}: {problems:?}");
+        let complaints = complaints(&text);
+        assert!(complaints.contains(said), "{said}: {complaints}");
     }
 }

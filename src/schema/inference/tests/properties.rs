@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::schema::columns::{Column, ColumnType};
+use crate::delivery::encode::columns::RecordColumns;
+use crate::schema::columns::{Column, ColumnType, Columns};
 
 /// Few keys, so that records meet.
 fn key() -> impl Strategy<Value = String> {
@@ -128,6 +129,24 @@ proptest! {
         if !columns.is_empty() {
             let checked = crate::schema::columns::Columns::new(columns.clone());
             prop_assert!(checked.is_ok(), "{:?}: {:?}", checked, columns);
+        }
+    }
+
+    #[test]
+    fn files_take_exactly_what_their_columns_were_learned_for(
+        shown in records(),
+        others in records(),
+        policy in policy(),
+    ) {
+        let mut learner = Learner::new(&[], rules(policy));
+        learn(&mut learner, shown.iter());
+        let columns = learner.columns();
+        prop_assume!(!columns.is_empty());
+        let known = Learner::new(&columns, rules(policy));
+        let mut file = RecordColumns::new(&Columns::learned(1, columns).unwrap());
+        for record in shown.iter().chain(&others) {
+            let verdict = file.check(record);
+            prop_assert_eq!(verdict.is_ok(), known.would_change(record) == Ok(false), "{}: {:?}", record, verdict);
         }
     }
 }
