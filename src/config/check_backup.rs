@@ -73,7 +73,7 @@ pub(super) fn check_backup(
     };
     let prefix = check_prefix(raw.prefix.as_deref(), &default_prefix, path, checker);
     let buffer = match raw.buffer {
-        Some(own) => check_buffer(own, path, around.memory_budget, checker),
+        Some(own) => check_buffer(own, path, (around.memory_budget, sink.as_ref()), checker),
         None => Some(main.buffer),
     };
     // The checks of a delivery's JSON lines, in this place.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check_delivery::{Surroundings, check_buffer, check_template};
-use super::checked::{BufferHints, DeadLetters};
+use super::checked::{BufferHints, DeadLetters, ObjectSink};
 use super::checker::Checker;
 use super::raw::{BufferTable, DeliveryTable};
 use crate::delivery::encode::dead_letter::Envelope;
@@ -32,7 +32,7 @@ pub struct DeadLettersTable {
 pub(super) fn check_dead_letters(
     raw: &DeliveryTable,
     path: &str,
-    buffer: Option<BufferHints>,
+    (buffer, sink): (Option<BufferHints>, Option<&ObjectSink>),
     (around, checker): (&Surroundings<'_>, &mut Checker<'_>),
 ) -> Option<DeadLetters> {
     let table = raw.dead_letters.clone().unwrap_or_default();
@@ -48,7 +48,7 @@ pub(super) fn check_dead_letters(
             let BufferTable { size, interval } = own;
             let own =
                 BufferTable { size: size.or(of_delivery.size), interval: interval.or(of_delivery.interval) };
-            check_buffer(own, &path, around.memory_budget, checker)
+            check_buffer(own, &path, (around.memory_budget, sink), checker)
         }
     };
     Some(DeadLetters { buffer: buffer?, envelope: envelope? })

@@ -49,7 +49,12 @@ pub(super) fn check_delivery(
         checker.name(&format!("{path}.name"), raw.name.clone(), "write name = \"lake\" or another name");
     let sink = check_sink_or_default(raw.sink.clone(), path, name.as_deref(), around, checker);
     let format = check_format(&raw, path, &around.columns, checker);
-    let buffer = check_buffer(raw.buffer.clone().unwrap_or_default(), path, around.memory_budget, checker);
+    let buffer = check_buffer(
+        raw.buffer.clone().unwrap_or_default(),
+        path,
+        (around.memory_budget, sink.as_ref()),
+        checker,
+    );
     let event_time = match raw.event_time.as_deref() {
         None => Some(None),
         Some(text) => match Pointer::parse(text) {
@@ -62,7 +67,7 @@ pub(super) fn check_delivery(
     };
     let prefix = check_prefix(&raw, path, checker);
     let error_prefix = check_error_prefix(&raw, path, checker);
-    let dead_letters = check_dead_letters(&raw, path, buffer, (around, checker));
+    let dead_letters = check_dead_letters(&raw, path, (buffer, sink.as_ref()), (around, checker));
     let open = checker.count(
         &format!("{path}.max_open_partitions"),
         raw.max_open_partitions,
@@ -101,25 +106,36 @@ fn check_sink_or_default(
     }
 }
 
-/// An open file is held in memory until it is closed, so one that is larger than half the budget never gets there.
+/// Up to the sink's `multipart` an open file is held in memory, so that one of which that is more than half the budget
+/// never gets there. What is beyond is sent while the file is filled, but to Azure, whose parts have no upload.
 pub(super) fn check_buffer(
     raw: BufferTable,
     path: &str,
-    budget: Option<u64>,
+    (budget, sink): (Option<u64>, Option<&ObjectSink>),
     checker: &mut Checker<'_>,
 ) -> Option<BufferHints> {
     let budget = budget.unwrap_or(u64::MAX);
     let size_path = format!("{path}.buffer.size");
     let default = limits::BUFFER_BYTES_DEFAULT.min(budget / 4);
     let size = checker.size_within(&size_path, raw.size.as_deref(), default, 1..=u64::MAX);
+    let above = sink.map_or(0, |sink| match sink.url.scheme() {
+        "az" => u64::MAX,
+        _ => sink.multipart_bytes,
+    });
+    let part_bytes = above.clamp(1, limits::MULTIPART_PART_BYTES as u64);
+    let in_parts = part_bytes.saturating_mul(limits::MULTIPART_PARTS_MAX);
     let size = size.filter(|&size| {
-        let right = size <= budget / 2;
+        let held = size.min(above);
+        let most = if held > budget / 2 { budget / 2 } else { in_parts };
+        let right = held <= budget / 2 && (sink.is_none() || size <= in_parts);
         if !right {
-            let (size, budget, most) = (Size(size), Size(budget), Size(budget / 2));
-            checker.problem(
-                &size_path,
-                format!("buffer.size = {size} is more than half the node's memory_budget = {budget}: write at most {most}, or a larger memory_budget"),
-            );
+            let (size, most, held, budget) = (Size(size), Size(most), Size(held), Size(budget));
+            let why = match most == Size(in_parts) {
+                true => format!("more than an object can have parts: write at most {most}"),
+                false if held == size => format!("more than half the node's memory_budget = {budget}: write at most {most}, or a larger memory_budget"),
+                false => format!("held in memory up to the sink's multipart = {held}, and that is more than half the node's memory_budget = {budget}: write at most {most} for one of them, or a larger memory_budget"),
+            };
+            checker.problem(&size_path, format!("buffer.size = {size} is {why}"));
         }
         right
     });

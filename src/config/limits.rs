@@ -125,7 +125,9 @@ pub const DELIVERY_READ_BYTES: u64 = 512 << 10;
 /// How long a delivery that was idle lets records gather before it reads: a wake-up then serves many requests.
 pub const DELIVERY_LINGER_MS: u64 = 20;
 
-/// Files of one delivery that are uploaded at a time. While all are busy the delivery does not read on.
+/// Files of one delivery, or parts of files that are still being filled, that are uploaded at a time. While all are busy
+/// the delivery does not read on: so of all files that are being filled at most 4 × 8 MiB wait or are under way, beside
+/// less than a part and what the encoder holds of each.
 pub const DELIVERY_UPLOADS_MAX: usize = 4;
 
 /// Files that a delivery makes again at a time after a restart, in one pass over the log: an empty one costs little, and
@@ -140,9 +142,11 @@ pub const DEAD_FILES_MAX: usize = 64;
 /// Part of a delivery's account (in per cent) above which the largest open files are closed early.
 pub const DELIVERY_PRESSURE_PERCENT: u64 = 75;
 
-/// A part of a multipart upload, and parts under way at a time. S3 wants 5 MiB at least and 10,000 parts at most, so
-/// a file may have 80 GB.
+/// A part of a multipart upload, and parts under way at a time. S3 wants 5 MiB at least. A file that is sent while it is
+/// filled has parts of `multipart`, if that is less.
 pub const MULTIPART_PART_BYTES: usize = 8 << 20;
+/// Parts of an object, as S3 allows them: with 8 MiB each, a file may have 78 GiB.
+pub const MULTIPART_PARTS_MAX: u64 = 10_000;
 /// See [`MULTIPART_PART_BYTES`].
 pub const MULTIPART_PARTS_UNDER_WAY: usize = 4;
 

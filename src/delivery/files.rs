@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::encode::{EncodeError, Encoder, PushError, Row};
 use super::ledger::SealedRange;
 use super::ranges::Ranges;
+use super::sink::PartSizes;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
@@ -36,6 +39,14 @@ pub struct OpenFile {
     pub due: Instant,
     /// Its records, shard by shard.
     pub ranges: Ranges,
+    /// What it will be called, if its parts are sent already.
+    pub begun: Option<BegunFile>,
+    /// Finished, and still here.
+    finished: Vec<Bytes>,
+    finished_bytes: u64,
+    /// Whether it is known that there are finished parts.
+    is_ready: bool,
+    sizes: Option<PartSizes>,
     encoder: Box<dyn Encoder>,
     permit: Permit,
     last_used: u64,
@@ -55,6 +66,17 @@ pub struct Position {
     pub arrival: UnixMicros,
 }
 
+/// The name of a file that is decided before it is closed.
+#[derive(Debug, Clone)]
+pub struct BegunFile {
+    /// Its number.
+    pub number: u64,
+    /// Key of its object.
+    pub key: String,
+    /// See [`super::seal::guard_so_far`].
+    pub guard: u64,
+}
+
 /// How a new file begins.
 pub struct Opening {
     /// See [`OpenFile::folder`].
@@ -69,6 +91,8 @@ pub struct Opening {
     pub encoder: Box<dyn Encoder>,
     /// A permit of the delivery share, of any size.
     pub permit: Permit,
+    /// From which size on its parts can be sent before it is closed, if they can.
+    pub sizes: Option<PartSizes>,
     /// Now.
     pub opened: Instant,
     /// See [`OpenFile::due`].
@@ -78,7 +102,7 @@ pub struct Opening {
 impl OpenFile {
     /// An empty file.
     pub fn new(opening: Opening) -> Self {
-        let Opening { folder, extension, dead, passed, encoder, mut permit, opened, due } = opening;
+        let Opening { folder, extension, dead, passed, encoder, mut permit, sizes, opened, due } = opening;
         permit.set(encoder.memory_bytes());
         Self {
             folder,
@@ -90,6 +114,11 @@ impl OpenFile {
             opened,
             due,
             ranges: Ranges::default(),
+            begun: None,
+            finished: Vec::new(),
+            finished_bytes: 0,
+            is_ready: false,
+            sizes,
             encoder,
             permit,
             last_used: 0,
@@ -114,7 +143,7 @@ impl OpenFile {
         if self.pushed < self.weigh_at {
             return false;
         }
-        self.permit.set(self.encoder.memory_bytes());
+        self.keep_finished();
         let stored = self.encoder.stored_bytes();
         let missing = size_max.saturating_sub(stored);
         // How much more input the file takes if it goes on compressing as it has so far.
@@ -124,15 +153,45 @@ impl OpenFile {
         missing == 0
     }
 
+    /// Takes over what the encoder has finished, and charges what is held.
+    fn keep_finished(&mut self) {
+        let finished = self.encoder.take_finished();
+        self.finished_bytes += finished.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        self.finished.extend(finished);
+        self.permit.set(self.encoder.memory_bytes() + self.finished_bytes);
+    }
+
+    /// From which size on its parts can be sent before it is closed, if they can.
+    pub fn sizes(&self) -> Option<PartSizes> {
+        self.sizes
+    }
+
+    /// Whether enough of it is finished to send some.
+    pub fn has_part(&self) -> bool {
+        self.sizes.is_some_and(|PartSizes { above, part_bytes }| match self.begun {
+            None => self.finished_bytes > above,
+            Some(_) => self.finished_bytes >= part_bytes,
+        })
+    }
+
+    /// What is finished, which it then does not hold any more.
+    pub fn hand_over(&mut self) -> Vec<Bytes> {
+        self.is_ready = false;
+        self.finished_bytes = 0;
+        self.permit.set(self.encoder.memory_bytes());
+        std::mem::take(&mut self.finished)
+    }
+
     /// Bytes of memory that it holds, as charged last.
     pub fn memory_bytes(&self) -> u64 {
         self.permit.bytes()
     }
 
-    /// Closes it, with names and values for its footer: its chunks, and the permit that now pays for exactly them.
-    pub fn finish(self, metadata: &[(String, String)]) -> Result<(Vec<bytes::Bytes>, Permit), EncodeError> {
-        let mut permit = self.permit;
-        let chunks = self.encoder.finish(metadata)?;
+    /// Closes it, with names and values for its footer: its chunks, without those that were handed over, and the permit
+    /// that now pays for exactly them.
+    pub fn finish(self, metadata: &[(String, String)]) -> Result<(Vec<Bytes>, Permit), EncodeError> {
+        let (mut permit, mut chunks) = (self.permit, self.finished);
+        chunks.extend(self.encoder.finish(metadata)?);
         permit.set(chunks.iter().map(|chunk| chunk.len() as u64).sum());
         Ok((chunks, permit))
     }
@@ -147,6 +206,8 @@ pub struct Files {
     ranges_len: usize,
     tick: u64,
     next_number: u64,
+    /// Keys of files that have finished parts to send, or are closed meanwhile.
+    ready: Vec<Box<[u8]>>,
 }
 
 impl Files {
@@ -155,7 +216,7 @@ impl Files {
         Self { next_number, ..Self::default() }
     }
 
-    /// The number of the next file that is closed.
+    /// The number of the next file that is closed, or begun.
     pub fn next_number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number - 1
@@ -185,7 +246,27 @@ impl Files {
         let ranges = file.ranges.as_slice().len();
         file.push(row)?;
         self.ranges_len += file.ranges.as_slice().len() - ranges;
-        Ok(file.is_full(size_max))
+        let is_full = file.is_full(size_max);
+        if !is_full && file.has_part() && !std::mem::replace(&mut file.is_ready, true) {
+            self.ready.push(key.into());
+        }
+        Ok(is_full)
+    }
+
+    /// Takes out the keys of files that have finished parts to send.
+    pub fn take_ready(&mut self) -> Vec<Box<[u8]>> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// The file of a partition.
+    pub fn get_mut(&mut self, key: &[u8]) -> Option<&mut OpenFile> {
+        self.by_key.get_mut(key)
+    }
+
+    /// Key of the file that was begun with a number.
+    pub fn key_of(&self, number: u64) -> Option<Box<[u8]>> {
+        let is_it = |file: &OpenFile| file.begun.as_ref().is_some_and(|begun| begun.number == number);
+        self.by_key.iter().find(|(_, file)| is_it(file)).map(|(key, _)| key.clone())
     }
 
     /// Adds a file.

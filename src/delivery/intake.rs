@@ -11,12 +11,12 @@ use super::classify::{COLUMNS, Classifier, Dead, Record};
 use super::encode::dead_letter::DeadLetter;
 use super::encode::passed::PassedOver;
 use super::encode::{self, PushError};
-use super::files::{Files, OpenFile, Opening, Position};
+use super::files::{BegunFile, Files, OpenFile, Opening, Position};
 use super::judge::Judge;
 use super::ledger::{Seal, SealedRange};
-use super::seal::{Origin, SealReason, Sealed, Series};
+use super::seal::{self, Origin, SealReason, Sealed, Series};
 use super::settled::{Fate, Settled};
-use super::sink::ObjectSink;
+use super::sink::{ObjectSink, PartSizes};
 use super::status::Status;
 use crate::config::checked::{self, Format, JsonCompression, JsonFormat};
 use crate::config::limits::DEAD_FILES_MAX;
@@ -42,6 +42,8 @@ pub struct Intake {
     broken: Option<String>,
     /// Of learned columns that may still grow.
     judge: Option<Judge>,
+    /// Numbers of files whose encoders have failed.
+    dropped: Vec<u64>,
 }
 
 /// What an [`Intake`] is made of.
@@ -64,6 +66,7 @@ pub struct Setting {
 #[derive(Debug, Clone)]
 pub struct Opener {
     format: Format,
+    sizes: Option<PartSizes>,
     /// How old a file gets.
     interval: Duration,
     /// How old a file of dead letters gets.
@@ -83,6 +86,7 @@ impl Opener {
             encoder: Box::new(PassedOver),
             permit: self.budget.take_anyway(0),
             opened,
+            sizes: None,
             due: opened + self.interval,
         })
     }
@@ -109,6 +113,7 @@ impl Opener {
             passed: false,
             encoder: encode::open(format),
             permit: self.budget.take_anyway(0),
+            sizes: self.sizes,
             opened,
             due: opened + interval,
         })
@@ -133,6 +138,7 @@ impl Intake {
         let Setting { config, class, origin, sink, budget, status } = setting;
         let opener = Opener {
             format: config.format.clone(),
+            sizes: sink.part_sizes(),
             interval: config.buffer.interval,
             dead_interval: config.dead_letters.buffer.interval,
             budget,
@@ -148,6 +154,7 @@ impl Intake {
             line: String::new(),
             broken: None,
             judge: None,
+            dropped: Vec::new(),
         }
     }
 
@@ -325,6 +332,7 @@ impl Intake {
     /// more may be taken, so that they are read again after the next start.
     fn give_up(&mut self, files: &mut Files, error: &str) {
         if let Some(file) = files.remove(&self.key) {
+            self.dropped.extend(file.begun.map(|begun| begun.number));
             self.lost_encoder(file.records, error);
         }
     }
@@ -355,7 +363,20 @@ impl Intake {
 
     /// Who has stored the object of a seal: see [`Origin::identity`].
     pub fn identity(&self, seal: &Seal) -> String {
-        self.origin.identity(seal.number, &seal.ranges)
+        let guard = seal.guard.unwrap_or_else(|| seal::guard(&seal.ranges));
+        self.origin.identity(seal.number, guard)
+    }
+
+    /// How a file with this number is called that is not closed yet, and who will have stored its object.
+    pub fn begin(&self, number: u64, file: &OpenFile) -> (BegunFile, String) {
+        let guard = seal::guard_so_far(file.ranges.as_slice(), clock::wall());
+        let key = self.origin.key(number, guard, &file.folder, file.extension);
+        (BegunFile { number, key, guard }, self.origin.identity(number, guard))
+    }
+
+    /// Takes out the numbers of files that were dropped because their encoders have failed.
+    pub fn take_dropped(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// Number of the epoch that it takes records under.
@@ -366,17 +387,27 @@ impl Intake {
     /// Closes the file of `key`: `None` if there is none, or if nothing is in it because no record has fitted yet.
     pub fn seal(&mut self, files: &mut Files, key: &[u8], reason: SealReason) -> Option<Sealed> {
         let mut file = files.remove(key).filter(|file| file.records > 0)?;
-        let number = files.next_number();
         let ranges = std::mem::take(&mut file.ranges).into_vec();
+        let begun = file.begun.take();
+        let guard = begun.as_ref().map(|begun| begun.guard);
         let passed = file.passed;
-        let object = |ranges: &[_]| self.origin.key(number, ranges, &file.folder, file.extension);
+        let (number, key_of_object) = match begun {
+            Some(BegunFile { number, key, .. }) => (number, key),
+            None if passed => (files.next_number(), String::new()),
+            None => {
+                let number = files.next_number();
+                let guard = seal::guard(&ranges);
+                (number, self.origin.key(number, guard, &file.folder, file.extension))
+            }
+        };
         let seal = Seal {
             number,
             epoch: self.origin.series.epoch(),
             partition: key.to_vec(),
             folder: file.folder.clone(),
             records: file.records,
-            key: if passed { String::new() } else { object(&ranges) },
+            key: key_of_object,
+            guard,
             ranges,
             dead: file.dead.clone(),
             passed,
@@ -417,6 +448,7 @@ impl Intake {
                 Some(Sealed { seal, identity, chunks, sink, leftovers, permit })
             }
             Err(error) => {
+                self.dropped.push(seal.number);
                 self.lost_encoder(seal.records, &error.to_string());
                 None
             }

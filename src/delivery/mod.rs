@@ -24,6 +24,7 @@ mod files;
 mod intake;
 mod judge;
 pub mod ledger;
+mod outflow;
 mod pause;
 pub mod prefix;
 mod ranges;

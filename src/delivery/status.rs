@@ -148,6 +148,7 @@ impl Status {
             SealReason::Pressure => self.metrics.sealed_pressure.increment(1),
             SealReason::Partitions => self.metrics.sealed_partitions.increment(1),
             SealReason::Shutdown => self.metrics.sealed_shutdown.increment(1),
+            SealReason::Sink => self.metrics.sealed_sink.increment(1),
             SealReason::Epoch => self.metrics.sealed_epoch.increment(1),
         }
     }

@@ -1,88 +1,189 @@
-//! Sealed file → confirmed object, however often that takes.
+//! Sealed file → confirmed object, at once or step by step, however often that takes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::ledger::{Entry, Ledger, Multipart};
+use super::outflow::{Done, Job, PartJob, Target};
 use super::pause::Pause;
 use super::seal::Sealed;
-use super::sink::{BoxFuture, Object, SinkError, SinkErrorClass, Stored, UploadNotes};
+use super::sink::{
+    Beginning, BoxFuture, GrowError, Object, ObjectSink, SinkError, SinkErrorClass, Stored, UploadNotes,
+};
 use super::status::Status;
 use crate::runtime::backoff::Backoff;
-use crate::runtime::clock;
+use crate::runtime::clock::{self, UnixMicros};
+
+/// Patience with a sink: counts, tells and waits, and pauses the delivery where somebody has to act.
+struct Patience<'a> {
+    key: &'a str,
+    status: &'a Arc<Status>,
+    backoff: Backoff,
+    pause: Pause,
+}
+
+impl<'a> Patience<'a> {
+    fn new(key: &'a str, status: &'a Arc<Status>) -> Self {
+        Self { key, status, backoff: Backoff::default(), pause: Pause::none(status) }
+    }
+
+    fn passed(&mut self) {
+        if self.pause.end() {
+            let (stream, delivery) = (&**self.status.stream_name(), self.status.name());
+            tracing::info!(stream, delivery, "sink takes files again");
+        }
+    }
+
+    /// Returns when it is time for another try.
+    async fn failed(&mut self, error: &SinkError) {
+        let (stream, delivery) = (&**self.status.stream_name(), self.status.name());
+        let key = self.key;
+        self.status.upload_failed(error.class);
+        if error.class.needs_a_person() {
+            if self.pause.begin(&error.to_string()) {
+                tracing::error!(
+                    stream, delivery, key, %error,
+                    "the sink refuses: delivery is paused, nothing is dropped; correct the sink or its permissions"
+                );
+            }
+        } else if self.backoff.is_news() {
+            tracing::warn!(stream, delivery, key, %error, "upload failed, trying again");
+        }
+        self.backoff.wait().await;
+    }
+}
 
 /// Tries until the sink has confirmed the file. Never gives up and never drops: whoever wants to stop waiting drops
 /// the future, and the file stays undelivered.
 pub async fn store(sealed: &Sealed, notes: &dyn UploadNotes, status: &Arc<Status>) -> Stored {
     let key = &sealed.seal.key;
-    abort_leftovers(sealed, status).await;
+    if let Some(noted) = &sealed.leftovers {
+        abort_leftovers(&sealed.sink, key, noted, status).await;
+    }
     let object = Object { key, chunks: &sealed.chunks, identity: &sealed.identity };
-    let mut backoff = Backoff::default();
-    let mut pause = Pause::none(status);
+    let mut patience = Patience::new(key, status);
     loop {
         let started = clock::monotonic();
         crate::crash_point!("upload.before");
         match sealed.sink.store(&object, notes).await {
             Ok(stored) => {
                 crate::crash_point!("upload.after");
-                status.metrics.upload_seconds.record(started.elapsed().as_secs_f64());
-                let age = clock::wall().0.saturating_sub(sealed.seal.oldest.0).max(0);
-                status.metrics.freshness_seconds.record(age as f64 / 1e6);
-                if pause.end() {
-                    tracing::info!(stream = %status.stream_name(), delivery = status.name(), "sink takes files again");
-                }
-                tracing::debug!(key, bytes = stored.bytes, records = sealed.seal.records, "stored");
+                patience.passed();
+                confirmed(key, started, sealed.seal.oldest, status);
                 return stored;
             }
-            Err(error) => {
-                status.upload_failed(error.class);
-                if error.class.needs_a_person() {
-                    refused(&error, key, status, &mut pause);
-                } else if backoff.is_news() {
-                    let (stream, delivery) = (&**status.stream_name(), status.name());
-                    tracing::warn!(stream, delivery, key, %error, "upload failed, trying again");
-                }
-            }
+            Err(error) => patience.failed(&error).await,
         }
-        backoff.wait().await;
     }
 }
 
-fn refused(error: &SinkError, key: &str, status: &Status, pause: &mut Pause) {
-    if pause.begin(&error.to_string()) {
-        let (stream, delivery) = (&**status.stream_name(), status.name());
-        tracing::error!(
-            stream, delivery, key, %error,
-            "the sink refuses: delivery is paused, nothing is dropped; correct the sink or its permissions"
-        );
+fn confirmed(key: &str, started: Instant, oldest: UnixMicros, status: &Status) {
+    status.metrics.upload_seconds.record(started.elapsed().as_secs_f64());
+    let age = clock::wall().0.saturating_sub(oldest.0).max(0);
+    status.metrics.freshness_seconds.record(age as f64 / 1e6);
+    tracing::debug!(key, "stored");
+}
+
+/// Does one step of a file that is sent while it is filled, however often it must be tried. Only what the sink has lost
+/// ends it without success.
+pub async fn step(job: Job, notes: &dyn UploadNotes, status: &Arc<Status>) -> Done {
+    match job {
+        Job::Begin(target) => begin(&target, notes, status).await,
+        Job::Part(job) => send_part(&job, status).await,
+        Job::Complete { target, growing, parts, bytes, oldest } => {
+            let mut patience = Patience::new(&target.key, status);
+            loop {
+                let started = clock::monotonic();
+                crate::crash_point!("stream.complete");
+                match growing.complete(parts.clone(), bytes).await {
+                    Ok(stored) => {
+                        crate::crash_point!("upload.after");
+                        patience.passed();
+                        confirmed(&target.key, started, oldest, status);
+                        return Done::Stored(stored);
+                    }
+                    Err(GrowError::Gone(error)) => return gone(error, status),
+                    Err(GrowError::Failed(error)) => patience.failed(&error).await,
+                }
+            }
+        }
+        Job::Abort { target, growing } => {
+            patiently_aborted(&target.key, None, status, || growing.abort()).await;
+            Done::Aborted
+        }
     }
+}
+
+async fn begin(target: &Target, notes: &dyn UploadNotes, status: &Arc<Status>) -> Done {
+    let Target { key, identity, sink, leftovers, .. } = target;
+    if let Some(noted) = leftovers {
+        abort_leftovers(sink, key, noted, status).await;
+    }
+    let beginning = Beginning { key, identity, is_again: leftovers.is_some(), notes };
+    let mut patience = Patience::new(key, status);
+    loop {
+        match sink.begin(&beginning).await {
+            Ok(begun) => {
+                patience.passed();
+                return Done::Begun(begun);
+            }
+            Err(error) => patience.failed(&error).await,
+        }
+    }
+}
+
+async fn send_part(job: &PartJob, status: &Arc<Status>) -> Done {
+    let PartJob { target, growing, place, offset, chunks } = job;
+    let mut patience = Patience::new(&target.key, status);
+    loop {
+        match growing.put_part(*place, *offset, chunks).await {
+            Ok(part) => {
+                crate::crash_point!("stream.part");
+                patience.passed();
+                let bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+                return Done::Part { place: *place, bytes, part };
+            }
+            Err(GrowError::Gone(error)) => return gone(error, status),
+            Err(GrowError::Failed(error)) => patience.failed(&error).await,
+        }
+    }
+}
+
+fn gone(error: SinkError, status: &Status) -> Done {
+    status.upload_failed(error.class);
+    Done::Gone(error)
 }
 
 /// How often the abort of one upload is tried. Parts that stay cost money and nothing else, and a key that may write but
 /// not abort must not keep the file from being stored.
 const ABORTS_MAX: u32 = 3;
 
-/// Takes back what a process that was killed has begun.
-async fn abort_leftovers(sealed: &Sealed, status: &Status) {
-    let key = &sealed.seal.key;
-    let Some(noted) = &sealed.leftovers else { return };
-    // At last those that it had no time to note.
-    for upload in noted.iter().map(Some).chain([None]) {
-        let mut backoff = Backoff::default();
-        for tried in 1..=ABORTS_MAX {
-            let aborted = match upload {
-                Some(upload) => sealed.sink.abort_multipart(key, upload).await,
-                None => sealed.sink.abort_unfinished(key).await,
-            };
-            let Err(error) = aborted else { break };
-            if error.class.needs_a_person() || tried == ABORTS_MAX {
-                tracing::warn!(
-                    stream = %status.stream_name(), delivery = status.name(), key, upload, %error,
-                    "cannot abort an upload in parts that an earlier run has left: a lifecycle rule of the bucket can"
-                );
-                break;
-            }
-            backoff.wait().await;
+/// Takes back what an earlier try has begun under a key: the uploads that it has noted, and at last those that it had no
+/// time to note. Nothing of the key may be under way.
+pub async fn abort_leftovers(sink: &ObjectSink, key: &str, noted: &[String], status: &Status) {
+    for upload in noted {
+        patiently_aborted(key, Some(upload), status, || sink.abort_multipart(key, upload)).await;
+    }
+    patiently_aborted(key, None, status, || sink.abort_unfinished(key)).await;
+}
+
+async fn patiently_aborted<F: Future<Output = Result<(), SinkError>>>(
+    key: &str,
+    upload: Option<&String>,
+    status: &Status,
+    mut abort: impl FnMut() -> F,
+) {
+    let mut backoff = Backoff::default();
+    for tried in 1..=ABORTS_MAX {
+        let Err(error) = abort().await else { return };
+        if error.class.needs_a_person() || tried == ABORTS_MAX {
+            tracing::warn!(
+                stream = %status.stream_name(), delivery = status.name(), key, upload, %error,
+                "cannot take back what was sent of a file: a lifecycle rule of the bucket can"
+            );
+            return;
         }
+        backoff.wait().await;
     }
 }
 
@@ -156,6 +257,7 @@ mod tests {
             ranges: Vec::new(),
             records: 1,
             key: key.into(),
+            guard: None,
             dead: None,
             passed: false,
             reason: "size".into(),

@@ -345,6 +345,7 @@ impl Registry {
             sealed_pressure: self.counter(DELIVERY_SEALED, &with("reason", "pressure")),
             sealed_partitions: self.counter(DELIVERY_SEALED, &with("reason", "partitions")),
             sealed_shutdown: self.counter(DELIVERY_SEALED, &with("reason", "shutdown")),
+            sealed_sink: self.counter(DELIVERY_SEALED, &with("reason", "sink")),
             sealed_epoch: self.counter(DELIVERY_SEALED, &with("reason", "epoch")),
             stored_files: self.counter(DELIVERY_STORED_FILES, &labels),
             stored_bytes: self.counter(DELIVERY_STORED_BYTES, &labels),
@@ -428,6 +429,8 @@ pub struct DeliveryMetrics {
     pub sealed_pressure: Counter,
     pub sealed_partitions: Counter,
     pub sealed_shutdown: Counter,
+    pub sealed_sink: Counter,
+    /// See `sealed_size`.
     pub sealed_epoch: Counter,
     pub stored_files: Counter,
     pub stored_bytes: Counter,

@@ -35,7 +35,17 @@ const DELIVERY: &[Strike] = &[
 const FIRST_START: &[Strike] = &[("node.rename", 1), ("catalog.rename", 1)];
 const DRAIN: &str = "drain.begin";
 /// Objects of several parts: see the rows of object stores.
-const PARTS: &[&str] = &["upload.multipart.created", "upload.multipart.begun", "upload.part"];
+const PARTS: &[&str] = &[
+    "upload.multipart.created",
+    "upload.multipart.begun",
+    "upload.part",
+    "stream.begun",
+    "stream.part",
+    "stream.complete",
+];
+/// The same in a folder.
+const GROWING: &[Strike] =
+    &[("stream.begun", 2), ("stream.part", 3), ("stream.complete", 2), ("stream.rename", 2)];
 
 /// Of `forebay dlq replay`, which is another process: see `tests/e2e/dlq/`.
 const REPLAY: &[&str] = &["replay.send.before", "replay.send.after"];
@@ -93,10 +103,25 @@ fn nothing_is_lost_or_doubled_when_it_dies_while_it_makes_its_folder_or_drains_i
 }
 
 #[test]
+fn nothing_is_lost_or_doubled_when_it_dies_while_it_fills_large_files_of_a_folder() {
+    let setup = Setup {
+        sink: "sink = { path = \"lake/{path}\", multipart = \"5MiB\" }".into(),
+        buffer: "{ size = \"12MiB\", interval = \"4s\" }",
+        json: "compression = \"none\"",
+        record_bytes: 8_000,
+        rate: 400.0,
+        batch: 10,
+        ..Setup::default()
+    };
+    dies_at_all("killed at each point of a large file", &setup, GROWING);
+}
+
+#[test]
 fn each_point_has_a_row() {
     let strikes = [LOG, DELIVERY, FIRST_START].concat();
     let others = PARTS.iter().chain(REPLAY).copied();
-    let mut names: Vec<_> = strikes.iter().map(|(name, _)| *name).chain([DRAIN]).chain(others).collect();
+    let mut names: Vec<_> =
+        strikes.iter().map(|(name, _)| *name).chain([DRAIN, "stream.rename"]).chain(others).collect();
     let mut points = POINTS.to_vec();
     names.sort_unstable();
     points.sort_unstable();

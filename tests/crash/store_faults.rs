@@ -142,9 +142,11 @@ fn nothing_is_lost_or_left_behind_when_it_dies_while_it_uploads_in_parts() {
     let setup = setup_of_parts(&store);
     let mut trial = Trial::begin("killed at each point of an upload in parts", &setup);
     let patience = Duration::from_secs(60);
-    let mut points = vec!["upload.multipart.created", "upload.multipart.begun", "upload.part"];
+    let mut points =
+        vec!["upload.multipart.created", "upload.multipart.begun", "stream.begun", "stream.part"];
+    points.push("stream.complete");
     if chance::is_long() {
-        points.extend(["upload.part", "upload.after", "ledger.seal.after"]);
+        points.extend(["stream.part", "upload.after", "ledger.seal.after"]);
         points.extend(["upload.multipart.begun", "upload.multipart.created"]);
     }
     for point in points {

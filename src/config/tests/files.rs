@@ -128,7 +128,7 @@ fn the_bounds_of_the_node_hold_for_its_pipelines() {
         (
             "p/b.toml",
             &(stream("b")
-                + "[ingest]\nmax_record = \"1MiB\"\n[[delivery]]\nname = \"d\"\nbuffer.size = \"17MiB\"\n"),
+                + "[ingest]\nmax_record = \"1MiB\"\n[[delivery]]\nname = \"d\"\nbuffer.size = \"17MiB\"\nsink.path = \"/lake\"\nsink.multipart = \"20MiB\"\n"),
         ),
     ]);
     assert_eq!(

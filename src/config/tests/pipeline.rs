@@ -338,8 +338,8 @@ fn every_wrong_setting_of_a_delivery_is_refused() {
         ),
         ("compression_level = 13", "compression_level must be from 1 to 12, found 13"),
         (
-            "buffer.size = \"129MiB\"",
-            "buffer.size = 129MiB is more than half the node's memory_budget = 256MiB: write at most 128MiB, or a larger memory_budget",
+            "buffer.size = \"79GiB\"",
+            "buffer.size = 79GiB is more than an object can have parts: write at most 80000MiB",
         ),
         ("buffer.size = \"0B\"", "size must be from 1B to 18446744073709551615B, found 0B"),
         ("buffer.interval = \"0s\"", "interval must be longer than zero"),

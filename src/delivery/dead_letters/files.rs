@@ -163,7 +163,13 @@ impl Gathered {
                     self.committed.push(Committed { seal, records, bytes: commit.bytes });
                 }
             }
-            Entry::Seal(_) | Entry::Multipart(_) | Entry::Cursor(_) | Entry::Gap(_) | Entry::Snapshot(_) => {}
+            Entry::Seal(_)
+            | Entry::Begun(_)
+            | Entry::Dropped(_)
+            | Entry::Multipart(_)
+            | Entry::Cursor(_)
+            | Entry::Gap(_)
+            | Entry::Snapshot(_) => {}
         }
     }
 }

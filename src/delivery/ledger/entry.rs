@@ -13,7 +13,11 @@ use crate::runtime::clock::UnixMicros;
 pub enum Entry {
     /// From here on records are put into files by this configuration.
     Epoch(Epoch),
-    /// A file is closed: what is in it, and the key that it will have. Durable before its first byte is uploaded.
+    /// A file that is still being filled is sent in parts from here on.
+    Begun(Begun),
+    /// Files were begun that will never be closed.
+    Dropped(Dropped),
+    /// A file is closed: what is in it, and the key that it will have. Durable before it can be seen in the store.
     Seal(Seal),
     /// An upload in parts has begun.
     Multipart(Multipart),
@@ -54,10 +58,30 @@ pub struct SealedRange {
     pub records: u64,
 }
 
+/// A file whose finished parts go to the store while it is filled. Its number and its key are decided with it; what is
+/// in it, its seal will tell. Durable before the upload is begun.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The number that its seal will have.
+    pub number: u64,
+    /// The epoch that its records belong to.
+    pub epoch: u32,
+    /// The object key that it will have.
+    pub key: String,
+}
+
+/// Begun files that were given up: their process has ended, and nothing of them is in the store any more, or not to be
+/// got rid of. Their records are in no file yet.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Their numbers, which no seal will have.
+    pub numbers: Vec<u64>,
+}
+
 /// A closed file.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// Increasing over the whole life of the delivery.
+    /// Of this file alone over the whole life of the delivery. Increasing, but for files that were begun before.
     pub number: u64,
     /// The epoch that its records belong to.
     pub epoch: u32,
@@ -72,6 +96,10 @@ pub struct Seal {
     pub records: u64,
     /// Object key below the sink.
     pub key: String,
+    /// The hash that key and identity have in the place of that of the ranges, if they were decided when the file was
+    /// begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<u64>,
     /// The reason code, if these are dead letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead: Option<String>,
@@ -87,7 +115,7 @@ pub struct Seal {
 /// An upload in parts that must be aborted if it is never completed.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Multipart {
-    /// Number of the seal.
+    /// Number of the seal, or of the file that was begun.
     pub number: u64,
     /// The store's name for the upload.
     pub upload: String,
@@ -163,6 +191,9 @@ pub struct Snapshot {
     pub shards: Vec<(ShardId, ShardTotals)>,
     /// See [`super::State::open`].
     pub open: Vec<OpenSeal>,
+    /// See [`super::State::begun`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begun: Vec<OpenBegun>,
     /// What is stored beyond the cursor.
     pub settled: Vec<SettledPartition>,
 }
@@ -188,6 +219,16 @@ pub struct OpenSeal {
     /// See [`Lost::shards`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<(ShardId, u64)>,
+}
+
+/// A begun file that is not closed.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct OpenBegun {
+    /// The file.
+    pub begun: Begun,
+    /// See [`OpenSeal::multiparts`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub multiparts: Vec<String>,
 }
 
 impl OpenSeal {

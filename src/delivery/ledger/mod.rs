@@ -3,10 +3,11 @@
 //!
 //! # Order of entries
 //! ```text
-//! epoch ──▶ seal ──▶ (lost) ──▶ (multipart) ──▶ commit ──▶ cursor
+//! epoch ──▶ (begun ──▶ multipart ──▶) seal ──▶ (lost) ──▶ (multipart) ──▶ commit ──▶ cursor
 //! ```
-//! A *seal* fixes what is in a file and what its key is; it is durable before the first byte is uploaded. A *commit*
-//! says that the store has it. A seal without a commit is stored again under the same key. The *cursor* says below which
+//! A *seal* fixes what is in a file and what its key is; it is durable before the object can be seen. Of a large file
+//! the finished parts are sent before that: it is *begun*, which fixes its number and key. One that is begun and not
+//! closed when its process ends is *dropped* by the next. A *commit* says that the store has it. A seal without a commit is stored again under the same key. The *cursor* says below which
 //! positions everything is in committed files; above it, [`State::is_settled`] tells for a partition which records are
 //! in sealed files already. What the log has *lost* of a file before it was stored is not in the object. A *gap* accounts for numbers that no file will ever have. [`State::apply`] refuses what
 //! cannot follow.
@@ -20,7 +21,7 @@
 //! | --- | --- |
 //! | `write` | offset in the file of the write that brought the line |
 //! | `more` | lines of the same append that follow; left out if 0. An append counts when its last line is there |
-//! | `epoch`, `seal`, `lost`, `multipart`, `commit`, `cursor`, `gap`, `snapshot` | exactly one of them: the entry, with the fields of the [type](entry) of that name |
+//! | `epoch`, `begun`, `dropped`, `seal`, `lost`, `multipart`, `commit`, `cursor`, `gap`, `snapshot` | exactly one of them: the entry, with the fields of the [type](entry) of that name |
 //!
 //! Shards are numbers, positions are numbers, a pair of both is an array of two, times are microseconds since 1970,
 //! partitions are base64. The first line is the *snapshot* of everything before. Behind the last line there are zeros,
@@ -54,7 +55,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 pub use entry::{
-    Commit, Cursor, Entry, Epoch, Gap, Lost, Multipart, OpenSeal, Seal, SealedRange, ShardTotals, Snapshot,
+    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Lost, Multipart, OpenBegun, OpenSeal, Seal,
+    SealedRange, ShardTotals, Snapshot,
 };
 pub use error::LedgerError;
 pub use history::History;

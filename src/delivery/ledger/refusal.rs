@@ -45,9 +45,15 @@ pub enum Refusal {
         /// Its epoch.
         epoch: u32,
     },
-    /// A commit or an upload of a seal that is not open.
+    /// A commit or an upload of a seal that is not open, or of a file that is not begun.
     #[error("seal {number} is not open: it is unknown or committed already")]
     UnknownSeal {
+        /// The number.
+        number: u64,
+    },
+    /// A seal of a file that was begun under another key or epoch.
+    #[error("seal {number} has another key or epoch than its file was begun with")]
+    OtherThanBegun {
         /// The number.
         number: u64,
     },

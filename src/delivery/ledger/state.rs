@@ -1,11 +1,13 @@
 //! What all entries together mean, and which entry cannot follow.
 
+mod snapshot;
+
 use std::collections::BTreeMap;
 
 use super::LedgerError;
 use super::entry::{
-    Commit, Cursor, Entry, Epoch, Gap, Lost, Multipart, OpenSeal, Previous, Seal, SealedRange,
-    SettledPartition, ShardTotals, Snapshot,
+    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Lost, Multipart, OpenBegun, OpenSeal, Seal,
+    SealedRange, ShardTotals,
 };
 use super::refusal::Refusal;
 use crate::config::limits::LEDGER_MULTIPARTS_MAX;
@@ -21,6 +23,9 @@ pub struct State {
     pub epochs: Vec<Epoch>,
     /// Files that are sealed and not committed, by number: to be stored (again) under their keys.
     pub open: BTreeMap<u64, OpenSeal>,
+    /// Files that are begun and neither sealed nor dropped, by number. At most as many as were open in one process: the
+    /// next one drops them before it begins others.
+    pub begun: BTreeMap<u64, OpenBegun>,
     /// The first position of each shard that may not be in a committed file. It begins at the first position of the
     /// first epoch that names the shard.
     pub cursor: BTreeMap<ShardId, SequenceNumber>,
@@ -45,6 +50,8 @@ impl State {
     pub fn apply(&mut self, entry: &Entry) -> Result<(), LedgerError> {
         match entry {
             Entry::Epoch(epoch) => self.begin_epoch(epoch),
+            Entry::Begun(begun) => self.begin_file(begun),
+            Entry::Dropped(dropped) => self.drop_begun(dropped),
             Entry::Seal(seal) => self.seal(seal),
             Entry::Lost(lost) => self.lose(lost),
             Entry::Multipart(multipart) => self.begin_upload(multipart),
@@ -116,11 +123,44 @@ impl State {
         Ok(())
     }
 
-    fn seal(&mut self, seal: &Seal) -> Result<(), Refusal> {
-        let number = seal.number;
+    fn begin_file(&mut self, begun: &Begun) -> Result<(), Refusal> {
+        let Begun { number, epoch, .. } = *begun;
         if number < self.next_seal {
             return Err(Refusal::SealNumber { number, latest: self.next_seal - 1 });
         }
+        if !self.epochs.iter().any(|known| known.number == epoch) {
+            return Err(Refusal::UnknownEpoch { number, epoch });
+        }
+        self.next_seal = number.saturating_add(1);
+        self.begun.insert(number, OpenBegun { begun: begun.clone(), multiparts: Vec::new() });
+        Ok(())
+    }
+
+    fn drop_begun(&mut self, dropped: &Dropped) -> Result<(), Refusal> {
+        if let Some(&number) = dropped.numbers.iter().find(|number| !self.begun.contains_key(number)) {
+            return Err(Refusal::UnknownSeal { number });
+        }
+        dropped.numbers.iter().for_each(|number| drop(self.begun.remove(number)));
+        self.forget_epochs();
+        Ok(())
+    }
+
+    fn check_number(&self, seal: &Seal) -> Result<(), Refusal> {
+        let number = seal.number;
+        match self.begun.get(&number) {
+            Some(OpenBegun { begun, .. }) if begun.key != seal.key || begun.epoch != seal.epoch => {
+                Err(Refusal::OtherThanBegun { number })
+            }
+            None if number < self.next_seal => {
+                Err(Refusal::SealNumber { number, latest: self.next_seal - 1 })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn seal(&mut self, seal: &Seal) -> Result<(), Refusal> {
+        let number = seal.number;
+        self.check_number(seal)?;
         let counted = seal.ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.records));
         if counted != seal.records || counted == 0 {
             return Err(Refusal::Records { number, records: seal.records, counted });
@@ -134,8 +174,9 @@ impl State {
         let before = settled.len();
         settled.extend(seal.ranges.iter().map(|range| (range.shard, range.last)));
         self.settled_len += settled.len() - before;
-        self.next_seal = number.saturating_add(1);
-        self.open.insert(number, OpenSeal { seal: seal.clone(), multiparts: Vec::new(), lost: Vec::new() });
+        self.next_seal = number.saturating_add(1).max(self.next_seal);
+        let multiparts = self.begun.remove(&number).map(|begun| begun.multiparts).unwrap_or_default();
+        self.open.insert(number, OpenSeal { seal: seal.clone(), multiparts, lost: Vec::new() });
         Ok(())
     }
 
@@ -185,11 +226,13 @@ impl State {
 
     fn begin_upload(&mut self, multipart: &Multipart) -> Result<(), Refusal> {
         let number = multipart.number;
-        let open = self.open.get_mut(&number).ok_or(Refusal::UnknownSeal { number })?;
-        if open.multiparts.len() >= LEDGER_MULTIPARTS_MAX {
-            open.multiparts.remove(0);
+        let sealed = self.open.get_mut(&number).map(|open| &mut open.multiparts);
+        let begun = self.begun.get_mut(&number).map(|begun| &mut begun.multiparts);
+        let multiparts = sealed.or(begun).ok_or(Refusal::UnknownSeal { number })?;
+        if multiparts.len() >= LEDGER_MULTIPARTS_MAX {
+            multiparts.remove(0);
         }
-        open.multiparts.push(multipart.upload.clone());
+        multiparts.push(multipart.upload.clone());
         Ok(())
     }
 
@@ -287,7 +330,7 @@ impl State {
         });
     }
 
-    /// Drops the oldest epochs while no record above the cursor and no open file is of them.
+    /// Drops the oldest epochs while no record above the cursor, no open file and no begun one is of them.
     fn forget_epochs(&mut self) {
         while let [oldest, next, ..] = self.epochs.as_slice() {
             let read_on = |&(shard, _): &(ShardId, SequenceNumber)| {
@@ -295,57 +338,11 @@ impl State {
                 start_of(next, shard).is_none_or(|from| cursor.is_none_or(|&cursor| cursor < from))
             };
             let of_it = |open: &OpenSeal| open.seal.epoch == oldest.number;
-            if oldest.from.iter().any(read_on) || self.open.values().any(of_it) {
+            let begun = self.begun.values().any(|open| open.begun.epoch == oldest.number);
+            if oldest.from.iter().any(read_on) || self.open.values().any(of_it) || begun {
                 return;
             }
             self.epochs.remove(0);
-        }
-    }
-
-    /// As the first line of a file has it.
-    pub(super) fn to_snapshot(&self, previous: Option<Previous>) -> Snapshot {
-        let mut settled = Vec::new();
-        for (&epoch, partitions) in &self.settled {
-            settled.extend(partitions.iter().map(|(partition, shards)| SettledPartition {
-                epoch,
-                partition: partition.clone(),
-                upto: pairs(shards),
-            }));
-        }
-        Snapshot {
-            format: super::FORMAT,
-            previous,
-            next_seal: self.next_seal,
-            committed_records: self.committed_records,
-            dead_records: self.dead_records,
-            passed_records: self.passed_records,
-            epochs: self.epochs.clone(),
-            cursor: pairs(&self.cursor),
-            shards: pairs(&self.shards),
-            open: self.open.values().cloned().collect(),
-            settled,
-        }
-    }
-
-    /// The other way round.
-    pub(super) fn from_snapshot(snapshot: Snapshot) -> Self {
-        let mut settled: BTreeMap<u32, Partitions> = BTreeMap::new();
-        let mut settled_len = 0;
-        for SettledPartition { epoch, partition, upto } in snapshot.settled {
-            settled_len += upto.len();
-            settled.entry(epoch).or_default().insert(partition, upto.into_iter().collect());
-        }
-        Self {
-            epochs: snapshot.epochs.into_iter().map(in_order).collect(),
-            open: snapshot.open.into_iter().map(|open| (open.seal.number, open)).collect(),
-            cursor: snapshot.cursor.into_iter().collect(),
-            next_seal: snapshot.next_seal,
-            committed_records: snapshot.committed_records,
-            dead_records: snapshot.dead_records,
-            passed_records: snapshot.passed_records,
-            shards: snapshot.shards.into_iter().collect(),
-            settled,
-            settled_len,
         }
     }
 }
@@ -369,8 +366,4 @@ fn none_twice(shards: impl Iterator<Item = ShardId>) -> Result<(), Refusal> {
         Some(pair) => Err(Refusal::ShardTwice { shard: pair[0] }),
         None => Ok(()),
     }
-}
-
-fn pairs<T: Copy>(map: &BTreeMap<ShardId, T>) -> Vec<(ShardId, T)> {
-    map.iter().map(|(&shard, &value)| (shard, value)).collect()
 }

@@ -11,6 +11,8 @@
 //! files do not see it. It follows from the name of the file alone: when a process was killed over a file, the next one
 //! finds the leftover where it is about to write the same file again.
 
+mod growing;
+
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use super::reader::{ObjectReader, Source};
 use super::{Head, Object, Stored};
 use crate::config::limits::DURABLE_FOLDERS_MAX;
 use crate::runtime::disk::{Disk, DiskFile};
+pub(super) use growing::GrowingFile;
 
 /// A folder.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub struct Folder {
 }
 
 /// The right to write a temporary file, for one at a time: a write whose caller has stopped waiting goes on.
+#[derive(Debug)]
 struct Turn {
     busy: Arc<Mutex<HashSet<PathBuf>>>,
     temporary: PathBuf,
@@ -110,16 +114,23 @@ impl Folder {
         Ok(self.root.join(key.as_ref()))
     }
 
-    fn write(&self, path: &Path, chunks: &[Bytes]) -> Result<(), SinkError> {
+    /// The temporary file of `path`, for the caller alone.
+    fn turn(&self, path: &Path) -> Result<(PathBuf, Turn), SinkError> {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             let message = format!("'{}' is no name of a file", path.display());
             return Err(SinkError::new(SinkErrorClass::Other, message));
         };
         let temporary = folder.join(temporary_name(name.as_encoded_bytes()));
-        let Some(_turn) = Turn::take(&self.busy, &temporary) else {
+        let Some(turn) = Turn::take(&self.busy, &temporary) else {
             let message = format!("an earlier write of '{}' has not ended yet", path.display());
             return Err(SinkError::new(SinkErrorClass::Transient, message));
         };
+        Ok((temporary, turn))
+    }
+
+    fn write(&self, path: &Path, chunks: &[Bytes]) -> Result<(), SinkError> {
+        let (temporary, _turn) = self.turn(path)?;
+        let folder = path.parent().unwrap_or(&self.root);
         self.make_durable_folder(folder)?;
         let result = self.write_in(folder, &temporary, path, chunks);
         if result.is_err() {
@@ -137,11 +148,7 @@ impl Folder {
         chunks: &[Bytes],
     ) -> Result<(), FolderError> {
         let disk = self.disk.as_ref();
-        match disk.remove(temporary) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => at("remove the leftover", temporary, other)?,
-        }
-        let file = at("make", temporary, disk.create(temporary))?;
+        let file = self.make_temporary(temporary)?;
         let mut offset = 0;
         for chunk in chunks {
             at("write", temporary, file.write_all_at(chunk, offset))?;
@@ -150,6 +157,18 @@ impl Folder {
         at("sync", temporary, file.sync_data())?;
         at("rename the finished file to", path, disk.rename(temporary, path))?;
         at("sync the folder", folder, disk.sync_folder(folder))
+    }
+
+    fn make_temporary(&self, temporary: &Path) -> Result<Arc<dyn DiskFile>, FolderError> {
+        self.remove_temporary(temporary)?;
+        at("make", temporary, self.disk.create(temporary))
+    }
+
+    fn remove_temporary(&self, temporary: &Path) -> Result<(), FolderError> {
+        match self.disk.remove(temporary) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => at("remove the leftover", temporary, other),
+        }
     }
 
     /// Makes the folder of a file. Its name could be one that a killed process has made and not synced, so that

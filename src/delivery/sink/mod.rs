@@ -8,6 +8,7 @@
 
 mod error;
 mod folder;
+mod growing;
 mod listing;
 mod multipart;
 mod object;
@@ -20,7 +21,9 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 pub use error::{SinkError, SinkErrorClass};
+pub use growing::{Beginning, Begun, GrowError, Growing, PartSizes};
 pub use object::ObjectSink;
+pub use object_store::multipart::PartId;
 pub use reader::ObjectReader;
 
 /// A future in a box, for traits that are called through `dyn`.

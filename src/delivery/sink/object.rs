@@ -13,11 +13,13 @@ use url::Url;
 
 use super::error::{SinkError, SinkErrorClass};
 use super::folder::Folder;
+use super::growing::{Beginning, Begun, PartSizes};
 use super::reader::ObjectReader;
 use super::remote::{Manners, Remote, Uploads};
 use super::unfinished::{Bucket, Unfinished};
 use super::{Head, Object, Stored, UploadNotes};
 use crate::config::checked;
+use crate::config::limits::MULTIPART_PART_BYTES;
 use crate::runtime::disk::{Disk, RealDisk};
 
 /// One request to the store: a part of 8 MiB passes in this time at 130 KB/s.
@@ -29,6 +31,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct ObjectSink {
     place: Place,
+    sizes: Option<PartSizes>,
 }
 
 #[derive(Debug, Clone)]
@@ -63,7 +66,7 @@ impl ObjectSink {
         let folder = || Path::from_url_path(url.path()).map_err(object_store::Error::from);
         let parts_above = config.multipart_bytes;
         let remote = match url.scheme() {
-            "file" => return Self::open_folder(url, disk),
+            "file" => return Self::open_folder(config, disk),
             "s3" | "s3a" => {
                 let manners = Manners {
                     metadata_key: "forebay-seal",
@@ -96,12 +99,29 @@ impl ObjectSink {
             }
             _ => return Err(invalid(url, "no store is known for this scheme")),
         };
-        Ok(Self { place: Place::Remote(Arc::new(remote)) })
+        let sizes = remote.can_grow().then(|| part_sizes(parts_above));
+        Ok(Self { place: Place::Remote(Arc::new(remote)), sizes })
     }
 
-    fn open_folder(url: &Url, disk: Arc<dyn Disk>) -> Result<Self, SinkError> {
+    fn open_folder(config: &checked::ObjectSink, disk: Arc<dyn Disk>) -> Result<Self, SinkError> {
+        let url = &config.url;
         let root = url.to_file_path().map_err(|()| invalid(url, "not a path of a local file"))?;
-        Ok(Self { place: Place::Folder(Arc::new(Folder::open(root, disk)?)) })
+        let sizes = Some(part_sizes(config.multipart_bytes));
+        Ok(Self { place: Place::Folder(Arc::new(Folder::open(root, disk)?)), sizes })
+    }
+
+    /// Which objects can be sent while they are made; `None` if all of one must be there before.
+    pub fn part_sizes(&self) -> Option<PartSizes> {
+        self.sizes
+    }
+
+    /// Begins an object that is sent while it is made. An object of somebody else under its key is left alone
+    /// ([`SinkErrorClass::Foreign`]). May be done again after an error.
+    pub async fn begin(&self, beginning: &Beginning<'_>) -> Result<Begun, SinkError> {
+        match &self.place {
+            Place::Folder(folder) => folder.begin(beginning).await,
+            Place::Remote(remote) => remote.begin(beginning).await,
+        }
     }
 
     /// Stores an object below the folder. Doing it again with the same object changes nothing and confirms it: so a
@@ -131,7 +151,7 @@ impl ObjectSink {
     /// is no error: they stay where they are.
     pub async fn abort_unfinished(&self, key: &str) -> Result<(), SinkError> {
         match &self.place {
-            Place::Folder(_) => Ok(()),
+            Place::Folder(folder) => folder.forget(key).await,
             Place::Remote(remote) => remote.abort_unfinished(key).await,
         }
     }
@@ -176,8 +196,12 @@ impl ObjectSink {
 
     #[cfg(test)]
     pub(super) fn over(remote: Remote) -> Self {
-        Self { place: Place::Remote(Arc::new(remote)) }
+        Self { place: Place::Remote(Arc::new(remote)), sizes: None }
     }
+}
+
+fn part_sizes(above: u64) -> PartSizes {
+    PartSizes { above, part_bytes: above.min(MULTIPART_PART_BYTES as u64) }
 }
 
 /// The settings of a client of this S3 store, from those of any store.

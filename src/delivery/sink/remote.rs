@@ -5,13 +5,15 @@
 //! confirmation and the note of it; or somebody else's, which is left alone. A store that may ignore the condition is
 //! asked first what it has.
 //!
-//! A large object goes up in parts. `object_store` cannot put the condition on the last step of that, so it is looked
+//! A large object goes up in parts, either when all of it is there or while it is made ([`super::growing`]). `object_store` cannot put the condition on the last step of that, so it is looked
 //! for what is there before the first part. A failed upload is taken back; one whose process was killed is taken back
 //! by the next process, from the id that [`UploadNotes`] has kept before the first part. One that was begun and not
 //! noted is found by asking the store for what is unfinished under the key, where it can tell ([`super::unfinished`]).
 //! What may stay in the store, unseen and paid for, are the parts of streams without a ledger, and empty uploads in
 //! stores that cannot tell, so that a lifecycle rule of the bucket that removes incomplete multipart uploads after some
 //! days is advisable all the same.
+
+mod growing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +32,7 @@ use super::unfinished::Unfinished;
 use super::{Head, Object, Stored, UploadNotes};
 use crate::config::limits::MULTIPART_PART_BYTES;
 use crate::crash_point;
+pub(super) use growing::GrowingRemote;
 
 /// In which ways stores differ.
 #[derive(Debug, Clone, Copy)]
@@ -202,43 +205,38 @@ impl Remote {
 
     /// What is under the key of `put`; an error if it is not ours.
     async fn look(&self, put: &Put<'_>) -> Result<Found, SinkError> {
-        let Some(head) = self.head_of(&put.path).await? else { return Ok(Found::Nothing) };
-        let key = || put.path.to_string();
-        match head.identity {
+        Ok(match self.ours(&put.path, put.object.identity).await? {
+            None => Found::Nothing,
             // The same identity means the same records, and a store shows no half objects: with the size it is the
             // same file. ETags are no checksums everywhere.
-            Some(identity) if identity == put.object.identity => Ok(if head.bytes == put.bytes {
-                Found::Same(Stored { bytes: head.bytes, etag: head.etag })
-            } else {
-                Found::OurOther
-            }),
-            Some(owner) => Err(Conflict::Foreign { key: key(), owner }.into()),
-            None => Err(Conflict::Unsigned { key: key() }.into()),
+            Some(stored) if stored.bytes == put.bytes => Found::Same(stored),
+            Some(_) => Found::OurOther,
+        })
+    }
+
+    /// The object of `identity` at `path`; an error if one is there that is not ours.
+    async fn ours(&self, path: &Path, identity: &str) -> Result<Option<Stored>, SinkError> {
+        let Some(head) = self.head_of(path).await? else { return Ok(None) };
+        match head.identity {
+            Some(found) if found == identity => Ok(Some(Stored { bytes: head.bytes, etag: head.etag })),
+            Some(owner) => Err(Conflict::Foreign { key: path.to_string(), owner }.into()),
+            None => Err(Conflict::Unsigned { key: path.to_string() }.into()),
         }
     }
 
     async fn put_whole(&self, put: &Put<'_>, mode: PutMode) -> Result<Stored, Error> {
         let payload = put.object.chunks.iter().cloned().collect::<PutPayload>();
-        let options = PutOptions { mode, attributes: self.attributes(put), ..PutOptions::default() };
+        let attributes = self.attributes(put.object.identity);
+        let options = PutOptions { mode, attributes, ..PutOptions::default() };
         let result = self.store.put_opts(&put.path, payload, options).await?;
         Ok(Stored { bytes: put.bytes, etag: result.e_tag })
     }
 
     async fn put_in_parts(&self, put: &Put<'_>, notes: &dyn UploadNotes) -> Result<Stored, SinkError> {
-        let options = PutMultipartOptions { attributes: self.attributes(put), ..Default::default() };
         let upload: Box<dyn MultipartUpload> = match &self.uploads {
-            None => self.store.put_multipart_opts(&put.path, options).await?,
+            None => self.store.put_multipart_opts(&put.path, self.options(put.object.identity)).await?,
             Some(Uploads { store: uploads, .. }) => {
-                self.take_back_unfinished(&put.path).await?;
-                let id = uploads.create_multipart_opts(&put.path, options).await?;
-                crash_point!("upload.multipart.created");
-                let noted = notes.multipart_begun(&id).await;
-                if let Err(error) = noted {
-                    if let Err(error) = multipart::forget(uploads.as_ref(), &put.path, &id).await {
-                        tracing::warn!(key = %put.path, %error, "an upload without parts stays in the store");
-                    }
-                    return Err(error);
-                }
+                let id = self.create(uploads, &put.path, put.object.identity, notes).await?;
                 Box::new(Numbered::new(Arc::clone(uploads), put.path.clone(), id))
             }
         };
@@ -246,9 +244,33 @@ impl Remote {
         Ok(Stored { bytes: put.bytes, etag: result.e_tag })
     }
 
-    fn attributes(&self, put: &Put<'_>) -> Attributes {
+    /// Begins an upload in parts and has it noted. Nothing of the key may be under way.
+    async fn create(
+        &self,
+        uploads: &Arc<dyn NumberedStore>,
+        path: &Path,
+        identity: &str,
+        notes: &dyn UploadNotes,
+    ) -> Result<String, SinkError> {
+        self.take_back_unfinished(path).await?;
+        let id = uploads.create_multipart_opts(path, self.options(identity)).await?;
+        crash_point!("upload.multipart.created");
+        if let Err(error) = notes.multipart_begun(&id).await {
+            if let Err(error) = multipart::forget(uploads.as_ref(), path, &id).await {
+                tracing::warn!(key = %path, %error, "an upload without parts stays in the store");
+            }
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    fn options(&self, identity: &str) -> PutMultipartOptions {
+        PutMultipartOptions { attributes: self.attributes(identity), ..Default::default() }
+    }
+
+    fn attributes(&self, identity: &str) -> Attributes {
         let key = Attribute::Metadata(self.manners.metadata_key.into());
-        Attributes::from_iter([(key, put.object.identity.to_owned())])
+        Attributes::from_iter([(key, identity.to_owned())])
     }
 
     fn path(&self, key: &str) -> Result<Path, SinkError> {

@@ -54,8 +54,10 @@ type Ranges = HashMap<Vec<u8>, HashMap<ShardId, Vec<Covered>>>;
 /// Everything that a ledger remembers.
 #[derive(Debug)]
 pub struct Files {
-    /// In the order of their numbers.
+    /// In the order in which they were closed.
     pub all: Vec<File>,
+    /// Index in it by number.
+    by_number: HashMap<u64, usize>,
     /// By epoch, partition and shard; in order within a shard.
     ranges: BTreeMap<u32, Ranges>,
     /// Where all entries lead to.
@@ -91,6 +93,7 @@ impl Files {
         let begin = history.begin().clone();
         let mut files = Self {
             all: Vec::new(),
+            by_number: HashMap::new(),
             ranges: BTreeMap::new(),
             state: State::default(),
             epochs: begin.epochs.clone(),
@@ -120,13 +123,17 @@ impl Files {
             }
             Entry::Epoch(epoch) => self.epochs.push(epoch),
             Entry::Gap(gap) => self.gaps.push(gap),
-            Entry::Multipart(_) | Entry::Cursor(_) | Entry::Snapshot(_) => {}
+            // Nobody can see a file that is begun and not closed.
+            Entry::Begun(_)
+            | Entry::Dropped(_)
+            | Entry::Multipart(_)
+            | Entry::Cursor(_)
+            | Entry::Snapshot(_) => {}
         }
     }
 
     fn of_number(&mut self, number: u64) -> Option<&mut File> {
-        let found = self.all.binary_search_by_key(&number, |file| file.seal.number);
-        found.ok().and_then(|index| self.all.get_mut(index))
+        self.by_number.get(&number).and_then(|&index| self.all.get_mut(index))
     }
 
     fn add(&mut self, seal: Seal, lost: Vec<(ShardId, u64)>) {
@@ -136,6 +143,7 @@ impl Files {
         for &range in &seal.ranges {
             shards.entry(range.shard).or_default().push(Covered { range, file, met: 0 });
         }
+        self.by_number.insert(seal.number, file);
         self.all.push(File { seal, commit: None, lost });
     }
 

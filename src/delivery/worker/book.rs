@@ -11,7 +11,7 @@ use super::trouble::Trouble;
 use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::files::Files;
 use crate::delivery::ledger::{
-    Commit, Cursor, Entry, Epoch, Gap, Ledger, Lost, OpenSeal, Seal, SealedRange, State,
+    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Ledger, Lost, OpenSeal, Seal, SealedRange, State,
 };
 use crate::delivery::seal::Sealed;
 use crate::delivery::sink::Stored;
@@ -25,6 +25,11 @@ pub struct Book {
     gaps: Vec<Gap>,
     /// Of files that are to be stored without it.
     lost: Vec<Lost>,
+    /// Sent while they are filled, and not in the ledger yet, each with how many of `closed` were closed before it: numbers
+    /// must come in the order in which they were given.
+    begun: Vec<(usize, Begun)>,
+    /// Begun, and given up.
+    dropped: Vec<u64>,
     /// Closed, and not in the ledger yet.
     closed: Vec<Sealed>,
     /// Stored, and not committed yet.
@@ -72,6 +77,8 @@ impl Contents {
 /// What an append has made a fact.
 #[derive(Debug, Default)]
 pub struct Written {
+    /// Parts of these may be sent.
+    pub begun: Vec<u64>,
     /// These may be stored.
     pub sealed: Vec<Sealed>,
     /// These are done with: number, what was in it, and the object.
@@ -96,6 +103,8 @@ impl Book {
             epochs: epoch.into_iter().collect(),
             gaps: Vec::new(),
             lost: Vec::new(),
+            begun: Vec::new(),
+            dropped: Vec::new(),
             closed: Vec::new(),
             stored: Vec::new(),
             uncommitted: open.collect(),
@@ -127,6 +136,20 @@ impl Book {
         let (ranges, dead) = (sealed.seal.ranges.clone(), sealed.seal.dead.clone());
         self.uncommitted.insert(number, Contents { ranges, records, dead, passed });
         self.closed.push(sealed);
+    }
+
+    /// Notes a file that is to be sent while it is filled. Nothing of it may be sent before [`Book::write`] has its number.
+    pub fn begin(&mut self, begun: Begun) {
+        self.begun.push((self.closed.len(), begun));
+    }
+
+    /// Notes that nothing is left of a begun file, which will not be closed.
+    pub fn drop_begun(&mut self, number: u64) {
+        let waiting = self.begun.len();
+        self.begun.retain(|(_, begun)| begun.number != number);
+        if self.begun.len() == waiting {
+            self.dropped.push(number);
+        }
     }
 
     /// Notes what the log has lost of a file. It may be stored without that when [`Book::has_lost`] says no more.
@@ -192,6 +215,8 @@ impl Book {
             && self.stored.is_empty()
             && self.gaps.is_empty()
             && self.lost.is_empty()
+            && self.begun.is_empty()
+            && self.dropped.is_empty()
             && !moved
     }
 
@@ -203,6 +228,7 @@ impl Book {
         }
         let entries = self.entries(&cursor);
         let (seals, commits) = (!self.closed.is_empty(), !self.stored.is_empty());
+        let begins = !self.begun.is_empty();
         if seals {
             crate::crash_point!("ledger.seal.before");
         }
@@ -214,6 +240,9 @@ impl Book {
         {
             self.trouble.failed("the ledger cannot be written", &error);
             return None;
+        }
+        if begins {
+            crate::crash_point!("stream.begun");
         }
         if seals {
             crate::crash_point!("ledger.seal.after");
@@ -239,7 +268,17 @@ impl Book {
         if !cursor.is_empty() {
             entries.push(Entry::Cursor(Cursor { positions: cursor.to_vec() }));
         }
-        entries.extend(self.closed.iter().map(|sealed| Entry::Seal(sealed.seal.clone())));
+        if !self.dropped.is_empty() {
+            entries.push(Entry::Dropped(Dropped { numbers: self.dropped.clone() }));
+        }
+        let mut begun = self.begun.iter().peekable();
+        for (index, sealed) in self.closed.iter().enumerate() {
+            while let Some((_, begun)) = begun.next_if(|(closed, _)| *closed <= index) {
+                entries.push(Entry::Begun(begun.clone()));
+            }
+            entries.push(Entry::Seal(sealed.seal.clone()));
+        }
+        entries.extend(begun.map(|(_, begun)| Entry::Begun(begun.clone())));
         entries
     }
 
@@ -270,7 +309,9 @@ impl Book {
             let open = self.uncommitted.range(self.first_number..).map(|(_, contents)| &contents.ranges);
             self.sealed_len = self.beyond.values().chain(open).map(Vec::len).sum();
         }
-        Written { sealed: std::mem::take(&mut self.closed), committed, cursor }
+        self.dropped.clear();
+        let begun = std::mem::take(&mut self.begun).iter().map(|(_, begun)| begun.number).collect();
+        Written { begun, sealed: std::mem::take(&mut self.closed), committed, cursor }
     }
 
     /// The positions that have moved: of each shard the first record that is neither committed nor about to be committed

@@ -2,6 +2,7 @@
 
 mod book;
 mod learn;
+mod outflows;
 mod read;
 mod redo;
 mod stage;
@@ -17,11 +18,12 @@ use tokio::time::Instant;
 
 use self::book::Book;
 use self::learn::Learning;
+use self::outflows::{Leftover, Outflows};
 use self::read::{Place, Round};
 use self::redo::Undone;
 use self::stage::{Plan, Stage};
 use self::trouble::Trouble;
-use self::uploads::Uploaded;
+use self::uploads::Ended;
 use super::files::Files;
 use super::judge::Judge;
 use super::ledger::{Ledger, State};
@@ -30,7 +32,7 @@ use super::seal::{SealReason, Sealed};
 use super::settled::Settled;
 use super::status::Status;
 use super::{LedgerParts, Memory, OpenError, Parts};
-use crate::config::limits::{DELIVERY_LINGER_MS, DELIVERY_PRESSURE_PERCENT, DELIVERY_UPLOADS_MAX};
+use crate::config::limits::{DELIVERY_LINGER_MS, DELIVERY_PRESSURE_PERCENT};
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::{self, UnixMicros};
@@ -59,7 +61,9 @@ pub struct Worker {
     settled: Option<Settled>,
     /// Closed and waiting for a free upload.
     queue: VecDeque<Sealed>,
-    uploads: JoinSet<Uploaded>,
+    uploads: JoinSet<Ended>,
+    /// Large files, which are sent while they are filled.
+    outflows: Outflows,
     /// Arrival of the oldest record of each closed file that is not stored yet, by seal number.
     unstored: BTreeMap<u64, UnixMicros>,
     /// The ledger; a stream that does not outlive the process needs none.
@@ -114,6 +118,7 @@ impl Worker {
         let stages = plan.stages(parts, &positions)?;
         let mut worker = Self::with_stages(parts, stages, Some(&positions), floors.collect());
         worker.undone = Undone::of(parts, &plan, &state)?;
+        worker.outflows = Outflows::new(Leftover::of(parts, &plan, &state)?);
         for (&shard, &position) in &positions {
             // The log has been told before the last stop, and forgets what it is told.
             if let Some(log) = parts.stream.shard(shard) {
@@ -162,6 +167,7 @@ impl Worker {
             settled: None,
             queue: VecDeque::new(),
             uploads: JoinSet::new(),
+            outflows: Outflows::default(),
             unstored: BTreeMap::new(),
             book: None,
             undone: Vec::new(),
@@ -193,6 +199,8 @@ impl Worker {
             let has_learned = self.learn(draining).await;
             let has_turned = self.finish_stage().await || has_learned;
             self.tend(draining).await;
+            // By what has ended meanwhile.
+            let has_turned = self.mend(&phases).await || has_turned || self.may_finish_stage();
             self.publish();
             if draining && read == Round::CaughtUp && !has_turned && self.is_done() {
                 return;
@@ -227,7 +235,7 @@ impl Worker {
         let is_written = self.book.as_ref().is_none_or(Book::is_written);
         let is_stored = match self.halted {
             None => self.unstored.is_empty(),
-            Some(_) => self.queue.is_empty() && self.uploads.is_empty(),
+            Some(_) => self.queue.is_empty() && self.uploads.is_empty() && !self.outflows.has_sealed(),
         };
         self.files.len() == 0 && is_stored && is_written
     }
@@ -248,7 +256,7 @@ impl Worker {
     /// Whether nothing more may be encoded for now.
     fn is_blocked(&self) -> bool {
         self.budget.is_taken_to(100)
-            || self.queue.len() + self.uploads.len() >= DELIVERY_UPLOADS_MAX
+            || self.uploads_are_full()
             || self.learning.as_ref().is_some_and(Learning::is_waiting)
             || self.book.as_ref().is_some_and(|book| book.is_full(self.files.ranges_len()))
     }
@@ -256,7 +264,10 @@ impl Worker {
     /// Reads nothing more: only a restart helps. What is closed is still stored, and with a ledger nothing is lost.
     fn halt(&mut self, why: &str) {
         let mut pause = Pause::none(&self.status);
-        let why = format!("{why}; restart to try again from the log");
+        let why = match &self.book {
+            Some(_) => format!("{why}; restart to try again from the log"),
+            None => format!("{why}; restart to go on without it"),
+        };
         if self.halted.is_none() {
             tracing::error!(stream = %self.stream.name(), delivery = self.status.name(), why, "delivery has stopped");
         }
@@ -312,9 +323,11 @@ impl Worker {
             self.unstored.insert(sealed.seal.number, sealed.seal.oldest);
             match &mut self.book {
                 Some(book) => book.close(sealed),
-                None => self.queue.push_back(sealed),
+                None => self.dispatch(sealed),
             }
         }
+        let dropped = self.stages.front_mut().map(|stage| stage.intake.take_dropped());
+        dropped.unwrap_or_default().into_iter().for_each(|number| self.give_up(number));
         let broken = self.stages.front().and_then(|stage| stage.intake.broken()).map(str::to_owned);
         if let Some(why) = broken.filter(|_| self.halted.is_none()) {
             self.halt(&format!("an encoder has failed ({why})"));
@@ -324,14 +337,12 @@ impl Worker {
     /// Goes over to the next configuration once everything of the current one is read, and written down as closed.
     /// Returns whether it has.
     async fn finish_stage(&mut self) -> bool {
-        let Some(stage) = self.stages.front().filter(|_| self.stages.len() > 1) else { return false };
-        let is_read = self.places.iter().all(|place| place.next >= stage.end(place.shard));
-        if !is_read || self.halted.is_some() {
+        if !self.is_stage_read() {
             return false;
         }
         self.seal_all(SealReason::Epoch);
         self.write_book().await;
-        if self.book.as_ref().is_some_and(Book::has_closed) || self.halted.is_some() {
+        if !self.may_finish_stage() {
             return false;
         }
         self.stages.pop_front();
@@ -340,6 +351,18 @@ impl Worker {
             tracing::info!(stream = %self.stream.name(), delivery = self.status.name(), epoch, "another configuration begins");
         }
         true
+    }
+
+    fn is_stage_read(&self) -> bool {
+        let Some(stage) = self.stages.front().filter(|_| self.stages.len() > 1) else { return false };
+        self.halted.is_none() && self.places.iter().all(|place| place.next >= stage.end(place.shard))
+    }
+
+    /// Whether nothing of the current configuration is left to do here. A large file that the sink loses is made again by
+    /// the configuration that it is of, so that one is waited for.
+    fn may_finish_stage(&self) -> bool {
+        let has_closed = self.book.as_ref().is_some_and(Book::has_closed);
+        self.is_stage_read() && self.files.len() == 0 && !has_closed && self.outflows.is_empty()
     }
 
     fn next_due(&self) -> Duration {

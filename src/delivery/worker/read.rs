@@ -170,6 +170,7 @@ impl Worker {
             self.status.known(come.known);
             let stopped_at = come.stopped_at;
             self.close(come.sealed);
+            self.hand_over();
             if self.halted.is_some() {
                 // Where it stopped does not matter: the cursor stays, and all of it is read again.
                 break;

@@ -16,20 +16,23 @@ use super::read::gaps;
 use super::stage::{Plan, Stage};
 use super::trouble::Trouble;
 use super::{BLOCKED_PAUSE, Worker};
-use crate::config::limits::{DELIVERY_READ_BYTES, DELIVERY_REDO_FILES_MAX, DELIVERY_UPLOADS_MAX};
+use crate::config::limits::{DELIVERY_READ_BYTES, DELIVERY_REDO_FILES_MAX};
 use crate::delivery::encode::PushError;
 use crate::delivery::intake;
 use crate::delivery::ledger::{Lost, OpenSeal, State};
 use crate::delivery::sink::{ObjectSink, Stored};
 use crate::delivery::{OpenError, Parts};
 use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::backoff::Backoff;
 use crate::runtime::phases::{Phase, Phases};
 use crate::stream::{CapturePlan, Payer, Read};
 
 /// Files of one epoch that are to be made again.
 pub struct Undone {
-    stage: Stage,
-    seals: Vec<OpenSeal>,
+    /// Their configuration.
+    pub stage: Stage,
+    /// The files.
+    pub seals: Vec<OpenSeal>,
 }
 
 impl Undone {
@@ -51,24 +54,45 @@ impl Worker {
     /// Makes every file again that is closed and not stored, and sends it to the sink. Returns when the last one is on
     /// its way: reading on need not wait for the sink.
     pub(super) async fn redo(&mut self, phases: &Phases) {
-        for Undone { mut stage, mut seals } in std::mem::take(&mut self.undone) {
+        for undone in std::mem::take(&mut self.undone) {
             tracing::info!(
-                stream = %self.stream.name(), delivery = self.status.name(), files = seals.len(),
-                epoch = stage.intake.epoch(), "storing what was closed before the last stop"
+                stream = %self.stream.name(), delivery = self.status.name(), files = undone.seals.len(),
+                epoch = undone.stage.intake.epoch(), "storing what was closed before the last stop"
             );
-            while !seals.is_empty() {
-                let now = seals.drain(..seals.len().min(DELIVERY_REDO_FILES_MAX)).collect();
-                let mut again = Again::new(now, stage.intake.opener().clone());
-                if let Err(error) = self.redo_pass(&mut stage, &mut again, phases).await {
-                    self.halt(&format!("an encoder has failed ({error})"));
-                    return;
-                }
-                for target in again.take_incomplete() {
-                    self.redo_incomplete(&mut stage, target, phases).await;
-                }
-                seals.extend(again.take_put_back());
+            self.redo_all(undone, phases).await;
+            if self.halted.is_some() {
+                return;
             }
         }
+    }
+
+    /// Makes files again until none of them can be lost any more: a large one, whose parts are not kept, is waited for.
+    pub(super) async fn redo_all(&mut self, undone: Undone, phases: &Phases) -> Undone {
+        let Undone { mut stage, mut seals } = undone;
+        let mut backoff = Backoff::default();
+        while !seals.is_empty() && self.halted.is_none() {
+            let now = seals.drain(..seals.len().min(DELIVERY_REDO_FILES_MAX)).collect();
+            let mut again = Again::new(now, stage.intake.opener().clone());
+            if let Err(error) = self.redo_pass(&mut stage, &mut again, phases).await {
+                self.halt(&format!("an encoder has failed ({error})"));
+                break;
+            }
+            for target in again.take_incomplete() {
+                self.redo_incomplete(&mut stage, target, phases).await;
+            }
+            while self.outflows.has_again() {
+                self.tend(phases.current() >= Phase::Draining).await;
+                self.publish();
+                self.pause(BLOCKED_PAUSE).await;
+            }
+            seals.extend(again.take_put_back());
+            let lost = self.outflows.take_lost();
+            if !lost.is_empty() {
+                backoff.wait().await;
+            }
+            seals.extend(lost);
+        }
+        Undone { stage, seals }
     }
 
     /// One pass over the log.
@@ -97,7 +121,16 @@ impl Worker {
                 for target in again.take_complete() {
                     self.send_again(stage, target, phases).await;
                 }
-                while self.is_short() && again.put_back_largest() {}
+                for (open, file) in again.with_parts() {
+                    let of = (stage.intake.identity(&open.seal), stage.intake.sink().clone());
+                    self.flow_again(open, file, of);
+                }
+                self.until_there_is_room(phases).await;
+                while self.is_short()
+                    && let Some(number) = again.put_back_largest()
+                {
+                    self.give_up(number);
+                }
             }
         }
         Ok(())
@@ -108,13 +141,18 @@ impl Worker {
         let Target { open: OpenSeal { seal, multiparts, .. }, file, .. } = target;
         let Some(file) = file else { return };
         match stage.intake.finish(seal, file, Some(multiparts)) {
-            Some(sealed) => self.queue.push_back(sealed),
+            Some(sealed) => self.dispatch(sealed),
             None => self.halt("an encoder has failed"),
         }
+        self.until_there_is_room(phases).await;
+    }
+
+    /// Waits until another file, or part of one, can be sent.
+    async fn until_there_is_room(&mut self, phases: &Phases) {
         loop {
             self.tend(phases.current() >= Phase::Draining).await;
             self.publish();
-            if self.queue.len() + self.uploads.len() < DELIVERY_UPLOADS_MAX {
+            if !self.uploads_are_full() {
                 return;
             }
             self.pause(BLOCKED_PAUSE).await;
@@ -168,6 +206,7 @@ impl Worker {
             };
             if let Some(stored) = found {
                 self.spare(&lost, written);
+                self.give_up(number);
                 if let Some(book) = &mut self.book {
                     book.stored(number, stored);
                 }

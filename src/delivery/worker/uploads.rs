@@ -8,13 +8,22 @@ use super::Worker;
 use super::book::Book;
 use crate::config::limits::DELIVERY_UPLOADS_MAX;
 use crate::delivery::ledger::Ledger;
+use crate::delivery::outflow::Done;
 use crate::delivery::seal::Sealed;
 use crate::delivery::sink::{NoNotes, Stored};
 use crate::delivery::status::Status;
 use crate::delivery::upload::{self, LedgerNotes};
 
-/// An upload that has ended: number of the seal, and the object.
-pub type Uploaded = (u64, Stored);
+/// An upload that has ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// A closed file is stored: number of the seal, and the object.
+    Stored(u64, Stored),
+    /// A step of a file that is sent while it is filled: its number, and what has come of it.
+    Step(u64, Done),
+    /// Nothing is left of a file of this number that an earlier process has begun.
+    Leftover(u64),
+}
 
 impl Worker {
     /// Takes note of uploads that have ended, writes down whatever is ready, and starts what may be stored.
@@ -22,6 +31,7 @@ impl Worker {
         while let Some(ended) = self.uploads.try_join_next() {
             self.ended(ended);
         }
+        self.hand_over();
         self.write_book().await;
         // A drain has a deadline and nothing else to do, so small files go out many at a time.
         let uploads_max = if draining { DELIVERY_UPLOADS_MAX * 4 } else { DELIVERY_UPLOADS_MAX };
@@ -30,6 +40,7 @@ impl Worker {
             let ledger = self.book.as_ref().map(|book| book.ledger().clone());
             self.uploads.spawn(store(sealed, Arc::clone(&self.status), ledger));
         }
+        self.send_parts(uploads_max);
     }
 
     /// Has the ledger written, and acts on what has become a fact by that.
@@ -41,7 +52,8 @@ impl Worker {
         let Some(book) = &mut self.book else { return };
         let cursor = book.next_cursor(&positions, &self.files);
         let Some(written) = book.write(cursor).await else { return };
-        self.queue.extend(written.sealed);
+        self.begun(written.begun);
+        written.sealed.into_iter().for_each(|sealed| self.dispatch(sealed));
         for (number, contents, stored) in written.committed {
             self.unstored.remove(&number);
             if contents.passed {
@@ -57,9 +69,11 @@ impl Worker {
         }
     }
 
-    pub(super) fn ended(&mut self, upload: Result<Uploaded, JoinError>) {
+    pub(super) fn ended(&mut self, upload: Result<Ended, JoinError>) {
         match upload {
-            Ok((number, stored)) => match &mut self.book {
+            Ok(Ended::Step(number, done)) => self.stepped(number, done),
+            Ok(Ended::Leftover(number)) => self.left_over(number),
+            Ok(Ended::Stored(number, stored)) => match &mut self.book {
                 Some(book) => book.stored(number, stored),
                 None => {
                     self.unstored.remove(&number);
@@ -80,14 +94,14 @@ impl Worker {
 }
 
 /// Without a ledger an object counts as soon as it is stored; with one, when that is written down.
-async fn store(sealed: Sealed, status: Arc<Status>, ledger: Option<Ledger>) -> Uploaded {
+async fn store(sealed: Sealed, status: Arc<Status>, ledger: Option<Ledger>) -> Ended {
     let number = sealed.seal.number;
     if sealed.seal.passed {
         // There is nothing to store. With a ledger it counts when that is written down.
         if ledger.is_none() {
             status.passed(sealed.seal.records);
         }
-        return (number, Stored { bytes: 0, etag: None });
+        return Ended::Stored(number, Stored { bytes: 0, etag: None });
     }
     let stored = match ledger {
         Some(ledger) => upload::store(&sealed, &LedgerNotes { ledger, number }, &status).await,
@@ -97,5 +111,5 @@ async fn store(sealed: Sealed, status: Arc<Status>, ledger: Option<Ledger>) -> U
             stored
         }
     };
-    (number, stored)
+    Ended::Stored(number, stored)
 }

@@ -170,6 +170,11 @@ impl Bucket {
         self.uploads.iter().map(|(id, upload)| (id.clone(), upload.key.clone())).collect()
     }
 
+    /// Throws away every upload in parts.
+    pub(super) fn forget_uploads(&mut self) {
+        self.uploads.clear();
+    }
+
     /// Stores an object, in the place of one that is there.
     pub(super) fn insert(
         &mut self,

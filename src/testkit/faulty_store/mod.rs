@@ -186,6 +186,11 @@ impl FaultyStore {
         self.state().bucket.begin(key, BTreeMap::new())
     }
 
+    /// Throws away every upload in parts, as a bucket's rules do with old ones.
+    pub fn forget_uploads(&self) {
+        self.state().bucket.forget_uploads();
+    }
+
     /// Lists so many unfinished uploads in one answer, instead of a thousand.
     pub fn list_uploads_by(&self, page: usize) {
         self.state().bucket.uploads_page = page;

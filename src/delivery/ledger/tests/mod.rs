@@ -30,6 +30,7 @@ fn seal(number: u64, first: u64, last: u64) -> Seal {
         ranges: vec![range],
         records,
         key: format!("p/s-d-{number}"),
+        guard: None,
         dead: None,
         passed: false,
         reason: "age".into(),
@@ -114,4 +115,50 @@ fn an_append_that_is_refused_leaves_nothing_behind() {
     ledger.append_blocking(&[sealed(0, 100, 109)]).unwrap();
     drop(ledger);
     assert_eq!(open(folder.path()).1.open.len(), 1);
+}
+
+#[test]
+fn a_begun_file_keeps_its_number_and_its_uploads_for_its_seal_whatever_is_closed_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("s/d");
+    let begun = |number, key: &str| Entry::Begun(Begun { number, epoch: 1, key: key.into() });
+    let upload = |upload: &str| Entry::Multipart(Multipart { number: 0, upload: upload.into() });
+    let of_begun = |key: &str, first| Seal {
+        number: 0,
+        key: key.into(),
+        guard: Some(u64::MAX),
+        ..seal(0, first, first)
+    };
+    let ledger = open(&disk).0;
+    ledger.append_blocking(&[epoch(1, 100), begun(0, "large"), begun(1, "left"), upload("a")]).unwrap();
+    ledger
+        .append_blocking(&[Entry::Seal(Seal { partition: b"other".to_vec(), ..seal(2, 100, 120) })])
+        .unwrap();
+    let refused = [
+        begun(1, "late"),
+        begun(2, "late"),
+        Entry::Seal(of_begun("other", 100)),
+        Entry::Dropped(Dropped { numbers: vec![7] }),
+    ];
+    for entry in refused {
+        assert!(
+            matches!(ledger.append_blocking(std::slice::from_ref(&entry)), Err(LedgerError::Refused(_))),
+            "{entry:?}"
+        );
+    }
+    drop(ledger);
+    let (ledger, state) = open(&disk);
+    assert_eq!((state.begun.keys().copied().collect::<Vec<_>>(), state.next_seal), (vec![0, 1], 3));
+    ledger
+        .append_blocking(&[
+            Entry::Seal(of_begun("large", 100)),
+            upload("b"),
+            Entry::Dropped(Dropped { numbers: vec![1] }),
+        ])
+        .unwrap();
+    drop(ledger);
+    let state = open(&disk).1;
+    assert!(state.begun.is_empty());
+    assert_eq!(state.open[&0].multiparts, ["a", "b"]);
+    assert_eq!(state.open[&0].seal.guard, Some(u64::MAX));
 }

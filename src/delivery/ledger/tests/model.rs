@@ -8,6 +8,9 @@ use super::*;
 pub struct Model {
     epochs: Vec<Epoch>,
     seals: Vec<(Seal, bool)>,
+    /// Neither sealed nor dropped.
+    begun: BTreeMap<u64, Begun>,
+    next: u64,
     uploads: Vec<Multipart>,
     /// The last word about each seal.
     lost: BTreeMap<u64, Vec<(ShardId, u64)>>,
@@ -45,7 +48,16 @@ impl Model {
                     self.first.entry(shard).or_insert(from);
                 }
             }
-            Entry::Seal(seal) => self.seals.push((seal.clone(), false)),
+            Entry::Begun(begun) => {
+                self.next = self.next.max(begun.number + 1);
+                self.begun.insert(begun.number, begun.clone());
+            }
+            Entry::Dropped(dropped) => self.begun.retain(|number, _| !dropped.numbers.contains(number)),
+            Entry::Seal(seal) => {
+                self.next = self.next.max(seal.number + 1);
+                self.begun.remove(&seal.number);
+                self.seals.push((seal.clone(), false));
+            }
             Entry::Lost(lost) => {
                 self.lost.insert(lost.number, lost.shards.clone());
             }
@@ -105,16 +117,24 @@ impl Model {
 
     /// What differs between this and `state`, if anything does.
     pub fn differs(&self, state: &State) -> Option<String> {
-        let open: Vec<_> =
+        let mut open: Vec<_> =
             self.seals.iter().filter(|(_, committed)| !committed).map(|(seal, _)| seal).collect();
+        open.sort_by_key(|seal| seal.number);
         if open != state.open.values().map(|open| &open.seal).collect::<Vec<_>>() {
             return Some(format!("open: {open:?}, found {:?}", state.open));
         }
-        for (number, open) in &state.open {
+        if !self.begun.values().eq(state.begun.values().map(|open| &open.begun)) {
+            return Some(format!("begun: {:?}, found {:?}", self.begun, state.begun));
+        }
+        let sealed = state.open.iter().map(|(number, open)| (number, &open.multiparts));
+        let begun = state.begun.iter().map(|(number, open)| (number, &open.multiparts));
+        for (number, multiparts) in sealed.chain(begun) {
             let uploads = self.uploads.iter().filter(|upload| upload.number == *number);
-            if !uploads.map(|upload| &upload.upload).eq(&open.multiparts) {
-                return Some(format!("uploads of {number}: {:?}", open.multiparts));
+            if !uploads.map(|upload| &upload.upload).eq(multiparts) {
+                return Some(format!("uploads of {number}: {multiparts:?}"));
             }
+        }
+        for (number, open) in &state.open {
             if self.lost.get(number).cloned().unwrap_or_default() != open.lost {
                 return Some(format!("lost of {number}: {:?}", open.lost));
             }
@@ -122,10 +142,9 @@ impl Model {
         if self.cursor != state.cursor {
             return Some(format!("cursor: {:?}, found {:?}", self.cursor, state.cursor));
         }
-        let next = self.seals.iter().map(|(seal, _)| seal.number + 1).max().unwrap_or_default();
         let sums = [Kind::Records, Kind::Dead, Kind::Passed].map(|kind| self.records(kind, |_| true));
         let found = [state.committed_records, state.dead_records, state.passed_records];
-        if (sums, next) != (found, state.next_seal) {
+        if (sums, self.next) != (found, state.next_seal) {
             return Some(format!("sums: {sums:?}, found {state:?}"));
         }
         self.differs_by_shard(state).or_else(|| self.differs_by_record(state))

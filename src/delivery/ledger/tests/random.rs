@@ -37,7 +37,7 @@ struct Wish {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let wish = (0_u8..13, any::<u8>(), any::<u8>()).prop_map(|(kind, a, b)| Wish { kind, a, b });
+    let wish = (0_u8..15, any::<u8>(), any::<u8>()).prop_map(|(kind, a, b)| Wish { kind, a, b });
     let append = prop::collection::vec(wish, 1..4);
     let step = prop_oneof![
         12 => prop::collection::vec(append, 1..4).prop_map(Step::Append),
@@ -83,7 +83,10 @@ fn entry(state: &State, wish: Wish) -> Entry {
             Entry::Epoch(Epoch { number, config: serde_json::json!(number), from: from.collect() })
         }
         1..=5 => Entry::Seal(random_seal(state, a, b)),
-        6 => Entry::Multipart(Multipart { number: open, upload: format!("upload {a} {b}") }),
+        6 => {
+            let number = begun_of(state, b).filter(|_| a % 2 == 0).map_or(open, |begun| begun.number);
+            Entry::Multipart(Multipart { number, upload: format!("upload {a} {b}") })
+        }
         7 | 8 => Entry::Commit(Commit { number: open, etag: None, bytes: a.into() }),
         9 | 10 => {
             let ranges = state.open.values().flat_map(|open| &open.seal.ranges);
@@ -96,6 +99,16 @@ fn entry(state: &State, wish: Wish) -> Entry {
             let lost = |range: &SealedRange| (range.shard, u64::from(a) % (range.records + 1));
             Entry::Lost(Lost { number: open, shards: ranges.iter().map(lost).collect() })
         }
+        12 => {
+            let epoch = state.epochs.get(usize::from(a >> 4) % state.epochs.len().max(1));
+            let number = state.next_seal + u64::from(b % 3) - u64::from(state.next_seal > 0 && b % 7 == 0);
+            let epoch = epoch.map_or(1, |epoch| epoch.number);
+            Entry::Begun(Begun { number, epoch, key: format!("key-{number}") })
+        }
+        13 => {
+            let numbers = begun_of(state, b).map_or(u64::from(b), |begun| begun.number);
+            Entry::Dropped(Dropped { numbers: vec![numbers] })
+        }
         _ => {
             // Two of them are the same or have no number in common.
             let first = 1_000_000 + 10_000 * u64::from(a) + 10 * u64::from(b);
@@ -104,8 +117,17 @@ fn entry(state: &State, wish: Wish) -> Entry {
     }
 }
 
+fn begun_of(state: &State, pick: u8) -> Option<&Begun> {
+    let open = state.begun.values().nth(usize::from(pick) % state.begun.len().max(1))?;
+    Some(&open.begun)
+}
+
 fn random_seal(state: &State, a: u8, b: u8) -> Seal {
+    // Some of a file that was begun.
+    let begun = begun_of(state, b).filter(|_| a % 3 == 0);
     let epoch = state.epochs.get(usize::from(a >> 4) % state.epochs.len().max(1)).or(state.epochs.last());
+    let epoch =
+        begun.and_then(|begun| state.epochs.iter().find(|epoch| epoch.number == begun.epoch)).or(epoch);
     let number = epoch.map_or(1, |epoch| epoch.number);
     let partition = vec![a % 4];
     let mut ranges = Vec::new();
@@ -127,11 +149,13 @@ fn random_seal(state: &State, a: u8, b: u8) -> Seal {
         });
     }
     Seal {
-        number: state.next_seal + u64::from(a % 2),
+        number: begun.map_or(state.next_seal + u64::from(a % 2), |begun| begun.number),
+        key: begun.map_or("key".to_owned(), |begun| begun.key.clone()),
         epoch: number,
         partition,
         records: ranges.iter().map(|range| range.records).sum(),
         ranges,
+        guard: None,
         dead: b.is_multiple_of(11).then(|| "schema".into()),
         passed: b % 11 == 7,
         ..seal(0, 1, 1)

@@ -193,6 +193,7 @@ impl World {
             records: ranges.iter().map(|range| range.records).sum(),
             ranges,
             key: format!("{}-{number}.{ending}", partition as char),
+            guard: None,
             dead: (partition == b'd').then(|| "schema".to_owned()),
             passed: false,
             reason: "age".into(),

@@ -109,8 +109,18 @@ impl Again {
         self.targets.iter_mut().filter_map(Option::take).collect()
     }
 
-    /// Gives up the file that holds most memory, for a later pass; false if it is the only one, which must go on.
-    pub fn put_back_largest(&mut self) -> bool {
+    /// Those that have finished parts to send.
+    pub fn with_parts(&mut self) -> impl Iterator<Item = (&OpenSeal, &mut OpenFile)> {
+        let files = self.targets.iter_mut().flatten().filter_map(|target| {
+            let file = target.file.as_mut().filter(|file| file.has_part())?;
+            Some((&target.open, file))
+        });
+        files
+    }
+
+    /// Gives up the file that holds most memory, for a later pass, and tells its number; nothing if it is the only one,
+    /// which must go on.
+    pub fn put_back_largest(&mut self) -> Option<u64> {
         let held = |slot: &Option<Target>| {
             let file = slot.as_ref().and_then(|target| target.file.as_ref());
             file.map(OpenFile::memory_bytes)
@@ -118,13 +128,10 @@ impl Again {
         let open = self.targets.iter().filter(|slot| held(slot).is_some()).count();
         let largest =
             self.targets.iter_mut().filter(|slot| held(slot).is_some()).max_by_key(|slot| held(slot));
-        match largest.filter(|_| open > 1).and_then(Option::take) {
-            Some(target) => {
-                self.put_back.push(target.open);
-                true
-            }
-            None => false,
-        }
+        let target = largest.filter(|_| open > 1).and_then(Option::take)?;
+        let number = target.open.seal.number;
+        self.put_back.push(target.open);
+        Some(number)
     }
 
     /// Takes out what was given up.

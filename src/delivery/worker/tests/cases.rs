@@ -266,6 +266,7 @@ fn a_closed_file_that_the_log_cannot_have_filled_stops_the_delivery_and_touches_
             ranges: vec![SealedRange { shard: ShardId(0), first, last, records: 2 }],
             records: 2,
             key: "p=a/s-d-00000000-00000000-00000000.json".into(),
+            guard: None,
             dead: None,
             passed: false,
             reason: "age".into(),

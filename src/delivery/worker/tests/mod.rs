@@ -1,5 +1,6 @@
 mod cases;
 mod lake;
+mod large;
 mod learning;
 mod random;
 mod world;

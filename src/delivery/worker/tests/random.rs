@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::world::{CONFIGS, Kind, SHARDS, Spec, World, config};
+use crate::config::checked::Delivery;
 use crate::runtime::clock::UnixMicros;
 use crate::testkit::disk::{Failure, Fault, Operation};
 
@@ -78,19 +79,41 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Starts a process; one that cannot, because the disk fails, is not there until it works.
-fn start(world: &mut World, variant: usize, memory: u64) {
-    let _ = world.start(config(variant), memory);
+/// How large everything is.
+#[derive(Clone, Copy)]
+struct Scale {
+    /// Bytes that every record has besides its fields.
+    pad: usize,
+    /// Of [`memory`].
+    memory_factor: u64,
+    config: fn(usize) -> Delivery,
 }
 
-async fn take(world: &mut World, step: &Step) {
+const SMALL: Scale = Scale { pad: 60, memory_factor: 1, config };
+/// Files of more than a chunk, which are sent while they are filled.
+const LARGE: Scale = Scale { pad: 90_000, memory_factor: 150, config: large };
+
+fn large(variant: usize) -> Delivery {
+    // The others write next to nothing of such a record.
+    let mut config = config(if variant.is_multiple_of(2) { 0 } else { 3 });
+    config.buffer.size_bytes = 1_500_000;
+    config.sink.multipart_bytes = 200_000;
+    config
+}
+
+/// Starts a process; one that cannot, because the disk fails, is not there until it works.
+fn start(world: &mut World, scale: Scale, (variant, memory): (usize, u64)) {
+    let _ = world.start((scale.config)(variant), memory * scale.memory_factor);
+}
+
+async fn take(world: &mut World, scale: Scale, step: &Step) {
     match *step {
         Step::Send(ref specs) => world.send(specs).await,
         Step::Work { polls } => world.run(polls, Duration::from_secs(1)).await,
         Step::Wait { millis } => world.run(u64::MAX, Duration::from_millis(millis)).await,
         Step::Kill { power, variant, memory } => {
             world.kill(power);
-            start(world, variant, memory);
+            start(world, scale, (variant, memory));
         }
         Step::Stop { millis, variant, memory } => {
             if world.is_running() {
@@ -98,7 +121,7 @@ async fn take(world: &mut World, step: &Step) {
                 assert!(!has_ended || report.pending == 0, "ended too early: {report:?}");
             }
             world.kill(false);
-            start(world, variant, memory);
+            start(world, scale, (variant, memory));
         }
         Step::Fault { operation, full, after, times, content } => {
             let failure = if full { Failure::Full } else { Failure::Io };
@@ -117,18 +140,21 @@ async fn take(world: &mut World, step: &Step) {
     }
 }
 
-async fn check(steps: Vec<Step>, variant: usize, seed: u64) {
-    let mut world = if seed.is_multiple_of(2) { World::new(seed) } else { World::durable(seed) };
+async fn check(steps: Vec<Step>, scale: Scale, variant: usize, seed: u64) {
+    // The log's segments are too small for large records.
+    let in_memory = seed.is_multiple_of(2) || scale.pad == LARGE.pad;
+    let mut world = if in_memory { World::new(seed) } else { World::durable(seed) };
+    world.pad = scale.pad;
     // Some must live with a ledger that may remember next to nothing.
     world.settled_max = if seed.is_multiple_of(3) { 4 } else { world.settled_max };
-    start(&mut world, 0, 64 << 20);
+    start(&mut world, scale, (0, 64 << 20));
     for step in &steps {
-        take(&mut world, step).await;
+        take(&mut world, scale, step).await;
     }
     world.disk.heal();
     world.log_disk.heal();
     if !world.is_running() {
-        world.start(config(variant), 64 << 20).unwrap();
+        world.start((scale.config)(variant), (64 << 20) * scale.memory_factor).unwrap();
     }
     let (report, has_ended) = world.drain(Duration::from_secs(600)).await;
     assert!(has_ended, "{report:?}");
@@ -148,11 +174,23 @@ proptest! {
         variant in 0..CONFIGS,
         seed in any::<u64>(),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(check(steps, variant, seed));
+        runtime().block_on(check(steps, SMALL, variant, seed));
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_record_is_in_exactly_one_large_file_whatever_happens(
+        steps in prop::collection::vec(step(), 1..40),
+        variant in 0..CONFIGS,
+        seed in any::<u64>(),
+    ) {
+        runtime().block_on(check(steps, LARGE, variant, seed));
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }

@@ -79,6 +79,7 @@ struct Process {
     worker: Pin<Box<dyn Future<Output = ()>>>,
     status: Arc<Status>,
     phases: Phases,
+    budget: Arc<Budget>,
     /// What the stream had accepted when it began, which a process that is really new would not count.
     accepted_before: u64,
 }
@@ -100,6 +101,8 @@ pub struct World {
     pub settled_max: usize,
     /// Whether columns are learned, and how.
     pub learns: Option<Rules>,
+    /// Whether the delivery has one.
+    pub keeps_ledger: bool,
     registry: Registry,
     captures: Captures,
     process: Option<Process>,
@@ -222,6 +225,7 @@ impl World {
             pad: 60,
             settled_max,
             learns: None,
+            keeps_ledger: true,
             registry,
             captures,
             process: None,
@@ -303,7 +307,7 @@ impl World {
             run: 0,
             node: "0123456789abcdef".into(),
             schema,
-            ledger: Some(LedgerParts { disk, folder: ledger_folder() }),
+            ledger: self.keeps_ledger.then(|| LedgerParts { disk, folder: ledger_folder() }),
             config,
         })
     }
@@ -313,12 +317,15 @@ impl World {
         assert!(!self.is_running());
         let parts = self.parts(config, memory_bytes)?;
         let (status, phases) = (Arc::clone(&parts.status), Phases::new());
+        let budget = Arc::clone(&parts.budget);
         let accepted_before = self.stream.accepted();
         let mut worker = Worker::new(&parts)?;
-        worker.book.as_mut().unwrap().settled_max = self.settled_max;
+        if let Some(book) = &mut worker.book {
+            book.settled_max = self.settled_max;
+        }
         phases.advance(Phase::Serving);
         let worker = Box::pin(worker.run(phases.clone()));
-        self.process = Some(Process { worker, status, phases, accepted_before });
+        self.process = Some(Process { worker, status, phases, budget, accepted_before });
         Ok(())
     }
 
@@ -360,6 +367,11 @@ impl World {
         since(process.accepted_before, process.status.report())
     }
 
+    /// Bytes that the process holds, as far as they are charged.
+    pub fn held_bytes(&self) -> u64 {
+        self.process.as_ref().unwrap().budget.used()
+    }
+
     /// What the ledger says, if no process has it open.
     pub fn ledger(&self) -> State {
         assert!(!self.is_running());
@@ -396,6 +408,7 @@ impl World {
     pub fn check_ledger(&self) {
         let state = self.ledger();
         assert!(state.open.is_empty(), "{:?}", state.open);
+        assert!(state.begun.is_empty(), "{:?}", state.begun);
         let all = state.committed_records + state.dead_records + state.passed_records;
         assert_eq!(all, self.sent.len() as u64);
         for id in self.stream.shard_ids() {

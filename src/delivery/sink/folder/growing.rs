@@ -1,0 +1,98 @@
+//! A temporary file that is written while its content is being made.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::multipart::PartId;
+
+use super::super::growing::{Beginning, Begun, GrowError};
+use super::super::{SinkError, Stored};
+use super::{Folder, Turn, at, blocking};
+use crate::runtime::disk::DiskFile;
+
+/// See the module.
+#[derive(Debug)]
+pub struct GrowingFile {
+    file: Arc<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    folder: Arc<Folder>,
+    temporary: PathBuf,
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    _turn: Turn,
+}
+
+impl Folder {
+    /// See [`super::super::ObjectSink::begin`]. A file that has the name may not be durable, so it is made once more.
+    pub async fn begin(self: &Arc<Self>, beginning: &Beginning<'_>) -> Result<Begun, SinkError> {
+        let (folder, path) = (Arc::clone(self), self.path(beginning.key)?);
+        let file = blocking(move || {
+            let (temporary, turn) = folder.turn(&path)?;
+            let parent = path.parent().unwrap_or(&folder.root).to_owned();
+            folder.make_durable_folder(&parent)?;
+            let file = folder.make_temporary(&temporary)?;
+            Ok(Written { folder, temporary, path, file, _turn: turn })
+        })
+        .await?;
+        Ok(Begun::Growing(GrowingFile { file: Arc::new(file) }.into()))
+    }
+
+    /// Removes what a process that was killed has written of an object.
+    pub async fn forget(self: &Arc<Self>, key: &str) -> Result<(), SinkError> {
+        let (folder, path) = (Arc::clone(self), self.path(key)?);
+        blocking(move || {
+            let (temporary, _turn) = folder.turn(&path)?;
+            Ok(folder.remove_temporary(&temporary)?)
+        })
+        .await
+    }
+}
+
+impl GrowingFile {
+    pub async fn write(&self, offset: u64, chunks: &[Bytes]) -> Result<PartId, GrowError> {
+        let (this, chunks) = (Arc::clone(&self.file), chunks.to_vec());
+        blocking(move || {
+            let mut offset = offset;
+            for chunk in &chunks {
+                at("write", &this.temporary, this.file.write_all_at(chunk, offset))?;
+                offset += chunk.len() as u64;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(PartId { content_id: String::new() })
+    }
+
+    /// After a sync that has failed nobody knows what the disk has, and a second one would not tell.
+    pub async fn complete(&self, bytes: u64) -> Result<Stored, GrowError> {
+        let this = Arc::clone(&self.file);
+        let done = move || {
+            let Written { folder, temporary, path, file, .. } = &*this;
+            let disk = folder.disk.as_ref();
+            let gone = |error: super::FolderError| GrowError::Gone(error.into());
+            at("sync", temporary, file.sync_data()).map_err(gone)?;
+            crate::crash_point!("stream.rename");
+            at("rename the finished file to", path, disk.rename(temporary, path)).map_err(
+                |error| match error.source.kind() {
+                    io::ErrorKind::NotFound => gone(error),
+                    _ => GrowError::Failed(error.into()),
+                },
+            )?;
+            let parent = path.parent().unwrap_or(&folder.root);
+            at("sync the folder", parent, disk.sync_folder(parent)).map_err(gone)
+        };
+        // What went wrong is an answer, not the end of the thread.
+        blocking(move || Ok(done())).await??;
+        Ok(Stored { bytes, etag: None })
+    }
+
+    pub async fn abort(&self) -> Result<(), SinkError> {
+        let this = Arc::clone(&self.file);
+        blocking(move || Ok(this.folder.remove_temporary(&this.temporary)?)).await
+    }
+}
