@@ -125,7 +125,7 @@ impl Book {
     }
 
     /// Notes a configuration that is to follow.
-    pub fn begin(&mut self, epoch: Epoch) {
+    pub fn begin_epoch(&mut self, epoch: Epoch) {
         self.epochs.push(epoch);
     }
 

@@ -240,7 +240,7 @@ impl Worker {
         let from: BTreeMap<ShardId, SequenceNumber> = self.places.iter().map(begin).collect();
         let (next, epoch) = stage.followed_by(&version.columns, from);
         if let Some(book) = &mut self.book {
-            book.begin(epoch);
+            book.begin_epoch(epoch);
         }
         self.stages.push_back(next);
     }
