@@ -5,6 +5,7 @@
 //! 503 starting              503 starting                    200               503 draining
 //! ```
 
+mod learned;
 pub mod logs;
 
 use std::io;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::Runtime;
 
-use crate::config::checked::{self, Config};
+use crate::config::checked::{self, ColumnsSource, Config};
 use crate::delivery::sink::{ObjectSink, SinkError};
 use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport, Worker};
 use crate::edge::accept::Listeners;
@@ -25,6 +26,7 @@ use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
+use crate::schema::inference::OnConflict;
 use crate::schema::validation::SchemaError;
 use crate::stream::wal::journals;
 use crate::stream::wal::recovery::RecoveryError;
@@ -80,6 +82,14 @@ pub enum StartError {
     /// The log cannot be recovered or written.
     #[error(transparent)]
     Log(journals::OpenError),
+    /// Learned columns cannot be kept.
+    #[error("stream '{stream}': the version of its columns cannot be kept: {why}")]
+    Learned {
+        /// The stream.
+        stream: String,
+        /// Why.
+        why: String,
+    },
     /// A delivery cannot go on where it stopped.
     #[error("delivery '{delivery}' of stream '{stream}': {source}")]
     Delivery {
@@ -363,7 +373,13 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn build(&mut self, index: usize, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
-        let checked::Pipeline { stream, ingest, deliveries, .. } = pipeline;
+        let checked::Pipeline { stream, ingest, deliveries, columns_source, .. } = pipeline;
+        let schema = match columns_source {
+            Some(ColumnsSource::Inferred(rules)) => {
+                Some(learned::open(self.logs.as_deref(), &stream, rules)?)
+            }
+            _ => None,
+        };
         let mut captures = Captures::default();
         let slots: Vec<_> = deliveries.iter().map(|config| Slots::of(config, &mut captures)).collect();
         let plan =
@@ -372,7 +388,10 @@ impl Builder<'_> {
         let readers = deliveries.len();
         let backing = self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers));
         let stream = Arc::new(Stream::new(&stream, backing, readers, plan, metrics));
-        for (reader, (config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
+        for (reader, (mut config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
+            if let Some(schema) = &schema {
+                config.format = config.format.with_columns(Arc::clone(&schema.latest().columns));
+            }
             let sink = ObjectSink::open(&config.sink).map_err(|source| StartError::Sink {
                 stream: stream.name().to_string(),
                 delivery: config.name.clone(),
@@ -395,6 +414,7 @@ impl Builder<'_> {
                 budget: self.memory.share.account(self.workers.len()),
                 run: self.run,
                 node: self.logs.as_ref().map_or_else(String::new, |logs| logs.folder.id().to_string()).into(),
+                schema: schema.clone(),
                 ledger,
                 config,
             };
@@ -406,8 +426,13 @@ impl Builder<'_> {
             self.workers.push(worker);
         }
         let name = stream.name().to_string();
-        Intake::new(stream, ingest, &captures, self.ingest.account(index))
-            .map_err(|source| StartError::Schema { stream: name, source })
+        let failed = |source| StartError::Schema { stream: name.clone(), source };
+        let budget = self.ingest.account(index);
+        let mut intake = Intake::new(stream, ingest, &captures, budget).map_err(failed)?;
+        if let Some(schema) = schema.filter(|schema| schema.rules().on_conflict == OnConflict::Reject) {
+            intake.enforce(schema, &captures).map_err(failed)?;
+        }
+        Ok(intake)
     }
 }
 

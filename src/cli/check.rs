@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Exit, Session};
 use crate::config::checked::{ColumnsSource, Config, Delivery, Pipeline};
 use crate::config::{Problem, Size, load, node_schema, pipeline_schema, print_duration};
+use crate::schema::inference::Rules;
 
 /// `forebay check`.
 #[derive(Debug, Args)]
@@ -99,7 +100,15 @@ struct StreamReport<'a> {
     retention_bytes: Option<u64>,
     idempotency_window_ms: u128,
     validated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inference: Option<InferenceReport>,
     deliveries: Vec<DeliveryReport<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct InferenceReport {
+    on_conflict: &'static str,
+    columns_max: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -185,6 +194,12 @@ impl<'a> StreamReport<'a> {
             retention_bytes: stream.retention_bytes,
             idempotency_window_ms: stream.idempotency_window.as_millis(),
             validated: pipeline.ingest.schema.is_some(),
+            inference: match pipeline.columns_source {
+                Some(ColumnsSource::Inferred(Rules { on_conflict, columns_max })) => {
+                    Some(InferenceReport { on_conflict: on_conflict.as_str(), columns_max })
+                }
+                _ => None,
+            },
             deliveries: pipeline
                 .deliveries
                 .iter()
@@ -203,6 +218,13 @@ impl<'a> StreamReport<'a> {
             out,
             "stream {name} ({file}): {shards}, durability {durability}, retention {retention}{or_bytes}, {schema}"
         )?;
+        if let Some(InferenceReport { on_conflict, columns_max }) = &self.inference {
+            writeln!(
+                out,
+                "  columns are learned from the records, at most {columns_max}; what does not fit its column: {on_conflict}; \
+                 see `forebay schema show {name}`"
+            )?;
+        }
         for delivery in &self.deliveries {
             delivery.print(out)?;
         }
@@ -216,6 +238,7 @@ impl<'a> DeliveryReport<'a> {
         let columns = delivery.format.columns().and(source).map(|source| match source {
             ColumnsSource::Declared => "declared",
             ColumnsSource::JsonSchema => "json_schema",
+            ColumnsSource::Inferred(_) => "inferred",
         });
         Self {
             name: &delivery.name,
@@ -235,6 +258,7 @@ impl<'a> DeliveryReport<'a> {
         let level = self.compression_level.map(|level| format!(" level {level}")).unwrap_or_default();
         let columns = match self.columns {
             Some("declared") => ", columns declared",
+            Some("inferred") => ", columns learned",
             Some(_) => ", columns from the JSON Schema",
             None => "",
         };

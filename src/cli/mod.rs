@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod dlq;
+pub mod schema;
 pub mod serve;
 pub mod verify;
 
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use check::CheckArgs;
 pub use dlq::DlqArgs;
+pub use schema::SchemaArgs;
 pub use verify::VerifyArgs;
 
 /// Events in over HTTP, a durable ordered log, files in the lake exactly once: one binary.
@@ -38,6 +40,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Read the same files and report every problem at once
     Check(CheckArgs),
+    /// Show, compare and try out the columns of a stream
+    Schema(SchemaArgs),
     /// Prove from ledgers, log and objects that nothing is missing or doubled
     Verify(VerifyArgs),
     /// List, show and send again what could not be delivered
@@ -97,6 +101,7 @@ pub fn run(cli: Cli, session: &mut Session<'_>) -> io::Result<Exit> {
     match cli.command {
         Command::Serve(args) => serve::run(args, session),
         Command::Check(args) => check::run(args, session),
+        Command::Schema(args) => schema::run(args, session),
         Command::Verify(args) => verify::run(args, session),
         Command::Dlq(args) => dlq::run(*args, session),
     }

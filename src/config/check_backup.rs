@@ -86,6 +86,15 @@ pub(super) fn check_backup(
     };
     let compression = check_json_compression(&lines, path, checker);
     let (prefix, buffer, failed) = (prefix?, buffer?, failed?);
+    if failed && main.format.columns().is_some_and(|columns| columns.version().is_some()) {
+        // Which records fail depends on the version of the columns at the time, which this delivery does not follow.
+        checker.problem_with_help(
+            &records_path,
+            "records = \"failed\" cannot follow columns that are learned ([ingest] schema = \"infer\")",
+            "write records = \"all\"; the dead letters have the records that fail as they came",
+        );
+        return None;
+    }
     Some(Delivery {
         name: name?,
         sink: sink?,

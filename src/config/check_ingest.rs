@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::Value;
 
+use super::check_inference::INFER;
 use super::checked::{Durability, Ingest, OnInvalid, PartitionKeySource, Stream};
 use super::checker::Checker;
 use super::duration::print_duration;
@@ -104,6 +105,7 @@ pub(super) fn check_ingest(
     let partition_key = check_partition_key(raw.partition_key.as_deref(), checker);
     let schema = match raw.schema {
         None => Some(None),
+        Some(word) if word == INFER => Some(None),
         Some(file) => check_schema(&file, checker).map(|schema| Some(Arc::new(schema))),
     };
     let on_invalid = checker.word(

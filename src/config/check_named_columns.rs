@@ -18,6 +18,9 @@ pub(super) fn check_named_columns(
     checker: &mut Checker<'_>,
 ) {
     let PipelineColumns::Known(columns) = columns else { return };
+    if columns.version().is_some() {
+        return;
+    }
     let mut seen = HashSet::new();
     for (index, name) in raw.bloom_filters.iter().flatten().enumerate() {
         let path = format!("{path}.bloom_filters[{index}]");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::check_backup::{backup_name, check_backup};
 use super::check_delivery::{PipelineColumns, Surroundings, check_delivery};
+use super::check_inference::{INFER, check_inference, refuse_without_inference};
 use super::check_ingest::{check_ingest, check_stream};
 use super::check_schema::{check_against, check_declared, check_names};
 use super::check_sink::Env;
@@ -38,11 +39,22 @@ pub(super) fn check_pipeline(
         .required("stream", raw.stream, help)
         .and_then(|stream| check_stream(stream, body_bytes_max, checker));
     let raw_deliveries = raw.delivery.unwrap_or_default();
+    let infers = raw.ingest.as_ref().is_some_and(|ingest| ingest.schema.as_deref() == Some(INFER));
     let schema_file = raw.ingest.as_ref().and_then(|ingest| ingest.schema.clone());
     let ingest = check_ingest(raw.ingest.unwrap_or_default(), raw_deliveries.len(), body_bytes_max, checker);
-    let columnar = |format: Option<&str>| matches!(format, Some("parquet" | "orc"));
-    let columnar = raw_deliveries.iter().any(|delivery| columnar(delivery.format.as_deref()));
-    let (columns, columns_source) = check_columns(raw.schema, ingest.as_ref(), columnar, checker);
+    let columnar = |format: &str| matches!(format, "parquet" | "orc");
+    let columnar = raw_deliveries.iter().any(|delivery| delivery.format.as_deref().is_some_and(columnar));
+    let (columns, columns_source) = if infers {
+        match check_inference(raw.schema, columnar, checker) {
+            Some(rules) => {
+                let columns = PipelineColumns::Known(Arc::new(Columns::unlearned()));
+                (columns, Some(ColumnsSource::Inferred(rules)))
+            }
+            None => (PipelineColumns::Wrong, None),
+        }
+    } else {
+        check_columns(raw.schema, ingest.as_ref(), columnar, checker)
+    };
     let columns = match columns {
         // The schema was to be read, and could not be.
         PipelineColumns::None if schema_file.is_some() && ingest.is_none() => PipelineColumns::Wrong,
@@ -143,6 +155,7 @@ fn check_columns(
     checker: &mut Checker<'_>,
 ) -> (PipelineColumns, Option<ColumnsSource>) {
     if let Some(declared) = declared {
+        refuse_without_inference(&declared, checker);
         let columns = check_declared(declared, checker);
         let columns =
             columns.map_or(PipelineColumns::Wrong, |columns| PipelineColumns::Known(Arc::new(columns)));

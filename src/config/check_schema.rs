@@ -54,6 +54,8 @@ pub(super) fn check_names(columns: &Columns, source: ColumnsSource, checker: &mu
                 let path = format!("schema.columns[{index}]");
                 checker.problem_with_help(&path, format!("column: {error}"), help);
             }
+            // They are named when they are learned.
+            ColumnsSource::Inferred(_) => {}
             ColumnsSource::JsonSchema => {
                 let Some(column) = columns.as_slice().get(index) else { continue };
                 let (name, key) = (sanitized_name(&column.name), column.key());

@@ -18,6 +18,7 @@ pub use super::selection::Selection;
 use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::prefix::{PrefixTemplate, Terms};
 use crate::json::Pointer;
+use crate::schema::inference::Rules;
 
 /// The node and every pipeline that it runs.
 #[derive(Debug, Clone)]
@@ -135,6 +136,8 @@ pub enum ColumnsSource {
     Declared,
     /// Derived from the JSON Schema of `[ingest]`.
     JsonSchema,
+    /// Learned from the records.
+    Inferred(Rules),
 }
 
 /// `[stream]`.

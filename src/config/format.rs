@@ -165,6 +165,16 @@ impl Format {
         }
     }
 
+    /// The same with other columns, where the format has any.
+    #[must_use]
+    pub fn with_columns(&self, columns: Arc<Columns>) -> Self {
+        match self {
+            Format::Json(format) => Format::Json(*format),
+            Format::Parquet(format) => Format::Parquet(ParquetFormat { columns, ..format.clone() }),
+            Format::Orc(format) => Format::Orc(OrcFormat { columns, ..format.clone() }),
+        }
+    }
+
     /// Ending of a file's name.
     pub fn extension(&self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ mod check_backup;
 mod check_dead_letters;
 mod check_delivery;
 mod check_format;
+mod check_inference;
 mod check_ingest;
 mod check_log;
 mod check_named_columns;

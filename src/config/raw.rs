@@ -11,6 +11,7 @@ use super::check_backup::BackupTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::limits;
 use super::secret::Secret;
+use crate::schema::columns::COLUMN_LEAVES_MAX;
 
 /// A pipeline: one stream, how records come in, and where they are delivered.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -64,7 +65,8 @@ pub struct IngestTable {
     /// `/client_ip`, `header:NAME`, `query:NAME`, or `random`. Default: `random`.
     #[schemars(example = &"/client_ip")]
     pub partition_key: Option<String>,
-    /// JSON Schema file that records must fit, relative to this file.
+    /// JSON Schema file that records must fit, relative to this file; or `infer`: the columns of Parquet and ORC files are
+    /// learned from the records (a file of that name is written `./infer`).
     #[schemars(example = &"clickstream.schema.json")]
     pub schema: Option<String>,
     /// What becomes of a record that breaks the schema: `reject` refuses it with its reason, `dead_letter` accepts it
@@ -213,9 +215,18 @@ pub struct BufferTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SchemaTable {
-    /// The columns, in the order of the file.
-    #[schemars(required)]
+    /// The columns, in the order of the file. Needed unless `[ingest] schema` is `infer`.
     pub columns: Option<Vec<ColumnTable>>,
+    /// With `schema = "infer"`, what becomes of a value that its column cannot be widened for. `widen`: the column becomes
+    /// `json` (one of times `string`). `suffix`: a second column takes it. `string`: the column becomes `string` and
+    /// takes the text of any value. `dead_letter`: its record is a dead letter. `reject`: its record is refused at the
+    /// edge. Default: `widen`.
+    #[schemars(extend("enum" = ["reject", "dead_letter", "widen", "suffix", "string"]), example = &"widen")]
+    pub on_conflict: Option<String>,
+    /// With `schema = "infer"`, scalar columns that are learned at most; a record that would need more is a dead letter.
+    /// Default: 1000.
+    #[schemars(range(min = 1, max = COLUMN_LEAVES_MAX), example = 1_000)]
+    pub max_columns: Option<i64>,
 }
 
 /// One of `columns`.

@@ -67,6 +67,12 @@ impl<'a> Record<'a> {
         Row { payload, key: self.key(), shard, sequence_number: number, arrival }
     }
 
+    /// The payload, unless the edge has refused it or it is no text.
+    pub fn valid_text(&self) -> Option<&'a str> {
+        let record = self.batch.records.get(self.index)?;
+        std::str::from_utf8(self.payload()).ok().filter(|_| !record.refusal.is_present())
+    }
+
     /// Whether the edge has found it to be JSON.
     pub fn is_json(&self) -> bool {
         let refusal = self.batch.records.get(self.index).map(|record| record.refusal);
@@ -120,6 +126,11 @@ impl Classifier {
     pub fn new(stream: Arc<str>, config: Arc<Delivery>, slots: Slots) -> Self {
         let backup = Backup::of(&stream, &config, &slots);
         Self { stream, config, slots, columns: None, backup }
+    }
+
+    /// The same under another configuration with the same prefixes.
+    pub fn under(&self, config: Arc<Delivery>) -> Self {
+        Self::new(Arc::clone(&self.stream), config, self.slots.clone())
     }
 
     /// Makes `key` the home of a record, as far as that does not depend on columns. Returns what goes into a file.

@@ -236,8 +236,7 @@ mod tests {
     }
 
     fn parquet() -> Format {
-        let column =
-            |name: &str, type_text: &str, nullable| ColumnDeclaration::new(name, type_text, nullable);
+        let column = ColumnDeclaration::new;
         let columns = [
             column("id", "int64", false),
             column("pos", "struct<lat: float64, tags: list<decimal(12, 2)>>", true),

@@ -1,5 +1,7 @@
 //! Records → open files, each record into the file of its partition or of its reason to be dead.
 
+mod learned;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use super::encode::dead_letter::DeadLetter;
 use super::encode::passed::PassedOver;
 use super::encode::{self, PushError};
 use super::files::{BegunFile, Files, OpenFile, Opening, Position};
+use super::judge::Judge;
 use super::ledger::{Seal, SealedRange};
 use super::seal::{self, Origin, SealReason, Sealed, Series};
 use super::settled::{Fate, Settled};
@@ -37,6 +40,8 @@ pub struct Intake {
     key: Vec<u8>,
     line: String,
     broken: Option<String>,
+    /// Of learned columns that may still grow.
+    judge: Option<Judge>,
     /// Numbers of files whose encoders have failed.
     dropped: Vec<u64>,
 }
@@ -122,6 +127,9 @@ pub struct Taken {
     pub sealed: Vec<Sealed>,
     /// Records that an earlier process has delivered.
     pub known: u64,
+    /// The record that does not fit learned columns, counted from the first, if other columns have room for it. Neither it
+    /// nor anything behind it was taken.
+    pub stopped_at: Option<usize>,
 }
 
 impl Intake {
@@ -145,6 +153,7 @@ impl Intake {
             key: Vec::new(),
             line: String::new(),
             broken: None,
+            judge: None,
             dropped: Vec::new(),
         }
     }
@@ -159,7 +168,7 @@ impl Intake {
         (files, settled): (&mut Files, Option<&Settled>),
     ) -> Taken {
         let mut taken = Taken::default();
-        for at in records(shard, slice, part) {
+        for (index, at) in records(shard, slice, part).enumerate() {
             if let Some(settled) = settled.filter(|settled| settled.may_have(shard, at.position.number)) {
                 match self.fate(at, settled) {
                     Fate::Pending => {}
@@ -170,7 +179,11 @@ impl Intake {
                     }
                 }
             }
-            if let Err(dead) = self.take_record(at, files, &mut taken.sealed) {
+            if let Err(mut dead) = self.take_record(at, files, &mut taken.sealed) {
+                if self.judge.is_some() && dead.reason == COLUMNS && self.wants_columns(at, &mut dead) {
+                    taken.stopped_at = Some(index);
+                    break;
+                }
                 self.bury(at, &dead, files, &mut taken.sealed);
             }
             if self.broken.is_some() {
@@ -412,14 +425,17 @@ impl Intake {
 
     /// What a file tells of itself: all of it follows from what is in it, so that a file that is made once more is the
     /// same.
-    fn metadata(&self, seal: &Seal) -> [(String, String); 4] {
+    fn metadata(&self, seal: &Seal) -> Vec<(String, String)> {
         let Origin { stream, delivery, .. } = &self.origin;
-        [
+        let mut metadata = vec![
             ("forebay.stream".to_owned(), stream.to_string()),
             ("forebay.delivery".to_owned(), delivery.to_string()),
             ("forebay.ranges".to_owned(), ranges_text(&seal.ranges)),
             ("forebay.writer".to_owned(), concat!("forebay ", env!("CARGO_PKG_VERSION")).to_owned()),
-        ]
+        ];
+        let version = self.config.format.columns().and_then(|columns| columns.version());
+        metadata.extend(version.map(|version| ("forebay.schema_version".to_owned(), version.to_string())));
+        metadata
     }
 
     /// Closes a file as `seal`. `leftovers` are uploads in parts that an earlier process has noted for it; `None` if

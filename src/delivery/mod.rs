@@ -22,6 +22,7 @@ pub mod encode;
 pub mod epoch;
 pub mod files;
 pub mod intake;
+mod judge;
 pub mod ledger;
 mod outflow;
 mod pause;
@@ -45,6 +46,7 @@ use self::prefix::PrefixTemplate;
 use crate::config::checked::{self, Placement, Selection};
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::disk::Disk;
+use crate::schema::registry::Registry;
 use crate::schema::validation::SchemaError;
 use crate::stream::{Captures, ReaderId, Stream};
 
@@ -123,6 +125,8 @@ pub struct Parts {
     pub run: u64,
     /// Id of the node, 16 hexadecimal digits.
     pub node: Arc<str>,
+    /// The versions of its columns, if they are learned.
+    pub schema: Option<Arc<Registry>>,
     /// Where its ledger is. A stream that does not outlive the process has none.
     pub ledger: Option<LedgerParts>,
 }

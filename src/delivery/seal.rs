@@ -67,6 +67,14 @@ pub enum Series {
 }
 
 impl Series {
+    /// That of the next configuration.
+    pub fn next(self) -> Self {
+        match self {
+            Series::Run(run) => Series::Run(run),
+            Series::Epoch(epoch) => Series::Epoch(epoch.saturating_add(1)),
+        }
+    }
+
     /// The epoch of a ledger; 0 where there is none.
     pub fn epoch(self) -> u32 {
         match self {

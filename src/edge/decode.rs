@@ -6,12 +6,13 @@ use http::{HeaderMap, header};
 
 use super::Intake;
 use super::body::shown;
+use super::learned_plan::LearnedPlan;
 use super::problem::Problem;
 use crate::config::checked::OnInvalid;
 use crate::config::limits::{PARTITION_KEY_BYTES_MAX, REPLY_ERRORS_MAX, REQUEST_RECORDS_MAX};
 use crate::json::{Scanner, SyntaxError};
 use crate::record::{RecordSpans, Span};
-use crate::schema::validation::{Scratch, Verdict};
+use crate::schema::validation::{Plan, Scratch, Verdict};
 
 /// How records stand in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +95,11 @@ pub fn decode(
     body: &[u8],
     key: RequestKey<'_>,
 ) -> Result<Decoded, Problem> {
+    let learned = intake.learned_plan.as_ref().map(LearnedPlan::current);
+    let plan = learned.as_deref().unwrap_or(&intake.plan);
     SCRATCH.with_borrow_mut(|scratch| {
-        let mut decoder =
-            Decoder { intake, body, scratch, shared_key: Span::ABSENT, index: 0, out: Decoded::default() };
+        let (shared_key, out) = (Span::ABSENT, Decoded::default());
+        let mut decoder = Decoder { intake, plan, body, scratch, shared_key, index: 0, out };
         if let RequestKey::Given(key) = key {
             decoder.shared_key = decoder.remember(key);
         }
@@ -113,6 +116,7 @@ pub fn decode(
 
 struct Decoder<'a> {
     intake: &'a Intake,
+    plan: &'a Plan,
     body: &'a [u8],
     scratch: &'a mut Scratch,
     /// The key of all records, where the request gives one.
@@ -248,7 +252,7 @@ impl Decoder<'_> {
     }
 
     fn check(&mut self, scanner: &mut Scanner<'_>) -> Result<Verdict, SyntaxError> {
-        self.intake.plan.check(scanner, self.scratch)
+        self.plan.check(scanner, self.scratch)
     }
 
     /// Takes or refuses a record whose syntax is right.

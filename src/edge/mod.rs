@@ -14,6 +14,7 @@ mod connection;
 mod cors;
 pub mod decode;
 mod ingest;
+mod learned_plan;
 pub mod partition;
 pub mod problem;
 pub mod reply;
@@ -27,10 +28,12 @@ use std::sync::{Arc, OnceLock};
 use crate::config::checked;
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::phases::{Phase, Phases};
+use crate::schema::registry::Registry as Schemas;
 use crate::schema::validation::Plan;
 use crate::stream::{Captures, Stream};
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 
+use learned_plan::LearnedPlan;
 use problem::Problem;
 pub use route::RouteMetrics;
 
@@ -43,6 +46,8 @@ pub struct Intake {
     pub ingest: checked::Ingest,
     /// The compiled schema and the fields to capture.
     pub plan: Plan,
+    /// What stands in for it where learned columns are enforced.
+    pub learned_plan: Option<LearnedPlan>,
     /// Number of captured fields that batches carry; a partition key that is captured besides comes behind them.
     pub slots: usize,
     /// Slot of the partition key, where it is a field.
@@ -65,7 +70,26 @@ impl Intake {
             _ => None,
         };
         let plan = Plan::compile(ingest.schema.as_deref(), all.pointers())?;
-        Ok(Self { stream, ingest, plan, slots: captures.pointers().len(), key_slot, budget })
+        let slots = captures.pointers().len();
+        Ok(Self { stream, ingest, plan, learned_plan: None, slots, key_slot, budget })
+    }
+
+    /// Has records refused that do not fit the columns of `registry`, as far as they are learned. `captures` as in
+    /// [`Intake::new`].
+    ///
+    /// # Errors
+    /// If they cannot be compiled.
+    pub fn enforce(
+        &mut self,
+        registry: Arc<Schemas>,
+        captures: &Captures,
+    ) -> Result<(), crate::schema::validation::SchemaError> {
+        let mut all = captures.clone();
+        if let checked::PartitionKeySource::Pointer(pointer) = &self.ingest.partition_key {
+            all.slot(pointer);
+        }
+        self.learned_plan = Some(LearnedPlan::new(registry, all.pointers())?);
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@
 //!   catalog.json  durable streams, their shards and numbers: see [`catalog`]
 //!   log/          the write-ahead log
 //!   ledger/       a folder a stream and delivery
+//!   schema/       a file a stream whose columns are learned: see [`schemas`]
 //! ```
 //!
 //! `node.json` is written before anything else, so a folder with a log and without it is no folder of ours. A folder
@@ -15,6 +16,7 @@
 pub mod catalog;
 mod document;
 mod lock;
+mod schemas;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -24,6 +26,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use schemas::SchemaFile;
 
 pub use catalog::{Catalog, CatalogError, CatalogShard, CatalogStream, Changes, DurabilityChange};
 
@@ -36,7 +40,7 @@ const LOG: &str = "log";
 const LEDGER: &str = "ledger";
 
 /// What only ever appears after `node.json`.
-const AFTER_NODE: [&str; 3] = [LOG, CATALOG, LEDGER];
+const AFTER_NODE: [&str; 4] = [LOG, CATALOG, LEDGER, schemas::SCHEMA];
 
 /// Why a folder cannot be this node's. Nothing in it has been touched, unless a write has failed.
 #[derive(Debug, Error)]

@@ -31,10 +31,13 @@ pub const TYPE_DEPTH_MAX: usize = 32;
 /// writer state for each, so 4,096 are 40 MiB: what one file may cost before its first record.
 pub const COLUMN_LEAVES_MAX: usize = 4_096;
 
-/// The columns of a columnar file, in order. Never empty; names and keys are unique on each level.
+/// The columns of a columnar file, in order. Names are unique on each level, and keys unless the columns were learned
+/// from records: then the first of several columns of a key that takes a value has it. Only learned columns of which
+/// nothing is known yet are empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     columns: Vec<Column>,
+    version: Option<u32>,
 }
 
 /// What a column's values are, and which JSON they are read from.
@@ -101,10 +104,32 @@ impl Columns {
             return Err(ColumnError::Empty);
         }
         check_level(&columns, 0)?;
+        check_keys(&columns)?;
         if columns.iter().map(|column| column.column_type.leaves()).sum::<usize>() > COLUMN_LEAVES_MAX {
             return Err(ColumnError::TooMany);
         }
-        Ok(Self { columns })
+        Ok(Self { columns, version: None })
+    }
+
+    /// Columns that were learned from records; nothing is known before version 1.
+    ///
+    /// # Errors
+    /// As [`Columns::new`], which those that inference gives do not have.
+    pub fn learned(version: u32, columns: Vec<Column>) -> Result<Self, ColumnError> {
+        if columns.is_empty() && version == 0 {
+            return Ok(Self::unlearned());
+        }
+        Ok(Self { version: Some(version), ..Self::new(columns)? })
+    }
+
+    /// Columns that are to be learned from records.
+    pub fn unlearned() -> Self {
+        Self { columns: Vec::new(), version: Some(0) }
+    }
+
+    /// Which version they are, if they were learned from records.
+    pub fn version(&self) -> Option<u32> {
+        self.version
     }
 
     /// The columns that a pipeline file declares.
@@ -188,12 +213,18 @@ fn check_level(fields: &[Column], depth: usize) -> Result<(), ColumnError> {
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(ColumnError::DuplicateName(pair[0].to_owned()));
     }
-    let mut keys: Vec<&str> = fields.iter().map(Column::key).collect();
-    keys.sort_unstable();
-    if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(ColumnError::DuplicateKey(pair[0].to_owned()));
-    }
     fields.iter().try_for_each(|field| check_type(&field.name, &field.column_type, depth))
+}
+
+/// Declared columns have a key each; that the fields of their structs have is seen to where types are read.
+fn check_keys(columns: &[Column]) -> Result<(), ColumnError> {
+    let declared = columns.iter().filter(|column| !column.reading.coercion.is_learned());
+    let mut keys: Vec<&str> = declared.map(Column::key).collect();
+    keys.sort_unstable();
+    match keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(ColumnError::DuplicateKey(pair[0].to_owned())),
+        None => Ok(()),
+    }
 }
 
 fn check_type(name: &str, column_type: &ColumnType, depth: usize) -> Result<(), ColumnError> {

@@ -2,5 +2,7 @@
 
 pub mod columns;
 pub mod decimal;
+pub mod inference;
+pub mod registry;
 pub mod timestamp;
 pub mod validation;

@@ -22,6 +22,11 @@ pub struct Instant {
 }
 
 impl Instant {
+    /// The beginning of a day in UTC, counted from 1970-01-01.
+    pub fn at_midnight(days: i32) -> Self {
+        Self { seconds: i64::from(days) * SECONDS_PER_DAY, nanos: 0 }
+    }
+
     /// In units of which there are `per_second` (1 to 1,000,000,000) in a second, rounded down; None beyond 64 bits.
     #[inline]
     pub fn in_units(self, per_second: i64) -> Option<i64> {

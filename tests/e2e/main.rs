@@ -10,6 +10,7 @@ mod dlq;
 mod edge;
 mod idempotency;
 mod lake;
+mod learned;
 mod node_folder;
 mod partitions;
 mod real_data;

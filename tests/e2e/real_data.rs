@@ -11,7 +11,7 @@ use crate::lake;
 use crate::server::{Setup, Stopped, stream};
 
 /// Lines of a file of real events.
-fn events(name: &str) -> Option<(PathBuf, Vec<String>)> {
+pub fn events(name: &str) -> Option<(PathBuf, Vec<String>)> {
     let folder = std::env::var_os("FOREBAY_TEST_DATA")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
     let path = folder.join(name);

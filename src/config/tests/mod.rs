@@ -3,6 +3,7 @@
 mod dead_letters;
 mod editor;
 mod files;
+mod inference;
 mod named_columns;
 mod node;
 mod pipeline;

@@ -30,12 +30,18 @@ pub(super) enum FormatText {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         level: Option<u8>,
         columns: Vec<ColumnText>,
+        /// Version of the columns, if they were learned from records.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schema_version: Option<u32>,
     },
     Orc {
         compression: StreamCodec,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         level: Option<u8>,
         columns: Vec<ColumnText>,
+        /// Version of the columns, if they were learned from records.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schema_version: Option<u32>,
     },
 }
 
@@ -100,6 +106,7 @@ impl FormatText {
                 },
                 level,
                 columns: columns.as_slice().iter().map(ColumnText::of).collect(),
+                schema_version: columns.version(),
             },
             Format::Orc(OrcFormat { compression, columns, .. }) => FormatText::Orc {
                 compression: match compression {
@@ -111,6 +118,7 @@ impl FormatText {
                 },
                 level,
                 columns: columns.as_slice().iter().map(ColumnText::of).collect(),
+                schema_version: columns.version(),
             },
         }
     }
@@ -140,7 +148,7 @@ impl FormatText {
                 };
                 Format::Json(JsonFormat { compression, envelope: *envelope })
             }
-            FormatText::Parquet { compression, level, columns } => {
+            FormatText::Parquet { compression, level, columns, schema_version } => {
                 let level = level.unwrap_or(LEVEL_MISSING);
                 let compression = match compression {
                     PageCodec::None => ParquetCompression::None,
@@ -149,13 +157,13 @@ impl FormatText {
                     PageCodec::Zstd => ParquetCompression::Zstd { level },
                     PageCodec::Lz4 => ParquetCompression::Lz4,
                 };
-                let columns = restore_columns(columns)?;
+                let columns = restore_columns(columns, *schema_version)?;
                 Format::Parquet(match current {
                     Format::Parquet(current) => ParquetFormat { compression, columns, ..current.clone() },
                     _ => ParquetFormat::new(compression, columns),
                 })
             }
-            FormatText::Orc { compression, level, columns } => {
+            FormatText::Orc { compression, level, columns, schema_version } => {
                 let level = level.unwrap_or(LEVEL_MISSING);
                 let compression = match compression {
                     StreamCodec::None => OrcCompression::None,
@@ -164,7 +172,7 @@ impl FormatText {
                     StreamCodec::Zstd => OrcCompression::Zstd { level },
                     StreamCodec::Lz4 => OrcCompression::Lz4,
                 };
-                let columns = restore_columns(columns)?;
+                let columns = restore_columns(columns, *schema_version)?;
                 Format::Orc(match current {
                     Format::Orc(current) => OrcFormat { compression, columns, ..current.clone() },
                     _ => OrcFormat::new(compression, columns),
@@ -174,13 +182,22 @@ impl FormatText {
     }
 }
 
-fn restore_columns(columns: &[ColumnText]) -> Result<Arc<Columns>, EpochError> {
+fn restore_columns(columns: &[ColumnText], version: Option<u32>) -> Result<Arc<Columns>, EpochError> {
+    if version.is_some() && columns.is_empty() {
+        return Ok(Arc::new(Columns::unlearned()));
+    }
     let declared: Vec<_> = columns.iter().map(ColumnText::declaration).collect();
     let first = |errors: Vec<(usize, ColumnError)>| {
         let first = errors.into_iter().next();
         EpochError::Columns(first.map_or(ColumnError::Empty, |(_, error)| error))
     };
-    Ok(Arc::new(Columns::declared(&declared).map_err(first)?))
+    let columns = Columns::declared(&declared).map_err(first)?;
+    Ok(Arc::new(match version {
+        Some(version) => {
+            Columns::learned(version, columns.as_slice().to_vec()).map_err(EpochError::Columns)?
+        }
+        None => columns,
+    }))
 }
 
 impl ColumnText {
@@ -208,6 +225,16 @@ impl ColumnText {
 mod tests {
     use super::*;
 
+    fn texts(columns: &Columns) -> String {
+        let texts: Vec<_> = columns.as_slice().iter().map(ColumnText::of).collect();
+        serde_json::to_string(&texts).unwrap()
+    }
+
+    fn restored(text: &str, version: Option<u32>) -> Columns {
+        let texts: Vec<ColumnText> = serde_json::from_str(text).unwrap();
+        restore_columns(&texts, version).unwrap().as_ref().clone()
+    }
+
     #[test]
     fn columns_say_only_what_differs_from_the_default() {
         let mut renamed = ColumnDeclaration::new("at", "struct<t_s = \"t s\": timestamp_millis>", true);
@@ -215,13 +242,24 @@ mod tests {
         renamed.reading = Reading { coercion: Coercion::Lenient, epoch: Some(TimeUnit::Seconds) };
         let declared = [ColumnDeclaration::new("id", "int64", false), renamed];
         let columns = Columns::declared(&declared).unwrap();
-        let texts: Vec<_> = columns.as_slice().iter().map(ColumnText::of).collect();
-        let text = serde_json::to_string(&texts).unwrap();
+        let text = texts(&columns);
         assert_eq!(
             text,
             r#"[{"name":"id","type":"int64","nullable":false},{"name":"at","type":"struct<t_s = \"t s\": timestamp_millis>","nullable":true,"key":"a t","coerce":"lenient","epoch":"seconds"}]"#
         );
-        let read: Vec<ColumnText> = serde_json::from_str(&text).unwrap();
-        assert_eq!(*restore_columns(&read).unwrap(), columns);
+        assert_eq!(restored(&text, None), columns);
+    }
+
+    #[test]
+    fn learned_columns_come_back_with_their_version_and_second_columns() {
+        use crate::schema::inference::{Learner, OnConflict, Rules};
+        let mut learner = Learner::new(&[], Rules { on_conflict: OnConflict::Suffix, columns_max: 100 });
+        for record in [r#"{"a b":1,"s":{"x y":[1]}}"#, r#"{"a b":"t","s":{"x y":true}}"#] {
+            learner.take(record).unwrap();
+        }
+        let columns = Columns::learned(7, learner.columns()).unwrap();
+        assert_eq!(columns.as_slice().len(), 3);
+        assert_eq!(restored(&texts(&columns), Some(7)), columns);
+        assert_eq!(restored("[]", Some(0)), Columns::unlearned());
     }
 }

@@ -34,7 +34,6 @@ fn open(format: &Format, records: u64) -> (Files, Arc<Budget>) {
             dead: None,
             passed: false,
             encoder: encode::open(format),
-            sizes: None,
             permit: budget.take_anyway(0),
             opened: clock::monotonic(),
             sizes: None,

@@ -21,7 +21,7 @@ use crate::record::{SequenceNumber, ShardId};
 pub struct Book {
     ledger: Ledger,
     /// To be written before everything else.
-    epoch: Option<Epoch>,
+    epochs: Vec<Epoch>,
     gaps: Vec<Gap>,
     /// Of files that are to be stored without it.
     lost: Vec<Lost>,
@@ -100,7 +100,7 @@ impl Book {
         let open = state.open.iter().map(|(&number, open)| (number, Contents::of(open)));
         Self {
             ledger,
-            epoch,
+            epochs: epoch.into_iter().collect(),
             gaps: Vec::new(),
             lost: Vec::new(),
             begun: Vec::new(),
@@ -122,6 +122,11 @@ impl Book {
     /// The ledger itself.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Notes a configuration that is to follow.
+    pub fn begin_epoch(&mut self, epoch: Epoch) {
+        self.epochs.push(epoch);
     }
 
     /// Takes a closed file, which comes back from [`Book::write`] once it may be stored.
@@ -205,7 +210,7 @@ impl Book {
     /// Whether everything that was noted is written.
     pub fn is_written(&self) -> bool {
         let moved = self.moved && !self.frozen;
-        self.epoch.is_none()
+        self.epochs.is_empty()
             && self.closed.is_empty()
             && self.stored.is_empty()
             && self.gaps.is_empty()
@@ -254,7 +259,7 @@ impl Book {
 
     fn entries(&self, cursor: &[(ShardId, SequenceNumber)]) -> Vec<Entry> {
         let mut entries = Vec::with_capacity(self.stored.len() + self.closed.len() + self.gaps.len() + 2);
-        entries.extend(self.epoch.clone().map(Entry::Epoch));
+        entries.extend(self.epochs.iter().cloned().map(Entry::Epoch));
         entries.extend(self.stored.iter().map(|(number, stored)| {
             Entry::Commit(Commit { number: *number, etag: stored.etag.clone(), bytes: stored.bytes })
         }));
@@ -278,7 +283,7 @@ impl Book {
     }
 
     fn take_written(&mut self, cursor: Vec<(ShardId, SequenceNumber)>) -> Written {
-        self.epoch = None;
+        self.epochs.clear();
         self.gaps.clear();
         for Lost { number, shards } in std::mem::take(&mut self.lost) {
             if let Some(contents) = self.uncommitted.get_mut(&number) {

@@ -1,6 +1,7 @@
 //! The loop of one delivery: read, encode, seal, write down, upload, wait.
 
 mod book;
+mod learn;
 mod outflows;
 mod read;
 mod redo;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::book::Book;
+use self::learn::Learning;
 use self::outflows::{Leftover, Outflows};
 use self::read::{Place, Round};
 use self::redo::Undone;
@@ -23,6 +25,7 @@ use self::stage::{Plan, Stage};
 use self::trouble::Trouble;
 use self::uploads::Ended;
 use super::files::Files;
+use super::judge::Judge;
 use super::ledger::{Ledger, State};
 use super::pause::Pause;
 use super::seal::{SealReason, Sealed};
@@ -67,6 +70,8 @@ pub struct Worker {
     book: Option<Book>,
     /// What an earlier process has closed and not stored.
     undone: Vec<Undone>,
+    /// There if columns are learned.
+    learning: Option<Learning>,
     /// Set when something went wrong that only a restart can mend: nothing more is read.
     halted: Option<Pause>,
 }
@@ -79,7 +84,7 @@ impl Worker {
     /// If the ledger cannot be read, or tells of a configuration that cannot be gone on with.
     pub fn new(parts: &Parts) -> Result<Self, OpenError> {
         match &parts.ledger {
-            None => Ok(Self::with_stages(parts, vec![Stage::of_run(parts)], None)),
+            None => Ok(Self::with_stages(parts, vec![Stage::of_run(parts)], None, BTreeMap::new())),
             Some(LedgerParts { disk, folder }) => {
                 let (ledger, state) = Ledger::open(Arc::clone(disk), folder.clone())?;
                 Self::with_ledger(parts, ledger, state)
@@ -109,7 +114,9 @@ impl Worker {
         }
         parts.status.found(found);
         let plan = Plan::new(parts, &state, &positions)?;
-        let mut worker = Self::with_stages(parts, plan.stages(parts, &positions)?, Some(&positions));
+        let floors = sealed.iter().map(|(&shard, last)| (shard, SequenceNumber(last.0.saturating_add(1))));
+        let stages = plan.stages(parts, &positions)?;
+        let mut worker = Self::with_stages(parts, stages, Some(&positions), floors.collect());
         worker.undone = Undone::of(parts, &plan, &state)?;
         worker.outflows = Outflows::new(Leftover::of(parts, &plan, &state)?);
         for (&shard, &position) in &positions {
@@ -128,8 +135,9 @@ impl Worker {
 
     fn with_stages(
         parts: &Parts,
-        stages: Vec<Stage>,
+        mut stages: Vec<Stage>,
         positions: Option<&BTreeMap<ShardId, SequenceNumber>>,
+        floors: BTreeMap<ShardId, SequenceNumber>,
     ) -> Self {
         let Parts { stream, reader, status, memory, budget, .. } = parts;
         let place = |id| {
@@ -137,6 +145,10 @@ impl Worker {
             let next = positions.and_then(|positions| positions.get(&id)).copied().unwrap_or(first);
             Some(Place::new(id, next, first))
         };
+        let (schema, columns) = (parts.schema.as_ref(), parts.config.format.columns());
+        if let (Some(schema), Some(columns), Some(stage)) = (schema, columns, stages.last_mut()) {
+            stage.intake.judge_with(Judge::new(schema, columns, Arc::new(floors)));
+        }
         let places: Vec<_> = stream.shard_ids().filter_map(place).collect();
         for (index, place) in places.iter().enumerate() {
             status.set_position(index, place.next);
@@ -159,6 +171,7 @@ impl Worker {
             unstored: BTreeMap::new(),
             book: None,
             undone: Vec::new(),
+            learning: schema.map(|schema| Learning::new(schema, parts.config.buffer.interval, status)),
             halted: None,
         }
     }
@@ -173,6 +186,9 @@ impl Worker {
             let signal = Arc::clone(&self.signal);
             let waiter = signal.wait();
             let draining = phases.current() >= Phase::Draining;
+            if let Some(learning) = self.learning.as_mut().filter(|_| draining) {
+                learning.hurry();
+            }
             let read = self.read_round().await;
             let is_idle = matches!(read, Round::CaughtUp | Round::Waiting);
             self.seal_what_is_due(draining && is_idle);
@@ -180,7 +196,8 @@ impl Worker {
                 // Only a delivery that has work calls, so that those that sleep do not wake each other for ever.
                 self.memory.call_for_seals();
             }
-            let has_turned = self.finish_stage().await;
+            let has_learned = self.learn(draining).await;
+            let has_turned = self.finish_stage().await || has_learned;
             self.tend(draining).await;
             // By what has ended meanwhile.
             let has_turned = self.mend(&phases).await || has_turned || self.may_finish_stage();
@@ -240,6 +257,7 @@ impl Worker {
     fn is_blocked(&self) -> bool {
         self.budget.is_taken_to(100)
             || self.uploads_are_full()
+            || self.learning.as_ref().is_some_and(Learning::is_waiting)
             || self.book.as_ref().is_some_and(|book| book.is_full(self.files.ranges_len()))
     }
 

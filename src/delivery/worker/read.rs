@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Worker;
+use super::learn::Learning;
 use super::stage::Stage;
 use super::trouble::Trouble;
 use crate::config::limits::DELIVERY_READ_BYTES;
@@ -76,6 +77,10 @@ impl Worker {
             }
             if !self.is_in_trouble(index) {
                 left = left.saturating_sub(self.read_shard(index, left).await);
+            }
+            if self.learning.as_ref().is_some_and(Learning::is_wanted) {
+                self.turn = index;
+                return Round::MoreToRead;
             }
             waits |= self.is_in_trouble(index);
             if left == 0 {
@@ -163,6 +168,7 @@ impl Worker {
             let come =
                 stage.intake.take(shard, slice, part.clone(), (&mut self.files, self.settled.as_ref()));
             self.status.known(come.known);
+            let stopped_at = come.stopped_at;
             self.close(come.sealed);
             self.hand_over();
             if self.halted.is_some() {
@@ -170,6 +176,12 @@ impl Worker {
                 break;
             }
             taken = part.end;
+            if let Some(stopped_at) = stopped_at {
+                taken = part.start + stopped_at;
+                let number = SequenceNumber(slice.first.0 + taken as u64);
+                self.learning.iter_mut().for_each(|learning| learning.want(shard, number));
+                break;
+            }
         }
         taken
     }

@@ -19,6 +19,7 @@ use crate::delivery::seal::{Origin, Series};
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::{OpenError, Parts, Slots};
 use crate::record::{SequenceNumber, ShardId};
+use crate::schema::columns::Columns;
 use crate::stream::{CapturePlan, Captures, Payer, Read, ReadError, ReadLimit, Stream};
 
 /// One configuration, and how far it goes.
@@ -64,6 +65,22 @@ impl Stage {
         let captures = Some(Arc::new(captures.plan()?));
         let intake = intake(parts, Arc::new(config), slots, Series::Epoch(epoch.number));
         Ok(Self { intake: intake(sink), captures, until: BTreeMap::new() })
+    }
+
+    /// Ends it at `from`, where one with other columns follows, and gives that with what the ledger is to tell of it.
+    pub fn followed_by(
+        &mut self,
+        columns: &Arc<Columns>,
+        from: BTreeMap<ShardId, SequenceNumber>,
+    ) -> (Self, Epoch) {
+        let intake = self.intake.followed_by(columns);
+        let epoch = Epoch {
+            number: intake.epoch(),
+            config: intake.epoch_config().text(),
+            from: from.iter().map(|(&shard, &from)| (shard, from)).collect(),
+        };
+        self.until = from;
+        (Self { intake, captures: self.captures.clone(), until: BTreeMap::new() }, epoch)
     }
 
     /// The first position of a shard that is not of this one.

@@ -65,12 +65,22 @@ pub enum Coercion {
     Strict,
     /// Also values of another kind that say the same, such as a number in a string.
     Lenient,
+    /// What the column was learned from: see [`crate::schema::inference`]. Keys without a column are no part of a record
+    /// that fits, unless they hold nothing.
+    Learned,
+    /// The same, and a column of strings takes the text of every value.
+    LearnedText,
 }
 
 impl Coercion {
     /// Each with the word that pipeline files have for it.
     pub const WORDS: [(&'static str, Coercion); 2] =
         [("strict", Coercion::Strict), ("lenient", Coercion::Lenient)];
+
+    /// Whether the columns were learned from records.
+    pub fn is_learned(self) -> bool {
+        matches!(self, Coercion::Learned | Coercion::LearnedText)
+    }
 
     /// Whether it is [`Coercion::Strict`].
     pub fn is_strict(&self) -> bool {

@@ -192,8 +192,10 @@ impl<'a> Parser<'a> {
             if fields.iter().any(|field| field.name == name) {
                 return Err(ColumnError::DuplicateName(name));
             }
+            // Of learned fields, one that takes what those of the same key before it do not.
+            let is_second = self.take('|');
             let key = if self.take('=') { self.field_name()? } else { name.clone() };
-            if fields.iter().any(|field| field.key() == key) {
+            if fields.iter().any(|field| field.key() == key) != is_second {
                 return Err(ColumnError::DuplicateKey(key));
             }
             self.expect(':', "':' and the field's type, as in struct<lat: float64, lon: float64>")?;
@@ -260,7 +262,10 @@ pub(super) fn write(column_type: &ColumnType, f: &mut fmt::Formatter<'_>) -> fmt
                 f.write_str(if index == 0 { "" } else { ", " })?;
                 write_name(&field.name, f)?;
                 if let Some(key) = &field.other_key {
-                    write!(f, " = {}", serde_json::Value::from(key.as_str()))?;
+                    let earlier = fields.get(..index).unwrap_or_default();
+                    let is_second = earlier.iter().any(|earlier| earlier.key() == key);
+                    let sign = if is_second { "|=" } else { "=" };
+                    write!(f, " {sign} {}", serde_json::Value::from(key.as_str()))?;
                 }
                 write!(f, ": {}", field.column_type)?;
             }

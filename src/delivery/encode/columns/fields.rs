@@ -9,6 +9,7 @@ use super::fault::Fault;
 use super::slot::{Cells, Slot};
 use crate::json::{RawString, Scanner};
 use crate::schema::columns::{Column, Reading};
+use crate::schema::inference::holds_nothing;
 
 /// Fields up to which a key out of order is compared with each of them; above it, it is looked up by its hash.
 const SEARCHED_FIELDS_MAX: usize = 16;
@@ -22,6 +23,8 @@ pub(super) struct Fields {
     rows: usize,
     /// The number of objects read so far, those that did not fit included.
     object: u64,
+    /// Whether a key without a field makes the object one that does not fit, unless its value holds nothing.
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -32,6 +35,10 @@ struct Field {
     slot: Slot,
     /// The last object that had this field.
     object: u64,
+    /// The first field of the same key: itself, mostly.
+    first: usize,
+    /// The next one, which takes what this one does not.
+    other: Option<usize>,
 }
 
 impl Fields {
@@ -46,15 +53,34 @@ impl Fields {
     }
 
     fn new(columns: &[Column], reading: impl Fn(&Column) -> Reading) -> Self {
-        let field = |column: &Column| Field {
-            key: column.key().into(),
-            quoted: serde_json::Value::from(column.key()).to_string().into(),
-            slot: Slot::new(&column.column_type, column.nullable, reading(column)),
-            object: 0,
-        };
-        let keys = || columns.iter().enumerate().map(|(index, column)| (column.key().into(), index));
+        let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
+        let mut firsts: HashMap<&str, usize> = HashMap::with_capacity(columns.len());
+        for (index, column) in columns.iter().enumerate() {
+            let first = *firsts.entry(column.key()).or_insert(index);
+            let mut before = Some(first).filter(|first| *first != index);
+            while let Some(field) = before.and_then(|before| fields.get_mut(before)) {
+                before = field.other;
+                field.other.get_or_insert(index);
+            }
+            fields.push(Field {
+                key: column.key().into(),
+                quoted: serde_json::Value::from(column.key()).to_string().into(),
+                slot: Slot::new(&column.column_type, column.nullable, reading(column)),
+                object: 0,
+                first,
+                other: None,
+            });
+        }
+        let keys = || firsts.iter().map(|(key, index)| ((*key).into(), *index));
         let by_key = (columns.len() > SEARCHED_FIELDS_MAX).then(|| keys().collect());
-        Self { fields: columns.iter().map(field).collect(), by_key, rows: 0, object: 0 }
+        // There are no columns only before any was learned.
+        let closed = columns.iter().all(|column| reading(column).coercion.is_learned());
+        Self { fields, by_key, rows: 0, object: 0, closed }
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.fields.is_empty()
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -72,13 +98,19 @@ impl Fields {
                 _ => {
                     let Some(key) = scanner.next_key(&mut first)? else { break };
                     let Some(index) = self.find(key, next) else {
-                        scanner.skip_value()?;
+                        self.leave_out(key, scanner)?;
                         continue;
                     };
                     index
                 }
             };
             let field = &mut self.fields[index];
+            if field.first != index || field.other.is_some() {
+                self.push_to_one_of(index, scanner, cells)?;
+                filled += 1;
+                next = index + 1;
+                continue;
+            }
             if field.object == self.object {
                 return Err(Fault::found("the key twice").expecting("one value").in_key(&field.key));
             }
@@ -92,6 +124,54 @@ impl Fields {
         }
         self.rows += 1;
         Ok(())
+    }
+
+    /// Passes over a value whose key has no field.
+    fn leave_out(&self, key: RawString<'_>, scanner: &mut Scanner<'_>) -> Result<(), Fault> {
+        if !self.closed {
+            return Ok(scanner.skip_value()?);
+        }
+        let kind = scanner.peek()?;
+        if holds_nothing(scanner)? {
+            return Ok(());
+        }
+        Err(Fault::kind(kind).expecting("no such field").in_key(&key.decode()))
+    }
+
+    /// Consumes the value of a key that has several fields: the first that takes it has it.
+    #[cold]
+    fn push_to_one_of(
+        &mut self,
+        index: usize,
+        scanner: &mut Scanner<'_>,
+        cells: &mut Cells,
+    ) -> Result<(), Fault> {
+        let (rows, object) = (self.rows, self.object);
+        let mut at = self.fields.get(index).map(|field| field.first);
+        let (mut fault, mut taken) = (None, false);
+        let before = scanner.clone();
+        while let Some(field) = at.and_then(|at| self.fields.get_mut(at)) {
+            at = field.other;
+            if field.object == object {
+                return Err(Fault::found("the key twice").expecting("one value").in_key(&field.key));
+            }
+            if taken {
+                continue;
+            }
+            let mut attempt = before.clone();
+            match field.slot.push(&mut attempt, cells) {
+                Ok(()) => {
+                    *scanner = attempt;
+                    taken = true;
+                    field.object = object;
+                }
+                Err(found) => {
+                    field.slot.truncate(rows);
+                    fault = fault.or_else(|| Some(found.in_key(&field.key)));
+                }
+            }
+        }
+        fault.filter(|_| !taken).map_or(Ok(()), Err)
     }
 
     fn find(&self, key: RawString<'_>, next: usize) -> Option<usize> {

@@ -27,7 +27,7 @@ pub(super) fn number<T>(
     scanner: &mut Scanner<'_>,
     convert: impl FnOnce(RawNumber<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    if coercion == Coercion::Strict || kind != Kind::String {
+    if coercion != Coercion::Lenient || kind != Kind::String {
         return Err(Fault::kind(kind));
     }
     let text = scanner.string()?.decode();
@@ -75,12 +75,17 @@ pub(super) fn bool(coercion: Coercion, kind: Kind, scanner: &mut Scanner<'_>) ->
     }
 }
 
-/// The text of a number or of true and false, as it is written.
+/// The text of a number or of true and false, as it is written; of any value where that was learned.
 #[cold]
 pub(super) fn text<'a>(coercion: Coercion, kind: Kind, scanner: &mut Scanner<'a>) -> Result<&'a str, Fault> {
     match (coercion, kind) {
         (Coercion::Lenient, Kind::Number) => Ok(scanner.number()?.text()),
         (Coercion::Lenient, Kind::Bool) => Ok(if scanner.bool()? { "true" } else { "false" }),
+        (Coercion::LearnedText, _) => {
+            let start = scanner.position();
+            scanner.skip_value()?;
+            Ok(&scanner.text()[start..scanner.position()])
+        }
         _ => Err(Fault::kind(kind)),
     }
 }

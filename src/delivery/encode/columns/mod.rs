@@ -89,6 +89,11 @@ impl RecordColumns {
         if kind != Kind::Object {
             return Err(Fault::kind(kind).expecting("an object"));
         }
+        if self.fields.is_empty() {
+            return Err(
+                Fault::found("a record of which no field has ever had a value").expecting("a known field")
+            );
+        }
         self.fields.push(&mut scanner, cells)?;
         Ok(scanner.end()?)
     }

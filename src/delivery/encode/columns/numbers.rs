@@ -15,6 +15,7 @@ use super::validity::{Bits, Validity};
 use crate::json::{Kind, RawNumber, Scanner};
 use crate::schema::columns::Coercion;
 use crate::schema::decimal;
+use crate::schema::inference::is_exact_as_double;
 
 /// Values of fixed width with their validity.
 #[derive(Debug)]
@@ -128,6 +129,16 @@ fn float<N: FromStr + Into<f64> + Copy>(number: RawNumber<'_>) -> Result<N, Faul
     if value.into().is_finite() { Ok(value) } else { Err(Fault::found(OUT_OF_RANGE)) }
 }
 
+/// The same, but an integer must be the float itself.
+#[inline]
+fn exact_float<N: FromStr + Into<f64> + Copy>(number: RawNumber<'_>) -> Result<N, Fault> {
+    if is_exact_as_double(number) {
+        float(number)
+    } else {
+        Err(Fault::found("an integer that no double holds exactly"))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct FloatBuilder<T: ArrowPrimitiveType> {
     values: Primitives<T>,
@@ -147,6 +158,7 @@ where
 {
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
         let value = match kind {
+            Kind::Number if self.coercion.is_learned() => exact_float(scanner.number()?)?,
             Kind::Number => float(scanner.number()?)?,
             other => lenient::number(self.coercion, other, scanner, float)?,
         };

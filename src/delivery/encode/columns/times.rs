@@ -145,6 +145,9 @@ impl<T: ArrowTimestampType> TimestampBuilder<T> {
         }
         let other = match self.epoch.coercion {
             Coercion::Lenient => lenient::time(text, |number| self.epoch.units(number)),
+            // Dates are what such a column may have begun with.
+            Coercion::Learned | Coercion::LearnedText => timestamp::parse_date(text)
+                .map(|days| Ok(Time::Instant(timestamp::Instant::at_midnight(days)))),
             Coercion::Strict => None,
         };
         match other {
@@ -162,7 +165,8 @@ impl<T: ArrowTimestampType + ArrowPrimitiveType<Native = i64> + fmt::Debug> Colu
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, cells: &mut Cells) -> Result<(), Fault> {
         let units = match kind {
             Kind::String => self.units_in(&scanner.string()?.decode())?,
-            Kind::Number => Some(match scanner.take_integer() {
+            // Nobody has said what the numbers of a learned column count.
+            Kind::Number if !self.epoch.coercion.is_learned() => Some(match scanner.take_integer() {
                 Some(count) => self.epoch.whole_units(count)?,
                 None => self.epoch.units(scanner.number()?)?,
             }),

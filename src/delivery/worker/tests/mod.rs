@@ -2,5 +2,6 @@ mod cases;
 mod lake;
 mod large;
 mod lateness;
+mod learning;
 mod random;
 mod world;

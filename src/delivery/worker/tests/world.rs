@@ -24,6 +24,7 @@ use crate::delivery::sink::ObjectSink;
 use crate::delivery::worker::Worker;
 use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport};
 use crate::json::Pointer;
+use crate::node::SchemaFile;
 use crate::record::{Batch, RecordSpans, SequenceNumber, ShardId, Source, Span};
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::clock::UnixMicros;
@@ -31,6 +32,8 @@ use crate::runtime::disk::Disk;
 use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::progress::Progress;
 use crate::schema::columns::{ColumnDeclaration, Columns};
+use crate::schema::inference::Rules;
+use crate::schema::registry::Registry as Schemas;
 use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::journals::{Journals, Setting};
@@ -59,6 +62,8 @@ pub enum Kind {
     Timeless,
     /// The edge has found it invalid.
     Refused,
+    /// It has a field `xN`, a number.
+    Extra(u8),
 }
 
 /// A record to be sent.
@@ -96,6 +101,8 @@ pub struct World {
     pub pad: usize,
     /// What the ledger may remember beyond the cursor.
     pub settled_max: usize,
+    /// Whether columns are learned, and how.
+    pub learns: Option<Rules>,
     /// Whether the delivery has one.
     pub keeps_ledger: bool,
     registry: Registry,
@@ -251,6 +258,7 @@ impl World {
             kinds,
             pad: 60,
             settled_max,
+            learns: None,
             keeps_ledger: true,
             registry,
             captures,
@@ -305,11 +313,22 @@ impl World {
         }
     }
 
+    /// The versions of the columns, as they are on the disk.
+    pub fn schema(&self) -> Option<Schemas> {
+        let rules = self.learns?;
+        let file = SchemaFile::at(Arc::new(self.disk.clone()), Path::new("/data"), "s");
+        Some(Schemas::new(rules, file.read().unwrap(), Some(Box::new(file))))
+    }
+
     pub fn is_running(&self) -> bool {
         self.process.is_some()
     }
 
-    pub fn parts(&mut self, config: Delivery, memory_bytes: u64) -> Result<Parts, OpenError> {
+    pub fn parts(&mut self, mut config: Delivery, memory_bytes: u64) -> Result<Parts, OpenError> {
+        let schema = self.schema().map(Arc::new);
+        if let Some(schema) = &schema {
+            config.format = config.format.with_columns(Arc::clone(&schema.latest().columns));
+        }
         let status = Arc::new(Status::new(Arc::clone(&self.stream), &config.name, &self.registry));
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         Ok(Parts {
@@ -322,6 +341,7 @@ impl World {
             budget: Share::new(memory_bytes, 1).account(0),
             run: 0,
             node: "0123456789abcdef".into(),
+            schema,
             ledger: self.keeps_ledger.then(|| LedgerParts { disk, folder: ledger_folder() }),
             config,
         })
@@ -453,6 +473,8 @@ fn since(accepted_before: u64, report: StatusReport) -> StatusReport {
 
 fn payload(n: u64, spec: &Spec, pad: usize) -> String {
     let p = (b'a' + spec.partition) as char;
+    let extra =
+        if let Kind::Extra(number) = spec.kind { format!(",\"x{number}\":{n}") } else { String::new() };
     let id = if spec.kind == Kind::Text { format!("\"id-{n}\"") } else { n.to_string() };
     let at = if spec.kind == Kind::Timeless {
         "?".to_owned()
@@ -460,7 +482,7 @@ fn payload(n: u64, spec: &Spec, pad: usize) -> String {
         format!("2026-01-{:02}T00:00:00Z", spec.partition + 1)
     };
     let p = if spec.kind == Kind::Homeless { String::new() } else { format!(r#","p":"{p}""#) };
-    format!(r#"{{"n":{n},"id":{id},"at":"{at}"{p},"pad":"{}"}}"#, "x".repeat(pad))
+    format!(r#"{{"n":{n},"id":{id},"at":"{at}"{p}{extra},"pad":"{}"}}"#, "x".repeat(pad))
 }
 
 /// A worker that is polled so many times at most.

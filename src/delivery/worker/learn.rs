@@ -1,0 +1,273 @@
+//! Learned columns: going over to a version that has room for what does not fit.
+//!
+//! ```text
+//! record that does not fit ─▶ wait a little ─▶ look ahead in all shards ─▶ version, durable ─▶ next configuration
+//! ```
+//!
+//! The version takes over where reading stands, as any other configuration does ([`super::stage`]): what is open is
+//! closed under the one before, and the ledger has the boundary before any file beyond it. A crash between the two
+//! leaves a version that no file has, which the next process begins with.
+//!
+//! A producer that keeps inventing fields must not make a file of each. So a delivery lets records gather before it
+//! looks, twice as long with each version that follows soon ([`VERSION_WAIT`]), and looks twice as far ahead
+//! ([`LOOK_AHEAD_BYTES`]).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Worker;
+use super::read::Place;
+use super::stage::Stage;
+use super::trouble::Trouble;
+use crate::config::limits::{
+    DELIVERY_READ_BYTES, FIRST_VERSION_WAIT, LOOK_AHEAD_BYTES, LOOK_AHEAD_BYTES_MAX, VERSION_WAIT,
+};
+use crate::delivery::intake;
+use crate::delivery::status::Status;
+use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::clock;
+use crate::schema::inference::Learner;
+use crate::schema::registry::{Registry, Version};
+use crate::stream::Payer;
+
+/// Bytes of a shard that are looked at in any case, however many shards there are.
+const SHARD_LOOK_BYTES_MIN: u64 = 64 << 10;
+
+/// What a delivery with learned columns has besides.
+pub struct Learning {
+    registry: Arc<Registry>,
+    /// The record that does not fit. Nothing is read while there is one.
+    want: Option<(ShardId, SequenceNumber)>,
+    pace: Pace,
+    trouble: Trouble,
+}
+
+/// How fast versions may follow each other.
+#[derive(Debug)]
+struct Pace {
+    /// The longest wait.
+    interval: Duration,
+    /// When the version was wanted first.
+    asked: Option<Instant>,
+    /// When it may be made.
+    due: Option<Instant>,
+    /// When the last one was made.
+    last: Option<Instant>,
+    /// How many have followed each other soon.
+    level: u32,
+}
+
+impl Pace {
+    fn new(interval: Duration) -> Self {
+        Self { interval, asked: None, due: None, last: None, level: 0 }
+    }
+
+    fn wait(&self, is_first: bool) -> Duration {
+        let wait = VERSION_WAIT.saturating_mul(1 << self.level.min(20));
+        let wait = if is_first { FIRST_VERSION_WAIT } else { wait };
+        wait.min(self.interval)
+    }
+
+    /// Whether a version may be made now; otherwise it has to be asked again when it is due.
+    fn is_due(&mut self, now: Instant, is_first: bool) -> bool {
+        let asked = *self.asked.get_or_insert(now);
+        let due = asked + self.wait(is_first);
+        self.due = Some(due).filter(|&due| due > now);
+        self.due.is_none()
+    }
+
+    fn look_ahead_bytes(&self) -> u64 {
+        LOOK_AHEAD_BYTES.saturating_mul(1 << self.level.min(20)).min(LOOK_AHEAD_BYTES_MAX)
+    }
+
+    fn made(&mut self, now: Instant) {
+        let soon = |last: Instant| now.saturating_duration_since(last) < self.interval.saturating_mul(2);
+        self.level = if self.last.is_some_and(soon) { self.level.saturating_add(1) } else { 0 };
+        (self.last, self.asked, self.due) = (Some(now), None, None);
+    }
+}
+
+impl Learning {
+    /// Nothing is wanted yet.
+    pub fn new(registry: &Arc<Registry>, interval: Duration, status: &Arc<Status>) -> Self {
+        let (registry, trouble) = (Arc::clone(registry), Trouble::none(status));
+        Self { registry, want: None, pace: Pace::new(interval), trouble }
+    }
+
+    /// Notes a record that does not fit.
+    pub fn want(&mut self, shard: ShardId, number: SequenceNumber) {
+        self.want = Some((shard, number));
+    }
+
+    /// Whether there is one.
+    pub fn is_wanted(&self) -> bool {
+        self.want.is_some()
+    }
+
+    /// Whether nothing may be read until some time has passed.
+    pub fn is_waiting(&self) -> bool {
+        let now = clock::monotonic();
+        self.pace.due.is_some_and(|due| due > now) || self.trouble.until().is_some()
+    }
+
+    /// Waits no more: the process is to end.
+    pub fn hurry(&mut self) {
+        self.pace.due = None;
+    }
+}
+
+impl Worker {
+    /// Adds the configuration that has room for the record that did not fit. Returns whether there is one now.
+    pub(super) async fn learn(&mut self, draining: bool) -> bool {
+        let (Some(learning), Some(stage)) = (&mut self.learning, self.stages.front()) else { return false };
+        let Some(at) = learning.want.take().filter(|_| self.halted.is_none()) else { return false };
+        let (Some(known), 1) = (stage.intake.version(), self.stages.len()) else { return false };
+        let registry = Arc::clone(&learning.registry);
+        let mut latest = registry.latest();
+        if latest.number <= known {
+            if !draining && !learning.pace.is_due(clock::monotonic(), latest.number == 0) {
+                return false;
+            }
+            let bytes = learning.pace.look_ahead_bytes();
+            let learner = self.look_ahead(registry.learner(&latest.columns), at, bytes).await;
+            match self.add_version(&latest, learner, at).await {
+                Some(version) => latest = version,
+                None => return false,
+            }
+        }
+        let Some(learning) = &mut self.learning else { return false };
+        learning.pace.made(clock::monotonic());
+        if latest.number > known {
+            self.go_over(&latest);
+            return true;
+        }
+        if let Some(stage) = self.stages.front_mut() {
+            stage.intake.leave_dead(at);
+        }
+        false
+    }
+
+    /// Shows the records that come next to `learner`, those of the shard of `at` first.
+    async fn look_ahead(
+        &mut self,
+        mut learner: Learner,
+        at: (ShardId, SequenceNumber),
+        bytes_max: u64,
+    ) -> Learner {
+        let count = self.places.len();
+        let start = self.places.iter().position(|place| place.shard == at.0).unwrap_or_default();
+        let share = (bytes_max / count.max(1) as u64).max(SHARD_LOOK_BYTES_MIN);
+        let mut left = bytes_max;
+        for step in 0..count {
+            let place = self.places.get((start + step) % count).map(|place| (place.shard, place.next));
+            let Some(place) = place.filter(|_| left > 0) else { break };
+            let own = if step == 0 { share.max(bytes_max / 2) } else { share };
+            let looked = self.look_into(place, own.min(left), &mut learner).await;
+            left = left.saturating_sub(looked);
+        }
+        learner
+    }
+
+    /// The same in one shard; returns payload bytes. What cannot be read now is met later.
+    async fn look_into(
+        &mut self,
+        (shard, mut from): (ShardId, SequenceNumber),
+        bytes_max: u64,
+        learner: &mut Learner,
+    ) -> u64 {
+        let captures = self.stages.front().and_then(Stage::captures);
+        let payer = Payer { budget: Arc::clone(&self.budget), overdraws: true };
+        let mut bytes = 0;
+        while bytes < bytes_max {
+            let has_more = self.stream.shard(shard).is_some_and(|log| log.bounds().next > from);
+            if !has_more {
+                break;
+            }
+            let chunk = (bytes_max - bytes).min(DELIVERY_READ_BYTES);
+            let read = Stage::read(captures.clone(), &self.stream, (shard, from), chunk, &payer).await;
+            let Some(read) = read.ok().filter(|read| read.next > from) else { break };
+            for slice in &read.slices {
+                for record in intake::records(shard, slice, 0..slice.len()) {
+                    if let Some(payload) = record.valid_text() {
+                        bytes += payload.len() as u64;
+                        // What is refused here is a dead letter when its turn comes.
+                        let _ = learner.take(payload);
+                    }
+                }
+            }
+            from = read.next;
+            bytes += 1;
+            tokio::task::yield_now().await;
+        }
+        bytes
+    }
+
+    /// Has the registry keep what was learned. Nothing if it cannot, for now.
+    async fn add_version(
+        &mut self,
+        base: &Arc<Version>,
+        learner: Learner,
+        at: (ShardId, SequenceNumber),
+    ) -> Option<Arc<Version>> {
+        let learning = self.learning.as_mut()?;
+        let (registry, base) = (Arc::clone(&learning.registry), base.number);
+        let add = move || registry.add(base, &learner, Some(at), clock::wall());
+        let added = tokio::task::spawn_blocking(add).await;
+        match added.map_err(|error| error.to_string()).and_then(|added| added) {
+            Ok(version) => {
+                learning.trouble.passed();
+                if version.number > base {
+                    let changes = version.changes.len() + version.changes_left_out;
+                    tracing::info!(
+                        stream = %self.stream.name(), delivery = self.status.name(), version = version.number,
+                        changes, shard = %at.0, sequence_number = %at.1, "the columns of the stream have grown"
+                    );
+                }
+                Some(version)
+            }
+            Err(error) => {
+                learning.trouble.failed("a new version of the columns cannot be kept", &error);
+                None
+            }
+        }
+    }
+
+    /// Makes `version` the next configuration, from where reading stands.
+    fn go_over(&mut self, version: &Version) {
+        let Some(stage) = self.stages.front_mut() else { return };
+        let begin = |place: &Place| (place.shard, place.next.max(stage.intake.floor(place.shard)));
+        let from: BTreeMap<ShardId, SequenceNumber> = self.places.iter().map(begin).collect();
+        let (next, epoch) = stage.followed_by(&version.columns, from);
+        if let Some(book) = &mut self.book {
+            book.begin_epoch(epoch);
+        }
+        self.stages.push_back(next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_that_follow_each_other_wait_longer_up_to_the_interval() {
+        let interval = Duration::from_secs(2);
+        let (mut pace, mut now) = (Pace::new(interval), Instant::now());
+        let mut waits = Vec::new();
+        for index in 0..8 {
+            assert!(!pace.is_due(now, index == 0));
+            let wait = pace.wait(index == 0);
+            now += wait;
+            assert!(pace.is_due(now, index == 0));
+            pace.made(now);
+            waits.push(wait.as_millis());
+        }
+        assert_eq!(waits, [1_000, 100, 200, 400, 800, 1_600, 2_000, 2_000]);
+        assert_eq!(pace.look_ahead_bytes(), LOOK_AHEAD_BYTES_MAX);
+        now += interval * 3;
+        pace.is_due(now, false);
+        pace.made(now);
+        assert_eq!((pace.wait(false), pace.look_ahead_bytes()), (VERSION_WAIT, LOOK_AHEAD_BYTES));
+    }
+}
