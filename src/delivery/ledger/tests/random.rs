@@ -124,7 +124,7 @@ fn begun_of(state: &State, pick: u8) -> Option<&Begun> {
 
 fn random_seal(state: &State, a: u8, b: u8) -> Seal {
     // Some of a file that was begun.
-    let begun = begun_of(state, b).filter(|_| a % 3 == 0);
+    let begun = begun_of(state, b).filter(|_| a.is_multiple_of(3));
     let epoch = state.epochs.get(usize::from(a >> 4) % state.epochs.len().max(1)).or(state.epochs.last());
     let epoch =
         begun.and_then(|begun| state.epochs.iter().find(|epoch| epoch.number == begun.epoch)).or(epoch);

@@ -51,7 +51,7 @@ impl Remote {
 impl GrowingRemote {
     pub async fn put_part(&self, place: usize, chunks: &[Bytes]) -> Result<PartId, GrowError> {
         let payload = chunks.iter().cloned().collect::<PutPayload>();
-        Ok(self.store.put_part(&self.path, &self.id, place, payload).await.map_err(lost_or_failed)?)
+        self.store.put_part(&self.path, &self.id, place, payload).await.map_err(lost_or_failed)
     }
 
     /// The object may be there: a reply can be lost, and then the upload is not there any more.

@@ -111,11 +111,10 @@ impl Again {
 
     /// Those that have finished parts to send.
     pub fn with_parts(&mut self) -> impl Iterator<Item = (&OpenSeal, &mut OpenFile)> {
-        let files = self.targets.iter_mut().flatten().filter_map(|target| {
+        self.targets.iter_mut().flatten().filter_map(|target| {
             let file = target.file.as_mut().filter(|file| file.has_part())?;
             Some((&target.open, file))
-        });
-        files
+        })
     }
 
     /// Gives up the file that holds most memory, for a later pass, and tells its number; nothing if it is the only one,
