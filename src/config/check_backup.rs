@@ -5,14 +5,15 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::check_delivery::{PREFIX_DEFAULT, Surroundings, check_buffer, check_template};
+use super::check_delivery::{Surroundings, check_buffer};
 use super::check_format::check_json_compression;
+use super::check_prefix::{PREFIX_DEFAULT, check_template};
 use super::check_sink::check_sink;
-use super::checked::{DeadLetters, Delivery, Format, JsonFormat, Selection};
+use super::checked::{DeadLetters, Delivery, Format, JsonFormat, Placement, Selection};
 use super::checker::Checker;
 use super::raw::{BufferTable, DeliveryTable, SinkTable};
 use crate::delivery::encode::dead_letter::Envelope;
-use crate::delivery::prefix::PrefixTemplate;
+use crate::delivery::prefix::{PrefixTemplate, Terms};
 
 /// What the backup's name has behind the delivery's.
 const NAME_END: &str = "-backup";
@@ -71,7 +72,8 @@ pub(super) fn check_backup(
         None if checker.document.has(&format!("{path}.sink")) => None,
         None => Some(main.sink.clone()),
     };
-    let prefix = check_prefix(raw.prefix.as_deref(), &default_prefix, path, checker);
+    let terms = main.placement.terms.clone();
+    let prefix = check_prefix(raw.prefix.as_deref().unwrap_or(&default_prefix), &terms, path, checker);
     let buffer = match raw.buffer {
         Some(own) => check_buffer(own, path, (around.memory_budget, sink.as_ref()), checker),
         None => Some(main.buffer),
@@ -103,6 +105,7 @@ pub(super) fn check_backup(
         prefix,
         dead_letters: DeadLetters { buffer, envelope: Envelope::Forebay },
         event_time: None,
+        placement: Placement { terms, ..Placement::default() },
         open_partitions_max: main.open_partitions_max,
         selection: match failed {
             true => Selection::FailedIn(Arc::new(main.clone())),
@@ -111,14 +114,9 @@ pub(super) fn check_backup(
     })
 }
 
-fn check_prefix(
-    text: Option<&str>,
-    default: &str,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<PrefixTemplate> {
+fn check_prefix(text: &str, terms: &Terms, path: &str, checker: &mut Checker<'_>) -> Option<PrefixTemplate> {
     let path = format!("{path}.prefix");
-    let prefix = check_template(text, default, &path, checker)?;
+    let prefix = check_template(text, terms, &path, checker)?;
     if prefix.pointers().is_empty() && !prefix.uses_event_time() && !prefix.uses_reason() {
         return Some(prefix);
     }

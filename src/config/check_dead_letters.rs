@@ -3,12 +3,13 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::check_delivery::{Surroundings, check_buffer, check_template};
+use super::check_delivery::{Surroundings, check_buffer};
+use super::check_prefix::check_template;
 use super::checked::{BufferHints, DeadLetters, ObjectSink};
 use super::checker::Checker;
 use super::raw::{BufferTable, DeliveryTable};
 use crate::delivery::encode::dead_letter::Envelope;
-use crate::delivery::prefix::PrefixTemplate;
+use crate::delivery::prefix::{PrefixTemplate, Terms};
 
 /// `error_prefix` where it is not given.
 const ERROR_PREFIX_DEFAULT: &str = "errors/{reason}/";
@@ -58,6 +59,7 @@ pub(super) fn check_dead_letters(
 pub(super) fn check_error_prefix(
     raw: &DeliveryTable,
     delivery: &str,
+    terms: &Terms,
     checker: &mut Checker<'_>,
 ) -> Option<PrefixTemplate> {
     let own = raw.dead_letters.as_ref().and_then(|table| table.prefix.as_deref());
@@ -69,7 +71,7 @@ pub(super) fn check_error_prefix(
         checker.problem(&path, "dead_letters.prefix and error_prefix are the same: write one of them");
         return None;
     }
-    let prefix = check_template(text, ERROR_PREFIX_DEFAULT, &path, checker)?;
+    let prefix = check_template(text.unwrap_or(ERROR_PREFIX_DEFAULT), terms, &path, checker)?;
     let field = match prefix.pointers().first() {
         Some(pointer) => Some(format!("{{{pointer}}}")),
         None => prefix.uses_event_time().then(|| "{event_time}".to_owned()),

@@ -4,20 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check_dead_letters::{check_dead_letters, check_error_prefix};
+use super::check_dead_letters::check_dead_letters;
 use super::check_format::check_format;
+use super::check_prefix::{Prefixes, check_prefixes};
 use super::check_sink::{Env, check_sink, folder_sink};
 use super::checked::{BufferHints, Delivery, ObjectSink, Selection};
 use super::checker::Checker;
 use super::limits;
 use super::raw::{BufferTable, DeliveryTable, SinkTable};
 use super::size::Size;
-use crate::delivery::prefix::PrefixTemplate;
-use crate::json::Pointer;
 use crate::schema::columns::Columns;
-
-/// `prefix` where it is not given: what Hive, Athena, DuckDB and Spark take for partitions.
-pub(super) const PREFIX_DEFAULT: &str = "dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/";
 
 /// What a delivery's checks need to know of the rest of the configuration.
 pub(super) struct Surroundings<'a> {
@@ -55,18 +51,7 @@ pub(super) fn check_delivery(
         (around.memory_budget, sink.as_ref()),
         checker,
     );
-    let event_time = match raw.event_time.as_deref() {
-        None => Some(None),
-        Some(text) => match Pointer::parse(text) {
-            Ok(pointer) => Some(Some(pointer)),
-            Err(error) => {
-                checker.refused(&format!("{path}.event_time"), &error);
-                None
-            }
-        },
-    };
-    let prefix = check_prefix(&raw, path, checker);
-    let error_prefix = check_error_prefix(&raw, path, checker);
+    let prefixes = check_prefixes(&raw, path, checker);
     let dead_letters = check_dead_letters(&raw, path, (buffer, sink.as_ref()), (around, checker));
     let open = checker.count(
         &format!("{path}.max_open_partitions"),
@@ -74,15 +59,17 @@ pub(super) fn check_delivery(
         limits::OPEN_PARTITIONS_DEFAULT,
         limits::OPEN_PARTITIONS_MAX,
     );
+    let Prefixes { prefix, error_prefix, event_time, placement } = prefixes?;
     Some(Delivery {
         name: name?,
         sink: sink?,
         format: format?,
         buffer: buffer?,
-        prefix: prefix?,
-        error_prefix: error_prefix?,
+        prefix,
+        error_prefix,
         dead_letters: dead_letters?,
-        event_time: event_time?,
+        event_time,
+        placement,
         selection: Selection::Fitting,
         open_partitions_max: open?,
     })
@@ -142,34 +129,4 @@ pub(super) fn check_buffer(
     let default = Duration::from_secs(limits::BUFFER_SECONDS_DEFAULT);
     let interval = checker.duration(&format!("{path}.buffer.interval"), raw.interval.as_deref(), default);
     Some(BufferHints { size_bytes: size?, interval: interval? })
-}
-
-pub(super) fn check_template(
-    text: Option<&str>,
-    default: &str,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<PrefixTemplate> {
-    let text = text.unwrap_or(default);
-    PrefixTemplate::parse(text).map_err(|error| checker.refused(path, &error)).ok()
-}
-
-fn check_prefix(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> Option<PrefixTemplate> {
-    let prefix_path = format!("{path}.prefix");
-    // The default has to do where the setting itself is of a wrong type.
-    let prefix = check_template(raw.prefix.as_deref(), PREFIX_DEFAULT, &prefix_path, checker)?;
-    if prefix.uses_reason() {
-        checker.problem(&prefix_path, "{reason} is for error_prefix only");
-        return None;
-    }
-    let has_event_time = raw.event_time.is_some() || checker.document.has(&format!("{path}.event_time"));
-    if prefix.uses_event_time() && !has_event_time {
-        checker.problem_with_help(
-            &prefix_path,
-            "prefix uses {event_time}, but event_time is missing",
-            "write event_time = \"/timestamp\" or the pointer of another field, or use {arrival_time:…}",
-        );
-        return None;
-    }
-    Some(prefix)
 }

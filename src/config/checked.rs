@@ -16,7 +16,7 @@ pub use super::format::{
 };
 pub use super::selection::Selection;
 use crate::delivery::encode::dead_letter::Envelope;
-use crate::delivery::prefix::PrefixTemplate;
+use crate::delivery::prefix::{PrefixTemplate, Terms};
 use crate::json::Pointer;
 use crate::schema::inference::Rules;
 
@@ -242,10 +242,32 @@ pub struct Delivery {
     pub dead_letters: DeadLetters,
     /// The field that `{event_time}` reads.
     pub event_time: Option<Pointer>,
+    /// What else decides over a record's folder.
+    pub placement: Placement,
     /// Which records it takes.
     pub selection: Selection,
     /// Open files at a time, dead letters not counted; the least recently used is sealed for a new one.
     pub open_partitions_max: usize,
+}
+
+/// What decides over a record's folder besides the templates.
+#[derive(Debug, Clone, Default)]
+pub struct Placement {
+    /// What the templates have in common.
+    pub terms: Terms,
+    /// Where late records go; without it none is late.
+    pub late: Option<Late>,
+    /// How far the event time may lie ahead of the arrival.
+    pub future_max: Option<Duration>,
+}
+
+/// Where late records go.
+#[derive(Debug, Clone)]
+pub struct Late {
+    /// How far the event time of a record that is not late may lie behind its arrival.
+    pub allowed: Duration,
+    /// Path of their files.
+    pub prefix: PrefixTemplate,
 }
 
 /// `dead_letters` of a delivery.

@@ -43,8 +43,10 @@ fn clean(schema: &mut Value) {
     if let Some(Value::Object(properties)) = object.get_mut("properties") {
         properties.values_mut().for_each(clean);
     }
-    if let Some(items) = object.get_mut("items") {
-        clean(items);
+    for values in ["items", "additionalProperties"] {
+        if let Some(schema) = object.get_mut(values) {
+            clean(schema);
+        }
     }
 }
 
@@ -76,7 +78,9 @@ mod tests {
                 assert!(property["description"].is_string(), "{path} has a description");
                 visit(&path, property);
             }
-            if schema["type"] == "object" {
+            if schema["additionalProperties"].is_object() {
+                visit(&format!("{path}.*"), &schema["additionalProperties"]);
+            } else if schema["type"] == "object" {
                 assert_eq!(schema["additionalProperties"], false, "{path}");
             }
             if schema["type"] == "array" {

@@ -22,6 +22,7 @@ mod check_log;
 mod check_named_columns;
 mod check_node;
 mod check_pipeline;
+mod check_prefix;
 mod check_schema;
 mod check_sink;
 mod check_together;

@@ -2,6 +2,8 @@
 //! all at once, and not by the first failure of a deserialiser. The comments are the descriptions that editors show
 //! (see [`super::json_schema`]).
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -121,14 +123,23 @@ pub struct DeliveryTable {
     /// When a file is closed: by size or by age, whatever comes first.
     pub buffer: Option<BufferTable>,
     /// Folder of a file below the sink. Fields: `{arrival_time:%Y-%m-%d}` and `{event_time:%H}` with any strftime
-    /// format in UTC, a JSON pointer such as `{/tenant/id}`, `{stream}`, `{shard}`, `{delivery}`; `{{` and `}}` for
-    /// braces. Default: `dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/`.
+    /// format, a JSON pointer such as `{/tenant/id}`, with functions as in `{/tenant/id|lower|default(none)}` (`lower`,
+    /// `upper`, `truncate(N)`, `hash(N)`, `default(TEXT)`), `{stream}`, `{shard}`, `{delivery}`; `{{` and `}}` for
+    /// braces; and Amazon Data Firehose's `!{timestamp:yyyy/MM/dd}`, `!{partitionKeyFromQuery:NAME}` and
+    /// `!{firehose:random-string}`. Default: `dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/`.
     #[schemars(example = &"dt={event_time:%Y-%m-%d}/hour={event_time:%H}/")]
     pub prefix: Option<String>,
-    /// The same for dead letters, with `{reason}` for the reason's code, and without fields of the record.
-    /// Default: `errors/{reason}/`.
+    /// The same for dead letters, with `{reason}` for the reason's code (`!{firehose:error-output-type}` for
+    /// Firehose's), and without fields of the record. Default: `errors/{reason}/`.
     #[schemars(example = &"errors/{reason}/dt={arrival_time:%Y-%m-%d}/")]
     pub error_prefix: Option<String>,
+    /// Time zone of all times in prefixes: a name of the IANA database. Default: `UTC`.
+    #[schemars(example = &"Europe/Berlin")]
+    pub time_zone: Option<String>,
+    /// What `!{partitionKeyFromQuery:NAME}` and `!{partitionKeyFromLambda:NAME}` stand for, by name: a JSON pointer, with
+    /// functions perhaps.
+    #[schemars(extend("examples" = [{ "customer_id": "/customer/id" }]))]
+    pub partition_keys: Option<BTreeMap<String, String>>,
     /// More about dead letters: their own buffer, and how they are written.
     pub dead_letters: Option<DeadLettersTable>,
     /// A second delivery of the records as they came, in files of its own. Its name is that of the delivery with
@@ -138,6 +149,17 @@ pub struct DeliveryTable {
     /// microseconds since 1970 as an integer.
     #[schemars(example = &"/timestamp")]
     pub event_time: Option<String>,
+    /// How far a record's event time may lie behind its arrival; one that is later goes to `late_prefix`, which must be
+    /// given, too. Default: records are never late.
+    #[schemars(example = &"1h")]
+    pub allowed_lateness: Option<String>,
+    /// Folder of late records, with the fields of `prefix`.
+    #[schemars(example = &"late/dt={event_time:%Y-%m-%d}/")]
+    pub late_prefix: Option<String>,
+    /// How far a record's event time may lie ahead of its arrival; one that is further ahead is a dead letter. Default:
+    /// any time is taken.
+    #[schemars(example = &"10m")]
+    pub max_future: Option<String>,
     /// Files that are open at a time, dead letters not counted; for one more, the least recently used is closed.
     /// Default: 500.
     #[schemars(range(min = 1, max = limits::OPEN_PARTITIONS_MAX), example = 500)]

@@ -72,7 +72,9 @@ impl Shaper<'_> {
         let mut object = Map::new();
         for (key, value) in table {
             let name = key.get_ref().as_ref();
-            let Some(property) = schema["properties"].get(name) else {
+            // A table whose keys are the user's own has one schema for all of its values.
+            let own = schema.get("additionalProperties").filter(|values| values.is_object());
+            let Some(property) = schema["properties"].get(name).or(own) else {
                 self.unknown_key(key, schema, path);
                 continue;
             };

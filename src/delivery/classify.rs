@@ -1,13 +1,15 @@
 //! Which file a record belongs to: a pure function of the record as it is stored, and of the epoch.
 //!
-//! A home is told by bytes: [`RECORDS`] and the key of the prefix, or [`DEAD`], the reason, a zero byte and the key of
-//! the error prefix. Nothing in it comes from a clock of today, from other records, or from what the delivery has done
+//! A home is told by bytes: [`RECORDS`] and the key of the prefix, [`LATE`] and the key of the late prefix, or [`DEAD`],
+//! the reason, a zero byte and the key of the error prefix. Whether a record is late, or too far ahead, is told by its
+//! event time and its arrival as the log has it. Nothing in it comes from a clock of today, from other records, or from what the delivery has done
 //! so far, so that a record that is read again after a crash finds the home that it had.
 //!
 //! Whether a record fits the columns of a file is told by the encoder, which looks at every value anyway; for records
 //! that may have been delivered before, [`Classifier::home`] asks without writing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Slots;
 use super::backup::{self, Backup, Content, PASSED, RAW};
@@ -15,7 +17,8 @@ use super::encode::Row;
 use super::encode::columns::RecordColumns;
 use super::files::Position;
 use super::prefix::{PartitionError, PrefixTemplate, RecordFacts};
-use crate::config::checked::{Delivery, Format};
+use crate::config::checked::{Delivery, Format, Late, Placement};
+use crate::config::print_duration;
 use crate::record::Batch;
 use crate::runtime::clock::UnixMicros;
 use crate::schema::timestamp;
@@ -24,9 +27,14 @@ use crate::schema::timestamp;
 const RECORDS: u8 = 0;
 /// First byte of the home of a dead letter.
 pub const DEAD: u8 = 1;
+/// First byte of the home of a late record.
+const LATE: u8 = 4;
 
 /// Reason of a record that does not fit the columns.
 pub const COLUMNS: &str = "columns";
+
+/// Reason of a record whose time is missing, or too far ahead.
+const EVENT_TIME: &str = "event_time";
 
 /// A record and where it stands.
 #[derive(Clone, Copy)]
@@ -146,9 +154,10 @@ impl Classifier {
     }
 
     fn partition_of_raw<'a>(&self, at: Record<'a>, key: &mut Vec<u8>) -> Result<Content<'a>, Dead> {
+        let place = self.place(at)?;
         key.clear();
         key.push(RAW);
-        self.with_facts(at, |prefix, facts| prefix.partition_key(facts, key))?;
+        self.with_facts(at, &place, |facts| place.prefix.partition_key(facts, key))?;
         Ok(backup::content(at))
     }
 
@@ -158,16 +167,18 @@ impl Classifier {
             return Err(refused_at_the_edge(at.batch.source.bytes(refusal)));
         }
         let text = at.text()?;
+        let place = self.place(at)?;
         key.clear();
-        key.push(RECORDS);
-        self.with_facts(at, |prefix, facts| prefix.partition_key(facts, key))?;
+        key.push(place.tag);
+        self.with_facts(at, &place, |facts| place.prefix.partition_key(facts, key))?;
         Ok(text)
     }
 
     /// Folder of the records of a home, from one of them.
     pub fn folder(&self, at: Record<'_>) -> String {
         // A record that has a key has a folder as well.
-        self.with_facts(at, PrefixTemplate::render).unwrap_or_default()
+        let folder = |place: Place<'_>| self.with_facts(at, &place, |facts| place.prefix.render(facts));
+        self.place(at).and_then(folder).unwrap_or_default()
     }
 
     /// Makes `key` the home of dead letters of `reason`. The error prefix may use the reason and the arrival, but no
@@ -192,6 +203,7 @@ impl Classifier {
             stream: &self.stream,
             delivery: &self.config.name,
             shard: position.shard,
+            number: position.number,
             arrival: position.arrival,
             event_time: None,
             pointer_values: &|_| None,
@@ -220,24 +232,52 @@ impl Classifier {
         Some(Dead { reason: COLUMNS, message: misfit.to_string() })
     }
 
+    /// Which kind of home a record has.
+    fn place(&self, at: Record<'_>) -> Result<Place<'_>, Dead> {
+        let event_time = self.event_time(at)?;
+        let Placement { late, future_max, .. } = &self.config.placement;
+        let behind = event_time.map(|time| at.position.arrival.0.saturating_sub(time.0));
+        if let (Some(behind), Some(future_max)) = (behind, future_max)
+            && behind.saturating_neg() > micros(*future_max)
+        {
+            return Err(self.too_far_ahead(behind.saturating_neg(), *future_max));
+        }
+        match (late, behind) {
+            (Some(Late { allowed, prefix }), Some(behind)) if behind > micros(*allowed) => {
+                Ok(Place { tag: LATE, prefix, slots: &self.slots.late, event_time })
+            }
+            _ => {
+                Ok(Place { tag: RECORDS, prefix: &self.config.prefix, slots: &self.slots.prefix, event_time })
+            }
+        }
+    }
+
+    #[cold]
+    fn too_far_ahead(&self, ahead_micros: i64, max: Duration) -> Dead {
+        let field = self.config.event_time.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (ahead, max) = (ahead_micros / 1_000_000, print_duration(max));
+        let message = format!("{field}: {ahead} s ahead of the arrival, where max_future is {max}");
+        Dead { reason: EVENT_TIME, message }
+    }
+
     fn with_facts<T>(
         &self,
         at: Record<'_>,
-        ask: impl FnOnce(&PrefixTemplate, &RecordFacts<'_>) -> Result<T, PartitionError>,
+        place: &Place<'_>,
+        ask: impl FnOnce(&RecordFacts<'_>) -> Result<T, PartitionError>,
     ) -> Result<T, Dead> {
-        let event_time = self.event_time(at)?;
-        let prefix = &self.slots.prefix;
-        let pointer_values = |field: usize| prefix.get(field).and_then(|&slot| at.captured(slot));
+        let pointer_values = |field: usize| place.slots.get(field).and_then(|&slot| at.captured(slot));
         let facts = RecordFacts {
             stream: &self.stream,
             delivery: &self.config.name,
             shard: at.position.shard,
+            number: at.position.number,
             arrival: at.position.arrival,
-            event_time,
+            event_time: place.event_time,
             pointer_values: &pointer_values,
             reason: "",
         };
-        Ok(ask(&self.config.prefix, &facts)?)
+        Ok(ask(&facts)?)
     }
 
     fn event_time(&self, at: Record<'_>) -> Result<Option<UnixMicros>, Dead> {
@@ -249,10 +289,24 @@ impl Classifier {
                 let field = self.config.event_time.as_ref().map(ToString::to_string).unwrap_or_default();
                 let found = raw.map_or_else(|| "nothing".to_owned(), |raw| raw.chars().take(60).collect());
                 let message = format!("{field}: expected an RFC 3339 time or an epoch number, got {found}");
-                Err(Dead { reason: "event_time", message })
+                Err(Dead { reason: EVENT_TIME, message })
             }
         }
     }
+}
+
+/// Where a record that is no dead letter belongs.
+struct Place<'a> {
+    tag: u8,
+    prefix: &'a PrefixTemplate,
+    /// Of the prefix's fields.
+    slots: &'a [usize],
+    event_time: Option<UnixMicros>,
+}
+
+/// The configuration has no durations above a year.
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The edge has noted `code message`.

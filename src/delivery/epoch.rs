@@ -10,10 +10,13 @@
 //!  "sink":{"url":"s3://lake/clicks/","settings":{"aws_endpoint":"http://127.0.0.1:9000"}}}
 //! ```
 //!
+//! Settings at their defaults are left out, so that a ledger of an earlier version goes on.
+//!
 //! `buffer`, `max_open_partitions` and `multipart` say when files are closed and how they travel, and credentials who
 //! may store them: none of these makes an epoch.
 
 mod format_text;
+mod placement;
 mod records_text;
 
 use std::collections::BTreeMap;
@@ -23,6 +26,7 @@ use thiserror::Error;
 use url::Url;
 
 use self::format_text::FormatText;
+use self::placement::{PlacementError, PlacementText};
 use self::records_text::{EnvelopeText, SelectionText};
 use super::prefix::{PrefixTemplate, TemplateError};
 use crate::config::checked::{DeadLetters, Delivery, ObjectSink};
@@ -46,6 +50,8 @@ pub struct EpochConfig {
     error_prefix: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     event_time: Option<String>,
+    #[serde(default, skip_serializing_if = "PlacementText::is_default")]
+    placement: PlacementText,
     /// The names of a dead letter's fields; left out where they are our own.
     #[serde(default, skip_serializing_if = "EnvelopeText::is_own")]
     dead_letters: EnvelopeText,
@@ -75,6 +81,9 @@ pub enum EpochError {
     /// A template that does not parse.
     #[error("the ledger has a prefix that this version cannot read ({0}): start the version that wrote it")]
     Template(#[from] TemplateError),
+    /// A time zone or something else that decides over folders.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
     /// A pointer that does not parse.
     #[error(
         "the ledger has an event_time that this version cannot read ({0}): start the version that wrote it"
@@ -96,6 +105,7 @@ impl EpochConfig {
             prefix: delivery.prefix.as_str().to_owned(),
             error_prefix: delivery.error_prefix.as_str().to_owned(),
             event_time: delivery.event_time.as_ref().map(|pointer| pointer.as_str().to_owned()),
+            placement: PlacementText::of(&delivery.placement),
             dead_letters: EnvelopeText::of(delivery.dead_letters.envelope),
             records: SelectionText::of(&delivery.selection),
             format,
@@ -122,18 +132,20 @@ impl EpochConfig {
     /// # Errors
     /// If another version has written it.
     pub fn delivery(&self, current: &Delivery) -> Result<Delivery, EpochError> {
+        let placement = self.placement.restore()?;
         Ok(Delivery {
             name: current.name.clone(),
             sink: self.sink.restore(&current.sink)?,
             format: self.format.restore(&current.format)?,
             buffer: current.buffer,
-            prefix: PrefixTemplate::parse(&self.prefix)?,
-            error_prefix: PrefixTemplate::parse(&self.error_prefix)?,
+            prefix: PrefixTemplate::parse(&self.prefix, &placement.terms)?,
+            error_prefix: PrefixTemplate::parse(&self.error_prefix, &placement.terms)?,
             dead_letters: DeadLetters {
                 envelope: self.dead_letters.restore(),
                 buffer: current.dead_letters.buffer,
             },
             event_time: self.event_time.as_deref().map(Pointer::parse).transpose()?,
+            placement,
             selection: self.records.restore(current)?,
             open_partitions_max: current.open_partitions_max,
         })
@@ -185,10 +197,15 @@ mod tests {
     use super::*;
     use crate::config::checked::{
         BufferHints, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
-        ParquetFormat, Selection,
+        ParquetFormat, Placement, Selection,
     };
     use crate::delivery::encode::dead_letter::Envelope;
+    use crate::delivery::prefix::Terms;
     use crate::schema::columns::{ColumnDeclaration, Columns};
+
+    fn template(text: &str) -> PrefixTemplate {
+        PrefixTemplate::parse(text, &Terms::default()).unwrap()
+    }
 
     fn delivery(format: Format) -> Delivery {
         let options = [
@@ -205,13 +222,14 @@ mod tests {
             },
             format,
             buffer: BufferHints { size_bytes: 1, interval: Duration::from_secs(1) },
-            prefix: PrefixTemplate::parse("dt={event_time:%Y}/{/tenant}/").unwrap(),
-            error_prefix: PrefixTemplate::parse("errors/{reason}/").unwrap(),
+            prefix: template("dt={event_time:%Y}/{/tenant}/"),
+            error_prefix: template("errors/{reason}/"),
             dead_letters: DeadLetters {
                 buffer: BufferHints { size_bytes: 1, interval: Duration::from_secs(1) },
                 envelope: Envelope::Forebay,
             },
             event_time: Some(Pointer::parse("/at").unwrap()),
+            placement: Placement::default(),
             selection: Selection::Fitting,
             open_partitions_max: 9,
         }
@@ -273,6 +291,15 @@ mod tests {
     }
 
     #[test]
+    fn the_text_of_an_earlier_version_is_that_of_the_same_settings_today() {
+        let json = JsonCompression::None.into();
+        let text = r#"{"prefix":"dt={event_time:%Y}/{/tenant}/","error_prefix":"errors/{reason}/","event_time":"/at","format":{"name":"json"},"sink":{"url":"s3://lake/clicks/","settings":{"aws_endpoint":"http://127.0.0.1:9000"}}}"#;
+        let earlier = EpochConfig::parse(&serde_json::from_str(text).unwrap()).unwrap();
+        assert_eq!(earlier, EpochConfig::of(&delivery(json)));
+        assert_eq!(earlier.text().to_string(), text);
+    }
+
+    #[test]
     fn a_backup_of_what_fails_keeps_what_its_delivery_was() {
         let main = delivery(parquet());
         let backup = Delivery {
@@ -284,7 +311,7 @@ mod tests {
         let read = EpochConfig::parse(&serde_json::from_str(&text.to_string()).unwrap()).unwrap();
         // The delivery has another prefix by now.
         let mut later = backup.clone();
-        let other = PrefixTemplate::parse("other/").unwrap();
+        let other = template("other/");
         later.selection = Selection::FailedIn(Arc::new(Delivery { prefix: other, ..main }));
         assert_ne!(read, EpochConfig::of(&later));
         assert_eq!(format!("{:?}", read.delivery(&later).unwrap()), format!("{backup:?}"));
@@ -313,13 +340,14 @@ mod tests {
         same.sink.multipart_bytes += 1;
         same.sink.options.insert("aws_secret_access_key".to_owned(), "another".to_owned());
         assert_eq!(EpochConfig::of(&before), EpochConfig::of(&same));
-        let changes: [fn(&mut Delivery); 8] = [
+        let changes: [fn(&mut Delivery); 9] = [
             |delivery| delivery.selection = Selection::All,
             |delivery| delivery.selection = Selection::FailedIn(Arc::new(delivery.clone())),
             |delivery| delivery.dead_letters.envelope = Envelope::Firehose,
-            |delivery| delivery.prefix = PrefixTemplate::parse("a/").unwrap(),
-            |delivery| delivery.error_prefix = PrefixTemplate::parse("b/").unwrap(),
+            |delivery| delivery.prefix = template("a/"),
+            |delivery| delivery.error_prefix = template("b/"),
             |delivery| delivery.event_time = None,
+            |delivery| delivery.placement.future_max = Some(Duration::ZERO),
             |delivery| delivery.format = JsonCompression::None.into(),
             |delivery| delivery.sink.url = Url::parse("s3://other/").unwrap(),
         ];

@@ -1,10 +1,13 @@
 //! Open files: one a partition.
 
+mod order;
+
 use std::collections::HashMap;
 use std::time::Instant;
 
 use bytes::Bytes;
 
+use self::order::Order;
 use super::encode::{EncodeError, Encoder, PushError, Row};
 use super::ledger::SealedRange;
 use super::ranges::Ranges;
@@ -18,6 +21,10 @@ use crate::runtime::clock::UnixMicros;
 const WEIGH_BYTES_MAX: u64 = 64 << 10;
 /// See [`WEIGH_BYTES_MAX`].
 const WEIGH_BYTES_MIN: u64 = 1 << 10;
+
+/// What an open file costs beside what its encoder has taken in: itself, its key in a map and in the order of files,
+/// its folder, the range of a shard, the handles of the allocator.
+const OPEN_FILE_BYTES: u64 = 1 << 10;
 
 /// A file that is being filled.
 pub struct OpenFile {
@@ -49,7 +56,8 @@ pub struct OpenFile {
     sizes: Option<PartSizes>,
     encoder: Box<dyn Encoder>,
     permit: Permit,
-    last_used: u64,
+    /// Its place in the order of files.
+    slot: usize,
     pushed: u64,
     /// When `pushed` reaches this, the size is looked at.
     weigh_at: u64,
@@ -103,7 +111,7 @@ impl OpenFile {
     /// An empty file.
     pub fn new(opening: Opening) -> Self {
         let Opening { folder, extension, dead, passed, encoder, mut permit, sizes, opened, due } = opening;
-        permit.set(encoder.memory_bytes());
+        permit.set(OPEN_FILE_BYTES + encoder.memory_bytes());
         Self {
             folder,
             extension,
@@ -121,7 +129,7 @@ impl OpenFile {
             sizes,
             encoder,
             permit,
-            last_used: 0,
+            slot: usize::MAX,
             pushed: 0,
             weigh_at: WEIGH_BYTES_MIN,
         }
@@ -158,7 +166,7 @@ impl OpenFile {
         let finished = self.encoder.take_finished();
         self.finished_bytes += finished.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         self.finished.extend(finished);
-        self.permit.set(self.encoder.memory_bytes() + self.finished_bytes);
+        self.permit.set(OPEN_FILE_BYTES + self.encoder.memory_bytes() + self.finished_bytes);
     }
 
     /// From which size on its parts can be sent before it is closed, if they can.
@@ -178,7 +186,7 @@ impl OpenFile {
     pub fn hand_over(&mut self) -> Vec<Bytes> {
         self.is_ready = false;
         self.finished_bytes = 0;
-        self.permit.set(self.encoder.memory_bytes());
+        self.permit.set(OPEN_FILE_BYTES + self.encoder.memory_bytes());
         std::mem::take(&mut self.finished)
     }
 
@@ -204,7 +212,7 @@ pub struct Files {
     dead: usize,
     /// Ranges of all of them.
     ranges_len: usize,
-    tick: u64,
+    order: Order,
     next_number: u64,
     /// Keys of files that have finished parts to send, or are closed meanwhile.
     ready: Vec<Box<[u8]>>,
@@ -227,6 +235,11 @@ impl Files {
         self.by_key.len()
     }
 
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
     /// How many of them take dead letters.
     pub fn dead(&self) -> usize {
         self.dead
@@ -241,10 +254,12 @@ impl Files {
     /// Nothing changes if the record does not fit.
     pub fn push(&mut self, key: &[u8], row: Row<'_>, size_max: u64) -> Result<bool, PushError> {
         let Some(file) = self.by_key.get_mut(key) else { return Ok(false) };
-        self.tick += 1;
-        file.last_used = self.tick;
-        let ranges = file.ranges.as_slice().len();
+        self.order.touch(file.slot);
+        let (ranges, oldest) = (file.ranges.as_slice().len(), file.oldest);
         file.push(row)?;
+        if file.oldest < oldest {
+            self.order.note_oldest_record(file.slot, file.oldest);
+        }
         self.ranges_len += file.ranges.as_slice().len() - ranges;
         let is_full = file.is_full(size_max);
         if !is_full && file.has_part() && !std::mem::replace(&mut file.is_ready, true) {
@@ -269,16 +284,18 @@ impl Files {
         self.by_key.iter().find(|(_, file)| is_it(file)).map(|(key, _)| key.clone())
     }
 
-    /// Adds a file.
-    pub fn insert(&mut self, key: &[u8], file: OpenFile) {
+    /// Adds a file that was opened just now, where the partition has none.
+    pub fn insert(&mut self, key: &[u8], mut file: OpenFile) {
         self.dead += usize::from(file.dead.is_some());
         self.ranges_len += file.ranges.as_slice().len();
+        file.slot = self.order.add(key, file.due, file.dead.is_some());
         self.by_key.insert(key.into(), file);
     }
 
     /// Takes a file out.
     pub fn remove(&mut self, key: &[u8]) -> Option<OpenFile> {
         let file = self.by_key.remove(key)?;
+        self.order.remove(file.slot);
         self.dead -= usize::from(file.dead.is_some());
         self.ranges_len -= file.ranges.as_slice().len();
         Some(file)
@@ -286,33 +303,32 @@ impl Files {
 
     /// Key of the least recently used file of those that take dead letters, or of the others.
     pub fn least_recently_used(&self, dead: bool) -> Option<Box<[u8]>> {
-        let files = self.by_key.iter().filter(|(_, file)| file.dead.is_some() == dead);
-        files.min_by_key(|(_, file)| file.last_used).map(|(key, _)| key.clone())
+        self.order.least_recently_used(dead).map(Into::into)
     }
 
-    /// Key of the file that holds most memory.
+    /// Key of the file that holds most memory. Looks at all of them: to be asked while memory is short alone.
     pub fn largest(&self) -> Option<Box<[u8]>> {
         self.by_key.iter().max_by_key(|(_, file)| file.memory_bytes()).map(|(key, _)| key.clone())
     }
 
     /// Keys of the files that are due at `now`.
     pub fn due(&self, now: Instant) -> Vec<Box<[u8]>> {
-        self.by_key.iter().filter(|(_, file)| file.due <= now).map(|(key, _)| key.clone()).collect()
+        self.order.by_due().take_while(|&(_, due)| due <= now).map(|(key, _)| key.into()).collect()
     }
 
     /// When the first file is due.
     pub fn first_due(&self) -> Option<Instant> {
-        self.by_key.values().map(|file| file.due).min()
+        self.order.by_due().next().map(|(_, due)| due)
     }
 
     /// Arrival of the oldest record in any of them.
     pub fn oldest_record(&self) -> Option<UnixMicros> {
-        self.by_key.values().map(|file| file.oldest).min()
+        self.order.oldest_record()
     }
 
     /// Key of the file that was opened first.
     pub fn oldest(&self) -> Option<Box<[u8]>> {
-        self.by_key.iter().min_by_key(|(_, file)| file.opened).map(|(key, _)| key.clone())
+        self.order.by_age().next().map(Into::into)
     }
 
     /// What is in the files that are open, shard by shard of each.
@@ -330,3 +346,6 @@ impl Files {
         self.by_key.keys().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

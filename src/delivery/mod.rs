@@ -16,20 +16,20 @@
 //! nothing in between is dropped. A delivery whose sink stalls cannot take the floor of another one's account.
 
 mod backup;
-mod classify;
+pub mod classify;
 pub mod dead_letters;
 pub mod encode;
 pub mod epoch;
-mod files;
-mod intake;
+pub mod files;
+pub mod intake;
 mod judge;
 pub mod ledger;
 mod outflow;
 mod pause;
 pub mod prefix;
 mod ranges;
-mod seal;
-mod settled;
+pub mod seal;
+pub mod settled;
 pub mod sink;
 pub mod status;
 mod upload;
@@ -42,7 +42,8 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::Notify;
 
-use crate::config::checked::{self, Selection};
+use self::prefix::PrefixTemplate;
+use crate::config::checked::{self, Placement, Selection};
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::disk::Disk;
 use crate::schema::registry::Registry;
@@ -77,6 +78,7 @@ impl Memory {
 pub struct Slots {
     event_time: Option<usize>,
     prefix: Vec<usize>,
+    late: Vec<usize>,
     /// Those of the delivery whose dead letters are wanted.
     judge: Option<Box<Slots>>,
 }
@@ -84,15 +86,19 @@ pub struct Slots {
 impl Slots {
     /// Makes the slots that `config` needs.
     pub fn of(config: &checked::Delivery, captures: &mut Captures) -> Self {
-        let uses_event_time = config.prefix.uses_event_time() || config.error_prefix.uses_event_time();
+        let Placement { late, future_max, .. } = &config.placement;
+        let uses_event_time = config.prefix.uses_event_time() || late.is_some() || future_max.is_some();
         let event_time =
             config.event_time.as_ref().filter(|_| uses_event_time).map(|field| captures.slot(field));
-        let prefix = config.prefix.pointers().iter().map(|field| captures.slot(field)).collect();
+        let mut slots =
+            |prefix: &PrefixTemplate| prefix.pointers().iter().map(|field| captures.slot(field)).collect();
+        let prefix = slots(&config.prefix);
+        let late = late.as_ref().map(|late| slots(&late.prefix)).unwrap_or_default();
         let judge = match &config.selection {
             Selection::FailedIn(main) => Some(Box::new(Self::of(main, captures))),
             Selection::Fitting | Selection::All => None,
         };
-        Self { event_time, prefix, judge }
+        Self { event_time, prefix, late, judge }
     }
 }
 

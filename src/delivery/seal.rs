@@ -152,7 +152,6 @@ pub struct Sealed {
     /// Uploads in parts that an earlier process has noted for it; `None` if no earlier process has closed it.
     pub leftovers: Option<Vec<String>>,
     /// Pays for the chunks, for as long as they are here.
-    #[expect(dead_code, reason = "held, not read")]
     pub permit: Permit,
 }
 

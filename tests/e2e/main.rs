@@ -12,6 +12,7 @@ mod idempotency;
 mod lake;
 mod learned;
 mod node_folder;
+mod partitions;
 mod real_data;
 mod restart;
 mod server;

@@ -134,6 +134,9 @@ def main(expected_path, lake):
     columns = expected["columns"]
     for delivery in expected["deliveries"]:
         for pattern, sent in expected["patterns"].items():
+            if delivery["format"] == "orc" and pattern == "last_second":
+                # All of its records are dead letters there.
+                continue
             path = the_file(lake, delivery, pattern)
             if delivery["format"] == "json":
                 check_json(path, pattern, delivery, sent["lines"])

@@ -7,6 +7,7 @@ mod inference;
 mod named_columns;
 mod node;
 mod pipeline;
+mod prefix;
 mod robustness;
 mod schema;
 mod shipped;

@@ -133,7 +133,7 @@ p.toml:13:10: format = "orc" needs columns, and there are neither columns nor a 
 p.toml:14:19: "size" must be a string such as "64MiB", found an integer
 p.toml:14:34: interval: "60" has no unit: write 60s if seconds are meant; the units are ms, s, m, h, d
 p.toml:15:1: unknown key "colour" in [[delivery]]
-  help: the keys here are "name", "sink", "format", "compression", "compression_level", "envelope", "row_group", "sort_by", "stripe", "row_index_stride", "bloom_filters", "buffer", "prefix", "error_prefix", "dead_letters", "backup", "event_time" or "max_open_partitions""#
+  help: the keys here are "name", "sink", "format", "compression", "compression_level", "envelope", "row_group", "sort_by", "stripe", "row_index_stride", "bloom_filters", "buffer", "prefix", "error_prefix", "time_zone", "partition_keys", "dead_letters", "backup", "event_time", "allowed_lateness", "late_prefix", "max_future" or "max_open_partitions""#
     );
 }
 

@@ -6,28 +6,50 @@
 //!
 //! | field | stands for |
 //! | --- | --- |
-//! | `{arrival_time:FORMAT}` | when the record came in, UTC, with a strftime format of chrono's |
-//! | `{event_time:FORMAT}` | the time in the record itself, UTC |
-//! | `{/a/b}` | the scalar at a JSON pointer |
+//! | `{arrival_time:FORMAT}` | when the record came in, with a strftime format of chrono's |
+//! | `{event_time:FORMAT}` | the time in the record itself |
+//! | `{/a/b}` | the scalar at a JSON pointer; `{"/a|b"}` where the pointer has a `|` or `}` in it |
+//! | `{/a/b|lower|default(none)}` | the same after functions, see [`mod@function`] |
 //! | `{stream}` `{shard}` `{delivery}` | names |
 //! | `{reason}` | the code of a dead letter's reason |
 //! | `{{` `}}` | a brace |
+//! | `!{namespace:value}` | an expression of Amazon Data Firehose, see [`mod@firehose`] |
 //!
-//! Values are percent-encoded as Hive does, so that none can leave its segment.
+//! Times are those of the delivery's time zone. Values are percent-encoded as Hive does, so that none can leave its
+//! segment.
 
+mod firehose;
+mod function;
 mod parse;
 mod segment;
 mod time;
+mod zone;
+
+use std::collections::BTreeMap;
 
 use chrono::format::Item;
 use thiserror::Error;
 
 use crate::json::Pointer;
-use crate::record::ShardId;
+use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
 
+pub use firehose::FirehoseError;
+pub use function::FunctionError;
 pub use parse::TemplateError;
+pub use zone::{UnknownZone, Zone};
+
+use function::Function;
 use time::TimeUnit;
+
+/// What the templates of a delivery have in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The zone that times are shown in.
+    pub time_zone: Zone,
+    /// What `!{partitionKeyFromQuery:NAME}` stands for, by name: what could stand in braces instead.
+    pub partition_keys: BTreeMap<String, String>,
+}
 
 /// A parsed template such as `dt={event_time:%Y-%m-%d}/`.
 #[derive(Debug, Clone)]
@@ -37,6 +59,8 @@ pub struct PrefixTemplate {
     /// The parts that tell paths apart, each once.
     key_parts: Vec<KeyPart>,
     pointers: Vec<Pointer>,
+    values: Vec<Value>,
+    time_zone: Zone,
     /// Bytes of one rendered value, so that neither a segment nor the path gets too long.
     value_bytes_max: usize,
 }
@@ -50,6 +74,16 @@ enum Part {
     Shard,
     Delivery,
     Reason,
+    ErrorOutputType,
+    RandomString,
+}
+
+/// A field of the record, and what is made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Value {
+    /// Index of its pointer.
+    pointer: usize,
+    functions: Vec<Function>,
 }
 
 /// Which of a record's times.
@@ -63,6 +97,8 @@ enum Clock {
 enum KeyPart {
     /// The finest unit that the template shows of this time.
     Time(Clock, TimeUnit),
+    /// What the zone's clocks are ahead of UTC.
+    Offset(Clock),
     Value(usize),
     Stream,
     Shard,
@@ -79,6 +115,8 @@ pub struct RecordFacts<'a> {
     pub delivery: &'a str,
     /// Its shard.
     pub shard: ShardId,
+    /// Its number there.
+    pub number: SequenceNumber,
     /// When it came in.
     pub arrival: UnixMicros,
     /// The time in the record, if there is one.
@@ -133,8 +171,11 @@ impl PartitionError {
 impl PrefixTemplate {
     /// Parses a template. What it renders is empty or ends with `/`, whether the template does or not; it never
     /// begins with `/` and has no segment that is empty, `.` or `..`.
-    pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        parse::parse(text)
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn parse(text: &str, terms: &Terms) -> Result<Self, TemplateError> {
+        parse::parse(text, terms)
     }
 
     /// The template as it was written.
@@ -152,14 +193,15 @@ impl PrefixTemplate {
         self.key_parts.iter().any(|part| matches!(part, KeyPart::Time(Clock::Event, _)))
     }
 
-    /// Whether it has `{reason}`.
+    /// Whether it has `{reason}`, or Firehose's form of it.
     pub fn uses_reason(&self) -> bool {
         self.key_parts.contains(&KeyPart::Reason)
     }
 
     /// Appends bytes to `key` that tell the record's folder from others of this template: two records with equal
-    /// bytes have equal paths. Two with different bytes have different paths as well, unless the template hides what
-    /// sets them apart, such as the day of `{event_time:%H}` alone; then a folder has more than one open file.
+    /// bytes have equal paths, but for a random string, which is each file's own. Two with different bytes have
+    /// different paths as well, unless the template hides what sets them apart, such as the day of `{event_time:%H}`
+    /// alone; then a folder has more than one open file.
     ///
     /// Nothing is appended if there is an error.
     pub fn partition_key(&self, facts: &RecordFacts<'_>, key: &mut Vec<u8>) -> Result<(), PartitionError> {
@@ -175,9 +217,12 @@ impl PrefixTemplate {
         for part in &self.key_parts {
             match *part {
                 KeyPart::Time(clock, unit) => {
-                    let count = unit.count(facts.time(clock)?).ok_or(PartitionError::TimeOutOfRange)?;
+                    let local = self.time_zone.local_micros(facts.time(clock)?);
+                    let count = local.and_then(|local| unit.count(local));
+                    let count = count.ok_or(PartitionError::TimeOutOfRange)?;
                     key.extend_from_slice(&count.to_le_bytes());
                 }
+                KeyPart::Offset(clock) => self.time_zone.append_offset(facts.time(clock)?, key),
                 // A zero byte ends what has no fixed length: neither names nor encoded values have one in them.
                 KeyPart::Value(index) => {
                     self.append_value(facts, index, key)?;
@@ -203,14 +248,19 @@ impl PrefixTemplate {
             match part {
                 Part::Literal(text) => path.extend_from_slice(text.as_bytes()),
                 Part::Time { clock, items } => {
-                    let time = time::civil(facts.time(*clock)?).ok_or(PartitionError::TimeOutOfRange)?;
-                    path.extend_from_slice(time::print(time, items).as_bytes());
+                    let local = self.time_zone.local(facts.time(*clock)?);
+                    let local = local.ok_or(PartitionError::TimeOutOfRange)?;
+                    path.extend_from_slice(time::print(&local, items).as_bytes());
                 }
                 Part::Value(index) => self.append_value(facts, *index, &mut path)?,
                 Part::Stream => path.extend_from_slice(facts.stream.as_bytes()),
                 Part::Delivery => path.extend_from_slice(facts.delivery.as_bytes()),
                 Part::Shard => path.extend_from_slice(facts.shard.to_string().as_bytes()),
                 Part::Reason => segment::encode(facts.reason, &mut path),
+                Part::ErrorOutputType => {
+                    path.extend_from_slice(firehose::error_output_type(facts.reason).as_bytes());
+                }
+                Part::RandomString => firehose::push_random_string(facts, &mut path),
             }
         }
         if path.last().is_some_and(|&last| last != b'/') {
@@ -227,10 +277,11 @@ impl PrefixTemplate {
         out: &mut Vec<u8>,
     ) -> Result<(), PartitionError> {
         let start = out.len();
+        let Some(Value { pointer: field, functions }) = self.values.get(index) else { return Ok(()) };
         let pointer =
-            || self.pointers.get(index).map(|pointer| pointer.as_str().to_owned()).unwrap_or_default();
-        let raw = (facts.pointer_values)(index).unwrap_or_default();
-        match segment::append_json(raw, out) {
+            || self.pointers.get(*field).map(|pointer| pointer.as_str().to_owned()).unwrap_or_default();
+        let raw = (facts.pointer_values)(*field).unwrap_or_default();
+        match segment::append_json(raw, functions, out) {
             Ok(()) if out.len() - start <= self.value_bytes_max => Ok(()),
             Ok(()) => Err(PartitionError::TooLong { pointer: pointer(), bytes_max: self.value_bytes_max }),
             Err(segment::NoText::Null) => Err(PartitionError::Missing { pointer: pointer() }),

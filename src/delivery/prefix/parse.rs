@@ -3,8 +3,10 @@
 use chrono::format::StrftimeItems;
 use thiserror::Error;
 
+use super::firehose::{self, Expression, FirehoseError};
+use super::function::{self, FunctionError};
 use super::time::{self, TimeUnit};
-use super::{Clock, KeyPart, Part, PrefixTemplate};
+use super::{Clock, KeyPart, Part, PrefixTemplate, Terms, Value, Zone};
 use crate::config::limits::{PREFIX_BYTES_MAX, SEGMENT_BYTES_MAX};
 use crate::config::nearest;
 use crate::json::{Pointer, PointerError};
@@ -12,6 +14,9 @@ use crate::runtime::clock::UnixMicros;
 
 /// Bytes of a name where it is not known yet how long it is.
 const NAME_BYTES_EXPECTED: usize = 64;
+
+/// Bytes of the abbreviation of a zone's name, of which the longest are like `+0545`; by POSIX they have 6 at most.
+const ZONE_NAME_BYTES_MAX: usize = 6;
 
 /// Bytes that must be left for a value: an IPv6 address has 39.
 const VALUE_BYTES_MIN: usize = 40;
@@ -59,6 +64,15 @@ pub enum TemplateError {
     /// A pointer that is none.
     #[error(transparent)]
     Pointer(#[from] PointerError),
+    /// A `"` before a pointer and none behind it.
+    #[error("'{{\"' without a '\"' before the '}}': quote all of the pointer, or nothing")]
+    Quote,
+    /// Functions that are none.
+    #[error(transparent)]
+    Function(#[from] FunctionError),
+    /// An expression of Firehose that is none.
+    #[error(transparent)]
+    Firehose(#[from] FirehoseError),
     /// It begins with `/`.
     #[error("a prefix must not begin with '/': it is below the sink")]
     Absolute,
@@ -76,12 +90,14 @@ pub enum TemplateError {
     TooLong(String),
 }
 
-pub(super) fn parse(text: &str) -> Result<PrefixTemplate, TemplateError> {
+pub(super) fn parse(text: &str, terms: &Terms) -> Result<PrefixTemplate, TemplateError> {
     let mut template = PrefixTemplate {
         text: text.to_owned(),
         parts: Vec::new(),
         key_parts: Vec::new(),
         pointers: Vec::new(),
+        values: Vec::new(),
+        time_zone: terms.time_zone.clone(),
         value_bytes_max: 0,
     };
     let mut literal = String::new();
@@ -96,11 +112,15 @@ pub(super) fn parse(text: &str) -> Result<PrefixTemplate, TemplateError> {
             continue;
         }
         let inner = from.strip_prefix('{').ok_or(TemplateError::Unopened)?;
-        let (field, behind) = inner.split_once('}').ok_or(TemplateError::Unclosed)?;
+        let (field, behind) = split_field(inner)?;
+        let is_expression = literal.ends_with('!') && !is_field(field);
+        if is_expression {
+            literal.pop();
+        }
         if !literal.is_empty() {
             template.parts.push(Part::Literal(std::mem::take(&mut literal)));
         }
-        let part = template.field(field)?;
+        let part = if is_expression { template.expression(field, terms)? } else { template.field(field)? };
         template.parts.push(part);
         rest = behind;
     }
@@ -108,20 +128,30 @@ pub(super) fn parse(text: &str) -> Result<PrefixTemplate, TemplateError> {
     if !literal.is_empty() {
         template.parts.push(Part::Literal(literal));
     }
-    template.value_bytes_max = room_for_values(&template.parts)?;
+    template.value_bytes_max = room_for_values(&template.parts, &template.time_zone)?;
     Ok(template)
+}
+
+/// What stands before the `}` that ends a field, and behind it. A quoted pointer may have one in it.
+fn split_field(inner: &str) -> Result<(&str, &str), TemplateError> {
+    let quoted = match inner.strip_prefix('"') {
+        Some(pointer) => pointer.find('"').ok_or(TemplateError::Quote)? + 2,
+        None => 0,
+    };
+    let end = quoted + inner[quoted..].find('}').ok_or(TemplateError::Unclosed)?;
+    Ok((&inner[..end], &inner[end + 1..]))
+}
+
+/// Whether the text between braces means something without an exclamation mark before them.
+fn is_field(field: &str) -> bool {
+    let name = field.split(':').next().unwrap_or_default();
+    field.starts_with(['/', '"']) || FIELDS.contains(&name)
 }
 
 impl PrefixTemplate {
     fn field(&mut self, field: &str) -> Result<Part, TemplateError> {
-        if field.starts_with('/') {
-            let pointer = Pointer::parse(field)?;
-            let index = self.pointers.iter().position(|known| *known == pointer).unwrap_or_else(|| {
-                self.pointers.push(pointer);
-                self.pointers.len() - 1
-            });
-            self.add_to_key(KeyPart::Value(index));
-            return Ok(Part::Value(index));
+        if field.starts_with(['/', '"']) {
+            return self.value(field);
         }
         let (name, format) = match field.split_once(':') {
             Some((name, format)) => (name, Some(format)),
@@ -146,6 +176,44 @@ impl PrefixTemplate {
         Ok(part)
     }
 
+    /// A pointer, in quotes perhaps, and functions behind it.
+    fn value(&mut self, field: &str) -> Result<Part, TemplateError> {
+        let (pointer, functions) = match field.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').ok_or(TemplateError::Quote)?,
+            None => field.split_at(field.find('|').unwrap_or(field.len())),
+        };
+        let (pointer, functions) = (Pointer::parse(pointer)?, function::parse(functions)?);
+        let pointer = self.pointers.iter().position(|known| *known == pointer).unwrap_or_else(|| {
+            self.pointers.push(pointer);
+            self.pointers.len() - 1
+        });
+        let value = Value { pointer, functions };
+        let index = self.values.iter().position(|known| *known == value).unwrap_or_else(|| {
+            self.values.push(value);
+            self.values.len() - 1
+        });
+        self.add_to_key(KeyPart::Value(index));
+        Ok(Part::Value(index))
+    }
+
+    fn expression(&mut self, text: &str, terms: &Terms) -> Result<Part, TemplateError> {
+        match firehose::parse(text)? {
+            Expression::Timestamp(format) => self.time(Clock::Arrival, "timestamp", Some(&format)),
+            Expression::PartitionKey(name) => match terms.partition_keys.get(name) {
+                Some(field) => self.value(field),
+                None => Err(TemplateError::Firehose(FirehoseError::NoPartitionKey {
+                    name: name.to_owned(),
+                    known: terms.partition_keys.keys().cloned().collect(),
+                })),
+            },
+            Expression::ErrorOutputType => {
+                self.add_to_key(KeyPart::Reason);
+                Ok(Part::ErrorOutputType)
+            }
+            Expression::RandomString => Ok(Part::RandomString),
+        }
+    }
+
     fn time(
         &mut self,
         clock: Clock,
@@ -158,6 +226,10 @@ impl PrefixTemplate {
             .map_err(|_| TemplateError::BadFormat(format.to_owned()))?;
         let unit = TimeUnit::of(&items).ok_or_else(|| TemplateError::EmptyFormat(format.to_owned()))?;
         self.add_to_key(KeyPart::Time(clock, unit));
+        // UTC is ahead of itself by nothing.
+        if !self.time_zone.is_utc() && time::shows_offset(&items) {
+            self.add_to_key(KeyPart::Offset(clock));
+        }
         Ok(Part::Time { clock, items })
     }
 
@@ -181,7 +253,7 @@ impl PrefixTemplate {
 const VALUE: char = '\0';
 
 /// Tries the template out, with names and times at their longest. Returns how many bytes each value may have.
-fn room_for_values(parts: &[Part]) -> Result<usize, TemplateError> {
+fn room_for_values(parts: &[Part], zone: &Zone) -> Result<usize, TemplateError> {
     let mut sample = String::new();
     for part in parts {
         match part {
@@ -192,17 +264,24 @@ fn room_for_values(parts: &[Part]) -> Result<usize, TemplateError> {
                 sample.push_str(text);
             }
             Part::Time { items, .. } => {
-                let printed = time::civil(LONG_NAMED_DAY).map(|time| time::print(time, items));
+                let printed = zone.local(LONG_NAMED_DAY).map(|local| time::print(&local, items));
                 let printed = printed.unwrap_or_default();
                 if let Some(bad) = printed.chars().find(|&c| c.is_control() || c == '\\') {
                     return Err(TemplateError::BadCharacter(bad));
                 }
                 sample.push_str(&printed);
+                if !zone.is_utc() && time::shows_offset(items) {
+                    // The zone's name may be longer at another time of the year.
+                    sample.extend(std::iter::repeat_n('x', ZONE_NAME_BYTES_MAX));
+                }
             }
             Part::Value(_) => sample.push(VALUE),
-            Part::Stream | Part::Shard | Part::Delivery | Part::Reason => {
-                sample.extend(std::iter::repeat_n('x', NAME_BYTES_EXPECTED))
-            }
+            Part::Stream
+            | Part::Shard
+            | Part::Delivery
+            | Part::Reason
+            | Part::ErrorOutputType
+            | Part::RandomString => sample.extend(std::iter::repeat_n('x', NAME_BYTES_EXPECTED)),
         }
     }
     if sample.starts_with('/') {

@@ -4,6 +4,7 @@
 //! object stores advise against; readers of partitioned data undo it. A value of nothing but points is encoded too,
 //! so that no segment becomes `.` or `..`. The empty string is what Hive makes of it.
 
+use super::function::{self, Function};
 use crate::json::Scanner;
 
 /// Stands for an empty value.
@@ -37,21 +38,38 @@ pub(super) enum NoText {
     Container,
 }
 
-/// Appends what stands for a JSON value, given as its raw text: a string's content, a number or a boolean as written.
-pub(super) fn append_json(raw: &str, out: &mut Vec<u8>) -> Result<(), NoText> {
-    match raw.as_bytes().first() {
-        Some(b'"') => {
-            let string = Scanner::new(raw).string().map_err(|_| NoText::Null)?;
-            encode(&string.decode(), out);
-            Ok(())
-        }
-        Some(b'{' | b'[') => Err(NoText::Container),
-        None | Some(b'n') => Err(NoText::Null),
-        Some(_) => {
-            encode(raw, out);
-            Ok(())
-        }
+/// Appends what stands for a JSON value, given as its raw text, after `functions`: a string's content, a number or a
+/// boolean as written. An empty raw text is none at all.
+pub(super) fn append_json(raw: &str, functions: &[Function], out: &mut Vec<u8>) -> Result<(), NoText> {
+    let text = match raw.as_bytes().first() {
+        Some(b'"') => Some(Scanner::new(raw).string().map_err(|_| NoText::Null)?.decode()),
+        Some(b'{' | b'[') => return Err(NoText::Container),
+        None | Some(b'n') => None,
+        Some(_) => Some(raw.into()),
+    };
+    if functions.is_empty() {
+        encode(&text.ok_or(NoText::Null)?, out);
+        return Ok(());
     }
+    let start = out.len();
+    out.extend_from_slice(text.as_deref().unwrap_or_default().as_bytes());
+    if !function::apply(functions, out, start, text.is_some()) {
+        out.truncate(start);
+        return Err(NoText::Null);
+    }
+    encode_tail(out, start);
+    Ok(())
+}
+
+/// Encodes the text at the end of `out` that begins at `start`.
+fn encode_tail(out: &mut Vec<u8>, start: usize) {
+    let tail = &out[start..];
+    if tail.iter().all(|&byte| byte != b'.' && !ENCODED[byte as usize]) && !tail.is_empty() {
+        return;
+    }
+    let text = String::from_utf8_lossy(tail).into_owned();
+    out.truncate(start);
+    encode(&text, out);
 }
 
 /// Appends `text` so that it stays within one segment.
@@ -82,7 +100,7 @@ mod tests {
 
     fn of_json(raw: &str) -> Result<String, NoText> {
         let mut out = Vec::new();
-        append_json(raw, &mut out).map(|()| String::from_utf8(out).expect("text"))
+        append_json(raw, &[], &mut out).map(|()| String::from_utf8(out).expect("text"))
     }
 
     #[test]

@@ -1,3 +1,6 @@
+mod carried_over;
+mod paths;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -34,6 +37,7 @@ impl Facts {
             stream: "clicks",
             delivery: "lake",
             shard: ShardId(self.shard),
+            number: SequenceNumber(7),
             arrival: self.arrival,
             event_time: self.event_time,
             pointer_values: &|index| self.values.get(index).and_then(|value| value.as_deref()),
@@ -52,7 +56,7 @@ impl Facts {
 }
 
 fn parse(text: &str) -> PrefixTemplate {
-    PrefixTemplate::parse(text).expect(text)
+    PrefixTemplate::parse(text, &Terms::default()).expect(text)
 }
 
 #[test]
@@ -69,6 +73,8 @@ fn templates_render_their_fields() {
         ("{stream}/{delivery}/{shard}/", "clicks/lake/shardId-000000000003/"),
         ("errors/{reason}/", "errors/schema/"),
         ("{{x}}={/a}/", "{x}=acme/"),
+        ("{/a|upper|truncate(2)}/{/a}/{/n|hash(100)}/", "AC/acme/90/"),
+        ("{\"/a\"|upper}/", "ACME/"),
     ] {
         assert_eq!(facts.render(&parse(text)).as_deref(), Ok(path), "{text}");
     }
@@ -98,6 +104,9 @@ fn a_wrong_template_says_what_to_write() {
         ("{event_time:%Q}", "\"%Q\" is no strftime format: write %Y, %m, %d, %H, %M, …"),
         ("{event_time:hour}", "\"hour\" shows nothing of the time: write %Y, %m, %d, %H, %M, …"),
         ("{/a~b}", "in a JSON pointer '~' is written '~0' and '/' inside a name '~1': '/a~b'"),
+        ("{/a|lowr}", "unknown function \"lowr\": did you mean lower?"),
+        ("{\"/a}", "'{\"' without a '\"' before the '}': quote all of the pointer, or nothing"),
+        ("{\"a\"}", "a JSON pointer begins with '/': write '/a'"),
         ("/a/", "a prefix must not begin with '/': it is below the sink"),
         ("a//b/", "a prefix must not have '//' in it"),
         ("{event_time:%Y/}/b", "a prefix must not have '//' in it"),
@@ -107,15 +116,15 @@ fn a_wrong_template_says_what_to_write() {
         ("{event_time:%Y%n}", "a prefix must not have the character '\\n' in it"),
         ("a\\b", "a prefix must not have the character '\\\\' in it"),
     ] {
-        assert_eq!(PrefixTemplate::parse(text).expect_err(text).to_string(), message);
+        assert_eq!(PrefixTemplate::parse(text, &Terms::default()).expect_err(text).to_string(), message);
     }
-    let long = PrefixTemplate::parse(&"x".repeat(256)).expect_err("too long").to_string();
+    let long = PrefixTemplate::parse(&"x".repeat(256), &Terms::default()).expect_err("too long").to_string();
     assert_eq!(
         long,
         "the prefix is too long: 256 bytes besides 0 fields, where a path has 768 in all and 255 between two slashes"
     );
     let no_room = format!("{}{{/a}}", "x".repeat(230));
-    assert!(matches!(PrefixTemplate::parse(&no_room), Err(TemplateError::TooLong(_))));
+    assert!(matches!(PrefixTemplate::parse(&no_room, &Terms::default()), Err(TemplateError::TooLong(_))));
 }
 
 #[test]
@@ -157,6 +166,33 @@ fn a_record_without_a_folder_says_why_and_leaves_no_key_behind() {
         let same = facts.with(|facts| template.partition_key(facts, &mut key)).expect_err(message);
         assert_eq!((same, key), (error, b"before".to_vec()));
     }
+}
+
+#[test]
+fn a_default_stands_for_what_is_missing_or_null_but_not_for_a_container() {
+    let template = parse("t={/t|default}/{/u|default(no/one)|lower}/");
+    let missing = Facts { values: vec![None, Some("null".to_owned())], ..Facts::default() };
+    assert_eq!(missing.render(&template).as_deref(), Ok("t=__HIVE_DEFAULT_PARTITION__/no%2Fone/"));
+    let present = Facts::with_values(&["1", "\"ME\""]);
+    assert_eq!(present.render(&template).as_deref(), Ok("t=1/me/"));
+    let container = Facts::with_values(&["[]", "1"]).render(&template);
+    assert_eq!(container, Err(PartitionError::NotScalar { pointer: "/t".to_owned() }));
+}
+
+#[test]
+fn a_quoted_pointer_may_have_what_a_field_ends_with() {
+    let template = parse("{\"/a|b}c\"|lower}/{\"/x\"}/");
+    assert_eq!(template.pointers().iter().map(Pointer::as_str).collect::<Vec<_>>(), ["/a|b}c", "/x"]);
+    assert_eq!(Facts::with_values(&["\"A\"", "2"]).render(&template).as_deref(), Ok("a/2/"));
+}
+
+#[test]
+fn keys_without_functions_and_zones_are_those_of_the_first_version() {
+    // Ledgers have them.
+    let template = parse("{event_time:%Y-%m-%d}/{/a}/{shard}/{event_time:%H}/{/a}/{event_time:%Y %Z}");
+    let mut expected = (EVENT.0 / 3_600_000_000).to_le_bytes().to_vec();
+    expected.extend_from_slice(b"x%2Fy\0\x03\0\0\0");
+    assert_eq!(Facts::with_values(&["\"x/y\""]).key(&template), Ok(expected));
 }
 
 #[test]
@@ -235,7 +271,7 @@ proptest! {
         one in facts(),
         other in facts(),
     ) {
-        let Ok(template) = PrefixTemplate::parse(&fields.concat()) else { return Ok(()) };
+        let Ok(template) = PrefixTemplate::parse(&fields.concat(), &Terms::default()) else { return Ok(()) };
         if let (Ok(path), Ok(other_path)) = (one.render(&template), other.render(&template))
             && one.key(&template) == other.key(&template)
         {
@@ -245,7 +281,7 @@ proptest! {
 
     #[test]
     fn no_path_leaves_the_sink(text in r"([a-c./{}\\]|\{/a\}|\{/b\}|\{event_time:%Y\}|\{shard\}){0,8}", facts in facts()) {
-        let Ok(template) = PrefixTemplate::parse(&text) else { return Ok(()) };
+        let Ok(template) = PrefixTemplate::parse(&text, &Terms::default()) else { return Ok(()) };
         let Ok(path) = facts.render(&template) else { return Ok(()) };
         prop_assert!(path.is_empty() || path.ends_with('/'), "{}", path);
         for segment in path.strip_suffix('/').unwrap_or("x").split('/') {
@@ -255,7 +291,7 @@ proptest! {
 
     #[test]
     fn any_text_is_a_template_or_refused_without_a_panic(text in r"([{}/:%.~]|event_time|arrival_time|%[a-zA-Z]|\PC){0,12}") {
-        if let Ok(template) = PrefixTemplate::parse(&text) {
+        if let Ok(template) = PrefixTemplate::parse(&text, &Terms::default()) {
             let _ = Facts::with_values(&["1", "2"]).render(&template);
         }
     }

@@ -1,13 +1,13 @@
 //! Times in templates: what a strftime format shows, and the number that stands for it in a key.
 
-use chrono::format::{Fixed, Item, Numeric};
-use chrono::{DateTime, Datelike, Utc};
+use chrono::format::{DelayedFormat, Fixed, Item, Numeric};
+use chrono::{DateTime, Datelike, NaiveDateTime};
 
-use crate::runtime::clock::UnixMicros;
+use super::zone::Local;
 
 /// 0000-01-01 00:00:00 and 9999-12-31 23:59:59.999999 UTC: what RFC 3339 can write.
-const FIRST_MICROS: i64 = -62_167_219_200_000_000;
-const LAST_MICROS: i64 = 253_402_300_799_999_999;
+pub(super) const FIRST_MICROS: i64 = -62_167_219_200_000_000;
+pub(super) const LAST_MICROS: i64 = 253_402_300_799_999_999;
 
 /// How finely a format shows a time. The order is from fine to coarse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,7 @@ impl TimeUnit {
                 Fixed::ShortMonthName | Fixed::LongMonthName => Some(Self::Month),
                 Fixed::ShortWeekdayName | Fixed::LongWeekdayName => Some(Self::Day),
                 Fixed::LowerAmPm | Fixed::UpperAmPm => Some(Self::Hour),
-                // Always UTC.
+                // See `shows_offset`.
                 Fixed::TimezoneName
                 | Fixed::TimezoneOffset
                 | Fixed::TimezoneOffsetColon
@@ -69,11 +69,8 @@ impl TimeUnit {
         }
     }
 
-    /// Which of these units the time lies in, counted from some fixed one; `None` outside the years 0 to 9999.
-    pub fn count(self, time: UnixMicros) -> Option<i64> {
-        if !(FIRST_MICROS..=LAST_MICROS).contains(&time.0) {
-            return None;
-        }
+    /// Which of these units a time on the clocks of its zone lies in, counted from some fixed one.
+    pub fn count(self, local_micros: i64) -> Option<i64> {
         let micros = match self {
             Self::Micros => 1,
             Self::Second => 1_000_000,
@@ -81,22 +78,44 @@ impl TimeUnit {
             Self::Hour => 3_600_000_000,
             Self::Day => 86_400_000_000,
             Self::Month => {
-                return civil(time).map(|date| i64::from(date.year()) * 12 + i64::from(date.month0()));
+                return civil(local_micros)
+                    .map(|date| i64::from(date.year()) * 12 + i64::from(date.month0()));
             }
-            Self::Year => return civil(time).map(|date| i64::from(date.year())),
+            Self::Year => return civil(local_micros).map(|date| i64::from(date.year())),
         };
-        Some(time.0.div_euclid(micros))
+        Some(local_micros.div_euclid(micros))
     }
 }
 
-/// The time as a date; `None` outside the years 0 to 9999.
-pub(super) fn civil(time: UnixMicros) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(time.0).filter(|_| (FIRST_MICROS..=LAST_MICROS).contains(&time.0))
+/// Whether a format shows more than the clocks of a zone do: two times that read the same there, as in the hour that
+/// comes twice when summer ends, differ in it.
+pub(super) fn shows_offset(items: &[Item<'_>]) -> bool {
+    items.iter().any(|item| match item {
+        Item::Numeric(Numeric::Timestamp, _) => true,
+        Item::Fixed(fixed) => matches!(
+            fixed,
+            Fixed::TimezoneName
+                | Fixed::TimezoneOffset
+                | Fixed::TimezoneOffsetColon
+                | Fixed::TimezoneOffsetDoubleColon
+                | Fixed::TimezoneOffsetTripleColon
+                | Fixed::TimezoneOffsetColonZ
+                | Fixed::TimezoneOffsetZ
+                | Fixed::RFC2822
+                | Fixed::RFC3339
+        ),
+        _ => false,
+    })
+}
+
+fn civil(local_micros: i64) -> Option<NaiveDateTime> {
+    DateTime::from_timestamp_micros(local_micros).map(|time| time.naive_utc())
 }
 
 /// The time in a format whose items were checked.
-pub(super) fn print(time: DateTime<Utc>, items: &[Item<'static>]) -> String {
-    time.format_with_items(items.iter()).to_string()
+pub(super) fn print(local: &Local<'_>, items: &[Item<'static>]) -> String {
+    let (date, time) = (local.date_time.date(), local.date_time.time());
+    DelayedFormat::new_with_offset(Some(date), Some(time), &local.offset, items.iter()).to_string()
 }
 
 #[cfg(test)]
@@ -130,12 +149,24 @@ mod tests {
 
     #[test]
     fn the_bounds_are_the_first_and_the_last_microsecond_of_four_digit_years() {
-        let print = |micros| civil(UnixMicros(micros)).map(|time| time.to_rfc3339());
-        assert_eq!(print(FIRST_MICROS).as_deref(), Some("0000-01-01T00:00:00+00:00"));
-        assert_eq!(print(LAST_MICROS).as_deref(), Some("9999-12-31T23:59:59.999999+00:00"));
-        assert_eq!(print(FIRST_MICROS - 1), None);
-        assert_eq!(print(LAST_MICROS + 1), None);
-        assert_eq!(TimeUnit::Day.count(UnixMicros(i64::MAX)), None);
-        assert_eq!(TimeUnit::Day.count(UnixMicros(-1)), Some(-1));
+        let print = |micros| civil(micros).map(|time| time.to_string());
+        assert_eq!(print(FIRST_MICROS).as_deref(), Some("0000-01-01 00:00:00"));
+        assert_eq!(print(LAST_MICROS).as_deref(), Some("9999-12-31 23:59:59.999999"));
+        assert_eq!(TimeUnit::Day.count(-1), Some(-1));
+    }
+
+    #[test]
+    fn formats_that_tell_the_offset_are_known() {
+        for (format, shows) in [
+            ("%Y-%m-%d %H:%M", false),
+            ("%F %T%.6f", false),
+            ("%z", true),
+            ("%Z", true),
+            ("%s", true),
+            ("%+", true),
+        ] {
+            let items = StrftimeItems::new(format).parse_to_owned().expect(format);
+            assert_eq!(shows_offset(&items), shows, "{format}");
+        }
     }
 }

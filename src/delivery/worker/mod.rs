@@ -237,7 +237,7 @@ impl Worker {
             None => self.unstored.is_empty(),
             Some(_) => self.queue.is_empty() && self.uploads.is_empty() && !self.outflows.has_sealed(),
         };
-        self.files.len() == 0 && is_stored && is_written
+        self.files.is_empty() && is_stored && is_written
     }
 
     /// Waits for an upload to end, or for `time`.
@@ -284,7 +284,7 @@ impl Worker {
         if all {
             self.seal_all(SealReason::Shutdown);
         }
-        if self.files.len() > 0 {
+        if !self.files.is_empty() {
             for key in self.files.due(clock::monotonic()) {
                 self.seal(&key, SealReason::Age);
             }
@@ -362,7 +362,7 @@ impl Worker {
     /// the configuration that it is of, so that one is waited for.
     fn may_finish_stage(&self) -> bool {
         let has_closed = self.book.as_ref().is_some_and(Book::has_closed);
-        self.is_stage_read() && self.files.len() == 0 && !has_closed && self.outflows.is_empty()
+        self.is_stage_read() && self.files.is_empty() && !has_closed && self.outflows.is_empty()
     }
 
     fn next_due(&self) -> Duration {

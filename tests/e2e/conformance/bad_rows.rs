@@ -118,3 +118,36 @@ pub const BAD_ROWS: [BadRow; 47] = [
         "nested deeper than 128",
     ),
 ];
+
+/// A time that ORC cannot hold, and Parquet can.
+pub struct LastSecond {
+    pub column: &'static str,
+    /// As it is sent.
+    pub value: &'static str,
+    /// As readers of Parquet are to find it.
+    pub found: &'static str,
+    /// What the message of the dead letter in a delivery of ORC begins with.
+    pub message: &'static str,
+}
+
+/// In the last second of 1969, in each unit.
+pub const LAST_SECOND: [LastSecond; 3] = [
+    LastSecond {
+        column: "at_ms",
+        value: "-1",
+        found: r#""-1000000""#,
+        message: "/at_ms: expected timestamp_millis, got ",
+    },
+    LastSecond {
+        column: "at_us",
+        value: r#""1969-12-31T23:59:59.999999Z""#,
+        found: r#""-1000""#,
+        message: "/at_us: expected timestamp_micros, got ",
+    },
+    LastSecond {
+        column: "at_ns",
+        value: r#""1969-12-31T23:59:59.999999999Z""#,
+        found: r#""-1""#,
+        message: "/at_ns: expected timestamp_nanos, got ",
+    },
+];

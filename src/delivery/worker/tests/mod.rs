@@ -1,6 +1,7 @@
 mod cases;
 mod lake;
 mod large;
+mod lateness;
 mod learning;
 mod random;
 mod world;

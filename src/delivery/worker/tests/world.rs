@@ -13,13 +13,13 @@ use url::Url;
 
 use super::lake;
 use crate::config::checked::{
-    self, BufferHints, DeadLetters, Delivery, Format, JsonCompression, ObjectSink as SinkConfig,
-    ParquetCompression, ParquetFormat, Selection,
+    self, BufferHints, DeadLetters, Delivery, Format, JsonCompression, Late, ObjectSink as SinkConfig,
+    ParquetCompression, ParquetFormat, Placement, Selection,
 };
 use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::ledger::{Ledger, State};
-use crate::delivery::prefix::PrefixTemplate;
+use crate::delivery::prefix::{PrefixTemplate, Terms, Zone};
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::worker::Worker;
 use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport};
@@ -43,7 +43,7 @@ use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
 
 pub const SHARDS: u32 = 3;
-pub const CONFIGS: usize = 7;
+pub const CONFIGS: usize = 8;
 /// Small, so that there are several.
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// 2026-01-01 00:00:00 UTC.
@@ -93,6 +93,8 @@ pub struct World {
     pub log_disk: SimulatedDisk,
     /// Where each record that was sent stands, by its own number.
     pub sent: Vec<(ShardId, SequenceNumber)>,
+    /// What each of them was like, and its arrival.
+    specs: Vec<(Spec, i64)>,
     /// What each of them is like.
     pub kinds: Vec<Kind>,
     /// Bytes that every record has besides its fields.
@@ -125,13 +127,15 @@ pub fn config(variant: usize) -> Delivery {
         3 => (plain, "dt={event_time:%Y-%m-%d}/", "errors/{reason}/", "pond"),
         4 => (columns("string"), "q={/p}/", "dead/{shard}/{reason}/", "lake"),
         5 => (gzip, "raw/", "raw/", "lake"),
-        _ => (plain, "failed/{shard}/", "failed/", "pond"),
+        6 => (plain, "failed/{shard}/", "failed/", "pond"),
+        _ => (plain, "v5/dt={event_time:%Y-%m-%d}/{/p|upper|default(none)}/", "errors/{reason}/", "lake"),
     };
     let selection = match variant {
         5 => Selection::All,
         6 => Selection::FailedIn(Arc::new(config(2))),
         _ => Selection::Fitting,
     };
+    let placement = if variant == 7 { placement() } else { Placement::default() };
     Delivery {
         name: "d".into(),
         sink: SinkConfig {
@@ -141,16 +145,45 @@ pub fn config(variant: usize) -> Delivery {
         },
         format,
         buffer: BufferHints { size_bytes: 700, interval: Duration::from_millis(200) },
-        prefix: PrefixTemplate::parse(prefix).unwrap(),
-        error_prefix: PrefixTemplate::parse(error_prefix).unwrap(),
+        prefix: PrefixTemplate::parse(prefix, &placement.terms).unwrap(),
+        error_prefix: PrefixTemplate::parse(error_prefix, &placement.terms).unwrap(),
         dead_letters: DeadLetters {
             buffer: BufferHints { size_bytes: 500, interval: Duration::from_millis(100) },
             envelope: if variant == 1 { Envelope::Firehose } else { Envelope::Forebay },
         },
         event_time: Some(Pointer::parse("/at").unwrap()),
+        placement,
         selection,
         open_partitions_max: 3,
     }
+}
+
+/// What is before its arrival is late, and what is more than two days ahead is none.
+fn placement() -> Placement {
+    let terms = Terms { time_zone: Zone::parse("America/New_York").unwrap(), ..Terms::default() };
+    let prefix = PrefixTemplate::parse("v5/late/{/p|hash(3)|default(none)}/", &terms).unwrap();
+    let late = Some(Late { allowed: Duration::ZERO, prefix });
+    Placement { terms, late, future_max: Some(Duration::from_secs(2 * 86_400)) }
+}
+
+/// The folder that the last variant has for a record; `None` for the dead letters.
+fn folder_by_time(spec: &Spec, arrival: i64) -> Option<String> {
+    let text = if spec.kind == Kind::Homeless { None } else { Some((b'a' + spec.partition) as char) };
+    let event_time = ARRIVAL + i64::from(spec.partition) * 86_400_000_000;
+    if matches!(spec.kind, Kind::Refused | Kind::Timeless) || event_time - arrival > 2 * 86_400_000_000 {
+        return None;
+    }
+    if event_time < arrival {
+        // `printf a | md5sum` begins with 0cc175b9c0f1b6a8; only the first partition is ever late.
+        return Some(format!(
+            "v5/late/{}/",
+            text.map_or("none".to_owned(), |_| (0x0cc1_75b9_c0f1_b6a8_u64 % 3).to_string())
+        ));
+    }
+    // Midnight in UTC is the evening of the day before in New York.
+    let day = ["2025-12-31", "2026-01-01", "2026-01-02"][usize::from(spec.partition)];
+    let text = text.map_or("none".to_owned(), |text| text.to_uppercase().to_string());
+    Some(format!("v5/dt={day}/{text}/"))
 }
 
 pub fn ledger_folder() -> PathBuf {
@@ -215,12 +248,13 @@ impl World {
         for folder in ["/data", "/lake", "/pond"] {
             disk.create_folder(Path::new(folder)).unwrap();
         }
-        let (sent, kinds, settled_max) = (Vec::new(), Vec::new(), LEDGER_SETTLED_MAX);
+        let (sent, specs, kinds, settled_max) = (Vec::new(), Vec::new(), Vec::new(), LEDGER_SETTLED_MAX);
         Self {
             stream,
             disk,
             log_disk,
             sent,
+            specs,
             kinds,
             pad: 60,
             settled_max,
@@ -253,6 +287,7 @@ impl World {
         let refusal = Span::new(body.len(), body.len() + side.len());
         let permit = Budget::new(1 << 20).take_anyway(0);
         let arrival = UnixMicros(ARRIVAL + first as i64);
+        self.specs.extend(specs.iter().map(|spec| (*spec, arrival.0)));
         let source = Arc::new(Source { body: body.clone().into(), side: Bytes::from(side), arrival, permit });
         let mut batches = Vec::new();
         let mut numbers_of = BTreeMap::new();
@@ -393,6 +428,17 @@ impl World {
         assert!(!missing.iter().any(|&n| fails(self.kinds[n as usize])), "missing: {missing:?}");
         let passed = if missing.is_empty() { 0 } else { self.ledger().passed_records };
         assert_eq!((missing.len() as u64, seen.len() + missing.len()), (passed, self.sent.len()));
+        for file in files.iter().filter(|file| file.folder.contains("/v5/")) {
+            for &n in &file.records {
+                let (spec, arrival) = &self.specs[n as usize];
+                let folder = folder_by_time(spec, *arrival);
+                assert!(
+                    folder.is_some_and(|folder| format!("{}/", file.folder).ends_with(&folder)),
+                    "{}: {n}",
+                    file.folder
+                );
+            }
+        }
         // In the order of their numbers, the files of a folder go on where the one before ended.
         let mut last: BTreeMap<(&str, ShardId), SequenceNumber> = BTreeMap::new();
         for file in &files {
