@@ -149,6 +149,7 @@ fn a_version_that_no_epoch_tells_of_is_where_the_next_process_begins() {
         world.send(&[record(0, Kind::Number), record(1, Kind::Number)]).await;
         world.run(u64::MAX, SECOND * 10).await;
         world.disk.inject(Fault::new(Operation::Write, Failure::Io).on(".ledger").times(u64::MAX));
+        world.disk.inject(Fault::new(Operation::Write, Failure::Io).on(".tmp").times(u64::MAX));
         world.send(&[record(0, Kind::Extra(1)), record(1, Kind::Number)]).await;
         world.run(u64::MAX, SECOND * 10).await;
         assert_eq!(known(&world).1, 2);
