@@ -2,6 +2,7 @@
 //! makes of the record.
 
 use jiff::Timestamp;
+use jiff::tz::Offset;
 use md5::{Digest, Md5};
 use serde_json::Value;
 
@@ -39,7 +40,12 @@ impl Segment {
                 if !(0..=9999).contains(&year) || !(0..=9999).contains(&utc_year) {
                     return None;
                 }
-                Some(zoned.strftime(format).to_string())
+                // Offsets are shown without their seconds, which places had before there were zones.
+                let minutes = zoned.offset().seconds() / 60 * 60;
+                let shown = Offset::from_seconds(minutes).ok()?;
+                let (sign, minutes) = (if shown.is_negative() { '-' } else { '+' }, minutes.abs() / 60);
+                let offset = format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60);
+                Some(zoned.strftime(&format.replace("%:z", &offset)).to_string())
             }
             Segment::Field { pointer, functions } => {
                 let raw = facts.values[*pointer].as_deref().unwrap_or("null");
