@@ -188,13 +188,13 @@ impl<'a> Parser<'a> {
         self.expect('<', "'<', as in struct<lat: float64, lon: float64>")?;
         let mut fields: Vec<Column> = Vec::new();
         loop {
-            let name = self.field_name()?;
+            let name = self.field_name(false)?;
             if fields.iter().any(|field| field.name == name) {
                 return Err(ColumnError::DuplicateName(name));
             }
             // Of learned fields, one that takes what those of the same key before it do not.
             let is_second = self.take('|');
-            let key = if self.take('=') { self.field_name()? } else { name.clone() };
+            let key = if self.take('=') { self.field_name(true)? } else { name.clone() };
             if fields.iter().any(|field| field.key() == key) != is_second {
                 return Err(ColumnError::DuplicateKey(key));
             }
@@ -209,8 +209,9 @@ impl<'a> Parser<'a> {
         Ok(ColumnType::Struct(fields))
     }
 
-    /// A bare word, or a JSON string for names that have other characters in them.
-    fn field_name(&mut self) -> Result<String, ColumnError> {
+    /// A bare word, or a JSON string for names that have other characters in them. Keys of records may be empty, names
+    /// of columns may not.
+    fn field_name(&mut self, is_key: bool) -> Result<String, ColumnError> {
         const EXPECTED: &str = "a field's name, as in struct<lat: float64, \"other name\": string>";
         self.skip_spaces();
         let start = self.pos;
@@ -218,8 +219,11 @@ impl<'a> Parser<'a> {
         if name.is_empty() {
             let mut quoted = serde_json::Deserializer::from_str(self.rest()).into_iter::<String>();
             if let Some(Ok(text)) = quoted.next() {
-                name = text;
                 self.pos = start + quoted.byte_offset();
+                if is_key {
+                    return Ok(text);
+                }
+                name = text;
             }
         }
         if name.is_empty() { Err(self.malformed(EXPECTED)) } else { Ok(name) }

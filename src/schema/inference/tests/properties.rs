@@ -149,4 +149,28 @@ proptest! {
             prop_assert_eq!(verdict.is_ok(), known.would_change(record) == Ok(false), "{}: {:?}", record, verdict);
         }
     }
+
+    #[test]
+    fn whatever_keys_are_called_their_columns_come_back_from_their_text(
+        keys in prop::collection::vec(prop_oneof![".*", "[aA\"\\\\_2 =:<>`,]{0,3}"], 1..8),
+        nested in 0_usize..40,
+        policy in policy(),
+    ) {
+        let mut value = json!(1);
+        for (level, key) in keys.iter().cycle().take(nested).enumerate() {
+            value = if level % 3 == 0 { json!([value]) } else { json!({ key.as_str(): value }) };
+        }
+        let inside: serde_json::Map<_, _> = keys.iter().map(|key| (key.clone(), value.clone())).collect();
+        let record = json!({ "inside": inside, "list": [inside] }).to_string();
+        let flat = Value::Object(inside).to_string();
+        let mut learner = Learner::new(&[], rules(policy));
+        learn(&mut learner, [record, flat].iter());
+        let columns = Columns::learned(1, learner.columns());
+        prop_assert!(columns.is_ok(), "{:?}", columns);
+        for column in columns.unwrap().as_slice() {
+            let text = column.column_type.to_string();
+            let parsed = text.parse::<ColumnType>();
+            prop_assert_eq!(parsed.as_ref(), Ok(&column.column_type), "{}", text);
+        }
+    }
 }
