@@ -81,8 +81,10 @@ pub trait Keeper: Send + Sync + fmt::Debug {
 #[derive(Debug)]
 pub struct Registry {
     rules: Rules,
-    /// Newest last; never empty.
+    /// Newest last; never empty. Requests ask for the newest, so that nobody waits for a disk with this lock.
     versions: Mutex<VecDeque<Arc<Version>>>,
+    /// Held by whoever makes the next one.
+    turn: Mutex<()>,
     /// Number of the newest.
     latest: AtomicU32,
     keeper: Option<Box<dyn Keeper>>,
@@ -96,7 +98,7 @@ impl Registry {
             versions.push_back(Arc::new(Version::none()));
         }
         let latest = AtomicU32::new(versions.back().map_or(0, |version| version.number));
-        Self { rules, versions: Mutex::new(versions), latest, keeper }
+        Self { rules, versions: Mutex::new(versions), turn: Mutex::new(()), latest, keeper }
     }
 
     /// How columns are learned.
@@ -142,8 +144,8 @@ impl Registry {
         first: Option<(ShardId, SequenceNumber)>,
         now: UnixMicros,
     ) -> Result<Arc<Version>, String> {
-        let mut versions = self.lock();
-        let latest = versions.back().map_or_else(|| Arc::new(Version::none()), Arc::clone);
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = self.latest();
         let columns = learner.columns();
         if latest.number != base || columns == latest.columns.as_slice() {
             return Ok(latest);
@@ -161,7 +163,7 @@ impl Registry {
             changes_left_out,
             columns: Arc::new(columns),
         });
-        let mut next = versions.clone();
+        let mut next = self.lock().clone();
         next.push_back(Arc::clone(&version));
         while next.len() > SCHEMA_VERSIONS_MAX || next.front().is_some_and(|version| version.number == 0) {
             next.pop_front();
@@ -170,7 +172,7 @@ impl Registry {
             let texts: Vec<_> = next.iter().map(|version| VersionText::of(version)).collect();
             keeper.keep(&texts)?;
         }
-        *versions = next;
+        *self.lock() = next;
         self.latest.store(number, Ordering::Release);
         Ok(version)
     }
@@ -303,6 +305,31 @@ mod tests {
         let registry = Registry::new(RULES, Vec::new(), Some(Box::new(Kept(Arc::default(), true))));
         assert_eq!(learn(&registry, r#"{"a":1}"#), Err("the disk is full".to_owned()));
         assert_eq!(registry.latest().number, 0);
+    }
+
+    /// A disk that answers when somebody has asked meanwhile.
+    #[derive(Debug)]
+    struct Slow(Mutex<std::sync::mpsc::Receiver<u32>>, std::sync::mpsc::Sender<()>);
+
+    impl Keeper for Slow {
+        fn keep(&self, _: &[VersionText]) -> Result<(), String> {
+            self.1.send(()).unwrap();
+            let asked = self.0.lock().unwrap().recv_timeout(std::time::Duration::from_secs(10));
+            asked.map(|known| assert_eq!(known, 0)).map_err(|_| "nobody was answered".to_owned())
+        }
+    }
+
+    #[test]
+    fn whoever_asks_for_the_newest_version_does_not_wait_for_the_disk() {
+        let ((ask, asked), (begin, begun)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let registry = Registry::new(RULES, Vec::new(), Some(Box::new(Slow(Mutex::new(asked), begin))));
+        std::thread::scope(|scope| {
+            let learned = scope.spawn(|| learn(&registry, r#"{"a":1}"#));
+            begun.recv().unwrap();
+            // The other end is gone if it was too late.
+            let _ = ask.send(registry.latest().number);
+            assert_eq!(learned.join().unwrap().map(|version| version.number), Ok(1));
+        });
     }
 
     #[test]
