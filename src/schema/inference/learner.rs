@@ -57,9 +57,13 @@ impl Learner {
         if merge.members_fit(&self.root, &seen) {
             return Ok(None);
         }
+        let max = self.rules.columns_max;
+        // Said without a copy of all columns, because a producer that keeps inventing fields has it said of each record.
+        if merge.adds_alone(&self.root, &seen) && self.root.leaves() >= max {
+            return Err(Refusal::TooMany { max });
+        }
         let mut root = self.root.clone();
         merge.members(&mut root, &seen, false).map_err(super::merge::Stopped::refusal)?;
-        let max = self.rules.columns_max;
         if root.leaves() > max && root.leaves() > self.root.leaves() {
             return Err(Refusal::TooMany { max });
         }

@@ -235,6 +235,19 @@ impl Merge {
         }
     }
 
+    /// Whether an object that does not fit has nothing but new keys that keep it from that, each of which can become a
+    /// column.
+    pub(super) fn adds_alone(
+        &self,
+        members: &Members,
+        seen: &[(std::borrow::Cow<'_, str>, Shape<'_>)],
+    ) -> bool {
+        seen.iter().all(|(key, shape)| match members.find(key) {
+            Some(field) => field.slots.iter().any(|slot: &Slot| self.fits(&slot.node, shape)),
+            None => shape.is_nothing() || key.len() <= KEY_BYTES_MAX && self.node_of(shape).is_ok(),
+        })
+    }
+
     pub(super) fn members_fit(
         &self,
         members: &Members,

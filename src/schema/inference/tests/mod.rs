@@ -257,3 +257,24 @@ fn a_difference_names_what_has_changed_and_nothing_else() {
     assert_eq!(back, ["- n: struct<m: int64>", "~ a: float64 -> int64", "- l[].y: bool"]);
     assert_eq!(difference(&after, &after), []);
 }
+
+#[test]
+fn a_record_that_needs_too_many_columns_is_refused_unless_it_makes_room_for_them() {
+    let rules = |on_conflict| Rules { on_conflict, columns_max: 3 };
+    let mut learner = Learner::new(&[], rules(OnConflict::Widen));
+    learner.take(r#"{"a":1,"s":{"x":1,"y":1}}"#).unwrap();
+    for record in [r#"{"b":1}"#, r#"{"a":1,"b":{"c":[1]}}"#, r#"{"a":"x","b":1}"#, r#"{"s":{"z":1}}"#] {
+        assert_eq!(learner.would_change(record), Err(Refusal::TooMany { max: 3 }), "{record}");
+    }
+    assert_eq!(learner.would_change(r#"{"a":2,"b":null,"c":[]}"#), Ok(false));
+    // The struct becomes one column.
+    assert_eq!(learner.would_change(r#"{"b":1,"s":5}"#), Ok(true));
+    let strict = Learner::new(&learner.columns(), rules(OnConflict::DeadLetter));
+    let refused = |record: &str| strict.would_change(record).unwrap_err().to_string();
+    assert!(refused(r#"{"b":[1,"x"]}"#).contains("expected int64, got"), "{}", refused(r#"{"b":[1,"x"]}"#));
+    assert!(
+        refused(r#"{"a":"x","b":1}"#).contains("/a: expected int64"),
+        "{}",
+        refused(r#"{"a":"x","b":1}"#)
+    );
+}
