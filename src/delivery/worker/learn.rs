@@ -130,13 +130,23 @@ impl Worker {
                 return false;
             }
             let bytes = learning.pace.look_ahead_bytes();
-            let learner = self.look_ahead(registry.learner(&latest.columns), at, bytes).await;
+            let learner = match self.look_ahead(registry.learner(&latest.columns), at, bytes).await {
+                Ok(learner) => learner,
+                Err(why) => {
+                    // Without the record nothing can be said of it, least of all that it is a dead letter.
+                    let trouble = self.learning.as_mut().map(|learning| &mut learning.trouble);
+                    trouble.into_iter().for_each(|trouble| trouble.failed("the log cannot be read", &why));
+                    return false;
+                }
+            };
             match self.add_version(&latest, learner, at).await {
                 Some(version) => latest = version,
                 None => return false,
             }
         }
         let Some(learning) = &mut self.learning else { return false };
+        // Whoever was faster may have mended what did not work here.
+        learning.trouble.passed();
         learning.pace.made(clock::monotonic());
         if latest.number > known {
             self.go_over(&latest);
@@ -149,12 +159,15 @@ impl Worker {
     }
 
     /// Shows the records that come next to `learner`, those of the shard of `at` first.
+    ///
+    /// # Errors
+    /// If the one at `at` cannot be read now. What cannot be read of the others is met later.
     async fn look_ahead(
         &mut self,
         mut learner: Learner,
         at: (ShardId, SequenceNumber),
         bytes_max: u64,
-    ) -> Learner {
+    ) -> Result<Learner, String> {
         let count = self.places.len();
         let start = self.places.iter().position(|place| place.shard == at.0).unwrap_or_default();
         let share = (bytes_max / count.max(1) as u64).max(SHARD_LOOK_BYTES_MIN);
@@ -163,19 +176,22 @@ impl Worker {
             let place = self.places.get((start + step) % count).map(|place| (place.shard, place.next));
             let Some(place) = place.filter(|_| left > 0) else { break };
             let own = if step == 0 { share.max(bytes_max / 2) } else { share };
-            let looked = self.look_into(place, own.min(left), &mut learner).await;
+            let (looked, ended) = self.look_into(place, own.min(left), &mut learner).await;
+            if let (0, 0, Err(why)) = (step, looked, ended) {
+                return Err(why);
+            }
             left = left.saturating_sub(looked);
         }
-        learner
+        Ok(learner)
     }
 
-    /// The same in one shard; returns payload bytes. What cannot be read now is met later.
+    /// The same in one shard; returns payload bytes, 0 if nothing could be read, and why no more could be.
     async fn look_into(
         &mut self,
         (shard, mut from): (ShardId, SequenceNumber),
         bytes_max: u64,
         learner: &mut Learner,
-    ) -> u64 {
+    ) -> (u64, Result<(), String>) {
         let captures = self.stages.front().and_then(Stage::captures);
         let payer = Payer { budget: Arc::clone(&self.budget), overdraws: true };
         let mut bytes = 0;
@@ -186,7 +202,11 @@ impl Worker {
             }
             let chunk = (bytes_max - bytes).min(DELIVERY_READ_BYTES);
             let read = Stage::read(captures.clone(), &self.stream, (shard, from), chunk, &payer).await;
-            let Some(read) = read.ok().filter(|read| read.next > from) else { break };
+            let read = match read {
+                Ok(read) if read.next > from => read,
+                Ok(_) => return (bytes, Err(format!("it has records behind {from}, but gives none"))),
+                Err(error) => return (bytes, Err(error.to_string())),
+            };
             for slice in &read.slices {
                 for record in intake::records(shard, slice, 0..slice.len()) {
                     if let Some(payload) = record.valid_text() {
@@ -200,7 +220,7 @@ impl Worker {
             bytes += 1;
             tokio::task::yield_now().await;
         }
-        bytes
+        (bytes, Ok(()))
     }
 
     /// Has the registry keep what was learned. Nothing if it cannot, for now.
@@ -216,7 +236,6 @@ impl Worker {
         let added = tokio::task::spawn_blocking(add).await;
         match added.map_err(|error| error.to_string()).and_then(|added| added) {
             Ok(version) => {
-                learning.trouble.passed();
                 if version.number > base {
                     let changes = version.changes.len() + version.changes_left_out;
                     tracing::info!(

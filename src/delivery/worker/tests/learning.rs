@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::lake;
 use super::world::{Kind, SHARDS, Spec, World, config};
 use crate::config::checked::{Delivery, Format, ParquetCompression, ParquetFormat};
+use crate::delivery::epoch::EpochConfig;
+use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::schema::columns::Columns;
 use crate::schema::inference::{OnConflict, Rules};
@@ -179,6 +181,48 @@ fn nothing_is_delivered_under_columns_that_cannot_be_kept() {
         finish(&mut world).await;
         assert_eq!(known(&world).1, 1);
     });
+}
+
+#[test]
+fn a_process_begins_with_whatever_keys_the_one_before_has_met() {
+    let keys = ["", " ", "\"", "a\"b", "\\", "=|:<>,", "\u{0}", "ö", "A", "a"];
+    let object: serde_json::Map<_, _> = keys.map(|key| (key.to_owned(), 1.into())).into_iter().collect();
+    let records = [serde_json::json!({ "s": object, "l": [object] }), object.clone().into()];
+    for on_conflict in OnConflict::WORDS.map(|(_, policy)| policy) {
+        let mut world = world(1, on_conflict);
+        world.learns = Some(Rules { on_conflict, columns_max: 100 });
+        let schemas = world.schema().unwrap();
+        let mut learner = schemas.learner(&schemas.latest().columns);
+        records.iter().for_each(|record| assert_eq!(learner.take(&record.to_string()), Ok(true)));
+        let version = schemas.add(0, &learner, None, UnixMicros(0)).unwrap();
+        let format = learned().format.with_columns(Arc::clone(&version.columns));
+        let delivery = Delivery { format, ..learned() };
+        let text = EpochConfig::of(&delivery).text();
+        let restored = EpochConfig::parse(&text).unwrap().delivery(&learned()).unwrap();
+        assert_eq!(restored.format.columns().unwrap().as_slice(), version.columns.as_slice());
+        assert_eq!(world.schema().unwrap().latest().columns, version.columns);
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_again_for_now_is_no_dead_letter() {
+    for reads in 0..12 {
+        runtime().block_on(async {
+            let mut world = World::durable(1);
+            world.learns = Some(Rules { on_conflict: OnConflict::Widen, columns_max: 20 });
+            // No other record has its fields.
+            world.send(&[record(0, Kind::Number)]).await;
+            world.start(learned(), MEMORY).unwrap();
+            // Out of memory, so that every look is one at the disk.
+            world.stream.reclaim(UnixMicros(i64::MAX));
+            world.log_disk.inject(Fault::new(Operation::Read, Failure::Io).after(reads).times(1));
+            world.run(u64::MAX, SECOND * 60).await;
+            let report = world.report();
+            assert_eq!((report.dead_lettered, report.paused), (0, None), "after {reads} reads");
+            finish(&mut world).await;
+            assert_eq!(known(&world).0.len(), USUAL.len());
+        });
+    }
 }
 
 /// Something that happens.
