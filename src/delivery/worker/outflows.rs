@@ -312,10 +312,13 @@ impl Worker {
             return !gone.is_empty();
         }
         // Another configuration takes over only when none of its files can be lost any more.
-        let Some(stage) = self.stages.pop_front() else { return false };
+        // None of the others may stay: what is open is of this one, and must not be begun under another one's name.
+        let mut stages = std::mem::take(&mut self.stages);
+        let Some(stage) = stages.pop_front() else { return false };
         let seals = self.outflows.take_lost();
         let Undone { stage, .. } = self.redo_all(Undone { stage, seals }, phases).await;
-        self.stages.push_front(stage);
+        stages.push_front(stage);
+        self.stages = stages;
         true
     }
 
