@@ -202,7 +202,9 @@ impl Worker {
             // By what has ended meanwhile.
             let has_turned = self.mend(&phases).await || has_turned || self.may_finish_stage();
             self.publish();
-            if draining && read == Round::CaughtUp && !has_turned && self.is_done() {
+            // Behind a configuration that is read to its end there is another one.
+            let is_last = !has_turned && !self.is_stage_read();
+            if draining && read == Round::CaughtUp && is_last && self.is_done() {
                 return;
             }
             match read {
