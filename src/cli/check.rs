@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use self::delivery::DeliveryReport;
 use super::{Exit, Session};
-use crate::config::checked::{ColumnsSource, Config, Delivery, Pipeline};
+use crate::config::checked::{ColumnsSource, Config, Pipeline};
 use crate::config::{Problem, Size, load, node_schema, pipeline_schema, print_duration};
 use crate::schema::inference::Rules;
 
@@ -109,21 +110,6 @@ struct StreamReport<'a> {
 struct InferenceReport {
     on_conflict: &'static str,
     columns_max: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct DeliveryReport<'a> {
-    name: &'a str,
-    sink: String,
-    prefix: &'a str,
-    format: &'static str,
-    compression: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compression_level: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    columns: Option<&'static str>,
-    buffer_bytes: u64,
-    buffer_interval_ms: u128,
 }
 
 impl<'a> Report<'a> {
@@ -232,45 +218,6 @@ impl<'a> StreamReport<'a> {
     }
 }
 
-impl<'a> DeliveryReport<'a> {
-    fn of(delivery: &'a Delivery, source: Option<ColumnsSource>) -> Self {
-        let (compression, compression_level) = delivery.format.compression();
-        let columns = delivery.format.columns().and(source).map(|source| match source {
-            ColumnsSource::Declared => "declared",
-            ColumnsSource::JsonSchema => "json_schema",
-            ColumnsSource::Inferred(_) => "inferred",
-        });
-        Self {
-            name: &delivery.name,
-            sink: delivery.sink.url.to_string(),
-            prefix: delivery.prefix.as_str(),
-            format: delivery.format.name(),
-            compression,
-            compression_level,
-            columns,
-            buffer_bytes: delivery.buffer.size_bytes,
-            buffer_interval_ms: delivery.buffer.interval.as_millis(),
-        }
-    }
-
-    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Self { name, sink, prefix, format, compression, .. } = self;
-        let level = self.compression_level.map(|level| format!(" level {level}")).unwrap_or_default();
-        let columns = match self.columns {
-            Some("declared") => ", columns declared",
-            Some("inferred") => ", columns learned",
-            Some(_) => ", columns from the JSON Schema",
-            None => "",
-        };
-        let (size, interval) = (Size(self.buffer_bytes), printed(self.buffer_interval_ms));
-        writeln!(
-            out,
-            "  delivery {name}: {format} ({compression}{level}){columns}, a file every {size} or {interval}"
-        )?;
-        writeln!(out, "    to {sink}{prefix}")
-    }
-}
-
 fn printed(millis: u128) -> String {
     print_duration(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
 }
@@ -279,5 +226,6 @@ fn counted(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
+mod delivery;
 #[cfg(test)]
 mod tests;

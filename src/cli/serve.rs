@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::start::{self, Built};
 use super::{Exit, ServeArgs, Session};
-use crate::config;
 use crate::config::checked::Config;
+use crate::config::{self, print_duration};
 use crate::delivery::StatusReport;
 use crate::pipeline::{Pipelines, StartError};
 #[cfg(debug_assertions)]
@@ -181,7 +182,8 @@ impl Banner {
     fn of(config: &Config) -> Self {
         let sinks = |pipeline: &crate::config::checked::Pipeline| {
             let delivery = |delivery: &crate::config::checked::Delivery| {
-                format!("{} (a file at most every {:?})", delivery.sink.url, delivery.buffer.interval)
+                let interval = print_duration(delivery.buffer.interval);
+                format!("{}: {} (a file at most every {interval})", delivery.name, delivery.sink.url)
             };
             (pipeline.stream.name.clone(), pipeline.deliveries.iter().map(delivery).collect())
         };
@@ -205,9 +207,13 @@ impl Banner {
             text.push_str(&format!("  and {} streams more\n", self.streams.len() - STREAMS_SHOWN));
         }
         if let Some((stream, _)) = self.streams.first() {
+            let sample = format!("pipelines/samples/{stream}.ndjson");
+            let body = match Path::new(&sample).exists() {
+                true => format!("-H 'Content-Type: application/x-ndjson' --data-binary @{sample}"),
+                false => "-H 'Content-Type: application/json' -d '{\"hello\":\"world\"}'".to_owned(),
+            };
             text.push_str(&format!(
-                "try:\n  curl -s http://{address}/v1/streams/{stream}/records -H 'Content-Type: application/x-ndjson' \
-                 --data-binary @pipelines/samples/{stream}.ndjson\n  curl -s 'http://{address}/v1/streams/{stream}/records?from=earliest&limit=2'\n\
+                "try:\n  curl -s http://{address}/v1/streams/{stream}/records {body}\n  curl -s 'http://{address}/v1/streams/{stream}/records?from=earliest&limit=2'\n\
                  stop with Ctrl-C: open files are then closed and stored\n"
             ));
         }

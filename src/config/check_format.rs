@@ -125,7 +125,7 @@ fn needed_columns(
             let message = format!(
                 "format = {format:?} needs columns, and there are neither columns nor a JSON Schema to derive them from"
             );
-            let help = "write [schema] columns = [{ name = \"id\", type = \"int64\" }], or schema = \"FILE\" in [ingest]";
+            let help = "write [schema] columns = [{ name = \"id\", type = \"int64\" }], or in [ingest] schema = \"FILE\", or \"infer\" to have them learned";
             checker.problem_with_help(path, message, help);
             None
         }

@@ -24,14 +24,6 @@ pub(super) fn check_inference(
         return None;
     }
     let raw = raw.unwrap_or_default();
-    if raw.columns.is_some() || checker.document.has("schema.columns") {
-        checker.problem_with_help(
-            "schema.columns",
-            "columns are declared, and [ingest] schema = \"infer\" is to learn them",
-            "leave columns out, or leave schema = \"infer\" out of [ingest]",
-        );
-        return None;
-    }
     let on_conflict = checker.word(
         "schema.on_conflict",
         raw.on_conflict.as_deref(),
@@ -40,6 +32,14 @@ pub(super) fn check_inference(
     );
     let default = limits::INFERRED_COLUMNS_DEFAULT;
     let columns_max = checker.count("schema.max_columns", raw.max_columns, default, COLUMN_LEAVES_MAX);
+    if raw.columns.is_some() || checker.document.has("schema.columns") {
+        checker.problem_with_help(
+            "schema.columns",
+            "columns are declared, and [ingest] schema = \"infer\" is to learn them",
+            "leave columns out, or leave schema = \"infer\" out of [ingest]",
+        );
+        return None;
+    }
     Some(Rules { on_conflict: on_conflict?, columns_max: columns_max? })
 }
 

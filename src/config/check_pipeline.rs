@@ -8,7 +8,7 @@ use super::check_backup::{backup_name, check_backup};
 use super::check_delivery::{PipelineColumns, Surroundings, check_delivery};
 use super::check_inference::{INFER, check_inference, refuse_without_inference};
 use super::check_ingest::{check_ingest, check_stream};
-use super::check_schema::{check_against, check_declared, check_names};
+use super::check_schema::{check_against, check_declared, check_declared_names, check_derived_names};
 use super::check_sink::Env;
 use super::checked::{ColumnsSource, Delivery, Ingest, Node, Pipeline};
 use super::checker::Checker;
@@ -53,22 +53,13 @@ pub(super) fn check_pipeline(
             None => (PipelineColumns::Wrong, None),
         }
     } else {
-        check_columns(raw.schema, ingest.as_ref(), columnar, checker)
+        check_columns((raw.schema, schema_file.as_deref()), ingest.as_ref(), columnar, checker)
     };
     let columns = match columns {
         // The schema was to be read, and could not be.
         PipelineColumns::None if schema_file.is_some() && ingest.is_none() => PipelineColumns::Wrong,
         columns => columns,
     };
-    if let (PipelineColumns::Known(columns), Some(source)) = (&columns, columns_source) {
-        if columnar {
-            check_names(columns, source, checker);
-        }
-        let schema = ingest.as_ref().and_then(|ingest| ingest.schema.as_deref());
-        if let (ColumnsSource::Declared, Some(schema), Some(file)) = (source, schema, &schema_file) {
-            check_against(schema, file, columns, checker);
-        }
-    }
     let around = Surroundings {
         data_dir: node.map_or(Path::new("data"), |node| &node.data_dir),
         memory_budget: node.map(|node| node.memory_budget_bytes),
@@ -149,16 +140,24 @@ fn check_file_name(stream: Option<&str>, delivery: Option<&str>, path: &str, che
 
 /// Declared columns; or those of the JSON Schema, if a delivery needs them.
 fn check_columns(
-    declared: Option<SchemaTable>,
+    (declared, schema_file): (Option<SchemaTable>, Option<&str>),
     ingest: Option<&Ingest>,
     columnar: bool,
     checker: &mut Checker<'_>,
 ) -> (PipelineColumns, Option<ColumnsSource>) {
     if let Some(declared) = declared {
         refuse_without_inference(&declared, checker);
-        let columns = check_declared(declared, checker);
-        let columns =
-            columns.map_or(PipelineColumns::Wrong, |columns| PipelineColumns::Known(Arc::new(columns)));
+        let declared = check_declared(declared, checker);
+        if columnar {
+            check_declared_names(&declared, checker);
+        }
+        let schema = ingest.and_then(|ingest| ingest.schema.as_deref());
+        if let (Some(schema), Some(file)) = (schema, schema_file) {
+            check_against(schema, file, &declared, checker);
+        }
+        let columns = declared
+            .into_columns()
+            .map_or(PipelineColumns::Wrong, |columns| PipelineColumns::Known(Arc::new(columns)));
         return (columns, Some(ColumnsSource::Declared));
     }
     if checker.document.has("schema") {
@@ -169,7 +168,10 @@ fn check_columns(
         return (PipelineColumns::None, None);
     };
     match Columns::derive(schema) {
-        Ok(columns) => (PipelineColumns::Known(Arc::new(columns)), Some(ColumnsSource::JsonSchema)),
+        Ok(columns) => {
+            check_derived_names(&columns, checker);
+            (PipelineColumns::Known(Arc::new(columns)), Some(ColumnsSource::JsonSchema))
+        }
         Err(error) => {
             checker.problem_with_help(
                 "ingest.schema",

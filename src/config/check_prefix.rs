@@ -45,8 +45,34 @@ pub(super) fn check_prefixes(raw: &DeliveryTable, path: &str, checker: &mut Chec
     let error_prefix = check_error_prefix(raw, path, &known, checker);
     let late = check_late(raw, &known, path, has_event_time, checker);
     let future_max = check_future(raw, path, has_event_time, checker);
+    if let (Some(prefix), Some(error_prefix), Some(late)) = (&prefix, &error_prefix, &late) {
+        check_folders_differ((prefix, error_prefix, late.as_ref()), path, checker);
+    }
     let placement = Placement { terms: terms.ok()?, late: late?, future_max: future_max? };
     Some(Prefixes { prefix: prefix?, error_prefix: error_prefix?, event_time: event_time?, placement })
+}
+
+/// Readers of the files would take dead letters for records, and late records for others.
+fn check_folders_differ(
+    (prefix, error_prefix, late): (&PrefixTemplate, &PrefixTemplate, Option<&Late>),
+    path: &str,
+    checker: &mut Checker<'_>,
+) {
+    let same = |other: &PrefixTemplate| other.as_str() == prefix.as_str();
+    if same(error_prefix) {
+        let own = format!("{path}.dead_letters.prefix");
+        let place = if checker.document.has(&own) { own } else { format!("{path}.error_prefix") };
+        checker.problem_with_help(
+            &place,
+            "dead letters would lie among the files of records: their prefix is the same",
+            "write error_prefix = \"errors/{reason}/\", or leave it out",
+        );
+    }
+    if late.is_some_and(|late| same(&late.prefix)) {
+        let message = "late_prefix is without effect: it is the same as prefix";
+        let help = "write another one, or take late_prefix and allowed_lateness out";
+        checker.problem_with_help(&format!("{path}.late_prefix"), message, help);
+    }
 }
 
 /// The terms, or those of them that are right.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,6 +103,20 @@ pub struct Server {
     pub cors: Option<Cors>,
     /// Whether each request is logged.
     pub access_log: bool,
+}
+
+impl Server {
+    /// Where programs on the same machine reach the edge; `None` where the system chooses its port.
+    pub fn url(&self) -> Option<String> {
+        let mut listen = self.listen;
+        if listen.ip().is_unspecified() {
+            listen.set_ip(match listen.is_ipv4() {
+                true => Ipv4Addr::LOCALHOST.into(),
+                false => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        (listen.port() != 0).then(|| format!("http://{listen}"))
+    }
 }
 
 /// `[server.cors]`.

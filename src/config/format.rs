@@ -1,5 +1,6 @@
 //! What the files of a delivery are.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::schema::columns::Columns;
@@ -77,6 +78,13 @@ impl SortColumn {
             Some(column) => Self { column: column.to_owned(), descending: true },
             None => Self { column: text.to_owned(), descending: false },
         }
+    }
+}
+
+impl fmt::Display for SortColumn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { column, descending } = self;
+        write!(f, "{}{column}", if *descending { "-" } else { "" })
     }
 }
 

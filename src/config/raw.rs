@@ -88,7 +88,7 @@ pub struct DeliveryTable {
     /// Where the files go. Default: the folder `lake/STREAM/DELIVERY/` in the node's `data_dir`.
     pub sink: Option<SinkTable>,
     /// What the files are. Default: `json`, which is JSON lines.
-    #[schemars(extend("enum" = ["json", "parquet"]), example = &"parquet")]
+    #[schemars(extend("enum" = ["json", "parquet", "orc"]), example = &"parquet")]
     pub format: Option<String>,
     /// JSON: `gzip` (default), `zstd`, `snappy` (its own framing), `hadoop_snappy` or `none`. Parquet: `snappy` (default),
     /// `zstd`, `gzip`, `lz4` or `none`. ORC: `snappy` (default), `zlib`, `zstd`, `lz4` or `none`.

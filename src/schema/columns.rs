@@ -193,6 +193,16 @@ impl ColumnType {
         }
     }
 
+    /// Whether it is, or has inside, a string. A map's keys are none.
+    pub fn has_string(&self) -> bool {
+        match self {
+            ColumnType::String => true,
+            ColumnType::List(inner) | ColumnType::Map(inner) => inner.has_string(),
+            ColumnType::Struct(fields) => fields.iter().any(|field| field.column_type.has_string()),
+            _ => false,
+        }
+    }
+
     /// The type's name for messages: the text form, without what is inside of nested types.
     pub fn short_name(&self) -> String {
         match self {

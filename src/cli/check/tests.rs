@@ -47,8 +47,11 @@ fn a_good_configuration_is_summed_up_without_its_secrets() {
             "stream s ({file}): 1 shard, durability memory, retention 1d, no JSON Schema
   delivery a: parquet (snappy), columns declared, a file every 64MiB or 1m
     to s3://lake/x/dt={{arrival_time:%Y-%m-%d}}/hour={{arrival_time:%H}}/
+    row groups of 16MiB
+    dead letters to errors/{{reason}}/
   delivery b: json (gzip level 1), a file every 1MiB or 90s
     to file:///srv/lake/
+    dead letters to errors/{{reason}}/
 node: HTTP on 127.0.0.1:8080, admin on 127.0.0.1:9090, data in ./data, memory budget 256MiB, log segments of 64MiB
 ok: 1 stream, 2 deliveries
 "
@@ -69,6 +72,85 @@ ok: 1 stream, 2 deliveries
         (&delivery["buffer_bytes"], &delivery["buffer_interval_ms"]),
         (&1_048_576.into(), &90_000.into())
     );
+}
+
+const RICH: &str = r#"
+[stream]
+name = "s"
+[schema]
+columns = [{ name = "id", type = "int64" }, { name = "at", type = "timestamp_micros" }]
+[[delivery]]
+name = "rows"
+format = "parquet"
+row_group = "4MiB"
+sort_by = ["id", "-at"]
+bloom_filters = ["id"]
+sink = { path = "/srv/lake" }
+prefix = "dt={event_time:%Y-%m-%d}/"
+event_time = "/at"
+time_zone = "Europe/Berlin"
+allowed_lateness = "2h"
+late_prefix = "late/"
+max_future = "10m"
+dead_letters = { envelope = "firehose", buffer = { interval = "5m" } }
+backup = { records = "failed" }
+[[delivery]]
+name = "stripes"
+format = "orc"
+sink = { path = "/srv/orc" }
+bloom_filters = ["id"]
+prefix = ""
+[[delivery]]
+name = "lines"
+format = "json"
+envelope = true
+sink = { path = "/srv/lines" }
+prefix = ""
+"#;
+
+#[test]
+fn what_files_are_like_and_where_records_go_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("s.toml");
+    let file = file.to_str().expect("text");
+    fs::write(file, RICH).expect("a file");
+    let (exit, said) = forebay(&["check", file]);
+    let deliveries = "
+  delivery rows: parquet (snappy), columns declared, a file every 64MiB or 1m
+    to file:///srv/lake/dt={event_time:%Y-%m-%d}/, times in Europe/Berlin
+    row groups of 4MiB, sorted by id -at, bloom filters for id
+    more than 2h late: to late/
+    more than 10m ahead: to the dead letters
+    dead letters in firehose's envelope to errors/{reason}/, a file every 64MiB or 5m
+  delivery rows-backup: json (gzip level 1), a backup of failed records, a file every 64MiB or 1m
+    to file:///srv/lake/backup/dt={arrival_time:%Y-%m-%d}/hour={arrival_time:%H}/, times in Europe/Berlin
+  delivery stripes: orc (snappy), columns declared, a file every 64MiB or 1m
+    to file:///srv/orc/
+    stripes of 16MiB, statistics every 10000 rows, bloom filters for id
+    dead letters to errors/{reason}/
+  delivery lines: json (gzip level 1), a file every 64MiB or 1m
+    to file:///srv/lines/
+    each line in an envelope
+    dead letters to errors/{reason}/
+node: ";
+    assert!(said.contains(deliveries), "{said}");
+    assert_eq!(exit, Exit::Well);
+    let (_, said) = forebay(&["check", file, "--json"]);
+    let report: Value = serde_json::from_str(&said).expect("JSON");
+    let delivery = |index: usize| report["streams"][0]["deliveries"][index].clone();
+    let (rows, backup, stripes, lines) = (delivery(0), delivery(1), delivery(2), delivery(3));
+    assert_eq!(rows["sort_by"], serde_json::json!(["id", "-at"]));
+    assert_eq!((&rows["row_group_bytes"], &rows["max_future_ms"]), (&(4 << 20).into(), &600_000.into()));
+    assert_eq!((&rows["time_zone"], &rows["event_time"]), (&"Europe/Berlin".into(), &"/at".into()));
+    assert_eq!((&rows["late_prefix"], &rows["allowed_lateness_ms"]), (&"late/".into(), &7_200_000.into()));
+    assert_eq!(rows["dead_letters"]["envelope"], "firehose");
+    assert_eq!(rows["dead_letters"]["buffer_interval_ms"], 300_000);
+    assert_eq!((&backup["backup"], &backup["dead_letters"]), (&"failed".into(), &Value::Null));
+    assert_eq!(
+        (&stripes["stripe_bytes"], &stripes["row_index_stride"]),
+        (&(16 << 20).into(), &10_000.into())
+    );
+    assert_eq!((&stripes["bloom_filters"], &lines["envelope"]), (&serde_json::json!(["id"]), &true.into()));
 }
 
 #[test]

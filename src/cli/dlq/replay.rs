@@ -119,7 +119,7 @@ fn prepare(config: &Config, files: &[DeadFile], args: &ReplayArgs) -> Result<(Cl
     check_deliveries(files)?;
     let client = Client::new(&match &args.url {
         Some(url) => url.clone(),
-        None => default_url(config)?,
+        None => config.node.server.url().ok_or(ReplayError::NoPort)?,
     })?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let path: PathBuf = args.journal.clone().unwrap_or_else(|| config.node.data_dir.join(JOURNAL));
@@ -145,18 +145,4 @@ fn check_deliveries(files: &[DeadFile]) -> Result<(), ReplayError> {
         }
         None => Ok(()),
     }
-}
-
-fn default_url(config: &Config) -> Result<String, ReplayError> {
-    let mut listen = config.node.server.listen;
-    if listen.port() == 0 {
-        return Err(ReplayError::NoPort);
-    }
-    if listen.ip().is_unspecified() {
-        listen.set_ip(match listen.is_ipv4() {
-            true => std::net::Ipv4Addr::LOCALHOST.into(),
-            false => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    Ok(format!("http://{listen}"))
 }

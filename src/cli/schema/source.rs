@@ -24,11 +24,21 @@ use crate::stream::{Captures, ReadError};
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// The node's folder cannot be used.
-    #[error("{0}; to ask a running node instead: --url http://127.0.0.1:8080")]
-    Node(#[from] NodeError),
+    #[error("{source}; to ask a running node instead: --url {url}")]
+    Node {
+        /// What is wrong with it.
+        source: NodeError,
+        /// Where the node's edge would be.
+        url: String,
+    },
     /// The stream has no log on a disk.
-    #[error("stream '{0}' is not durable: ask the running node with --url http://127.0.0.1:8080")]
-    NotDurable(String),
+    #[error("stream '{stream}' is not durable: ask the running node with --url {url}")]
+    NotDurable {
+        /// The stream.
+        stream: String,
+        /// Where the node's edge would be.
+        url: String,
+    },
     /// The log is damaged, or of another version.
     #[error("the log cannot be read: {0}")]
     Log(String),
@@ -93,13 +103,15 @@ fn begin(first: SequenceNumber, next: SequenceNumber, last: u64, shards: usize) 
 /// If there is no log, or it cannot be read.
 pub fn of_log(config: &Config, pipeline: &Pipeline, last: u64, look: Look<'_>) -> Result<(), SourceError> {
     let name = &pipeline.stream.name;
+    let url = || config.node.server.url().unwrap_or_else(|| "URL".to_owned());
+    let node = |source| SourceError::Node { source, url: url() };
     if !pipeline.stream.durability.is_durable() {
-        return Err(SourceError::NotDurable(name.clone()));
+        return Err(SourceError::NotDurable { stream: name.clone(), url: url() });
     }
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     // Held to the end: nobody writes meanwhile.
-    let folder = NodeFolder::open_existing_for_reading(disk, &config.node.data_dir)?;
-    let catalog = Catalog::open(&folder)?;
+    let folder = NodeFolder::open_existing_for_reading(disk, &config.node.data_dir).map_err(node)?;
+    let catalog = Catalog::open(&folder).map_err(node)?;
     let Some(stream) = catalog.stream(name) else { return Ok(()) };
     let setting = Setting {
         disk: Arc::new(ScratchDisk::over(Arc::clone(folder.disk()))),

@@ -129,7 +129,7 @@ p.toml:10:1: unknown key "shards" in [ingest]: it belongs in [stream]
 p.toml:12:1: missing "name"
   help: write name = "lake" or another name
 p.toml:13:10: format = "orc" needs columns, and there are neither columns nor a JSON Schema to derive them from
-  help: write [schema] columns = [{ name = "id", type = "int64" }], or schema = "FILE" in [ingest]
+  help: write [schema] columns = [{ name = "id", type = "int64" }], or in [ingest] schema = "FILE", or "infer" to have them learned
 p.toml:14:19: "size" must be a string such as "64MiB", found an integer
 p.toml:14:34: interval: "60" has no unit: write 60s if seconds are meant; the units are ms, s, m, h, d
 p.toml:15:1: unknown key "colour" in [[delivery]]
@@ -330,7 +330,7 @@ fn every_wrong_setting_of_a_delivery_is_refused() {
         ("format = \"csv\"", "format = \"csv\" is not known: write \"json\", \"parquet\" or \"orc\""),
         (
             "format = \"parquet\"",
-            "format = \"parquet\" needs columns, and there are neither columns nor a JSON Schema to derive them from\n  help: write [schema] columns = [{ name = \"id\", type = \"int64\" }], or schema = \"FILE\" in [ingest]",
+            "format = \"parquet\" needs columns, and there are neither columns nor a JSON Schema to derive them from\n  help: write [schema] columns = [{ name = \"id\", type = \"int64\" }], or in [ingest] schema = \"FILE\", or \"infer\" to have them learned",
         ),
         (
             "compression = \"lz4\"",

@@ -97,3 +97,21 @@ fn what_compares_event_times_needs_them() {
         )
     );
 }
+
+#[test]
+fn late_records_and_dead_letters_have_folders_of_their_own() {
+    let delivery = "[[delivery]]\nname = \"d\"\nprefix = \"x/\"\n";
+    let late = "event_time = \"/at\"\nallowed_lateness = \"1h\"\nlate_prefix = \"x/\"\n";
+    assert_eq!(
+        complaints_below_stream(&format!("{delivery}error_prefix = \"x/\"\n{late}")),
+        "p.toml:6:16: dead letters would lie among the files of records: their prefix is the same\n  \
+         help: write error_prefix = \"errors/{reason}/\", or leave it out\n\
+         p.toml:9:15: late_prefix is without effect: it is the same as prefix\n  \
+         help: write another one, or take late_prefix and allowed_lateness out"
+    );
+    assert_eq!(
+        complaints_below_stream(&format!("{delivery}dead_letters = {{ prefix = \"x/\" }}")),
+        "p.toml:6:27: dead letters would lie among the files of records: their prefix is the same\n  \
+         help: write error_prefix = \"errors/{reason}/\", or leave it out"
+    );
+}

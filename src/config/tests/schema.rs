@@ -60,6 +60,28 @@ fn names_that_hive_dislikes_are_refused_for_columnar_files_only() {
     pipeline(&format!("{STREAM}[[delivery]]\nname = \"d\"\n{columns}"));
 }
 
+#[test]
+fn all_that_is_wrong_with_the_columns_is_said_at_once() {
+    let columns = [
+        r#"{ name = "a", type = "int" }"#,
+        r#"{ name = "b", type = "int64", coerce = "lax" }"#,
+        r#"{ name = "c.d", type = "int64" }"#,
+        r#"{ name = "e", type = "string" }"#,
+        r#"{ name = "e", type = "int8" }"#,
+        r#"{ name = "id", type = "string" }"#,
+    ];
+    let settings = format!("[schema]\ncolumns = [\n  {}\n]\n{PARQUET}", columns.join(",\n  "));
+    let schema = r#"{"type": "object", "properties": {"id": {"type": "integer"}}}"#;
+    let found = complaints_with_schema(&settings, schema);
+    let lines: Vec<_> = found.lines().filter(|line| !line.starts_with("  ")).collect();
+    let [type_text, coerce, name, twice, contradiction] = lines[..] else { panic!("{found}") };
+    assert!(type_text.starts_with("p.toml:7:3: column: "), "{found}");
+    assert!(coerce.starts_with("p.toml:8:42: coerce = \"lax\" is not known"), "{found}");
+    assert!(name.starts_with("p.toml:9:3: column: the name \"c.d\" has '.' in it"), "{found}");
+    assert!(twice.starts_with("p.toml:11:3: column: the name 'e' is used twice"), "{found}");
+    assert!(contradiction.starts_with("p.toml:12:3: "), "{found}");
+}
+
 /// What is printed about `settings` with a file `s.json` beside them.
 fn complaints_with_schema(settings: &str, schema: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");

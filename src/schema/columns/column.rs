@@ -139,6 +139,16 @@ impl TimeUnit {
         ("nanos", TimeUnit::Nanos),
     ];
 
+    /// The word in pipeline files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TimeUnit::Seconds => "seconds",
+            TimeUnit::Millis => "millis",
+            TimeUnit::Micros => "micros",
+            TimeUnit::Nanos => "nanos",
+        }
+    }
+
     /// Units in a second.
     pub fn per_second(self) -> i64 {
         match self {
