@@ -27,8 +27,8 @@ pub(super) struct Key {
     pub descending: bool,
 }
 
-/// The keys of `sort_by`. A column that is not there, because columns have changed since, is left out; and so is a learned
-/// one that turned out to be nested, which has no order that the file could tell.
+/// The keys of `sort_by`. A column that is not there, because columns have changed since, is left out; and so is a
+/// learned one that turned out to be nested, which has no order that the file could tell.
 pub(super) fn keys(sort_by: &[SortColumn], columns: &Columns) -> Vec<Key> {
     let key = |by: &SortColumn| {
         let is_it = |column: &Column| column.name == by.column && !column.column_type.is_nested();
