@@ -10,7 +10,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use forebay::config::checked::{Format, JsonCompression, ParquetCompression, ParquetFormat};
+use forebay::config::checked::{
+    Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
+};
 use forebay::delivery::encode::columns::RecordColumns;
 use forebay::delivery::encode::{self, Encoder, Row};
 use forebay::schema::columns::Columns;
@@ -58,12 +60,26 @@ fn encode(criterion: &mut Criterion) {
         );
     });
     let parquet = |compression| Format::Parquet(ParquetFormat::new(compression, Arc::clone(&columns)));
+    let orc = |compression| Format::Orc(OrcFormat::new(compression, Arc::clone(&columns)));
+    let enveloped = JsonFormat { compression: JsonCompression::None, envelope: true };
     for (name, format) in [
         ("json_lines/none", Format::from(JsonCompression::None)),
         ("json_lines/gzip_1", Format::from(JsonCompression::Gzip { level: 1 })),
         ("json_lines/gzip_6", Format::from(JsonCompression::Gzip { level: 6 })),
+        ("json_lines/zstd_1", Format::from(JsonCompression::Zstd { level: 1 })),
+        ("json_lines/snappy", Format::from(JsonCompression::Snappy)),
+        ("json_lines/hadoop_snappy", Format::from(JsonCompression::HadoopSnappy)),
+        ("json_lines/envelope", Format::Json(enveloped)),
         ("parquet/none", parquet(ParquetCompression::None)),
         ("parquet/snappy", parquet(ParquetCompression::Snappy)),
+        ("parquet/zstd_1", parquet(ParquetCompression::Zstd { level: 1 })),
+        ("parquet/gzip_1", parquet(ParquetCompression::Gzip { level: 1 })),
+        ("parquet/lz4", parquet(ParquetCompression::Lz4)),
+        ("orc/none", orc(OrcCompression::None)),
+        ("orc/zlib_1", orc(OrcCompression::Zlib { level: 1 })),
+        ("orc/snappy", orc(OrcCompression::Snappy)),
+        ("orc/lz4", orc(OrcCompression::Lz4)),
+        ("orc/zstd_1", orc(OrcCompression::Zstd { level: 1 })),
     ] {
         let stored = file(encode::open(&format), &events);
         println!("{name}: {:.2} times smaller than its input", input as f64 / stored as f64);

@@ -60,13 +60,8 @@ fn sort_problem(name: &str, columns: &Columns) -> Option<String> {
         let advice = near.map(|near| format!(": did you mean '{near}'?")).unwrap_or_default();
         return Some(format!("sort_by: there is no column '{name}'{advice}"));
     };
-    match column.column_type {
-        ColumnType::List(_) | ColumnType::Map(_) | ColumnType::Struct(_) => {
-            let kind = column.column_type.short_name();
-            Some(format!(
-                "sort_by: '{name}' is a {kind}, which has no order: name a column of a single value"
-            ))
-        }
-        _ => None,
-    }
+    let kind = column.column_type.short_name();
+    let problem =
+        || format!("sort_by: '{name}' is a {kind}, which has no order: name a column of a single value");
+    column.column_type.is_nested().then(problem)
 }

@@ -183,6 +183,11 @@ impl ColumnType {
         }
     }
 
+    /// Whether its values are made of others.
+    pub fn is_nested(&self) -> bool {
+        matches!(self, ColumnType::List(_) | ColumnType::Map(_) | ColumnType::Struct(_))
+    }
+
     /// Whether there is a timestamp in it.
     pub fn has_timestamp(&self) -> bool {
         match self {

@@ -54,6 +54,7 @@ pub(super) struct Lake {
 pub(super) enum Format {
     Json(Packing),
     Parquet,
+    Orc,
 }
 
 /// An object with records.
@@ -135,6 +136,9 @@ impl Format {
     fn of(name: &str) -> Option<Self> {
         if name.ends_with(".parquet") {
             return Some(Format::Parquet);
+        }
+        if name.ends_with(".orc") {
+            return Some(Format::Orc);
         }
         Packing::of_key(name).map(Format::Json)
     }

@@ -9,8 +9,10 @@ mod judge;
 mod key;
 mod lake;
 mod object;
+mod orc;
 mod read_json;
 mod read_parquet;
+mod rows;
 mod sighting;
 mod unpacked;
 mod verdict;
@@ -154,6 +156,7 @@ async fn read_all(
 fn read_object(file: &ObjectFile, object: &Object, key: &KeyRule, mut reporter: Reporter) {
     let read = match object.format {
         Format::Parquet => read_parquet::read(file, key, &mut reporter),
+        Format::Orc => orc::read(file, key, &mut reporter),
         Format::Json(packing) => read_json::read(file, (object, packing), key, &mut reporter),
     };
     let _ = read.and_then(|()| reporter.finish(object.bytes, file.take_failure()));

@@ -1,5 +1,7 @@
 //! Lakes made by hand, each with one thing wrong.
 
+mod orc;
+
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::Path;

@@ -149,7 +149,7 @@ impl Fields {
         let (rows, object) = (self.rows, self.object);
         let mut at = self.fields.get(index).map(|field| field.first);
         let (mut fault, mut taken) = (None, false);
-        let before = scanner.clone();
+        let (before, cells_before) = (scanner.clone(), cells.taken());
         while let Some(field) = at.and_then(|at| self.fields.get_mut(at)) {
             at = field.other;
             if field.object == object {
@@ -167,6 +167,7 @@ impl Fields {
                 }
                 Err(found) => {
                     field.slot.truncate(rows);
+                    cells.give_back_to(cells_before);
                     fault = fault.or_else(|| Some(found.in_key(&field.key)));
                 }
             }

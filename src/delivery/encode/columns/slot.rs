@@ -46,6 +46,11 @@ impl Cells {
         Ok(())
     }
 
+    /// Undoes what a value has taken that did not fit: `taken` is what there was before it.
+    pub(super) fn give_back_to(&mut self, taken: usize) {
+        self.taken = taken;
+    }
+
     pub(super) fn taken(&self) -> usize {
         self.taken
     }

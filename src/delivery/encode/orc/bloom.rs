@@ -34,6 +34,12 @@ impl BloomFilters {
     /// Adds a floating point number.
     #[inline]
     pub fn add_float(&mut self, value: f64) {
+        if value == 0.0 {
+            // The two zeros are equal, but have hashes of their own, and a reader asks for one of them.
+            self.add_integer(0.0_f64.to_bits().cast_signed());
+            self.add_integer((-0.0_f64).to_bits().cast_signed());
+            return;
+        }
         // All NaNs are one value, as in Java's `doubleToLongBits`.
         let value = if value.is_nan() { f64::NAN } else { value };
         self.add_integer(value.to_bits().cast_signed());
@@ -179,6 +185,20 @@ mod tests {
         assert!(hashes.iter().all(|hash| contains(&filter, *hash)));
         let found = (10_000..110_000).filter(|index| contains(&filter, hash(*index))).count();
         assert!((500..1_500).contains(&found), "{found} of 100,000");
+    }
+
+    #[test]
+    fn a_zero_is_found_whatever_its_sign() {
+        for zero in [0.0, -0.0] {
+            let mut filters = BloomFilters::default();
+            filters.add_float(zero);
+            filters.add_float(1.5);
+            let filter = Filter::of(&filters.hashes);
+            for asked in [0.0_f64, -0.0] {
+                let hash = hash_integer(asked.to_bits().cast_signed()).cast_unsigned();
+                assert!(contains(&filter, hash), "{asked} where {zero} is");
+            }
+        }
     }
 
     #[test]

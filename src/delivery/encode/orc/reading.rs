@@ -1,4 +1,5 @@
-//! Reading a file's end, as far as it takes to count its rows: what `forebay verify` asks of an object.
+//! Reading a file's end, as far as it takes to count its rows: what `forebay verify` asks of an object. And undoing the
+//! compression, for those who read on.
 
 use thiserror::Error;
 
@@ -53,8 +54,16 @@ impl Postscript {
     /// # Errors
     /// If `footer` is not the footer.
     pub fn rows(&self, footer: &[u8]) -> Result<u64, NotOrc> {
-        let footer = decompress(self.codec, footer)?;
+        let footer = self.unpack(footer)?;
         Ok(find_number(&footer, 6)?.unwrap_or_default())
+    }
+
+    /// The content of a footer or a stream as it is stored.
+    ///
+    /// # Errors
+    /// If it is not what the file's codec writes.
+    pub fn unpack(&self, stored: &[u8]) -> Result<Vec<u8>, NotOrc> {
+        decompress(self.codec, stored)
     }
 }
 
@@ -74,7 +83,7 @@ fn decompress(codec: u64, mut chunks: &[u8]) -> Result<Vec<u8>, NotOrc> {
             continue;
         }
         content.extend(
-            decompress_chunk(codec, chunk).ok_or(NotOrc::Malformed("its footer cannot be decompressed"))?,
+            decompress_chunk(codec, chunk).ok_or(NotOrc::Malformed("a part of it cannot be decompressed"))?,
         );
     }
     Ok(content)

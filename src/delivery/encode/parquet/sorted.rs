@@ -6,7 +6,7 @@ use arrow::row::{RowConverter, SortField};
 
 use super::EncodeError;
 use crate::config::checked::SortColumn;
-use crate::schema::columns::Columns;
+use crate::schema::columns::{Column, Columns};
 
 /// Memory of waiting rows over the stored size of a row group. Columns in memory are three to six times as large as
 /// stored; where they are more, row groups become smaller.
@@ -27,10 +27,12 @@ pub(super) struct Key {
     pub descending: bool,
 }
 
-/// The keys of `sort_by`. A column that is not there, because columns have changed since, is left out.
+/// The keys of `sort_by`. A column that is not there, because columns have changed since, is left out; and so is a
+/// learned one that turned out to be nested, which has no order that the file could tell.
 pub(super) fn keys(sort_by: &[SortColumn], columns: &Columns) -> Vec<Key> {
     let key = |by: &SortColumn| {
-        let column = columns.as_slice().iter().position(|column| column.name == by.column)?;
+        let is_it = |column: &Column| column.name == by.column && !column.column_type.is_nested();
+        let column = columns.as_slice().iter().position(is_it)?;
         Some(Key { column, descending: by.descending })
     };
     sort_by.iter().filter_map(key).collect()

@@ -207,3 +207,21 @@ fn values_stand_under_the_key_of_their_column() {
     assert_eq!(user.column(0).as_primitive::<Int64Type>().values(), &[1, 4]);
     assert_eq!(batch.column(2).as_primitive::<Int64Type>().values(), &[3, 5]);
 }
+
+#[test]
+fn values_that_a_column_does_not_take_are_not_counted_for_the_next_one() {
+    let reading = Reading { coercion: Coercion::Learned, epoch: None };
+    let fields: Vec<String> = (0..60).map(|index| format!("f{index}: int64")).collect();
+    let list = format!("list<struct<{}>>", fields.join(", "));
+    let column = |name: &str, key: &str, type_text: &str| {
+        Column::new(name, type_text.parse().unwrap(), true).with_key(key).with_reading(reading)
+    };
+    let columns = [column("a", "a", &list), column("a_json", "a", "json"), column("b", "b", &list)];
+    let mut rows = RecordColumns::new(&Columns::learned(1, columns.into()).unwrap());
+    // 10,000 elements of 60 values each: one such list may be in a record, two may not.
+    let elements = vec!["{}"; 10_000].join(",");
+    let record = |end: &str| format!(r#"{{"a":[{elements}{end}],"b":[{elements}]}}"#);
+    assert_eq!(rows.push(&record(",1")), Ok(()), "the first list is kept as its text");
+    assert!(rows.push(&record("")).unwrap_err().found.contains("nested values"));
+    assert_eq!(rows.take_batch().unwrap().num_rows(), 1);
+}

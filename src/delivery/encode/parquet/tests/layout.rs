@@ -210,3 +210,18 @@ fn pages_have_an_index_with_short_bounds() {
     assert!(chunk.max_opt().unwrap().len() <= 64 && !chunk.max_is_exact());
     assert_eq!(index.page_locations(1).unwrap().len(), bounds.len());
 }
+
+#[test]
+fn a_learned_column_that_has_no_order_does_not_sort_and_fails_nothing() {
+    for type_text in ["map<string, int64>", "struct<x: int64>", "list<int64>"] {
+        let columns = columns(&[("attrs", type_text), ("id", "int64")]);
+        let value = if type_text.starts_with("list") { "[1]" } else { r#"{"x":1}"# };
+        let records = (0..100).map(|id| format!(r#"{{"attrs":{value},"id":{id}}}"#));
+        let format = ParquetFormat { sort_by: sort_by(&["attrs", "-id"]), ..format(&columns) };
+        let (metadata, batches) = read(&[written(format, records)]);
+        let sorting = metadata.row_group(0).sorting_columns().unwrap();
+        assert_eq!((sorting.len(), sorting[0].descending), (1, true), "{type_text}");
+        let ids = batches[0].column(1).as_primitive::<Int64Type>().values().to_vec();
+        assert!(ids.into_iter().eq((0..100).rev()), "{type_text}");
+    }
+}
