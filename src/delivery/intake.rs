@@ -1,33 +1,29 @@
 //! Records → open files, each record into the file of its partition or of its reason to be dead.
 
+mod closing;
 mod learned;
+mod opener;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
+pub use self::opener::Opener;
 use super::backup::Content;
 use super::classify::{COLUMNS, Classifier, Dead, Record};
+use super::encode::PushError;
 use super::encode::dead_letter::DeadLetter;
-use super::encode::passed::PassedOver;
-use super::encode::{self, PushError};
-use super::files::{BegunFile, Files, OpenFile, Opening, Position};
+use super::files::{Files, OpenFile, Position};
 use super::judge::Judge;
-use super::ledger::{Seal, SealedRange};
-use super::seal::{self, Origin, SealReason, Sealed, Series};
+use super::seal::{Origin, SealReason, Sealed, Series};
 use super::settled::{Fate, Settled};
-use super::sink::{ObjectSink, PartSizes};
+use super::sink::ObjectSink;
 use super::status::Status;
-use crate::config::checked::{self, Format, JsonCompression, JsonFormat};
+use crate::config::checked;
 use crate::config::limits::DEAD_FILES_MAX;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
 use crate::stream::Slice;
-
-/// Dead letters are few and read by people: the fastest level will do.
-const DEAD_LETTER_FORMAT: Format =
-    Format::Json(JsonFormat { compression: JsonCompression::Gzip { level: 1 }, envelope: false });
 
 /// The part of a delivery that looks at records, under one configuration.
 pub struct Intake {
@@ -60,64 +56,6 @@ pub struct Setting {
     pub budget: Arc<Budget>,
     /// Counts them.
     pub status: Arc<Status>,
-}
-
-/// Opens files of one configuration.
-#[derive(Debug, Clone)]
-pub struct Opener {
-    format: Format,
-    sizes: Option<PartSizes>,
-    /// How old a file gets.
-    interval: Duration,
-    /// How old a file of dead letters gets.
-    dead_interval: Duration,
-    budget: Arc<Budget>,
-}
-
-impl Opener {
-    /// An empty file for what is passed over, which becomes no object.
-    fn open_passed(&self) -> OpenFile {
-        let opened = clock::monotonic();
-        OpenFile::new(Opening {
-            folder: String::new(),
-            extension: "",
-            dead: None,
-            passed: true,
-            encoder: Box::new(PassedOver),
-            permit: self.budget.take_anyway(0),
-            opened,
-            sizes: None,
-            due: opened + self.interval,
-        })
-    }
-
-    /// The file of a seal once more, empty.
-    pub fn open_again(&self, seal: &Seal) -> OpenFile {
-        match seal.passed {
-            true => self.open_passed(),
-            false => self.open(seal.folder.clone(), seal.dead.clone()),
-        }
-    }
-
-    /// An empty file; `dead` is the reason if it is for dead letters.
-    pub fn open(&self, folder: String, dead: Option<String>) -> OpenFile {
-        let (format, interval) = match dead {
-            Some(_) => (&DEAD_LETTER_FORMAT, self.dead_interval),
-            None => (&self.format, self.interval),
-        };
-        let opened = clock::monotonic();
-        OpenFile::new(Opening {
-            folder,
-            extension: format.extension(),
-            dead,
-            passed: false,
-            encoder: encode::open(format),
-            permit: self.budget.take_anyway(0),
-            sizes: self.sizes,
-            opened,
-            due: opened + interval,
-        })
-    }
 }
 
 /// What came of some records.
@@ -361,19 +299,6 @@ impl Intake {
         &self.sink
     }
 
-    /// Who has stored the object of a seal: see [`Origin::identity`].
-    pub fn identity(&self, seal: &Seal) -> String {
-        let guard = seal.guard.unwrap_or_else(|| seal::guard(&seal.ranges));
-        self.origin.identity(seal.number, guard)
-    }
-
-    /// How a file with this number is called that is not closed yet, and who will have stored its object.
-    pub fn begin(&self, number: u64, file: &OpenFile) -> (BegunFile, String) {
-        let guard = seal::guard_so_far(file.ranges.as_slice(), clock::wall());
-        let key = self.origin.key(number, guard, &file.folder, file.extension);
-        (BegunFile { number, key, guard }, self.origin.identity(number, guard))
-    }
-
     /// Takes out the numbers of files that were dropped because their encoders have failed.
     pub fn take_dropped(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.dropped)
@@ -383,87 +308,6 @@ impl Intake {
     pub fn epoch(&self) -> u32 {
         self.origin.series.epoch()
     }
-
-    /// Closes the file of `key`: `None` if there is none, or if nothing is in it because no record has fitted yet.
-    pub fn seal(&mut self, files: &mut Files, key: &[u8], reason: SealReason) -> Option<Sealed> {
-        let mut file = files.remove(key).filter(|file| file.records > 0)?;
-        let ranges = std::mem::take(&mut file.ranges).into_vec();
-        let begun = file.begun.take();
-        let guard = begun.as_ref().map(|begun| begun.guard);
-        let passed = file.passed;
-        let (number, key_of_object) = match begun {
-            Some(BegunFile { number, key, .. }) => (number, key),
-            None if passed => (files.next_number(), String::new()),
-            None => {
-                let number = files.next_number();
-                let guard = seal::guard(&ranges);
-                (number, self.origin.key(number, guard, &file.folder, file.extension))
-            }
-        };
-        let seal = Seal {
-            number,
-            epoch: self.origin.series.epoch(),
-            partition: key.to_vec(),
-            folder: file.folder.clone(),
-            records: file.records,
-            key: key_of_object,
-            guard,
-            ranges,
-            dead: file.dead.clone(),
-            passed,
-            reason: reason.as_str().to_owned(),
-            oldest: file.oldest,
-        };
-        let sealed = self.finish(seal, file, None)?;
-        if !passed {
-            self.status.sealed(reason);
-        }
-        let Seal { key, records, reason, .. } = &sealed.seal;
-        tracing::debug!(stream = %self.origin.stream, delivery = %self.origin.delivery, key, records, reason, "sealed");
-        Some(sealed)
-    }
-
-    /// What a file tells of itself: all of it follows from what is in it, so that a file that is made once more is the
-    /// same.
-    fn metadata(&self, seal: &Seal) -> Vec<(String, String)> {
-        let Origin { stream, delivery, .. } = &self.origin;
-        let mut metadata = vec![
-            ("forebay.stream".to_owned(), stream.to_string()),
-            ("forebay.delivery".to_owned(), delivery.to_string()),
-            ("forebay.ranges".to_owned(), ranges_text(&seal.ranges)),
-            ("forebay.writer".to_owned(), concat!("forebay ", env!("CARGO_PKG_VERSION")).to_owned()),
-        ];
-        let version = self.config.format.columns().and_then(|columns| columns.version());
-        metadata.extend(version.map(|version| ("forebay.schema_version".to_owned(), version.to_string())));
-        metadata
-    }
-
-    /// Closes a file as `seal`. `leftovers` are uploads in parts that an earlier process has noted for it; `None` if
-    /// none has closed it.
-    pub fn finish(&mut self, seal: Seal, file: OpenFile, leftovers: Option<Vec<String>>) -> Option<Sealed> {
-        match file.finish(&self.metadata(&seal)) {
-            Ok((chunks, permit)) => {
-                let identity = self.identity(&seal);
-                let sink = self.sink.clone();
-                Some(Sealed { seal, identity, chunks, sink, leftovers, permit })
-            }
-            Err(error) => {
-                self.dropped.push(seal.number);
-                self.lost_encoder(seal.records, &error.to_string());
-                None
-            }
-        }
-    }
-}
-
-/// `[{"shard":"shardId-000000000000","first":"1","last":"9","records":9}]`. Sequence numbers are strings, because a JSON
-/// number is exact only to 2⁵³.
-fn ranges_text(ranges: &[SealedRange]) -> String {
-    let range = |range: &SealedRange| {
-        let SealedRange { shard, first, last, records } = range;
-        format!("{{\"shard\":\"{shard}\",\"first\":\"{first}\",\"last\":\"{last}\",\"records\":{records}}}")
-    };
-    format!("[{}]", ranges.iter().map(range).collect::<Vec<_>>().join(","))
 }
 
 /// Files that are made once more.

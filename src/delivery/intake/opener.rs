@@ -1,0 +1,75 @@
+//! Empty files of one configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::checked::{Format, JsonCompression, JsonFormat};
+use crate::delivery::encode;
+use crate::delivery::encode::passed::PassedOver;
+use crate::delivery::files::{OpenFile, Opening};
+use crate::delivery::ledger::Seal;
+use crate::delivery::sink::PartSizes;
+use crate::runtime::budget::Budget;
+use crate::runtime::clock;
+
+/// Dead letters are few and read by people: the fastest level will do.
+const DEAD_LETTER_FORMAT: Format =
+    Format::Json(JsonFormat { compression: JsonCompression::Gzip { level: 1 }, envelope: false });
+
+/// Opens files of one configuration.
+#[derive(Debug, Clone)]
+pub struct Opener {
+    pub(super) format: Format,
+    pub(super) sizes: Option<PartSizes>,
+    /// How old a file gets.
+    pub(super) interval: Duration,
+    /// How old a file of dead letters gets.
+    pub(super) dead_interval: Duration,
+    pub(super) budget: Arc<Budget>,
+}
+
+impl Opener {
+    /// An empty file for what is passed over, which becomes no object.
+    pub(super) fn open_passed(&self) -> OpenFile {
+        let opened = clock::monotonic();
+        OpenFile::new(Opening {
+            folder: String::new(),
+            extension: "",
+            dead: None,
+            passed: true,
+            encoder: Box::new(PassedOver),
+            permit: self.budget.take_anyway(0),
+            opened,
+            sizes: None,
+            due: opened + self.interval,
+        })
+    }
+
+    /// The file of a seal once more, empty.
+    pub fn open_again(&self, seal: &Seal) -> OpenFile {
+        match seal.passed {
+            true => self.open_passed(),
+            false => self.open(seal.folder.clone(), seal.dead.clone()),
+        }
+    }
+
+    /// An empty file; `dead` is the reason if it is for dead letters.
+    pub fn open(&self, folder: String, dead: Option<String>) -> OpenFile {
+        let (format, interval) = match dead {
+            Some(_) => (&DEAD_LETTER_FORMAT, self.dead_interval),
+            None => (&self.format, self.interval),
+        };
+        let opened = clock::monotonic();
+        OpenFile::new(Opening {
+            folder,
+            extension: format.extension(),
+            dead,
+            passed: false,
+            encoder: encode::open(format),
+            permit: self.budget.take_anyway(0),
+            sizes: self.sizes,
+            opened,
+            due: opened + interval,
+        })
+    }
+}
