@@ -257,7 +257,8 @@ fn report(reports: &[StatusReport], out: &mut dyn Write) -> Exit {
     exit
 }
 
-/// The balance of a delivery as an equation. Terms that are nothing on most days stand there only if they are something.
+/// The balance of a delivery as an equation. Terms that are nothing on most days stand there only if they are
+/// something.
 struct Balance<'a>(&'a StatusReport);
 
 impl fmt::Display for Balance<'_> {

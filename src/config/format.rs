@@ -21,8 +21,8 @@ pub enum Format {
 pub struct JsonFormat {
     /// Codec of the file.
     pub compression: JsonCompression,
-    /// Whether each line is `{"arrival_time":…,"partition_key":…,"shard":…,"sequence_number":…,"record":…}` instead of the
-    /// record alone.
+    /// Whether each line is `{"arrival_time":…,"partition_key":…,"shard":…,"sequence_number":…,"record":…}` instead of
+    /// the record alone.
     pub envelope: bool,
 }
 

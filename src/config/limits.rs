@@ -28,9 +28,9 @@ pub const HEADER_BYTES_DEFAULT: usize = 16 << 10;
 /// Headers of a request.
 pub const HEADERS_MAX: usize = 100;
 
-/// Open connections. Measured: 4 KiB for one that has sent nothing, 25 KiB once it has sent a request (hyper's buffers),
-/// and up to [`READ_BUFFER_BYTES_MAX`] more after a large body. 20,000 producers that keep theirs open between single
-/// events are 500 MiB beside the byte budget.
+/// Open connections. Measured: 4 KiB for one that has sent nothing, 25 KiB once it has sent a request (hyper's
+/// buffers), and up to [`READ_BUFFER_BYTES_MAX`] more after a large body. 20,000 producers that keep theirs open
+/// between single events are 500 MiB beside the byte budget.
 pub const CONNECTIONS_DEFAULT: usize = 20_000;
 
 /// How far a connection's read buffer may grow. It stays that large while the connection is open, so it is kept small;
@@ -75,12 +75,12 @@ pub const SEGMENT_BYTES_RANGE: std::ops::RangeInclusive<u64> = (4 << 20)..=(1 <<
 /// A segment's bytes are a multiple of this: what disks and the kernel's direct I/O count in.
 pub const SEGMENT_BYTES_STEP: u64 = 4 << 10;
 
-/// Requests of the largest size that a segment holds at least: one fits behind another that has just been begun, so that
-/// no request is ever split, and at most half of a segment is left empty for it.
+/// Requests of the largest size that a segment holds at least: one fits behind another that has just been begun, so
+/// that no request is ever split, and at most half of a segment is left empty for it.
 pub const SEGMENT_REQUESTS_MIN: u64 = 2;
 
-/// Durable shards of a node: in its catalog each has about 110 bytes with the white space, so that all of them are below
-/// [`NODE_FILE_BYTES_MAX`]. At 4,096 shards a stream that is 256 streams of the largest kind.
+/// Durable shards of a node: in its catalog each has about 110 bytes with the white space, so that all of them are
+/// below [`NODE_FILE_BYTES_MAX`]. At 4,096 shards a stream that is 256 streams of the largest kind.
 pub const NODE_SHARDS_MAX: usize = 1 << 20;
 
 /// Bytes of `node.json` or `catalog.json`: with a stream a shard, 1,048,576 × (110 bytes, a name of 128, and 120 around
@@ -125,14 +125,14 @@ pub const DELIVERY_READ_BYTES: u64 = 512 << 10;
 /// How long a delivery that was idle lets records gather before it reads: a wake-up then serves many requests.
 pub const DELIVERY_LINGER_MS: u64 = 20;
 
-/// Files of one delivery, or parts of files that are still being filled, that are uploaded at a time. While all are busy
-/// the delivery does not read on: so of all files that are being filled at most 4 × 8 MiB wait or are under way, beside
-/// less than a part and what the encoder holds of each.
+/// Files of one delivery, or parts of files that are still being filled, that are uploaded at a time. While all are
+/// busy the delivery does not read on: so of all files that are being filled at most 4 × 8 MiB wait or are under way,
+/// beside less than a part and what the encoder holds of each.
 pub const DELIVERY_UPLOADS_MAX: usize = 4;
 
-/// Files that a delivery makes again at a time after a restart, in one pass over the log: an empty one costs little, and
-/// when their content runs short of memory some are put off. A drain that was killed leaves one an open partition, so
-/// that 500 of them take two passes.
+/// Files that a delivery makes again at a time after a restart, in one pass over the log: an empty one costs little,
+/// and when their content runs short of memory some are put off. A drain that was killed leaves one an open partition,
+/// so that 500 of them take two passes.
 pub const DELIVERY_REDO_FILES_MAX: usize = 256;
 
 /// Open files of dead letters of a delivery: reasons (fewer than ten) times folders of `error_prefix`, which is made of
@@ -142,8 +142,8 @@ pub const DEAD_FILES_MAX: usize = 64;
 /// Part of a delivery's account (in per cent) above which the largest open files are closed early.
 pub const DELIVERY_PRESSURE_PERCENT: u64 = 75;
 
-/// A part of a multipart upload, and parts under way at a time. S3 wants 5 MiB at least. A file that is sent while it is
-/// filled has parts of `multipart`, if that is less.
+/// A part of a multipart upload, and parts under way at a time. S3 wants 5 MiB at least. A file that is sent while it
+/// is filled has parts of `multipart`, if that is less.
 pub const MULTIPART_PART_BYTES: usize = 8 << 20;
 /// Parts of an object, as S3 allows them: with 8 MiB each, a file may have 78 GiB.
 pub const MULTIPART_PARTS_MAX: u64 = 10_000;
@@ -189,8 +189,8 @@ pub const HEADER_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of one configuration file. The largest sensible one, with hundreds of columns, has 100 KiB.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Scalar columns that `schema = "infer"` learns where `max_columns` is not given: at about 10 KiB of writer state each, an
-/// open file costs 10 MiB before its first record.
+/// Scalar columns that `schema = "infer"` learns where `max_columns` is not given: at about 10 KiB of writer state
+/// each, an open file costs 10 MiB before its first record.
 pub const INFERRED_COLUMNS_DEFAULT: usize = 1_000;
 
 /// Versions of learned columns that a stream remembers. A version of 4,096 columns with keys of 256 bytes has 1.6 MB of
@@ -213,8 +213,9 @@ pub const PLAN_FINDINGS_MAX: usize = 1_000;
 /// Bytes of an answer of a node that it asks: a page of a tap with the largest record that there can be behind it.
 pub const PLAN_PAGE_BYTES_MAX: u64 = 256 << 20;
 
-/// How long a delivery lets records gather before it makes a version of learned columns; twice as long with each version
-/// that follows soon, up to the interval of its buffer. So at worst half of all files are closed by new versions.
+/// How long a delivery lets records gather before it makes a version of learned columns; twice as long with each
+/// version that follows soon, up to the interval of its buffer. So at worst half of all files are closed by new
+/// versions.
 pub const VERSION_WAIT: Duration = Duration::from_millis(100);
 /// The same before the first version of all.
 pub const FIRST_VERSION_WAIT: Duration = Duration::from_secs(1);
@@ -328,15 +329,15 @@ pub const INDEX_READERS_MAX: usize = 16;
 /// [`INDEX_ENTRIES_MAX`] frames each, 42 MB together.
 pub const INDEX_REBUILT_MAX: usize = 4;
 
-/// What edge threads put together before they sleep is committed at once; sooner if it comes to so many bytes, 2.5 ms of
-/// one busy thread at 100 MB/s,
+/// What edge threads put together before they sleep is committed at once; sooner if it comes to so many bytes, 2.5 ms
+/// of one busy thread at 100 MB/s,
 pub const COMMIT_GATHER_BYTES: u64 = 256 << 10;
 
 /// or to so many requests.
 pub const COMMIT_GATHER_REQUESTS: usize = 64;
 
-/// A commit of so many bytes takes the disk so long (0.1 ms at 2 GB/s) that the next one is put together meanwhile. Behind
-/// a smaller one it is put together afterwards, so that it takes along what has come in until then.
+/// A commit of so many bytes takes the disk so long (0.1 ms at 2 GB/s) that the next one is put together meanwhile.
+/// Behind a smaller one it is put together afterwards, so that it takes along what has come in until then.
 pub const COMMIT_OVERLAP_BYTES: u64 = 256 << 10;
 /// What `forebay verify` lists of a delivery, 300 bytes each; the rest is counted.
 pub const VERIFY_FINDINGS_MAX: usize = 1_000;
@@ -354,8 +355,8 @@ pub const VERIFY_READ_BYTES: u64 = 4 << 20;
 /// and 4 MiB for why it was not delivered.
 pub const DEAD_LETTER_LINE_BYTES_MAX: u64 = (64 << 20) / 3 * 4 + (4 << 20);
 
-/// Objects below a prefix that are listed: at about 300 bytes each, 75 MB. A delivery of a stream in memory that closes a
-/// file of dead letters a minute needs five months for them.
+/// Objects below a prefix that are listed: at about 300 bytes each, 75 MB. A delivery of a stream in memory that closes
+/// a file of dead letters a minute needs five months for them.
 pub const LISTED_OBJECTS_MAX: usize = 250_000;
 
 /// Bytes of the journal of `forebay dlq replay`: at 400 bytes a request of up to [`REPLAY_REQUEST_RECORDS`] letters,

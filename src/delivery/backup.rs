@@ -1,9 +1,9 @@
 //! Which records a backup keeps, and which it passes over.
 //!
-//! All records have a home, also those that are no JSON: [`RAW`] and the key of the prefix. Those that a backup of failed
-//! records does not keep have one together, [`PASSED`], which has ranges in the ledger as any other partition, and no
-//! object. So every record is accounted for under the same rules, and what was passed over can be proved to have been
-//! none of the backup's.
+//! All records have a home, also those that are no JSON: [`RAW`] and the key of the prefix. Those that a backup of
+//! failed records does not keep have one together, [`PASSED`], which has ranges in the ledger as any other partition,
+//! and no object. So every record is accounted for under the same rules, and what was passed over can be proved to have
+//! been none of the backup's.
 
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! Which file a record belongs to: a pure function of the record as it is stored, and of the epoch.
 //!
-//! A home is told by bytes: [`RECORDS`] and the key of the prefix, [`LATE`] and the key of the late prefix, or [`DEAD`],
-//! the reason, a zero byte and the key of the error prefix. Whether a record is late, or too far ahead, is told by its
-//! event time and its arrival as the log has it. Nothing in it comes from a clock of today, from other records, or from what the delivery has done
-//! so far, so that a record that is read again after a crash finds the home that it had.
+//! A home is told by bytes: [`RECORDS`] and the key of the prefix, [`LATE`] and the key of the late prefix, or
+//! [`DEAD`], the reason, a zero byte and the key of the error prefix. Whether a record is late, or too far ahead, is
+//! told by its event time and its arrival as the log has it. Nothing in it comes from a clock of today, from other
+//! records, or from what the delivery has done so far, so that a record that is read again after a crash finds the home
+//! that it had.
 //!
 //! Whether a record fits the columns of a file is told by the encoder, which looks at every value anyway; for records
 //! that may have been delivered before, [`Classifier::home`] asks without writing.

@@ -250,8 +250,8 @@ impl Files {
         self.by_key.contains_key(key)
     }
 
-    /// Adds a record to the file of a partition, if it has one; true if that has then reached `size_max` bytes as stored.
-    /// Nothing changes if the record does not fit.
+    /// Adds a record to the file of a partition, if it has one; true if that has then reached `size_max` bytes as
+    /// stored. Nothing changes if the record does not fit.
     pub fn push(&mut self, key: &[u8], row: Row<'_>, size_max: u64) -> Result<bool, PushError> {
         let Some(file) = self.by_key.get_mut(key) else { return Ok(false) };
         self.order.touch(file.slot);

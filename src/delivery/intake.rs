@@ -65,8 +65,8 @@ pub struct Taken {
     pub sealed: Vec<Sealed>,
     /// Records that an earlier process has delivered.
     pub known: u64,
-    /// The record that does not fit learned columns, counted from the first, if other columns have room for it. Neither it
-    /// nor anything behind it was taken.
+    /// The record that does not fit learned columns, counted from the first, if other columns have room for it. Neither
+    /// it nor anything behind it was taken.
     pub stopped_at: Option<usize>,
 }
 

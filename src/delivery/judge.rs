@@ -49,7 +49,8 @@ impl Judge {
         self.floors.get(&shard).copied().unwrap_or_default()
     }
 
-    /// Of the record at `position`, which does not fit: nothing if other columns have room for it, or else why none has.
+    /// Of the record at `position`, which does not fit: nothing if other columns have room for it, or else why none
+    /// has.
     ///
     /// # Errors
     /// Why it is a dead letter, if there is more to say than the columns do.

@@ -7,8 +7,8 @@
 //!
 //! With a stream that outlives the process, every record ends up in exactly one object, or exactly once in the dead
 //! letters, however often the process is killed: which file a record belongs to is a pure function of the record and
-//! of the configuration ([`epoch`]), what a file has in it is written down before it is stored ([`ledger`]), and storing
-//! it again changes nothing ([`sink`]).
+//! of the configuration ([`epoch`]), what a file has in it is written down before it is stored ([`ledger`]), and
+//! storing it again changes nothing ([`sink`]).
 //!
 //! One task a delivery reads, encodes and seals; uploads run beside it. A record is in exactly one open file from the
 //! moment it is read, and its memory is charged to the delivery's account of the byte budget until the sink has

@@ -4,10 +4,10 @@
 //! open file ──finished bytes──▶ waiting ──▶ parts under way ──▶ confirmed, and forgotten
 //!     └──seal──▶ ledger ──────────────────────────────────────────▶ complete
 //! ```
-//! What is confirmed is in the store and nowhere in this process, so that memory does not grow with the file. Nobody sees
-//! the parts before the object is complete, and that is asked for when the ledger has the seal and not before. What a
-//! step needs is handed out as a [`Job`], which takes the place of one upload for as long as it talks to the store:
-//! nothing that waits for memory ever keeps such a place.
+//! What is confirmed is in the store and nowhere in this process, so that memory does not grow with the file. Nobody
+//! sees the parts before the object is complete, and that is asked for when the ledger has the seal and not before.
+//! What a step needs is handed out as a [`Job`], which takes the place of one upload for as long as it talks to the
+//! store: nothing that waits for memory ever keeps such a place.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

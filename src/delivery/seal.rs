@@ -120,8 +120,8 @@ pub fn guard(ranges: &[SealedRange]) -> u64 {
     hash(ranges).digest()
 }
 
-/// The same for a file that is not closed yet, which can go on in more than one way: of what is in it so far, and of the
-/// time. It cannot be found again from what is in the file, so its seal has it ([`Seal::guard`]).
+/// The same for a file that is not closed yet, which can go on in more than one way: of what is in it so far, and of
+/// the time. It cannot be found again from what is in the file, so its seal has it ([`Seal::guard`]).
 pub fn guard_so_far(ranges: &[SealedRange], now: UnixMicros) -> u64 {
     let mut hash = hash(ranges);
     hash.update(&now.0.to_be_bytes());

@@ -154,12 +154,12 @@ fn gone(error: SinkError, status: &Status) -> Done {
     Done::Gone(error)
 }
 
-/// How often the abort of one upload is tried. Parts that stay cost money and nothing else, and a key that may write but
-/// not abort must not keep the file from being stored.
+/// How often the abort of one upload is tried. Parts that stay cost money and nothing else, and a key that may write
+/// but not abort must not keep the file from being stored.
 const ABORTS_MAX: u32 = 3;
 
-/// Takes back what an earlier try has begun under a key: the uploads that it has noted, and at last those that it had no
-/// time to note. Nothing of the key may be under way.
+/// Takes back what an earlier try has begun under a key: the uploads that it has noted, and at last those that it had
+/// no time to note. Nothing of the key may be under way.
 pub async fn abort_leftovers(sink: &ObjectSink, key: &str, noted: &[String], status: &Status) {
     for upload in noted {
         patiently_aborted(key, Some(upload), status, || sink.abort_multipart(key, upload)).await;

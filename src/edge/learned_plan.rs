@@ -1,4 +1,5 @@
-//! What the edge refuses where `[schema] on_conflict = "reject"`: the columns that were learned so far, as a JSON Schema.
+//! What the edge refuses where `[schema] on_conflict = "reject"`: the columns that were learned so far, as a JSON
+//! Schema.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

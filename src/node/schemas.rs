@@ -48,8 +48,8 @@ impl SchemaFile {
         Self::at(Arc::clone(folder.disk()), folder.path(), stream)
     }
 
-    /// The same where only the path of the node's folder is known. A file is replaced in one step, so that it can be read
-    /// while a node is at work.
+    /// The same where only the path of the node's folder is known. A file is replaced in one step, so that it can be
+    /// read while a node is at work.
     pub fn at(disk: Arc<dyn Disk>, data_dir: &Path, stream: &str) -> Self {
         Self { disk, folder: data_dir.join(SCHEMA), name: format!("{stream}.json") }
     }

@@ -121,8 +121,8 @@ impl Registry {
         Learner::new(columns.as_slice(), self.rules)
     }
 
-    /// Makes a version of the columns as `rules` have them read, if the newest one reads them otherwise because there were
-    /// other rules then. Blocks the thread.
+    /// Makes a version of the columns as `rules` have them read, if the newest one reads them otherwise because there
+    /// were other rules then. Blocks the thread.
     ///
     /// # Errors
     /// If it cannot be kept.

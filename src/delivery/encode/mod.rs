@@ -110,8 +110,8 @@ pub trait Encoder: Send {
     /// longer holds it.
     fn take_finished(&mut self) -> Vec<Bytes>;
 
-    /// Closes the file. `metadata` are names and values for its footer, where the format has one. The chunks, one behind
-    /// the other and behind those that were taken before, are the file.
+    /// Closes the file. `metadata` are names and values for its footer, where the format has one. The chunks, one
+    /// behind the other and behind those that were taken before, are the file.
     fn finish(self: Box<Self>, metadata: &[(String, String)]) -> Result<Vec<Bytes>, EncodeError>;
 }
 

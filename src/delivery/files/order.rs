@@ -1,8 +1,8 @@
 //! In which order files were opened, are due and were used last, and how old their records are.
 //!
-//! A delivery with thousands of open files asks for the first of each order with every new partition and in every round,
-//! so none of the answers may take a look at all of them. Files stand in slots, which are linked into lists; a file that
-//! is used goes to the end of its list, which costs the same however many there are.
+//! A delivery with thousands of open files asks for the first of each order with every new partition and in every
+//! round, so none of the answers may take a look at all of them. Files stand in slots, which are linked into lists; a
+//! file that is used goes to the end of its list, which costs the same however many there are.
 
 use std::collections::BTreeSet;
 use std::time::Instant;

@@ -92,8 +92,8 @@ impl Intake {
     }
 }
 
-/// `[{"shard":"shardId-000000000000","first":"1","last":"9","records":9}]`. Sequence numbers are strings, because a JSON
-/// number is exact only to 2⁵³.
+/// `[{"shard":"shardId-000000000000","first":"1","last":"9","records":9}]`. Sequence numbers are strings, because a
+/// JSON number is exact only to 2⁵³.
 fn ranges_text(ranges: &[SealedRange]) -> String {
     let range = |range: &SealedRange| {
         let SealedRange { shard, first, last, records } = range;

@@ -121,9 +121,9 @@ pub struct Multipart {
     pub upload: String,
 }
 
-/// Records of a closed file that the log has let go of before the file was stored: it is stored without them, and one that
-/// has no other records is committed without an object. Durable before the first byte of what is left is uploaded, so
-/// that an object that is there by then has all records of the file, and one that comes later those that are left.
+/// Records of a closed file that the log has let go of before the file was stored: it is stored without them, and one
+/// that has no other records is committed without an object. Durable before the first byte of what is left is uploaded,
+/// so that an object that is there by then has all records of the file, and one that comes later those that are left.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// Number of the seal.
@@ -147,8 +147,8 @@ pub struct Commit {
 /// How far everything is done.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Every record below these is in a committed file, so that the log may let go of it. Shards that are not named stay
-    /// where they are.
+    /// Every record below these is in a committed file, so that the log may let go of it. Shards that are not named
+    /// stay where they are.
     pub positions: Vec<(ShardId, SequenceNumber)>,
 }
 

@@ -7,10 +7,11 @@
 //! ```
 //! A *seal* fixes what is in a file and what its key is; it is durable before the object can be seen. Of a large file
 //! the finished parts are sent before that: it is *begun*, which fixes its number and key. One that is begun and not
-//! closed when its process ends is *dropped* by the next. A *commit* says that the store has it. A seal without a commit is stored again under the same key. The *cursor* says below which
-//! positions everything is in committed files; above it, [`State::is_settled`] tells for a partition which records are
-//! in sealed files already. What the log has *lost* of a file before it was stored is not in the object. A *gap* accounts for numbers that no file will ever have. [`State::apply`] refuses what
-//! cannot follow.
+//! closed when its process ends is *dropped* by the next. A *commit* says that the store has it. A seal without a
+//! commit is stored again under the same key. The *cursor* says below which positions everything is in committed files;
+//! above it, [`State::is_settled`] tells for a partition which records are in sealed files already. What the log has
+//! *lost* of a file before it was stored is not in the object. A *gap* accounts for numbers that no file will ever
+//! have. [`State::apply`] refuses what cannot follow.
 //!
 //! # Files
 //! `{number:08}.ledger` in the delivery's folder; the newest one counts. It is text, one entry a line:
@@ -35,9 +36,9 @@
 //! before share a sector with the next write, which repeats their bytes.
 //!
 //! A file is begun under a temporary name, synced, renamed, and its folder synced. That happens at each start, because
-//! lines of the last process may be readable and not durable; when a file has grown to [`LEDGER_FILE_BYTES`]; and after a
-//! failed write or sync, behind which nobody knows what the disk has. The snapshot then says up to which byte the file
-//! before it counts. Old files stay as history for `forebay verify` ([`LEDGER_HISTORY_BYTES`]).
+//! lines of the last process may be readable and not durable; when a file has grown to [`LEDGER_FILE_BYTES`]; and after
+//! a failed write or sync, behind which nobody knows what the disk has. The snapshot then says up to which byte the
+//! file before it counts. Old files stay as history for `forebay verify` ([`LEDGER_HISTORY_BYTES`]).
 
 pub mod entry;
 mod error;

@@ -7,8 +7,8 @@
 //! | `truncate(N)` | its first N characters |
 //! | `hash(N)` | a number from 0 to N - 1, with leading zeros: the first 8 bytes of its MD5, big-endian, modulo N |
 //!
-//! They work on the decoded text, one after the other, before it is encoded for the path. A missing value passes through
-//! all but `default`.
+//! They work on the decoded text, one after the other, before it is encoded for the path. A missing value passes
+//! through all but `default`.
 
 use md5::{Digest, Md5};
 use thiserror::Error;

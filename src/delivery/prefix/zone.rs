@@ -15,8 +15,8 @@ use crate::runtime::clock::UnixMicros;
 /// The name of the default zone, which needs no database.
 const UTC: &str = "UTC";
 
-/// Changes of a zone's offset that go into its fingerprint: two a year for the years 1900 to 2100, and as many again for
-/// zones that have changed their minds.
+/// Changes of a zone's offset that go into its fingerprint: two a year for the years 1900 to 2100, and as many again
+/// for zones that have changed their minds.
 const TRANSITIONS_MAX: usize = 800;
 
 /// 1900-01-01 and 2101-01-01 00:00:00 UTC: changes between them are in a zone's fingerprint.

@@ -5,13 +5,13 @@
 //! confirmation and the note of it; or somebody else's, which is left alone. A store that may ignore the condition is
 //! asked first what it has.
 //!
-//! A large object goes up in parts, either when all of it is there or while it is made ([`super::growing`]). `object_store` cannot put the condition on the last step of that, so it is looked
-//! for what is there before the first part. A failed upload is taken back; one whose process was killed is taken back
-//! by the next process, from the id that [`UploadNotes`] has kept before the first part. One that was begun and not
-//! noted is found by asking the store for what is unfinished under the key, where it can tell ([`super::unfinished`]).
-//! What may stay in the store, unseen and paid for, are the parts of streams without a ledger, and empty uploads in
-//! stores that cannot tell, so that a lifecycle rule of the bucket that removes incomplete multipart uploads after some
-//! days is advisable all the same.
+//! A large object goes up in parts, either when all of it is there or while it is made ([`super::growing`]).
+//! `object_store` cannot put the condition on the last step of that, so it is looked for what is there before the first
+//! part. A failed upload is taken back; one whose process was killed is taken back by the next process, from the id
+//! that [`UploadNotes`] has kept before the first part. One that was begun and not noted is found by asking the store
+//! for what is unfinished under the key, where it can tell ([`super::unfinished`]). What may stay in the store, unseen
+//! and paid for, are the parts of streams without a ledger, and empty uploads in stores that cannot tell, so that a
+//! lifecycle rule of the bucket that removes incomplete multipart uploads after some days is advisable all the same.
 
 mod growing;
 

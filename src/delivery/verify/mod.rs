@@ -6,7 +6,8 @@
 //! ```
 //! The ledger and the log are read without a change; the server must not run meanwhile. Four questions:
 //!
-//! - **ledger**: can each entry follow those before it, over all files of its history? Do ranges of a partition overlap?
+//! - **ledger**: can each entry follow those before it, over all files of its history? Do ranges of a partition
+//!   overlap?
 //! - **objects**: is each stored one there, with the size and the ETag that the store has confirmed, and with as many
 //!   rows as it was closed with?
 //! - **records**: is each record that the log has in one stored file, in one closed file that waits, or pending? And
@@ -55,8 +56,8 @@ pub trait Epochs {
     /// The fields that records of an epoch are sorted by.
     fn captures(&mut self, epoch: &Epoch) -> Result<Arc<CapturePlan>, String>;
 
-    /// Makes `key` the partition of a record. [`Epochs::captures`] was asked about its epoch, and the record's batch has
-    /// those fields.
+    /// Makes `key` the partition of a record. [`Epochs::captures`] was asked about its epoch, and the record's batch
+    /// has those fields.
     fn home(&mut self, epoch: u32, place: Place<'_>, key: &mut Vec<u8>);
 
     /// Whether the lines of an epoch's files of JSON are envelopes.

@@ -25,7 +25,8 @@ impl Seen {
     }
 }
 
-/// Records of a shard at or above its boundary, below which the log is of no help: the cursor, or the log's oldest record.
+/// Records of a shard at or above its boundary, below which the log is of no help: the cursor, or the log's oldest
+/// record.
 #[derive(Debug, Default)]
 struct Counts {
     all: u64,

@@ -25,8 +25,8 @@ pub struct Book {
     gaps: Vec<Gap>,
     /// Of files that are to be stored without it.
     lost: Vec<Lost>,
-    /// Sent while they are filled, and not in the ledger yet, each with how many of `closed` were closed before it: numbers
-    /// must come in the order in which they were given.
+    /// Sent while they are filled, and not in the ledger yet, each with how many of `closed` were closed before it:
+    /// numbers must come in the order in which they were given.
     begun: Vec<(usize, Begun)>,
     /// Begun, and given up.
     dropped: Vec<u64>,
@@ -138,7 +138,8 @@ impl Book {
         self.closed.push(sealed);
     }
 
-    /// Notes a file that is to be sent while it is filled. Nothing of it may be sent before [`Book::write`] has its number.
+    /// Notes a file that is to be sent while it is filled. Nothing of it may be sent before [`Book::write`] has its
+    /// number.
     pub fn begin(&mut self, begun: Begun) {
         self.begun.push((self.closed.len(), begun));
     }
@@ -314,8 +315,8 @@ impl Book {
         Written { begun, sealed: std::mem::take(&mut self.closed), committed, cursor }
     }
 
-    /// The positions that have moved: of each shard the first record that is neither committed nor about to be committed
-    /// with the next append. `positions` are the first that are not read.
+    /// The positions that have moved: of each shard the first record that is neither committed nor about to be
+    /// committed with the next append. `positions` are the first that are not read.
     pub fn next_cursor(
         &self,
         positions: &[(ShardId, SequenceNumber)],

@@ -360,8 +360,8 @@ impl Worker {
         self.halted.is_none() && self.places.iter().all(|place| place.next >= stage.end(place.shard))
     }
 
-    /// Whether nothing of the current configuration is left to do here. A large file that the sink loses is made again by
-    /// the configuration that it is of, so that one is waited for.
+    /// Whether nothing of the current configuration is left to do here. A large file that the sink loses is made again
+    /// by the configuration that it is of, so that one is waited for.
     fn may_finish_stage(&self) -> bool {
         let has_closed = self.book.as_ref().is_some_and(Book::has_closed);
         self.is_stage_read() && self.files.is_empty() && !has_closed && self.outflows.is_empty()

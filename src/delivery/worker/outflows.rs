@@ -299,8 +299,8 @@ impl Worker {
         }
     }
 
-    /// Closes files that the sink has lost, and makes those that are closed again from the log. Returns whether there was
-    /// anything to do.
+    /// Closes files that the sink has lost, and makes those that are closed again from the log. Returns whether there
+    /// was anything to do.
     pub(super) async fn mend(&mut self, phases: &Phases) -> bool {
         let is_open = |outflow: &Outflow| outflow.is_gone() && outflow.sealed().is_none();
         let gone = self.outflows.going.iter().filter(|(_, outflow)| is_open(outflow));

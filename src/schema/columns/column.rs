@@ -65,8 +65,8 @@ pub enum Coercion {
     Strict,
     /// Also values of another kind that say the same, such as a number in a string.
     Lenient,
-    /// What the column was learned from: see [`crate::schema::inference`]. Keys without a column are no part of a record
-    /// that fits, unless they hold nothing.
+    /// What the column was learned from: see [`crate::schema::inference`]. Keys without a column are no part of a
+    /// record that fits, unless they hold nothing.
     Learned,
     /// The same, and a column of strings takes the text of every value.
     LearnedText,

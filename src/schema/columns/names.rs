@@ -1,8 +1,8 @@
 //! Names that every reader of the files takes.
 //!
 //! Parquet itself stores any name. Spark refuses to read some (`Attribute name contains invalid character(s) among
-//! " ,;{}()\\n\\t="`), Hive's metastore others (`,`, `:`, `;` and everything that its DDL cannot quote), the text form of
-//! an ORC schema has no place for quotes, a point is how SQL reaches into a struct, and both take `Id` and `id` for
+//! " ,;{}()\\n\\t="`), Hive's metastore others (`,`, `:`, `;` and everything that its DDL cannot quote), the text form
+//! of an ORC schema has no place for quotes, a point is how SQL reaches into a struct, and both take `Id` and `id` for
 //! one name. What is refused here is the union of these.
 
 use super::{Column, ColumnError, ColumnType, Columns};

@@ -58,7 +58,8 @@ impl Learner {
             return Ok(None);
         }
         let max = self.rules.columns_max;
-        // Said without a copy of all columns, because a producer that keeps inventing fields has it said of each record.
+        // Said without a copy of all columns, because a producer that keeps inventing fields has it said of each
+        // record.
         if merge.adds_alone(&self.root, &seen) && self.root.leaves() >= max {
             return Err(Refusal::TooMany { max });
         }

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Columns only grow: a field gets a column when its first value comes, always nullable, and a column's type is only
-//! replaced by one that holds everything that the old one held. So whatever has fitted once still fits, and producers of
-//! old and new records can send side by side.
+//! replaced by one that holds everything that the old one held. So whatever has fitted once still fits, and producers
+//! of old and new records can send side by side.
 //!
 //! | seen in a field | column |
 //! | --- | --- |
@@ -24,7 +24,8 @@
 //! free to become any other text as long as no file has the column: a name that looks like a date is found out soon.
 //!
 //! Nothing here reads a clock or a disk. `json` values are told from others by the delivery's own reading of columns
-//! ([`Coercion::Learned`](super::columns::Coercion::Learned)), which takes exactly what [`Learner::take`] has made room for.
+//! ([`Coercion::Learned`](super::columns::Coercion::Learned)), which takes exactly what [`Learner::take`] has made room
+//! for.
 
 mod difference;
 mod json_schema;

@@ -2,7 +2,8 @@
 
 use crate::schema::columns::sanitized_name;
 
-/// Characters of a name. Hive's metastore takes 128 for a column in its narrowest schema; the rest is left for a number.
+/// Characters of a name. Hive's metastore takes 128 for a column in its narrowest schema; the rest is left for a
+/// number.
 const NAME_CHARS_MAX: usize = 120;
 
 /// `key` as every reader takes it, cut to a length that catalogs take.

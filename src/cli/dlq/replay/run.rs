@@ -135,8 +135,8 @@ impl<'a> Replay<'a> {
     }
 
     /// Finds out about requests whose answer an earlier run has not seen: they are sent again as they were, for as long
-    /// as the node remembers them. Returns the lines that are settled by that, and those of which nothing can be said any
-    /// more.
+    /// as the node remembers them. Returns the lines that are settled by that, and those of which nothing can be said
+    /// any more.
     fn settle_open(&mut self, file: &DeadFile, name: &str, log: &mut Log) -> Result<Rows, ReplayError> {
         let mut settled = Rows::default();
         for intent in log.known().open_of(name) {

@@ -383,7 +383,8 @@ impl World {
         self.disk = if power { self.disk.crash() } else { self.disk.kill() };
     }
 
-    /// Drains the process for some time; then it is killed. Returns the last balance, and whether it had ended by itself.
+    /// Drains the process for some time; then it is killed. Returns the last balance, and whether it had ended by
+    /// itself.
     pub async fn drain(&mut self, time: Duration) -> (StatusReport, bool) {
         let process = self.process.as_ref().unwrap();
         process.phases.advance(Phase::Draining);
