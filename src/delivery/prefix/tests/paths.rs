@@ -2,7 +2,6 @@
 //! makes of the record.
 
 use jiff::Timestamp;
-use jiff::tz::Offset;
 use md5::{Digest, Md5};
 use serde_json::Value;
 
@@ -41,10 +40,9 @@ impl Segment {
                     return None;
                 }
                 // Offsets are shown without their seconds, which places had before there were zones.
-                let minutes = zoned.offset().seconds() / 60 * 60;
-                let shown = Offset::from_seconds(minutes).ok()?;
-                let (sign, minutes) = (if shown.is_negative() { '-' } else { '+' }, minutes.abs() / 60);
-                let offset = format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60);
+                let minutes = zoned.offset().seconds() / 60;
+                let sign = if minutes < 0 { '-' } else { '+' };
+                let offset = format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60);
                 Some(zoned.strftime(&format.replace("%:z", &offset)).to_string())
             }
             Segment::Field { pointer, functions } => {

@@ -1,33 +1,26 @@
 //! `float` and `double`: the bytes of each value, lowest first.
 
+use std::marker::PhantomData;
+
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{ArrowPrimitiveType, Float32Type, Float64Type};
 
 use super::super::super::EncodeError;
-use super::super::compress::Codec;
 use super::super::statistics::Detail;
 use super::super::stream::Stream;
-use super::super::stripe::{ColumnEncoding, StreamKind};
+use super::super::stripe::ColumnEncoding;
+use super::Seen;
 use super::block::{BLOCK, Rows};
-use super::{Finished, Seen, Values};
+use super::single::{Encode, Single};
 
 /// `float`
-pub(super) type Floats = FloatingPoint<Float32Type>;
+pub(super) type Floats = Single<FloatingPoint<Float32Type>>;
 /// `double`
-pub(super) type Doubles = FloatingPoint<Float64Type>;
+pub(super) type Doubles = Single<FloatingPoint<Float64Type>>;
 
+/// From arrays of `T`.
 #[derive(Debug)]
-pub(super) struct FloatingPoint<T> {
-    data: Stream,
-    positions: Vec<u64>,
-    array: std::marker::PhantomData<fn(T)>,
-}
-
-impl<T> FloatingPoint<T> {
-    pub fn new(codec: Codec) -> Self {
-        Self { data: Stream::new(codec), positions: Vec::new(), array: std::marker::PhantomData }
-    }
-}
+pub(super) struct FloatingPoint<T>(PhantomData<fn(T)>);
 
 /// How a number is stored.
 trait Stored: Copy {
@@ -46,12 +39,20 @@ impl Stored for f64 {
     }
 }
 
-impl<T> Values for FloatingPoint<T>
+impl<T> Encode for FloatingPoint<T>
 where
     T: ArrowPrimitiveType<Native: Stored> + std::fmt::Debug,
     f64: From<T::Native>,
 {
-    fn write(&mut self, array: &dyn Array, rows: &Rows<'_>, seen: &mut Seen) -> Result<(), EncodeError> {
+    const ENCODING: ColumnEncoding = ColumnEncoding::DIRECT;
+    const IN_RUNS: bool = false;
+
+    fn append(
+        array: &dyn Array,
+        rows: &Rows<'_>,
+        seen: &mut Seen,
+        data: &mut Stream,
+    ) -> Result<(), EncodeError> {
         let values = array.as_primitive::<T>().values();
         if let Detail::Float(floats) = &mut seen.statistics.detail {
             rows.ranges()
@@ -64,29 +65,9 @@ where
         }
         for range in rows.ranges() {
             for block in values[range.clone()].chunks(BLOCK) {
-                Stored::put(block, self.data.out());
+                Stored::put(block, data.out());
             }
         }
-        self.data.settle()
-    }
-
-    fn mark(&mut self) {
-        self.data.mark(&mut self.positions);
-    }
-
-    fn finish_stripe(&mut self) -> Result<Finished, EncodeError> {
-        Ok(Finished {
-            streams: vec![(StreamKind::Data, self.data.take()?)],
-            encoding: ColumnEncoding::DIRECT,
-            positions: std::mem::take(&mut self.positions),
-        })
-    }
-
-    fn stored_bytes(&self) -> u64 {
-        self.data.stored_bytes()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.data.memory_bytes() + self.positions.capacity() * size_of::<u64>()
+        data.settle()
     }
 }

@@ -1,5 +1,7 @@
 //! Booleans, bytes, integers and dates.
 
+use std::marker::PhantomData;
+
 use arrow::array::{Array, AsArray, PrimitiveArray};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
@@ -15,6 +17,7 @@ use super::super::statistics::Detail;
 use super::super::stream::Stream;
 use super::super::stripe::{ColumnEncoding, StreamKind};
 use super::block::Rows;
+use super::single::{Encode, Single};
 use super::{Finished, Seen, Values};
 
 /// `boolean`: bits.
@@ -64,113 +67,68 @@ impl Values for Booleans {
 
 /// `tinyint`: byte runs.
 #[derive(Debug)]
-pub(super) struct Bytes {
-    data: Stream,
-    positions: Vec<u64>,
-}
+pub(super) struct Bytes;
 
-impl Bytes {
-    pub fn new(codec: Codec) -> Self {
-        Self { data: Stream::new(codec), positions: Vec::new() }
-    }
-}
+impl Encode for Bytes {
+    const ENCODING: ColumnEncoding = ColumnEncoding::DIRECT;
+    const IN_RUNS: bool = true;
 
-impl Values for Bytes {
-    fn write(&mut self, array: &dyn Array, rows: &Rows<'_>, seen: &mut Seen) -> Result<(), EncodeError> {
+    fn append(
+        array: &dyn Array,
+        rows: &Rows<'_>,
+        seen: &mut Seen,
+        data: &mut Stream,
+    ) -> Result<(), EncodeError> {
         let values = array.as_primitive::<Int8Type>().values();
         rows.blocks(values, i64::from, |block| {
             seen.add_integers(block);
             Ok::<_, EncodeError>(())
         })?;
         rows.blocks(values, i8::cast_unsigned, |block| {
-            bytes::put(block, self.data.out());
-            self.data.settle()
+            bytes::put(block, data.out());
+            data.settle()
         })
-    }
-
-    fn mark(&mut self) {
-        self.data.mark_run(&mut self.positions);
-    }
-
-    fn finish_stripe(&mut self) -> Result<Finished, EncodeError> {
-        Ok(Finished {
-            streams: vec![(StreamKind::Data, self.data.take()?)],
-            encoding: ColumnEncoding::DIRECT,
-            positions: std::mem::take(&mut self.positions),
-        })
-    }
-
-    fn stored_bytes(&self) -> u64 {
-        self.data.stored_bytes()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.data.memory_bytes() + self.positions.capacity() * size_of::<u64>()
     }
 }
 
 /// `smallint`, `int`, `bigint` and `date` from arrays of `T`: signed integer runs.
 #[derive(Debug)]
-struct Integers<T> {
-    data: Stream,
-    positions: Vec<u64>,
-    array: std::marker::PhantomData<fn(T)>,
-}
+struct Integers<T>(PhantomData<fn(T)>);
 
 /// The integer column that is filled from arrays of `data_type`.
 pub(super) fn of(data_type: &DataType, codec: Codec) -> Box<dyn Values> {
-    fn integers<T>(codec: Codec) -> Box<dyn Values>
-    where
-        T: ArrowPrimitiveType + std::fmt::Debug,
-        i64: From<T::Native>,
-    {
-        let (data, positions) = (Stream::new(codec), Vec::new());
-        Box::new(Integers::<T> { data, positions, array: std::marker::PhantomData })
-    }
     match data_type {
-        DataType::Int16 => integers::<Int16Type>(codec),
-        DataType::UInt8 => integers::<UInt8Type>(codec),
-        DataType::UInt16 => integers::<UInt16Type>(codec),
-        DataType::Int32 => integers::<Int32Type>(codec),
-        DataType::UInt32 => integers::<UInt32Type>(codec),
-        DataType::Date32 => integers::<Date32Type>(codec),
-        _ => integers::<Int64Type>(codec),
+        DataType::Int16 => Box::new(Single::<Integers<Int16Type>>::new(codec)),
+        DataType::UInt8 => Box::new(Single::<Integers<UInt8Type>>::new(codec)),
+        DataType::UInt16 => Box::new(Single::<Integers<UInt16Type>>::new(codec)),
+        DataType::Int32 => Box::new(Single::<Integers<Int32Type>>::new(codec)),
+        DataType::UInt32 => Box::new(Single::<Integers<UInt32Type>>::new(codec)),
+        DataType::Date32 => Box::new(Single::<Integers<Date32Type>>::new(codec)),
+        _ => Box::new(Single::<Integers<Int64Type>>::new(codec)),
     }
 }
 
-impl<T> Values for Integers<T>
+impl<T> Encode for Integers<T>
 where
     T: ArrowPrimitiveType + std::fmt::Debug,
     i64: From<T::Native>,
 {
-    fn write(&mut self, array: &dyn Array, rows: &Rows<'_>, seen: &mut Seen) -> Result<(), EncodeError> {
+    const ENCODING: ColumnEncoding = ColumnEncoding::DIRECT_V2;
+    const IN_RUNS: bool = true;
+
+    fn append(
+        array: &dyn Array,
+        rows: &Rows<'_>,
+        seen: &mut Seen,
+        data: &mut Stream,
+    ) -> Result<(), EncodeError> {
         let values: &PrimitiveArray<T> = array.as_primitive();
         rows.blocks(values.values(), i64::from, |block| {
             seen.add_integers(block);
-            integers::put(block, Sign::Signed, self.data.out());
+            integers::put(block, Sign::Signed, data.out());
             Ok::<_, EncodeError>(())
         })?;
-        self.data.settle()
-    }
-
-    fn mark(&mut self) {
-        self.data.mark_run(&mut self.positions);
-    }
-
-    fn finish_stripe(&mut self) -> Result<Finished, EncodeError> {
-        Ok(Finished {
-            streams: vec![(StreamKind::Data, self.data.take()?)],
-            encoding: ColumnEncoding::DIRECT_V2,
-            positions: std::mem::take(&mut self.positions),
-        })
-    }
-
-    fn stored_bytes(&self) -> u64 {
-        self.data.stored_bytes()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.data.memory_bytes() + self.positions.capacity() * size_of::<u64>()
+        data.settle()
     }
 }
 

@@ -10,6 +10,7 @@ mod integer;
 mod nested;
 mod number;
 mod present;
+mod single;
 mod text;
 
 use std::ops::Range;
@@ -202,7 +203,7 @@ impl Column {
 fn scalar(kind: &Kind, data_type: &DataType, codec: Codec) -> Box<dyn Values> {
     match kind {
         Kind::Boolean => Box::new(integer::Booleans::new(codec)),
-        Kind::Byte => Box::new(integer::Bytes::new(codec)),
+        Kind::Byte => Box::new(single::Single::<integer::Bytes>::new(codec)),
         Kind::Float => Box::new(float::Floats::new(codec)),
         Kind::Double => Box::new(float::Doubles::new(codec)),
         Kind::String => Box::new(text::Texts::new(codec)),
