@@ -229,7 +229,7 @@ mod tests {
 
     fn shard(facts: ShardFacts) -> Shard {
         let retention = Retention { age: Duration::from_secs(1), bytes: None };
-        Shard { facts, store: ShardStore::Memory(Arc::new(MemoryLog::new(facts.first, retention, 0))) }
+        Shard::new(facts, ShardStore::Memory(Arc::new(MemoryLog::new(facts.first, retention, 0))))
     }
 
     fn layout(count: u32) -> Layout {
