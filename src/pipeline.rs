@@ -376,7 +376,7 @@ impl Builder<'_> {
         let checked::Pipeline { stream, ingest, deliveries, columns_source, .. } = pipeline;
         let schema = match columns_source {
             Some(ColumnsSource::Inferred(rules)) => {
-                Some(learned::open(self.logs.as_deref(), &stream, rules)?)
+                Some(learned::open(self.logs.as_deref(), &stream, rules, self.registry)?)
             }
             _ => None,
         };

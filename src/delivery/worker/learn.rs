@@ -28,7 +28,7 @@ use crate::delivery::status::Status;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock;
 use crate::schema::inference::Learner;
-use crate::schema::registry::{Registry, Version};
+use crate::schema::registry::{Added, Registry, Version};
 use crate::stream::Payer;
 
 /// Bytes of a shard that are looked at in any case, however many shards there are.
@@ -235,8 +235,9 @@ impl Worker {
         let add = move || registry.add(base, &learner, Some(at), clock::wall());
         let added = tokio::task::spawn_blocking(add).await;
         match added.map_err(|error| error.to_string()).and_then(|added| added) {
-            Ok(version) => {
-                if version.number > base {
+            Ok(Added { version, is_new }) => {
+                // Of all deliveries that want a version one makes it, and tells of it.
+                if is_new {
                     let changes = version.changes.len() + version.changes_left_out;
                     tracing::info!(
                         stream = %self.stream.name(), delivery = self.status.name(), version = version.number,

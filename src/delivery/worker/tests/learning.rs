@@ -194,7 +194,7 @@ fn a_process_begins_with_whatever_keys_the_one_before_has_met() {
         let schemas = world.schema().unwrap();
         let mut learner = schemas.learner(&schemas.latest().columns);
         records.iter().for_each(|record| assert_eq!(learner.take(&record.to_string()), Ok(true)));
-        let version = schemas.add(0, &learner, None, UnixMicros(0)).unwrap();
+        let version = schemas.add(0, &learner, None, UnixMicros(0)).unwrap().version;
         let format = learned().format.with_columns(Arc::clone(&version.columns));
         let delivery = Delivery { format, ..learned() };
         let text = EpochConfig::of(&delivery).text();
