@@ -108,9 +108,10 @@ mod tests {
         learn(&registry, r#"{"a":1}"#);
         let (begin, begun) = std::sync::mpsc::channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
+        let asked = &plan;
         let new = std::thread::scope(|scope| {
-            let compiling = scope.spawn(|| {
-                plan.current_by(|version| {
+            let compiling = scope.spawn(move || {
+                asked.current_by(|version| {
                     begin.send(()).unwrap();
                     ended.recv().unwrap();
                     compile(version, &[])
