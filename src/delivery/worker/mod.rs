@@ -203,7 +203,7 @@ impl Worker {
                 // Only a delivery that has work calls, so that those that sleep do not wake each other for ever.
                 self.memory.call_for_seals();
             }
-            let has_learned = self.learn(draining).await;
+            let has_learned = self.learn(draining, &phases).await;
             let has_turned = self.finish_stage().await || has_learned;
             self.tend(draining).await;
             // By what has ended meanwhile.
