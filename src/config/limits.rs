@@ -387,3 +387,10 @@ pub const HEAT_SAMPLE: u64 = 16;
 
 /// Seconds after which what a shard has taken counts half in its rates and its keys.
 pub const HEAT_HALF_LIFE_SECONDS: f64 = 10.0;
+
+/// Bytes of the body of a request to change shards, which names two of them at most.
+pub const RESHARD_BODY_BYTES_MAX: usize = 4 << 10;
+
+/// Closed shards of a stream, which are there until the retention of their records is over: at about 1 KiB each, 16 MiB;
+/// a stream of [`SHARDS_MAX`] shards can be halved and doubled again in their time.
+pub const CLOSED_SHARDS_MAX: usize = 16_384;
