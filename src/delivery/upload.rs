@@ -102,7 +102,11 @@ pub async fn step(job: Job, notes: &dyn UploadNotes, status: &Arc<Status>) -> Do
                         confirmed(&target.key, started, oldest, status);
                         return Done::Stored(stored);
                     }
-                    Err(GrowError::Gone(error)) => return gone(error, status),
+                    Err(GrowError::Gone(error)) => {
+                        // The store may have lost one part and still keep the others.
+                        patiently_aborted(&target.key, None, status, || growing.abort()).await;
+                        return gone(error, status);
+                    }
                     Err(GrowError::Failed(error)) => patience.failed(&error).await,
                 }
             }
