@@ -342,3 +342,44 @@ fn a_large_file_of_a_folder_that_cannot_be_synced_is_made_again() {
         world.check_ledger();
     });
 }
+
+#[test]
+fn a_complete_file_whose_folder_cannot_be_synced_at_first_is_there_and_not_called_lost() {
+    for keeps_ledger in [true, false] {
+        runtime().block_on(async {
+            let mut world = world();
+            world.keeps_ledger = keeps_ledger;
+            world.start(grown(config(0)), MEMORY).unwrap();
+            send(&mut world, 100, 1).await;
+            until(&mut world, |world| !names(world, Path::new("/lake")).is_empty()).await;
+            world.disk.inject(DiskFault::new(DiskOperation::SyncFolder, Failure::Io).on("/p=a").times(2));
+            let renames = world.disk.count(DiskOperation::Rename);
+            finish(&mut world).await;
+            let renamed = world.disk.count(DiskOperation::Rename) - renames;
+            world.disk = world.disk.crash();
+            assert_eq!(names(&world, Path::new("/lake")).len(), 1);
+            world.check_lake();
+            if keeps_ledger {
+                world.check_ledger();
+            } else {
+                assert_eq!(renamed, 3, "it is only looked for under its name");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_large_file_that_somebody_removes_before_it_is_complete_is_lost() {
+    runtime().block_on(async {
+        let mut world = world();
+        world.keeps_ledger = false;
+        world.start(grown(config(0)), MEMORY).unwrap();
+        send(&mut world, 100, 1).await;
+        until(&mut world, |world| !names(world, Path::new("/lake")).is_empty()).await;
+        world.disk.remove(&names(&world, Path::new("/lake"))[0]).unwrap();
+        send(&mut world, 150, 1).await;
+        until(&mut world, |world| world.report().paused.is_some()).await;
+        let paused = world.report().paused.unwrap();
+        assert!(paused.contains("the sink has lost") && paused.contains("rename"), "{paused}");
+    });
+}
