@@ -348,6 +348,11 @@ pub const VERIFY_PASS_RECORDS: u64 = 16 << 20;
 /// Objects that `forebay verify` reads at a time, each with a piece of [`OBJECT_PIECE_BYTES`].
 pub const VERIFY_OBJECTS_UNDER_WAY: usize = 8;
 
+/// Bytes of a footer of Parquet or ORC that `forebay verify` reads, and of what it becomes decompressed: a million
+/// column chunks of 128 bytes, as 4,096 columns have in 250 row groups. A damaged length would have it read the whole
+/// object.
+pub const VERIFY_FOOTER_BYTES_MAX: u64 = 128 << 20;
+
 /// Payload bytes that `forebay verify` reads from a shard at a time.
 pub const VERIFY_READ_BYTES: u64 = 4 << 20;
 
