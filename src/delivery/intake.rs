@@ -149,7 +149,7 @@ impl Intake {
                 Content::Text(_) | Content::Wrapped(_) => {
                     let folder = self.class.folder(at);
                     self.make_room(files, sealed);
-                    self.opener.open(folder, None)
+                    self.opener.open(files.len(), folder, None)
                 }
             };
             files.insert(&self.key, file);
@@ -202,7 +202,7 @@ impl Intake {
                 sealed.extend(self.seal(files, &key, SealReason::Partitions));
             }
             let folder = self.class.dead_folder(dead.reason, at.position);
-            let file = self.opener.open(folder, Some(dead.reason.to_owned()));
+            let file = self.opener.open(files.len(), folder, Some(dead.reason.to_owned()));
             files.insert(&self.key, file);
         }
         self.write_letter(at, dead);

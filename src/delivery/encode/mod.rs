@@ -7,19 +7,25 @@ pub mod json_lines;
 pub mod orc;
 pub mod parquet;
 pub mod passed;
+mod pieces;
 pub mod raw_line;
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+use self::columnar::ColumnarEncoder;
 use self::json_lines::JsonLinesEncoder;
 use self::orc::{OrcError, OrcWriter};
 use self::parquet::ParquetWriter;
 use crate::config::checked::Format;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
+
+/// So many open files have their builders in a cache of 1 MiB, at 2 KiB for each ten columns, and much beside.
+const FEW_FILES: usize = 64;
 
 /// A record as encoders take it.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +84,9 @@ pub enum EncodeError {
     /// Arrow refused to build a batch.
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
+    /// Rows that waited for their batch are not what was written: a defect here.
+    #[error("the rows that waited for their batch cannot be read back")]
+    Rows,
     /// The compressor refused.
     #[error("compressor: {0}")]
     Compress(&'static str),
@@ -121,5 +130,20 @@ pub fn open(format: &Format) -> Box<dyn Encoder> {
         Format::Json(format) => Box::new(JsonLinesEncoder::new(*format)),
         Format::Parquet(format) => Box::new(ParquetWriter::encoder(format.clone())),
         Format::Orc(format) => Box::new(OrcWriter::encoder(format.clone())),
+    }
+}
+
+/// Opens a file of `format` beside `others` that are open. The file will be the same as that of [`open`]: only its rows
+/// wait in another way where there are many.
+pub fn open_beside(others: usize, format: &Format) -> Box<dyn Encoder> {
+    let columns = |format: &Format| format.columns().map(Arc::clone);
+    match (format, columns(format)) {
+        (Format::Parquet(format), Some(columns)) if others >= FEW_FILES => {
+            Box::new(ColumnarEncoder::one_of_many(columns, ParquetWriter::new(format.clone())))
+        }
+        (Format::Orc(format), Some(columns)) if others >= FEW_FILES => {
+            Box::new(ColumnarEncoder::one_of_many(columns, OrcWriter::new(format.clone())))
+        }
+        _ => open(format),
     }
 }
