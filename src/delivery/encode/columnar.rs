@@ -122,6 +122,10 @@ impl<W: BatchWriter> Encoder for ColumnarEncoder<W> {
         self.waiting.memory_bytes() as u64 + self.writer.memory_bytes()
     }
 
+    fn look_ahead(&self) -> u8 {
+        self.waiting.look_ahead()
+    }
+
     fn take_finished(&mut self) -> Vec<Bytes> {
         self.writer.take_finished()
     }

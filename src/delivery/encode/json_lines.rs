@@ -14,6 +14,9 @@ use crate::config::checked::{JsonCompression, JsonFormat};
 /// less; too high a guess only seals a small file early.
 const RATIO_GUESS: f64 = 0.25;
 
+/// A file that goes on behind a block has room for this part of what it has had.
+const ROOM_PART: u64 = 4;
+
 /// Room for the line that fills up a block.
 const LAST_LINE_BYTES: usize = 16 << 10;
 
@@ -45,12 +48,14 @@ impl JsonLinesEncoder {
         }
     }
 
-    /// Room for a line. Once a file has had a block, the next one is in one piece.
+    /// Room for a line. Once a file has had some blocks, the next one is in one piece; before that, room is no more than
+    /// a part of what the file has had.
     #[inline]
     fn room(&mut self, row: &Row<'_>) -> &mut Vec<u8> {
         let bytes = row.payload.len() + 1 + if self.format.envelope { envelope::bytes_about(row) } else { 0 };
         if self.staged.len() == 0 && self.input_bytes > 0 {
-            let room = blocks::input_bytes(self.format.compression) + LAST_LINE_BYTES;
+            let block = blocks::input_bytes(self.format.compression) + LAST_LINE_BYTES;
+            let room = usize::try_from(self.input_bytes / ROOM_PART).map_or(block, |room| room.min(block));
             if self.staged.memory_bytes() < room {
                 self.staged.begin(room);
             }
@@ -130,6 +135,10 @@ impl Encoder for JsonLinesEncoder {
     fn memory_bytes(&self) -> u64 {
         let list = self.chunks.capacity() * size_of::<Bytes>();
         self.held_bytes + (self.staged.memory_bytes() + list) as u64
+    }
+
+    fn look_ahead(&self) -> u8 {
+        self.staged.last()
     }
 
     fn take_finished(&mut self) -> Vec<Bytes> {

@@ -25,7 +25,7 @@ use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
 
 /// So many open files have their builders in a cache of 1 MiB, at 2 KiB for each ten columns, and much beside.
-const FEW_FILES: usize = 64;
+pub const FEW_FILES: usize = 64;
 
 /// A record as encoders take it.
 #[derive(Debug, Clone, Copy)]
@@ -114,6 +114,10 @@ pub trait Encoder: Send {
 
     /// Bytes of memory that the open file holds at the moment.
     fn memory_bytes(&self) -> u64;
+
+    /// Reads what the next record will be put behind, and little else, so that it is in the cache when that comes. The
+    /// value says nothing.
+    fn look_ahead(&self) -> u8;
 
     /// Hands over what is finished of the file: it is stored in front of everything that comes later, and the file no
     /// longer holds it.

@@ -54,6 +54,12 @@ impl Pieces {
         self.full_bytes + self.open.len()
     }
 
+    /// The last byte; 0 if there is none.
+    #[inline]
+    pub fn last(&self) -> u8 {
+        self.open.last().copied().unwrap_or_default()
+    }
+
     /// Bytes of memory that it holds.
     pub fn memory_bytes(&self) -> usize {
         self.full_room + self.open.capacity() + self.full.capacity() * size_of::<Vec<u8>>()

@@ -71,6 +71,14 @@ impl Waiting {
         }
     }
 
+    /// See [`super::Encoder::look_ahead`]. There is no one place in builders.
+    pub(super) fn look_ahead(&self) -> u8 {
+        match self {
+            Self::InBuilders(_) => 0,
+            Self::AsBytes(rows) => rows.pieces.last(),
+        }
+    }
+
     /// All rows. None waits afterwards.
     pub(super) fn take_batch(&mut self) -> Result<RecordBatch, EncodeError> {
         match self {
