@@ -1,6 +1,9 @@
-//! What it costs to have thousands of files open instead of one, on one core: from stored records to closed files.
-//! Nothing is uploaded or written to disk.
+//! What it costs to have thousands of files open instead of one.
 //!
+//! ```text
+//! cargo bench --bench partitions -- stage        # from stored records to closed files, one core, nothing is stored
+//! cargo bench --bench partitions -- "whole way"  # from requests over HTTP to files in a folder, the whole server
+//! ```
 //! Rows differ in how much of each partition comes before its file is closed. Figures are bytes of input a second, of
 //! the same records, measured in turn: all in one file; one partition whose files are as small as those of many; and
 //! many partitions, all of which are open until the end. The first ratio, of the last two, is the price of open files;
