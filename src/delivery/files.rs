@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use self::order::Order;
-use super::encode::{EncodeError, Encoder, PushError, Row};
+use super::encode::{self, EncodeError, Encoder, PushError, Row};
 use super::ledger::SealedRange;
 use super::ranges::Ranges;
 use super::sink::PartSizes;
@@ -253,6 +253,21 @@ impl Files {
     /// Whether a partition has a file.
     pub fn has(&self, key: &[u8]) -> bool {
         self.by_key.contains_key(key)
+    }
+
+    /// Reads what adding a record to each of some partitions begins with. Where files are many, none of that is in a
+    /// cache, and one after the other they would be waited for one by one: the processor waits for several at once if
+    /// nothing else comes in between.
+    pub fn look_ahead<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
+        if self.by_key.len() < encode::FEW_FILES {
+            return;
+        }
+        let files = keys.filter_map(|key| self.by_key.get(key));
+        std::hint::black_box(files.fold(0, |seen, file| {
+            let range = file.ranges.as_slice().last().map_or(0, |range| range.records as u8);
+            let own = file.weigh_at as u8 ^ file.records as u8 ^ range;
+            seen ^ own ^ file.encoder.look_ahead() ^ self.order.look_ahead(file.slot)
+        }));
     }
 
     /// Adds a record to the file of a partition, if it has one; true if that has then reached `size_max` bytes as

@@ -7,13 +7,16 @@ pub mod json_lines;
 pub mod orc;
 pub mod parquet;
 pub mod passed;
+mod pieces;
 pub mod raw_line;
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+use self::columnar::ColumnarEncoder;
 use self::json_lines::JsonLinesEncoder;
 use self::orc::{OrcError, OrcWriter};
 use self::parquet::ParquetWriter;
@@ -21,8 +24,8 @@ use crate::config::checked::Format;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
 
-/// Memory of vectors below which nobody tells that they are about to double.
-const GROWTH_BYTES_MIN: u64 = 64 << 10;
+/// So many open files have their builders in a cache of 1 MiB, at 2 KiB for each ten columns, and much beside.
+pub const FEW_FILES: usize = 64;
 
 /// A record as encoders take it.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +84,9 @@ pub enum EncodeError {
     /// Arrow refused to build a batch.
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
+    /// Rows that waited for their batch are not what was written: a defect here.
+    #[error("the rows that waited for their batch cannot be read back")]
+    Rows,
     /// The compressor refused.
     #[error("compressor: {0}")]
     Compress(&'static str),
@@ -114,6 +120,10 @@ pub trait Encoder: Send {
     /// [`Encoder::push`], come in next: large vectors are about to grow.
     fn memory_ahead(&self, bytes: u64) -> u64;
 
+    /// Reads what the next record will be put behind, and little else, so that it is in the cache when that comes. The
+    /// value says nothing.
+    fn look_ahead(&self) -> u8;
+
     /// Hands over what is finished of the file: it is stored in front of everything that comes later, and the file no
     /// longer holds it.
     fn take_finished(&mut self) -> Vec<Bytes>;
@@ -129,5 +139,20 @@ pub fn open(format: &Format) -> Box<dyn Encoder> {
         Format::Json(format) => Box::new(JsonLinesEncoder::new(*format)),
         Format::Parquet(format) => Box::new(ParquetWriter::encoder(format.clone())),
         Format::Orc(format) => Box::new(OrcWriter::encoder(format.clone())),
+    }
+}
+
+/// Opens a file of `format` beside `others` that are open. The file will be the same as that of [`open`]: only its rows
+/// wait in another way where there are many.
+pub fn open_beside(others: usize, format: &Format) -> Box<dyn Encoder> {
+    let columns = |format: &Format| format.columns().map(Arc::clone);
+    match (format, columns(format)) {
+        (Format::Parquet(format), Some(columns)) if others >= FEW_FILES => {
+            Box::new(ColumnarEncoder::one_of_many(columns, ParquetWriter::new(format.clone())))
+        }
+        (Format::Orc(format), Some(columns)) if others >= FEW_FILES => {
+            Box::new(ColumnarEncoder::one_of_many(columns, OrcWriter::new(format.clone())))
+        }
+        _ => open(format),
     }
 }

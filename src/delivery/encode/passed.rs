@@ -25,6 +25,10 @@ impl Encoder for PassedOver {
         0
     }
 
+    fn look_ahead(&self) -> u8 {
+        0
+    }
+
     fn take_finished(&mut self) -> Vec<Bytes> {
         Vec::new()
     }

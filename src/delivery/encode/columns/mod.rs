@@ -9,6 +9,7 @@ mod fields;
 mod lenient;
 mod nested;
 mod numbers;
+mod row_bytes;
 mod row_size;
 mod slot;
 mod text;
@@ -21,6 +22,7 @@ use arrow::error::ArrowError;
 
 use self::fault::Fault;
 use self::fields::Fields;
+use self::row_bytes::RowBytes;
 use self::slot::Cells;
 use super::Misfit;
 use crate::json::{Kind, Scanner};
@@ -102,6 +104,22 @@ impl RecordColumns {
         }
         self.fields.push(&mut scanner, cells)?;
         Ok(scanner.end()?)
+    }
+
+    /// Moves the only row behind `rows`; returns how many values it has, nulls included.
+    pub fn move_row(&mut self, row: &mut Vec<u8>) -> usize {
+        self.fields.write(0, row);
+        self.fields.truncate(0);
+        std::mem::take(&mut self.cells)
+    }
+
+    /// Adds the rows that [`RecordColumns::move_row`] has written one behind the other. `None` if it has not.
+    pub fn read_rows(&mut self, rows: &[u8]) -> Option<()> {
+        let mut rows = RowBytes::new(rows);
+        while !rows.is_empty() {
+            self.fields.read(&mut rows)?;
+        }
+        Some(())
     }
 
     /// Rows since the last batch.
