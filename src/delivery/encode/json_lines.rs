@@ -114,10 +114,12 @@ pub fn write_line(row: &Row<'_>, in_envelope: bool, lines: &mut Vec<u8>) {
 
 impl Encoder for JsonLinesEncoder {
     fn push(&mut self, row: Row<'_>) -> Result<u64, PushError> {
-        let before = self.staged.len();
+        let (before, room) = (self.staged.len(), self.staged.memory_bytes());
         let in_envelope = self.format.envelope;
         write_line(&row, in_envelope, self.room(&row));
-        let taken = self.staged.len() - before;
+        // Room that was made for what comes is held as well.
+        let made = self.staged.memory_bytes().saturating_sub(room);
+        let taken = (self.staged.len() - before).max(made);
         if self.staged.len() >= blocks::input_bytes(self.format.compression) {
             self.close_chunk()?;
         }
