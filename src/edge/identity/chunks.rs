@@ -87,7 +87,9 @@ impl Chunks {
             return Err(IdentityError::Chunks("there is something behind its end"));
         }
         if self.decoded_bytes.is_some_and(|announced| announced != written as u64) {
-            return Err(IdentityError::Chunks("it does not have the size that x-amz-decoded-content-length says"));
+            return Err(IdentityError::Chunks(
+                "it does not have the size that x-amz-decoded-content-length says",
+            ));
         }
         body.truncate(written);
         Ok(())
@@ -117,7 +119,9 @@ impl Chunks {
             read = behind;
             if line.is_empty() {
                 return match (&self.signer, self.has_trailers) {
-                    (Some(_), true) => Err(IdentityError::Chunks("its trailer has no x-amz-trailer-signature")),
+                    (Some(_), true) => {
+                        Err(IdentityError::Chunks("its trailer has no x-amz-trailer-signature"))
+                    }
                     _ => Ok(read),
                 };
             }

@@ -145,7 +145,8 @@ mod tests {
     fn a_key_is_derived_as_aws_does() {
         let secret = Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
         let signed = hmac::sign(&scope("us-east-1").derive(&secret), b"");
-        let derived = unhex(b"c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9").expect("hex");
+        let derived =
+            unhex(b"c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9").expect("hex");
         let expected = hmac::sign(&hmac::Key::new(HMAC_SHA256, &derived), b"");
         assert_eq!(signed.as_ref(), expected.as_ref());
     }

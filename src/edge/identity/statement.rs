@@ -82,13 +82,14 @@ impl Statement {
     /// If there is neither, both, or what is there is not in the form of AWS.
     pub fn of(head: &Parts) -> Result<Self, IdentityError> {
         let query = head.uri.query().unwrap_or_default();
-        let is_presigned = parameters(query).any(|(name, _)| {
-            matches!(&*name, b"X-Amz-Signature" | b"X-Amz-Algorithm" | b"X-Amz-Credential")
-        });
+        let is_presigned = parameters(query)
+            .any(|(name, _)| matches!(&*name, b"X-Amz-Signature" | b"X-Amz-Algorithm" | b"X-Amz-Credential"));
         let statement = match (single(&head.headers, AUTHORIZATION.as_str())?, is_presigned) {
             (None, false) => return Err(IdentityError::Missing),
             (Some(_), true) => {
-                return Err(incomplete("A request has an 'Authorization' header or a presigned query, not both."));
+                return Err(incomplete(
+                    "A request has an 'Authorization' header or a presigned query, not both.",
+                ));
             }
             (Some(authorization), false) => of_header(head, authorization)?,
             (None, true) => of_query(head, query)?,
@@ -99,7 +100,8 @@ impl Statement {
 
     /// What a proxy or a thief must not change has to be signed: where it goes, when, and what it asks for.
     fn check_signed_headers(&self, headers: &HeaderMap) -> Result<(), IdentityError> {
-        let must = |name: &str, shown: &str| match self.signed_headers.split(';').any(|signed| signed == name) {
+        let must = |name: &str, shown: &str| match self.signed_headers.split(';').any(|signed| signed == name)
+        {
             true => Ok(()),
             false => Err(IdentityError::Invalid(format!(
                 "{shown} must be a 'SignedHeader' in the AWS Authorization."
@@ -170,7 +172,8 @@ fn of_header(head: &Parts, authorization: &[u8]) -> Result<Statement, IdentityEr
             signature.is_none().then(|| parameter("Signature")),
             signed_headers.is_none().then(|| parameter("SignedHeaders")),
             date.is_none().then(|| {
-                "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.".to_owned()
+                "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+                    .to_owned()
             }),
         ];
         return Err(IdentityError::Incomplete(missing.into_iter().flatten().collect::<Vec<_>>().join(" ")));
@@ -234,7 +237,8 @@ fn of_query(head: &Parts, query: &str) -> Result<Statement, IdentityError> {
     }
     let date = text(&date)?;
     let signed_at = parse_basic(&date).ok_or_else(|| bad_date(date.as_bytes()))?;
-    let lifetime = text(&expires)?.parse().ok().filter(|seconds| (1..=PRESIGNED_SECONDS_MAX).contains(seconds));
+    let lifetime =
+        text(&expires)?.parse().ok().filter(|seconds| (1..=PRESIGNED_SECONDS_MAX).contains(seconds));
     let lifetime = lifetime.ok_or_else(|| {
         incomplete(&format!("'X-Amz-Expires' must be a number of seconds from 1 to {PRESIGNED_SECONDS_MAX}."))
     })?;
@@ -274,7 +278,9 @@ fn put_together(
         ));
     };
     if terminator != TERMINATOR {
-        return Err(invalid(&format!("Credential should be scoped with a valid terminator: '{TERMINATOR}'.")));
+        return Err(invalid(&format!(
+            "Credential should be scoped with a valid terminator: '{TERMINATOR}'."
+        )));
     }
     let signed_text = print_basic(signed_at);
     if signed_text.get(..8) != Some(date) {

@@ -89,8 +89,17 @@ mod tests {
     fn times_are_read_in_their_exact_form_only() {
         assert_eq!(parse_basic("20150830T123600Z"), Some(SIGNED));
         for text in [
-            "", "20150830", "20150830T123600", "20150830T123600z", "2015-08-30T12:36:00Z", "20150230T123600Z",
-            "20150830T246000Z", "+2150830T123600Z", "20150830T12360 Z", "20150830 123600Z", "20150830T1236é",
+            "",
+            "20150830",
+            "20150830T123600",
+            "20150830T123600z",
+            "2015-08-30T12:36:00Z",
+            "20150230T123600Z",
+            "20150830T246000Z",
+            "+2150830T123600Z",
+            "20150830T12360 Z",
+            "20150830 123600Z",
+            "20150830T1236é",
         ] {
             assert_eq!(parse_basic(text), None, "{text}");
         }
@@ -99,9 +108,7 @@ mod tests {
 
     #[test]
     fn a_date_header_may_be_an_http_date() {
-        for text in
-            ["20150830T123600Z", "Sun, 30 Aug 2015 12:36:00 GMT", "Sun, 30 Aug 2015 12:36:00 -0000"]
-        {
+        for text in ["20150830T123600Z", "Sun, 30 Aug 2015 12:36:00 GMT", "Sun, 30 Aug 2015 12:36:00 -0000"] {
             assert_eq!(parse_date_header(text), Some(SIGNED), "{text}");
         }
         assert_eq!(parse_date_header("yesterday"), None);
@@ -110,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_request_is_for_the_time_around_its_signature_to_the_second() {
-        for (now, taken) in [(SIGNED - 901, false), (SIGNED - 900, true), (SIGNED + 900, true), (SIGNED + 901, false)]
+        for (now, taken) in
+            [(SIGNED - 901, false), (SIGNED - 900, true), (SIGNED + 900, true), (SIGNED + 901, false)]
         {
             assert_eq!(check(SIGNED, None, SKEW, at(now)).is_ok(), taken, "{}", now - SIGNED);
         }
