@@ -7,14 +7,14 @@
 //! └──────────────────── Identities::claim ───────────────────────────────────────┘ └ Claim::prove ┘
 //! ```
 //!
-//! [`Identities::claim`] looks at all that the head alone can tell, so that a request of an unknown key, of another time
-//! or in no form at all is refused before memory is spent on its body. Where the head tells the body's hash, that
+//! [`Identities::claim`] looks at all that the head alone can tell, so that a request of an unknown key, of another
+//! time or in no form at all is refused before memory is spent on its body. Where the head tells the body's hash, that
 //! includes the signature; SDKs do not tell it to Kinesis, and then the signature needs the body. [`Claim::prove`] does
 //! the rest.
 //!
-//! What is protected: method, path, query, the signed headers, the body (unless the client chose not to sign it) and the
-//! time. What is not: a request that somebody has caught can be sent again until its time is over, and nobody is kept
-//! from reading it. Only TLS protects from both.
+//! What is protected: method, path, query, the signed headers, the body (unless the client chose not to sign it) and
+//! the time. What is not: a request that somebody has caught can be sent again until its time is over, and nobody is
+//! kept from reading it. Only TLS protects from both.
 
 mod canonical;
 mod chunks;
@@ -130,7 +130,7 @@ impl Identities {
         }
         let statement = Statement::of(head)?;
         statement.check_service(&head.headers)?;
-        time::check(statement.signed_at, statement.lifetime, self.clock_skew, now)?;
+        time::check(statement.signed_at.seconds, statement.lifetime, self.clock_skew, now)?;
         let access_key = self.keys.get(&statement.key_id).ok_or(IdentityError::Unrecognized)?;
         access_key.check_token(statement.token.as_deref())?;
         let without = statement.lifetime.map(|_| SIGNATURE_PARAMETER);
@@ -140,7 +140,7 @@ impl Identities {
         let key = kept.unwrap_or_else(|| statement.scope.derive(&access_key.settings.secret));
         let unproven = Unproven {
             canonical,
-            signed_at: time::print_basic(statement.signed_at),
+            signed_at: statement.signed_at.text,
             scope: statement.scope,
             signature: statement.signature,
             access_key: Arc::clone(access_key),

@@ -2,8 +2,8 @@
 
 use super::pattern::{Pattern, PatternError};
 
-/// Operations of the Kinesis Data Streams API (2013-12-02), as in its public model, but for those that need a queue or a
-/// channel.
+/// Operations of the Kinesis Data Streams API (2013-12-02), as in its public model, but for those that need a queue or
+/// a channel.
 const KINESIS_OPERATIONS: &[&str] = &[
     "AddTagsToStream",
     "CreateStream",

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 
 use super::error::{IdentityError, shown};
 use super::signing::{Scope, TERMINATOR, unhex};
-use super::time::{parse_basic, parse_date_header, print_basic};
+use super::time::{parse_basic, parse_http_date, print_basic};
 use crate::config::limits::{AWS_REGION_BYTES_MAX, PRESIGNED_SECONDS_MAX};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -31,14 +31,23 @@ pub(super) struct Statement {
     pub signed_headers: String,
     /// The signature.
     pub signature: [u8; 32],
-    /// When it was made, in seconds since 1970.
-    pub signed_at: i64,
+    /// When it was made.
+    pub signed_at: SignedAt,
     /// Seconds after which a presigned request is over.
     pub lifetime: Option<i64>,
     /// The session token.
     pub token: Option<Vec<u8>>,
     /// What the signature says about the body.
     pub payload: Payload,
+}
+
+/// When a signature was made.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SignedAt {
+    /// In seconds since 1970.
+    pub seconds: i64,
+    /// The same as it is signed: `20130524T000000Z`.
+    pub text: String,
 }
 
 /// What a signature says about the body.
@@ -74,6 +83,12 @@ const CHUNKED: [(&str, bool, bool); 3] = [
 ];
 /// In the place of the hash of a body that is not signed.
 pub(super) const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+
+impl SignedAt {
+    fn of_basic(text: &str) -> Option<Self> {
+        parse_basic(text).map(|seconds| Self { seconds, text: text.to_owned() })
+    }
+}
 
 impl Statement {
     /// Reads the `Authorization` header, or the parameters of a presigned request.
@@ -179,11 +194,11 @@ fn of_header(head: &Parts, authorization: &[u8]) -> Result<Statement, IdentityEr
         return Err(IdentityError::Incomplete(missing.into_iter().flatten().collect::<Vec<_>>().join(" ")));
     };
     let date_text = str::from_utf8(date).unwrap_or_default();
-    let signed_at = if head.headers.contains_key(DATE_HEADER) {
-        parse_basic(date_text)
-    } else {
-        parse_date_header(date_text)
-    };
+    let mut signed_at = SignedAt::of_basic(date_text);
+    if signed_at.is_none() && !head.headers.contains_key(DATE_HEADER) {
+        let seconds = parse_http_date(date_text);
+        signed_at = seconds.map(|seconds| SignedAt { seconds, text: print_basic(seconds) });
+    }
     let signed_at = signed_at.ok_or_else(|| bad_date(date))?;
     Ok(Statement {
         payload: payload(&head.headers, None)?,
@@ -236,7 +251,7 @@ fn of_query(head: &Parts, query: &str) -> Result<Statement, IdentityError> {
         return Err(incomplete(&format!("Unsupported AWS 'algorithm': '{}'.", shown(algorithm.as_bytes()))));
     }
     let date = text(&date)?;
-    let signed_at = parse_basic(&date).ok_or_else(|| bad_date(date.as_bytes()))?;
+    let signed_at = SignedAt::of_basic(&date).ok_or_else(|| bad_date(date.as_bytes()))?;
     let lifetime =
         text(&expires)?.parse().ok().filter(|seconds| (1..=PRESIGNED_SECONDS_MAX).contains(seconds));
     let lifetime = lifetime.ok_or_else(|| {
@@ -269,7 +284,7 @@ fn put_together(
     credential: &str,
     signed_headers: &str,
     signature: &str,
-    signed_at: i64,
+    signed_at: SignedAt,
 ) -> Result<Statement, IdentityError> {
     let parts: Vec<&str> = credential.split('/').collect();
     let &[key_id, date, region, service, terminator] = parts.as_slice() else {
@@ -282,12 +297,12 @@ fn put_together(
             "Credential should be scoped with a valid terminator: '{TERMINATOR}'."
         )));
     }
-    let signed_text = print_basic(signed_at);
-    if signed_text.get(..8) != Some(date) {
-        let (date, signed_date) = (shown(date.as_bytes()), signed_text.get(..8).unwrap_or_default());
+    let text = &signed_at.text;
+    if text.get(..8) != Some(date) {
+        let (date, signed_date) = (shown(date.as_bytes()), text.get(..8).unwrap_or_default());
         return Err(invalid(&format!(
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: \
-             '{date}' != '{signed_date}', from '{signed_text}'."
+             '{date}' != '{signed_date}', from '{text}'."
         )));
     }
     let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

@@ -1,4 +1,5 @@
-//! What is taken and what is refused, judged by signatures that others have made: AWS's published examples and botocore.
+//! What is taken and what is refused, judged by signatures that others have made: AWS's published examples and
+//! botocore.
 
 mod botocore;
 mod hostile;
