@@ -13,6 +13,9 @@ use percent_encoding::percent_decode_str;
 use super::error::{IdentityError, shown};
 use crate::config::limits::HEADERS_MAX;
 
+/// What clients call the host where they sign requests over HTTP/2, as the JavaScript SDK does to Kinesis.
+pub(super) const AUTHORITY: &str = ":authority";
+
 /// Everything of the canonical request but the last line, which is the hash of the body. `signed_headers` are the names
 /// as the request lists them; `without_parameter` is a parameter of the query that is left out.
 ///
@@ -118,9 +121,8 @@ fn write_headers(head: &Parts, signed_headers: &str, text: &mut Vec<u8>) -> Resu
                 }
                 write_folded(value, text);
             }
-        } else if let Some(authority) = head.uri.authority().filter(|_| name == HOST.as_str()) {
-            // Over HTTP/2 the host is `:authority`.
-            text.extend_from_slice(authority.as_str().as_bytes());
+        } else if let Some(host) = other_host(head, name) {
+            write_folded(host, text);
         } else {
             return Err(IdentityError::Incomplete(format!(
                 "'{}' is in 'SignedHeaders', but the request has no such header.",
@@ -130,6 +132,16 @@ fn write_headers(head: &Parts, signed_headers: &str, text: &mut Vec<u8>) -> Resu
         text.push(b'\n');
     }
     Ok(())
+}
+
+/// The host where the request does not have it as the header of this name: one of HTTP/2 has `:authority`, which comes
+/// as a part of its URI.
+fn other_host<'h>(head: &'h Parts, name: &str) -> Option<&'h [u8]> {
+    if name != HOST.as_str() && name != AUTHORITY {
+        return None;
+    }
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    authority.or_else(|| head.headers.get(HOST).map(http::HeaderValue::as_bytes))
 }
 
 /// Without white space at both ends, and with one space for each row of it within.
@@ -216,8 +228,16 @@ mod tests {
     #[test]
     fn the_host_of_http_2_is_the_authority() {
         let head = head_of(http::Request::get("http://h:81/"));
-        let text = canonical_head(&head, "host", None).expect("it is there");
-        assert_eq!(String::from_utf8(text).unwrap(), "GET\n/\n\nhost:h:81\n\nhost\n");
+        for (name, head) in [
+            ("host", &head),
+            (":authority", &head),
+            (":authority", &head_of(http::Request::get("/").header("host", "h:81"))),
+        ] {
+            let text = canonical_head(head, name, None).expect("it is there");
+            assert_eq!(String::from_utf8(text).unwrap(), format!("GET\n/\n\n{name}:h:81\n\n{name}\n"));
+        }
+        let nowhere = head_of(http::Request::get("/"));
+        assert!(canonical_head(&nowhere, ":authority", None).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //!
 //! [`Identities::claim`] looks at all that the head alone can tell, so that a request of an unknown key, of another
 //! time or in no form at all is refused before memory is spent on its body. Where the head tells the body's hash, that
-//! includes the signature; SDKs do not tell it to Kinesis, and then the signature needs the body. [`Claim::prove`] does
+//! includes the signature; many SDKs do not tell it to Kinesis, and then the signature needs the body. [`Claim::prove`] does
 //! the rest.
 //!
 //! What is protected: method, path, query, the signed headers, the body (unless the client chose not to sign it) and

@@ -7,6 +7,7 @@ use http::header::{AUTHORIZATION, DATE, HOST};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
+use super::canonical::AUTHORITY;
 use super::error::{IdentityError, shown};
 use super::signing::{Scope, TERMINATOR, unhex};
 use super::time::{parse_basic, parse_http_date, print_basic};
@@ -122,7 +123,9 @@ impl Statement {
                 "{shown} must be a 'SignedHeader' in the AWS Authorization."
             ))),
         };
-        must(HOST.as_str(), "'Host' or ':authority'")?;
+        if !self.signed_headers.split(';').any(|signed| signed == AUTHORITY) {
+            must(HOST.as_str(), "'Host' or ':authority'")?;
+        }
         if headers.contains_key(TARGET) {
             must(TARGET, "'X-Amz-Target'")?;
         }

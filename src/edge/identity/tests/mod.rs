@@ -3,6 +3,7 @@
 
 mod botocore;
 mod hostile;
+mod javascript;
 mod requests;
 mod tampering;
 mod vectors;
