@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use forebay::config::Secret;
-use forebay::config::checked::{AccessKey, Aws, SignatureRule};
+use forebay::config::checked::{Access, AccessKey, SignatureRule};
 use forebay::edge::identity::policy::{Policy, action_pattern, stream_pattern};
 use forebay::edge::identity::{Identities, authenticate};
 use forebay::runtime::clock::UnixMicros;
@@ -31,18 +31,17 @@ const HEADERS: [(&str, &str); 4] = [
 
 fn identities() -> Identities {
     let pattern = action_pattern("kinesis:Put*").into_iter().collect();
-    Identities::new(&Aws {
+    let access = Access {
         signature: SignatureRule::Required,
         clock_skew: Duration::from_secs(900),
-        region: "us-east-1".to_owned(),
-        account: "000000000000".to_owned(),
-        access_keys: vec![AccessKey {
+        keys: vec![AccessKey {
             id: "AKIDEXAMPLE".to_owned(),
             secret: Secret::new(SECRET),
             session_token: None,
             policy: Policy::new(pattern, stream_pattern("*").into_iter().collect()),
         }],
-    })
+    };
+    Identities::new(&access, "000000000000")
 }
 
 fn hex(bytes: &[u8]) -> String {

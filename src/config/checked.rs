@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use super::check_aws::{AccessKey, Aws, SignatureRule};
+pub use super::check_access_key::{Access, AccessKey, SignatureRule};
+pub use super::check_aws::Aws;
 pub use super::format::{
     Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
     SortColumn,

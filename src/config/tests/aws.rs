@@ -23,9 +23,12 @@ fn complaints(text: &str) -> String {
 #[test]
 fn without_settings_requests_must_be_signed_and_nobody_has_a_key() {
     let aws = node("").aws;
-    assert_eq!((aws.signature, aws.clock_skew), (SignatureRule::Required, Duration::from_secs(900)));
+    assert_eq!(
+        (aws.access.signature, aws.access.clock_skew),
+        (SignatureRule::Required, Duration::from_secs(900))
+    );
     assert_eq!((aws.region.as_str(), aws.account.as_str()), ("us-east-1", "000000000000"));
-    assert!(aws.access_keys.is_empty());
+    assert!(aws.access.keys.is_empty());
 }
 
 #[test]
@@ -50,9 +53,12 @@ fn every_setting_of_access_keys_is_taken_over() {
         "#,
     )
     .aws;
-    assert_eq!((aws.signature, aws.clock_skew), (SignatureRule::Required, Duration::from_secs(300)));
+    assert_eq!(
+        (aws.access.signature, aws.access.clock_skew),
+        (SignatureRule::Required, Duration::from_secs(300))
+    );
     assert_eq!((aws.region.as_str(), aws.account.as_str()), ("eu-central-1", "123456789012"));
-    let [one, all] = aws.access_keys.as_slice() else { panic!("two keys") };
+    let [one, all] = aws.access.keys.as_slice() else { panic!("two keys") };
     assert_eq!((one.id.as_str(), one.secret.reveal()), ("AKIDEXAMPLE", "hunter2"));
     assert_eq!(one.session_token.as_ref().map(|token| token.reveal()), Some("token"));
     assert!(one.policy.allows("kinesis:PutRecords", Some("clicks")));
@@ -68,7 +74,7 @@ fn every_setting_of_access_keys_is_taken_over() {
 fn signatures_are_switched_off_on_loopback_addresses_only() {
     for listen in ["127.0.0.1:0", "127.1.2.3:80", "[::1]:80"] {
         let aws = node(&format!("server.listen = \"{listen}\"\naws.signature = \"off\"")).aws;
-        assert_eq!(aws.signature, SignatureRule::Off);
+        assert_eq!(aws.access.signature, SignatureRule::Off);
     }
     for listen in ["0.0.0.0:80", "[::]:80", "10.0.0.1:80"] {
         assert_eq!(

@@ -106,17 +106,17 @@ struct Unproven {
 }
 
 impl Identities {
-    /// Everybody that the configuration knows.
-    pub fn new(aws: &checked::Aws) -> Self {
+    /// Everybody that the configuration knows. `account` stands in messages.
+    pub fn new(access: &checked::Access, account: &str) -> Self {
         let key = |settings: &checked::AccessKey| AccessKey {
             settings: settings.clone(),
             signing_keys: SigningKeys::default(),
         };
         Self {
-            rule: aws.signature,
-            clock_skew: aws.clock_skew,
-            account: Arc::from(aws.account.as_str()),
-            keys: aws.access_keys.iter().map(|it| (it.id.clone(), Arc::new(key(it)))).collect(),
+            rule: access.signature,
+            clock_skew: access.clock_skew,
+            account: Arc::from(account),
+            keys: access.keys.iter().map(|it| (it.id.clone(), Arc::new(key(it)))).collect(),
         }
     }
 

@@ -102,7 +102,7 @@ fn whatever_botocore_signs_is_taken_and_another_body_is_not() {
     let requests: Vec<Value> = (0..REQUESTS).map(|_| any_request(&mut random)).collect();
     let signed = sign(&python, &requests);
     assert_eq!(signed.len(), REQUESTS);
-    let (plain, tokened) = (identities(), Identities::new(&settings(Some(TOKEN))));
+    let (plain, tokened) = (identities(), everybody_of(&settings(Some(TOKEN))));
     for (request, signed) in requests.iter().zip(&signed) {
         let everybody = if request["token"].is_null() { &plain } else { &tokened };
         let mut sent = sent(request, signed);

@@ -22,15 +22,13 @@ fn seconds_later(seconds: i64) -> UnixMicros {
 }
 
 /// What a configuration file makes of these settings.
-fn settings(session_token: Option<&str>) -> checked::Aws {
+fn settings(session_token: Option<&str>) -> checked::Access {
     let action = |text: &str| policy::action_pattern(text).expect("a pattern of actions");
     let streams = vec![policy::stream_pattern("click*").expect("a pattern of streams")];
-    checked::Aws {
+    checked::Access {
         signature: SignatureRule::Required,
         clock_skew: Duration::from_secs(15 * 60),
-        region: "us-east-1".to_owned(),
-        account: "123456789012".to_owned(),
-        access_keys: vec![checked::AccessKey {
+        keys: vec![checked::AccessKey {
             id: KEY_ID.to_owned(),
             secret: Secret::new(SECRET),
             session_token: session_token.map(Secret::new),
@@ -39,8 +37,12 @@ fn settings(session_token: Option<&str>) -> checked::Aws {
     }
 }
 
+fn everybody_of(access: &checked::Access) -> Identities {
+    Identities::new(access, "123456789012")
+}
+
 fn identities() -> Identities {
-    Identities::new(&settings(None))
+    everybody_of(&settings(None))
 }
 
 /// A request as it comes from a connection.

@@ -137,11 +137,11 @@ fn pieces_with_wrong_signatures_are_refused() {
 
 #[test]
 fn a_session_token_is_carried_where_there_is_one_and_nowhere_else() {
-    let (plain, tokened) = (identities(), Identities::new(&settings(Some(TOKEN))));
+    let (plain, tokened) = (identities(), everybody_of(&settings(Some(TOKEN))));
     for sent in [with_token(), presigned_with_token()] {
         assert!(sent.judged_by(&tokened, NOW).is_ok(), "{sent:?}");
         assert_eq!(sent.judged_by(&plain, NOW), Err(IdentityError::Unrecognized));
-        let other = Identities::new(&settings(Some("a/token+-")));
+        let other = everybody_of(&settings(Some("a/token+-")));
         assert_eq!(sent.judged_by(&other, NOW), Err(IdentityError::Unrecognized));
     }
     assert_eq!(usual().judged_by(&tokened, NOW), Err(IdentityError::Unrecognized));
@@ -168,11 +168,11 @@ fn a_request_is_taken_within_its_time_and_may_be_repeated_in_it() {
 #[test]
 fn unknown_keys_and_wrong_secrets_are_refused() {
     let mut stranger = settings(None);
-    stranger.access_keys[0].id = "OTHER".to_owned();
-    assert_eq!(usual().judged_by(&Identities::new(&stranger), NOW), Err(IdentityError::Unrecognized));
+    stranger.keys[0].id = "OTHER".to_owned();
+    assert_eq!(usual().judged_by(&everybody_of(&stranger), NOW), Err(IdentityError::Unrecognized));
     let mut other = settings(None);
-    other.access_keys[0].secret = Secret::new("another");
-    assert_eq!(usual().judged_by(&Identities::new(&other), NOW), Err(IdentityError::mismatch()));
+    other.keys[0].secret = Secret::new("another");
+    assert_eq!(usual().judged_by(&everybody_of(&other), NOW), Err(IdentityError::mismatch()));
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn an_identity_may_do_what_its_key_is_for_and_the_message_says_what_it_may_not()
 
 #[test]
 fn without_signatures_everybody_may_do_everything_and_pieces_are_put_together() {
-    let off = Identities::new(&checked::Aws { signature: SignatureRule::Off, ..settings(None) });
+    let off = everybody_of(&checked::Access { signature: SignatureRule::Off, ..settings(None) });
     let anybody = |sent: Sent| {
         let mut body = sent.body.clone();
         let identity = authenticate(&off, &sent.head().unwrap(), &mut body, seconds_later(1 << 30)).unwrap();
@@ -307,7 +307,7 @@ fn without_signatures_everybody_may_do_everything_and_pieces_are_put_together() 
 
 #[test]
 fn nothing_that_is_printed_has_a_secret_in_it() {
-    let everybody = Identities::new(&settings(Some(TOKEN)));
+    let everybody = everybody_of(&settings(Some(TOKEN)));
     let claim = everybody.claim(&with_token().head().unwrap(), NOW).unwrap();
     let printed = format!("{everybody:?} {claim:?}");
     assert!(!printed.contains(SECRET) && !printed.contains(TOKEN), "{printed}");
