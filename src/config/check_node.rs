@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::check_aws::check_aws;
 use super::check_log::check_log;
 use super::checked::{Cors, Node, Server};
 use super::checker::Checker;
@@ -28,12 +29,16 @@ pub(super) fn check_node(raw: NodeFile, checker: &mut Checker<'_>) -> Option<Nod
     let server = check_server(raw.server.unwrap_or_default(), budget, checker);
     let body_bytes_max = server.as_ref().map(|server| server.body_bytes_max);
     let log = check_log(raw.log.unwrap_or_default(), body_bytes_max, checker);
+    let listen = server.as_ref().map(|server| server.listen);
+    let keys = raw.access_key.unwrap_or_default();
+    let aws = check_aws(raw.aws.unwrap_or_default(), keys, listen, checker);
     Some(Node {
         name: name?,
         data_dir: PathBuf::from(data_dir),
         memory_budget_bytes: budget?,
         log: log?,
         server: server?,
+        aws: aws?,
     })
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use super::check_access_key::{Access, AccessKey, SignatureRule};
+pub use super::check_aws::Aws;
 pub use super::format::{
     Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
     SortColumn,
@@ -42,6 +44,8 @@ pub struct Node {
     pub log: Log,
     /// `[server]`.
     pub server: Server,
+    /// `[aws]` and `[[access_key]]`.
+    pub aws: Aws,
 }
 
 /// `[log]`: how the log of durable streams is written.

@@ -107,6 +107,41 @@ pub const BODY_STEP_BYTES: usize = 64 << 10;
 /// Refused records that a reply names; the others are only counted. 1,000 × about 120 bytes = 120 KB of reply.
 pub const REPLY_ERRORS_MAX: usize = 1_000;
 
+/// `[[access_key]]` of a node. A check of the id is one look into a map; each has up to [`SIGNING_KEYS_MAX`] derived keys
+/// of about 700 bytes, 11 MB together.
+pub const ACCESS_KEYS_MAX: usize = 1_000;
+
+/// Actions, and streams, that an access key names: each costs a comparison of a name with every request of the key.
+pub const ACCESS_KEY_PATTERNS_MAX: usize = 100;
+
+/// Bytes of an access key's id, as in AWS.
+pub const ACCESS_KEY_ID_BYTES_MAX: usize = 128;
+
+/// Bytes of an access key's secret; those of AWS have 40.
+pub const SECRET_BYTES_MAX: usize = 256;
+
+/// Bytes of a session token. It travels in a header or in the path, which together have 16 KiB by default.
+pub const SESSION_TOKEN_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of a region's name; the longest of AWS has 16. A derived key keeps it.
+pub const AWS_REGION_BYTES_MAX: usize = 64;
+
+/// Derived keys that an access key keeps, the oldest of which goes first: two services, two days around midnight, and
+/// four regions. Only requests with a right signature add one.
+pub const SIGNING_KEYS_MAX: usize = 16;
+
+/// `clock_skew` in seconds where it is not given.
+pub const CLOCK_SKEW_SECONDS_DEFAULT: u64 = 15 * 60;
+
+/// The most of it: a request that somebody has caught can be sent again for that long.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The least of it: the unit in which requests tell their time.
+pub const CLOCK_SKEW_MIN: Duration = Duration::from_secs(1);
+
+/// The longest life of a presigned URL in seconds, as in AWS: a week.
+pub const PRESIGNED_SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
+
 /// Records of a tap's page, and where `limit` is not given.
 pub const TAP_RECORDS_MAX: usize = 10_000;
 /// See [`TAP_RECORDS_MAX`].

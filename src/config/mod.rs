@@ -12,6 +12,8 @@
 pub mod checked;
 pub mod limits;
 
+mod check_access_key;
+mod check_aws;
 mod check_backup;
 mod check_dead_letters;
 mod check_delivery;

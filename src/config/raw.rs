@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::check_access_key::AccessKeyTable;
+use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::limits;
@@ -276,6 +278,10 @@ pub struct NodeFile {
     pub log: Option<LogTable>,
     /// The listeners and their bounds.
     pub server: Option<ServerTable>,
+    /// The Kinesis and Firehose APIs.
+    pub aws: Option<AwsTable>,
+    /// Who may use them.
+    pub access_key: Option<Vec<AccessKeyTable>>,
 }
 
 /// `[log]`.

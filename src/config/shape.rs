@@ -15,10 +15,9 @@ use super::suggest::{listed, nearest};
 const SYNTAX_ERRORS_MAX: usize = 10;
 
 /// Keys that the product has and this version has not: the table without indices, the key, and what to say.
-const LATER: [(&str, &str, &str, &str); 3] = [
+const LATER: [(&str, &str, &str, &str); 2] = [
     ("delivery.sink", "kafka", "delivery to Kafka is not in this version", SINK_HELP),
     ("delivery.sink", "topic", "delivery to Kafka is not in this version", SINK_HELP),
-    ("", "access_key", "access keys are not in this version", "take the table out: every client is let in"),
 ];
 const SINK_HELP: &str = "write sink = { url = \"s3://BUCKET/PREFIX/\" } or sink = { path = \"FOLDER\" }";
 

@@ -13,6 +13,7 @@ pub mod body;
 mod connection;
 mod cors;
 pub mod decode;
+pub mod identity;
 mod ingest;
 mod learned_plan;
 pub mod partition;

@@ -120,10 +120,6 @@ fn every_wrong_setting_of_the_node_is_refused() {
         ("data_dri = \"x\"", "1:1: unknown key \"data_dri\" at the top level: did you mean \"data_dir\"?".to_owned()),
         ("listen = \"x\"", "1:1: unknown key \"listen\" at the top level: it belongs in [server]".to_owned()),
         (
-            "[[access_key]]\nid = \"x\"",
-            "1:3: access keys are not in this version\n  help: take the table out: every client is let in".to_owned(),
-        ),
-        (
             "[server]\nlisten = \"localhost:8080\"",
             "2:10: \"localhost:8080\" is no address: write an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"".to_owned(),
         ),

@@ -1,0 +1,98 @@
+//! `[aws]` of `forebay.toml`: raw → checked.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::check_access_key::{Access, AccessKeyTable, SignatureRule, check_access_keys};
+use super::checker::Checker;
+use super::limits::{AWS_REGION_BYTES_MAX, CLOCK_SKEW_MAX, CLOCK_SKEW_MIN, CLOCK_SKEW_SECONDS_DEFAULT};
+
+/// `[aws]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AwsTable {
+    /// Whether requests of AWS clients must be signed: `required`, or `off`, which lets everybody do everything and is
+    /// taken only where `[server] listen` is a loopback address. Default: `required`.
+    #[schemars(extend("enum" = ["required", "off"]), example = &"required")]
+    pub signature: Option<String>,
+    /// How far the clock of a client may be from ours. Default: `15m`.
+    #[schemars(example = &"15m")]
+    pub clock_skew: Option<String>,
+    /// Region in the ARNs of streams. Requests may be signed for any. Default: `us-east-1`.
+    #[schemars(example = &"us-east-1")]
+    pub region: Option<String>,
+    /// Account in the ARNs of streams: 12 digits. Default: `000000000000`.
+    #[schemars(example = &"000000000000")]
+    pub account: Option<String>,
+}
+
+/// `[aws]` and `[[access_key]]`: the Kinesis and Firehose APIs.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    /// Who may use them.
+    pub access: Access,
+    /// Region in ARNs.
+    pub region: String,
+    /// Account in ARNs: 12 digits.
+    pub account: String,
+}
+
+/// `[aws]`. `listen` is the address of the edge, where it is right; `None` where a problem was added.
+pub(super) fn check_aws(
+    raw: AwsTable,
+    keys: Vec<AccessKeyTable>,
+    listen: Option<SocketAddr>,
+    checker: &mut Checker<'_>,
+) -> Option<Aws> {
+    let access = check_access(&raw, keys, listen, checker);
+    let region = raw.region.unwrap_or_else(|| "us-east-1".to_owned());
+    let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if region.is_empty() || region.len() > AWS_REGION_BYTES_MAX || !region.bytes().all(is_region) {
+        let quoted = checker.quote("aws.region", &region);
+        checker.problem(
+            "aws.region",
+            format!("region = {quoted} is no region: write one such as \"us-east-1\""),
+        );
+    }
+    let account = raw.account.unwrap_or_else(|| "000000000000".to_owned());
+    if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+        let quoted = checker.quote("aws.account", &account);
+        checker.problem(
+            "aws.account",
+            format!("account = {quoted} is no account: write 12 digits, such as \"000000000000\""),
+        );
+    }
+    Some(Aws { access: access?, region, account })
+}
+
+fn check_access(
+    raw: &AwsTable,
+    keys: Vec<AccessKeyTable>,
+    listen: Option<SocketAddr>,
+    checker: &mut Checker<'_>,
+) -> Option<Access> {
+    let words = [("required", SignatureRule::Required), ("off", SignatureRule::Off)];
+    let word = raw.signature.as_deref();
+    let signature = checker.word("aws.signature", word, SignatureRule::Required, &words);
+    if let (Some(SignatureRule::Off), Some(listen)) = (signature, listen)
+        && !listen.ip().is_loopback()
+    {
+        checker.problem_with_help(
+            "aws.signature",
+            format!("signature = \"off\" lets everybody who can reach listen = {listen} do everything"),
+            "write signature = \"required\", or listen on a loopback address such as 127.0.0.1:8080",
+        );
+    }
+    let skew = Duration::from_secs(CLOCK_SKEW_SECONDS_DEFAULT);
+    let clock_skew =
+        checker.duration_up_to("aws.clock_skew", raw.clock_skew.as_deref(), skew, CLOCK_SKEW_MAX);
+    if clock_skew.is_some_and(|skew| skew < CLOCK_SKEW_MIN) {
+        checker
+            .problem("aws.clock_skew", "clock_skew must be at least 1s: requests tell their time in seconds");
+    }
+    let keys = check_access_keys(keys, checker);
+    Some(Access { signature: signature?, clock_skew: clock_skew?, keys: keys? })
+}
