@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use super::StartError;
 use super::build::Builder;
-use super::logs::Logs;
+use super::logs::{Logs, NotNoted};
 use super::site::Site;
 use crate::config::limits::RESHARD_STEPS_MAX;
 use crate::edge::Intake;
@@ -253,14 +253,14 @@ impl Control {
                 tracing::info!(stream = %stream.name(), closed, opened, "the shards of a stream have changed");
                 Ok(())
             }
-            Err((error, is_undone)) => {
+            Err(NotNoted { error, is_undone }) => {
                 if !is_undone {
                     // The catalog on the disk may have the new shards, and records that came now would lie behind
                     // the end of the old ones.
                     resharding
                         .stay_shut(&format!("the catalog of the node cannot be written ({error}): restart"));
                 }
-                Err(error)
+                Err((*error).into())
             }
         }
     }
@@ -370,19 +370,16 @@ impl Control {
 }
 
 impl Site {
-    /// Writes a reshard down. Returns the logs of the new shards of a durable stream; if it fails, also whether the
-    /// catalog on the disk is what it was.
+    /// Writes a reshard down. Returns the logs of the new shards of a durable stream.
     fn note_reshard(
         &self,
         stream: &Stream,
         replacement: &Replacement,
-    ) -> Result<Vec<Arc<DurableLog>>, (ControlError, bool)> {
+    ) -> Result<Vec<Arc<DurableLog>>, NotNoted> {
         let mut logs = self.logs();
         match logs.as_mut().filter(|_| stream.is_durable()) {
             None => Ok(Vec::new()),
-            Some(logs) => {
-                logs.reshard(stream, replacement).map_err(|(error, is_undone)| (error.into(), is_undone))
-            }
+            Some(logs) => logs.reshard(stream, replacement),
         }
     }
 }

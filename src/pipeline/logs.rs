@@ -2,6 +2,8 @@
 
 mod changes;
 
+pub use changes::NotNoted;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;

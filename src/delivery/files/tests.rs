@@ -115,7 +115,7 @@ fn most_uncharged(format: &Format, row: Row<'_>, records: u64) -> u64 {
 #[test]
 fn records_that_are_much_smaller_than_their_columns_are_charged_as_soon_as_they_are_held() {
     let column =
-        |number: usize| ColumnDeclaration::new(&format!("c{number}"), ["int64", "string"][number % 2], true);
+        |number: usize| ColumnDeclaration::new(format!("c{number}"), ["int64", "string"][number % 2], true);
     let columns = Arc::new(Columns::declared(&(0..500).map(column).collect::<Vec<_>>()).unwrap());
     let formats = [
         Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, Arc::clone(&columns))),

@@ -19,6 +19,15 @@ use crate::telemetry::metrics::Registry;
 
 use super::Recovery;
 
+/// A change of shards that could not be written down.
+#[derive(Debug)]
+pub struct NotNoted {
+    /// Why.
+    pub error: Box<CatalogError>,
+    /// Whether the catalog on the disk is surely what it was.
+    pub is_undone: bool,
+}
+
 impl Logs {
     /// Opens the node's folder if no stream has needed it so far, and begins the journal that streams of clients need.
     ///
@@ -74,15 +83,18 @@ impl Logs {
     /// Writes down that shards are closed and which ones follow them, and makes the logs of these.
     ///
     /// # Errors
-    /// If it cannot be written; also whether the catalog on the disk is what it was.
+    /// If it cannot be written.
     pub fn reshard(
         &mut self,
         stream: &Stream,
         replacement: &Replacement,
-    ) -> Result<Vec<Arc<DurableLog>>, (CatalogError, bool)> {
+    ) -> Result<Vec<Arc<DurableLog>>, NotNoted> {
         let children = match self.change_catalog(|catalog| catalog.reshard(stream.name(), replacement)) {
             Ok(children) => children,
-            Err(error) => return Err((error, self.catalog.save(&self.folder).is_ok())),
+            Err(error) => {
+                let is_undone = self.catalog.save(&self.folder).is_ok();
+                return Err(NotNoted { error: Box::new(error), is_undone });
+            }
         };
         let (readers, count) = (stream.readers(), stream.layout().shards().len() + children.len());
         let share = stream.retention().of_one_shard(u32::try_from(count).unwrap_or(u32::MAX));

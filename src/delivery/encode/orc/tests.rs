@@ -117,7 +117,7 @@ fn the_stored_size_is_told_within_a_tenth() {
 #[test]
 fn what_many_columns_need_beside_their_values_is_told() {
     let columns: Vec<_> = (0..1_000)
-        .map(|number| ColumnDeclaration::new(&format!("measurement_number_{number}"), "int64", true))
+        .map(|number| ColumnDeclaration::new(format!("measurement_number_{number}"), "int64", true))
         .collect();
     let columns = Arc::new(Columns::declared(&columns).unwrap());
     for compression in CODECS {
