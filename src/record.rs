@@ -94,12 +94,34 @@ impl Span {
     }
 }
 
+/// What is known of payloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Content {
+    /// Each is a JSON value, or refused.
+    #[default]
+    Json,
+    /// Nobody has looked at them: any bytes, which may be JSON.
+    Any,
+}
+
+impl Content {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Content::Json => "json",
+            Content::Any => "any",
+        }
+    }
+}
+
 /// The bytes that the records of one request are slices of, and the permit that pays for them. It is shared by all
 /// batches that the request was split into; the permit goes back when the last of them is dropped.
 #[derive(Debug)]
 pub struct Source {
     /// The decoded request body. Always UTF-8 where a record of it is valid JSON.
     pub body: Bytes,
+    /// What is known of the payloads.
+    pub content: Content,
     /// What records need besides the body (a key from a header, an unescaped key, the reason of a refusal).
     /// Spans that begin at or behind the end of `body` lie here.
     pub side: Bytes,
@@ -125,7 +147,8 @@ impl Source {
 /// Where one record's parts lie in its [`Source`].
 #[derive(Debug, Clone, Copy)]
 pub struct RecordSpans {
-    /// The record itself: one JSON value without white space around it, unless `refusal` is present.
+    /// The record itself: where [`Source::content`] says so and `refusal` is absent one JSON value, which may have white
+    /// space around it; otherwise any bytes.
     pub payload: Span,
     /// The partition key, unescaped; empty where it is random.
     pub key: Span,
@@ -150,7 +173,8 @@ impl Batch {
     /// No records, at `arrival`.
     pub fn empty(arrival: UnixMicros) -> Self {
         let permit = Budget::new(0).take_anyway(0);
-        let source = Source { body: Bytes::new(), side: Bytes::new(), arrival, permit };
+        let content = Content::default();
+        let source = Source { body: Bytes::new(), content, side: Bytes::new(), arrival, permit };
         Self { source: Arc::new(source), records: Box::default(), captures: Box::default() }
     }
 

@@ -14,6 +14,7 @@ mod connection;
 mod cors;
 pub mod decode;
 mod ingest;
+pub mod judge;
 mod learned_plan;
 pub mod partition;
 pub mod problem;

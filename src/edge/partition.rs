@@ -24,12 +24,12 @@ pub struct Shared {
 
 /// Splits the records by the shard of their key, keeping their order within a shard.
 pub fn partition(intake: &Intake, decoded: Decoded, shared: Shared) -> Vec<(ShardId, Batch)> {
-    let Decoded { records, captures, side, .. } = decoded;
+    let Decoded { records, captures, content, side, hash_keys, .. } = decoded;
     let Shared { body, mut permit, arrival } = shared;
     let bookkeeping =
         records.len() * size_of::<RecordSpans>() + captures.len() * size_of::<Span>() + side.len();
     permit.set(permit.bytes() + bookkeeping as u64);
-    let source = Arc::new(Source { body, side: Bytes::from(side), arrival, permit });
+    let source = Arc::new(Source { body, content, side: Bytes::from(side), arrival, permit });
     if records.is_empty() {
         return Vec::new();
     }
@@ -37,22 +37,24 @@ pub fn partition(intake: &Intake, decoded: Decoded, shared: Shared) -> Vec<(Shar
     if ranges.len() == 1 {
         return vec![(ShardId(0), Batch { source, records: records.into(), captures: captures.into() })];
     }
-    let shard_of = |record: &RecordSpans| {
-        let hash = match record.key.is_present() {
-            true => HashKey::of(source.bytes(record.key)),
-            false => HashKey(fastrand::u128(..)),
+    let mut hash_keys = hash_keys.into_iter().peekable();
+    let mut shard_of = |index: usize, record: &RecordSpans| {
+        let hash = match hash_keys.next_if(|(of, _)| *of == index) {
+            Some((_, hash)) => hash,
+            None if record.key.is_present() => HashKey::of(source.bytes(record.key)),
+            None => HashKey(fastrand::u128(..)),
         };
         ranges.shard_of(hash)
     };
     if let [record] = *records {
-        let shard = shard_of(&record);
+        let shard = shard_of(0, &record);
         return vec![(shard, Batch { source, records: records.into(), captures: captures.into() })];
     }
     let mut parts: Vec<(ShardId, Vec<RecordSpans>, Vec<Span>)> = Vec::new();
     // For each shard, where its part stands in `parts`.
     let mut slots = vec![usize::MAX; ranges.len()];
     for (index, record) in records.iter().enumerate() {
-        let shard = shard_of(record);
+        let shard = shard_of(index, record);
         let Some(slot) = slots.get_mut(shard.0 as usize) else { continue };
         if *slot == usize::MAX {
             *slot = parts.len();

@@ -291,7 +291,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::record::{Batch, RecordSpans, Source, Span};
+    use crate::record::{Batch, Content, RecordSpans, Source, Span};
     use crate::runtime::budget::Budget;
     use crate::runtime::clock::UnixMicros;
 
@@ -300,7 +300,8 @@ mod tests {
         let slice = |&(start, end): &(u64, u64)| {
             let permit = Budget::new(1).take_anyway(0);
             let (body, arrival) = (Bytes::new(), UnixMicros(0));
-            let source = Arc::new(Source { body: body.clone(), side: body, arrival, permit });
+            let source =
+                Arc::new(Source { body: body.clone(), content: Content::Json, side: body, arrival, permit });
             let spans = RecordSpans { payload: Span::ABSENT, key: Span::ABSENT, refusal: Span::ABSENT };
             let records = vec![spans; (end - start) as usize];
             let batch = Batch { source, records: records.into(), captures: Box::default() };

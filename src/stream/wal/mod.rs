@@ -72,7 +72,8 @@
 //! | 0 | 8 | checksum of the rest of the frame |
 //! | 8 | 4 | bytes of the whole frame: 48 + 12 × count + payload bytes + side bytes |
 //! | 12 | 1 | kind: 1 batch, 2 reply |
-//! | 13 | 3 | zeros |
+//! | 13 | 1 | batch: what its payloads are: 0 JSON values, unless refused; 1 any bytes; reply: 0 |
+//! | 14 | 2 | zeros |
 //! | 16 | 4 | batch: number of the shard in the node's catalog; reply: number of the stream |
 //! | 20 | 4 | batch: records; reply: 0 |
 //! | 24 | 8 | batch: sequence number of the first record; reply: fingerprint of the request |

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::JournalClass;
 use super::frame::{CommitEncoder, Entry, Reply, ShardNumber};
 use super::segment::{PreparedSegment, Segment, SegmentHeader};
-use crate::record::{Batch, RecordSpans, SequenceNumber, Source, Span};
+use crate::record::{Batch, Content, RecordSpans, SequenceNumber, Source, Span};
 use crate::runtime::budget::{Budget, Permit};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
@@ -60,6 +60,7 @@ pub(super) fn batch_of(records: &[Parts], arrival: i64) -> Batch {
         spans.push(RecordSpans { payload, key, refusal: beside(&record.refusal) });
     }
     let source = Arc::new(Source {
+        content: Content::Json,
         body: Bytes::from(body),
         side: Bytes::from(side),
         arrival: UnixMicros(arrival),

@@ -31,7 +31,7 @@ pub fn decode_batch(
     let side = frame.slice(header.side_at()..);
     let mut found = Vec::new();
     captures.capture(&body, &records, &mut found);
-    let source = Arc::new(Source { body, side, arrival: header.arrival, permit });
+    let source = Arc::new(Source { body, content: header.content, side, arrival: header.arrival, permit });
     Ok((header.first, Batch { source, records, captures: found.into_boxed_slice() }))
 }
 

@@ -5,10 +5,11 @@ use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
-    COMMIT_FIELDS_BYTES, COMMIT_HEADER_BYTES, CommitHeader, Entry, FLAG_REFUSED, FLAG_SAME_KEY,
-    FRAME_HEADER_BYTES, KEY_ABSENT, KIND_BATCH, KIND_REPLY, Reply, ShardNumber, TABLE_ROW_BYTES, checksum_of,
+    COMMIT_FIELDS_BYTES, COMMIT_HEADER_BYTES, CONTENT_ANY, CONTENT_JSON, CommitHeader, Entry, FLAG_REFUSED,
+    FLAG_SAME_KEY, FRAME_HEADER_BYTES, KEY_ABSENT, KIND_BATCH, KIND_REPLY, Reply, ShardNumber,
+    TABLE_ROW_BYTES, checksum_of,
 };
-use crate::record::{Batch, RecordSpans, SequenceNumber};
+use crate::record::{Batch, Content, RecordSpans, SequenceNumber};
 
 /// Where a frame went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +192,7 @@ impl<'a> CommitEncoder<'a> {
 /// refused with the size of the frame, which is larger still.
 struct Head {
     kind: u8,
+    content: u8,
     owner: u32,
     count: u64,
     first: u64,
@@ -205,6 +207,10 @@ impl Head {
         let head = match *entry {
             Entry::Batch { shard, first, batch, sizes } => Self {
                 kind: KIND_BATCH,
+                content: match batch.source.content {
+                    Content::Json => CONTENT_JSON,
+                    Content::Any => CONTENT_ANY,
+                },
                 owner: shard.0,
                 count: batch.records.len() as u64,
                 first: first.0,
@@ -214,6 +220,7 @@ impl Head {
             },
             Entry::Reply(reply) => Self {
                 kind: KIND_REPLY,
+                content: CONTENT_JSON,
                 owner: reply.stream,
                 count: 0,
                 first: reply.fingerprint,
@@ -233,7 +240,8 @@ impl Head {
         frame.put_u64_le(0);
         frame.put_u32_le(bytes);
         frame.put_u8(self.kind);
-        frame.put_bytes(0, 3);
+        frame.put_u8(self.content);
+        frame.put_u16_le(0);
         frame.put_u32_le(self.owner);
         frame.put_u32_le(self.count as u32);
         frame.put_u64_le(self.first);

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::json::Pointer;
-use crate::record::{RecordSpans, Source, Span};
+use crate::record::{Content, RecordSpans, Source, Span};
 use crate::stream::Captures;
 use crate::stream::wal::samples::{
     SALT, arbitrary_parts, batch_of, commit, entry, no_captures, parts_of, permit, plain, reply,
@@ -130,6 +130,7 @@ fn a_key_that_neighbours_share_is_written_once() {
 fn keys_that_are_equal_in_different_places_are_written_once_too() {
     let record = |payload, key| RecordSpans { payload, key, refusal: Span::ABSENT };
     let source = Source {
+        content: Content::Json,
         body: Bytes::from_static(b"ab1same2same"),
         side: Bytes::new(),
         arrival: UnixMicros(0),
