@@ -205,7 +205,8 @@ fn slices(world: &World, partitions: u64, records: u64) -> Vec<Slice> {
         let arrival = UnixMicros(1_772_694_489_123_456);
         let (body, content) = (Bytes::from(body), Content::Json);
         let source = Arc::new(Source { body, content, side: Bytes::new(), arrival, permit });
-        let batch = Batch { source, records: spans.into(), captures: captures.into() };
+        let batch =
+            Batch { source, records: spans.into(), captures: captures.into(), aggregates: Box::default() };
         let first = SequenceNumber(numbers.first().copied().unwrap_or_default());
         Slice { batch: Arc::new(batch), skip: 0, first }
     };

@@ -1,5 +1,10 @@
 //! Records and the bytes that they live in.
 
+pub mod aggregate;
+mod puts;
+
+pub use puts::{Aggregate, Put, Puts};
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -167,6 +172,8 @@ pub struct Batch {
     /// For each record, the raw JSON values of the stream's captured fields, in slot order:
     /// `records.len() × slots` spans. See [`crate::stream::Captures`].
     pub captures: Box<[Span]>,
+    /// Those of the records that came together in aggregates, in their order; nearly always empty.
+    pub aggregates: Box<[Aggregate]>,
 }
 
 impl Batch {
@@ -175,12 +182,22 @@ impl Batch {
         let permit = Budget::new(0).take_anyway(0);
         let content = Content::default();
         let source = Source { body: Bytes::new(), content, side: Bytes::new(), arrival, permit };
-        Self { source: Arc::new(source), records: Box::default(), captures: Box::default() }
+        let (records, captures, aggregates) = Default::default();
+        Self { source: Arc::new(source), records, captures, aggregates }
     }
 
-    /// Payload bytes of all records.
+    /// Payload bytes as the log keeps them: of all records, but of aggregates as they came.
     pub fn payload_bytes(&self) -> u64 {
-        self.records.iter().map(|record| record.payload.len() as u64).sum()
+        if self.aggregates.is_empty() {
+            return self.records.iter().map(|record| record.payload.len() as u64).sum();
+        }
+        self.puts(0).map(|put| put.payload.len() as u64).sum()
+    }
+
+    /// The records as they were put, from the one at `index` on: an aggregate is one. Where `index` is within an
+    /// aggregate, from the one behind that.
+    pub fn puts(&self, index: usize) -> Puts<'_> {
+        Puts::new(&self.records, &self.aggregates, index)
     }
 
     /// Captured spans of the record at `index`.

@@ -102,7 +102,7 @@ impl Ready {
         let source = Arc::new(Source { body, content: Content::Json, side, arrival: clock::wall(), permit });
         let batch = |(shard, records, captures): &Part| {
             let (source, records, captures) = (Arc::clone(&source), records.clone(), captures.clone());
-            (*shard, Batch { source, records, captures })
+            (*shard, Batch { source, records, captures, aggregates: Box::default() })
         };
         self.parts.iter().map(batch).collect()
     }

@@ -9,7 +9,7 @@ use super::problem::Problem;
 use crate::config::checked::OnInvalid;
 use crate::config::limits::{PARTITION_KEY_BYTES_MAX, REPLY_ERRORS_MAX, REQUEST_RECORDS_MAX};
 use crate::json::{Scanner, SyntaxError};
-use crate::record::{Content, RecordSpans, Span};
+use crate::record::{Aggregate, Content, RecordSpans, Span, aggregate};
 use crate::schema::validation::{Plan, Scratch, Verdict};
 use crate::stream::HashKey;
 
@@ -33,7 +33,10 @@ pub struct Decoded {
     pub captures: Vec<Span>,
     /// What is known of their payloads.
     pub content: Content,
-    /// Hashes that stand in for those of the keys, with the index of their record; ascending.
+    /// Those of the records that came together.
+    pub aggregates: Vec<Aggregate>,
+    /// Hashes that stand in for those of the keys, with the index of their record; ascending. One of an aggregate is at
+    /// its first record.
     pub hash_keys: Vec<(usize, HashKey)>,
     /// See [`crate::record::Source::side`].
     pub side: Vec<u8>,
@@ -86,7 +89,7 @@ pub(super) fn judged(
     let plan = learned.as_deref().unwrap_or(&intake.plan);
     SCRATCH.with_borrow_mut(|scratch| {
         let (shared_key, out) = (Span::ABSENT, Decoded::default());
-        let mut judge = Judge { intake, plan, body, scratch, shared_key, index: 0, out };
+        let mut judge = Judge { intake, plan, body, scratch, shared_key, index: 0, members: Vec::new(), out };
         find(&mut judge)?;
         if judge.index == 0 { Err(Problem::Empty) } else { Ok(judge.out) }
     })
@@ -102,6 +105,8 @@ pub(super) struct Judge<'a> {
     pub(super) shared_key: Span,
     /// Records met so far.
     index: usize,
+    /// Those of the aggregate at hand.
+    members: Vec<RecordSpans>,
     out: Decoded,
 }
 
@@ -116,7 +121,9 @@ impl Judge<'_> {
         let Entry { payload, key, hash_key } = entry;
         self.shared_key = key;
         let accepted = self.out.records.len();
-        self.bytes(payload)?;
+        if !self.aggregate(payload)? {
+            self.bytes(payload)?;
+        }
         if let Some(hash) = hash_key
             && self.out.records.len() > accepted
         {
@@ -125,27 +132,90 @@ impl Judge<'_> {
         Ok(())
     }
 
+    fn slice(&self, span: Span) -> &[u8] {
+        self.body.get(span.start()..span.start() + span.len()).unwrap_or_default()
+    }
+
+    fn is_too_large(&self, payload: Span) -> bool {
+        payload.len() as u64 > self.intake.ingest.record_bytes_max
+    }
+
     fn bytes(&mut self, payload: Span) -> Result<(), Problem> {
         let start = payload.start();
-        let bytes = self.body.get(start..start + payload.len()).unwrap_or_default();
+        if self.is_too_large(payload) {
+            return self.judge_at(start, Verdict::Fits, payload);
+        }
+        match self.look(payload) {
+            Ok(()) => self.judge_at(start, Verdict::Fits, payload),
+            Err((code, message)) => self.invalid(payload, code, &message),
+        }
+    }
+
+    /// What is to be said against a payload: code and message. Otherwise its fields are in the scratch, counted from
+    /// its start.
+    fn look(&mut self, payload: Span) -> Result<(), (&'static str, String)> {
+        let bytes = self.body.get(payload.start()..payload.start() + payload.len()).unwrap_or_default();
         if self.out.content == Content::Any {
             if self.intake.slots > 0 || self.intake.key_slot.is_some() {
                 self.intake.plan.find(bytes, self.scratch);
             }
-            return self.judge_at(start, Verdict::Fits, payload);
+            return Ok(());
         }
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                let message = format!("invalid UTF-8 at byte {}", error.valid_up_to());
-                return self.invalid(payload, "json", &message);
-            }
-        };
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| ("json", format!("invalid UTF-8 at byte {}", error.valid_up_to())))?;
         let mut scanner = Scanner::new(text);
         match self.check(&mut scanner).and_then(|verdict| scanner.end().map(|()| verdict)) {
-            Ok(verdict) => self.judge_at(start, verdict, payload),
-            Err(error) => self.invalid(payload, "json", &error.to_string()),
+            Ok(Verdict::Fits) => Ok(()),
+            Ok(Verdict::Breaks) => Err(("schema", self.violation())),
+            Err(error) => Err(("json", error.to_string())),
         }
+    }
+
+    /// Takes or refuses the records of an aggregate: all of them, or none. False if it is no aggregate that can be taken
+    /// apart.
+    fn aggregate(&mut self, blob: Span) -> Result<bool, Problem> {
+        let has_long_key = self.shared_key.is_present() && self.shared_key.len() > PARTITION_KEY_BYTES_MAX;
+        if !self.slice(blob).starts_with(&aggregate::MAGIC) || self.is_too_large(blob) || has_long_key {
+            return Ok(false);
+        }
+        let mut members = std::mem::take(&mut self.members);
+        members.clear();
+        let count = aggregate::split(self.body, blob, REQUEST_RECORDS_MAX, &mut members);
+        let taken = count.map(|_| self.members(blob, &members)).transpose();
+        self.members = members;
+        Ok(taken?.is_some())
+    }
+
+    fn members(&mut self, blob: Span, members: &[RecordSpans]) -> Result<(), Problem> {
+        let first = self.out.records.len();
+        if first + members.len() > REQUEST_RECORDS_MAX {
+            return Err(Problem::TooManyRecords { limit: REQUEST_RECORDS_MAX });
+        }
+        for (index, member) in members.iter().enumerate() {
+            let refusal = match self.look(member.payload) {
+                Ok(()) => {
+                    self.capture(member.payload.start());
+                    Span::ABSENT
+                }
+                Err((code, message)) if self.dead_letters() => {
+                    self.out.captures.extend(std::iter::repeat_n(Span::ABSENT, self.intake.slots));
+                    self.out.dead += 1;
+                    self.remember(format!("{code} {message}").as_bytes())
+                }
+                Err((code, message)) => {
+                    // Nothing was remembered of those before: none of them was invalid.
+                    self.out.records.truncate(first);
+                    self.out.captures.truncate(first * self.intake.slots);
+                    return self.refuse(code, format!("record {index} of the aggregate: {message}"));
+                }
+            };
+            self.out.records.push(RecordSpans { refusal, ..*member });
+        }
+        self.count()?;
+        // Both are below `REQUEST_RECORDS_MAX`.
+        let (first, count, key) = (first as u32, members.len() as u32, self.shared_key);
+        self.out.aggregates.push(Aggregate { first, count, blob, key });
+        Ok(())
     }
 
     pub(super) fn dead_letters(&self) -> bool {
@@ -163,7 +233,7 @@ impl Judge<'_> {
 
     /// The same for one that was read in a part of the body that begins at `offset`.
     fn judge_at(&mut self, offset: usize, verdict: Verdict, payload: Span) -> Result<(), Problem> {
-        if payload.len() as u64 > self.intake.ingest.record_bytes_max {
+        if self.is_too_large(payload) {
             let limit = self.intake.ingest.record_bytes_max;
             return self
                 .refuse("record_too_large", format!("{} bytes, at most {limit} are taken", payload.len()));
@@ -171,7 +241,7 @@ impl Judge<'_> {
         match verdict {
             Verdict::Fits => self.accept(offset, payload),
             Verdict::Breaks => {
-                let message = self.scratch.violation().map(ToString::to_string).unwrap_or_default();
+                let message = self.violation();
                 self.invalid(payload, "schema", &message)
             }
         }
@@ -192,13 +262,22 @@ impl Judge<'_> {
             return self.refuse("partition_key_too_long", message);
         }
         self.out.records.push(RecordSpans { payload, key, refusal: Span::ABSENT });
+        self.capture(offset);
+        Ok(())
+    }
+
+    /// Keeps the fields in the scratch, which count from `offset`.
+    fn capture(&mut self, offset: usize) {
         let captures = self.scratch.captures().get(..self.intake.slots).unwrap_or_default();
         if offset == 0 {
             self.out.captures.extend_from_slice(captures);
         } else {
             self.out.captures.extend(captures.iter().map(|span| span.behind(offset)));
         }
-        Ok(())
+    }
+
+    fn violation(&self) -> String {
+        self.scratch.violation().map(ToString::to_string).unwrap_or_default()
     }
 
     /// The key that a captured value stands for: a string without its quotes, a number or boolean as written. A
@@ -229,7 +308,7 @@ impl Judge<'_> {
         code: &'static str,
         message: &str,
     ) -> Result<(), Problem> {
-        if !self.dead_letters() || payload.len() as u64 > self.intake.ingest.record_bytes_max {
+        if !self.dead_letters() || self.is_too_large(payload) {
             return self.refuse(code, message.to_owned());
         }
         self.count()?;

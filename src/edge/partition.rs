@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Intake;
 use super::decode::Decoded;
-use crate::record::{Batch, RecordSpans, ShardId, Source, Span};
+use crate::record::{Aggregate, Batch, Put, RecordSpans, ShardId, Source, Span};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
 use crate::stream::HashKey;
@@ -24,50 +24,80 @@ pub struct Shared {
 
 /// Splits the records by the shard of their key, keeping their order within a shard.
 pub fn partition(intake: &Intake, decoded: Decoded, shared: Shared) -> Vec<(ShardId, Batch)> {
-    let Decoded { records, captures, content, side, hash_keys, .. } = decoded;
+    let Decoded { records, captures, aggregates, content, side, hash_keys, .. } = decoded;
     let Shared { body, mut permit, arrival } = shared;
     let bookkeeping =
-        records.len() * size_of::<RecordSpans>() + captures.len() * size_of::<Span>() + side.len();
+        size_of_val(&*records) + size_of_val(&*captures) + size_of_val(&*aggregates) + side.len();
     permit.set(permit.bytes() + bookkeeping as u64);
-    let source = Arc::new(Source { body, content, side: Bytes::from(side), arrival, permit });
     if records.is_empty() {
         return Vec::new();
     }
+    let source = Arc::new(Source { body, content, side: Bytes::from(side), arrival, permit });
+    let whole =
+        Batch { source, records: records.into(), captures: captures.into(), aggregates: aggregates.into() };
     let ranges = intake.stream.ranges();
     if ranges.len() == 1 {
-        return vec![(ShardId(0), Batch { source, records: records.into(), captures: captures.into() })];
+        return vec![(ShardId(0), whole)];
     }
     let mut hash_keys = hash_keys.into_iter().peekable();
-    let mut shard_of = |index: usize, record: &RecordSpans| {
-        let hash = match hash_keys.next_if(|(of, _)| *of == index) {
+    let mut shard_of = |put: &Put| {
+        let hash = match hash_keys.next_if(|(of, _)| *of == put.first) {
             Some((_, hash)) => hash,
-            None if record.key.is_present() => HashKey::of(source.bytes(record.key)),
+            None if put.key.is_present() => HashKey::of(whole.source.bytes(put.key)),
             None => HashKey(fastrand::u128(..)),
         };
         ranges.shard_of(hash)
     };
-    if let [record] = *records {
-        let shard = shard_of(0, &record);
-        return vec![(shard, Batch { source, records: records.into(), captures: captures.into() })];
+    if let Some(only) = whole.puts(0).next().filter(|put| put.count == whole.records.len()) {
+        return vec![(shard_of(&only), whole)];
     }
-    let mut parts: Vec<(ShardId, Vec<RecordSpans>, Vec<Span>)> = Vec::new();
+    let mut parts: Vec<(ShardId, Part)> = Vec::new();
     // For each shard, where its part stands in `parts`.
     let mut slots = vec![usize::MAX; ranges.len()];
-    for (index, record) in records.iter().enumerate() {
-        let shard = shard_of(index, record);
+    for put in whole.puts(0) {
+        let shard = shard_of(&put);
         let Some(slot) = slots.get_mut(shard.0 as usize) else { continue };
         if *slot == usize::MAX {
             *slot = parts.len();
-            parts.push((shard, Vec::with_capacity(records.len() / ranges.len() + 1), Vec::new()));
+            let records = Vec::with_capacity(whole.records.len() / ranges.len() + 1);
+            parts.push((shard, Part { records, ..Part::default() }));
         }
-        if let Some((_, part, part_captures)) = parts.get_mut(*slot) {
-            part.push(*record);
-            part_captures.extend_from_slice(&captures[index * intake.slots..(index + 1) * intake.slots]);
+        if let Some((_, part)) = parts.get_mut(*slot) {
+            part.take(&whole, &put, intake.slots);
         }
     }
-    parts.sort_unstable_by_key(|(shard, ..)| *shard);
-    let batch = |(shard, records, captures): (ShardId, Vec<RecordSpans>, Vec<Span>)| {
-        (shard, Batch { source: Arc::clone(&source), records: records.into(), captures: captures.into() })
-    };
-    parts.into_iter().map(batch).collect()
+    parts.sort_unstable_by_key(|(shard, _)| *shard);
+    parts.into_iter().map(|(shard, part)| (shard, part.into_batch(&whole.source))).collect()
+}
+
+/// The records of one shard.
+#[derive(Default)]
+struct Part {
+    records: Vec<RecordSpans>,
+    captures: Vec<Span>,
+    aggregates: Vec<Aggregate>,
+}
+
+impl Part {
+    #[inline]
+    fn take(&mut self, whole: &Batch, put: &Put, slots: usize) {
+        let end = put.first + put.count;
+        if put.is_aggregate {
+            // A request has fewer records than `REQUEST_RECORDS_MAX`.
+            let (first, count) = (self.records.len() as u32, put.count as u32);
+            self.aggregates.push(Aggregate { first, count, blob: put.payload, key: put.key });
+        }
+        self.records.extend_from_slice(&whole.records[put.first..end]);
+        self.captures.extend_from_slice(&whole.captures[put.first * slots..end * slots]);
+    }
+
+    fn into_batch(self, source: &Arc<Source>) -> Batch {
+        let Self { records, captures, aggregates } = self;
+        Batch {
+            source: Arc::clone(source),
+            records: records.into(),
+            captures: captures.into(),
+            aggregates: aggregates.into(),
+        }
+    }
 }

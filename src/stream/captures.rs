@@ -83,6 +83,7 @@ impl CapturePlan {
             source: Arc::clone(&batch.source),
             records: batch.records.clone(),
             captures: captures.into_boxed_slice(),
+            aggregates: batch.aggregates.clone(),
         }
     }
 }

@@ -22,8 +22,8 @@ pub mod wal;
 pub use captures::{CapturePlan, Captures};
 pub use hash::{HashKey, HashRanges};
 pub use log::{
-    Appended, Bounds, Evicted, Found, Payer, Position, Read, ReadError, ReadLimit, ReaderId, ShardLog, Slice,
-    StoredPosition, StoredRead,
+    Appended, Bounds, Evicted, Found, Payer, Position, PutRecord, Read, ReadError, ReadLimit, ReaderId,
+    ShardLog, Slice, StoredPosition, StoredRead,
 };
 pub use memory::{MemoryLog, Retention};
 pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};

@@ -304,7 +304,12 @@ mod tests {
                 Arc::new(Source { body: body.clone(), content: Content::Json, side: body, arrival, permit });
             let spans = RecordSpans { payload: Span::ABSENT, key: Span::ABSENT, refusal: Span::ABSENT };
             let records = vec![spans; (end - start) as usize];
-            let batch = Batch { source, records: records.into(), captures: Box::default() };
+            let batch = Batch {
+                source,
+                records: records.into(),
+                captures: Box::default(),
+                aggregates: Box::default(),
+            };
             Slice { batch: Arc::new(batch), skip: 0, first: SequenceNumber(start) }
         };
         Read { slices: held.iter().map(slice).collect(), next: SequenceNumber(next), skipped }

@@ -23,7 +23,7 @@ fn batch(count: usize, arrival: i64) -> Batch {
             refusal: Span::ABSENT,
         })
         .collect();
-    Batch { source, records, captures: Box::default() }
+    Batch { source, records, captures: Box::default(), aggregates: Box::default() }
 }
 
 fn log(age_micros: u64, bytes: Option<u64>, readers: usize) -> MemoryLog {

@@ -44,6 +44,11 @@ const FLAG_SAME_KEY: u16 = 1;
 /// There is a refusal, perhaps an empty one.
 const FLAG_REFUSED: u16 = 2;
 
+/// The payload is an aggregate: the record is its first.
+const FLAG_HEAD: u16 = 4;
+/// A further record of the aggregate that is the last payload.
+const FLAG_MEMBER: u16 = 8;
+
 /// Number of a shard in the node's catalog: unlike [`crate::record::ShardId`], unique over all streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardNumber(pub u32);

@@ -30,7 +30,12 @@ fn batch(records: &[Parts<'_>]) -> Batch {
     let permit = Budget::new(u64::MAX).take_anyway(0);
     let (body, arrival) = (body.into(), UnixMicros(1_700_000_000_000_000));
     let source = Source { body, content: Content::Json, side: Bytes::new(), arrival, permit };
-    Batch { source: Arc::new(source), records: spans.into(), captures: Box::default() }
+    Batch {
+        source: Arc::new(source),
+        records: spans.into(),
+        captures: Box::default(),
+        aggregates: Box::default(),
+    }
 }
 
 fn log(batches: impl IntoIterator<Item = Batch>) -> MemoryLog {

@@ -87,7 +87,12 @@ fn batch(shard: u32, numbers: std::ops::Range<u64>) -> Batch {
     let permit = Budget::new(u64::MAX).take_anyway(body.len() as u64);
     let (body, arrival) = (Bytes::from(body), UnixMicros(0));
     let source = Source { body, content: Content::Json, side: Bytes::new(), arrival, permit };
-    Batch { source: Arc::new(source), records: records.into(), captures: Box::default() }
+    Batch {
+        source: Arc::new(source),
+        records: records.into(),
+        captures: Box::default(),
+        aggregates: Box::default(),
+    }
 }
 
 /// Sorts the records of a [`World`].

@@ -300,8 +300,12 @@ impl World {
                     record.refusal = refusal;
                 }
             }
-            let batch =
-                Batch { source: Arc::clone(&source), records: records.into(), captures: captures.into() };
+            let batch = Batch {
+                source: Arc::clone(&source),
+                records: records.into(),
+                captures: captures.into(),
+                aggregates: Box::default(),
+            };
             batches.push((ShardId(shard), batch));
             numbers_of.insert(ShardId(shard), numbers);
         }
