@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Intake;
 use super::decode::Decoded;
 use crate::record::{Aggregate, Batch, Put, RecordSpans, ShardId, Source, Span};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
-use crate::stream::HashKey;
+use crate::stream::{HashKey, Layout};
 
 /// What the records of a request share.
 #[derive(Debug)]
@@ -22,8 +21,9 @@ pub struct Shared {
     pub arrival: UnixMicros,
 }
 
-/// Splits the records by the shard of their key, keeping their order within a shard.
-pub fn partition(intake: &Intake, decoded: Decoded, shared: Shared) -> Vec<(ShardId, Batch)> {
+/// Splits the records by the open shard of their key, keeping their order within a shard. `width` is the number of
+/// captured fields of a record.
+pub fn partition(width: usize, decoded: Decoded, shared: Shared, layout: &Layout) -> Vec<(ShardId, Batch)> {
     let Decoded { records, captures, aggregates, content, side, hash_keys, .. } = decoded;
     let Shared { body, mut permit, arrival } = shared;
     let bookkeeping =
@@ -35,39 +35,42 @@ pub fn partition(intake: &Intake, decoded: Decoded, shared: Shared) -> Vec<(Shar
     let source = Arc::new(Source { body, content, side: Bytes::from(side), arrival, permit });
     let whole =
         Batch { source, records: records.into(), captures: captures.into(), aggregates: aggregates.into() };
-    let ranges = intake.stream.ranges();
-    if ranges.len() == 1 {
-        return vec![(ShardId(0), whole)];
+    let open = layout.open().len();
+    if let (1, Some(only)) = (open, layout.open().next()) {
+        return vec![(only.facts.id, whole)];
     }
     let mut hash_keys = hash_keys.into_iter().peekable();
-    let mut shard_of = |put: &Put| {
+    // Places in the layout.
+    let mut place_of = |put: &Put| {
         let hash = match hash_keys.next_if(|(of, _)| *of == put.first) {
             Some((_, hash)) => hash,
             None if put.key.is_present() => HashKey::of(whole.source.bytes(put.key)),
             None => HashKey(fastrand::u128(..)),
         };
-        ranges.shard_of(hash)
+        layout.open_index_of(hash)
     };
     if let Some(only) = whole.puts(0).next().filter(|put| put.count == whole.records.len()) {
-        return vec![(shard_of(&only), whole)];
+        return vec![(layout.shards()[place_of(&only)].facts.id, whole)];
     }
-    let mut parts: Vec<(ShardId, Part)> = Vec::new();
-    // For each shard, where its part stands in `parts`.
-    let mut slots = vec![usize::MAX; ranges.len()];
+    let mut parts: Vec<(usize, Part)> = Vec::new();
+    // For each shard of the layout, where its part stands in `parts`.
+    let mut slots = vec![usize::MAX; layout.shards().len()];
     for put in whole.puts(0) {
-        let shard = shard_of(&put);
-        let Some(slot) = slots.get_mut(shard.0 as usize) else { continue };
+        let place = place_of(&put);
+        let Some(slot) = slots.get_mut(place) else { continue };
         if *slot == usize::MAX {
             *slot = parts.len();
-            let records = Vec::with_capacity(whole.records.len() / ranges.len() + 1);
-            parts.push((shard, Part { records, ..Part::default() }));
+            let records = Vec::with_capacity(whole.records.len() / open + 1);
+            parts.push((place, Part { records, ..Part::default() }));
         }
         if let Some((_, part)) = parts.get_mut(*slot) {
-            part.take(&whole, &put, intake.slots);
+            part.take(&whole, &put, width);
         }
     }
-    parts.sort_unstable_by_key(|(shard, _)| *shard);
-    parts.into_iter().map(|(shard, part)| (shard, part.into_batch(&whole.source))).collect()
+    parts.sort_unstable_by_key(|(place, _)| *place);
+    let batch =
+        |(place, part): (usize, Part)| (layout.shards()[place].facts.id, part.into_batch(&whole.source));
+    parts.into_iter().map(batch).collect()
 }
 
 /// The records of one shard.

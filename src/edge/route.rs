@@ -9,7 +9,7 @@ use metrics::{Counter, Histogram};
 
 use super::problem::Problem;
 use super::reply::Body;
-use super::{Edge, cors, ingest, streams};
+use super::{Edge, cors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
 use crate::telemetry::access_log::{self, Access};
@@ -28,7 +28,7 @@ enum Route<'a> {
 /// Names of the routes, by [`Route::index`].
 const ROUTES: [&str; 5] = ["records", "stream", "shards", "streams", "unknown"];
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 11] = [200, 204, 400, 404, 405, 408, 413, 415, 431, 503, 0];
+const CODES: [u16; 12] = [200, 204, 400, 404, 405, 408, 409, 413, 415, 431, 503, 0];
 
 impl<'a> Route<'a> {
     fn of(path: &'a str) -> Self {
@@ -57,7 +57,7 @@ impl<'a> Route<'a> {
 
     fn allow(self) -> &'static str {
         match self {
-            Route::Records(_) => "GET, HEAD, POST, OPTIONS",
+            Route::Records(_) | Route::Shards(_) => "GET, HEAD, POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -147,9 +147,10 @@ async fn dispatch(
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
         (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
-        (Route::Records(name), &Method::GET) => tap::page::get(edge, edge.intake(name)?, head).await,
-        (Route::Stream(name), &Method::GET) => Ok(streams::describe(edge.intake(name)?)),
-        (Route::Shards(name), &Method::GET) => Ok(streams::shards(edge.intake(name)?)),
+        (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
+        (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
+        (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),
+        (Route::Shards(name), &Method::POST) => reshard::post(edge, &*edge.intake(name)?, head, body).await,
         (Route::Streams, &Method::GET) => streams::list(edge),
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),

@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 
 use super::columns::RecordColumns;
-use super::{EncodeError, Encoder, PushError, Row};
+use super::{EncodeError, Encoder, GROWTH_BYTES_MIN, PushError, Row};
 use crate::schema::columns::Columns;
 
 /// Rows of one batch: enough that what a batch costs in each column does not show.
@@ -86,16 +86,21 @@ impl<W: BatchWriter> ColumnarEncoder<W> {
 }
 
 impl<W: BatchWriter> Encoder for ColumnarEncoder<W> {
-    fn push(&mut self, row: Row<'_>) -> Result<(), PushError> {
+    fn push(&mut self, row: Row<'_>) -> Result<u64, PushError> {
+        let before = self.columns.taken_bytes();
         self.columns.push(row.payload).map_err(PushError::Misfit)?;
+        let mut taken = self.columns.taken_bytes() - before;
         self.staged_bytes += row.payload.len();
         let full = self.columns.rows() >= BATCH_ROWS_MAX
             || self.staged_bytes >= BATCH_BYTES_MAX
             || self.columns.cells() >= BATCH_CELLS_MAX;
         if full {
+            let before = self.writer.memory_bytes();
             self.flush_batch()?;
+            // With its first batch a writer takes what it needs for each column.
+            taken += self.writer.memory_bytes().saturating_sub(before);
         }
-        Ok(())
+        Ok(taken)
     }
 
     fn stored_bytes(&self) -> u64 {
@@ -109,6 +114,17 @@ impl<W: BatchWriter> Encoder for ColumnarEncoder<W> {
 
     fn memory_bytes(&self) -> u64 {
         self.columns.memory_bytes() as u64 + self.writer.memory_bytes()
+    }
+
+    fn memory_ahead(&self, bytes: u64) -> u64 {
+        let (rows, held) = (self.columns.rows(), self.columns.memory_bytes() as u64);
+        if held < GROWTH_BYTES_MIN {
+            return 0;
+        }
+        // The vectors of all columns have as many values, so that they double with the same row.
+        let more = usize::try_from(bytes / self.columns.row_bytes().max(1)).unwrap_or(usize::MAX);
+        let end = rows.saturating_add(more).min(BATCH_ROWS_MAX - 1);
+        if (end + 1).next_power_of_two() > rows.next_power_of_two() { held } else { 0 }
     }
 
     fn take_finished(&mut self) -> Vec<Bytes> {

@@ -6,7 +6,7 @@ mod envelope;
 use bytes::Bytes;
 
 use self::blocks::BLOCK_BYTES;
-use super::{EncodeError, Encoder, PushError, Row};
+use super::{EncodeError, Encoder, GROWTH_BYTES_MIN, PushError, Row};
 use crate::config::checked::{JsonCompression, JsonFormat};
 
 /// Compressed size over input before the first block is there to tell. JSON events are compressed to a fourth or
@@ -82,12 +82,14 @@ pub fn write_line(row: &Row<'_>, in_envelope: bool, lines: &mut Vec<u8>) {
 }
 
 impl Encoder for JsonLinesEncoder {
-    fn push(&mut self, row: Row<'_>) -> Result<(), PushError> {
+    fn push(&mut self, row: Row<'_>) -> Result<u64, PushError> {
+        let before = self.staged.len();
         write_line(&row, self.format.envelope, &mut self.staged);
+        let taken = self.staged.len() - before;
         if self.staged.len() >= blocks::input_bytes(self.format.compression) {
             self.close_chunk()?;
         }
-        Ok(())
+        Ok(taken as u64)
     }
 
     fn stored_bytes(&self) -> u64 {
@@ -103,6 +105,12 @@ impl Encoder for JsonLinesEncoder {
     fn memory_bytes(&self) -> u64 {
         let list = self.chunks.capacity() * size_of::<Bytes>();
         self.held_bytes + (self.staged.capacity() + list) as u64
+    }
+
+    fn memory_ahead(&self, bytes: u64) -> u64 {
+        let (staged, room) = (self.staged.len() as u64, self.staged.capacity() as u64);
+        let end = (staged + bytes).min(blocks::input_bytes(self.format.compression) as u64);
+        if room >= GROWTH_BYTES_MIN && end > room { room } else { 0 }
     }
 
     fn take_finished(&mut self) -> Vec<Bytes> {

@@ -21,6 +21,9 @@ use crate::config::checked::Format;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
 
+/// Memory of vectors below which nobody tells that they are about to double.
+const GROWTH_BYTES_MIN: u64 = 64 << 10;
+
 /// A record as encoders take it.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
@@ -96,8 +99,9 @@ pub enum PushError {
 
 /// One open file. Each partition of each delivery has its own.
 pub trait Encoder: Send {
-    /// Adds one record.
-    fn push(&mut self, row: Row<'_>) -> Result<(), PushError>;
+    /// Adds one record. Returns about how many bytes of memory that has taken: what records are counted by between two
+    /// looks at [`Encoder::memory_bytes`]. It is of the order of what was taken, and no sum of it is what is held.
+    fn push(&mut self, row: Row<'_>) -> Result<u64, PushError>;
 
     /// How large the file would be if it were finished now, in bytes as stored. An estimate where the codec does
     /// not tell, within about 10 % at the sizes at which files are sealed.
@@ -105,6 +109,10 @@ pub trait Encoder: Send {
 
     /// Bytes of memory that the open file holds at the moment.
     fn memory_bytes(&self) -> u64;
+
+    /// Bytes that it will take at once, beside [`Encoder::memory_bytes`], while records of `bytes` in all, as counted by
+    /// [`Encoder::push`], come in next: large vectors are about to grow.
+    fn memory_ahead(&self, bytes: u64) -> u64;
 
     /// Hands over what is finished of the file: it is stored in front of everything that comes later, and the file no
     /// longer holds it.

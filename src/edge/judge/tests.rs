@@ -144,7 +144,7 @@ fn sharded(intake: &Intake, body: Vec<u8>, decoded: Decoded) -> Vec<(u32, Vec<St
             |record: &RecordSpans| String::from_utf8_lossy(batch.source.bytes(record.payload)).into_owned();
         batch.records.iter().map(payload).collect()
     };
-    let batches = partition(intake, decoded, shared);
+    let batches = partition(intake.slots, decoded, shared, &intake.stream.layout());
     batches.iter().map(|(ShardId(id), batch)| (*id, payloads(batch))).collect()
 }
 

@@ -9,6 +9,7 @@ mod fields;
 mod lenient;
 mod nested;
 mod numbers;
+mod row_size;
 mod slot;
 mod text;
 mod times;
@@ -32,6 +33,8 @@ pub struct RecordColumns {
     fields: Fields,
     leaves: usize,
     cells: usize,
+    row_bytes: u64,
+    taken: u64,
     is_for_orc: bool,
 }
 
@@ -39,8 +42,9 @@ impl RecordColumns {
     /// Builders for `columns`, with no row in them.
     pub fn new(columns: &Columns) -> Self {
         let schema = columns.arrow_schema();
-        let leaves = columns.leaves();
-        Self { schema, fields: Fields::of_record(columns.as_slice()), leaves, cells: 0, is_for_orc: false }
+        let (leaves, row_bytes) = (columns.leaves(), row_size::bytes(columns));
+        let fields = Fields::of_record(columns.as_slice());
+        Self { schema, fields, leaves, cells: 0, row_bytes, taken: 0, is_for_orc: false }
     }
 
     /// The same for ORC files: refuses the times that they cannot hold ([`super::orc::holds_time`]).
@@ -63,6 +67,8 @@ impl RecordColumns {
         match self.fill(record, &mut cells) {
             Ok(()) => {
                 self.cells += self.leaves + cells.taken();
+                let nested = cells.taken() as u64 * row_size::NESTED_VALUE_BYTES;
+                self.taken += self.row_bytes + nested + record.len() as u64;
                 Ok(())
             }
             Err(fault) => {
@@ -109,6 +115,16 @@ impl RecordColumns {
         self.cells
     }
 
+    /// Bytes that a record takes whatever is in it: see [`row_size::bytes`].
+    pub fn row_bytes(&self) -> u64 {
+        self.row_bytes
+    }
+
+    /// Bytes that the records since the last batch have taken, about: what is known without a look at the builders.
+    pub fn taken_bytes(&self) -> u64 {
+        self.taken
+    }
+
     /// Bytes that the builders hold.
     pub fn memory_bytes(&self) -> usize {
         self.fields.memory_bytes()
@@ -119,7 +135,7 @@ impl RecordColumns {
     /// # Errors
     /// If Arrow refuses what was built, which would be a defect here.
     pub fn take_batch(&mut self) -> Result<RecordBatch, ArrowError> {
-        self.cells = 0;
+        (self.cells, self.taken) = (0, 0);
         RecordBatch::try_new(self.schema.clone(), self.fields.finish()?)
     }
 }

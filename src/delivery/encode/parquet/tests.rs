@@ -140,7 +140,7 @@ fn a_record_that_does_not_fit_leaves_its_neighbours_alone() {
         let fits = index % 100 != 7;
         let record = format!(r#"{{"id":{index},"tags":["a",{}]}}"#, if fits { "\"b\"" } else { "1" });
         match encoder.push(Row::of_payload(&record)) {
-            Ok(()) => assert!(fits, "{record}"),
+            Ok(_) => assert!(fits, "{record}"),
             Err(PushError::Misfit(misfit)) => assert_eq!((fits, misfit.pointer.as_str()), (false, "/tags/1")),
             Err(PushError::Encode(error)) => panic!("{error}"),
         }
