@@ -37,7 +37,7 @@ use forebay::delivery::prefix::{PrefixTemplate, Terms};
 use forebay::delivery::seal::{Origin, SealReason, Series};
 use forebay::delivery::sink::ObjectSink;
 use forebay::delivery::{Slots, Status};
-use forebay::record::{Batch, RecordSpans, SequenceNumber, ShardId, Source, Span};
+use forebay::record::{Batch, Content, RecordSpans, SequenceNumber, ShardId, Source, Span};
 use forebay::runtime::budget::Budget;
 use forebay::runtime::clock::UnixMicros;
 use forebay::schema::columns::Columns;
@@ -249,8 +249,10 @@ fn slices(world: &World, partitions: u64, records: u64) -> Vec<Slice> {
         plan.capture(&body, &spans, &mut captures);
         let permit = Budget::new(1 << 20).take_anyway(0);
         let arrival = UnixMicros(1_772_694_489_123_456);
-        let source = Arc::new(Source { body: Bytes::from(body), side: Bytes::new(), arrival, permit });
-        let batch = Batch { source, records: spans.into(), captures: captures.into() };
+        let (body, content) = (Bytes::from(body), Content::Json);
+        let source = Arc::new(Source { body, content, side: Bytes::new(), arrival, permit });
+        let batch =
+            Batch { source, records: spans.into(), captures: captures.into(), aggregates: Box::default() };
         let first = SequenceNumber(numbers.first().copied().unwrap_or_default());
         Slice { batch: Arc::new(batch), skip: 0, first }
     };

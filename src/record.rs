@@ -1,5 +1,10 @@
 //! Records and the bytes that they live in.
 
+pub mod aggregate;
+mod puts;
+
+pub use puts::{Aggregate, Put, Puts};
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -94,12 +99,34 @@ impl Span {
     }
 }
 
+/// What is known of payloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Content {
+    /// Each is a JSON value, or refused.
+    #[default]
+    Json,
+    /// Nobody has looked at them: any bytes, which may be JSON.
+    Any,
+}
+
+impl Content {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Content::Json => "json",
+            Content::Any => "any",
+        }
+    }
+}
+
 /// The bytes that the records of one request are slices of, and the permit that pays for them. It is shared by all
 /// batches that the request was split into; the permit goes back when the last of them is dropped.
 #[derive(Debug)]
 pub struct Source {
     /// The decoded request body. Always UTF-8 where a record of it is valid JSON.
     pub body: Bytes,
+    /// What is known of the payloads.
+    pub content: Content,
     /// What records need besides the body (a key from a header, an unescaped key, the reason of a refusal).
     /// Spans that begin at or behind the end of `body` lie here.
     pub side: Bytes,
@@ -125,7 +152,8 @@ impl Source {
 /// Where one record's parts lie in its [`Source`].
 #[derive(Debug, Clone, Copy)]
 pub struct RecordSpans {
-    /// The record itself: one JSON value without white space around it, unless `refusal` is present.
+    /// The record itself: where [`Source::content`] says so and `refusal` is absent one JSON value, which may have white
+    /// space around it; otherwise any bytes.
     pub payload: Span,
     /// The partition key, unescaped; empty where it is random.
     pub key: Span,
@@ -144,19 +172,32 @@ pub struct Batch {
     /// For each record, the raw JSON values of the stream's captured fields, in slot order:
     /// `records.len() × slots` spans. See [`crate::stream::Captures`].
     pub captures: Box<[Span]>,
+    /// Those of the records that came together in aggregates, in their order; nearly always empty.
+    pub aggregates: Box<[Aggregate]>,
 }
 
 impl Batch {
     /// No records, at `arrival`.
     pub fn empty(arrival: UnixMicros) -> Self {
         let permit = Budget::new(0).take_anyway(0);
-        let source = Source { body: Bytes::new(), side: Bytes::new(), arrival, permit };
-        Self { source: Arc::new(source), records: Box::default(), captures: Box::default() }
+        let content = Content::default();
+        let source = Source { body: Bytes::new(), content, side: Bytes::new(), arrival, permit };
+        let (records, captures, aggregates) = Default::default();
+        Self { source: Arc::new(source), records, captures, aggregates }
     }
 
-    /// Payload bytes of all records.
+    /// Payload bytes as the log keeps them: of all records, but of aggregates as they came.
     pub fn payload_bytes(&self) -> u64 {
-        self.records.iter().map(|record| record.payload.len() as u64).sum()
+        if self.aggregates.is_empty() {
+            return self.records.iter().map(|record| record.payload.len() as u64).sum();
+        }
+        self.puts(0).map(|put| put.payload.len() as u64).sum()
+    }
+
+    /// The records as they were put, from the one at `index` on: an aggregate is one. Where `index` is within an
+    /// aggregate, from the one behind that.
+    pub fn puts(&self, index: usize) -> Puts<'_> {
+        Puts::new(&self.records, &self.aggregates, index)
     }
 
     /// Captured spans of the record at `index`.

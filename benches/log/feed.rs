@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use forebay::edge::decode::{Framing, RequestKey};
-use forebay::record::{Batch, RecordSpans, ShardId, Source, Span};
+use forebay::record::{Batch, Content, RecordSpans, ShardId, Source, Span};
 use forebay::runtime::clock::{self, UnixMicros};
 use forebay::testkit::generators::{Generator, KeyPicker, Profile, Settings};
 
@@ -99,10 +99,10 @@ impl Ready {
     fn batches(&self, door: &Door) -> Vec<(ShardId, Batch)> {
         let permit = door.admit(self.body.len() as u64);
         let (body, side) = (self.body.clone(), self.side.clone());
-        let source = Arc::new(Source { body, side, arrival: clock::wall(), permit });
+        let source = Arc::new(Source { body, content: Content::Json, side, arrival: clock::wall(), permit });
         let batch = |(shard, records, captures): &Part| {
             let (source, records, captures) = (Arc::clone(&source), records.clone(), captures.clone());
-            (*shard, Batch { source, records, captures })
+            (*shard, Batch { source, records, captures, aggregates: Box::default() })
         };
         self.parts.iter().map(batch).collect()
     }

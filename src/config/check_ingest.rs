@@ -8,7 +8,7 @@ use http::HeaderName;
 use serde_json::Value;
 
 use super::check_inference::INFER;
-use super::checked::{Durability, Ingest, OnInvalid, PartitionKeySource, Stream};
+use super::checked::{Content, Durability, Ingest, OnInvalid, PartitionKeySource, Stream};
 use super::checker::Checker;
 use super::duration::print_duration;
 use super::limits;
@@ -104,6 +104,7 @@ pub(super) fn check_ingest(
     checker: &mut Checker<'_>,
 ) -> Option<Ingest> {
     let partition_key = check_partition_key(raw.partition_key.as_deref(), checker);
+    let has_schema = raw.schema.as_deref().is_some_and(|schema| schema != INFER);
     let schema = match raw.schema {
         None => Some(None),
         Some(word) if word == INFER => Some(None),
@@ -122,6 +123,7 @@ pub(super) fn check_ingest(
             "write on_invalid = \"reject\", or add a [[delivery]]",
         );
     }
+    let content = check_content(raw.content.as_deref(), has_schema, checker);
     let body_bytes_max = body_bytes_max.unwrap_or(u64::MAX);
     let default = limits::RECORD_BYTES_DEFAULT.min(body_bytes_max);
     let record = checker.size_within("ingest.max_record", raw.max_record.as_deref(), default, 1..=u64::MAX);
@@ -136,8 +138,25 @@ pub(super) fn check_ingest(
         partition_key: partition_key?,
         schema: schema?,
         on_invalid: on_invalid?,
+        content: content?,
         record_bytes_max: record?,
     })
+}
+
+/// What records may be. A schema says what JSON may be, so it needs JSON.
+fn check_content(text: Option<&str>, has_schema: bool, checker: &mut Checker<'_>) -> Option<Content> {
+    const PATH: &str = "ingest.content";
+    let words = [Content::Json, Content::Any].map(|word| (word.as_str(), word));
+    let content = checker.word(PATH, text, Content::Json, &words)?;
+    if content == Content::Any && has_schema {
+        checker.problem_with_help(
+            PATH,
+            "content = \"any\" takes records that nobody looks at, and a schema says what they must be",
+            "write content = \"json\", or leave schema out",
+        );
+        return None;
+    }
+    Some(content)
 }
 
 fn check_partition_key(text: Option<&str>, checker: &mut Checker<'_>) -> Option<PartitionKeySource> {

@@ -10,11 +10,12 @@ use super::check_inference::{INFER, check_inference, refuse_without_inference};
 use super::check_ingest::{check_ingest, check_stream};
 use super::check_schema::{check_against, check_declared, check_declared_names, check_derived_names};
 use super::check_sink::Env;
-use super::checked::{ColumnsSource, Delivery, Ingest, Node, Pipeline};
+use super::checked::{ColumnsSource, Content, Delivery, Ingest, Node, Pipeline};
 use super::checker::Checker;
 use super::limits::FILE_NAME_BYTES_MAX;
 use super::raw::{PipelineFile, SchemaTable};
 use crate::schema::columns::Columns;
+use crate::schema::inference::OnConflict;
 
 /// What became of one file. The parts are there for the checks over all files even if others of it are wrong.
 pub(super) struct CheckedFile {
@@ -55,6 +56,15 @@ pub(super) fn check_pipeline(
     } else {
         check_columns((raw.schema, schema_file.as_deref()), ingest.as_ref(), columnar, checker)
     };
+    if let (Some(ingest), Some(ColumnsSource::Inferred(rules))) = (&ingest, &columns_source)
+        && (ingest.content, rules.on_conflict) == (Content::Any, OnConflict::Reject)
+    {
+        checker.problem_with_help(
+            "schema.on_conflict",
+            "on_conflict = \"reject\" refuses records, and content = \"any\" takes all of them",
+            "write on_conflict = \"dead_letter\" or another word, or [ingest] content = \"json\"",
+        );
+    }
     let columns = match columns {
         // The schema was to be read, and could not be.
         PipelineColumns::None if schema_file.is_some() && ingest.is_none() => PipelineColumns::Wrong,

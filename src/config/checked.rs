@@ -20,6 +20,7 @@ pub use super::selection::Selection;
 use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::prefix::{PrefixTemplate, Terms};
 use crate::json::Pointer;
+pub use crate::record::Content;
 use crate::schema::inference::Rules;
 
 /// The node and every pipeline that it runs.
@@ -215,6 +216,8 @@ pub struct Ingest {
     pub schema: Option<Arc<serde_json::Value>>,
     /// What becomes of a record that is no JSON object or breaks the schema.
     pub on_invalid: OnInvalid,
+    /// What records may be.
+    pub content: Content,
     /// Bytes of one record.
     pub record_bytes_max: u64,
 }

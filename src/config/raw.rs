@@ -75,6 +75,10 @@ pub struct IngestTable {
     /// into the dead letters of each delivery. Default: `reject`.
     #[schemars(extend("enum" = ["reject", "dead_letter"]), example = &"reject")]
     pub on_invalid: Option<String>,
+    /// What records may be: `json` values, each of which is checked, or `any` bytes, which nobody looks at before the
+    /// deliveries do. Default: `json`.
+    #[schemars(extend("enum" = ["json", "any"]), example = &"json")]
+    pub content: Option<String>,
     /// Largest record. Default: `1MiB`, or `max_body` of the node where that is less.
     #[schemars(example = &"1MiB")]
     pub max_record: Option<String>,

@@ -20,7 +20,8 @@ use super::files::Position;
 use super::prefix::{PartitionError, PrefixTemplate, RecordFacts};
 use crate::config::checked::{Delivery, Format, Late, Placement};
 use crate::config::print_duration;
-use crate::record::Batch;
+use crate::json;
+use crate::record::{self, Batch};
 use crate::runtime::clock::UnixMicros;
 use crate::schema::timestamp;
 
@@ -68,22 +69,31 @@ impl<'a> Record<'a> {
         Row { payload, key: self.key(), shard, sequence_number: number, arrival }
     }
 
-    /// The payload, unless the edge has refused it or it is no text.
+    /// The payload, if it is JSON that the edge has not refused.
     pub fn valid_text(&self) -> Option<&'a str> {
         let record = self.batch.records.get(self.index)?;
-        std::str::from_utf8(self.payload()).ok().filter(|_| !record.refusal.is_present())
+        if record.refusal.is_present() { None } else { self.text().ok() }
     }
 
-    /// Whether the edge has found it to be JSON.
+    /// Whether it is JSON.
     pub fn is_json(&self) -> bool {
+        if self.batch.source.content == record::Content::Any {
+            return json::document(self.payload()).is_ok();
+        }
         let refusal = self.batch.records.get(self.index).map(|record| record.refusal);
         let refusal = refusal.filter(|refusal| refusal.is_present());
         refusal.is_none_or(|refusal| refused_at_the_edge(self.batch.source.bytes(refusal)).reason != "json")
     }
 
+    /// Its text, which is JSON: where the edge has not looked, this does.
     fn text(&self) -> Result<&'a str, Dead> {
-        std::str::from_utf8(self.payload())
-            .map_err(|_| Dead { reason: "json", message: "the record is not UTF-8".to_owned() })
+        let text = match self.batch.source.content {
+            record::Content::Json => {
+                std::str::from_utf8(self.payload()).map_err(|error| json::NotJson::Text(error.valid_up_to()))
+            }
+            record::Content::Any => json::document(self.payload()),
+        };
+        text.map_err(|error| Dead { reason: "json", message: error.to_string() })
     }
 
     /// The raw JSON value of a captured field.

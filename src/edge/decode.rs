@@ -1,18 +1,17 @@
 //! A decoded body → the spans of its records, each with its verdict.
 
-use std::cell::RefCell;
-
 use http::{HeaderMap, header};
 
 use super::Intake;
 use super::body::shown;
-use super::learned_plan::LearnedPlan;
+use super::judge::{self, Entry, Judge};
+pub use super::judge::{Decoded, Refused};
 use super::problem::Problem;
-use crate::config::checked::OnInvalid;
-use crate::config::limits::{PARTITION_KEY_BYTES_MAX, REPLY_ERRORS_MAX, REQUEST_RECORDS_MAX};
 use crate::json::{Scanner, SyntaxError};
-use crate::record::{RecordSpans, Span};
-use crate::schema::validation::{Plan, Scratch, Verdict};
+use crate::record::{Content, Span};
+
+/// The type of a body that is one record, for streams that take any bytes.
+const BYTES: &str = "application/octet-stream";
 
 /// How records stand in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +22,8 @@ pub enum Framing {
     Lines,
     /// Not told by the client: an array, one value on any number of lines, or a value a line.
     Detect,
+    /// The whole body is one record of any bytes.
+    Bytes,
 }
 
 impl Framing {
@@ -40,38 +41,11 @@ impl Framing {
             | "application/jsonlines"
             | "application/json-lines" => Ok(Framing::Lines),
             "text/plain" => Ok(Framing::Detect),
+            BYTES => Ok(Framing::Bytes),
             other if other.starts_with("application/") && other.ends_with("+json") => Ok(Framing::Json),
             _ => Err(Problem::UnsupportedMediaType(shown(value))),
         }
     }
-}
-
-/// A record that was not accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// Its place in the request, from 0.
-    pub index: usize,
-    /// The stable code: `json`, `schema`, `record_too_large` or `partition_key_too_long`.
-    pub code: &'static str,
-    /// What is wrong with it.
-    pub message: String,
-}
-
-/// What a body holds.
-#[derive(Debug, Default)]
-pub struct Decoded {
-    /// Accepted records, in order.
-    pub records: Vec<RecordSpans>,
-    /// Their captured fields: `records.len() × slots`.
-    pub captures: Vec<Span>,
-    /// See [`crate::record::Source::side`].
-    pub side: Vec<u8>,
-    /// The first refused records, at most [`REPLY_ERRORS_MAX`].
-    pub refused: Vec<Refused>,
-    /// How many were refused in all.
-    pub rejected: usize,
-    /// How many of the accepted ones are invalid and bound for the dead letters.
-    pub dead: usize,
 }
 
 /// The partition key that a request gives to all its records.
@@ -83,11 +57,6 @@ pub enum RequestKey<'a> {
     FromRecord,
 }
 
-thread_local! {
-    /// One a thread: its buffers are reused from request to request.
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
-}
-
 /// Finds and judges the records of `body`.
 pub fn decode(
     intake: &Intake,
@@ -95,43 +64,52 @@ pub fn decode(
     body: &[u8],
     key: RequestKey<'_>,
 ) -> Result<Decoded, Problem> {
-    let learned = intake.learned_plan.as_ref().map(LearnedPlan::current);
-    let plan = learned.as_deref().unwrap_or(&intake.plan);
-    SCRATCH.with_borrow_mut(|scratch| {
-        let (shared_key, out) = (Span::ABSENT, Decoded::default());
-        let mut decoder = Decoder { intake, plan, body, scratch, shared_key, index: 0, out };
+    if framing == Framing::Bytes {
+        return bytes(intake, body, key);
+    }
+    judge::judged(intake, body, |judge| {
         if let RequestKey::Given(key) = key {
-            decoder.shared_key = decoder.remember(key);
+            judge.shared_key = judge.remember(key);
         }
+        let mut decoder = Decoder { body, judge };
         match std::str::from_utf8(body) {
-            Ok(text) => decoder.text(framing, text)?,
-            Err(_) if framing == Framing::Lines => decoder.damaged_lines()?,
-            Err(error) => {
-                return Err(Problem::NotJson(format!("invalid UTF-8 at byte {}", error.valid_up_to())));
-            }
+            Ok(text) => decoder.text(framing, text),
+            Err(_) if framing == Framing::Lines => decoder.damaged_lines(),
+            Err(error) => Err(Problem::NotJson(format!("invalid UTF-8 at byte {}", error.valid_up_to()))),
         }
-        if decoder.index == 0 { Err(Problem::Empty) } else { Ok(decoder.out) }
     })
 }
 
-struct Decoder<'a> {
-    intake: &'a Intake,
-    plan: &'a Plan,
-    body: &'a [u8],
-    scratch: &'a mut Scratch,
-    /// The key of all records, where the request gives one.
-    shared_key: Span,
-    /// Records met so far.
-    index: usize,
-    out: Decoded,
+/// The whole body is one record.
+fn bytes(intake: &Intake, body: &[u8], key: RequestKey<'_>) -> Result<Decoded, Problem> {
+    if intake.ingest.content != Content::Any {
+        return Err(Problem::UnsupportedMediaType(BYTES.to_owned()));
+    }
+    judge::judged(intake, body, |judge| {
+        let key = match key {
+            RequestKey::Given(key) => judge.remember(key),
+            RequestKey::FromRecord => Span::ABSENT,
+        };
+        if body.is_empty() {
+            return Ok(());
+        }
+        judge.content(Content::Any);
+        judge.entry(Entry { payload: Span::new(0, body.len()), key, hash_key: None })
+    })
 }
 
-impl Decoder<'_> {
+/// Finds records in a body of JSON.
+struct Decoder<'b, 'j, 'a> {
+    body: &'b [u8],
+    judge: &'j mut Judge<'a>,
+}
+
+impl Decoder<'_, '_, '_> {
     fn text(&mut self, framing: Framing, text: &str) -> Result<(), Problem> {
         let trimmed = text.trim_ascii_start();
         let start = text.len() - trimmed.len();
         match (framing, trimmed.as_bytes().first()) {
-            (_, None) => Ok(()),
+            (_, None) | (Framing::Bytes, _) => Ok(()),
             (Framing::Json | Framing::Detect, Some(b'[')) => self.array(text, start),
             (Framing::Json, Some(_)) => self.single(text, start),
             (Framing::Lines, Some(_)) => self.lines(text),
@@ -142,15 +120,15 @@ impl Decoder<'_> {
     /// One value. A syntax error refuses the request: there is nothing else in it.
     fn single(&mut self, text: &str, start: usize) -> Result<(), Problem> {
         let mut scanner = Scanner::at(text, start);
-        let result = self.check(&mut scanner).and_then(|verdict| {
+        let result = self.judge.check(&mut scanner).and_then(|verdict| {
             let end = scanner.position();
             scanner.end()?;
             Ok((verdict, end))
         });
         match result {
-            Ok((verdict, end)) => self.judge(verdict, Span::new(start, end)),
-            Err(error) if self.dead_letters() => {
-                self.invalid(Span::new(start, text.len()), "json", &error.to_string())
+            Ok((verdict, end)) => self.judge.judge(verdict, Span::new(start, end)),
+            Err(error) if self.judge.dead_letters() => {
+                self.judge.invalid(Span::new(start, text.len()), "json", &error.to_string())
             }
             Err(error) => Err(Problem::NotJson(error.to_string())),
         }
@@ -165,8 +143,8 @@ impl Decoder<'_> {
         while scanner.next_element(&mut first).map_err(not_json)? {
             scanner.skip_whitespace();
             let start = scanner.position();
-            let verdict = self.check(&mut scanner).map_err(not_json)?;
-            self.judge(verdict, Span::new(start, scanner.position()))?;
+            let verdict = self.judge.check(&mut scanner).map_err(not_json)?;
+            self.judge.judge(verdict, Span::new(start, scanner.position()))?;
         }
         scanner.end().map_err(not_json)
     }
@@ -190,11 +168,11 @@ impl Decoder<'_> {
         let start = text.len() - text[start..].trim_ascii_start().len();
         let span = Span::new(start, start + line.len());
         let mut scanner = Scanner::at(&text[..start + line.len()], start);
-        match self.check(&mut scanner).and_then(|verdict| scanner.end().map(|()| verdict)) {
-            Ok(verdict) => self.judge(verdict, span),
+        match self.judge.check(&mut scanner).and_then(|verdict| scanner.end().map(|()| verdict)) {
+            Ok(verdict) => self.judge.judge(verdict, span),
             Err(error) => {
                 let error = SyntaxError { offset: error.offset - start, kind: error.kind };
-                self.invalid(span, "json", &error.to_string())
+                self.judge.invalid(span, "json", &error.to_string())
             }
         }
     }
@@ -205,13 +183,13 @@ impl Decoder<'_> {
         let mut scanner = Scanner::new(text);
         scanner.skip_whitespace();
         let start = scanner.position();
-        match self.check(&mut scanner) {
+        match self.judge.check(&mut scanner) {
             Ok(verdict) if text[scanner.position()..].trim_ascii().is_empty() => {
-                self.judge(verdict, Span::new(start, scanner.position()))
+                self.judge.judge(verdict, Span::new(start, scanner.position()))
             }
             Err(error) if !text.trim_ascii().contains('\n') => {
-                if self.dead_letters() {
-                    return self.invalid(Span::new(start, text.len()), "json", &error.to_string());
+                if self.judge.dead_letters() {
+                    return self.judge.invalid(Span::new(start, text.len()), "json", &error.to_string());
                 }
                 Err(Problem::NotJson(error.to_string()))
             }
@@ -240,113 +218,11 @@ impl Decoder<'_> {
                 Ok(_) => self.line(&text[..end], start)?,
                 Err(error) => {
                     let message = format!("invalid UTF-8 at byte {}", error.valid_up_to());
-                    self.invalid(Span::new(start, end), "json", &message)?;
+                    self.judge.invalid(Span::new(start, end), "json", &message)?;
                 }
             }
         }
         Ok(())
-    }
-
-    fn dead_letters(&self) -> bool {
-        self.intake.ingest.on_invalid == OnInvalid::DeadLetter
-    }
-
-    fn check(&mut self, scanner: &mut Scanner<'_>) -> Result<Verdict, SyntaxError> {
-        self.plan.check(scanner, self.scratch)
-    }
-
-    /// Takes or refuses a record whose syntax is right.
-    fn judge(&mut self, verdict: Verdict, payload: Span) -> Result<(), Problem> {
-        if payload.len() as u64 > self.intake.ingest.record_bytes_max {
-            let limit = self.intake.ingest.record_bytes_max;
-            return self
-                .refuse("record_too_large", format!("{} bytes, at most {limit} are taken", payload.len()));
-        }
-        match verdict {
-            Verdict::Fits => self.accept(payload),
-            Verdict::Breaks => {
-                let message = self.scratch.violation().map(ToString::to_string).unwrap_or_default();
-                self.invalid(payload, "schema", &message)
-            }
-        }
-    }
-
-    fn accept(&mut self, payload: Span) -> Result<(), Problem> {
-        self.count()?;
-        let key = match self.intake.key_slot {
-            Some(slot) if !self.shared_key.is_present() => {
-                let captured = self.scratch.captures().get(slot).copied().unwrap_or(Span::ABSENT);
-                self.key_of(captured)
-            }
-            _ => self.shared_key,
-        };
-        if key.is_present() && key.len() > PARTITION_KEY_BYTES_MAX {
-            self.index -= 1;
-            let message = format!("{} bytes, at most {PARTITION_KEY_BYTES_MAX} are taken", key.len());
-            return self.refuse("partition_key_too_long", message);
-        }
-        self.out.records.push(RecordSpans { payload, key, refusal: Span::ABSENT });
-        let slots = self.intake.slots;
-        self.out.captures.extend_from_slice(&self.scratch.captures()[..slots]);
-        Ok(())
-    }
-
-    /// The key that a captured value stands for: a string without its quotes, a number or boolean as written. A
-    /// record without one is spread at random.
-    fn key_of(&mut self, value: Span) -> Span {
-        let Some(raw) =
-            self.body.get(value.start()..value.start() + value.len()).filter(|_| value.is_present())
-        else {
-            return Span::ABSENT;
-        };
-        match raw {
-            [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
-                Span::new(value.start() + 1, value.start() + 1 + inner.len())
-            }
-            [b'"', ..] => {
-                let text = std::str::from_utf8(raw).ok().and_then(|text| Scanner::new(text).string().ok());
-                text.map_or(Span::ABSENT, |text| self.remember(text.decode().as_bytes()))
-            }
-            [b'{' | b'[' | b'n', ..] | [] => Span::ABSENT,
-            _ => value,
-        }
-    }
-
-    /// A record that is no JSON or breaks its schema: refused, or accepted for the dead letters.
-    fn invalid(&mut self, payload: Span, code: &'static str, message: &str) -> Result<(), Problem> {
-        if !self.dead_letters() || payload.len() as u64 > self.intake.ingest.record_bytes_max {
-            return self.refuse(code, message.to_owned());
-        }
-        self.count()?;
-        let reason = format!("{code} {message}");
-        let refusal = self.remember(reason.as_bytes());
-        self.out.records.push(RecordSpans { payload, key: self.shared_key, refusal });
-        self.out.captures.extend(std::iter::repeat_n(Span::ABSENT, self.intake.slots));
-        self.out.dead += 1;
-        Ok(())
-    }
-
-    fn refuse(&mut self, code: &'static str, message: String) -> Result<(), Problem> {
-        if self.out.refused.len() < REPLY_ERRORS_MAX {
-            self.out.refused.push(Refused { index: self.index, code, message });
-        }
-        self.out.rejected += 1;
-        self.count()
-    }
-
-    fn count(&mut self) -> Result<(), Problem> {
-        if self.index == REQUEST_RECORDS_MAX {
-            return Err(Problem::TooManyRecords { limit: REQUEST_RECORDS_MAX });
-        }
-        self.index += 1;
-        Ok(())
-    }
-
-    /// Puts bytes into the side buffer. Its spans lie behind those of the body.
-    fn remember(&mut self, bytes: &[u8]) -> Span {
-        let start = self.body.len() + self.out.side.len();
-        self.out.side.extend_from_slice(bytes);
-        Span::new(start, start + bytes.len())
     }
 }
 

@@ -15,6 +15,7 @@ mod cors;
 pub mod decode;
 pub mod identity;
 mod ingest;
+pub mod judge;
 mod learned_plan;
 pub mod partition;
 pub mod problem;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::decode::Decoded;
-use crate::record::{Batch, RecordSpans, ShardId, Source, Span};
+use crate::record::{Aggregate, Batch, Put, RecordSpans, ShardId, Source, Span};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
 use crate::stream::{HashKey, Layout};
@@ -24,51 +24,83 @@ pub struct Shared {
 /// Splits the records by the open shard of their key, keeping their order within a shard. `width` is the number of
 /// captured fields of a record.
 pub fn partition(width: usize, decoded: Decoded, shared: Shared, layout: &Layout) -> Vec<(ShardId, Batch)> {
-    let Decoded { records, captures, side, .. } = decoded;
+    let Decoded { records, captures, aggregates, content, side, hash_keys, .. } = decoded;
     let Shared { body, mut permit, arrival } = shared;
     let bookkeeping =
-        records.len() * size_of::<RecordSpans>() + captures.len() * size_of::<Span>() + side.len();
+        size_of_val(&*records) + size_of_val(&*captures) + size_of_val(&*aggregates) + side.len();
     permit.set(permit.bytes() + bookkeeping as u64);
-    let source = Arc::new(Source { body, side: Bytes::from(side), arrival, permit });
     if records.is_empty() {
         return Vec::new();
     }
+    let source = Arc::new(Source { body, content, side: Bytes::from(side), arrival, permit });
+    let whole =
+        Batch { source, records: records.into(), captures: captures.into(), aggregates: aggregates.into() };
     let open = layout.open().len();
     if let (1, Some(only)) = (open, layout.open().next()) {
-        let shard = only.facts.id;
-        return vec![(shard, Batch { source, records: records.into(), captures: captures.into() })];
+        return vec![(only.facts.id, whole)];
     }
+    let mut hash_keys = hash_keys.into_iter().peekable();
     // Places in the layout.
-    let place_of = |record: &RecordSpans| {
-        let hash = match record.key.is_present() {
-            true => HashKey::of(source.bytes(record.key)),
-            false => HashKey(fastrand::u128(..)),
+    let mut place_of = |put: &Put| {
+        let hash = match hash_keys.next_if(|(of, _)| *of == put.first) {
+            Some((_, hash)) => hash,
+            None if put.key.is_present() => HashKey::of(whole.source.bytes(put.key)),
+            None => HashKey(fastrand::u128(..)),
         };
         layout.open_index_of(hash)
     };
-    if let [record] = *records {
-        let shard = layout.shards()[place_of(&record)].facts.id;
-        return vec![(shard, Batch { source, records: records.into(), captures: captures.into() })];
+    if let Some(only) = whole.puts(0).next().filter(|put| put.count == whole.records.len()) {
+        return vec![(layout.shards()[place_of(&only)].facts.id, whole)];
     }
-    let mut parts: Vec<(usize, Vec<RecordSpans>, Vec<Span>)> = Vec::new();
+    let mut parts: Vec<(usize, Part)> = Vec::new();
     // For each shard of the layout, where its part stands in `parts`.
     let mut slots = vec![usize::MAX; layout.shards().len()];
-    for (index, record) in records.iter().enumerate() {
-        let place = place_of(record);
+    for put in whole.puts(0) {
+        let place = place_of(&put);
         let Some(slot) = slots.get_mut(place) else { continue };
         if *slot == usize::MAX {
             *slot = parts.len();
-            parts.push((place, Vec::with_capacity(records.len() / open + 1), Vec::new()));
+            let records = Vec::with_capacity(whole.records.len() / open + 1);
+            parts.push((place, Part { records, ..Part::default() }));
         }
-        if let Some((_, part, part_captures)) = parts.get_mut(*slot) {
-            part.push(*record);
-            part_captures.extend_from_slice(&captures[index * width..(index + 1) * width]);
+        if let Some((_, part)) = parts.get_mut(*slot) {
+            part.take(&whole, &put, width);
         }
     }
-    parts.sort_unstable_by_key(|(place, ..)| *place);
-    let batch = |(place, records, captures): (usize, Vec<RecordSpans>, Vec<Span>)| {
-        let shard = layout.shards()[place].facts.id;
-        (shard, Batch { source: Arc::clone(&source), records: records.into(), captures: captures.into() })
-    };
+    parts.sort_unstable_by_key(|(place, _)| *place);
+    let batch =
+        |(place, part): (usize, Part)| (layout.shards()[place].facts.id, part.into_batch(&whole.source));
     parts.into_iter().map(batch).collect()
+}
+
+/// The records of one shard.
+#[derive(Default)]
+struct Part {
+    records: Vec<RecordSpans>,
+    captures: Vec<Span>,
+    aggregates: Vec<Aggregate>,
+}
+
+impl Part {
+    #[inline]
+    fn take(&mut self, whole: &Batch, put: &Put, slots: usize) {
+        let end = put.first + put.count;
+        if put.is_aggregate {
+            // A request has fewer records than `REQUEST_RECORDS_MAX`.
+            let (first, count) = (self.records.len() as u32, put.count as u32);
+            self.aggregates.push(Aggregate { first, count, blob: put.payload, key: put.key });
+        }
+        self.records.extend_from_slice(&whole.records[put.first..end]);
+        self.captures.extend_from_slice(&whole.captures[put.first * slots..end * slots]);
+    }
+
+    fn into_batch(self, source: &Arc<Source>) -> Batch {
+        let Self { records, captures, aggregates } = self;
+        Batch {
+            source: Arc::clone(source),
+            records: records.into(),
+            captures: captures.into(),
+            aggregates: aggregates.into(),
+        }
+    }
 }

@@ -4,12 +4,14 @@
 //! is copied. Everything above it (`schema::validation`, `delivery::encode`) decides what to do with each token, so
 //! that a record is read once a stage whatever that stage wants from it.
 
+mod document;
 mod keys;
 mod number;
 mod pointer;
 mod scanner;
 mod string;
 
+pub use document::{NotJson, document};
 pub use keys::KeySet;
 pub use number::RawNumber;
 pub use pointer::{Pointer, PointerError};

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::json::{Pointer, Scanner};
+use crate::json::Pointer;
 use crate::record::{Batch, RecordSpans, Span};
 use crate::schema::validation::{Plan, SchemaError, Scratch};
 
@@ -67,12 +67,10 @@ impl CapturePlan {
         captures.reserve(records.len() * self.slots);
         SCRATCH.with_borrow_mut(|scratch| {
             for record in records {
-                let (start, end) = (record.payload.start(), captures.len() + self.slots);
+                let start = record.payload.start();
                 let payload = body.get(start..start + record.payload.len()).unwrap_or_default();
-                if self.finds(payload, scratch) {
-                    captures.extend(scratch.captures().iter().map(|span| span.behind(start)));
-                }
-                captures.resize(end, Span::ABSENT);
+                self.plan.find(payload, scratch);
+                captures.extend(scratch.captures().iter().map(|span| span.behind(start)));
             }
         });
     }
@@ -85,12 +83,8 @@ impl CapturePlan {
             source: Arc::clone(&batch.source),
             records: batch.records.clone(),
             captures: captures.into_boxed_slice(),
+            aggregates: batch.aggregates.clone(),
         }
-    }
-
-    fn finds(&self, payload: &[u8], scratch: &mut Scratch) -> bool {
-        let Ok(text) = std::str::from_utf8(payload) else { return false };
-        self.plan.check(&mut Scanner::new(text), scratch).is_ok()
     }
 }
 

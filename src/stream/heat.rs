@@ -203,7 +203,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::record::{RecordSpans, Source, Span};
+    use crate::record::{Content, RecordSpans, Source, Span};
     use crate::runtime::budget::Budget;
     use crate::runtime::clock::UnixMicros;
 
@@ -218,7 +218,8 @@ mod tests {
             records.push(RecordSpans { payload: Span::new(0, 10), key, refusal: Span::ABSENT });
         }
         let permit = Budget::new(0).take_anyway(0);
-        let source = Source { body: body.into(), side: Bytes::new(), arrival: UnixMicros(0), permit };
+        let (body, arrival, content) = (body.into(), UnixMicros(0), Content::Json);
+        let source = Source { body, content, side: Bytes::new(), arrival, permit };
         Batch { source: Arc::new(source), records: records.into(), ..Batch::empty(UnixMicros(0)) }
     }
 

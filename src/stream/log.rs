@@ -55,6 +55,37 @@ impl Slice {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// What readers of Kinesis get of it: records as they were put, aggregates unchanged under the number of their first
+    /// record. Where the slice begins within an aggregate, from the one behind that.
+    ///
+    /// Each takes `count` numbers from `number` on. One that the edge has found invalid, and has taken for the dead
+    /// letters, is among them.
+    pub fn puts(&self) -> impl Iterator<Item = PutRecord<'_>> {
+        let source = &self.batch.source;
+        self.batch.puts(self.skip).map(|put| PutRecord {
+            number: SequenceNumber(self.first.0 + (put.first - self.skip) as u64),
+            count: put.count,
+            payload: source.bytes(put.payload),
+            key: source.bytes(put.key),
+            is_aggregate: put.is_aggregate,
+        })
+    }
+}
+
+/// A record as it was put. See [`Slice::puts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PutRecord<'a> {
+    /// Its number: of an aggregate, that of its first record.
+    pub number: SequenceNumber,
+    /// How many numbers it takes: 1, unless it is an aggregate.
+    pub count: usize,
+    /// Its bytes.
+    pub payload: &'a [u8],
+    /// The partition key that it was put with; empty where that was random.
+    pub key: &'a [u8],
+    /// Whether it is an aggregate.
+    pub is_aggregate: bool,
 }
 
 /// How much [`ShardLog::read`] gives at a time.

@@ -29,8 +29,8 @@ pub use hash::{HashKey, HashRange};
 pub use heat::{Heat, HeatReport, HeavyKey};
 pub use layout::{Layout, Shard, ShardFacts};
 pub use log::{
-    Appended, Bounds, Evicted, Found, Payer, Position, Read, ReadError, ReadLimit, ReaderId, ShardLog, Slice,
-    StoredPosition, StoredRead,
+    Appended, Bounds, Evicted, Found, Payer, Position, PutRecord, Read, ReadError, ReadLimit, ReaderId,
+    ShardLog, Slice, StoredPosition, StoredRead,
 };
 pub use memory::{MemoryLog, Retention};
 pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};

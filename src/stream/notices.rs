@@ -16,7 +16,7 @@ pub struct Size {
     pub records: u64,
     /// Those of them that are bound for the dead letters.
     pub dead: u64,
-    /// Payload bytes of all of them.
+    /// Payload bytes of all of them, of aggregates as they came.
     pub bytes: u64,
 }
 
@@ -26,10 +26,8 @@ impl Size {
         let mut size = Self::default();
         for batch in batches {
             size.records += batch.records.len() as u64;
-            for record in &batch.records {
-                size.dead += u64::from(record.refusal.is_present());
-                size.bytes += record.payload.len() as u64;
-            }
+            size.bytes += batch.payload_bytes();
+            size.dead += batch.records.iter().filter(|record| record.refusal.is_present()).count() as u64;
         }
         size
     }

@@ -14,6 +14,7 @@ use chrono::{DateTime, SecondsFormat};
 use http::{Response, StatusCode, request};
 
 use super::cursor::Cursor;
+use super::data;
 use super::query::{self, Query};
 use crate::config::limits::TAP_BYTES_MAX;
 use crate::edge::problem::Problem;
@@ -25,7 +26,7 @@ use crate::runtime::clock::UnixMicros;
 use crate::runtime::phases::Phase;
 use crate::stream::{Payer, Read, ReadError, ReadLimit, Slice, Stream};
 
-/// Bytes of a record in a page beside its payload and its key, with the longest numbers.
+/// Bytes of a record in a page beside its data and its key, with the longest numbers.
 const RECORD_BYTES: u64 = 150;
 
 /// Bytes of a shard's position in the cursor: ten digits, a dash, twenty digits and a separator.
@@ -191,7 +192,7 @@ impl Found {
                 break;
             }
             len += 1;
-            let mut bytes = RECORD_BYTES + record.payload.len() as u64;
+            let mut bytes = RECORD_BYTES + data::bytes_max(&slice.batch.source, record.payload);
             if is_shown(record) {
                 bytes += key_bytes(slice.batch.source.bytes(record.key));
                 self.records += 1;
@@ -243,8 +244,8 @@ impl Part {
                 self.shard
             );
             let _ = serde_json::to_writer(&mut *json, &String::from_utf8_lossy(source.bytes(record.key)));
-            json.extend_from_slice(b",\"data\":");
-            json.extend_from_slice(source.bytes(record.payload));
+            json.push(b',');
+            data::write(source, record.payload, json);
             json.push(b'}');
         }
     }

@@ -1,5 +1,6 @@
 //! What tests, benches and the load generator share.
 
+pub mod aggregate;
 pub mod disk;
 pub mod faulty_store;
 pub mod generators;

@@ -9,7 +9,9 @@ use url::Url;
 
 use crate::config::checked::{Config, Pipeline};
 use crate::config::limits::{PLAN_PAGE_BYTES_MAX, TAP_RECORDS_MAX};
-use crate::delivery::verify::{Held, Place, RecordSource as _, StoredLog};
+use crate::delivery::classify::Record;
+use crate::delivery::files::Position;
+use crate::delivery::verify::{Held, RecordSource as _, StoredLog};
 use crate::node::{Catalog, NodeError, NodeFolder};
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
@@ -134,12 +136,9 @@ pub fn of_log(config: &Config, pipeline: &Pipeline, last: u64, look: Look<'_>) -
             for slice in &read.slices {
                 for offset in 0..slice.len() {
                     let number = SequenceNumber(slice.first.0 + offset as u64);
-                    let place = Place { batch: &slice.batch, index: slice.skip + offset, shard, number };
-                    let record = slice.batch.records.get(place.index);
-                    let is_valid = record.is_some_and(|record| !record.refusal.is_present());
-                    if let Ok(text) = std::str::from_utf8(place.payload())
-                        && is_valid
-                    {
+                    let position = Position { shard, number, arrival: slice.batch.source.arrival };
+                    let record = Record { batch: &slice.batch, index: slice.skip + offset, position };
+                    if let Some(text) = record.valid_text() {
                         look(shard, number, text);
                     }
                 }
@@ -175,8 +174,9 @@ struct Page<'a> {
 #[derive(Deserialize)]
 struct PageRecord<'a> {
     sequence_number: String,
+    /// Not there where the record is no JSON.
     #[serde(borrow)]
-    data: &'a RawValue,
+    data: Option<&'a RawValue>,
 }
 
 /// Shows the last records of a running node through its tap.
@@ -218,8 +218,8 @@ async fn of_tap(base: &Url, last: u64, look: Look<'_>) -> Result<(), SourceError
                 let at = number(&record.sequence_number);
                 // What has come since is no part of it, or a busy stream would have no end.
                 is_over |= at.0 + 1 >= next.0;
-                if at < next {
-                    look(shard, at, record.data.get());
+                if let Some(data) = record.data.filter(|_| at < next) {
+                    look(shard, at, data.get());
                 }
             }
             if is_over {

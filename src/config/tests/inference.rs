@@ -38,6 +38,10 @@ fn what_contradicts_inference_is_refused_with_advice() {
         (format!("{INFERRED}[schema]\nmax_columns = 4097\n{PARQUET}"), "max_columns must be from 1 to 4096"),
         (format!("{INFERRED}[schema]\non_conflict = \"drop\"\n{PARQUET}"), "on_conflict"),
         (
+            format!("{INFERRED}content = \"any\"\n[schema]\non_conflict = \"reject\"\n{PARQUET}"),
+            "on_conflict = \"reject\" refuses records, and content = \"any\" takes all of them",
+        ),
+        (
             format!("{INFERRED}{PARQUET}backup = {{ records = \"failed\" }}\n"),
             "records = \"failed\" cannot follow columns that are learned",
         ),

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::checked::{
-    BufferHints, ColumnsSource, Durability, Format, JsonCompression, JsonFormat, OnInvalid,
+    BufferHints, ColumnsSource, Content, Durability, Format, JsonCompression, JsonFormat, OnInvalid,
     ParquetCompression, ParquetFormat, PartitionKeySource,
 };
 
@@ -16,6 +16,7 @@ fn a_pipeline_of_two_names_has_every_default() {
     let ingest = &pipeline.ingest;
     assert_eq!((&ingest.partition_key, ingest.on_invalid), (&PartitionKeySource::Random, OnInvalid::Reject));
     assert_eq!((ingest.record_bytes_max, ingest.schema.is_none()), (1 << 20, true));
+    assert_eq!(ingest.content, Content::Json);
     let delivery = &pipeline.deliveries[0];
     assert!(matches!(
         delivery.format,
@@ -44,6 +45,7 @@ fn every_setting_is_taken_over() {
         [ingest]
         partition_key = "query:device"
         on_invalid = "dead_letter"
+        content = "any"
         max_record = "64KiB"
         [schema]
         columns = [{ name = "id", type = "int64", nullable = false }, { name = "at", type = "timestamp_micros" }]
@@ -70,7 +72,7 @@ fn every_setting_is_taken_over() {
     assert_eq!(pipeline.stream.retention_bytes, Some(2 << 30));
     assert_eq!(pipeline.ingest.partition_key, PartitionKeySource::Query("device".to_owned()));
     assert_eq!(pipeline.ingest.on_invalid, OnInvalid::DeadLetter);
-    assert_eq!(pipeline.ingest.record_bytes_max, 64 << 10);
+    assert_eq!((pipeline.ingest.record_bytes_max, pipeline.ingest.content), (64 << 10, Content::Any));
     assert_eq!(pipeline.columns_source, Some(ColumnsSource::Declared));
     let [a, b] = pipeline.deliveries.as_slice() else { panic!("two deliveries") };
     assert!(matches!(
@@ -309,6 +311,7 @@ fn every_wrong_setting_of_ingest_is_refused() {
             "on_invalid = \"dead_letter\"",
             "on_invalid = \"dead_letter\" needs a delivery, whose sink keeps the dead letters\n  help: write on_invalid = \"reject\", or add a [[delivery]]",
         ),
+        ("content = \"bytes\"", "content = \"bytes\" is not known: write \"json\" or \"any\""),
         (
             "max_record = \"11MiB\"",
             "max_record = 11MiB is more than the node's max_body = 10MiB: write at most 10MiB, or a larger max_body",

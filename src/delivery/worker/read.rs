@@ -294,7 +294,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::record::{Batch, RecordSpans, Source, Span};
+    use crate::record::{Batch, Content, RecordSpans, Source, Span};
     use crate::runtime::budget::Budget;
     use crate::runtime::clock::UnixMicros;
 
@@ -303,10 +303,16 @@ mod tests {
         let slice = |&(start, end): &(u64, u64)| {
             let permit = Budget::new(1).take_anyway(0);
             let (body, arrival) = (Bytes::new(), UnixMicros(0));
-            let source = Arc::new(Source { body: body.clone(), side: body, arrival, permit });
+            let source =
+                Arc::new(Source { body: body.clone(), content: Content::Json, side: body, arrival, permit });
             let spans = RecordSpans { payload: Span::ABSENT, key: Span::ABSENT, refusal: Span::ABSENT };
             let records = vec![spans; (end - start) as usize];
-            let batch = Batch { source, records: records.into(), captures: Box::default() };
+            let batch = Batch {
+                source,
+                records: records.into(),
+                captures: Box::default(),
+                aggregates: Box::default(),
+            };
             Slice { batch: Arc::new(batch), skip: 0, first: SequenceNumber(start) }
         };
         Read { slices: held.iter().map(slice).collect(), next: SequenceNumber(next), skipped }

@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::config::checked::{Durability, Ingest, PartitionKeySource, Stream as StreamConfig};
+use crate::config::checked::{
+    Content, Durability, Ingest, OnInvalid, PartitionKeySource, Stream as StreamConfig,
+};
+use crate::config::limits::{PARTITION_KEY_BYTES_MAX, REQUEST_RECORDS_MAX};
 use crate::json::Pointer;
 use crate::stream::{Backing, Captures, Stream};
 use crate::telemetry::metrics::Registry;
@@ -30,6 +33,7 @@ fn intake(on_invalid: OnInvalid) -> Intake {
         partition_key: PartitionKeySource::Pointer(Pointer::parse("/k").unwrap()),
         schema: Some(Arc::new(json!({"type": "object", "properties": {"n": {"type": "integer"}}}))),
         on_invalid,
+        content: Content::Json,
         record_bytes_max: 200,
     };
     let mut captures = Captures::default();

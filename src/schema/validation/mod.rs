@@ -213,6 +213,20 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Finds the captured fields of `payload`, whatever the verdict on it: none where it is not one JSON value. Their
+    /// spans count from its start.
+    pub fn find(&self, payload: &[u8], scratch: &mut Scratch) {
+        let is_whole = std::str::from_utf8(payload).is_ok_and(|text| {
+            let mut scanner = Scanner::new(text);
+            self.check(&mut scanner, scratch).is_ok() && scanner.end().is_ok()
+        });
+        if !is_whole {
+            scratch.reset(self.slots);
+        }
+    }
+}
+
 /// The draft that a document names.
 fn draft_of(schema: &Value) -> Result<Draft, SchemaError> {
     let Some(uri) = schema.get("$schema") else { return Ok(Draft::Draft202012) };

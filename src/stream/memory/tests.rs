@@ -2,14 +2,20 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{RecordSpans, Source, Span};
+use crate::record::{Content, RecordSpans, Source, Span};
 use crate::runtime::budget::Budget;
 
 /// A batch of `count` records of ten bytes each that arrived at `arrival`.
 fn batch(count: usize, arrival: i64) -> Batch {
     let body = Bytes::from(vec![b'x'; count * 10]);
     let permit = Budget::new(u64::MAX).take_anyway(body.len() as u64);
-    let source = Arc::new(Source { body, side: Bytes::new(), arrival: UnixMicros(arrival), permit });
+    let source = Arc::new(Source {
+        body,
+        content: Content::Json,
+        side: Bytes::new(),
+        arrival: UnixMicros(arrival),
+        permit,
+    });
     let records = (0..count)
         .map(|index| RecordSpans {
             payload: Span::new(index * 10, index * 10 + 10),
@@ -17,7 +23,7 @@ fn batch(count: usize, arrival: i64) -> Batch {
             refusal: Span::ABSENT,
         })
         .collect();
-    Batch { source, records, captures: Box::default() }
+    Batch { source, records, captures: Box::default(), aggregates: Box::default() }
 }
 
 fn log(age_micros: u64, bytes: Option<u64>, readers: usize) -> MemoryLog {

@@ -10,7 +10,7 @@ use bytes::Buf;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::record::{Batch, SequenceNumber};
+use crate::record::{Batch, Content, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
 
 pub use decode::{decode_batch, decode_reply};
@@ -34,12 +34,20 @@ const CHECKSUM_BYTES: usize = 8;
 const KIND_BATCH: u8 = 1;
 const KIND_REPLY: u8 = 2;
 
+const CONTENT_JSON: u8 = 0;
+const CONTENT_ANY: u8 = 1;
+
 /// `key` of a record that has none.
 const KEY_ABSENT: u16 = 0xffff;
 /// The key is that of the record before.
 const FLAG_SAME_KEY: u16 = 1;
 /// There is a refusal, perhaps an empty one.
 const FLAG_REFUSED: u16 = 2;
+
+/// The payload is an aggregate: the record is its first.
+const FLAG_HEAD: u16 = 4;
+/// A further record of the aggregate that is the last payload.
+const FLAG_MEMBER: u16 = 8;
 
 /// Number of a shard in the node's catalog: unlike [`crate::record::ShardId`], unique over all streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,6 +104,8 @@ pub struct FrameHeader {
     pub bytes: u32,
     /// What it is about.
     pub kind: FrameKind,
+    /// What is known of the payloads.
+    pub content: Content,
     /// The shard; of a reply, the stream's number.
     pub shard: ShardNumber,
     /// Records; 0 for a reply.
@@ -149,11 +159,17 @@ impl FrameHeader {
             KIND_REPLY => FrameKind::Reply,
             other => return Err(FrameError::Kind(other)),
         };
-        let reserved = fields.get_uint_le(3);
+        let content = match (fields.get_u8(), kind) {
+            (CONTENT_JSON, _) => Content::Json,
+            (CONTENT_ANY, FrameKind::Batch) => Content::Any,
+            _ => return Err(FrameError::Header),
+        };
+        let reserved = fields.get_u16_le();
         let header = Self {
             checksum,
             bytes,
             kind,
+            content,
             shard: ShardNumber(fields.get_u32_le()),
             count: fields.get_u32_le(),
             first: SequenceNumber(fields.get_u64_le()),

@@ -72,7 +72,8 @@
 //! | 0 | 8 | checksum of the rest of the frame |
 //! | 8 | 4 | bytes of the whole frame: 48 + 12 × count + payload bytes + side bytes |
 //! | 12 | 1 | kind: 1 batch, 2 reply |
-//! | 13 | 3 | zeros |
+//! | 13 | 1 | batch: what its payloads are: 0 JSON values, unless refused; 1 any bytes; reply: 0 |
+//! | 14 | 2 | zeros |
 //! | 16 | 4 | batch: number of the shard in the node's catalog; reply: number of the stream |
 //! | 20 | 4 | batch: records; reply: 0 |
 //! | 24 | 8 | batch: sequence number of the first record; reply: fingerprint of the request |
@@ -87,9 +88,13 @@
 //! | 0 | 4 | bytes of the payload |
 //! | 4 | 4 | bytes of the refusal |
 //! | 8 | 2 | bytes of the key; `0xffff` if there is no key |
-//! | 10 | 2 | flags: 1 = the key is that of the record before and is not repeated; 2 = there is a refusal |
+//! | 10 | 2 | flags: 1 = the key is that of the row before and is not repeated; 2 = there is a refusal; 4 = the head of an aggregate; 8 = a member of it |
 //!
 //! The side region has, record by record, the refusal and then the key, back to back.
+//!
+//! An [aggregate](crate::record::aggregate) is a row with flag 4, whose payload and key are those that it was put with,
+//! and a row with flag 8 for each of its records but the first, without payload and key. What its records are is found
+//! in it again. Flags 4 and 8 and the field at offset 13 came when no version was released yet: it is still version 1.
 //!
 //! A **reply** (what a request with an idempotency key was answered) goes on with the reply as its payload, and the key
 //! as its side region.

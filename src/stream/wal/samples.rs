@@ -9,11 +9,14 @@ use proptest::prelude::*;
 use super::JournalClass;
 use super::frame::{CommitEncoder, Entry, Reply, ShardNumber};
 use super::segment::{PreparedSegment, Segment, SegmentHeader};
-use crate::record::{Batch, RecordSpans, SequenceNumber, Source, Span};
+use crate::config::limits::PARTITION_KEY_BYTES_MAX;
+use crate::record::aggregate::split;
+use crate::record::{Aggregate, Batch, Content, RecordSpans, SequenceNumber, Source, Span};
 use crate::runtime::budget::{Budget, Permit};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::stream::{CapturePlan, Captures};
+use crate::testkit::aggregate::{UserRecord, aggregate};
 
 /// A record as its parts. `None` is a part that it does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,12 +63,83 @@ pub(super) fn batch_of(records: &[Parts], arrival: i64) -> Batch {
         spans.push(RecordSpans { payload, key, refusal: beside(&record.refusal) });
     }
     let source = Arc::new(Source {
+        content: Content::Json,
         body: Bytes::from(body),
         side: Bytes::from(side),
         arrival: UnixMicros(arrival),
         permit: permit(),
     });
-    Batch { source, records: spans.into_boxed_slice(), captures: Box::default() }
+    Batch { source, records: spans.into_boxed_slice(), captures: Box::default(), aggregates: Box::default() }
+}
+
+/// The same records, some of them in aggregates: for each of `lengths` one record of its own (0), or an aggregate of so
+/// many; those behind are on their own. Records of an aggregate have a key that aggregates can have, and an aggregate
+/// that of its first record.
+pub(super) fn batch_with_aggregates(records: &[Parts], lengths: &[usize], arrival: i64) -> Batch {
+    let (mut puts, mut groups, mut rest) = (Vec::new(), Vec::new(), records);
+    let mut lengths = lengths.iter().copied().chain(std::iter::repeat(0));
+    while !rest.is_empty() {
+        let length = lengths.next().unwrap_or(0);
+        let (group, behind) = rest.split_at(length.clamp(1, rest.len()));
+        let user = |parts: &Parts| {
+            let mut key = parts.key.clone().unwrap_or_default();
+            key.truncate(PARTITION_KEY_BYTES_MAX);
+            UserRecord::new(key, parts.payload.clone())
+        };
+        let payload = match length {
+            0 => group[0].payload.clone(),
+            _ => aggregate(&group.iter().map(user).collect::<Vec<_>>()),
+        };
+        puts.push(Parts { payload, ..group[0].clone() });
+        groups.push((length > 0).then_some(group));
+        rest = behind;
+    }
+    let batch = batch_of(&puts, arrival);
+    let (mut spans, mut aggregates) = (Vec::new(), Vec::new());
+    let mut side = batch.source.side.to_vec();
+    for (put, group) in batch.records.iter().zip(groups) {
+        let Some(group) = group else {
+            spans.push(*put);
+            continue;
+        };
+        let first = spans.len();
+        let count = split(&batch.source.body, put.payload, usize::MAX, &mut spans).unwrap();
+        for (record, parts) in spans[first..].iter_mut().zip(group) {
+            if let Some(refusal) = &parts.refusal {
+                let start = batch.source.body.len() + side.len();
+                side.extend_from_slice(refusal);
+                record.refusal = Span::new(start, side.len() + batch.source.body.len());
+            }
+        }
+        let (first, count) = (first as u32, count as u32);
+        aggregates.push(Aggregate { first, count, blob: put.payload, key: put.key });
+    }
+    let Source { body, arrival, .. } = &*batch.source;
+    let source = Source {
+        body: body.clone(),
+        content: Content::Any,
+        side: side.into(),
+        arrival: *arrival,
+        permit: permit(),
+    };
+    let (records, aggregates) = (spans.into_boxed_slice(), aggregates.into_boxed_slice());
+    Batch { source: Arc::new(source), records, captures: Box::default(), aggregates }
+}
+
+/// For each record of a batch the payload bytes that the log keeps for it: an aggregate's are those of its first.
+pub(super) fn kept_bytes(batch: &Batch) -> Vec<u64> {
+    let mut bytes = vec![0; batch.records.len()];
+    for put in batch.puts(0) {
+        bytes[put.first] = put.payload.len() as u64;
+    }
+    bytes
+}
+
+/// The records of a batch as they were put: number of records, payload and key.
+pub(super) fn puts_of(batch: &Batch) -> Vec<(usize, bool, Vec<u8>, Option<Vec<u8>>)> {
+    let bytes = |span: Span| batch.source.bytes(span).to_vec();
+    let key = |span: Span| span.is_present().then(|| bytes(span));
+    batch.puts(0).map(|put| (put.count, put.is_aggregate, bytes(put.payload), key(put.key))).collect()
 }
 
 /// The parts of a batch's records.
@@ -98,6 +172,11 @@ pub(super) fn arbitrary_parts() -> impl Strategy<Value = Vec<Parts>> {
         refusal,
     });
     prop::collection::vec(record, 0..20)
+}
+
+/// Lengths for [`batch_with_aggregates`].
+pub(super) fn arbitrary_lengths() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(prop_oneof![Just(0), 1..6_usize], 0..10)
 }
 
 /// Salt of the segments below.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::checked;
-use crate::record::{Batch, Source, Span};
+use crate::record::{Batch, Content, Source, Span};
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::phases::Phases;
 use crate::stream::{Backing, Captures, MemoryLog, Retention};
@@ -28,9 +28,14 @@ fn batch(records: &[Parts<'_>]) -> Batch {
         spans.push(RecordSpans { payload, key, refusal });
     }
     let permit = Budget::new(u64::MAX).take_anyway(0);
-    let source =
-        Source { body: body.into(), side: Bytes::new(), arrival: UnixMicros(1_700_000_000_000_000), permit };
-    Batch { source: Arc::new(source), records: spans.into(), captures: Box::default() }
+    let (body, arrival) = (body.into(), UnixMicros(1_700_000_000_000_000));
+    let source = Source { body, content: Content::Json, side: Bytes::new(), arrival, permit };
+    Batch {
+        source: Arc::new(source),
+        records: spans.into(),
+        captures: Box::default(),
+        aggregates: Box::default(),
+    }
 }
 
 fn log(batches: impl IntoIterator<Item = Batch>) -> MemoryLog {
@@ -95,6 +100,7 @@ fn edge(shards: u32, budget_bytes: u64) -> Edge {
         partition_key: checked::PartitionKeySource::Random,
         schema: None,
         on_invalid: checked::OnInvalid::Reject,
+        content: checked::Content::Json,
         record_bytes_max: 1 << 20,
     };
     let share = Share::new(budget_bytes, 2);

@@ -18,7 +18,7 @@ use crate::delivery::ledger::{Commit, Cursor, Entry, Epoch, Ledger, Seal, Sealed
 use crate::delivery::sink::{NoNotes, Object, ObjectSink};
 use crate::delivery::verify::walk::{Held, Place, RecordSource};
 use crate::delivery::verify::{DeliveryReport, Epochs, Evidence, Progress, verify};
-use crate::record::{Batch, RecordSpans, SequenceNumber, ShardId, Source, Span};
+use crate::record::{Batch, Content, RecordSpans, SequenceNumber, ShardId, Source, Span};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::RealDisk;
@@ -85,8 +85,14 @@ fn batch(shard: u32, numbers: std::ops::Range<u64>) -> Batch {
         records.push(RecordSpans { payload, key: Span::ABSENT, refusal: Span::ABSENT });
     }
     let permit = Budget::new(u64::MAX).take_anyway(body.len() as u64);
-    let source = Source { body: Bytes::from(body), side: Bytes::new(), arrival: UnixMicros(0), permit };
-    Batch { source: Arc::new(source), records: records.into(), captures: Box::default() }
+    let (body, arrival) = (Bytes::from(body), UnixMicros(0));
+    let source = Source { body, content: Content::Json, side: Bytes::new(), arrival, permit };
+    Batch {
+        source: Arc::new(source),
+        records: records.into(),
+        captures: Box::default(),
+        aggregates: Box::default(),
+    }
 }
 
 /// Sorts the records of a [`World`].

@@ -25,7 +25,7 @@ use crate::delivery::worker::Worker;
 use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport};
 use crate::json::Pointer;
 use crate::node::SchemaFile;
-use crate::record::{Batch, RecordSpans, SequenceNumber, ShardId, Source, Span};
+use crate::record::{Batch, Content, RecordSpans, SequenceNumber, ShardId, Source, Span};
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
@@ -298,7 +298,8 @@ impl World {
         let permit = Budget::new(1 << 20).take_anyway(0);
         let arrival = UnixMicros(ARRIVAL + first as i64);
         self.specs.extend(specs.iter().map(|spec| (*spec, arrival.0)));
-        let source = Arc::new(Source { body: body.clone().into(), side: Bytes::from(side), arrival, permit });
+        let (bytes, side, content) = (Bytes::from(body.clone()), Bytes::from(side), Content::Json);
+        let source = Arc::new(Source { body: bytes, content, side, arrival, permit });
         let mut batches = Vec::new();
         let mut numbers_of = BTreeMap::new();
         for (shard, (mut records, numbers)) in spans {
@@ -309,8 +310,12 @@ impl World {
                     record.refusal = refusal;
                 }
             }
-            let batch =
-                Batch { source: Arc::clone(&source), records: records.into(), captures: captures.into() };
+            let batch = Batch {
+                source: Arc::clone(&source),
+                records: records.into(),
+                captures: captures.into(),
+                aggregates: Box::default(),
+            };
             batches.push((shard, batch));
             numbers_of.insert(shard, numbers);
         }

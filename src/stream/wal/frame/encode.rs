@@ -5,10 +5,11 @@ use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
-    COMMIT_FIELDS_BYTES, COMMIT_HEADER_BYTES, CommitHeader, Entry, FLAG_REFUSED, FLAG_SAME_KEY,
-    FRAME_HEADER_BYTES, KEY_ABSENT, KIND_BATCH, KIND_REPLY, Reply, ShardNumber, TABLE_ROW_BYTES, checksum_of,
+    COMMIT_FIELDS_BYTES, COMMIT_HEADER_BYTES, CONTENT_ANY, CONTENT_JSON, CommitHeader, Entry, FLAG_HEAD,
+    FLAG_MEMBER, FLAG_REFUSED, FLAG_SAME_KEY, FRAME_HEADER_BYTES, KEY_ABSENT, KIND_BATCH, KIND_REPLY, Reply,
+    ShardNumber, TABLE_ROW_BYTES, checksum_of,
 };
-use crate::record::{Batch, RecordSpans, SequenceNumber};
+use crate::record::{Batch, Content, Put, RecordSpans, SequenceNumber, Span};
 
 /// Where a frame went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,13 +74,15 @@ impl BatchSizes {
         let source = &batch.source;
         let mut sizes = Self { payload: 0, side: 0 };
         let mut before = None;
-        for record in &batch.records {
-            sizes.payload += source.bytes(record.payload).len() as u64;
-            sizes.side += source.bytes(record.refusal).len() as u64;
-            if !same_key(batch, before, record) {
-                sizes.side += source.bytes(record.key).len() as u64;
+        for put in batch.puts(0) {
+            sizes.payload += source.bytes(put.payload).len() as u64;
+            for record in records_of(batch, &put) {
+                sizes.side += source.bytes(record.refusal).len() as u64;
             }
-            before = Some(record);
+            if !same_key(batch, before, put.key) {
+                sizes.side += source.bytes(put.key).len() as u64;
+            }
+            before = (put.count == 1).then_some(put.key);
         }
         sizes
     }
@@ -90,13 +93,18 @@ impl BatchSizes {
     }
 }
 
-/// Whether `record` has the key of the record before it, and the key has any bytes.
-fn same_key(batch: &Batch, before: Option<&RecordSpans>, record: &RecordSpans) -> bool {
+/// The records that a put is.
+fn records_of<'a>(batch: &'a Batch, put: &Put) -> &'a [RecordSpans] {
+    batch.records.get(put.first..put.first + put.count).unwrap_or_default()
+}
+
+/// Whether `key` is that of the row before, and has any bytes.
+fn same_key(batch: &Batch, before: Option<Span>, key: Span) -> bool {
     let Some(before) = before else { return false };
     // A request's own key is one span for all its records, so that most of the time no byte is compared.
-    !record.key.is_empty()
-        && before.key.is_present()
-        && (before.key == record.key || batch.source.bytes(before.key) == batch.source.bytes(record.key))
+    !key.is_empty()
+        && before.is_present()
+        && (before == key || batch.source.bytes(before) == batch.source.bytes(key))
 }
 
 /// Writes one commit into a buffer of the caller. Every payload is copied once.
@@ -191,6 +199,7 @@ impl<'a> CommitEncoder<'a> {
 /// refused with the size of the frame, which is larger still.
 struct Head {
     kind: u8,
+    content: u8,
     owner: u32,
     count: u64,
     first: u64,
@@ -205,6 +214,10 @@ impl Head {
         let head = match *entry {
             Entry::Batch { shard, first, batch, sizes } => Self {
                 kind: KIND_BATCH,
+                content: match batch.source.content {
+                    Content::Json => CONTENT_JSON,
+                    Content::Any => CONTENT_ANY,
+                },
                 owner: shard.0,
                 count: batch.records.len() as u64,
                 first: first.0,
@@ -214,6 +227,7 @@ impl Head {
             },
             Entry::Reply(reply) => Self {
                 kind: KIND_REPLY,
+                content: CONTENT_JSON,
                 owner: reply.stream,
                 count: 0,
                 first: reply.fingerprint,
@@ -233,7 +247,8 @@ impl Head {
         frame.put_u64_le(0);
         frame.put_u32_le(bytes);
         frame.put_u8(self.kind);
-        frame.put_bytes(0, 3);
+        frame.put_u8(self.content);
+        frame.put_u16_le(0);
         frame.put_u32_le(self.owner);
         frame.put_u32_le(self.count as u32);
         frame.put_u64_le(self.first);
@@ -248,32 +263,50 @@ fn write_batch(batch: &Batch, payload_bytes: usize, frame: &mut [u8]) -> Result<
     let (mut table, regions) = regions.split_at_mut(batch.records.len() * TABLE_ROW_BYTES);
     let (mut payloads, mut side) = regions.split_at_mut(payload_bytes);
     let mut before = None;
-    for record in &batch.records {
-        let payload = batch.source.bytes(record.payload);
-        let refusal = batch.source.bytes(record.refusal);
-        let key = batch.source.bytes(record.key);
-        let same_key = same_key(batch, before, record);
+    for put in batch.puts(0) {
+        let payload = batch.source.bytes(put.payload);
+        let key = batch.source.bytes(put.key);
+        let same_key = same_key(batch, before, put.key);
         let key_bytes = match u16::try_from(key.len()) {
-            _ if !record.key.is_present() => KEY_ABSENT,
+            _ if !put.key.is_present() => KEY_ABSENT,
             Ok(bytes) if bytes != KEY_ABSENT => bytes,
             _ => return Err(EncodeError::KeyTooLong(key.len())),
         };
-        let mut flags = if same_key { FLAG_SAME_KEY } else { 0 };
-        if record.refusal.is_present() {
-            flags |= FLAG_REFUSED;
-        }
-        table.put_u32_le(payload.len() as u32);
-        table.put_u32_le(refusal.len() as u32);
-        table.put_u16_le(key_bytes);
-        table.put_u16_le(flags);
+        let mut row = Row { payload_bytes: payload.len() as u32, key_bytes, flags: 0 };
+        row.flags |= if same_key { FLAG_SAME_KEY } else { 0 };
+        row.flags |= if put.is_aggregate { FLAG_HEAD } else { 0 };
         payloads.put_slice(payload);
-        side.put_slice(refusal);
-        if !same_key {
-            side.put_slice(key);
+        for record in records_of(batch, &put) {
+            let refusal = row.write(batch, record, &mut table);
+            side.put_slice(refusal);
+            // The key comes behind the refusal of the first.
+            if row.flags & FLAG_MEMBER == 0 && !same_key {
+                side.put_slice(key);
+            }
+            row = Row { payload_bytes: 0, key_bytes: KEY_ABSENT, flags: FLAG_MEMBER };
         }
-        before = Some(record);
+        before = (put.count == 1).then_some(put.key);
     }
     Ok(())
+}
+
+/// A row of the record table, but for its refusal.
+struct Row {
+    payload_bytes: u32,
+    key_bytes: u16,
+    flags: u16,
+}
+
+impl Row {
+    /// Writes it for `record`, whose refusal it returns.
+    fn write<'a>(&self, batch: &'a Batch, record: &RecordSpans, table: &mut &mut [u8]) -> &'a [u8] {
+        let refusal = batch.source.bytes(record.refusal);
+        table.put_u32_le(self.payload_bytes);
+        table.put_u32_le(refusal.len() as u32);
+        table.put_u16_le(self.key_bytes);
+        table.put_u16_le(self.flags | if record.refusal.is_present() { FLAG_REFUSED } else { 0 });
+        refusal
+    }
 }
 
 fn write_reply(reply: &Reply<'_>, frame: &mut [u8]) {

@@ -3,10 +3,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::json::Pointer;
-use crate::record::{RecordSpans, Source, Span};
+use crate::record::{Content, RecordSpans, Source, Span};
 use crate::stream::Captures;
 use crate::stream::wal::samples::{
-    SALT, arbitrary_parts, batch_of, commit, entry, no_captures, parts_of, permit, plain, reply,
+    SALT, arbitrary_lengths, arbitrary_parts, batch_of, batch_with_aggregates, commit, entry, no_captures,
+    parts_of, permit, plain, puts_of, reply,
 };
 
 /// The frame of `entry`, alone.
@@ -28,11 +29,13 @@ proptest! {
     #[test]
     fn batches_come_back_as_they_were_written(
         parts in arbitrary_parts(),
+        lengths in arbitrary_lengths(),
         shard in any::<u32>(),
         first in 0..u64::MAX / 2,
         arrival in any::<i64>(),
     ) {
-        let batch = batch_of(&parts, arrival);
+        let batch = batch_with_aggregates(&parts, &lengths, arrival);
+        let parts = parts_of(&batch);
         let entry = entry(shard, first, &batch);
         let frame = frame(&entry);
         prop_assert_eq!(frame.len() as u64, entry.encoded_bytes());
@@ -45,6 +48,8 @@ proptest! {
         prop_assert_eq!(found_first, SequenceNumber(first));
         prop_assert_eq!(found.source.arrival, UnixMicros(arrival));
         prop_assert_eq!(parts_of(&found), parts);
+        prop_assert_eq!(puts_of(&found), puts_of(&batch));
+        prop_assert_eq!(found.source.content, batch.source.content);
     }
 
     #[test]
@@ -71,9 +76,10 @@ proptest! {
     #[test]
     fn frames_with_any_content_and_a_right_checksum_do_not_panic(
         parts in arbitrary_parts(),
+        lengths in arbitrary_lengths(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let batch = batch_of(&parts, 0);
+        let batch = batch_with_aggregates(&parts, &lengths, 0);
         let mut frame = frame(&entry(0, 0, &batch));
         for (index, value) in changes {
             // Most of what is checked lies in the header and the table.
@@ -82,6 +88,8 @@ proptest! {
         }
         seal(&mut frame);
         if let Ok((_, batch)) = decode(&frame) {
+            let records: usize = batch.puts(0).map(|put| put.count).sum();
+            prop_assert_eq!(records, batch.records.len());
             // Every span lies in the source.
             for record in parts_of(&batch).iter().zip(&batch.records) {
                 prop_assert_eq!(record.0.payload.len(), record.1.payload.len());
@@ -130,17 +138,63 @@ fn a_key_that_neighbours_share_is_written_once() {
 fn keys_that_are_equal_in_different_places_are_written_once_too() {
     let record = |payload, key| RecordSpans { payload, key, refusal: Span::ABSENT };
     let source = Source {
+        content: Content::Json,
         body: Bytes::from_static(b"ab1same2same"),
         side: Bytes::new(),
         arrival: UnixMicros(0),
         permit: permit(),
     };
     let records = [record(Span::new(2, 3), Span::new(3, 7)), record(Span::new(7, 8), Span::new(8, 12))];
-    let batch = Batch { source: source.into(), records: Box::new(records), captures: Box::default() };
+    let batch = Batch {
+        source: source.into(),
+        records: Box::new(records),
+        captures: Box::default(),
+        aggregates: Box::default(),
+    };
     let entry = entry(0, 0, &batch);
     assert_eq!(entry.encoded_bytes(), (FRAME_HEADER_BYTES + 2 * TABLE_ROW_BYTES + 2 + 4) as u64);
     let (_, found) = decode(&frame(&entry)).unwrap();
     assert_eq!(parts_of(&found), parts_of(&batch));
+}
+
+#[test]
+fn an_aggregate_is_written_once_with_a_row_for_each_of_its_records() {
+    let record = |payload: &str| crate::stream::wal::samples::Parts {
+        payload: payload.as_bytes().to_vec(),
+        key: Some(b"key".to_vec()),
+        refusal: None,
+    };
+    let batch = batch_with_aggregates(&[record("1"), record("2"), record("3"), record("4")], &[0, 2], 0);
+    let blob = puts_of(&batch)[1].2.len();
+    let expected = FRAME_HEADER_BYTES + 4 * TABLE_ROW_BYTES + blob + 2 + 2 * "key".len();
+    assert_eq!(entry(0, 0, &batch).encoded_bytes(), expected as u64);
+    let (_, found) = decode(&frame(&entry(0, 0, &batch))).unwrap();
+    assert_eq!(found.aggregates.len(), 1);
+    assert_eq!(found.source.bytes(found.records[2].payload), b"3");
+}
+
+#[test]
+fn rows_that_contradict_their_aggregate_are_refused() {
+    let batch = batch_with_aggregates(&[plain_parts("1"), plain_parts("2"), plain_parts("3")], &[3], 0);
+    let whole = frame(&entry(0, 0, &batch));
+    let flags_at = |row: usize| FRAME_HEADER_BYTES + row * TABLE_ROW_BYTES + 10;
+    for (row, flags) in
+        [(0, 0), (0, FLAG_MEMBER), (1, 0), (1, FLAG_HEAD), (2, FLAG_HEAD | FLAG_MEMBER), (2, 16)]
+    {
+        let mut wrong = whole.clone();
+        wrong[flags_at(row)..flags_at(row) + 2].copy_from_slice(&flags.to_le_bytes());
+        seal(&mut wrong);
+        assert_eq!(decode(&wrong).unwrap_err(), FrameError::Table, "row {row}, flags {flags}");
+    }
+    let mut other = whole.clone();
+    let at = flags_at(3) - 10;
+    other[at] ^= 1;
+    seal(&mut other);
+    assert_eq!(decode(&other).unwrap_err(), FrameError::Table, "the magic is another one");
+}
+
+fn plain_parts(payload: &str) -> crate::stream::wal::samples::Parts {
+    crate::stream::wal::samples::Parts { payload: payload.as_bytes().to_vec(), key: None, refusal: None }
 }
 
 #[test]

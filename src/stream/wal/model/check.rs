@@ -29,10 +29,10 @@ pub fn read(stream: &Stream, shard: usize, from: u64, limit: ReadLimit) -> Resul
 pub fn records(read: &Read) -> Vec<(u64, Record)> {
     let mut records = Vec::new();
     for slice in &read.slices {
-        let parts = samples::parts_of(&slice.batch);
+        let parts = samples::parts_of(&slice.batch).into_iter().zip(samples::kept_bytes(&slice.batch));
         let arrival = slice.batch.source.arrival.0;
         let numbers = slice.first.0..;
-        let of_slice = parts.into_iter().skip(slice.skip).map(|parts| Record { parts, arrival });
+        let of_slice = parts.skip(slice.skip).map(|(parts, bytes)| Record { parts, bytes, arrival });
         records.extend(numbers.zip(of_slice));
     }
     records
@@ -83,8 +83,7 @@ impl Shard {
     pub fn check_all(&self, stream: &Stream, shard: usize) -> Result<(), ReadError> {
         let bounds = stream.shard(ShardId(shard as u32)).unwrap().bounds();
         assert_eq!((bounds.first.0, bounds.next.0), (self.first, self.next), "bounds");
-        let bytes =
-            self.records.range(self.first..self.next).map(|(_, record)| record.parts.payload.len() as u64);
+        let bytes = self.records.range(self.first..self.next).map(|(_, record)| record.bytes);
         assert_eq!(bounds.bytes, bytes.sum::<u64>(), "bytes that are held");
         let mut from = self.first;
         loop {

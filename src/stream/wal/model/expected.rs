@@ -27,6 +27,8 @@ pub struct Shard {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Record {
     pub parts: Parts,
+    /// Payload bytes that the log keeps for it.
+    pub bytes: u64,
     pub arrival: i64,
 }
 

@@ -241,7 +241,7 @@ impl Case {
                 );
                 let gone = || shard.records.range(shard.first..first);
                 let held = shard.records.range(shard.first..shard.next);
-                let held: u64 = held.map(|(_, record)| record.parts.payload.len() as u64).sum();
+                let held: u64 = held.map(|(_, record)| record.bytes).sum();
                 let is_over = share.is_some_and(|share| held > share);
                 assert!(
                     is_over || gone().all(|(_, record)| record.arrival < oldest),

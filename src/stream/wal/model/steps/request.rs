@@ -170,7 +170,9 @@ impl Case {
         for shard in 0..count {
             if batches.is_empty() && shard + 1 == count || self.rng.bool() {
                 let records = self.records();
-                batches.push((ShardId(shard), samples::batch_of(&records, self.now)));
+                let lengths: Vec<_> = (0..self.rng.usize(..4)).map(|_| self.rng.usize(..4)).collect();
+                let batch = samples::batch_with_aggregates(&records, &lengths, self.now);
+                batches.push((ShardId(shard), batch));
             }
         }
         batches
@@ -218,7 +220,9 @@ impl Case {
     fn expect(&self, stream: usize, batches: &[(ShardId, Batch)]) -> Vec<(usize, u64, Vec<Arc<Record>>)> {
         let records = |batch: &Batch| {
             let arrival = batch.source.arrival.0;
-            samples::parts_of(batch).into_iter().map(|parts| Arc::new(Record { parts, arrival })).collect()
+            let bytes = samples::kept_bytes(batch);
+            let parts = samples::parts_of(batch).into_iter().zip(bytes);
+            parts.map(|(parts, bytes)| Arc::new(Record { parts, bytes, arrival })).collect()
         };
         let place = |(id, batch): &(ShardId, Batch)| {
             let shard = id.0 as usize;
