@@ -24,6 +24,25 @@ pub struct Shared {
 /// Splits the records by the open shard of their key, keeping their order within a shard. `width` is the number of
 /// captured fields of a record.
 pub fn partition(width: usize, decoded: Decoded, shared: Shared, layout: &Layout) -> Vec<(ShardId, Batch)> {
+    let place_of = |_: usize, record: &RecordSpans, source: &Source| {
+        let hash = match record.key.is_present() {
+            true => HashKey::of(source.bytes(record.key)),
+            false => HashKey(fastrand::u128(..)),
+        };
+        layout.open_index_of(hash)
+    };
+    split(width, decoded, shared, layout, place_of)
+}
+
+/// Splits the records by the open shards that `place_of` tells, as places in the layout; it is asked for each of them in
+/// order, unless there is one open shard.
+pub fn split(
+    width: usize,
+    decoded: Decoded,
+    shared: Shared,
+    layout: &Layout,
+    mut place_of: impl FnMut(usize, &RecordSpans, &Source) -> usize,
+) -> Vec<(ShardId, Batch)> {
     let Decoded { records, captures, side, .. } = decoded;
     let Shared { body, mut permit, arrival } = shared;
     let bookkeeping =
@@ -38,23 +57,15 @@ pub fn partition(width: usize, decoded: Decoded, shared: Shared, layout: &Layout
         let shard = only.facts.id;
         return vec![(shard, Batch { source, records: records.into(), captures: captures.into() })];
     }
-    // Places in the layout.
-    let place_of = |record: &RecordSpans| {
-        let hash = match record.key.is_present() {
-            true => HashKey::of(source.bytes(record.key)),
-            false => HashKey(fastrand::u128(..)),
-        };
-        layout.open_index_of(hash)
-    };
     if let [record] = *records {
-        let shard = layout.shards()[place_of(&record)].facts.id;
+        let shard = layout.shards()[place_of(0, &record, &source)].facts.id;
         return vec![(shard, Batch { source, records: records.into(), captures: captures.into() })];
     }
     let mut parts: Vec<(usize, Vec<RecordSpans>, Vec<Span>)> = Vec::new();
     // For each shard of the layout, where its part stands in `parts`.
     let mut slots = vec![usize::MAX; layout.shards().len()];
     for (index, record) in records.iter().enumerate() {
-        let place = place_of(record);
+        let place = place_of(index, record, &source);
         let Some(slot) = slots.get_mut(place) else { continue };
         if *slot == usize::MAX {
             *slot = parts.len();

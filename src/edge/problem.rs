@@ -205,7 +205,8 @@ impl Problem {
         }
     }
 
-    fn detail(&self) -> String {
+    /// What happened, and what to do.
+    pub fn detail(&self) -> String {
         match self {
             Problem::NotFound => "see the route table in the documentation".to_owned(),
             Problem::MethodNotAllowed { allow } => format!("allowed: {allow}"),

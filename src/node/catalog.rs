@@ -32,8 +32,8 @@ use crate::config::limits::NODE_SHARDS_MAX;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
-use crate::stream::reshard::Replacement;
 use crate::stream::ShardFacts;
+use crate::stream::reshard::Replacement;
 
 use file::CatalogDocument;
 
@@ -257,7 +257,11 @@ impl Catalog {
     ///
     /// # Errors
     /// If there is one of its name, or no room for its shards.
-    pub fn create(&mut self, config: &checked::Stream, now: UnixMicros) -> Result<&CatalogStream, CatalogError> {
+    pub fn create(
+        &mut self,
+        config: &checked::Stream,
+        now: UnixMicros,
+    ) -> Result<&CatalogStream, CatalogError> {
         if self.streams.contains_key(&config.name) {
             return Err(CatalogError::Exists { stream: config.name.clone() });
         }
@@ -322,7 +326,9 @@ impl CatalogStream {
         let open = self.shards.iter().filter(|shard| shard.facts.is_open()).count();
         if open != config.shards as usize {
             tracing::info!(
-                stream, shards = open, configured = config.shards,
+                stream,
+                shards = open,
+                configured = config.shards,
                 "the stream keeps the shards that it has: the pipeline file tells how many a new stream is made with"
             );
         }

@@ -30,8 +30,8 @@ use thiserror::Error;
 pub use schemas::SchemaFile;
 
 pub use catalog::{
-    Catalog, CatalogError, CatalogShard, CatalogStream, Changes, Consumer, DurabilityChange, StreamMode, StreamOrigin,
-    StreamProperties,
+    Catalog, CatalogError, CatalogShard, CatalogStream, Changes, Consumer, DurabilityChange, StreamMode,
+    StreamOrigin, StreamProperties,
 };
 
 use crate::runtime::disk::Disk;

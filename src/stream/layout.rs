@@ -165,11 +165,7 @@ impl Layout {
 
     /// Whether a reader that stands at `position` of each shard may take records of `shard`: its parents are read to
     /// their end. A shard that is gone is read; one that `position` does not know is none of the reader's.
-    pub fn may_read(
-        &self,
-        shard: &ShardFacts,
-        position: impl Fn(ShardId) -> Option<SequenceNumber>,
-    ) -> bool {
+    pub fn may_read(&self, shard: &ShardFacts, position: impl Fn(ShardId) -> Option<SequenceNumber>) -> bool {
         let is_read = |parent| {
             let end = self.get(parent).and_then(|parent| parent.facts.end);
             end.is_none_or(|end| position(parent).is_none_or(|position| position >= end))
@@ -194,7 +190,8 @@ impl Layout {
         if let Some(shard) = facts.iter().find(older) {
             return Err(format!("{} has a parent that is younger", shard.id));
         }
-        let mut open: Vec<_> = facts.iter().filter(|shard| shard.is_open()).map(|shard| shard.hash_keys).collect();
+        let mut open: Vec<_> =
+            facts.iter().filter(|shard| shard.is_open()).map(|shard| shard.hash_keys).collect();
         open.sort_unstable_by_key(|range| range.first);
         let next = open.iter().try_fold(Some(0_u128), |next, range| match next {
             Some(next) if next == range.first && range.last >= range.first => {

@@ -22,11 +22,7 @@ impl CatalogDocument {
     /// How `catalog` is written.
     pub fn of(catalog: &Catalog) -> Self {
         let streams = catalog.streams.values().map(StreamDocument::of);
-        Self {
-            next_stream: catalog.next_stream,
-            next_shard: catalog.next_shard,
-            streams: streams.collect(),
-        }
+        Self { next_stream: catalog.next_stream, next_shard: catalog.next_shard, streams: streams.collect() }
     }
 
     /// What it tells.
@@ -85,7 +81,8 @@ impl StreamDocument {
     }
 
     fn read(self) -> Result<CatalogStream, String> {
-        let StreamDocument { name, number, durability, retention_seconds, properties, next_id, shards } = self;
+        let StreamDocument { name, number, durability, retention_seconds, properties, next_id, shards } =
+            self;
         let retention = Duration::from_secs(retention_seconds);
         let durability = [Durability::Fsync, Durability::Os]
             .into_iter()

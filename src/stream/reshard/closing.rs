@@ -89,7 +89,8 @@ impl Resharding<'_> {
             ShardStore::Durable(log) => Some((shard.facts.id, Arc::clone(log), Batch::empty(clock::wall()))),
             ShardStore::Memory(_) => None,
         };
-        let batches = self.plan.closed.iter().filter_map(|id| self.layout.get(*id)).filter_map(mark).collect();
+        let batches =
+            self.plan.closed.iter().filter_map(|id| self.layout.get(*id)).filter_map(mark).collect();
         let (notices, size) = (Arc::clone(&self.stream.notices), Size::default());
         let request = NewRequest { notices, batches, size, reply: None, stream: *number };
         let queued = journal.append(request)?;

@@ -237,7 +237,9 @@ impl DurableLog {
     pub fn waits_for_turn(&self, now: UnixMicros) -> bool {
         let state = self.state();
         let part = state.parts.front();
-        part.is_some_and(|part| part.end > part.first && state.is_past(part, now) && !part.segment.is_sealed())
+        part.is_some_and(|part| {
+            part.end > part.first && state.is_past(part, now) && !part.segment.is_sealed()
+        })
     }
 
     /// Whether its records in `segment` have all outlived their retention; `None` if it has none there. Older segments
