@@ -118,7 +118,9 @@ impl Door {
         let paid = Paid { bytes: body.to_vec(), permit };
         let decoded = decode(self.intake(), framing, &paid.bytes, key).unwrap();
         let (body, permit) = paid.into_shared();
-        partition(self.intake(), decoded, Shared { body, permit, arrival: clock::wall() })
+        let intake = self.intake();
+        let shared = Shared { body, permit, arrival: clock::wall() };
+        partition(intake.slots, decoded, shared, &intake.stream.layout())
     }
 
     /// The whole way of a body into the log.

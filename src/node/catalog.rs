@@ -88,6 +88,9 @@ pub struct CatalogStream {
     pub durability: Durability,
     /// How long its records are kept, also once no pipeline names it any more.
     pub retention: Duration,
+    /// The number of shards that its pipeline file asked for last, or that it was made with. How many it has may have been
+    /// changed since.
+    pub declared_shards: u32,
     /// What else is known of it.
     pub properties: StreamProperties,
     /// The id that its next shard gets.
@@ -116,6 +119,9 @@ pub struct Changes {
     pub unnamed: Vec<String>,
     /// Whether some stream has another retention than before.
     pub retention_changed: bool,
+    /// Streams whose pipeline file asks for another number of shards than it did before: to be resharded, and then to be
+    /// noted with [`CatalogStream::declared_shards`].
+    pub resized: Vec<(String, u32)>,
 }
 
 /// A stream whose new records go to another journal.
@@ -191,6 +197,9 @@ impl Catalog {
             match next.streams.get_mut(&config.name) {
                 Some(known) => {
                     changes.retention_changed |= known.retention.as_secs() != config.retention.as_secs();
+                    if known.declared_shards != config.shards {
+                        changes.resized.push((config.name.clone(), config.shards));
+                    }
                     changes.changed.extend(known.take_over(config)?);
                 }
                 None if config.durability.is_durable() => {
@@ -224,6 +233,7 @@ impl Catalog {
             number: self.next_stream,
             durability: config.durability,
             retention: config.retention,
+            declared_shards: config.shards,
             properties: StreamProperties { origin, created, ..StreamProperties::default() },
             next_id: ShardId(config.shards),
             shards,
@@ -322,15 +332,6 @@ impl CatalogStream {
         let stream = config.name.clone();
         if !config.durability.is_durable() {
             return Err(CatalogError::NoLongerDurable { stream, known: self.durability.as_str() });
-        }
-        let open = self.shards.iter().filter(|shard| shard.facts.is_open()).count();
-        if open != config.shards as usize {
-            tracing::info!(
-                stream,
-                shards = open,
-                configured = config.shards,
-                "the stream keeps the shards that it has: the pipeline file tells how many a new stream is made with"
-            );
         }
         self.properties.origin = StreamOrigin::Pipeline;
         self.retention = config.retention;

@@ -61,6 +61,8 @@ struct StreamDocument {
     durability: String,
     retention_seconds: u64,
     #[serde(default)]
+    declared_shards: Option<u32>,
+    #[serde(default)]
     properties: StreamProperties,
     #[serde(default)]
     next_id: Option<u32>,
@@ -74,6 +76,7 @@ impl StreamDocument {
             number: stream.number,
             durability: stream.durability.as_str().to_owned(),
             retention_seconds: stream.retention.as_secs(),
+            declared_shards: Some(stream.declared_shards),
             properties: stream.properties.clone(),
             next_id: Some(stream.next_id.0),
             shards: stream.shards.iter().map(ShardDocument::of).collect(),
@@ -81,9 +84,8 @@ impl StreamDocument {
     }
 
     fn read(self) -> Result<CatalogStream, String> {
-        let StreamDocument { name, number, durability, retention_seconds, properties, next_id, shards } =
-            self;
-        let retention = Duration::from_secs(retention_seconds);
+        let StreamDocument { name, number, durability, properties, next_id, shards, .. } = self;
+        let retention = Duration::from_secs(self.retention_seconds);
         let durability = [Durability::Fsync, Durability::Os]
             .into_iter()
             .find(|known| known.as_str() == durability)
@@ -106,7 +108,18 @@ impl StreamDocument {
         if next_id.0 < behind {
             return Err(format!("stream '{name}' would give an id twice"));
         }
-        Ok(CatalogStream { name, number, durability, retention, properties, next_id, shards })
+        let open = facts.iter().filter(|shard| shard.is_open()).count();
+        let declared_shards = self.declared_shards.unwrap_or(open as u32);
+        Ok(CatalogStream {
+            name,
+            number,
+            durability,
+            retention,
+            declared_shards,
+            properties,
+            next_id,
+            shards,
+        })
     }
 }
 
