@@ -65,7 +65,8 @@ pub fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure>
         Some(token) => Some(edge.aws.seal.open(TokenKind::Streams, &token, now).map_err(refuse_token)?),
         None => start,
     };
-    let mut streams: Vec<_> = edge.open_streams()?.map(|intake| &intake.stream).collect();
+    let intakes = edge.open_intakes()?;
+    let mut streams: Vec<_> = intakes.iter().map(|intake| &intake.stream).collect();
     streams.sort_unstable_by_key(|stream| stream.name());
     let begin = start.map_or(0, |start| streams.partition_point(|stream| **stream.name() <= *start));
     let page = members.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_DEFAULT);

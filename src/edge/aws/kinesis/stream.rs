@@ -1,10 +1,13 @@
 //! Which stream a request is about.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use crate::edge::aws::Caller;
 use crate::edge::aws::protocol::failure::Failure;
 use crate::edge::aws::protocol::validation::{Pattern, Violations, arn_resource};
+use crate::edge::problem::Problem;
 use crate::edge::{Edge, Intake};
 use crate::record::ShardId;
 use crate::stream::Shard;
@@ -46,7 +49,7 @@ impl StreamRef {
     ///
     /// # Errors
     /// If it is not named or not there.
-    pub fn find<'e>(&self, edge: &'e Edge, caller: &Caller) -> Result<&'e Intake, Failure> {
+    pub fn find(&self, edge: &Edge, caller: &Caller) -> Result<Arc<Intake>, Failure> {
         find(edge, caller, self.name()?)
     }
 }
@@ -60,10 +63,10 @@ pub fn stream_of_arn(arn: &str) -> Option<&str> {
 ///
 /// # Errors
 /// `ResourceNotFoundException` if there is none, `ServiceUnavailableException` before there are any.
-pub fn find<'e>(edge: &'e Edge, caller: &Caller, name: &str) -> Result<&'e Intake, Failure> {
+pub fn find(edge: &Edge, caller: &Caller, name: &str) -> Result<Arc<Intake>, Failure> {
     match edge.intake(name) {
         Ok(intake) => Ok(intake),
-        Err(crate::edge::problem::Problem::UnknownStream(_)) => {
+        Err(Problem::UnknownStream(_)) => {
             let account = caller.account();
             Err(Failure::not_found(format!("Stream {name} under account {account} not found.")))
         }

@@ -77,7 +77,7 @@ async fn put(edge: &Edge, request: Request, form: Form) -> Result<Placed, Failur
     let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + put.laid_out_bytes())?;
     let LaidOut { block, side, records, hashes } = lay_out(&put, &paid.bytes)?;
     let paid = Paid { bytes: block.unwrap_or(paid.bytes), permit };
-    append(intake, paid, side, &records, &hashes).await
+    append(&intake, paid, side, &records, &hashes).await
 }
 
 /// Judges and appends.
