@@ -99,7 +99,7 @@ fn put_records(criterion: &mut Criterion) {
                     put.check(Form::Records).unwrap();
                     let laid_out = lay_out(&put, body).unwrap();
                     let block = laid_out.block.as_deref().unwrap_or(body);
-                    decode::judge(door.intake(), block, laid_out.side, &laid_out.records).unwrap()
+                    decode::judge(door.intake(), block, &laid_out.records).unwrap()
                 });
             });
         }

@@ -124,3 +124,56 @@ fn boto3_makes_reshards_and_deletes_streams_and_subscribes_to_shards() {
         server.stop();
     }
 }
+
+/// Sends members as JSON over HTTP/2 without TLS, as the JavaScript SDK does.
+async fn json_over_http2(
+    server: &crate::server::Server,
+    operation: &str,
+    members: serde_json::Value,
+) -> reqwest::Response {
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let request = client
+        .post(format!("http://{}/", server.address))
+        .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
+        .header("content-type", "application/x-amz-json-1.1")
+        .body(members.to_string());
+    let response = request.send().await.unwrap();
+    assert_eq!(response.version(), reqwest::Version::HTTP_2);
+    response
+}
+
+/// Reads pieces of a body until one of its messages has `text`.
+async fn until(response: &mut reqwest::Response, text: &str) {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(text) {
+        let piece = tokio::time::timeout(crate::server::PATIENCE, response.chunk()).await;
+        read.extend_from_slice(&piece.unwrap().unwrap().expect("the subscription goes on"));
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_over_http2_brings_records_as_they_come() {
+    let server = setup().start();
+    let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/other";
+    let members = serde_json::json!({"StreamARN": arn, "ConsumerName": "reader"});
+    let registered = json_over_http2(&server, "RegisterStreamConsumer", members).await;
+    assert_eq!(registered.status(), 200);
+    let registered: serde_json::Value =
+        serde_json::from_slice(&registered.bytes().await.unwrap()).unwrap();
+    let subscribe = serde_json::json!({
+        "ConsumerARN": registered["Consumer"]["ConsumerARN"],
+        "ShardId": "shardId-000000000000",
+        "StartingPosition": {"Type": "LATEST"},
+    });
+    let mut subscription = json_over_http2(&server, "SubscribeToShard", subscribe).await;
+    assert_eq!(subscription.headers()["content-type"], "application/vnd.amazon.eventstream");
+    until(&mut subscription, "\"MillisBehindLatest\":0").await;
+    for n in 0..3 {
+        let data = format!("eyJuIjo{}fQ==", ["w", "x", "y"][n]);
+        let put = serde_json::json!({"StreamARN": arn, "PartitionKey": "k", "Data": data});
+        assert_eq!(json_over_http2(&server, "PutRecord", put).await.status(), 200);
+        until(&mut subscription, &data).await;
+    }
+    // An open subscription does not hold up the end of the server.
+    server.stop();
+}
