@@ -1,6 +1,9 @@
-//! What it costs to have thousands of files open instead of one, on one core: from stored records to closed files.
-//! Nothing is uploaded or written to disk.
+//! What it costs to have thousands of files open instead of one.
 //!
+//! ```text
+//! cargo bench --bench partitions -- stage        # from stored records to closed files, one core, nothing is stored
+//! cargo bench --bench partitions -- "whole way"  # from requests over HTTP to files in a folder, the whole server
+//! ```
 //! Rows differ in how much of each partition comes before its file is closed. Figures are bytes of input a second, of
 //! the same records, measured in turn: all in one file; one partition whose files are as small as those of many; and
 //! many partitions, all of which are open until the end. The first ratio, of the last two, is the price of open files;
@@ -12,6 +15,8 @@
     reason = "a bench that cannot run has to stop and reports on its own output"
 )]
 
+#[path = "partitions/delivery.rs"]
+mod delivery;
 mod harness;
 
 use std::collections::BTreeMap;
@@ -19,9 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use delivery::Spread;
 use forebay::config::checked::{
-    self, BufferHints, DeadLetters, Delivery, Format, JsonCompression, ParquetCompression, ParquetFormat,
-    Placement, Selection,
+    self, BufferHints, DeadLetters, Delivery, Format, JsonCompression, OrcCompression, OrcFormat,
+    ParquetCompression, ParquetFormat, Placement, Selection,
 };
 use forebay::delivery::classify::Classifier;
 use forebay::delivery::encode::dead_letter::Envelope;
@@ -61,36 +67,76 @@ fn main() {
     println!("{}; load average {}", harness::machine(), harness::load_average());
     println!("MB of input a second; best of {} in turn\n", call.rounds(ROUNDS));
     println!(
-        "{:<12} {:>12} {:>10} {:>10} {:>10} {:>6} {:>6} {:>14}",
-        "format", "records each", "one file", "in turn", "2,000", "open", "all", "held"
+        "{:<22} {:>12} {:>10} {:>10} {:>10} {:>6} {:>6} {:>14}",
+        "what", "records each", "one file", "in turn", "2,000", "open", "all", "held"
     );
     let columns = Arc::new(Columns::declared(&web_events::columns()).unwrap());
-    for (name, format) in [
+    let stages = [
         ("json", Format::from(JsonCompression::None)),
         ("json gzip", Format::from(JsonCompression::Gzip { level: 1 })),
-        ("parquet", Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, columns))),
-    ] {
+        ("parquet", Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, Arc::clone(&columns)))),
+        ("orc", Format::Orc(OrcFormat::new(OrcCompression::Snappy, columns))),
+    ];
+    for (name, format) in stages {
         for records in RECORDS {
-            let world = World::new(&format);
-            let (one, many) = (slices(&world, 1, records), slices(&world, PARTITIONS, records));
-            let bytes: u64 = one.iter().map(|slice| slice.batch.payload_bytes()).sum();
-            let (mut best, mut held) = ([Duration::MAX; 3], 0);
-            for _ in 0..call.rounds(ROUNDS) {
-                let ways = [(&one, u64::MAX), (&one, records), (&many, u64::MAX)];
-                for ((slices, file_records), best) in ways.into_iter().zip(&mut best) {
-                    let begun = clocks::thread_cpu();
-                    held = world.deliver(slices, file_records);
-                    *best = (clocks::thread_cpu() - begun).min(*best);
-                }
+            let what = format!("stage {name}");
+            if call.wants(&format!("{what} {records}")) {
+                measure_stage(&call, &what, &format, records);
             }
-            let [one, in_turn, many] = best.map(|best| bytes as f64 / best.as_secs_f64() / 1e6);
-            let held = held as f64 / f64::from(1 << 20);
-            let (open, all) = (many / in_turn, many / one);
-            println!(
-                "{name:<12} {records:>12} {one:>10.0} {in_turn:>10.0} {many:>10.0} {open:>6.2} {all:>6.2} {held:>10.1} MiB"
-            );
         }
     }
+    for (name, format) in [
+        ("json", "compression = \"none\""),
+        ("json gzip", "compression = \"gzip\""),
+        ("parquet", "format = \"parquet\""),
+        ("orc", "format = \"orc\""),
+    ] {
+        for records in RECORDS {
+            let what = format!("whole way {name}");
+            if call.wants(&format!("{what} {records}")) {
+                measure_whole_way(&call, &what, format, records);
+            }
+        }
+    }
+}
+
+/// From stored records to closed files.
+fn measure_stage(call: &Call, what: &str, format: &Format, records: u64) {
+    let world = World::new(format);
+    let (one, many) = (slices(&world, 1, records), slices(&world, PARTITIONS, records));
+    let bytes: u64 = one.iter().map(|slice| slice.batch.payload_bytes()).sum();
+    let (mut best, mut held) = ([Duration::MAX; 3], 0);
+    for _ in 0..call.rounds(ROUNDS) {
+        let ways = [(&one, u64::MAX), (&one, records), (&many, u64::MAX)];
+        for ((slices, file_records), best) in ways.into_iter().zip(&mut best) {
+            let begun = clocks::thread_cpu();
+            held = world.deliver(slices, file_records);
+            *best = (clocks::thread_cpu() - begun).min(*best);
+        }
+    }
+    report(what, (records, bytes), best, &format!("{:.1} MiB", held as f64 / f64::from(1 << 20)));
+}
+
+/// From requests to files in a folder.
+fn measure_whole_way(call: &Call, what: &str, format: &str, records: u64) {
+    let ways = [Spread::One, Spread::InTurn, Spread::AtOnce];
+    let ways = ways.map(|spread| (spread, delivery::requests(spread, records)));
+    let mut best = [Duration::MAX; 3];
+    for _ in 0..call.rounds(ROUNDS) {
+        for ((spread, (requests, _)), best) in ways.iter().zip(&mut best) {
+            *best = delivery::deliver(requests, *spread, format).min(*best);
+        }
+    }
+    let bytes = ways.iter().map(|(_, (_, bytes))| *bytes).max().unwrap_or_default();
+    report(what, (records, bytes), best, "");
+}
+
+fn report(what: &str, (records, bytes): (u64, u64), best: [Duration; 3], held: &str) {
+    let [one, in_turn, many] = best.map(|best| bytes as f64 / best.as_secs_f64() / 1e6);
+    let (open, all) = (many / in_turn, many / one);
+    println!(
+        "{what:<22} {records:>12} {one:>10.0} {in_turn:>10.0} {many:>10.0} {open:>6.2} {all:>6.2} {held:>14}"
+    );
 }
 
 /// What a delivery is made of.

@@ -67,17 +67,23 @@ impl StreamSpec {
 
 /// Writes the files of one edge thread and these streams into a folder of its own, and checks them.
 pub fn configure(streams: &[StreamSpec]) -> (Config, TempDir) {
+    let files: Vec<_> = streams.iter().map(|stream| (stream.name.clone(), stream.file())).collect();
+    configure_with(&files, "")
+}
+
+/// The same with the text of each pipeline file, by its name, and of the node beside where it listens.
+pub fn configure_with(files: &[(String, String)], node_text: &str) -> (Config, TempDir) {
     let folder = scratch_folder();
     let pipelines = folder.path().join("pipelines");
     std::fs::create_dir(&pipelines).unwrap();
     std::fs::write(pipelines.join("web.schema.json"), web_events::schema().to_string()).unwrap();
-    for stream in streams {
-        std::fs::write(pipelines.join(format!("{}.toml", stream.name)), stream.file()).unwrap();
+    for (name, text) in files {
+        std::fs::write(pipelines.join(format!("{name}.toml")), text).unwrap();
     }
     let node = folder.path().join("forebay.toml");
     let data = folder.path().join("data");
     let listen = "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nthreads = 1\n";
-    std::fs::write(&node, format!("data_dir = {:?}\n{listen}", data.to_str().unwrap())).unwrap();
+    std::fs::write(&node, format!("data_dir = {:?}\n{node_text}{listen}", data.to_str().unwrap())).unwrap();
     let config = forebay::config::load(&[pipelines], Some(&node), &|_| None);
     (config.unwrap_or_else(|problems| panic!("{problems}")), folder)
 }
@@ -94,7 +100,11 @@ pub struct Server {
 impl Server {
     /// Starts these streams.
     pub fn start(streams: &[StreamSpec]) -> Self {
-        let (config, folder) = configure(streams);
+        Self::of(configure(streams))
+    }
+
+    /// Starts what is configured.
+    pub fn of((config, folder): (Config, TempDir)) -> Self {
         let pipelines = Arc::new(Pipelines::listen(&config).unwrap());
         pipelines.build(config, false).unwrap();
         let (stop, stopped) = mpsc::channel();

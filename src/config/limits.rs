@@ -372,6 +372,11 @@ pub const VERIFY_PASS_RECORDS: u64 = 16 << 20;
 /// Objects that `forebay verify` reads at a time, each with a piece of [`OBJECT_PIECE_BYTES`].
 pub const VERIFY_OBJECTS_UNDER_WAY: usize = 8;
 
+/// Bytes of a footer of Parquet or ORC that `forebay verify` reads, and of what it becomes decompressed: a million
+/// column chunks of 128 bytes, as 4,096 columns have in 250 row groups. A damaged length would have it read the whole
+/// object.
+pub const VERIFY_FOOTER_BYTES_MAX: u64 = 128 << 20;
+
 /// Payload bytes that `forebay verify` reads from a shard at a time.
 pub const VERIFY_READ_BYTES: u64 = 4 << 20;
 
@@ -398,3 +403,23 @@ pub const REPLAY_REQUEST_BYTES: usize = 1 << 20;
 /// or mends every second boundary that is not: 4,096 shards into one, or one into 4,096, take 12 steps, and any other
 /// change at most 12 of each.
 pub const RESHARD_STEPS_MAX: usize = 26;
+
+/// Keys that are counted to find the heaviest ones of a shard: with a key of up to [`HEAT_KEY_BYTES_MAX`] bytes and 56
+/// bytes besides, less than 4 KiB a shard.
+pub const HEAT_KEYS: usize = 32;
+
+/// Bytes that are remembered of each of them.
+pub const HEAT_KEY_BYTES_MAX: usize = 64;
+
+/// One record of so many is looked at for its key.
+pub const HEAT_SAMPLE: u64 = 16;
+
+/// Seconds after which what a shard has taken counts half in its rates and its keys.
+pub const HEAT_HALF_LIFE_SECONDS: f64 = 10.0;
+
+/// Bytes of the body of a request to change shards, which names two of them at most.
+pub const RESHARD_BODY_BYTES_MAX: usize = 4 << 10;
+
+/// Closed shards of a stream, which are there until the retention of their records is over: at about 1 KiB each, 16 MiB;
+/// a stream of [`SHARDS_MAX`] shards can be halved and doubled again in their time.
+pub const CLOSED_SHARDS_MAX: usize = 16_384;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use self::order::Order;
-use super::encode::{EncodeError, Encoder, PushError, Row};
+use super::encode::{self, EncodeError, Encoder, PushError, Row};
 use super::ledger::SealedRange;
 use super::ranges::Ranges;
 use super::sink::PartSizes;
@@ -16,7 +16,7 @@ use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
 
-/// Bytes between two looks at a file's size: never more than this, and less for small files, so that the budget is
+/// Bytes that records take between two looks at a file's size: never more than this, and less for small files, so that the budget is
 /// off by a quarter of a file at most.
 const WEIGH_BYTES_MAX: u64 = 64 << 10;
 /// See [`WEIGH_BYTES_MAX`].
@@ -58,6 +58,7 @@ pub struct OpenFile {
     permit: Permit,
     /// Its place in the order of files.
     slot: usize,
+    /// What its records have taken, as far as encoders know without a look.
     pushed: u64,
     /// When `pushed` reaches this, the size is looked at.
     weigh_at: u64,
@@ -137,9 +138,8 @@ impl OpenFile {
 
     /// Adds a record. Nothing changes if it does not fit.
     pub fn push(&mut self, row: Row<'_>) -> Result<(), PushError> {
-        self.encoder.push(row)?;
+        self.pushed += self.encoder.push(row)?;
         self.records += 1;
-        self.pushed += row.payload.len() as u64;
         self.oldest = self.oldest.min(row.arrival);
         self.ranges.add(row.shard, row.sequence_number);
         Ok(())
@@ -151,22 +151,27 @@ impl OpenFile {
         if self.pushed < self.weigh_at {
             return false;
         }
-        self.keep_finished();
+        self.take_finished();
         let stored = self.encoder.stored_bytes();
         let missing = size_max.saturating_sub(stored);
         // How much more input the file takes if it goes on compressing as it has so far.
         let input = (missing as f64 * self.pushed as f64 / stored.max(1) as f64) as u64;
         let step = (self.pushed / 4).clamp(WEIGH_BYTES_MIN, WEIGH_BYTES_MAX);
         self.weigh_at = self.pushed + step.min(input).max(1);
+        self.charge();
         missing == 0
     }
 
-    /// Takes over what the encoder has finished, and charges what is held.
-    fn keep_finished(&mut self) {
+    fn take_finished(&mut self) {
         let finished = self.encoder.take_finished();
         self.finished_bytes += finished.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         self.finished.extend(finished);
-        self.permit.set(OPEN_FILE_BYTES + self.encoder.memory_bytes() + self.finished_bytes);
+    }
+
+    /// Charges what is held, and what will be as soon as a few more records come.
+    fn charge(&mut self) {
+        let ahead = self.encoder.memory_ahead(self.weigh_at.saturating_sub(self.pushed));
+        self.permit.set(OPEN_FILE_BYTES + self.encoder.memory_bytes() + ahead + self.finished_bytes);
     }
 
     /// From which size on its parts can be sent before it is closed, if they can.
@@ -186,7 +191,7 @@ impl OpenFile {
     pub fn hand_over(&mut self) -> Vec<Bytes> {
         self.is_ready = false;
         self.finished_bytes = 0;
-        self.permit.set(OPEN_FILE_BYTES + self.encoder.memory_bytes());
+        self.charge();
         std::mem::take(&mut self.finished)
     }
 
@@ -248,6 +253,21 @@ impl Files {
     /// Whether a partition has a file.
     pub fn has(&self, key: &[u8]) -> bool {
         self.by_key.contains_key(key)
+    }
+
+    /// Reads what adding a record to each of some partitions begins with. Where files are many, none of that is in a
+    /// cache, and one after the other they would be waited for one by one: the processor waits for several at once if
+    /// nothing else comes in between.
+    pub fn look_ahead<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
+        if self.by_key.len() < encode::FEW_FILES {
+            return;
+        }
+        let files = keys.filter_map(|key| self.by_key.get(key));
+        std::hint::black_box(files.fold(0, |seen, file| {
+            let range = file.ranges.as_slice().last().map_or(0, |range| range.records as u8);
+            let own = file.weigh_at as u8 ^ file.records as u8 ^ range;
+            seen ^ own ^ file.encoder.look_ahead() ^ self.order.look_ahead(file.slot)
+        }));
     }
 
     /// Adds a record to the file of a partition, if it has one; true if that has then reached `size_max` bytes as

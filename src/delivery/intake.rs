@@ -25,6 +25,10 @@ use crate::runtime::budget::Budget;
 use crate::runtime::clock;
 use crate::stream::Slice;
 
+/// Records whose files are looked for before the first of them is added to its own: enough that waiting for memory does
+/// not show, and few enough that what was read is still in the innermost cache (at some 20 lines of 64 bytes a file).
+const AHEAD_RECORDS: usize = 32;
+
 /// The part of a delivery that looks at records, under one configuration.
 pub struct Intake {
     class: Classifier,
@@ -34,6 +38,8 @@ pub struct Intake {
     opener: Opener,
     status: Arc<Status>,
     key: Vec<u8>,
+    /// Keys of the records that are about to be taken.
+    keys: Vec<u8>,
     line: String,
     broken: Option<String>,
     /// Of learned columns that may still grow.
@@ -70,6 +76,16 @@ pub struct Taken {
     pub stopped_at: Option<usize>,
 }
 
+/// A record that is about to be taken.
+struct Home<'a> {
+    /// Counted from the first that is taken with it.
+    index: usize,
+    at: Record<'a>,
+    /// Where its partition lies in [`Intake::keys`].
+    key: Range<usize>,
+    content: Result<Content<'a>, Dead>,
+}
+
 impl Intake {
     /// Nothing taken yet.
     pub fn new(setting: Setting) -> Self {
@@ -89,6 +105,7 @@ impl Intake {
             opener,
             status,
             key: Vec::new(),
+            keys: Vec::new(),
             line: String::new(),
             broken: None,
             judge: None,
@@ -106,29 +123,60 @@ impl Intake {
         (files, settled): (&mut Files, Option<&Settled>),
     ) -> Taken {
         let mut taken = Taken::default();
-        for (index, at) in records(shard, slice, part).enumerate() {
-            if let Some(settled) = settled.filter(|settled| settled.may_have(shard, at.position.number)) {
-                match self.fate(at, settled) {
-                    Fate::Pending => {}
-                    Fate::Redone => continue,
-                    Fate::Before => {
-                        taken.known += 1;
-                        continue;
-                    }
-                }
+        let mut coming = records(shard, slice, part).enumerate();
+        let mut homes = Vec::with_capacity(AHEAD_RECORDS);
+        while self.broken.is_none() && taken.stopped_at.is_none() {
+            self.keys.clear();
+            homes.extend(coming.by_ref().take(AHEAD_RECORDS).map(|(index, at)| self.find_home(index, at)));
+            if homes.is_empty() {
+                break;
             }
-            if let Err(mut dead) = self.take_record(at, files, &mut taken.sealed) {
-                if self.judge.is_some() && dead.reason == COLUMNS && self.wants_columns(at, &mut dead) {
-                    taken.stopped_at = Some(index);
+            files.look_ahead(homes.iter().filter_map(|home| self.keys.get(home.key.clone())));
+            for home in homes.drain(..) {
+                self.take_home(home, (files, settled), &mut taken);
+                if self.broken.is_some() || taken.stopped_at.is_some() {
                     break;
                 }
-                self.bury(at, &dead, files, &mut taken.sealed);
-            }
-            if self.broken.is_some() {
-                break;
             }
         }
         taken
+    }
+
+    /// Puts a record into its file, unless it is settled.
+    fn take_home(
+        &mut self,
+        home: Home<'_>,
+        (files, settled): (&mut Files, Option<&Settled>),
+        taken: &mut Taken,
+    ) {
+        let (index, at) = (home.index, home.at);
+        if let Some(settled) =
+            settled.filter(|settled| settled.may_have(at.position.shard, at.position.number))
+        {
+            match self.fate(at, settled) {
+                Fate::Pending => {}
+                Fate::Redone => return,
+                Fate::Before => {
+                    taken.known += 1;
+                    return;
+                }
+            }
+        }
+        if let Err(mut dead) = self.take_record(home, files, &mut taken.sealed) {
+            if self.judge.is_some() && dead.reason == COLUMNS && self.wants_columns(at, &mut dead) {
+                taken.stopped_at = Some(index);
+                return;
+            }
+            self.bury(at, &dead, files, &mut taken.sealed);
+        }
+    }
+
+    /// Finds out where a record belongs, as far as that does not depend on columns.
+    fn find_home<'a>(&mut self, index: usize, at: Record<'a>) -> Home<'a> {
+        let content = self.class.partition(at, &mut self.key);
+        let begin = self.keys.len();
+        self.keys.extend_from_slice(&self.key);
+        Home { index, at, key: begin..self.keys.len(), content }
     }
 
     fn fate(&mut self, at: Record<'_>, settled: &Settled) -> Fate {
@@ -138,18 +186,20 @@ impl Intake {
 
     fn take_record(
         &mut self,
-        at: Record<'_>,
+        Home { at, key, content, .. }: Home<'_>,
         files: &mut Files,
         sealed: &mut Vec<Sealed>,
     ) -> Result<(), Dead> {
-        let content = self.class.partition(at, &mut self.key)?;
+        let content = content?;
+        self.key.clear();
+        self.key.extend_from_slice(self.keys.get(key).unwrap_or_default());
         if !files.has(&self.key) {
             let file = match content {
                 Content::Nothing => self.opener.open_passed(),
                 Content::Text(_) | Content::Wrapped(_) => {
                     let folder = self.class.folder(at);
                     self.make_room(files, sealed);
-                    self.opener.open(folder, None)
+                    self.opener.open(files.len(), folder, None)
                 }
             };
             files.insert(&self.key, file);
@@ -202,7 +252,7 @@ impl Intake {
                 sealed.extend(self.seal(files, &key, SealReason::Partitions));
             }
             let folder = self.class.dead_folder(dead.reason, at.position);
-            let file = self.opener.open(folder, Some(dead.reason.to_owned()));
+            let file = self.opener.open(files.len(), folder, Some(dead.reason.to_owned()));
             files.insert(&self.key, file);
         }
         self.write_letter(at, dead);

@@ -13,10 +13,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use thiserror::Error;
 
 use super::ledger::Seal;
 use super::seal::Sealed;
-use super::sink::{Begun, Growing, ObjectSink, PartId, SinkError, Stored};
+use super::sink::{Begun, Growing, ObjectSink, PartId, Stored};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
 
@@ -95,10 +96,21 @@ pub enum Done {
     },
     /// The object is in the store.
     Stored(Stored),
-    /// What was sent is not there any more.
-    Gone(SinkError),
+    /// What was sent is of no use any more.
+    Gone(Loss),
     /// It is thrown away, or cannot be.
     Aborted,
+}
+
+/// Why the object cannot be made of what was sent of it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Loss {
+    /// It is not there any more.
+    #[error("the sink has lost what it was sent ({0})")]
+    Sink(String),
+    /// A step has panicked, and nobody knows what it has done.
+    #[error("sending it has failed within the program ({0})")]
+    Program(String),
 }
 
 /// What has become of a file.
@@ -108,8 +120,8 @@ pub enum Outcome {
     Going,
     /// The object is in the store.
     Stored(Stored),
-    /// The store has lost what it was sent. It has to be closed, and made again.
-    Gone(SinkError),
+    /// What was sent is of no use. It has to be closed, and made again.
+    Gone(Loss),
     /// It was given up, and nothing of it is under way any more.
     Over,
 }
@@ -124,7 +136,7 @@ enum Phase {
     Completing,
     Found(Stored),
     Stored(Stored),
-    Gone(SinkError),
+    Gone(Loss),
     Aborting,
     Aborted,
 }
@@ -204,7 +216,7 @@ impl Outflow {
         self.is_given_up
     }
 
-    /// Whether the store has lost it, and nothing is under way any more.
+    /// Whether what was sent of it is of no use, and nothing is under way any more.
     pub fn is_gone(&self) -> bool {
         matches!(self.phase, Phase::Gone(_)) && self.under_way == 0
     }
@@ -311,9 +323,9 @@ impl Outflow {
                 self.permit.set(self.permit.bytes().saturating_sub(bytes));
             }
             Done::Stored(stored) => self.phase = Phase::Stored(stored),
-            Done::Gone(error) => {
+            Done::Gone(loss) => {
                 self.drop_waiting();
-                self.phase = Phase::Gone(error);
+                self.phase = Phase::Gone(loss);
             }
             Done::Aborted => self.phase = Phase::Aborted,
         }
@@ -331,7 +343,7 @@ impl Outflow {
                 Outcome::Over
             }
             Phase::Found(stored) if self.sealed.is_some() => Outcome::Stored(stored.clone()),
-            Phase::Gone(error) => Outcome::Gone(SinkError::new(error.class, error.to_string())),
+            Phase::Gone(loss) => Outcome::Gone(loss.clone()),
             _ => Outcome::Going,
         }
     }

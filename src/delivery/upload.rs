@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ledger::{Entry, Ledger, Multipart};
-use super::outflow::{Done, Job, PartJob, Target};
+use super::outflow::{Done, Job, Loss, PartJob, Target};
 use super::pause::Pause;
 use super::seal::Sealed;
 use super::sink::{
@@ -102,7 +102,11 @@ pub async fn step(job: Job, notes: &dyn UploadNotes, status: &Arc<Status>) -> Do
                         confirmed(&target.key, started, oldest, status);
                         return Done::Stored(stored);
                     }
-                    Err(GrowError::Gone(error)) => return gone(error, status),
+                    Err(GrowError::Gone(error)) => {
+                        // The store may have lost one part and still keep the others.
+                        patiently_aborted(&target.key, None, status, || growing.abort()).await;
+                        return gone(&error, status);
+                    }
                     Err(GrowError::Failed(error)) => patience.failed(&error).await,
                 }
             }
@@ -143,15 +147,15 @@ async fn send_part(job: &PartJob, status: &Arc<Status>) -> Done {
                 let bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
                 return Done::Part { place: *place, bytes, part };
             }
-            Err(GrowError::Gone(error)) => return gone(error, status),
+            Err(GrowError::Gone(error)) => return gone(&error, status),
             Err(GrowError::Failed(error)) => patience.failed(&error).await,
         }
     }
 }
 
-fn gone(error: SinkError, status: &Status) -> Done {
+fn gone(error: &SinkError, status: &Status) -> Done {
     status.upload_failed(error.class);
-    Done::Gone(error)
+    Done::Gone(Loss::Sink(error.to_string()))
 }
 
 /// How often the abort of one upload is tried. Parts that stay cost money and nothing else, and a key that may write

@@ -19,6 +19,7 @@ mod learned_plan;
 pub mod partition;
 pub mod problem;
 pub mod reply;
+mod reshard;
 mod route;
 mod streams;
 

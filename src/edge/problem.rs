@@ -60,6 +60,8 @@ pub enum Problem {
     MemoryFull,
     /// The idempotency key belongs to another request.
     IdempotencyKeyReused,
+    /// A stream or its shards are not to be changed so.
+    CannotChange(String),
     /// The process has not read its log back yet.
     Starting,
     /// The process is stopping.
@@ -121,7 +123,7 @@ const RETRY_AFTER_SECONDS: u16 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 23] = [
+    pub const CODES: [&'static str; 24] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -139,6 +141,7 @@ impl Problem {
         "body_timeout",
         "memory_full",
         "idempotency_key_reused",
+        "cannot_change",
         "starting",
         "draining",
         "disk_full",
@@ -192,6 +195,7 @@ impl Problem {
                 "idempotency_key_reused",
                 "Idempotency key of another request",
             ),
+            Problem::CannotChange(_) => (StatusCode::CONFLICT, "cannot_change", "Cannot be changed so"),
             Problem::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting", "Starting up"),
             Problem::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Shutting down"),
             Problem::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full", "Out of disk space"),
@@ -251,7 +255,7 @@ impl Problem {
                 "the log could not be written ({why}); the records are not acknowledged: send them again, with the \
                  same Idempotency-Key if you use one"
             ),
-            Problem::LogUnreadable(why) => why.clone(),
+            Problem::LogUnreadable(why) | Problem::CannotChange(why) => why.clone(),
         }
     }
 

@@ -10,7 +10,7 @@ use metrics::{Counter, Histogram};
 use super::aws::{self, Target};
 use super::problem::Problem;
 use super::reply::Body;
-use super::{Edge, cors, ingest, streams};
+use super::{Edge, cors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
 use crate::telemetry::access_log::{self, Access};
@@ -30,7 +30,7 @@ enum Route<'a> {
 /// Routes, [`Route::index`] being below.
 const ROUTES: usize = 5 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 12] = [200, 204, 400, 404, 405, 408, 413, 415, 431, 500, 503, 0];
+const CODES: [u16; 13] = [200, 204, 400, 404, 405, 408, 409, 413, 415, 431, 500, 503, 0];
 
 impl<'a> Route<'a> {
     fn of(head: &'a request::Parts) -> Self {
@@ -79,7 +79,7 @@ impl<'a> Route<'a> {
 
     fn allow(self) -> &'static str {
         match self {
-            Route::Records(_) => "GET, HEAD, POST, OPTIONS",
+            Route::Records(_) | Route::Shards(_) => "GET, HEAD, POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -172,6 +172,7 @@ async fn dispatch(
         (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
         (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
         (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),
+        (Route::Shards(name), &Method::POST) => reshard::post(edge, &*edge.intake(name)?, head, body).await,
         (Route::Streams, &Method::GET) => streams::list(edge),
         (Route::Aws(target), &Method::POST) => Ok(aws::post(edge, target, head, body).await),
         (Route::Unknown, _) => Err(Problem::NotFound),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::reply::{self, Body};
 use super::{Edge, Intake};
-use crate::stream::Shard;
+use crate::stream::{HeavyKey, Shard};
 
 #[derive(Serialize)]
 struct StreamView<'a> {
@@ -32,11 +32,41 @@ struct ShardView {
     first: String,
     next: String,
     retained_bytes: u64,
+    /// What came in a second of late.
+    records_per_second: f64,
+    bytes_per_second: f64,
+    /// The keys that brought most of it.
+    heaviest_keys: Vec<KeyView>,
+}
+
+#[derive(Serialize)]
+struct KeyView {
+    partition_key: String,
+    hash_key: String,
+    share: f64,
+}
+
+/// Keys of a shard that are shown.
+const KEYS_SHOWN: usize = 5;
+
+impl KeyView {
+    fn of(key: &HeavyKey) -> Self {
+        Self {
+            partition_key: String::from_utf8_lossy(&key.key).into_owned(),
+            hash_key: key.hash.0.to_string(),
+            share: rounded(key.share),
+        }
+    }
+}
+
+/// To three places: what is shown is an estimate.
+fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 impl ShardView {
     fn of(shard: &Shard) -> Self {
-        let (facts, bounds) = (&shard.facts, shard.log_ref().bounds());
+        let (facts, bounds, heat) = (&shard.facts, shard.log_ref().bounds(), shard.heat.report());
         Self {
             shard: facts.id.to_string(),
             starting_hash_key: facts.hash_keys.first.to_string(),
@@ -46,6 +76,9 @@ impl ShardView {
             first: bounds.first.to_string(),
             next: bounds.next.to_string(),
             retained_bytes: bounds.bytes,
+            records_per_second: rounded(heat.records_per_second),
+            bytes_per_second: rounded(heat.bytes_per_second),
+            heaviest_keys: heat.keys.iter().take(KEYS_SHOWN).map(KeyView::of).collect(),
         }
     }
 }

@@ -47,7 +47,20 @@ impl<'a> RawString<'a> {
     /// Appends the string itself to `text`.
     #[inline]
     pub fn decode_into(&self, text: &mut String) {
-        if self.is_escaped() { unescape_into(self.raw, text) } else { text.push_str(self.raw) }
+        if self.is_escaped() {
+            unescape_into(self.raw, |part| text.push_str(part))
+        } else {
+            text.push_str(self.raw)
+        }
+    }
+
+    /// Appends the bytes of the string itself, which are UTF-8, to `bytes`.
+    #[inline]
+    pub fn decode_into_bytes(&self, bytes: &mut Vec<u8>) {
+        match self.is_escaped() {
+            true => unescape_into(self.raw, |part| bytes.extend_from_slice(part.as_bytes())),
+            false => bytes.extend_from_slice(self.raw.as_bytes()),
+        }
     }
 
     /// Whether the string is `other`.
@@ -164,16 +177,16 @@ fn hex4(bytes: &[u8], pos: usize) -> Option<u32> {
 
 fn unescape(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
-    unescape_into(raw, &mut text);
+    unescape_into(raw, |part| text.push_str(part));
     text
 }
 
 /// Undoes the escapes of a text that [`scan`] has accepted. Anything else stays as it stands.
-fn unescape_into(raw: &str, text: &mut String) {
+fn unescape_into(raw: &str, mut add: impl FnMut(&str)) {
     let bytes = raw.as_bytes();
-    let mut pos = 0;
+    let (mut pos, mut utf8) = (0, [0; 4]);
     while let Some(offset) = memchr::memchr(b'\\', &bytes[pos..]) {
-        text.push_str(&raw[pos..pos + offset]);
+        add(&raw[pos..pos + offset]);
         pos += offset;
         let plain = match bytes.get(pos + 1) {
             Some(b'b') => '\u{8}',
@@ -183,17 +196,17 @@ fn unescape_into(raw: &str, text: &mut String) {
             Some(b't') => '\t',
             Some(b'u') => {
                 let (unit, length) = unescape_unit(bytes, pos);
-                text.push(unit);
+                add(unit.encode_utf8(&mut utf8));
                 pos += length;
                 continue;
             }
             Some(&byte) => byte as char,
             None => break,
         };
-        text.push(plain);
+        add(plain.encode_utf8(&mut utf8));
         pos += 2;
     }
-    text.push_str(raw.get(pos..).unwrap_or_default());
+    add(raw.get(pos..).unwrap_or_default());
 }
 
 /// The character of the `\u` escape (or pair of them) at `pos`, and its length in bytes.

@@ -58,7 +58,7 @@ impl<'a> Builder<'a> {
         let checked::Pipeline { stream, ingest, deliveries, columns_source, .. } = pipeline;
         let schema = match columns_source {
             Some(ColumnsSource::Inferred(rules)) => {
-                Some(learned::open(self.logs.as_deref(), &stream, rules)?)
+                Some(learned::open(self.logs.as_deref(), &stream, rules, &self.site.registry)?)
             }
             _ => None,
         };

@@ -1,3 +1,5 @@
+mod control;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;

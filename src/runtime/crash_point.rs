@@ -131,8 +131,30 @@ pub mod armed {
         ARMED.set(Armed { point, last, passed: AtomicU64::new(0) }).map_err(|_| ArmError::Twice)
     }
 
+    #[cfg(test)]
+    thread_local! {
+        /// Point and passing, from 1, at which this thread panics.
+        static PANICS: std::cell::Cell<Option<(usize, u64)>> = const { std::cell::Cell::new(None) };
+    }
+
+    /// Lets what this thread does panic, once, when it passes the point `name` for the `nth` time from now.
+    #[cfg(test)]
+    pub fn panic_at(name: &str, nth: u64) {
+        let point = index_of(name).expect("a known crash point");
+        PANICS.set(Some((point, nth)));
+    }
+
+    #[cfg(test)]
+    fn panic_if_due(point: usize) {
+        let Some((of, left)) = PANICS.get().filter(|(of, _)| *of == point) else { return };
+        PANICS.set(Some((of, left - 1)).filter(|_| left > 1));
+        assert!(left > 1, "as told, at {}", POINTS[point]);
+    }
+
     /// What `crash_point!` calls with the index of its name.
     pub fn pass(point: usize) {
+        #[cfg(test)]
+        panic_if_due(point);
         let Some(armed) = ARMED.get().filter(|armed| armed.point == point) else { return };
         if armed.passed.fetch_add(1, Ordering::Relaxed) + 1 >= armed.last {
             die();

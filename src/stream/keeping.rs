@@ -14,11 +14,13 @@ use crate::record::{Batch, ShardId};
 use crate::runtime::clock::UnixMicros;
 
 impl Stream {
-    /// Lets go of what has outlived its retention and is not needed by a delivery.
+    /// Lets go of what has outlived its retention and is not needed by a delivery, and brings rates up to date. To be
+    /// called every second or so.
     pub fn enforce_retention(&self, now: UnixMicros) {
         self.replies.expire(now);
         let mut marks = Vec::new();
         for shard in self.layout().shards() {
+            shard.heat.tick();
             match &shard.store {
                 ShardStore::Memory(log) => self.count_evicted(log.enforce_retention(now)),
                 ShardStore::Durable(log) => {

@@ -14,6 +14,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::hash::{HashKey, HashRange};
+use super::heat::Heat;
 use super::log::ShardLog;
 use super::memory::MemoryLog;
 use super::wal::shard::DurableLog;
@@ -62,6 +63,8 @@ impl ShardFacts {
 pub struct Shard {
     /// What is known of it.
     pub facts: ShardFacts,
+    /// How much comes to it.
+    pub heat: Arc<Heat>,
     pub(super) store: ShardStore,
 }
 
@@ -75,6 +78,10 @@ pub(super) enum ShardStore {
 }
 
 impl Shard {
+    pub(super) fn new(facts: ShardFacts, store: ShardStore) -> Self {
+        Self { facts, heat: Arc::default(), store }
+    }
+
     /// Its records.
     pub fn log(&self) -> Arc<dyn ShardLog> {
         match &self.store {

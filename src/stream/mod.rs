@@ -11,6 +11,7 @@
 
 mod captures;
 mod hash;
+mod heat;
 mod keeping;
 mod layout;
 mod log;
@@ -25,6 +26,7 @@ mod writing;
 
 pub use captures::{CapturePlan, Captures};
 pub use hash::{HashKey, HashRange};
+pub use heat::{Heat, HeatReport, HeavyKey};
 pub use layout::{Layout, Shard, ShardFacts};
 pub use log::{
     Appended, Bounds, Evicted, Found, Payer, Position, Read, ReadError, ReadLimit, ReaderId, ShardLog, Slice,
@@ -130,7 +132,7 @@ impl Stream {
                 let share = retention.of_one_shard(config.shards);
                 let shard = |facts: ShardFacts| {
                     let log = MemoryLog::new(facts.first, share, readers);
-                    Shard { facts, store: ShardStore::Memory(Arc::new(log)) }
+                    Shard::new(facts, ShardStore::Memory(Arc::new(log)))
                 };
                 let facts = ShardFacts::even(config.shards, now / 1_000_000, SequenceNumber(now));
                 (Store::Memory, Layout::new(facts.map(shard).collect(), ShardId(config.shards)))
@@ -140,7 +142,7 @@ impl Stream {
                     replies.restore(key, *fingerprint, *arrival, reply);
                 }
                 let DurableParts { journal, number, shards, next_id } = parts;
-                let shard = |(facts, log)| Shard { facts, store: ShardStore::Durable(log) };
+                let shard = |(facts, log)| Shard::new(facts, ShardStore::Durable(log));
                 let layout = Layout::new(shards.into_iter().map(shard).collect(), next_id);
                 (Store::Durable { journal, number }, layout)
             }

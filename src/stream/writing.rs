@@ -122,6 +122,9 @@ impl Writing<'_> {
         if let Some(why) = &self.state.broken {
             return Err(AppendError::Unavailable(why.clone()));
         }
+        for (id, batch) in &batches {
+            self.layout().get(*id).into_iter().for_each(|shard| shard.heat.observe(batch));
+        }
         match &self.stream.store {
             Store::Memory => self.append_in_memory(batches, reply),
             Store::Durable { journal, number } => {

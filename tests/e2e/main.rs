@@ -15,6 +15,7 @@ mod learned;
 mod node_folder;
 mod partitions;
 mod real_data;
+mod reshard;
 mod restart;
 mod server;
 mod shipped;

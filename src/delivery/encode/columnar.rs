@@ -1,9 +1,13 @@
 //! What Parquet and ORC have in common: records → batches of columns → a writer of the format.
 
+mod waiting;
+
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 
-use super::columns::RecordColumns;
+use self::waiting::Waiting;
 use super::{EncodeError, Encoder, PushError, Row};
 use crate::schema::columns::Columns;
 
@@ -49,9 +53,9 @@ pub trait BatchWriter: Send {
 
 /// An open file of a columnar format.
 pub struct ColumnarEncoder<W> {
-    columns: RecordColumns,
+    waiting: Waiting,
     writer: W,
-    /// Input of the rows in `columns`.
+    /// Input of the rows that wait.
     staged_bytes: usize,
     /// Input of the rows in `writer`.
     input_bytes: u64,
@@ -60,13 +64,20 @@ pub struct ColumnarEncoder<W> {
 impl<W: BatchWriter> ColumnarEncoder<W> {
     /// A file without records.
     pub fn new(columns: &Columns, writer: W) -> Self {
-        let columns = RecordColumns::new(columns);
-        let columns = if W::IS_ORC { columns.for_orc() } else { columns };
-        Self { columns, writer, staged_bytes: 0, input_bytes: 0 }
+        Self::of(Waiting::in_builders(columns, W::IS_ORC), writer)
+    }
+
+    /// The same, for one of so many files that their builders would be in no cache. The file is the same as well.
+    pub fn one_of_many(columns: Arc<Columns>, writer: W) -> Self {
+        Self::of(Waiting::as_bytes(columns, W::IS_ORC), writer)
+    }
+
+    fn of(waiting: Waiting, writer: W) -> Self {
+        Self { waiting, writer, staged_bytes: 0, input_bytes: 0 }
     }
 
     fn flush_batch(&mut self) -> Result<(), EncodeError> {
-        let batch = self.columns.take_batch()?;
+        let batch = self.waiting.take_batch()?;
         self.writer.write(&batch)?;
         self.input_bytes += std::mem::take(&mut self.staged_bytes) as u64;
         Ok(())
@@ -78,24 +89,29 @@ impl<W: BatchWriter> ColumnarEncoder<W> {
         &self.writer
     }
 
-    /// The rows of the batch that is not closed yet.
+    /// Rows of the batch that is not closed yet, and their values.
     #[cfg(test)]
-    pub(super) fn columns(&self) -> &RecordColumns {
-        &self.columns
+    pub(super) fn rows_and_cells(&self) -> (usize, usize) {
+        (self.waiting.rows(), self.waiting.cells())
     }
 }
 
 impl<W: BatchWriter> Encoder for ColumnarEncoder<W> {
-    fn push(&mut self, row: Row<'_>) -> Result<(), PushError> {
-        self.columns.push(row.payload).map_err(PushError::Misfit)?;
+    fn push(&mut self, row: Row<'_>) -> Result<u64, PushError> {
+        let before = self.waiting.taken_bytes();
+        self.waiting.push(row.payload).map_err(PushError::Misfit)?;
+        let mut taken = self.waiting.taken_bytes() - before;
         self.staged_bytes += row.payload.len();
-        let full = self.columns.rows() >= BATCH_ROWS_MAX
+        let full = self.waiting.rows() >= BATCH_ROWS_MAX
             || self.staged_bytes >= BATCH_BYTES_MAX
-            || self.columns.cells() >= BATCH_CELLS_MAX;
+            || self.waiting.cells() >= BATCH_CELLS_MAX;
         if full {
+            let before = self.writer.memory_bytes();
             self.flush_batch()?;
+            // With its first batch a writer takes what it needs for each column.
+            taken += self.writer.memory_bytes().saturating_sub(before);
         }
-        Ok(())
+        Ok(taken)
     }
 
     fn stored_bytes(&self) -> u64 {
@@ -108,7 +124,15 @@ impl<W: BatchWriter> Encoder for ColumnarEncoder<W> {
     }
 
     fn memory_bytes(&self) -> u64 {
-        self.columns.memory_bytes() as u64 + self.writer.memory_bytes()
+        self.waiting.memory_bytes() as u64 + self.writer.memory_bytes()
+    }
+
+    fn look_ahead(&self) -> u8 {
+        self.waiting.look_ahead()
+    }
+
+    fn memory_ahead(&self, bytes: u64) -> u64 {
+        self.waiting.memory_ahead(bytes)
     }
 
     fn take_finished(&mut self) -> Vec<Bytes> {
@@ -116,7 +140,7 @@ impl<W: BatchWriter> Encoder for ColumnarEncoder<W> {
     }
 
     fn finish(mut self: Box<Self>, metadata: &[(String, String)]) -> Result<Vec<Bytes>, EncodeError> {
-        if self.columns.rows() > 0 || self.input_bytes == 0 {
+        if self.waiting.rows() > 0 || self.input_bytes == 0 {
             self.flush_batch()?;
         }
         Box::new(self.writer).finish(metadata)

@@ -7,19 +7,25 @@ pub mod json_lines;
 pub mod orc;
 pub mod parquet;
 pub mod passed;
+mod pieces;
 pub mod raw_line;
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+use self::columnar::ColumnarEncoder;
 use self::json_lines::JsonLinesEncoder;
 use self::orc::{OrcError, OrcWriter};
 use self::parquet::ParquetWriter;
 use crate::config::checked::Format;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
+
+/// So many open files have their builders in a cache of 1 MiB, at 2 KiB for each ten columns, and much beside.
+pub const FEW_FILES: usize = 64;
 
 /// A record as encoders take it.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +84,9 @@ pub enum EncodeError {
     /// Arrow refused to build a batch.
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
+    /// Rows that waited for their batch are not what was written: a defect here.
+    #[error("the rows that waited for their batch cannot be read back")]
+    Rows,
     /// The compressor refused.
     #[error("compressor: {0}")]
     Compress(&'static str),
@@ -96,8 +105,9 @@ pub enum PushError {
 
 /// One open file. Each partition of each delivery has its own.
 pub trait Encoder: Send {
-    /// Adds one record.
-    fn push(&mut self, row: Row<'_>) -> Result<(), PushError>;
+    /// Adds one record. Returns about how many bytes of memory that has taken: what records are counted by between two
+    /// looks at [`Encoder::memory_bytes`]. It is of the order of what was taken, and no sum of it is what is held.
+    fn push(&mut self, row: Row<'_>) -> Result<u64, PushError>;
 
     /// How large the file would be if it were finished now, in bytes as stored. An estimate where the codec does
     /// not tell, within about 10 % at the sizes at which files are sealed.
@@ -105,6 +115,14 @@ pub trait Encoder: Send {
 
     /// Bytes of memory that the open file holds at the moment.
     fn memory_bytes(&self) -> u64;
+
+    /// Bytes that it will take at once, beside [`Encoder::memory_bytes`], while records of `bytes` in all, as counted by
+    /// [`Encoder::push`], come in next: large vectors are about to grow.
+    fn memory_ahead(&self, bytes: u64) -> u64;
+
+    /// Reads what the next record will be put behind, and little else, so that it is in the cache when that comes. The
+    /// value says nothing.
+    fn look_ahead(&self) -> u8;
 
     /// Hands over what is finished of the file: it is stored in front of everything that comes later, and the file no
     /// longer holds it.
@@ -121,5 +139,20 @@ pub fn open(format: &Format) -> Box<dyn Encoder> {
         Format::Json(format) => Box::new(JsonLinesEncoder::new(*format)),
         Format::Parquet(format) => Box::new(ParquetWriter::encoder(format.clone())),
         Format::Orc(format) => Box::new(OrcWriter::encoder(format.clone())),
+    }
+}
+
+/// Opens a file of `format` beside `others` that are open. The file will be the same as that of [`open`]: only its rows
+/// wait in another way where there are many.
+pub fn open_beside(others: usize, format: &Format) -> Box<dyn Encoder> {
+    let columns = |format: &Format| format.columns().map(Arc::clone);
+    match (format, columns(format)) {
+        (Format::Parquet(format), Some(columns)) if others >= FEW_FILES => {
+            Box::new(ColumnarEncoder::one_of_many(columns, ParquetWriter::new(format.clone())))
+        }
+        (Format::Orc(format), Some(columns)) if others >= FEW_FILES => {
+            Box::new(ColumnarEncoder::one_of_many(columns, OrcWriter::new(format.clone())))
+        }
+        _ => open(format),
     }
 }

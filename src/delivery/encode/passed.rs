@@ -9,8 +9,8 @@ use super::{EncodeError, Encoder, PushError, Row};
 pub struct PassedOver;
 
 impl Encoder for PassedOver {
-    fn push(&mut self, _: Row<'_>) -> Result<(), PushError> {
-        Ok(())
+    fn push(&mut self, _: Row<'_>) -> Result<u64, PushError> {
+        Ok(0)
     }
 
     fn stored_bytes(&self) -> u64 {
@@ -18,6 +18,14 @@ impl Encoder for PassedOver {
     }
 
     fn memory_bytes(&self) -> u64 {
+        0
+    }
+
+    fn memory_ahead(&self, _: u64) -> u64 {
+        0
+    }
+
+    fn look_ahead(&self) -> u8 {
         0
     }
 

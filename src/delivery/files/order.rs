@@ -95,6 +95,12 @@ impl Order {
         self.free.push(index);
     }
 
+    /// Reads what [`Order::touch`] will need of a file. The value says nothing.
+    #[inline]
+    pub fn look_ahead(&self, index: usize) -> u8 {
+        self.slots.get(index).map_or(0, |slot| slot.links[side(USED)].before as u8)
+    }
+
     /// Notes that a file was used.
     #[inline]
     pub fn touch(&mut self, index: usize) {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::config::checked::{Format, JsonCompression, ParquetCompression, ParquetFormat};
+use crate::config::checked::{
+    Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
+};
 use crate::config::limits::{DELIVERY_PRESSURE_PERCENT, MEMORY_BUDGET_DEFAULT};
 use crate::delivery::encode;
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
-use crate::schema::columns::Columns;
+use crate::schema::columns::{ColumnDeclaration, Columns};
 use crate::testkit::web_events;
 
 const PARTITIONS: u64 = 2_000;
@@ -77,5 +79,61 @@ fn a_file_with_one_record_costs_little_and_all_of_it_is_charged_from_the_start()
         assert!(budget.used() >= PARTITIONS * OPEN_FILE_BYTES, "{name}: {}", budget.used());
         drop(files);
         assert_eq!(budget.used(), 0);
+    }
+}
+
+/// Most that a file holds beyond what is charged, while it takes so many times this record.
+fn most_uncharged(format: &Format, row: Row<'_>, records: u64) -> u64 {
+    let budget = Budget::new(MEMORY_BUDGET_DEFAULT);
+    let opening = Opening {
+        folder: String::new(),
+        extension: "",
+        dead: None,
+        passed: false,
+        encoder: encode::open(format),
+        permit: budget.take_anyway(0),
+        opened: clock::monotonic(),
+        sizes: None,
+        due: clock::monotonic() + Duration::from_secs(3_600),
+    };
+    let mut file = OpenFile::new(opening);
+    let mut most = 0;
+    for number in 0..records {
+        file.push(row).unwrap();
+        file.is_full(64 << 20);
+        // Not after each, which takes long with many columns.
+        if number % 7 > 0 {
+            continue;
+        }
+        let held = file.encoder.memory_bytes() + file.finished_bytes;
+        most = most.max(held.saturating_sub(file.memory_bytes()));
+    }
+    assert_eq!(file.records, records);
+    most
+}
+
+#[test]
+fn records_that_are_much_smaller_than_their_columns_are_charged_as_soon_as_they_are_held() {
+    let column =
+        |number: usize| ColumnDeclaration::new(&format!("c{number}"), ["int64", "string"][number % 2], true);
+    let columns = Arc::new(Columns::declared(&(0..500).map(column).collect::<Vec<_>>()).unwrap());
+    let formats = [
+        Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, Arc::clone(&columns))),
+        Format::Orc(OrcFormat::new(OrcCompression::Zlib { level: 1 }, columns)),
+    ];
+    for format in formats {
+        let most = most_uncharged(&format, Row::of_payload("{}"), 100_000);
+        assert!(most < 4 * WEIGH_BYTES_MAX, "{most} uncharged");
+    }
+}
+
+#[test]
+fn envelopes_that_are_much_larger_than_their_records_are_charged_as_soon_as_they_are_held() {
+    let key = [b'k'; 256];
+    let row = Row { key: &key, ..Row::of_payload("{}") };
+    for compression in [JsonCompression::None, JsonCompression::Zstd { level: 1 }] {
+        let format = Format::Json(JsonFormat { envelope: true, ..JsonFormat::from(compression) });
+        let most = most_uncharged(&format, row, 20_000);
+        assert!(most < 4 * WEIGH_BYTES_MAX, "{compression:?}: {most}");
     }
 }

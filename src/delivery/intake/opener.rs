@@ -45,16 +45,16 @@ impl Opener {
         })
     }
 
-    /// The file of a seal once more, empty.
-    pub fn open_again(&self, seal: &Seal) -> OpenFile {
+    /// The file of a seal once more, empty, beside `others` that are open.
+    pub fn open_again(&self, others: usize, seal: &Seal) -> OpenFile {
         match seal.passed {
             true => self.open_passed(),
-            false => self.open(seal.folder.clone(), seal.dead.clone()),
+            false => self.open(others, seal.folder.clone(), seal.dead.clone()),
         }
     }
 
-    /// An empty file; `dead` is the reason if it is for dead letters.
-    pub fn open(&self, folder: String, dead: Option<String>) -> OpenFile {
+    /// An empty file beside `others` that are open; `dead` is the reason if it is for dead letters.
+    pub fn open(&self, others: usize, folder: String, dead: Option<String>) -> OpenFile {
         let (format, interval) = match dead {
             Some(_) => (&DEAD_LETTER_FORMAT, self.dead_interval),
             None => (&self.format, self.interval),
@@ -65,7 +65,7 @@ impl Opener {
             extension: format.extension(),
             dead,
             passed: false,
-            encoder: encode::open(format),
+            encoder: encode::open_beside(others, format),
             permit: self.budget.take_anyway(0),
             sizes: self.sizes,
             opened,

@@ -13,6 +13,9 @@ use thiserror::Error;
 /// How `object_store` begins the message of a response that is not a success; the status follows. It keeps the type
 /// itself to itself. The message of a cause begins with it, so that no URL or response body can pass for it.
 pub(super) const RESPONSE: &str = "Server returned non-2xx status code: ";
+/// How it begins the message of an error that came with a status of success, which S3 may do while it completes an
+/// upload.
+const ERROR_RESPONSE: &str = "Server returned error response: ";
 /// The message of a redirect that does not say where to: S3 answers so when the region is wrong.
 const BARE_REDIRECT: &str = "Received redirect without LOCATION";
 /// What S3 answers with status 400 although it is the connection that was too slow or broke off.
@@ -20,6 +23,9 @@ const BARE_REDIRECT: &str = "Received redirect without LOCATION";
 const SLOW_CONNECTION: [&str; 2] = ["<Code>RequestTimeout</Code>", "<Code>IncompleteBody</Code>"];
 /// What S3 and Google answer with status 404 when an upload in parts was completed, taken back or thrown away.
 const NO_SUCH_UPLOAD: &str = "<Code>NoSuchUpload</Code>";
+/// What S3 and Google answer with status 400 when an upload in parts is to be completed and a part of it is not there
+/// any more, or is not the one that was confirmed. Source: "CompleteMultipartUpload", Amazon S3 API Reference.
+const INVALID_PART: &str = "<Code>InvalidPart</Code>";
 /// What S3 answers to a header that it does not know; most stores do so with status 501.
 pub(super) const NOT_IMPLEMENTED: &str = "<Code>NotImplemented</Code>";
 
@@ -113,6 +119,8 @@ impl SinkErrorClass {
             return None;
         }
         Some(match status {
+            // The parts are gone, not the right to send them: trying again begins another upload.
+            400 if rest.contains(INVALID_PART) => Self::Transient,
             400 if SLOW_CONNECTION.iter().any(|code| rest.contains(code)) => Self::Transient,
             // Here they come from whoever hands out credentials: the store's own have variants.
             401 | 403 => Self::Denied,
@@ -202,18 +210,37 @@ pub(super) fn is_not_implemented(error: &object_store::Error) -> bool {
     match error {
         object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => true,
         object_store::Error::Generic { source, .. } => {
-            let mut next: Option<&(dyn StdError + 'static)> = Some(source.as_ref());
-            while let Some(cause) = next {
-                let message = cause.to_string();
-                if let Some(rest) = message.strip_prefix(RESPONSE) {
-                    return rest.starts_with("501") || rest.contains(NOT_IMPLEMENTED);
-                }
-                next = cause.source();
-            }
-            false
+            let is_told = |rest: &str| rest.starts_with("501") || rest.contains(NOT_IMPLEMENTED);
+            find_in_causes(source.as_ref(), |message| message.strip_prefix(RESPONSE).map(is_told))
         }
         _ => false,
     }
+}
+
+/// Whether the store does not have an upload in parts any more, or not all of its parts. What was sent of the object is
+/// then of no use, and only another upload helps.
+pub(super) fn is_upload_lost(error: &object_store::Error) -> bool {
+    match error {
+        // A bucket that is gone is not found either.
+        object_store::Error::NotFound { .. } => !SinkErrorClass::of(error).needs_a_person(),
+        object_store::Error::Generic { source, .. } => find_in_causes(source.as_ref(), |message| {
+            let body = message.strip_prefix(RESPONSE).or_else(|| message.strip_prefix(ERROR_RESPONSE))?;
+            Some(body.contains(INVALID_PART))
+        }),
+        _ => false,
+    }
+}
+
+/// Follows the causes to the first one whose message says whether it is so.
+fn find_in_causes(cause: &(dyn StdError + 'static), is_so: impl Fn(&str) -> Option<bool>) -> bool {
+    let mut next = Some(cause);
+    while let Some(cause) = next {
+        if let Some(answer) = is_so(&cause.to_string()) {
+            return answer;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 #[cfg(test)]
@@ -294,6 +321,34 @@ mod tests {
         };
         assert_eq!(of("NoSuchUpload"), SinkErrorClass::Transient);
         assert_eq!(of("NoSuchBucket"), SinkErrorClass::NotFound);
+    }
+
+    #[test]
+    fn an_upload_is_lost_with_itself_or_one_of_its_parts_and_with_nothing_else() {
+        let generic =
+            |text: &str| object_store::Error::Generic { store: "test", source: text.to_owned().into() };
+        let refused = |code: &str| {
+            generic(&format!(
+                "Server returned non-2xx status code: 400 Bad Request: <Error><Code>{code}</Code></Error>"
+            ))
+        };
+        assert!(is_upload_lost(&refused("InvalidPart")));
+        assert_eq!(SinkErrorClass::of(&refused("InvalidPart")), SinkErrorClass::Transient);
+        for code in ["InvalidPartOrder", "EntityTooSmall", "InvalidRequest"] {
+            assert!(!is_upload_lost(&refused(code)), "{code}");
+            assert_eq!(SinkErrorClass::of(&refused(code)), SinkErrorClass::Other, "{code}");
+        }
+        assert!(is_upload_lost(&generic(
+            "Server returned error response: <Error><Code>InvalidPart</Code></Error>"
+        )));
+        assert!(!is_upload_lost(&generic("<Code>InvalidPart</Code>")), "that is no response");
+        let not_found = |code: &str| {
+            let source =
+                format!("Server returned non-2xx status code: 404 Not Found: <Code>{code}</Code>").into();
+            object_store::Error::NotFound { path: "a".into(), source }
+        };
+        assert!(is_upload_lost(&not_found("NoSuchUpload")));
+        assert!(!is_upload_lost(&not_found("NoSuchBucket")));
     }
 
     #[test]

@@ -207,7 +207,9 @@ mod tests {
 
     fn encoded(lines: &[&str], compression: JsonCompression) -> Vec<u8> {
         let mut encoder: Box<dyn Encoder> = Box::new(JsonLinesEncoder::new(compression.into()));
-        lines.iter().for_each(|line| encoder.push(Row::of_payload(line)).unwrap());
+        lines.iter().for_each(|line| {
+            encoder.push(Row::of_payload(line)).unwrap();
+        });
         encoder.finish(&[]).unwrap().concat()
     }
 
@@ -243,7 +245,9 @@ mod tests {
             ..Row::of_payload(RECORDS[at as usize])
         };
         let mut encoder: Box<dyn Encoder> = Box::new(JsonLinesEncoder::new(format));
-        (0..4).for_each(|at| encoder.push(row(at)).unwrap());
+        (0..4).for_each(|at| {
+            encoder.push(row(at)).unwrap();
+        });
         let content = encoder.finish(&[]).unwrap().concat();
         let found = read(&content, 10, Reading { packing: Packing::Zstd, ..MARKED }).unwrap();
         let marks = [0, 1, 2, 3].map(|at| mark_of_record(&row(at), true, &mut Vec::new()));

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::lines::{self, Difference, Lines, Mark, Reading};
 use super::report::{DeliveryReport, Finding, Kind};
 use super::unpack::Packing;
-use crate::config::limits::VERIFY_OBJECTS_UNDER_WAY;
+use crate::config::limits::{VERIFY_FOOTER_BYTES_MAX, VERIFY_OBJECTS_UNDER_WAY};
 use crate::delivery::encode::orc::reading::{NotOrc, Postscript, TAIL_BYTES};
 use crate::delivery::ledger::{Commit, Seal};
 use crate::delivery::sink::{ObjectReader, ObjectSink, SinkError, SinkErrorClass};
@@ -212,6 +212,13 @@ async fn parquet_rows(mut reader: ObjectReader) -> Result<u64, NotSeen> {
     let tail_at = reader.bytes().checked_sub(PARQUET_TAIL_BYTES).ok_or_else(corrupt)?;
     let tail = read_from(&mut reader, tail_at).await?;
     let tail = FooterTail::try_from(tail.as_ref())?;
+    if tail.metadata_length() as u64 > VERIFY_FOOTER_BYTES_MAX {
+        let what = format!(
+            "metadata of {} bytes, where at most {VERIFY_FOOTER_BYTES_MAX} are read",
+            tail.metadata_length()
+        );
+        return Err(parquet::errors::ParquetError::General(what).into());
+    }
     let metadata_at = tail_at.checked_sub(tail.metadata_length() as u64).ok_or_else(corrupt)?;
     let mut metadata = read_from(&mut reader, metadata_at).await?;
     metadata.truncate(tail.metadata_length());

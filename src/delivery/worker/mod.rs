@@ -8,13 +8,13 @@ mod redo;
 mod shards;
 mod stage;
 mod trouble;
+mod upload_tasks;
 mod uploads;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::book::Book;
@@ -24,7 +24,7 @@ use self::read::{Place, Round};
 use self::redo::Undone;
 use self::stage::{Plan, Stage};
 use self::trouble::Trouble;
-use self::uploads::Ended;
+use self::upload_tasks::UploadTasks;
 use super::files::Files;
 use super::judge::Judge;
 use super::ledger::{Ledger, State};
@@ -64,7 +64,7 @@ pub struct Worker {
     settled: Option<Settled>,
     /// Closed and waiting for a free upload.
     queue: VecDeque<Sealed>,
-    uploads: JoinSet<Ended>,
+    uploads: UploadTasks,
     /// Large files, which are sent while they are filled.
     outflows: Outflows,
     /// Arrival of the oldest record of each closed file that is not stored yet, by seal number.
@@ -172,7 +172,7 @@ impl Worker {
             files: Files::default(),
             settled: None,
             queue: VecDeque::new(),
-            uploads: JoinSet::new(),
+            uploads: UploadTasks::default(),
             outflows: Outflows::default(),
             unstored: BTreeMap::new(),
             book: None,
@@ -203,7 +203,7 @@ impl Worker {
                 // Only a delivery that has work calls, so that those that sleep do not wake each other for ever.
                 self.memory.call_for_seals();
             }
-            let has_learned = self.learn(draining).await;
+            let has_learned = self.learn(draining, &phases).await;
             let has_turned = self.finish_stage().await || has_learned;
             self.tend(draining).await;
             // By what has ended meanwhile.
@@ -252,7 +252,7 @@ impl Worker {
     /// Waits for an upload to end, or for `time`.
     async fn pause(&mut self, time: Duration) {
         tokio::select! {
-            Some(ended) = self.uploads.join_next(), if !self.uploads.is_empty() => self.ended(ended),
+            Some(ended) = self.uploads.next(), if !self.uploads.is_empty() => self.ended(ended),
             () = tokio::time::sleep(time) => {}
         }
     }

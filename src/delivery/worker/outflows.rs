@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Worker;
 use super::redo::Undone;
 use super::stage::Plan;
+use super::upload_tasks::{Task, Work};
 use super::uploads::Ended;
 use crate::config::limits::DELIVERY_UPLOADS_MAX;
 use crate::delivery::files::{BegunFile, OpenFile};
@@ -212,12 +213,12 @@ impl Worker {
         let numbers: Vec<u64> = self.outflows.going.keys().copied().collect();
         for number in numbers {
             while self.uploads.len() < uploads_max {
-                let Some(job) = self.outflows.going.get_mut(&number).and_then(Outflow::next_job) else {
-                    break;
-                };
+                let Some(outflow) = self.outflows.going.get_mut(&number) else { break };
+                let Some(job) = outflow.next_job() else { break };
+                let task = Task { work: Work::Step, number, key: outflow.key().to_owned() };
                 let (status, ledger) =
                     (Arc::clone(&self.status), self.book.as_ref().map(|book| book.ledger().clone()));
-                self.uploads.spawn(async move {
+                self.uploads.start(task, async move {
                     let done = match ledger {
                         Some(ledger) => upload::step(job, &LedgerNotes { ledger, number }, &status).await,
                         None => upload::step(job, &NoNotes, &status).await,
@@ -229,7 +230,8 @@ impl Worker {
         while self.uploads.len() < uploads_max {
             let Some(leftover) = self.outflows.leftovers.pop() else { break };
             self.outflows.aborting += 1;
-            self.uploads.spawn(drop_leftover(leftover, Arc::clone(&self.status)));
+            let task = Task { work: Work::Leftover, number: leftover.number, key: leftover.key.clone() };
+            self.uploads.start(task, drop_leftover(leftover, Arc::clone(&self.status)));
         }
     }
 
@@ -262,12 +264,10 @@ impl Worker {
                     book.drop_begun(number);
                 }
             }
-            Outcome::Gone(error) => {
+            Outcome::Gone(loss) => {
                 let key = outflow.key();
                 if self.book.is_none() {
-                    let why = format!(
-                        "the sink has lost what it was sent of '{key}' ({error}), and it is nowhere else"
-                    );
+                    let why = format!("'{key}': {loss}, and it is nowhere else");
                     self.outflows.going.remove(&number);
                     if let Some(key) = self.files.key_of(number) {
                         // What is left of it is no file. Its records stay pending, which the balance shows.
@@ -278,8 +278,8 @@ impl Worker {
                 }
                 let Some(seal) = outflow.sealed().cloned() else { return };
                 tracing::warn!(
-                    stream = %self.stream.name(), delivery = self.status.name(), key, %error,
-                    "the sink has lost what it was sent of a file: it is made again from the log"
+                    stream = %self.stream.name(), delivery = self.status.name(), key, %loss,
+                    "what was sent of a file is of no use: it is made again from the log"
                 );
                 self.outflows.going.remove(&number);
                 self.outflows.lost.push(OpenSeal { seal, multiparts: Vec::new(), lost: Vec::new() });

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinError;
-
 use super::Worker;
 use super::book::Book;
+use super::upload_tasks::{Panicked, Task, Work};
 use crate::config::limits::DELIVERY_UPLOADS_MAX;
-use crate::delivery::ledger::Ledger;
-use crate::delivery::outflow::Done;
+use crate::delivery::ledger::{Ledger, Seal};
+use crate::delivery::outflow::{Done, Loss};
 use crate::delivery::seal::Sealed;
 use crate::delivery::sink::{NoNotes, Stored};
 use crate::delivery::status::Status;
@@ -23,12 +22,14 @@ pub enum Ended {
     Step(u64, Done),
     /// Nothing is left of a file of this number that an earlier process has begun.
     Leftover(u64),
+    /// Nothing is known.
+    Panicked(Panicked),
 }
 
 impl Worker {
     /// Takes note of uploads that have ended, writes down whatever is ready, and starts what may be stored.
     pub(super) async fn tend(&mut self, draining: bool) {
-        while let Some(ended) = self.uploads.try_join_next() {
+        while let Some(ended) = self.uploads.try_next() {
             self.ended(ended);
         }
         self.hand_over();
@@ -38,7 +39,9 @@ impl Worker {
         while self.uploads.len() < uploads_max {
             let Some(sealed) = self.queue.pop_front() else { break };
             let ledger = self.book.as_ref().map(|book| book.ledger().clone());
-            self.uploads.spawn(store(sealed, Arc::clone(&self.status), ledger));
+            let Seal { number, key, .. } = &sealed.seal;
+            let task = Task { work: Work::File, number: *number, key: key.clone() };
+            self.uploads.start(task, store(sealed, Arc::clone(&self.status), ledger));
         }
         self.send_parts(uploads_max);
     }
@@ -69,26 +72,29 @@ impl Worker {
         }
     }
 
-    pub(super) fn ended(&mut self, upload: Result<Ended, JoinError>) {
-        match upload {
-            Ok(Ended::Step(number, done)) => self.stepped(number, done),
-            Ok(Ended::Leftover(number)) => self.left_over(number),
-            Ok(Ended::Stored(number, stored)) => match &mut self.book {
+    pub(super) fn ended(&mut self, ended: Ended) {
+        match ended {
+            Ended::Step(number, done) => self.stepped(number, done),
+            Ended::Leftover(number) => self.left_over(number),
+            Ended::Stored(number, stored) => match &mut self.book {
                 Some(book) => book.stored(number, stored),
                 None => {
                     self.unstored.remove(&number);
                 }
             },
-            // Only a panic ends an upload early. Its records stay pending, which the balance shows.
-            Err(error) => {
-                tracing::error!(
-                    stream = %self.stream.name(), delivery = self.status.name(), %error,
-                    "an upload ended without a result; its records are not delivered"
-                );
-                if self.book.is_some() {
-                    self.halt("an upload ended without a result");
-                }
-            }
+            Ended::Panicked(panicked) => self.panicked(panicked),
+        }
+    }
+
+    /// Stops. The records stay pending, which the balance shows, and the ledger has the file as one to be made again.
+    fn panicked(&mut self, panicked: Panicked) {
+        self.halt(&panicked.to_string());
+        let Task { work, number, .. } = panicked.task;
+        match work {
+            Work::Step => self.stepped(number, Done::Gone(Loss::Program(panicked.source.to_string()))),
+            // The task had all that there was of the file, and the next process begins with leftovers again. Until
+            // then no other file is begun.
+            Work::File | Work::Leftover => {}
         }
     }
 }

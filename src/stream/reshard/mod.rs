@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::hash::{HashKey, HashRange};
 use super::layout::{Layout, Shard, ShardFacts};
+use crate::config::limits::{CLOSED_SHARDS_MAX, SHARDS_MAX};
 use crate::record::{SequenceNumber, ShardId};
 
 pub use closing::{Replacement, Resharding, ResizeError};
@@ -78,6 +79,21 @@ pub enum ReshardError {
     /// No more ids.
     #[error("the stream has given away all of its shard ids")]
     NoIds,
+    /// There would be more open ones than a stream may have.
+    #[error("the stream would have {open} open shards: {SHARDS_MAX} is the most")]
+    TooMany {
+        /// How many.
+        open: usize,
+    },
+    /// There would be more closed ones than a stream may have.
+    #[error(
+        "the stream would have {closed} closed shards, and {CLOSED_SHARDS_MAX} is the most: they go when the retention of \
+         their records is over"
+    )]
+    TooManyClosed {
+        /// How many.
+        closed: usize,
+    },
 }
 
 /// What a reshard does.
@@ -113,6 +129,15 @@ impl Plan {
                 Change::Split { shard, at } => planner.split(shard, at, &mut plan)?,
                 Change::Merge { shard, adjacent } => planner.merge(shard, adjacent, &mut plan)?,
             }
+        }
+        let before = layout.open().len();
+        let open = before + plan.children.len() - plan.closed.len();
+        if open > before.max(SHARDS_MAX as usize) {
+            return Err(ReshardError::TooMany { open });
+        }
+        let closed = layout.shards().len() - before + plan.closed.len();
+        if closed > CLOSED_SHARDS_MAX {
+            return Err(ReshardError::TooManyClosed { closed });
         }
         Ok(plan)
     }
@@ -229,7 +254,7 @@ mod tests {
 
     fn shard(facts: ShardFacts) -> Shard {
         let retention = Retention { age: Duration::from_secs(1), bytes: None };
-        Shard { facts, store: ShardStore::Memory(Arc::new(MemoryLog::new(facts.first, retention, 0))) }
+        Shard::new(facts, ShardStore::Memory(Arc::new(MemoryLog::new(facts.first, retention, 0))))
     }
 
     fn layout(count: u32) -> Layout {

@@ -45,6 +45,8 @@ impl Fault {
     pub const SLOW_DOWN: Fault = Fault::Answer(503, "SlowDown");
     /// 403, as of a policy without the permission.
     pub const DENIED: Fault = Fault::Answer(403, "AccessDenied");
+    /// 400, as of a store that has lost a part of an upload.
+    pub const LOST_PART: Fault = Fault::Answer(400, "InvalidPart");
 }
 
 /// When a fault strikes. As made by [`Rule::new`]: once, at the next request, before anything is done.

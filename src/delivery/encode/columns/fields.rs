@@ -6,6 +6,7 @@ use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
 
 use super::fault::Fault;
+use super::row_bytes::RowBytes;
 use super::slot::{Cells, Slot};
 use crate::json::{RawString, Scanner};
 use crate::schema::columns::{Column, Reading};
@@ -204,6 +205,17 @@ impl Fields {
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.fields.iter().map(|field| field.slot.memory_bytes()).sum()
+    }
+
+    /// Writes an object behind `row`.
+    pub(super) fn write(&self, index: usize, row: &mut Vec<u8>) {
+        self.fields.iter().for_each(|field| field.slot.write(index, row));
+    }
+
+    /// Adds an object that [`Fields::write`] has written. `None` if it has not.
+    pub(super) fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        self.rows += 1;
+        self.fields.iter_mut().try_for_each(|field| field.slot.read(row))
     }
 
     pub(super) fn finish(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {

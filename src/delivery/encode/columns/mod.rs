@@ -9,6 +9,8 @@ mod fields;
 mod lenient;
 mod nested;
 mod numbers;
+mod row_bytes;
+mod row_size;
 mod slot;
 mod text;
 mod times;
@@ -20,6 +22,7 @@ use arrow::error::ArrowError;
 
 use self::fault::Fault;
 use self::fields::Fields;
+use self::row_bytes::RowBytes;
 use self::slot::Cells;
 use super::Misfit;
 use crate::json::{Kind, Scanner};
@@ -32,6 +35,8 @@ pub struct RecordColumns {
     fields: Fields,
     leaves: usize,
     cells: usize,
+    row_bytes: u64,
+    taken: u64,
     is_for_orc: bool,
 }
 
@@ -39,8 +44,9 @@ impl RecordColumns {
     /// Builders for `columns`, with no row in them.
     pub fn new(columns: &Columns) -> Self {
         let schema = columns.arrow_schema();
-        let leaves = columns.leaves();
-        Self { schema, fields: Fields::of_record(columns.as_slice()), leaves, cells: 0, is_for_orc: false }
+        let (leaves, row_bytes) = (columns.leaves(), row_size::bytes(columns));
+        let fields = Fields::of_record(columns.as_slice());
+        Self { schema, fields, leaves, cells: 0, row_bytes, taken: 0, is_for_orc: false }
     }
 
     /// The same for ORC files: refuses the times that they cannot hold ([`super::orc::holds_time`]).
@@ -63,6 +69,8 @@ impl RecordColumns {
         match self.fill(record, &mut cells) {
             Ok(()) => {
                 self.cells += self.leaves + cells.taken();
+                let nested = cells.taken() as u64 * row_size::NESTED_VALUE_BYTES;
+                self.taken += self.row_bytes + nested + record.len() as u64;
                 Ok(())
             }
             Err(fault) => {
@@ -98,6 +106,22 @@ impl RecordColumns {
         Ok(scanner.end()?)
     }
 
+    /// Moves the only row behind `rows`; returns how many values it has, nulls included.
+    pub fn move_row(&mut self, row: &mut Vec<u8>) -> usize {
+        self.fields.write(0, row);
+        self.fields.truncate(0);
+        std::mem::take(&mut self.cells)
+    }
+
+    /// Adds the rows that [`RecordColumns::move_row`] has written one behind the other. `None` if it has not.
+    pub fn read_rows(&mut self, rows: &[u8]) -> Option<()> {
+        let mut rows = RowBytes::new(rows);
+        while !rows.is_empty() {
+            self.fields.read(&mut rows)?;
+        }
+        Some(())
+    }
+
     /// Rows since the last batch.
     pub fn rows(&self) -> usize {
         self.fields.rows()
@@ -107,6 +131,16 @@ impl RecordColumns {
     /// columns. Each is at most 16 bytes beside its text.
     pub fn cells(&self) -> usize {
         self.cells
+    }
+
+    /// Bytes that a record takes whatever is in it: see [`row_size::bytes`].
+    pub fn row_bytes(&self) -> u64 {
+        self.row_bytes
+    }
+
+    /// Bytes that the records since the last batch have taken, about: what is known without a look at the builders.
+    pub fn taken_bytes(&self) -> u64 {
+        self.taken
     }
 
     /// Bytes that the builders hold.
@@ -119,7 +153,7 @@ impl RecordColumns {
     /// # Errors
     /// If Arrow refuses what was built, which would be a defect here.
     pub fn take_batch(&mut self) -> Result<RecordBatch, ArrowError> {
-        self.cells = 0;
+        (self.cells, self.taken) = (0, 0);
         RecordBatch::try_new(self.schema.clone(), self.fields.finish()?)
     }
 }

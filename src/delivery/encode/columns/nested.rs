@@ -8,6 +8,7 @@ use arrow::error::ArrowError;
 
 use super::fault::Fault;
 use super::fields::Fields;
+use super::row_bytes::{self, RowBytes};
 use super::slot::{Cells, ColumnBuilder, Slot};
 use super::text::{Offsets, Strings};
 use super::validity::Validity;
@@ -71,6 +72,29 @@ impl ColumnBuilder for ListBuilder {
         self.elements.memory_bytes() + self.offsets.memory_bytes() + self.validity.memory_bytes()
     }
 
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        if self.validity.is_null(index) {
+            return row_bytes::write_null(row);
+        }
+        let span = self.offsets.span(index);
+        row_bytes::write_length(span.len(), row);
+        span.for_each(|element| self.elements.write(element, row));
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        let Some(length) = row.length()? else {
+            self.push_null();
+            return Some(());
+        };
+        for _ in 0..length {
+            self.elements.read(row)?;
+        }
+        self.count += length;
+        self.offsets.push(self.count).ok()?;
+        self.validity.push_valid();
+        Some(())
+    }
+
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         self.count = 0;
         let (offsets, nulls) = (self.offsets.finish(), self.validity.finish());
@@ -117,6 +141,24 @@ impl ColumnBuilder for StructBuilder {
 
     fn memory_bytes(&self) -> usize {
         self.fields.memory_bytes() + self.validity.memory_bytes()
+    }
+
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        if self.validity.is_null(index) {
+            return row_bytes::write_null(row);
+        }
+        row_bytes::write_presence(row);
+        self.fields.write(index, row);
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        if !row.presence()? {
+            self.push_null();
+            return Some(());
+        }
+        self.fields.read(row)?;
+        self.validity.push_valid();
+        Some(())
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
@@ -187,6 +229,33 @@ impl ColumnBuilder for MapBuilder {
     fn memory_bytes(&self) -> usize {
         let own = self.offsets.memory_bytes() + self.validity.memory_bytes();
         self.keys.memory_bytes() + self.values.memory_bytes() + own
+    }
+
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        if self.validity.is_null(index) {
+            return row_bytes::write_null(row);
+        }
+        let span = self.offsets.span(index);
+        row_bytes::write_length(span.len(), row);
+        for entry in span {
+            self.keys.write(entry, row);
+            self.values.write(entry, row);
+        }
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        let Some(length) = row.length()? else {
+            self.push_null();
+            return Some(());
+        };
+        for _ in 0..length {
+            self.keys.read(row)?;
+            self.values.read(row)?;
+        }
+        self.count += length;
+        self.offsets.push(self.count).ok()?;
+        self.validity.push_valid();
+        Some(())
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {

@@ -10,6 +10,7 @@ use arrow::error::ArrowError;
 
 use super::fault::Fault;
 use super::lenient;
+use super::row_bytes::{self, Fixed, RowBytes};
 use super::slot::{Cells, ColumnBuilder};
 use super::validity::{Bits, Validity};
 use crate::json::{Kind, RawNumber, Scanner};
@@ -49,6 +50,29 @@ impl<T: ArrowPrimitiveType> Primitives<T> {
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.values.capacity() * size_of::<T::Native>() + self.validity.memory_bytes()
+    }
+
+    #[inline]
+    pub(super) fn write(&self, index: usize, row: &mut Vec<u8>)
+    where
+        T::Native: Fixed,
+    {
+        match self.values.get(index).filter(|_| !self.validity.is_null(index)) {
+            Some(value) => value.write(row),
+            None => row_bytes::write_null(row),
+        }
+    }
+
+    #[inline]
+    pub(super) fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()>
+    where
+        T::Native: Fixed,
+    {
+        match T::Native::read(row)? {
+            Some(value) => self.push(value),
+            None => self.push_null(),
+        }
+        Some(())
     }
 
     pub(super) fn finish(&mut self) -> Result<PrimitiveArray<T>, ArrowError> {
@@ -91,7 +115,7 @@ impl<T: ArrowPrimitiveType> IntegerBuilder<T> {
 impl<T> ColumnBuilder for IntegerBuilder<T>
 where
     T: ArrowPrimitiveType + fmt::Debug,
-    T::Native: TryFrom<i64> + TryFrom<i128>,
+    T::Native: TryFrom<i64> + TryFrom<i128> + Fixed,
 {
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
         let value = match kind {
@@ -115,6 +139,14 @@ where
 
     fn memory_bytes(&self) -> usize {
         self.values.memory_bytes()
+    }
+
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        self.values.write(index, row);
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        self.values.read(row)
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
@@ -154,7 +186,7 @@ impl<T: ArrowPrimitiveType> FloatBuilder<T> {
 impl<T> ColumnBuilder for FloatBuilder<T>
 where
     T: ArrowPrimitiveType + fmt::Debug,
-    T::Native: FromStr + Into<f64> + Copy,
+    T::Native: FromStr + Into<f64> + Fixed,
 {
     fn push(&mut self, kind: Kind, scanner: &mut Scanner<'_>, _: &mut Cells) -> Result<(), Fault> {
         let value = match kind {
@@ -176,6 +208,14 @@ where
 
     fn memory_bytes(&self) -> usize {
         self.values.memory_bytes()
+    }
+
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        self.values.write(index, row);
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        self.values.read(row)
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
@@ -232,6 +272,14 @@ impl ColumnBuilder for DecimalBuilder {
         self.values.memory_bytes()
     }
 
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        self.values.write(index, row);
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        self.values.read(row)
+    }
+
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         // The cast cannot wrap: a scale is at most 38.
         let data_type = DataType::Decimal128(self.precision, self.scale as i8);
@@ -275,6 +323,24 @@ impl ColumnBuilder for BoolBuilder {
 
     fn memory_bytes(&self) -> usize {
         self.values.memory_bytes() + self.validity.memory_bytes()
+    }
+
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        match self.validity.is_null(index) {
+            true => row_bytes::write_null(row),
+            false => u8::from(self.values.get(index)).write(row),
+        }
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        match u8::read(row)? {
+            Some(value) => {
+                self.values.push(value != 0);
+                self.validity.push_valid();
+            }
+            None => self.push_null(),
+        }
+        Some(())
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {

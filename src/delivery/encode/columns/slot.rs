@@ -8,6 +8,7 @@ use arrow::error::ArrowError;
 use super::fault::Fault;
 use super::nested::{ListBuilder, MapBuilder, StructBuilder};
 use super::numbers::{BoolBuilder, DecimalBuilder, FloatBuilder, IntegerBuilder};
+use super::row_bytes::RowBytes;
 use super::text::{BinaryBuilder, JsonBuilder, StringBuilder};
 use super::times::{DateBuilder, timestamp_builder};
 use crate::json::{Kind, Scanner};
@@ -71,6 +72,12 @@ pub(super) trait ColumnBuilder: fmt::Debug + Send {
     /// Bytes that it holds.
     fn memory_bytes(&self) -> usize;
 
+    /// Writes a value that is there, or is null, behind `row`.
+    fn write(&self, index: usize, row: &mut Vec<u8>);
+
+    /// Adds a value that [`ColumnBuilder::write`] of a builder of the same type has written. `None` if none has.
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()>;
+
     /// Hands over all values.
     fn finish(&mut self) -> Result<ArrayRef, ArrowError>;
 }
@@ -120,6 +127,14 @@ impl Slot {
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.builder.memory_bytes()
+    }
+
+    pub(super) fn write(&self, index: usize, row: &mut Vec<u8>) {
+        self.builder.write(index, row);
+    }
+
+    pub(super) fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        self.builder.read(row)
     }
 
     pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {

@@ -1,5 +1,6 @@
 //! Columns of strings, of bytes, and of JSON kept as its text.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, StringArray};
@@ -11,6 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::fault::Fault;
 use super::lenient;
+use super::row_bytes::{self, RowBytes};
 use super::slot::{Cells, ColumnBuilder};
 use super::validity::Validity;
 use crate::json::{Kind, RawString, Scanner};
@@ -45,6 +47,16 @@ impl Offsets {
         self.0.last().map_or(0, |end| *end as usize)
     }
 
+    /// Where a value lies in the buffer.
+    #[inline]
+    pub(super) fn span(&self, index: usize) -> Range<usize> {
+        match self.0.get(index..index + 2) {
+            // Never negative: ends come from `usize`.
+            Some(&[start, end]) => start as usize..end as usize,
+            _ => 0..0,
+        }
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.0.capacity() * size_of::<i32>()
     }
@@ -57,27 +69,28 @@ impl Offsets {
 /// Strings one behind the other.
 #[derive(Debug)]
 pub(super) struct Strings {
-    values: String,
+    /// UTF-8, which Arrow checks for the whole column when it is finished.
+    values: Vec<u8>,
     offsets: Offsets,
     validity: Validity,
 }
 
 impl Default for Strings {
     fn default() -> Self {
-        Self { values: String::new(), offsets: Offsets::new(), validity: Validity::default() }
+        Self { values: Vec::new(), offsets: Offsets::new(), validity: Validity::default() }
     }
 }
 
 impl Strings {
     #[inline]
     fn push_verbatim(&mut self, text: &str) -> Result<(), Fault> {
-        self.values.push_str(text);
+        self.values.extend_from_slice(text.as_bytes());
         self.push_end()
     }
 
     #[inline]
     pub(super) fn push(&mut self, text: RawString<'_>) -> Result<(), Fault> {
-        text.decode_into(&mut self.values);
+        text.decode_into_bytes(&mut self.values);
         self.push_end()
     }
 
@@ -102,9 +115,37 @@ impl Strings {
         self.values.capacity() + self.offsets.memory_bytes() + self.validity.memory_bytes()
     }
 
+    #[inline]
+    pub(super) fn write(&self, index: usize, row: &mut Vec<u8>) {
+        write_bytes(&self.values, (&self.offsets, &self.validity), index, row);
+    }
+
+    #[inline]
+    pub(super) fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        match row.length()? {
+            Some(length) => {
+                self.values.extend_from_slice(row.take(length)?);
+                self.push_end().ok()?;
+            }
+            None => self.push_null(),
+        }
+        Some(())
+    }
+
     pub(super) fn finish(&mut self) -> Result<StringArray, ArrowError> {
-        let values = Buffer::from_vec(std::mem::take(&mut self.values).into_bytes());
+        let values = Buffer::from_vec(std::mem::take(&mut self.values));
         StringArray::try_new(self.offsets.finish(), values, self.validity.finish())
+    }
+}
+
+#[inline]
+fn write_bytes(values: &[u8], (offsets, validity): (&Offsets, &Validity), index: usize, row: &mut Vec<u8>) {
+    match values.get(offsets.span(index)).filter(|_| !validity.is_null(index)) {
+        Some(value) => {
+            row_bytes::write_length(value.len(), row);
+            row.extend_from_slice(value);
+        }
+        None => row_bytes::write_null(row),
     }
 }
 
@@ -140,6 +181,14 @@ impl ColumnBuilder for StringBuilder {
         self.values.memory_bytes()
     }
 
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        self.values.write(index, row);
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        self.values.read(row)
+    }
+
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(Arc::new(self.values.finish()?))
     }
@@ -165,6 +214,14 @@ impl ColumnBuilder for JsonBuilder {
 
     fn memory_bytes(&self) -> usize {
         self.0.memory_bytes()
+    }
+
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        self.0.write(index, row);
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        self.0.read(row)
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
@@ -230,6 +287,22 @@ impl ColumnBuilder for BinaryBuilder {
 
     fn memory_bytes(&self) -> usize {
         self.values.capacity() + self.offsets.memory_bytes() + self.validity.memory_bytes()
+    }
+
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        write_bytes(&self.values, (&self.offsets, &self.validity), index, row);
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        match row.length()? {
+            Some(length) => {
+                self.values.extend_from_slice(row.take(length)?);
+                self.offsets.push(self.values.len()).ok()?;
+                self.validity.push_valid();
+            }
+            None => self.push_null(),
+        }
+        Some(())
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {

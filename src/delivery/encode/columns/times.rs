@@ -14,6 +14,7 @@ use super::super::orc;
 use super::fault::Fault;
 use super::lenient::{self, Time};
 use super::numbers::{OUT_OF_RANGE, Primitives};
+use super::row_bytes::RowBytes;
 use super::slot::{Cells, ColumnBuilder};
 use crate::json::{Kind, RawNumber, Scanner};
 use crate::schema::columns::{Coercion, ColumnType, Reading, TimeUnit};
@@ -60,6 +61,14 @@ impl ColumnBuilder for DateBuilder {
 
     fn memory_bytes(&self) -> usize {
         self.values.memory_bytes()
+    }
+
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        self.values.write(index, row);
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        self.values.read(row)
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
@@ -192,6 +201,14 @@ impl<T: ArrowTimestampType + ArrowPrimitiveType<Native = i64> + fmt::Debug> Colu
 
     fn memory_bytes(&self) -> usize {
         self.values.memory_bytes()
+    }
+
+    fn write(&self, index: usize, row: &mut Vec<u8>) {
+        self.values.write(index, row);
+    }
+
+    fn read(&mut self, row: &mut RowBytes<'_>) -> Option<()> {
+        self.values.read(row)
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {

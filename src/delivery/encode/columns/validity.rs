@@ -29,6 +29,12 @@ impl Bits {
         self.bytes.truncate(self.len.div_ceil(8));
     }
 
+    /// The bit at `index`; false if there is none.
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> bool {
+        self.bytes.get(index / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
+    }
+
     fn zeros_from(&self, start: usize) -> usize {
         (start..self.len).filter(|index| self.bytes[index / 8] & (1 << (index % 8)) == 0).count()
     }
@@ -79,6 +85,11 @@ impl Validity {
                 self.bits = Bits::default();
             }
         }
+    }
+
+    #[inline]
+    pub(super) fn is_null(&self, index: usize) -> bool {
+        self.nulls > 0 && !self.bits.get(index)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

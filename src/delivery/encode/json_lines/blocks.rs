@@ -15,6 +15,7 @@ use bytes::Bytes;
 use libdeflater::{CompressionLvl, Compressor};
 
 use super::super::EncodeError;
+use super::super::pieces::Pieces;
 use crate::config::checked::JsonCompression;
 
 /// Input of one block: what an open file holds uncompressed at most, besides the record that fills it up. As gzip
@@ -45,21 +46,16 @@ pub(super) fn input_bytes(compression: JsonCompression) -> usize {
 /// `input` as a block of `compression`, the first of its file or a later one.
 pub(super) fn compress(
     compression: JsonCompression,
-    input: &[u8],
+    input: &Pieces,
     is_first: bool,
 ) -> Result<Bytes, EncodeError> {
     WORKSPACE.with_borrow_mut(|workspace| {
-        let compressed = match compression {
-            JsonCompression::None => return Ok(Bytes::copy_from_slice(input)),
-            JsonCompression::Gzip { level } => workspace.gzip(input, level)?,
-            JsonCompression::Zstd { level } => workspace.zstd(input, level)?,
-            JsonCompression::Snappy => workspace.snappy(input, is_first)?,
-            JsonCompression::HadoopSnappy => workspace.hadoop_snappy(input)?,
-        };
-        let block = Bytes::copy_from_slice(compressed);
-        workspace.output.clear();
-        workspace.output.shrink_to(2 * ZSTD_BLOCK_BYTES);
-        Ok(block)
+        let mut gathered = std::mem::take(&mut workspace.gathered);
+        let block = workspace.compress(compression, input.as_slice(&mut gathered), is_first);
+        gathered.clear();
+        gathered.shrink_to(2 * ZSTD_BLOCK_BYTES);
+        workspace.gathered = gathered;
+        block
     })
 }
 
@@ -71,6 +67,8 @@ struct Workspace {
     gzip_by_level: [Option<Compressor>; LEVEL_MAX + 1],
     zstd: Option<zstd::bulk::Compressor<'static>>,
     hadoop_snappy: Option<snap::raw::Encoder>,
+    /// Input that comes in pieces.
+    gathered: Vec<u8>,
     output: Vec<u8>,
 }
 
@@ -79,6 +77,25 @@ thread_local! {
 }
 
 impl Workspace {
+    fn compress(
+        &mut self,
+        compression: JsonCompression,
+        input: &[u8],
+        is_first: bool,
+    ) -> Result<Bytes, EncodeError> {
+        let compressed = match compression {
+            JsonCompression::None => input,
+            JsonCompression::Gzip { level } => self.gzip(input, level)?,
+            JsonCompression::Zstd { level } => self.zstd(input, level)?,
+            JsonCompression::Snappy => self.snappy(input, is_first)?,
+            JsonCompression::HadoopSnappy => self.hadoop_snappy(input)?,
+        };
+        let block = Bytes::copy_from_slice(compressed);
+        self.output.clear();
+        self.output.shrink_to(2 * ZSTD_BLOCK_BYTES);
+        Ok(block)
+    }
+
     fn gzip(&mut self, input: &[u8], level: u8) -> Result<&[u8], EncodeError> {
         const BAD_LEVEL: EncodeError = EncodeError::Compress("a gzip level is 1 to 12");
         let slot = self.gzip_by_level.get_mut(usize::from(level)).ok_or(BAD_LEVEL)?;

@@ -21,6 +21,11 @@ pub(super) fn write_begin(line: &mut Vec<u8>, row: &Row<'_>) {
     line.extend_from_slice(b"\",\"record\":");
 }
 
+/// Bytes of all that is around a record, about.
+pub(super) fn bytes_about(row: &Row<'_>) -> usize {
+    160 + row.key.len()
+}
+
 /// What stands behind the record.
 pub(super) const END: &[u8] = b"}";
 

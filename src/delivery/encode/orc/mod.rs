@@ -67,7 +67,7 @@ use self::column::Column;
 use self::compress::Codec;
 use self::output::Output;
 use self::stripe::StripeParts;
-use self::tail::{MAGIC, Tail, TailFormat};
+use self::tail::{EncodedTypes, MAGIC, Tail, TailFormat};
 use self::types::OrcType;
 use super::EncodeError;
 use super::columnar::{BatchWriter, ColumnarEncoder};
@@ -122,6 +122,7 @@ pub struct OrcWriter {
 struct OpenFile {
     schema: SchemaRef,
     types: OrcType,
+    encoded_types: EncodedTypes,
     root: Column,
     /// Memory that the columns need without a single row.
     empty_bytes: usize,
@@ -160,7 +161,7 @@ impl OrcWriter {
 
     fn measure(&mut self) {
         let Some(file) = &self.open else { return };
-        let tail = file.tail.bytes() as u64 / 2;
+        let tail = file.tail.stored_bytes(&file.encoded_types, self.codec, file.rows_in_stripe > 0);
         self.stored_bytes = file.output.length() + file.root.stored_bytes() + tail;
         let memory = file.root.memory_bytes() + file.output.memory_bytes() + file.tail.bytes();
         self.memory_bytes = memory as u64;
@@ -225,6 +226,7 @@ impl BatchWriter for OrcWriter {
 impl OpenFile {
     fn new(schema: SchemaRef, format: &OrcFormat, codec: Codec) -> Result<Self, EncodeError> {
         let types = OrcType::root(schema.fields())?;
+        let encoded_types = EncodedTypes::of(&types);
         let has_bloom =
             |column: &OrcType| column.can_have_bloom_filter() && format.bloom_filters.contains(&column.path);
         let root = Column::new(&types, &DataType::Struct(schema.fields().clone()), codec, &has_bloom);
@@ -232,7 +234,17 @@ impl OpenFile {
         output.append(MAGIC.to_vec());
         let empty_bytes = root.memory_bytes();
         let (tail, rows_in_group, rows_in_stripe) = (Tail::default(), 0, 0);
-        Ok(Self { schema, types, root, empty_bytes, rows_in_group, rows_in_stripe, tail, output })
+        Ok(Self {
+            schema,
+            types,
+            encoded_types,
+            root,
+            empty_bytes,
+            rows_in_group,
+            rows_in_stripe,
+            tail,
+            output,
+        })
     }
 
     /// Memory of the open stripe.

@@ -25,6 +25,25 @@ const SOFTWARE: &str = concat!("forebay ", env!("CARGO_PKG_VERSION"));
 /// Days are those of today's calendar, also before there was one.
 const PROLEPTIC_GREGORIAN: u64 = 2;
 
+/// Statistics of a column, before the first stripe is there to tell: a count, and two bounds of some bytes each.
+const STATISTICS_BYTES_GUESS: usize = 32;
+
+/// The size of the types in a footer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EncodedTypes {
+    columns: usize,
+    bytes: usize,
+}
+
+impl EncodedTypes {
+    /// Of all columns below `root`, and itself.
+    pub fn of(root: &OrcType) -> Self {
+        let mut message = Message::default();
+        root.encode(4, &mut message);
+        Self { columns: root.columns(), bytes: message.as_slice().len() }
+    }
+}
+
 /// What the stripes have left for the end of the file.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
@@ -32,6 +51,8 @@ pub(super) struct Tail {
     stripes: Message,
     /// The message `Metadata`.
     stripe_statistics: Message,
+    /// Bytes of the statistics of the last stripe.
+    of_last_stripe: Option<usize>,
 }
 
 impl Tail {
@@ -40,11 +61,26 @@ impl Tail {
         self.rows += rows;
         self.stripes.message(3, &stripe.information);
         self.stripe_statistics.message(1, &stripe.statistics);
+        self.of_last_stripe = Some(stripe.statistics.as_slice().len());
     }
 
-    /// Memory held, in bytes; about as much comes behind the last stripe before compression.
+    /// Memory held, in bytes.
     pub fn bytes(&self) -> usize {
         self.stripes.as_slice().len() + self.stripe_statistics.as_slice().len()
+    }
+
+    /// How many bytes come behind the last stripe, about. `has_open_stripe`: another stripe has rows already.
+    pub fn stored_bytes(&self, types: &EncodedTypes, codec: Codec, has_open_stripe: bool) -> u64 {
+        let of_stripe = self.of_last_stripe.unwrap_or(types.columns * STATISTICS_BYTES_GUESS);
+        // Those of the whole file are as large as those of a stripe.
+        let statistics = of_stripe * (1 + usize::from(has_open_stripe));
+        let bytes = (self.bytes() + types.bytes + statistics) as u64;
+        match codec {
+            Codec::None => bytes,
+            // Names that differ by little, and small numbers: the fast codecs leave more of them.
+            Codec::Snappy | Codec::Lz4 => bytes / 4 * 3,
+            Codec::Zlib { .. } | Codec::Zstd { .. } => bytes / 2,
+        }
     }
 
     /// Writes the end of the file. `statistics` is the `ColumnStatistics` of each column.

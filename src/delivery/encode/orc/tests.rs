@@ -115,6 +115,26 @@ fn the_stored_size_is_told_within_a_tenth() {
 }
 
 #[test]
+fn what_many_columns_need_beside_their_values_is_told() {
+    let columns: Vec<_> = (0..1_000)
+        .map(|number| ColumnDeclaration::new(&format!("measurement_number_{number}"), "int64", true))
+        .collect();
+    let columns = Arc::new(Columns::declared(&columns).unwrap());
+    for compression in CODECS {
+        let format = OrcFormat::new(compression, Arc::clone(&columns));
+        let mut encoder = Box::new(OrcWriter::encoder(format));
+        for row in 0..200 {
+            let fields: Vec<_> =
+                (0..1_000).map(|at| format!("\"measurement_number_{at}\":{}", row * at % 97)).collect();
+            encoder.push(Row::of_payload(&format!("{{{}}}", fields.join(",")))).unwrap();
+        }
+        let told = encoder.stored_bytes() as f64;
+        let stored = size(&encoder.finish(&[]).unwrap()) as f64;
+        assert!((stored / told - 1.0).abs() < 0.2, "{compression:?}: told {told}, stored {stored}");
+    }
+}
+
+#[test]
 fn pieces_that_were_taken_and_those_of_the_end_are_the_file() {
     let write = |takes: bool| {
         let mut encoder = events(OrcCompression::None, 256 << 10);

@@ -102,6 +102,11 @@ impl OrcType {
         self.children.iter().for_each(|child| child.encode(field, footer));
     }
 
+    /// How many columns it is, with those below it.
+    pub fn columns(&self) -> usize {
+        1 + self.children.iter().map(Self::columns).sum::<usize>()
+    }
+
     /// Whether a bloom filter can be made of its values: of numbers, texts, bytes, dates and times.
     pub fn can_have_bloom_filter(&self) -> bool {
         !matches!(self.kind, Kind::Boolean | Kind::List | Kind::Map | Kind::Struct(_))

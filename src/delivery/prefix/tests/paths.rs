@@ -33,7 +33,9 @@ impl Segment {
         match self {
             Segment::Time { clock, format } => {
                 let time = if *clock == "event_time" { facts.event_time? } else { facts.arrival };
-                let zoned = Timestamp::from_microsecond(time.0).ok()?.in_tz(zone).ok()?;
+                // The second that it lies in, also before 1970.
+                let second = time.0.div_euclid(1_000_000);
+                let zoned = Timestamp::from_second(second).ok()?.in_tz(zone).ok()?;
                 let year = i32::from(zoned.year());
                 let utc_year = i32::from(Timestamp::from_microsecond(time.0).ok()?.in_tz("UTC").ok()?.year());
                 if !(0..=9999).contains(&year) || !(0..=9999).contains(&utc_year) {

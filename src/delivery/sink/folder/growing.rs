@@ -9,7 +9,7 @@ use object_store::multipart::PartId;
 
 use super::super::growing::{Beginning, Begun, GrowError};
 use super::super::{SinkError, Stored};
-use super::{Folder, Turn, at, blocking};
+use super::{Folder, FolderError, Turn, at, blocking};
 use crate::runtime::disk::DiskFile;
 
 /// See the module.
@@ -68,31 +68,51 @@ impl GrowingFile {
         Ok(PartId { content_id: String::new() })
     }
 
-    /// After a sync that has failed nobody knows what the disk has, and a second one would not tell.
+    /// After a sync of its content that has failed nobody knows what the disk has, and a second one would not tell. A
+    /// name is another matter: a file system that cannot write its journal takes no more changes, so that a sync of the
+    /// folder that succeeds later on covers the name as well.
     pub async fn complete(&self, bytes: u64) -> Result<Stored, GrowError> {
         let this = Arc::clone(&self.file);
-        let done = move || {
-            let Written { folder, temporary, path, file, .. } = &*this;
-            let disk = folder.disk.as_ref();
-            let gone = |error: super::FolderError| GrowError::Gone(error.into());
-            at("sync", temporary, file.sync_data()).map_err(gone)?;
-            crate::crash_point!("stream.rename");
-            at("rename the finished file to", path, disk.rename(temporary, path)).map_err(
-                |error| match error.source.kind() {
-                    io::ErrorKind::NotFound => gone(error),
-                    _ => GrowError::Failed(error.into()),
-                },
-            )?;
-            let parent = path.parent().unwrap_or(&folder.root);
-            at("sync the folder", parent, disk.sync_folder(parent)).map_err(gone)
-        };
         // What went wrong is an answer, not the end of the thread.
-        blocking(move || Ok(done())).await??;
+        blocking(move || Ok(this.complete(bytes))).await??;
         Ok(Stored { bytes, etag: None })
     }
 
     pub async fn abort(&self) -> Result<(), SinkError> {
         let this = Arc::clone(&self.file);
         blocking(move || Ok(this.folder.remove_temporary(&this.temporary)?)).await
+    }
+}
+
+impl Written {
+    /// May be done again, also after the file has got its name.
+    fn complete(&self, bytes: u64) -> Result<(), GrowError> {
+        let Self { folder, temporary, path, file, .. } = self;
+        let disk = folder.disk.as_ref();
+        let gone = |error: FolderError| GrowError::Gone(error.into());
+        at("sync", temporary, file.sync_data()).map_err(gone)?;
+        crate::crash_point!("stream.rename");
+        let renamed = at("rename the finished file to", path, disk.rename(temporary, path));
+        if let Err(error) = renamed {
+            let is_missing = error.source.kind() == io::ErrorKind::NotFound;
+            if !is_missing {
+                return Err(GrowError::Failed(error.into()));
+            }
+            if !self.has_its_name(bytes)? {
+                return Err(gone(error));
+            }
+        }
+        let parent = path.parent().unwrap_or(&folder.root);
+        Ok(at("sync the folder", parent, disk.sync_folder(parent))?)
+    }
+
+    /// Whether there is a file of its name and size: it was renamed by an earlier try. A name stands for the records in
+    /// the file, and nothing gets it that was not synced.
+    fn has_its_name(&self, bytes: u64) -> Result<bool, FolderError> {
+        let file = match self.folder.disk.open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => at("open", &self.path, other)?,
+        };
+        Ok(at("read the size of", &self.path, file.len())? == bytes)
     }
 }

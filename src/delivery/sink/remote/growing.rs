@@ -7,10 +7,11 @@ use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{Error, PutPayload};
 
+use super::super::error::is_upload_lost;
 use super::super::growing::{Beginning, Begun, GrowError};
 use super::super::multipart::{self, NumberedStore};
 use super::super::{SinkError, SinkErrorClass, Stored};
-use super::{Remote, Uploads, is_not_found};
+use super::{Remote, Uploads};
 
 /// See the module.
 #[derive(Debug)]
@@ -54,7 +55,8 @@ impl GrowingRemote {
         self.store.put_part(&self.path, &self.id, place, payload).await.map_err(lost_or_failed)
     }
 
-    /// The object may be there: a reply can be lost, and then the upload is not there any more.
+    /// The object may be there: a reply can be lost, and then the upload is not there any more. If the store has lost a
+    /// part of it, the rest of the upload stays until it is aborted.
     pub async fn complete(&self, parts: Vec<PartId>, bytes: u64) -> Result<Stored, GrowError> {
         if let Some(stored) = self.found(bytes).await? {
             return Ok(stored);
@@ -79,12 +81,7 @@ impl GrowingRemote {
 }
 
 fn lost_or_failed(error: Error) -> GrowError {
-    let is_gone = is_not_found(&error);
+    let is_lost = is_upload_lost(&error);
     let error = SinkError::from(error);
-    // A bucket that is gone is another class of error.
-    if is_gone && error.class == SinkErrorClass::Transient {
-        GrowError::Gone(error)
-    } else {
-        GrowError::Failed(error)
-    }
+    if is_lost { GrowError::Gone(error) } else { GrowError::Failed(error) }
 }

@@ -226,7 +226,9 @@ impl World {
     /// Stores a file with other lines than it must have.
     pub async fn store_lines(&self, seal: &Seal, lines: &[String]) {
         let mut encoder = encoder(&seal.key);
-        lines.iter().for_each(|line| encoder.push(Row::of_payload(line)).unwrap());
+        lines.iter().for_each(|line| {
+            encoder.push(Row::of_payload(line)).unwrap();
+        });
         let chunks = encoder.finish(&[]).unwrap();
         let object = Object { key: &seal.key, chunks: &chunks, identity: "test" };
         let stored = sink(self.folder.path()).store(&object, &NoNotes).await.unwrap();

@@ -146,9 +146,10 @@ impl Targets for Again {
             let target = targets.get(**index).and_then(Option::as_ref);
             target.is_some_and(|target| target.covers(position))
         };
+        let others = targets.len() - 1;
         let index = *by_partition.get(partition)?.iter().find(covers)?;
         let Target { open, file, .. } = targets.get_mut(index)?.as_mut()?;
-        Some(file.get_or_insert_with(|| opener.open_again(&open.seal)))
+        Some(file.get_or_insert_with(|| opener.open_again(others, &open.seal)))
     }
 
     fn have_misfits(&self) -> bool {

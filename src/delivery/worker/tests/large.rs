@@ -1,5 +1,8 @@
 //! Files that are sent while they are filled: to a store that fails, forgets and is asked twice, and to a folder.
 
+mod lost;
+mod panics;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -251,63 +254,6 @@ fn whatever_fails_on_the_way_is_tried_again_alone() {
 }
 
 #[test]
-fn a_file_whose_upload_has_vanished_is_closed_and_made_again_from_the_log() {
-    for is_closed in [false, true] {
-        runtime().block_on(async {
-            let server = FaultyStore::start().unwrap();
-            let mut world = world();
-            world.start(to_store(&server), MEMORY).unwrap();
-            send(&mut world, 100, 1).await;
-            until(&mut world, |_| count(&server, Operation::PutPart) >= 7).await;
-            server.forget_uploads();
-            if !is_closed {
-                send(&mut world, 50, 1).await;
-                until(&mut world, |_| server.objects().len() == 1).await;
-            }
-            send(&mut world, 30, 2).await;
-            finish(&mut world).await;
-            check_store(&world, &server);
-        });
-    }
-}
-
-#[test]
-fn an_upload_that_vanishes_again_and_again_is_begun_as_often() {
-    runtime().block_on(async {
-        let server = FaultyStore::start().unwrap();
-        let mut world = world();
-        let gone = Fault::Answer(404, "NoSuchUpload");
-        server.rule(Rule::new(Operation::PutPart, gone).after(3).times(2));
-        server.rule(Rule::new(Operation::CompleteMultipart, gone).times(2));
-        world.start(to_store(&server), MEMORY).unwrap();
-        send(&mut world, 100, 1).await;
-        finish(&mut world).await;
-        check_store(&world, &server);
-    });
-}
-
-#[test]
-fn a_vanished_upload_of_a_stream_in_memory_stops_the_delivery_and_says_why() {
-    runtime().block_on(async {
-        let server = FaultyStore::start().unwrap();
-        let mut world = world();
-        world.keeps_ledger = false;
-        world.start(to_store(&server), MEMORY).unwrap();
-        send(&mut world, 100, 1).await;
-        until(&mut world, |_| count(&server, Operation::PutPart) >= 7).await;
-        server.forget_uploads();
-        send(&mut world, 50, 1).await;
-        until(&mut world, |world| world.report().paused.is_some()).await;
-        let paused = world.report().paused.unwrap();
-        assert!(paused.contains("the sink has lost") && paused.contains("NoSuchUpload"), "{paused}");
-        assert!(world.report().pending >= 100, "nothing is called delivered: {:?}", world.report());
-        let (_, has_ended) = world.drain(Duration::from_secs(100)).await;
-        assert!(has_ended, "there is nothing to wait for");
-        assert!(server.objects().is_empty(), "the rest of a file is no file");
-    });
-}
-
-#[test]
 fn an_object_of_somebody_else_is_left_alone_whenever_it_comes() {
     runtime().block_on(async {
         let server = FaultyStore::start().unwrap();
@@ -394,5 +340,46 @@ fn a_large_file_of_a_folder_that_cannot_be_synced_is_made_again() {
         finish(&mut world).await;
         world.check_lake();
         world.check_ledger();
+    });
+}
+
+#[test]
+fn a_complete_file_whose_folder_cannot_be_synced_at_first_is_there_and_not_called_lost() {
+    for keeps_ledger in [true, false] {
+        runtime().block_on(async {
+            let mut world = world();
+            world.keeps_ledger = keeps_ledger;
+            world.start(grown(config(0)), MEMORY).unwrap();
+            send(&mut world, 100, 1).await;
+            until(&mut world, |world| !names(world, Path::new("/lake")).is_empty()).await;
+            world.disk.inject(DiskFault::new(DiskOperation::SyncFolder, Failure::Io).on("/p=a").times(2));
+            let renames = world.disk.count(DiskOperation::Rename);
+            finish(&mut world).await;
+            let renamed = world.disk.count(DiskOperation::Rename) - renames;
+            world.disk = world.disk.crash();
+            assert_eq!(names(&world, Path::new("/lake")).len(), 1);
+            world.check_lake();
+            if keeps_ledger {
+                world.check_ledger();
+            } else {
+                assert_eq!(renamed, 3, "it is only looked for under its name");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_large_file_that_somebody_removes_before_it_is_complete_is_lost() {
+    runtime().block_on(async {
+        let mut world = world();
+        world.keeps_ledger = false;
+        world.start(grown(config(0)), MEMORY).unwrap();
+        send(&mut world, 100, 1).await;
+        until(&mut world, |world| !names(world, Path::new("/lake")).is_empty()).await;
+        world.disk.remove(&names(&world, Path::new("/lake"))[0]).unwrap();
+        send(&mut world, 150, 1).await;
+        until(&mut world, |world| world.report().paused.is_some()).await;
+        let paused = world.report().paused.unwrap();
+        assert!(paused.contains("the sink has lost") && paused.contains("rename"), "{paused}");
     });
 }

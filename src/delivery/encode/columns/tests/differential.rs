@@ -340,6 +340,24 @@ proptest! {
     }
 
     #[test]
+    fn rows_that_were_bytes_become_the_same_batch((columns, records) in columns_and_records(Wrong(8))) {
+        let (mut kept, mut moving, mut read) =
+            (RecordColumns::new(&columns), RecordColumns::new(&columns), RecordColumns::new(&columns));
+        let (mut rows, mut cells) = (Vec::new(), 0);
+        for record in &records {
+            let fits = kept.push(record);
+            prop_assert_eq!(moving.push(record), fits.clone());
+            if fits.is_ok() {
+                cells += moving.move_row(&mut rows);
+            }
+            prop_assert_eq!(moving.rows(), 0);
+        }
+        prop_assert_eq!(cells, kept.cells());
+        prop_assert_eq!(read.read_rows(&rows), Some(()));
+        prop_assert_eq!(read.take_batch().unwrap(), kept.take_batch().unwrap());
+    }
+
+    #[test]
     fn a_record_that_is_cut_off_or_damaged_is_no_danger(
         (columns, records) in columns_and_records(Wrong(4)),
         cut in any::<prop::sample::Index>(),
