@@ -158,8 +158,7 @@ async fn a_subscription_over_http2_brings_records_as_they_come() {
     let members = serde_json::json!({"StreamARN": arn, "ConsumerName": "reader"});
     let registered = json_over_http2(&server, "RegisterStreamConsumer", members).await;
     assert_eq!(registered.status(), 200);
-    let registered: serde_json::Value =
-        serde_json::from_slice(&registered.bytes().await.unwrap()).unwrap();
+    let registered: serde_json::Value = serde_json::from_slice(&registered.bytes().await.unwrap()).unwrap();
     let subscribe = serde_json::json!({
         "ConsumerARN": registered["Consumer"]["ConsumerARN"],
         "ShardId": "shardId-000000000000",
