@@ -141,6 +141,29 @@ pub const CLOCK_SKEW_MIN: Duration = Duration::from_secs(1);
 
 /// The longest life of a presigned URL in seconds, as in AWS: a week.
 pub const PRESIGNED_SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
+/// Bytes of the body of an AWS request that is about no records: a thousand names or tags.
+pub const AWS_REQUEST_BYTES_MAX: u64 = 256 << 10;
+
+/// Bytes of a body that brings records: 10 MiB of them in Base64 are 14 MB; 500 keys of 256 characters, each six bytes
+/// at most in JSON, and what stands around them are 0.8 MB. 16 MiB hold both.
+pub const AWS_BODY_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of the records of one PutRecords and of one record, keys included, and of an answer to GetRecords: as in the
+/// service. `[server] max_body` and `[ingest] max_record` may make them less.
+pub const KINESIS_BYTES_MAX: u64 = 10 << 20;
+
+/// Records of one PutRecords.
+pub const KINESIS_PUT_RECORDS_MAX: usize = 500;
+
+/// Tags of a stream.
+pub const KINESIS_TAGS_MAX: usize = 200;
+
+/// Consumers of a stream that read by SubscribeToShard. Each has up to 1,100 bytes in the catalog and a connection a
+/// shard, with two events of 1.4 MB at most.
+pub const KINESIS_CONSUMERS_MAX: usize = 50;
+
+/// Records of an answer to GetRecords, and entries of a page of the other lists.
+pub const KINESIS_PAGE_MAX: usize = 10_000;
 
 /// Records of a tap's page, and where `limit` is not given.
 pub const TAP_RECORDS_MAX: usize = 10_000;

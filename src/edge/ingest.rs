@@ -6,7 +6,7 @@ use http::{HeaderMap, Response, header, request};
 use hyper::body::{Body as _, Incoming};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::body::{self, Encoding};
+use super::body::{self, Bounds, Encoding};
 use super::decode::{self, Framing, Refused, RequestKey};
 use super::partition::{self, Shared};
 use super::problem::Problem;
@@ -55,7 +55,8 @@ async fn ingest(
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
     let key = request_key(intake, head)?;
-    let paid = body::read(edge, intake, encoding, body).await?;
+    let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max };
+    let paid = body::read(edge, bounds, encoding, body).await?;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining);

@@ -9,6 +9,7 @@
 
 pub mod accept;
 pub mod admit;
+pub mod aws;
 pub mod body;
 mod connection;
 mod cors;
@@ -108,7 +109,8 @@ pub struct Edge {
     intakes: RwLock<Option<Arc<Intakes>>>,
     /// Changes streams; not there before [`Edge::obey`].
     control: OnceLock<Arc<Control>>,
-    /// The ingest share of the byte budget: an account a stream, and the last one for the pages of taps.
+    /// The ingest share of the byte budget: an account a stream, one for bodies whose stream is not known yet, and the
+    /// last one for the pages of taps.
     pub budget: Share,
     /// The account of taps.
     pub taps_budget: Arc<Budget>,
@@ -120,6 +122,8 @@ pub struct Edge {
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
     pub route_metrics: RouteMetrics,
+    /// What is there for clients of AWS services.
+    pub aws: aws::Gateway,
     /// One reclaim at a time.
     pub reclaiming: admit::Reclaiming,
 }
@@ -132,6 +136,7 @@ impl Edge {
             intakes: RwLock::new(None),
             control: OnceLock::new(),
             taps_budget: budget.account(usize::MAX),
+            aws: aws::Gateway::new(budget.account_before_last()),
             budget,
             phases,
             connections: AtomicUsize::new(0),
@@ -195,8 +200,8 @@ impl Edge {
         self.open_intakes().unwrap_or_default()
     }
 
-    /// The same, or why there are none yet.
-    fn open_intakes(&self) -> Result<Vec<Arc<Intake>>, Problem> {
+    /// All streams, or why there are none yet.
+    pub fn open_intakes(&self) -> Result<Vec<Arc<Intake>>, Problem> {
         match &*self.read_intakes() {
             Some(intakes) => Ok(intakes.values().cloned().collect()),
             None => Err(self.closed()),

@@ -24,6 +24,18 @@ pub struct Shared {
 /// Splits the records by the open shard of their key, keeping their order within a shard. `width` is the number of
 /// captured fields of a record.
 pub fn partition(width: usize, decoded: Decoded, shared: Shared, layout: &Layout) -> Vec<(ShardId, Batch)> {
+    split(width, decoded, shared, layout, |_, _| {})
+}
+
+/// The same. `note` is told of each record as it was put, in order: the place of its shard in the layout, and how many
+/// records it is.
+pub fn split(
+    width: usize,
+    decoded: Decoded,
+    shared: Shared,
+    layout: &Layout,
+    mut note: impl FnMut(usize, usize),
+) -> Vec<(ShardId, Batch)> {
     let Decoded { records, captures, aggregates, content, side, hash_keys, .. } = decoded;
     let Shared { body, mut permit, arrival } = shared;
     let bookkeeping =
@@ -37,6 +49,7 @@ pub fn partition(width: usize, decoded: Decoded, shared: Shared, layout: &Layout
         Batch { source, records: records.into(), captures: captures.into(), aggregates: aggregates.into() };
     let open = layout.open().len();
     if let (1, Some(only)) = (open, layout.open().next()) {
+        whole.puts(0).for_each(|put| note(layout.index(only.facts.id).unwrap_or_default(), put.count));
         return vec![(only.facts.id, whole)];
     }
     let mut hash_keys = hash_keys.into_iter().peekable();
@@ -50,13 +63,16 @@ pub fn partition(width: usize, decoded: Decoded, shared: Shared, layout: &Layout
         layout.open_index_of(hash)
     };
     if let Some(only) = whole.puts(0).next().filter(|put| put.count == whole.records.len()) {
-        return vec![(layout.shards()[place_of(&only)].facts.id, whole)];
+        let place = place_of(&only);
+        note(place, only.count);
+        return vec![(layout.shards()[place].facts.id, whole)];
     }
     let mut parts: Vec<(usize, Part)> = Vec::new();
     // For each shard of the layout, where its part stands in `parts`.
     let mut slots = vec![usize::MAX; layout.shards().len()];
     for put in whole.puts(0) {
         let place = place_of(&put);
+        note(place, put.count);
         let Some(slot) = slots.get_mut(place) else { continue };
         if *slot == usize::MAX {
             *slot = parts.len();

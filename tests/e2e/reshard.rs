@@ -163,8 +163,9 @@ async fn a_wish_that_makes_no_sense_is_refused_and_changes_nothing() {
 async fn the_heaviest_key_of_a_shard_is_told_and_can_be_split_at() {
     let server =
         Setup::pipeline(durable_stream("s", 1, "fsync") + "[ingest]\npartition_key = \"/k\"\n").start();
-    let line =
-        |n: u64| format!("{{\"k\":\"{}\"}}\n", if n.is_multiple_of(2) { "hot".to_owned() } else { n.to_string() });
+    let line = |n: u64| {
+        format!("{{\"k\":\"{}\"}}\n", if n.is_multiple_of(2) { "hot".to_owned() } else { n.to_string() })
+    };
     server.accept("s", (0..4_001).map(line).collect::<String>()).await;
     let (_, shards) = server.get("/v1/streams/s/shards").await;
     let heaviest = &shards["shards"][0]["heaviest_keys"][0];

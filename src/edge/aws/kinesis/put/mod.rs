@@ -1,0 +1,119 @@
+//! PutRecord and PutRecords.
+//!
+//! ```text
+//! body ─▶ members found (JSON: one scan; CBOR: slices) ─▶ checked ─▶ stream ─▶ records laid out in one block
+//!      ─▶ judged as on the native route ─▶ split by shard ─▶ appended ─▶ a number or an error for each
+//! ```
+
+mod cbor;
+mod entries;
+mod json;
+mod layout;
+mod reply;
+
+use http::Response;
+
+use super::position::only_if_wet;
+use crate::config::limits::REQUEST_OVERHEAD_BYTES;
+use crate::edge::aws::Request;
+use crate::edge::aws::protocol::failure::Failure;
+use crate::edge::aws::protocol::{self, Encoding};
+use crate::edge::body::Paid;
+use crate::edge::judge::{self, Entry};
+use crate::edge::partition::{self, Shared};
+use crate::edge::problem::Problem;
+use crate::edge::reply::Body;
+use crate::edge::{Edge, Intake};
+use crate::runtime::clock;
+use crate::runtime::phases::Phase;
+use crate::stream::{HashKey, Receipt};
+pub use entries::{Form, Put};
+pub use layout::{LaidOut, lay_out};
+use reply::Placed;
+
+/// PutRecord.
+///
+/// # Errors
+/// Why it is refused.
+pub async fn record(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
+    let encoding = request.encoding;
+    let placed = put(edge, request, Form::Record).await?;
+    Ok(protocol::reply(encoding, encoding.write(&placed.only()?)?))
+}
+
+/// PutRecords.
+///
+/// # Errors
+/// Why all of it is refused.
+pub async fn records(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
+    let encoding = request.encoding;
+    let placed = put(edge, request, Form::Records).await?;
+    Ok(protocol::reply(encoding, encoding.write(&placed.all())?))
+}
+
+/// Finds the members of a body.
+///
+/// # Errors
+/// `SerializationException`.
+pub fn read(encoding: Encoding, body: &[u8], form: Form) -> Result<Put<'_>, Failure> {
+    match encoding {
+        Encoding::Json => json::read(body, form),
+        Encoding::Cbor => cbor::read(body, form),
+    }
+}
+
+async fn put(edge: &Edge, request: Request, form: Form) -> Result<Placed, Failure> {
+    let Request { encoding, paid, caller } = request;
+    let put = read(encoding, &paid.bytes, form)?;
+    put.check(form)?;
+    let intake = put.stream.find(edge, &caller)?;
+    only_if_wet(put.dry_run)?;
+    if edge.phases.current() >= Phase::Draining {
+        // The deliveries are closing their files: what came now would not be delivered.
+        return Err(Problem::Draining.into());
+    }
+    // From here on the stream pays. For a moment both forms are there, and both are paid for.
+    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + put.laid_out_bytes())?;
+    let LaidOut { block, records, hashes } = lay_out(&put, &paid.bytes)?;
+    let paid = Paid { bytes: block.unwrap_or(paid.bytes), permit };
+    append(&intake, paid, &records, &hashes).await
+}
+
+/// Judges and appends.
+async fn append(
+    intake: &Intake,
+    paid: Paid,
+    records: &[layout::Spans],
+    hashes: &[Option<HashKey>],
+) -> Result<Placed, Failure> {
+    let hashes = hashes.iter().copied().chain(std::iter::repeat(None));
+    let entry = |(&(payload, key), hash_key): (&layout::Spans, _)| Entry { payload, key, hash_key };
+    let mut decoded = judge::records(intake, &paid.bytes, records.iter().zip(hashes).map(entry))?;
+    let refused = std::mem::take(&mut decoded.refused);
+    let stream = &intake.stream;
+    if !refused.is_empty() {
+        stream.metrics.rejected.increment(refused.len() as u64);
+    }
+    let count = records.len();
+    if decoded.records.is_empty() {
+        return Ok(Placed::nowhere(count, refused));
+    }
+    let arrival = clock::wall();
+    let (body, permit) = paid.into_shared();
+    let shared = Shared { body, permit, arrival };
+    let mut places = Vec::with_capacity(decoded.records.len());
+    let (receipt, numberings) = {
+        let writing = stream.writing().await;
+        let layout = writing.layout();
+        let note = |place, count| places.push((place, count));
+        let batches = partition::split(intake.slots, decoded, shared, layout, note);
+        let numberings = reply::numberings(layout, &batches);
+        (writing.append(batches, None)?, numberings)
+    };
+    let Receipt { appended, commit, .. } = receipt;
+    commit.await?;
+    Ok(Placed::new(count, refused, places, &appended, &numberings))
+}
+
+#[cfg(test)]
+mod tests;
