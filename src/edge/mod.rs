@@ -31,6 +31,7 @@ use crate::runtime::phases::{Phase, Phases};
 use crate::schema::registry::Registry as Schemas;
 use crate::schema::validation::Plan;
 use crate::stream::{Captures, Stream};
+use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 
 use learned_plan::LearnedPlan;
@@ -106,6 +107,8 @@ pub struct Edge {
     pub budget: Share,
     /// The account of taps.
     pub taps_budget: Arc<Budget>,
+    /// Live readers.
+    pub taps: Arc<Taps>,
     /// Told to stop by it.
     pub phases: Phases,
     /// Open connections of all threads.
@@ -121,10 +124,14 @@ pub struct Edge {
 impl Edge {
     /// Puts the edge together. Until [`Edge::open`] it refuses what is about a stream.
     pub fn new(server: checked::Server, budget: Share, phases: Phases, registry: &Registry) -> Self {
+        let taps_budget = budget.account(usize::MAX);
+        let metrics = [registry.taps("events"), registry.taps("websocket")];
+        let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         Self {
             server,
             intakes: OnceLock::new(),
-            taps_budget: budget.account(usize::MAX),
+            taps_budget,
+            taps,
             budget,
             phases,
             connections: AtomicUsize::new(0),

@@ -147,6 +147,9 @@ async fn dispatch(
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
         (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
+        (Route::Records(name), &Method::GET) if tap::events::are_wanted(&head.headers) => {
+            tap::events::get(edge, edge.intake(name)?, head).await
+        }
         (Route::Records(name), &Method::GET) => tap::page::get(edge, edge.intake(name)?, head).await,
         (Route::Stream(name), &Method::GET) => Ok(streams::describe(edge.intake(name)?)),
         (Route::Shards(name), &Method::GET) => Ok(streams::shards(edge.intake(name)?)),

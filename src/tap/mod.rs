@@ -1,5 +1,13 @@
 //! Tap: live reads of a stream.
 
 pub mod cursor;
+pub mod events;
+pub mod feed;
+pub mod filter;
+pub mod found;
+mod order;
 pub mod page;
 pub mod query;
+pub mod reader;
+pub mod taps;
+mod text;

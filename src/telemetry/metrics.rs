@@ -2,7 +2,7 @@
 //!
 //! Names follow the Prometheus conventions: `forebay_` in front, base units, `_total` on counters. Handles are made
 //! once a stream or delivery and kept, because looking one up costs ten times as much as counting with it. Those of the
-//! log are in a file of their own, `log.rs`.
+//! log and of live readers are in files of their own.
 
 use std::sync::Arc;
 
@@ -27,8 +27,10 @@ macro_rules! metric {
 
 // Behind the macro, which it uses.
 mod log;
+mod taps;
 
 pub use log::{LogMetrics, RecoveryMetrics};
+pub use taps::TapMetrics;
 
 metric!(HTTP_REQUESTS, "forebay_http_requests_total", None, "Answered requests by route and status code.");
 metric!(
@@ -251,10 +253,10 @@ impl Registry {
             .set_buckets_for_metric(Matcher::Full(DELIVERY_UPLOAD_DURATION.name.to_owned()), UPLOAD_SECONDS)?
             .set_buckets_for_metric(Matcher::Full(DELIVERY_FRESHNESS.name.to_owned()), FRESHNESS_SECONDS)?
             .build_recorder();
-        for metric in COUNTERS.iter().chain(log::COUNTERS) {
+        for metric in COUNTERS.iter().chain(log::COUNTERS).chain(taps::COUNTERS) {
             recorder.describe_counter(metric.name.into(), metric.unit, metric.help.into());
         }
-        for metric in GAUGES.iter().chain(log::GAUGES) {
+        for metric in GAUGES.iter().chain(log::GAUGES).chain(taps::GAUGES) {
             recorder.describe_gauge(metric.name.into(), metric.unit, metric.help.into());
         }
         for metric in HISTOGRAMS.iter().chain(log::HISTOGRAMS) {
@@ -468,7 +470,7 @@ mod tests {
             assert!(metric.name.starts_with("forebay_"), "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
         }
-        for metric in COUNTERS.iter().chain(log::COUNTERS) {
+        for metric in COUNTERS.iter().chain(log::COUNTERS).chain(taps::COUNTERS) {
             assert!(metric.name.ends_with("_total"), "{}", metric.name);
         }
     }

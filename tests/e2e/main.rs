@@ -8,6 +8,7 @@ mod conformance;
 mod delivery;
 mod dlq;
 mod edge;
+mod events;
 mod idempotency;
 mod lake;
 mod learned;
