@@ -136,6 +136,13 @@ pub const FEED_CHUNK_BYTES: u64 = 64 << 10;
 /// stay in memory no longer than a second after the last record.
 pub const FEED_BYTES_MAX: u64 = 1 << 20;
 
+/// Messages of a WebSocket's client that may wait for their ack; then no more are read. With single events of 300 bytes,
+/// as many as a commit of the log takes along at 100,000 a second.
+pub const WEBSOCKET_MESSAGES_MAX: usize = 64;
+
+/// Bytes of a WebSocket's read buffer, which it has from its beginning: larger messages take more while they come in.
+pub const WEBSOCKET_BUFFER_BYTES: usize = 8 << 10;
+
 /// Seconds that a long poll may wait.
 pub const TAP_WAIT_SECONDS_MAX: u64 = 30;
 

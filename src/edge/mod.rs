@@ -9,17 +9,19 @@
 
 pub mod accept;
 pub mod admit;
+pub mod append;
 pub mod body;
 mod connection;
-mod cors;
+pub mod cors;
 pub mod decode;
-mod ingest;
+pub mod ingest;
 mod learned_plan;
 pub mod partition;
 pub mod problem;
 pub mod reply;
 mod route;
 mod streams;
+pub mod upgrade;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;

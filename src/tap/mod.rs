@@ -11,3 +11,4 @@ pub mod query;
 pub mod reader;
 pub mod taps;
 mod text;
+pub mod websocket;

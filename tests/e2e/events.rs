@@ -24,8 +24,12 @@ pub struct Events {
 impl Events {
     /// Connects, with the id of before if there is one.
     pub async fn open(server: &Server, query: &str, last_id: &str) -> Self {
+        Self::open_by(&reqwest::Client::new(), server, query, last_id).await
+    }
+
+    async fn open_by(client: &reqwest::Client, server: &Server, query: &str, last_id: &str) -> Self {
         let url = format!("http://{}/v1/streams/s/records?{query}", server.address);
-        let mut request = reqwest::Client::new().get(url).header("accept", "text/event-stream");
+        let mut request = client.get(url).header("accept", "text/event-stream");
         if !last_id.is_empty() {
             request = request.header("last-event-id", last_id);
         }
@@ -285,9 +289,10 @@ async fn a_slow_reader_ends_alone() {
 async fn a_thousand_readers_get_every_record_once() {
     const READERS: usize = 1_000;
     let server = Setup::pipeline(keyed(4)).start();
+    let client = reqwest::Client::new();
     let mut readers = Vec::new();
     for _ in 0..READERS {
-        readers.push(Events::open(&server, "", "").await);
+        readers.push(Events::open_by(&client, &server, "", "").await);
     }
     let reading = readers.into_iter().map(|mut events| {
         tokio::spawn(async move {

@@ -20,5 +20,7 @@ mod server;
 mod shipped;
 mod shutdown;
 mod store;
+mod tail;
 mod tap;
 mod verify;
+mod websocket;
