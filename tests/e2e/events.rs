@@ -245,6 +245,22 @@ async fn a_quiet_reader_keeps_its_connection_and_a_drain_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn many_readers_share_a_connection_of_http_2() {
+    let server = Setup::pipeline(keyed(2)).start();
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let mut readers = Vec::new();
+    for _ in 0..5 {
+        readers.push(Events::open_by(&client, &server, "", "").await);
+    }
+    server.accept("s", lines(0..30)).await;
+    for reader in &mut readers {
+        let mut numbers = reader.numbers(30).await;
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..30).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
 async fn a_gap_is_told_and_passed() {
     let config = keyed(1).replace("durability", "retention = \"1s\"\ndurability");
     let server = Setup::pipeline(config).start();

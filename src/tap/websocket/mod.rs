@@ -23,7 +23,7 @@ mod socket;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::feed::Format;
@@ -57,7 +57,8 @@ pub async fn get(
         return Err(bad("Sec-WebSocket-Version has to be 13"));
     }
     let leaving = leaving
-        .filter(|_| head.version == Version::HTTP_11 && has_token(headers, header::CONNECTION, "upgrade"))
+        .filter(|_| head.method == Method::GET && head.version == Version::HTTP_11)
+        .filter(|_| has_token(headers, header::CONNECTION, "upgrade"))
         .ok_or_else(|| bad("it takes a GET over HTTP/1.1 with Connection: Upgrade"))?;
     if !is_of_allowed_origin(edge, headers) {
         return Err(Problem::OriginNotAllowed);
