@@ -127,6 +127,9 @@ pub struct ReplayArgs {
     /// Records a second at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
+    /// Records that are sent at most, besides those of requests that an earlier run has begun
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
     /// Where it is remembered what was sent [default: dlq-replay.journal in the node's data_dir]
     #[arg(long, value_name = "FILE")]
     pub journal: Option<PathBuf>,

@@ -6,7 +6,7 @@
 mod events;
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use clap::Args;
@@ -203,7 +203,8 @@ impl<'a> Tail<'a> {
         mut response: Response,
         session: &mut Session<'_>,
     ) -> Result<(), TailError> {
-        let foreign = |_: TooLong| TailError::Foreign { url: self.url.clone() };
+        let url = self.url.clone();
+        let foreign = |_: TooLong| TailError::Foreign { url: url.clone() };
         let mut parser = EventParser::default();
         // A connection that breaks is taken up again, like one that ends.
         while let Ok(Some(piece)) = response.chunk().await {

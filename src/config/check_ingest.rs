@@ -15,6 +15,7 @@ use super::limits;
 use super::problem::Problem;
 use super::raw::{IngestTable, StreamTable};
 use super::size::Size;
+use super::suggest::nearest;
 use crate::json::Pointer;
 
 /// Problems of one schema file that are reported.
@@ -180,7 +181,17 @@ fn check_schema(file: &str, checker: &mut Checker<'_>) -> Option<Value> {
     let bytes = match super::load::read_bounded(&path, limits::SCHEMA_FILE_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => {
-            checker.problem(PATH, format!("JSON Schema {}: {error}", checker.quote(PATH, file)));
+            let message = format!("JSON Schema {}: {error}", checker.quote(PATH, file));
+            match nearest(file, [INFER]) {
+                Some(word) => checker.problem_with_help(
+                    PATH,
+                    message,
+                    format!(
+                        "did you mean schema = {word:?}, which has the columns learned from the records?"
+                    ),
+                ),
+                None => checker.problem(PATH, message),
+            }
             return None;
         }
     };

@@ -114,7 +114,15 @@ pub(super) fn check_template(
     path: &str,
     checker: &mut Checker<'_>,
 ) -> Option<PrefixTemplate> {
-    PrefixTemplate::parse(text, terms).map_err(|error| checker.refused(path, &error)).ok()
+    match PrefixTemplate::check(text, terms) {
+        Ok(template) => Some(template),
+        Err(errors) => {
+            // Of what the environment says nothing is shown, so that one problem is as good as all.
+            let shown = if checker.document.written(path).is_some() { 1 } else { errors.len() };
+            errors.iter().take(shown).for_each(|error| checker.refused(path, error));
+            None
+        }
+    }
 }
 
 /// `prefix` or `late_prefix`.

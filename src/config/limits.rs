@@ -397,3 +397,21 @@ pub const REPLAY_REQUEST_RECORDS: usize = 500;
 
 /// Payload bytes that are sent again with one request, unless one letter has more: a tenth of the default body.
 pub const REPLAY_REQUEST_BYTES: usize = 1 << 20;
+
+/// Steps of a change of the number of shards. Each cuts every shard at the middle of the boundaries that are wanted in it,
+/// or mends every second boundary that is not: 4,096 shards into one, or one into 4,096, take 12 steps, and any other
+/// change at most 12 of each.
+pub const RESHARD_STEPS_MAX: usize = 26;
+
+/// Keys that are counted to find the heaviest ones of a shard: with a key of up to [`HEAT_KEY_BYTES_MAX`] bytes and 56
+/// bytes besides, less than 4 KiB a shard.
+pub const HEAT_KEYS: usize = 32;
+
+/// Bytes that are remembered of each of them.
+pub const HEAT_KEY_BYTES_MAX: usize = 64;
+
+/// One record of so many is looked at for its key.
+pub const HEAT_SAMPLE: u64 = 16;
+
+/// Seconds after which what a shard has taken counts half in its rates and its keys.
+pub const HEAT_HALF_LIFE_SECONDS: f64 = 10.0;

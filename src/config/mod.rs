@@ -44,7 +44,7 @@ mod suggest;
 
 pub use duration::{parse_duration, print_duration};
 pub use json_schema::{node_schema, pipeline_schema};
-pub use load::load;
+pub use load::{load, pipeline_of_text};
 pub use problem::{Problem, Problems};
 pub use quantity::QuantityError;
 pub use secret::Secret;

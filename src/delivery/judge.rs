@@ -54,7 +54,7 @@ impl Judge {
     ///
     /// # Errors
     /// Why it is a dead letter, if there is more to say than the columns do.
-    pub fn wants_columns(&self, record: &str, position: Position) -> Result<(), Option<String>> {
+    pub fn wants_columns(&mut self, record: &str, position: Position) -> Result<(), Option<String>> {
         let at = (position.shard, position.number);
         if position.number < self.floor(position.shard) || self.given_up == Some(at) {
             return Err(None);

@@ -59,7 +59,7 @@ pub enum Done {
 }
 
 /// What was found out about a request's records.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Verdict {
     accepted: u64,
     rejected: usize,
@@ -103,17 +103,17 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
         return Ok(Begun::Refused(verdict));
     }
     let (body, permit) = paid.into_shared();
-    let batches = partition::partition(intake, decoded, Shared { body, permit, arrival });
-    Ok(match claim {
-        None => {
-            let Receipt { appended, commit, .. } = stream.append(batches, None)?;
-            Begun::Appended(verdict, appended, commit)
-        }
-        Some(claim) => {
-            let new_reply = verdict.into_reply(claim, arrival, batches.len());
-            let Receipt { reply, commit, .. } = stream.append(batches, Some(new_reply))?;
-            Begun::Kept(reply.unwrap_or_default(), commit)
-        }
+    let shared = Shared { body, permit, arrival };
+    let receipt = {
+        let writing = stream.writing().await;
+        let batches = partition::partition(intake.slots, decoded, shared, writing.layout());
+        let reply = claim.map(|claim| verdict.reply(claim, arrival, batches.len()));
+        writing.append(batches, reply)?
+    };
+    let Receipt { appended, reply, commit } = receipt;
+    Ok(match reply {
+        None => Begun::Appended(verdict, appended, commit),
+        Some(reply) => Begun::Kept(reply, commit),
     })
 }
 
@@ -160,9 +160,10 @@ impl Verdict {
     }
 
     /// The reply as the log keeps it.
-    fn into_reply(self, claim: Claim, arrival: UnixMicros, shards: usize) -> NewReply {
+    fn reply(&self, claim: Claim, arrival: UnixMicros, shards: usize) -> NewReply {
         let bytes_max = reply::ingest_body_bytes_max(&self.outcome(&[]), shards);
-        let make = move |shards: &[(ShardId, Appended)]| reply::ingest_body(&self.outcome(shards)).into();
+        let verdict = self.clone();
+        let make = move |shards: &[(ShardId, Appended)]| reply::ingest_body(&verdict.outcome(shards)).into();
         NewReply { claim, arrival, make: Box::new(make), bytes_max }
     }
 }

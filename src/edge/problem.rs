@@ -82,6 +82,10 @@ impl From<AppendError> for Problem {
             AppendError::DiskFull => Problem::DiskFull,
             AppendError::TooLarge { limit, .. } => Problem::BodyTooLarge { limit },
             AppendError::Unavailable(why) => Problem::LogUnavailable(why),
+            AppendError::Deleted { stream } => Problem::UnknownStream(stream),
+            AppendError::Resharding | AppendError::NoShard { .. } => {
+                Problem::LogUnavailable(error.to_string())
+            }
         }
     }
 }

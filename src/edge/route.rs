@@ -158,14 +158,14 @@ async fn dispatch(
     match (route, method) {
         (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
         (Route::Records(name), &Method::GET) if tap::websocket::is_wanted(&head.headers) => {
-            tap::websocket::get(edge, edge.intake(name)?, head, leaving).await
+            tap::websocket::get(edge, &*edge.intake(name)?, head, leaving).await
         }
         (Route::Records(name), &Method::GET) if tap::events::are_wanted(&head.headers) => {
-            tap::events::get(edge, edge.intake(name)?, head).await
+            tap::events::get(edge, &*edge.intake(name)?, head).await
         }
-        (Route::Records(name), &Method::GET) => tap::page::get(edge, edge.intake(name)?, head).await,
-        (Route::Stream(name), &Method::GET) => Ok(streams::describe(edge.intake(name)?)),
-        (Route::Shards(name), &Method::GET) => Ok(streams::shards(edge.intake(name)?)),
+        (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
+        (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
+        (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),
         (Route::Streams, &Method::GET) => streams::list(edge),
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),

@@ -107,7 +107,7 @@ mod tests {
         let mut learner = registry.learner(&base.columns);
         learner.take(record).unwrap();
         let first = (ShardId(0), SequenceNumber(1));
-        registry.add(base.number, &learner, Some(first), UnixMicros(0)).map(|version| version.number)
+        registry.add(base.number, &learner, Some(first), UnixMicros(0)).map(|added| added.version.number)
     }
 
     #[test]

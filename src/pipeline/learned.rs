@@ -9,8 +9,9 @@ use crate::node::SchemaFile;
 use crate::runtime::clock;
 use crate::schema::inference::Rules;
 use crate::schema::registry::Registry;
+use crate::telemetry::metrics;
 
-/// The versions of the columns of `stream`. Only those of a durable stream outlive the process.
+/// The versions of the columns of `stream`, with the newest one among the `metrics`. Only those of a durable stream outlive the process.
 ///
 /// # Errors
 /// If they cannot be read; or not be kept, where they are to be read by other rules than before.
@@ -18,11 +19,15 @@ pub(super) fn open(
     logs: Option<&Logs>,
     stream: &checked::Stream,
     rules: Rules,
+    metrics: &metrics::Registry,
 ) -> Result<Arc<Registry>, StartError> {
     let folder = logs.filter(|_| stream.durability.is_durable()).map(|logs| &logs.folder);
-    let Some(folder) = folder else { return Ok(Arc::new(Registry::new(rules, Vec::new(), None))) };
+    let gauge = metrics.schema_version(&stream.name);
+    let Some(folder) = folder else {
+        return Ok(Arc::new(Registry::new(rules, Vec::new(), None).shown_in(gauge)));
+    };
     let file = SchemaFile::of(folder, &stream.name);
-    let registry = Registry::new(rules, file.read()?, Some(Box::new(file)));
+    let registry = Registry::new(rules, file.read()?, Some(Box::new(file))).shown_in(gauge);
     registry
         .bring_up_to_date(clock::wall())
         .map_err(|why| StartError::Learned { stream: stream.name.clone(), why })?;

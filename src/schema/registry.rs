@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use metrics::Gauge;
 use serde::{Deserialize, Serialize};
 
 use super::columns::{ColumnDeclaration, ColumnError, Columns};
@@ -88,6 +89,18 @@ pub struct Registry {
     /// Number of the newest.
     latest: AtomicU32,
     keeper: Option<Box<dyn Keeper>>,
+    /// The same number for whoever watches.
+    gauge: Gauge,
+}
+
+/// What became of what was learned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Added {
+    /// The newest version.
+    pub version: Arc<Version>,
+    /// Whether it was made of this: otherwise somebody else has been faster, or there is nothing new. Of all who want a
+    /// version, one has made it.
+    pub is_new: bool,
 }
 
 impl Registry {
@@ -98,7 +111,21 @@ impl Registry {
             versions.push_back(Arc::new(Version::none()));
         }
         let latest = AtomicU32::new(versions.back().map_or(0, |version| version.number));
-        Self { rules, versions: Mutex::new(versions), turn: Mutex::new(()), latest, keeper }
+        Self {
+            rules,
+            versions: Mutex::new(versions),
+            turn: Mutex::new(()),
+            latest,
+            keeper,
+            gauge: Gauge::noop(),
+        }
+    }
+
+    /// Shows the number of the newest version in `gauge` from now on.
+    #[must_use]
+    pub fn shown_in(self, gauge: Gauge) -> Self {
+        gauge.set(f64::from(self.latest_number()));
+        Self { gauge, ..self }
     }
 
     /// How columns are learned.
@@ -126,14 +153,13 @@ impl Registry {
     ///
     /// # Errors
     /// If it cannot be kept.
-    pub fn bring_up_to_date(&self, now: UnixMicros) -> Result<Arc<Version>, String> {
+    pub fn bring_up_to_date(&self, now: UnixMicros) -> Result<Added, String> {
         let latest = self.latest();
         self.add(latest.number, &self.learner(&latest.columns), None, now)
     }
 
-    /// Makes a version of what `learner` has learned beyond `base`; `first` is the record that began it. Returns the
-    /// newest version, which is another one if somebody else has been faster: then learning begins anew from that.
-    /// Blocks the thread.
+    /// Makes a version of what `learner` has learned beyond `base`; `first` is the record that began it. If somebody
+    /// else has been faster, learning begins anew from the newest version. Blocks the thread.
     ///
     /// # Errors
     /// If it cannot be kept. Nothing has changed then.
@@ -143,12 +169,12 @@ impl Registry {
         learner: &Learner,
         first: Option<(ShardId, SequenceNumber)>,
         now: UnixMicros,
-    ) -> Result<Arc<Version>, String> {
+    ) -> Result<Added, String> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let latest = self.latest();
         let columns = learner.columns();
         if latest.number != base || columns == latest.columns.as_slice() {
-            return Ok(latest);
+            return Ok(Added { version: latest, is_new: false });
         }
         let number = base + 1;
         let mut changes = difference(latest.columns.as_slice(), &columns);
@@ -174,7 +200,8 @@ impl Registry {
         }
         *self.lock() = next;
         self.latest.store(number, Ordering::Release);
-        Ok(version)
+        self.gauge.set(f64::from(number));
+        Ok(Added { version, is_new: true })
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Version>>> {
@@ -273,7 +300,7 @@ mod tests {
         let base = registry.latest();
         let mut learner = registry.learner(&base.columns);
         learner.take(record).unwrap();
-        registry.add(base.number, &learner, Some(FIRST), UnixMicros(5))
+        registry.add(base.number, &learner, Some(FIRST), UnixMicros(5)).map(|added| added.version)
     }
 
     #[test]
@@ -292,10 +319,14 @@ mod tests {
         let again = Registry::new(RULES, versions, None);
         assert_eq!(again.latest().first, Some(FIRST));
         assert_eq!(again.latest().columns, registry.latest().columns);
-        assert_eq!(again.bring_up_to_date(UnixMicros(6)).unwrap().number, 3);
+        assert_eq!(again.bring_up_to_date(UnixMicros(6)).unwrap().version.number, 3);
         let other_rules = Rules { on_conflict: OnConflict::String, ..RULES };
         let other = Registry::new(other_rules, vec![(*again.latest()).clone()], None);
-        assert_eq!(other.bring_up_to_date(UnixMicros(6)).unwrap().number, 4, "strings are read otherwise");
+        assert_eq!(
+            other.bring_up_to_date(UnixMicros(6)).unwrap().version.number,
+            4,
+            "strings are read otherwise"
+        );
         assert_eq!(again.latest().changes[0].to_string(), "+ s.x_y_int64: int64");
         assert_eq!(learn(&again, r#"{"a b":"y"}"#).unwrap().number, 3, "nothing new");
     }
@@ -338,7 +369,8 @@ mod tests {
         let mut learner = registry.learner(&registry.latest().columns);
         learner.take(r#"{"b":1}"#).unwrap();
         learn(&registry, r#"{"a":1}"#).unwrap();
-        let version = registry.add(0, &learner, Some(FIRST), UnixMicros(5)).unwrap();
+        let Added { version, is_new } = registry.add(0, &learner, Some(FIRST), UnixMicros(5)).unwrap();
+        assert!(!is_new, "whoever is first tells of it");
         assert_eq!((version.number, version.columns.as_slice()[0].name.as_str()), (1, "a"));
     }
 

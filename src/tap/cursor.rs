@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::record::{SequenceNumber, ShardId};
+use crate::stream::{Layout, ShardFacts};
 
 /// For each shard the number of the record to read next. Written `0-17320_1-995`: shard, number, shard, number.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,6 +34,19 @@ impl Cursor {
         if let Ok(index) = self.positions.binary_search_by_key(&shard, |(id, _)| *id) {
             self.positions[index].1 = position;
         }
+    }
+}
+
+impl Cursor {
+    /// Takes the shards of `layout` in place of its own: new ones from their first record on. Those that are gone have
+    /// been read.
+    pub fn follow(&mut self, layout: &Layout) {
+        let shards = || layout.shards().iter().map(|shard| &shard.facts);
+        if shards().map(|shard| shard.id).eq(self.positions.iter().map(|(id, _)| *id)) {
+            return;
+        }
+        let position = |shard: &ShardFacts| (shard.id, self.position(shard.id).unwrap_or(shard.first));
+        self.positions = shards().map(position).collect();
     }
 }
 

@@ -24,13 +24,12 @@ use tokio::sync::Notify;
 
 use super::cursor::Cursor;
 use super::found::{Found, Scope};
-use super::order::{self, Lineage};
 use super::text;
 use crate::config::limits::{FEED_BYTES_MAX, FEED_CHUNK_BYTES};
-use crate::record::{SequenceNumber, ShardId};
+use crate::record::ShardId;
 use crate::runtime::budget::Permit;
 use crate::runtime::phases::{Phase, Phases};
-use crate::stream::{Found as LogFound, Signal, Stream};
+use crate::stream::{Found as LogFound, Layout, Shard, Signal, Stream};
 
 /// How long the newest chunks stay when nothing new comes: readers take them within milliseconds, and one that does not
 /// finds their records in the log.
@@ -128,7 +127,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Feed {
     /// Begins behind the newest records of `stream`.
     pub fn new(stream: Arc<Stream>) -> Self {
-        let boundary = Arc::new(ends(&stream));
+        let boundary = Arc::new(ends(&stream.layout()));
         let by_shard = stream.shard_ids().map(|shard| (shard, Signal::default())).collect();
         Self {
             stream,
@@ -176,43 +175,22 @@ impl Feed {
     fn advance(&self) {
         loop {
             let (_, start) = self.boundary();
-            match self.find(&start) {
+            let layout = self.stream.layout();
+            let mut followed = (*start).clone();
+            followed.follow(&layout);
+            if followed != *start {
+                // Readers take the new shards on by themselves before they follow again.
+                self.restart(followed);
+                continue;
+            }
+            match find(&layout, &start) {
                 Some(found) if found.next == *start => return,
                 Some(found) => {
                     self.push(Chunk { start, found, events: Mutex::new(None), page: Mutex::new(None) })
                 }
-                None => self.restart(),
+                None => self.restart(ends(&layout)),
             }
         }
-    }
-
-    /// What is new in memory; `None` if something is not there any more.
-    fn find(&self, start: &Cursor) -> Option<Found> {
-        let scope = Scope { records: usize::MAX, bytes: FEED_CHUNK_BYTES, filter: None, upto: None };
-        let mut found = Found::default();
-        let mut next = start.clone();
-        for index in 0..next.positions.len() {
-            let (shard, mut position) = next.positions[index];
-            if !order::may_read(
-                parents(shard),
-                |shard| lineage(&self.stream, shard),
-                |shard| next.position(shard),
-            ) {
-                continue;
-            }
-            let log = self.stream.shard(shard)?;
-            while !found.is_full(&scope) {
-                let LogFound::Here(read) = log.read(position, found.rest(&scope)) else { return None };
-                let found_nothing = read.slices.is_empty();
-                position = found.take_read(shard, read, &scope);
-                if found_nothing {
-                    break;
-                }
-            }
-            next.positions[index].1 = position;
-        }
-        found.next = next;
-        (found.skipped == 0).then_some(found)
     }
 
     fn push(&self, chunk: Chunk) {
@@ -242,9 +220,9 @@ impl Feed {
         }
     }
 
-    /// Goes on behind the newest records: what lies before them is no longer in memory, and readers find it in the log.
-    fn restart(&self) {
-        let boundary = Arc::new(ends(&self.stream));
+    /// Goes on at another boundary; readers find in the log what lies before it.
+    fn restart(&self, boundary: Cursor) {
+        let boundary = Arc::new(boundary);
         let mut ring = lock(&self.ring);
         let base = ring.base + ring.chunks.len() as u64 + 1;
         let out = std::mem::replace(&mut *ring, Ring { chunks: VecDeque::new(), base, bytes: 0, boundary });
@@ -305,17 +283,34 @@ impl Drop for Ending {
 }
 
 /// Behind the newest record of every shard.
-fn ends(stream: &Stream) -> Cursor {
-    let end = |shard| Some((shard, stream.shard(shard)?.bounds().next));
-    Cursor { positions: stream.shard_ids().filter_map(end).collect() }
+fn ends(layout: &Layout) -> Cursor {
+    let end = |shard: &Shard| (shard.facts.id, shard.log_ref().bounds().next);
+    Cursor { positions: layout.shards().iter().map(end).collect() }
 }
 
-/// The shards that `shard` has taken over from: none, as the shards of a stream are its first.
-pub(super) fn parents(_shard: ShardId) -> [Option<ShardId>; 2] {
-    [None, None]
-}
-
-/// What is known of a shard that is there.
-pub(super) fn lineage(stream: &Stream, shard: ShardId) -> Option<Lineage> {
-    stream.shard(shard).map(|_| Lineage { parents: parents(shard), end: None::<SequenceNumber> })
+/// What is new in memory since `start`, of children once their parents are read; `None` if something is not there any
+/// more.
+fn find(layout: &Layout, start: &Cursor) -> Option<Found> {
+    let scope = Scope { records: usize::MAX, bytes: FEED_CHUNK_BYTES, filter: None, upto: None };
+    let mut found = Found::default();
+    let mut next = start.clone();
+    for (index, shard) in layout.shards().iter().enumerate() {
+        let (id, mut position) = *next.positions.get(index)?;
+        if !layout.may_read(&shard.facts, |parent| next.position(parent)) {
+            continue;
+        }
+        while !found.is_full(&scope) {
+            let LogFound::Here(read) = shard.log_ref().read(position, found.rest(&scope)) else {
+                return None;
+            };
+            let found_nothing = read.slices.is_empty();
+            position = found.take_read(id, read, &scope);
+            if found_nothing {
+                break;
+            }
+        }
+        next.positions[index].1 = position;
+    }
+    found.next = next;
+    (found.skipped == 0).then_some(found)
 }

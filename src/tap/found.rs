@@ -79,7 +79,8 @@ struct ShardSource<'a> {
     payer: &'a Payer,
 }
 
-/// Finds records in all shards in turn, oldest first within each. Each look begins at another shard, so that a reader
+/// Finds records in all shards in turn, oldest first within each, and of a child only once its parents are read to their
+/// end. Each look begins at another shard, so that a reader
 /// that cannot keep up with one of them sees the others all the same.
 ///
 /// # Errors
@@ -90,15 +91,21 @@ pub async fn look(
     scope: Scope<'_>,
     payer: &Payer,
 ) -> Result<Found, ReadError> {
-    let mut positions = cursor.positions.clone();
+    let layout = stream.layout();
+    let mut next = cursor.clone();
     let mut found = Found::default();
-    let first = fastrand::usize(..positions.len().max(1));
-    let (behind, ahead) = positions.split_at_mut(first);
-    for (shard, position) in ahead.iter_mut().chain(behind) {
-        let source = ShardSource { stream, shard: *shard, payer };
-        *position = found.take_shard(source, *position, &scope).await?;
+    let shards = next.positions.len();
+    let first = fastrand::usize(..shards.max(1));
+    for index in (first..shards).chain(0..first) {
+        let (shard, position) = next.positions[index];
+        let Some(facts) = layout.get(shard).map(|shard| &shard.facts) else { continue };
+        // The records of a key keep their order over a split or a merge.
+        if layout.may_read(facts, |parent| next.position(parent)) {
+            let source = ShardSource { stream, shard, payer };
+            next.positions[index].1 = found.take_shard(source, position, &scope).await?;
+        }
     }
-    found.next = Cursor { positions };
+    found.next = next;
     Ok(found)
 }
 

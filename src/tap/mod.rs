@@ -5,7 +5,6 @@ pub mod events;
 pub mod feed;
 pub mod filter;
 pub mod found;
-mod order;
 pub mod page;
 pub mod query;
 pub mod reader;

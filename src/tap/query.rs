@@ -21,13 +21,15 @@ use crate::config::limits::{TAP_RECORDS_DEFAULT, TAP_RECORDS_MAX, TAP_WAIT_SECON
 use crate::edge::problem::Problem;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
-use crate::stream::{ShardLog, Stream};
+use crate::stream::{ShardFacts, ShardLog, Stream};
 
 /// The parameters of a page, checked.
 #[derive(Debug)]
 pub struct Query {
     /// Where to read on in each of the shards that are asked for.
     pub cursor: Cursor,
+    /// The shard, if it is only one of the stream's.
+    pub shard: Option<ShardId>,
     /// Records that the page may have, at least one.
     pub limit: usize,
     /// How long to wait for the first of them.
@@ -118,8 +120,8 @@ pub async fn page(stream: &Stream, query: &str) -> Result<Query, Problem> {
             })?
         }
     };
-    let Live { cursor, filter, .. } = sent.live(stream, None).await?;
-    Ok(Query { cursor, limit, wait: Duration::from_secs(wait), filter })
+    let Live { cursor, shard, filter } = sent.live(stream, None).await?;
+    Ok(Query { cursor, shard, limit, wait: Duration::from_secs(wait), filter })
 }
 
 /// Reads the query part of a URI of server-sent events. `last_event_id` is the header of that name, by which a client
@@ -182,12 +184,15 @@ impl<'a> Sent<'a> {
                 Some(known.ok_or_else(|| Problem::UnknownShard(text.to_owned()))?)
             }
         };
-        let shards: Vec<_> = shard.map_or_else(|| stream.shard_ids().collect(), |shard| vec![shard]);
+        let layout = stream.layout();
+        let facts = layout.shards().iter().map(|shard| &shard.facts);
+        let facts: Vec<_> = facts.filter(|facts| shard.is_none_or(|shard| shard == facts.id)).collect();
+        let shards: Vec<_> = facts.iter().map(|facts| facts.id).collect();
         let filter = Filter::compile(self.key.map(Cow::into_owned), &self.conditions)
             .map_err(|detail| Problem::BadParameter { name: "where", detail })?;
         let cursor = match (last_event_id, self.after.as_deref()) {
-            (Some(text), _) => resume(&shards, text, "Last-Event-ID")?,
-            (None, Some(text)) => resume(&shards, text, "after")?,
+            (Some(text), _) => resume(&facts, text, "Last-Event-ID")?,
+            (None, Some(text)) => resume(&facts, text, "after")?,
             (None, None) => start(stream, &shards, self.from.as_deref().unwrap_or("latest")).await?,
         };
         Ok(Live { cursor, shard, filter })
@@ -198,14 +203,18 @@ fn bounded(text: &str, max: u64) -> Option<u64> {
     text.parse().ok().filter(|&number| number <= max)
 }
 
-fn resume(shards: &[ShardId], text: &str, name: &'static str) -> Result<Cursor, Problem> {
+/// A shard that the cursor does not name has been made since, of others: it is read from its first record on.
+fn resume(shards: &[&ShardFacts], text: &str, name: &'static str) -> Result<Cursor, Problem> {
     let bad = || Problem::BadParameter {
         name,
         detail: "not a cursor of these shards: hand it back as it was".to_owned(),
     };
     let cursor = Cursor::parse(text).ok_or_else(bad)?;
-    let positions = shards.iter().map(|&shard| Some((shard, cursor.position(shard)?))).collect::<Option<_>>();
-    Ok(Cursor { positions: positions.ok_or_else(bad)? })
+    let position = |facts: &&ShardFacts| {
+        let made_since = (shards.len() > 1 && facts.parents().next().is_some()).then_some(facts.first);
+        Some((facts.id, cursor.position(facts.id).or(made_since)?))
+    };
+    Ok(Cursor { positions: shards.iter().map(position).collect::<Option<_>>().ok_or_else(bad)? })
 }
 
 async fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor, Problem> {
@@ -231,7 +240,7 @@ async fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor
         Start::Latest => log.bounds().next,
         Start::At(number) => number,
     };
-    let positions = shards.iter().filter_map(|&id| Some((id, at(stream.shard(id)?)))).collect();
+    let positions = shards.iter().filter_map(|&id| Some((id, at(&*stream.shard(id)?)))).collect();
     Ok(Cursor { positions })
 }
 
@@ -251,11 +260,28 @@ mod tests {
 
         #[test]
         fn any_text_is_a_cursor_of_the_shards_or_refused(text in "[0-9_-]{0,30}", shards in 1_u32..4) {
-            let shards: Vec<_> = (0..shards).map(ShardId).collect();
+            let shards: Vec<_> = ShardFacts::even(shards, 0, SequenceNumber(0)).collect();
+            let shards: Vec<_> = shards.iter().collect();
             if let Ok(cursor) = resume(&shards, &text, "after") {
-                prop_assert!(cursor.positions.iter().map(|(shard, _)| *shard).eq(shards.iter().copied()));
+                prop_assert!(cursor.positions.iter().map(|(id, _)| *id).eq(shards.iter().map(|shard| shard.id)));
             }
         }
+    }
+
+    #[test]
+    fn a_cursor_of_before_a_split_goes_on_with_the_children() {
+        let mut shards: Vec<_> = ShardFacts::even(2, 0, SequenceNumber(5)).collect();
+        shards[0].end = Some(SequenceNumber(9));
+        shards.push(ShardFacts {
+            id: ShardId(2),
+            parents: [Some(ShardId(0)), None],
+            first: SequenceNumber(9),
+            ..shards[0]
+        });
+        let shards: Vec<_> = shards.iter().collect();
+        assert_eq!(resume(&shards, "0-7_1-6", "after").unwrap().to_string(), "0-7_1-6_2-9");
+        assert_eq!(resume(&shards, "0-9_1-6_2-11", "after").unwrap().to_string(), "0-9_1-6_2-11");
+        assert!(resume(&shards, "0-7_2-9", "after").is_err(), "a shard of the beginning is missing");
     }
 
     #[test]

@@ -121,6 +121,10 @@ impl Reader {
     /// Reads the log up to where the feed is.
     async fn catch_up(&mut self) -> Result<Option<Next>, ReadError> {
         let (number, boundary) = self.subscription.feed().boundary();
+        if self.shard.is_none() {
+            // After the look at the boundary, so that no shard of it is missing.
+            self.cursor.follow(&self.subscription.feed().stream.layout());
+        }
         let behind = |&(shard, position): &(ShardId, SequenceNumber)| {
             boundary.position(shard).is_some_and(|end| position < end)
         };

@@ -141,9 +141,17 @@ async fn dead_letters_are_found_shown_and_after_a_correction_delivered_once() {
     assert_eq!(dry.code, Some(0), "{}", dry.err);
     assert!(dry.out.starts_with("would send 10 records in 5 requests"), "{}", dry.out);
     assert!(!folder.join("data/dlq-replay.journal").exists());
-    let sent = replay(&server, &[], &[]);
+    let some = replay(&server, &["--limit", "4"], &[]);
+    assert_eq!(some.code, Some(0), "{}\n{}", some.out, some.err);
+    assert!(
+        some.out.starts_with("sent 4 records") && some.out.contains("there is more to send"),
+        "{}",
+        some.out
+    );
+    let sent = replay(&server, &["--limit", "6"], &[]);
     assert_eq!(sent.code, Some(0), "{}\n{}", sent.out, sent.err);
-    assert!(sent.out.starts_with("sent 10 records in 5 requests"), "{}", sent.out);
+    assert!(sent.out.starts_with("sent 6 records") && sent.out.contains("4 sent before"), "{}", sent.out);
+    assert!(!sent.out.contains("there is more"), "{}", sent.out);
     let again = replay(&server, &[], &[]);
     assert_eq!(again.code, Some(0), "{}", again.err);
     assert!(again.out.contains("sent 0 records") && again.out.contains("10 sent before"), "{}", again.out);

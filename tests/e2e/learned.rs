@@ -107,8 +107,11 @@ async fn columns_outlive_a_kill_and_old_producers_share_the_files_of_new_ones() 
         let new = json!({"id": id, "at": "2026-01-02T10:00:00Z", "new": {"x.y": [id]}});
         send(&server, &[old, new]).await;
     }
+    server.until("forebay_schema_version", "stream=\"s\"", |number| number == 2.0).await;
     let stopped = server.stop();
     stopped.assert_drained();
+    let told = stopped.stderr.matches("the columns of the stream have grown").count();
+    assert_eq!(told, 1, "once a version, however many deliveries have it: {}", stopped.stderr);
     let folder = stopped.path("");
     let expected = ["id: int64", "at: timestamp_micros", "new: struct<x_y = \"x.y\": list<float64>>"];
     assert_eq!(shown(&folder), (expected.map(str::to_owned).to_vec(), 2));

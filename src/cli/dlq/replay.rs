@@ -97,6 +97,9 @@ pub fn run(task: Task<'_>, args: &ReplayArgs) -> io::Result<Exit> {
             stopped = Some(error);
             break;
         }
+        if replay.is_cut() {
+            break;
+        }
     }
     display.end();
     let tally = replay.into_tally();

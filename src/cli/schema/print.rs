@@ -44,8 +44,10 @@ impl ShownColumn {
         let is_lenient = match column.reading.coercion {
             Coercion::Lenient => true,
             // Its strings have taken numbers as well.
-            Coercion::LearnedText => column.column_type.has_string(),
-            Coercion::Strict | Coercion::Learned => false,
+            Coercion::LearnedText => column.column_type.has_string() || column.column_type.has_timestamp(),
+            // Its times have taken dates as well.
+            Coercion::Learned => column.column_type.has_timestamp(),
+            Coercion::Strict => false,
         };
         Self {
             name: column.name.clone(),
@@ -162,8 +164,13 @@ pub fn difference(changes: &[Change], (from, to): (u32, u32), out: &mut dyn Writ
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::delivery::encode::columns::RecordColumns;
     use crate::schema::columns::{ColumnDeclaration, Reading};
+    use crate::schema::inference::{Learner, OnConflict, Rules};
 
     fn column(name: &str, type_text: &str, reading: Reading) -> ColumnDeclaration {
         ColumnDeclaration { reading, ..ColumnDeclaration::new(name, type_text, true) }
@@ -193,6 +200,74 @@ columns = [
 ]
 "#
         );
+    }
+
+    /// The columns that a pipeline file with what was printed declares.
+    fn pasted(columns: &Columns) -> Columns {
+        let mut out = Vec::new();
+        let shown = Shown::of_columns("s", columns, "learned".to_owned());
+        shown.print_toml(&mut out).expect("a vector");
+        let table: toml::Table = toml::from_str(std::str::from_utf8(&out).expect("text")).expect("TOML");
+        let declared = table["schema"]["columns"].as_array().expect("columns").iter().map(|column| {
+            let text = |key: &str| column.get(key).and_then(toml::Value::as_str).map(str::to_owned);
+            let coercion = match text("coerce").as_deref() {
+                Some("lenient") => Coercion::Lenient,
+                None => Coercion::Strict,
+                other => panic!("{other:?}"),
+            };
+            let (name, type_text) = (text("name").expect("a name"), text("type").expect("a type"));
+            ColumnDeclaration {
+                key: text("key"),
+                reading: Reading { coercion, epoch: None },
+                ..ColumnDeclaration::new(name, type_text, true)
+            }
+        });
+        Columns::declared(&declared.collect::<Vec<_>>()).expect("columns")
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop::sample::select(vec![
+            json!(null),
+            json!(true),
+            json!(-3),
+            json!(1e3),
+            json!(0.5),
+            json!(9_007_199_254_740_993_i64),
+            json!("2026-01-01"),
+            json!("0000-03-01"),
+            json!("2026-01-01T00:00:00.123456Z"),
+            json!("2026-01-01T23:59:60+05:30"),
+            json!(" 2026-01-01"),
+            json!("text"),
+        ]);
+        leaf.prop_recursive(2, 8, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[ab. ]", inner, 0..3)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_learned_columns_take_is_taken_as_the_same_values_where_they_are_pasted(
+            records in prop::collection::vec(prop::collection::btree_map("[ab]", value(), 0..3), 1..10),
+            on_conflict in prop::sample::select(vec![OnConflict::Widen, OnConflict::DeadLetter]),
+        ) {
+            let mut learner = Learner::new(&[], Rules { on_conflict, columns_max: 100 });
+            let records: Vec<_> = records.iter().map(|record| json!(record).to_string()).collect();
+            records.iter().for_each(|record| drop(learner.take(record)));
+            prop_assume!(!learner.columns().is_empty());
+            let learned = Columns::learned(1, learner.columns()).expect("columns");
+            let mut before = RecordColumns::new(&learned);
+            let mut after = RecordColumns::new(&pasted(&learned));
+            for record in records.iter().filter(|record| before.push(record).is_ok()) {
+                prop_assert_eq!(after.push(record), Ok(()), "{}", record);
+            }
+            let (before, after) = (before.take_batch().expect("a batch"), after.take_batch().expect("a batch"));
+            prop_assert_eq!(before.columns(), after.columns());
+        }
     }
 
     #[test]

@@ -180,6 +180,12 @@ fn the_json_schema_is_read_beside_its_pipeline_and_problems_have_its_own_place()
         load_in(&folder(&[("p/a.toml", &pipeline)])).expect_err("a problem"),
         "p/a.toml:5:10: JSON Schema \"s/a.json\": cannot be read: No such file or directory (os error 2)"
     );
+    let misspelt = pipeline.replace("s/a.json", "infr");
+    assert_eq!(
+        load_in(&folder(&[("p/a.toml", &misspelt)])).expect_err("a problem"),
+        "p/a.toml:5:10: JSON Schema \"infr\": cannot be read: No such file or directory (os error 2)\n  \
+         help: did you mean schema = \"infer\", which has the columns learned from the records?"
+    );
 }
 
 #[test]

@@ -62,6 +62,13 @@ fn every_wrong_setting_of_a_folder_is_refused() {
             "p.toml:6:15: {reason} is for error_prefix only\n\
              p.toml:7:20: allowed_lateness: \"hour\" is no unit of a duration: the units are ms, s, m, h, d",
         ),
+        (
+            "late_prefix = \"{evnt_time:%F}/{shrd}//{/a|md5}/\"\nallowed_lateness = \"1h\"",
+            "p.toml:6:15: late_prefix: a prefix must not have '//' in it\n\
+             p.toml:6:15: late_prefix: unknown field {evnt_time:%F}: did you mean {event_time}?\n\
+             p.toml:6:15: late_prefix: unknown field {shrd}: did you mean {shard}?\n\
+             p.toml:6:15: late_prefix: unknown function \"md5\": write default(TEXT), lower, upper, truncate(N) or hash(N), or quote a pointer that has '|' in it: {\"/a|b\"}",
+        ),
         ("max_future = \"400d\"", "p.toml:6:14: max_future must be at most 365d"),
         (
             "partition_keys = { a = \"x\", \"\" = \"/b\", c = \"/c|md5\" }",

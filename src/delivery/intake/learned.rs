@@ -53,8 +53,8 @@ impl Intake {
     }
 
     /// Whether other columns have room for a record that these have refused; if not, `dead` tells why.
-    pub(super) fn wants_columns(&self, at: Record<'_>, dead: &mut Dead) -> bool {
-        let (Some(judge), Some(text)) = (&self.judge, at.valid_text()) else { return false };
+    pub(super) fn wants_columns(&mut self, at: Record<'_>, dead: &mut Dead) -> bool {
+        let (Some(judge), Some(text)) = (&mut self.judge, at.valid_text()) else { return false };
         match judge.wants_columns(text, at.position) {
             Ok(()) => true,
             Err(why) => {

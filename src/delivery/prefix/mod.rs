@@ -173,8 +173,17 @@ impl PrefixTemplate {
     /// begins with `/` and has no segment that is empty, `.` or `..`.
     ///
     /// # Errors
-    /// If it is none.
+    /// The first reason why it is none.
     pub fn parse(text: &str, terms: &Terms) -> Result<Self, TemplateError> {
+        Self::check(text, terms)
+            .map_err(|problems| problems.into_iter().next().unwrap_or(TemplateError::EmptySegment))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// Every reason why it is none; at least one.
+    pub fn check(text: &str, terms: &Terms) -> Result<Self, Vec<TemplateError>> {
         parse::parse(text, terms)
     }
 

@@ -18,6 +18,9 @@ const NAME_BYTES_EXPECTED: usize = 64;
 /// Bytes of the abbreviation of a zone's name, of which the longest are like `+0545`; by POSIX they have 6 at most.
 const ZONE_NAME_BYTES_MAX: usize = 6;
 
+/// Stands for a field that is none, where the rest of the path is looked at.
+const UNKNOWN: &str = "x";
+
 /// Bytes that must be left for a value: an IPv6 address has 39.
 const VALUE_BYTES_MIN: usize = 40;
 
@@ -90,7 +93,9 @@ pub enum TemplateError {
     TooLong(String),
 }
 
-pub(super) fn parse(text: &str, terms: &Terms) -> Result<PrefixTemplate, TemplateError> {
+/// Every problem with it, in the order of the text, and with its path at last.
+pub(super) fn parse(text: &str, terms: &Terms) -> Result<PrefixTemplate, Vec<TemplateError>> {
+    let mut problems = Vec::new();
     let mut template = PrefixTemplate {
         text: text.to_owned(),
         parts: Vec::new(),
@@ -111,8 +116,15 @@ pub(super) fn parse(text: &str, terms: &Terms) -> Result<PrefixTemplate, Templat
             rest = &from[2..];
             continue;
         }
-        let inner = from.strip_prefix('{').ok_or(TemplateError::Unopened)?;
-        let (field, behind) = split_field(inner)?;
+        let field = from.strip_prefix('{').ok_or(TemplateError::Unopened).and_then(split_field);
+        let (field, behind) = match field {
+            Ok(field) => field,
+            // Where the fields behind it begin and end is not known.
+            Err(error) => {
+                problems.push(error);
+                return Err(problems);
+            }
+        };
         let is_expression = literal.ends_with('!') && !is_field(field);
         if is_expression {
             literal.pop();
@@ -120,16 +132,22 @@ pub(super) fn parse(text: &str, terms: &Terms) -> Result<PrefixTemplate, Templat
         if !literal.is_empty() {
             template.parts.push(Part::Literal(std::mem::take(&mut literal)));
         }
-        let part = if is_expression { template.expression(field, terms)? } else { template.field(field)? };
-        template.parts.push(part);
+        let part = if is_expression { template.expression(field, terms) } else { template.field(field) };
+        template.parts.push(part.unwrap_or_else(|error| {
+            problems.push(error);
+            Part::Literal(UNKNOWN.to_owned())
+        }));
         rest = behind;
     }
     literal.push_str(rest);
     if !literal.is_empty() {
         template.parts.push(Part::Literal(literal));
     }
-    template.value_bytes_max = room_for_values(&template.parts, &template.time_zone)?;
-    Ok(template)
+    match room_for_values(&template.parts, &template.time_zone) {
+        Ok(bytes_max) => template.value_bytes_max = bytes_max,
+        Err(error) => problems.push(error),
+    }
+    if problems.is_empty() { Ok(template) } else { Err(problems) }
 }
 
 /// What stands before the `}` that ends a field, and behind it. A quoted pointer may have one in it.

@@ -27,8 +27,9 @@ use crate::delivery::intake;
 use crate::delivery::status::Status;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock;
+use crate::runtime::phases::{Phase, Phases};
 use crate::schema::inference::Learner;
-use crate::schema::registry::{Registry, Version};
+use crate::schema::registry::{Added, Registry, Version};
 use crate::stream::Payer;
 
 /// Bytes of a shard that are looked at in any case, however many shards there are.
@@ -41,6 +42,25 @@ pub struct Learning {
     want: Option<(ShardId, SequenceNumber)>,
     pace: Pace,
     trouble: Trouble,
+}
+
+/// A look at the records that come next.
+pub(super) struct Look<'a> {
+    /// What is shown to whom.
+    pub learner: Learner,
+    /// Payload bytes that are looked at while nobody wants the process to end.
+    pub bytes_max: u64,
+    /// Whether somebody does.
+    pub phases: &'a Phases,
+}
+
+impl Look<'_> {
+    /// Payload bytes that are looked at as things stand: a drain does not wait for more than the shortest look, which
+    /// has the record that is to fit in it.
+    fn bytes_now(&self) -> u64 {
+        let is_draining = self.phases.current() >= Phase::Draining;
+        if is_draining { self.bytes_max.min(LOOK_AHEAD_BYTES) } else { self.bytes_max }
+    }
 }
 
 /// How fast versions may follow each other.
@@ -119,7 +139,7 @@ impl Learning {
 
 impl Worker {
     /// Adds the configuration that has room for the record that did not fit. Returns whether there is one now.
-    pub(super) async fn learn(&mut self, draining: bool) -> bool {
+    pub(super) async fn learn(&mut self, draining: bool, phases: &Phases) -> bool {
         let (Some(learning), Some(stage)) = (&mut self.learning, self.stages.front()) else { return false };
         let Some(at) = learning.want.take().filter(|_| self.halted.is_none()) else { return false };
         let (Some(known), 1) = (stage.intake.version(), self.stages.len()) else { return false };
@@ -130,7 +150,8 @@ impl Worker {
                 return false;
             }
             let bytes = learning.pace.look_ahead_bytes();
-            let learner = match self.look_ahead(registry.learner(&latest.columns), at, bytes).await {
+            let mut look = Look { learner: registry.learner(&latest.columns), bytes_max: bytes, phases };
+            let learner = match self.look_ahead(&mut look, at).await.map(|()| look.learner) {
                 Ok(learner) => learner,
                 Err(why) => {
                     // Without the record nothing can be said of it, least of all that it is a dead letter.
@@ -158,49 +179,48 @@ impl Worker {
         false
     }
 
-    /// Shows the records that come next to `learner`, those of the shard of `at` first.
+    /// Looks at the records that come next, those of the shard of `at` first.
     ///
     /// # Errors
     /// If the one at `at` cannot be read now. What cannot be read of the others is met later.
-    async fn look_ahead(
-        &mut self,
-        mut learner: Learner,
-        at: (ShardId, SequenceNumber),
-        bytes_max: u64,
-    ) -> Result<Learner, String> {
+    async fn look_ahead(&mut self, look: &mut Look<'_>, at: (ShardId, SequenceNumber)) -> Result<(), String> {
+        let bytes_max = look.bytes_max;
         let count = self.places.len();
         let start = self.places.iter().position(|place| place.shard == at.0).unwrap_or_default();
         let share = (bytes_max / count.max(1) as u64).max(SHARD_LOOK_BYTES_MIN);
-        let mut left = bytes_max;
+        let mut seen = 0;
         for step in 0..count {
             let place = self.places.get((start + step) % count).map(|place| (place.shard, place.next));
-            let Some(place) = place.filter(|_| left > 0) else { break };
+            let Some(place) = place.filter(|_| seen < look.bytes_now()) else { break };
             let own = if step == 0 { share.max(bytes_max / 2) } else { share };
-            let (looked, ended) = self.look_into(place, own.min(left), &mut learner).await;
+            let (looked, ended) = self.look_into(place, (seen, own), look).await;
             if let (0, 0, Err(why)) = (step, looked, ended) {
                 return Err(why);
             }
-            left = left.saturating_sub(looked);
+            seen += looked;
         }
-        Ok(learner)
+        Ok(())
     }
 
-    /// The same in one shard; returns payload bytes, 0 if nothing could be read, and why no more could be.
-    async fn look_into(
+    /// The same at up to `own` bytes of one shard after `seen` of others; returns payload bytes, 0 if nothing could be
+    /// read, and why no more could be.
+    pub(super) async fn look_into(
         &mut self,
         (shard, mut from): (ShardId, SequenceNumber),
-        bytes_max: u64,
-        learner: &mut Learner,
+        (seen, own): (u64, u64),
+        look: &mut Look<'_>,
     ) -> (u64, Result<(), String>) {
         let captures = self.stages.front().and_then(Stage::captures);
         let payer = Payer { budget: Arc::clone(&self.budget), overdraws: true };
+        let left =
+            |look: &Look<'_>, bytes| own.min(look.bytes_now().saturating_sub(seen)).saturating_sub(bytes);
         let mut bytes = 0;
-        while bytes < bytes_max {
+        while left(look, bytes) > 0 {
             let has_more = self.stream.shard(shard).is_some_and(|log| log.bounds().next > from);
             if !has_more {
                 break;
             }
-            let chunk = (bytes_max - bytes).min(DELIVERY_READ_BYTES);
+            let chunk = left(look, bytes).min(DELIVERY_READ_BYTES);
             let read = Stage::read(captures.clone(), &self.stream, (shard, from), chunk, &payer).await;
             let read = match read {
                 Ok(read) if read.next > from => read,
@@ -208,11 +228,15 @@ impl Worker {
                 Err(error) => return (bytes, Err(error.to_string())),
             };
             for slice in &read.slices {
+                // What has been read is not looked at to its end where a drain begins meanwhile.
+                if bytes > 0 && left(look, bytes) == 0 {
+                    break;
+                }
                 for record in intake::records(shard, slice, 0..slice.len()) {
                     if let Some(payload) = record.valid_text() {
                         bytes += payload.len() as u64;
                         // What is refused here is a dead letter when its turn comes.
-                        let _ = learner.take(payload);
+                        let _ = look.learner.take(payload);
                     }
                 }
             }
@@ -235,8 +259,9 @@ impl Worker {
         let add = move || registry.add(base, &learner, Some(at), clock::wall());
         let added = tokio::task::spawn_blocking(add).await;
         match added.map_err(|error| error.to_string()).and_then(|added| added) {
-            Ok(version) => {
-                if version.number > base {
+            Ok(Added { version, is_new }) => {
+                // Of all deliveries that want a version one makes it, and tells of it.
+                if is_new {
                     let changes = version.changes.len() + version.changes_left_out;
                     tracing::info!(
                         stream = %self.stream.name(), delivery = self.status.name(), version = version.number,

@@ -1,10 +1,14 @@
 //! Shapes into columns.
+//!
+//! Columns are widened where they are, and what has changed is noted ([`Journal`]), so that a record that is refused
+//! half way, or is only asked about, costs no copy of them.
 
+use super::journal::{Change, Journal};
 use super::node::{Field, Members, Node, Slot};
 use super::shape::Shape;
 use super::{ALTERNATIVES_MAX, KEY_BYTES_MAX, OnConflict, Refusal, STRUCT_FIELDS_MAX};
 
-/// One record on its way into columns. After an error they may have a part of it.
+/// One record on its way into columns. The journal has whatever has changed, after an error as well.
 #[derive(Debug)]
 pub(super) struct Merge {
     pub on_conflict: OnConflict,
@@ -55,15 +59,18 @@ impl Merge {
         members: &mut Members,
         seen: &[(std::borrow::Cow<'_, str>, Shape<'_>)],
         bounded: bool,
+        journal: &mut Journal,
     ) -> Result<bool, Stopped> {
         for (key, shape) in seen {
             if *shape == Shape::Null {
                 continue;
             }
-            if let Some(field) = members.find_mut(key) {
-                let more = self.field(field, shape).map_err(|stopped| stopped.below(key))?;
+            if let Some((index, field)) = members.find_mut(key) {
+                let more =
+                    self.field((index, field), shape, journal).map_err(|stopped| stopped.below(key))?;
                 if let Some(node) = more {
                     members.add(key, &format!("{key}_{}", node.word()), node);
+                    journal.note(Change::Column { field: index });
                 }
             } else if shape.is_nothing() {
                 continue;
@@ -78,7 +85,8 @@ impl Merge {
                     node => node.map_err(|stopped| stopped.below(key))?,
                 };
                 if let Some(node) = node {
-                    members.add(key, key, node);
+                    let field = members.add(key, key, node);
+                    journal.note(Change::Column { field });
                 }
             }
         }
@@ -86,19 +94,27 @@ impl Merge {
     }
 
     /// Makes room for a value in one of the columns of a field; or gives what another column is to be.
-    fn field(&self, field: &mut Field, shape: &Shape<'_>) -> Result<Option<Node>, Stopped> {
+    fn field(
+        &self,
+        (index, field): (usize, &mut Field),
+        shape: &Shape<'_>,
+        journal: &mut Journal,
+    ) -> Result<Option<Node>, Stopped> {
         if field.slots.iter().any(|slot| self.fits(&slot.node, shape)) {
             return Ok(None);
         }
         let mut first = None;
-        for slot in &mut field.slots {
-            let mut node = slot.node.clone();
-            match self.node(&mut node, shape, slot.fresh) {
+        for (place, slot) in field.slots.iter_mut().enumerate() {
+            let mut inside = Journal::default();
+            match self.node(&mut slot.node, shape, slot.fresh, &mut inside) {
                 Ok(()) => {
-                    slot.node = node;
+                    journal.note(Change::InField { field: index, slot: place, inside });
                     return Ok(None);
                 }
-                Err(stopped) => first = first.or(Some(stopped)),
+                Err(stopped) => {
+                    inside.undo_in(&mut slot.node);
+                    first = first.or(Some(stopped));
+                }
             }
         }
         match (self.on_conflict, first) {
@@ -112,44 +128,70 @@ impl Merge {
     }
 
     /// Widens a node until it takes a value of this shape.
-    fn node(&self, node: &mut Node, shape: &Shape<'_>, fresh: bool) -> Result<(), Stopped> {
+    fn node(
+        &self,
+        node: &mut Node,
+        shape: &Shape<'_>,
+        fresh: bool,
+        journal: &mut Journal,
+    ) -> Result<(), Stopped> {
         if self.fits(node, shape) {
             return Ok(());
         }
+        let mut inside = Journal::default();
         match (&mut *node, shape) {
-            (Node::Integer { wide }, Shape::Integer { .. }) => *wide = true,
-            (Node::Integer { wide: false }, Shape::Float) => *node = Node::Float,
-            (Node::Date, Shape::Timestamp) => *node = Node::Timestamp,
-            (Node::Date | Node::Timestamp, Shape::String) if fresh => *node = Node::String,
+            (Node::Integer { wide }, Shape::Integer { .. }) => {
+                *wide = true;
+                journal.note(Change::Wide);
+            }
+            (Node::Integer { wide: false }, Shape::Float) => journal.replace(node, Node::Float),
+            (Node::Date, Shape::Timestamp) => journal.replace(node, Node::Timestamp),
+            (Node::Date | Node::Timestamp, Shape::String) if fresh => journal.replace(node, Node::String),
             (Node::List(element), Shape::List(seen)) => {
-                for (index, shape) in seen.iter().enumerate() {
-                    self.node(element, shape, fresh).map_err(|stopped| stopped.below(&index.to_string()))?;
-                }
+                let widened = seen.iter().enumerate().try_for_each(|(index, shape)| {
+                    let widened = self.node(element, shape, fresh, &mut inside);
+                    widened.map_err(|stopped| stopped.below(&index.to_string()))
+                });
+                journal.note(Change::Inside(inside));
+                widened?;
             }
             (Node::Map(value), Shape::Struct(seen)) => {
-                for (key, shape) in seen {
-                    self.node(value, shape, fresh).map_err(|stopped| stopped.below(key))?;
-                }
+                let widened = seen.iter().try_for_each(|(key, shape)| {
+                    self.node(value, shape, fresh, &mut inside).map_err(|stopped| stopped.below(key))
+                });
+                journal.note(Change::Inside(inside));
+                widened?;
             }
             (Node::Struct(members), Shape::Struct(seen)) => {
-                if !self.members(members, seen, true)? {
-                    return self.too_wide(node, shape, fresh);
+                let has_room = self.members(members, seen, true, &mut inside);
+                journal.note(Change::Inside(inside));
+                if !has_room? {
+                    return self.too_wide(node, shape, fresh, journal);
                 }
             }
-            _ => return self.conflict(node, shape),
+            _ => return self.conflict(node, shape, journal),
         }
         Ok(())
     }
 
     /// A struct that gets too many fields: a dictionary, if no file has it as a struct.
-    fn too_wide(&self, node: &mut Node, shape: &Shape<'_>, fresh: bool) -> Result<(), Stopped> {
+    fn too_wide(
+        &self,
+        node: &mut Node,
+        shape: &Shape<'_>,
+        fresh: bool,
+        journal: &mut Journal,
+    ) -> Result<(), Stopped> {
         let (Node::Struct(members), Shape::Struct(seen), true) = (&*node, shape, fresh) else {
-            return self.conflict(node, shape).map_err(|stopped| Stopped { why: TOO_WIDE, ..stopped });
+            return self
+                .conflict(node, shape, journal)
+                .map_err(|stopped| Stopped { why: TOO_WIDE, ..stopped });
         };
         let known = members.fields().iter().flat_map(|field| &field.slots).map(|slot| slot.node.shape());
         let known: Vec<_> = known.collect();
         let values: Vec<&Shape<'_>> = known.iter().chain(seen.iter().map(|(_, shape)| shape)).collect();
-        *node = self.dictionary(&values);
+        let dictionary = self.dictionary(&values);
+        journal.replace(node, dictionary);
         Ok(())
     }
 
@@ -167,10 +209,12 @@ impl Merge {
         values: impl Iterator<Item = &'s Shape<'s>> + Clone,
     ) -> Result<Option<Node>, Stopped> {
         let mut together: Option<Node> = None;
+        // Of something new: after an error it is gone as a whole.
+        let mut unneeded = Journal::default();
         // Twice, because those before the first that holds something may need more than it has, such as `[]`.
         for (index, shape) in values.clone().enumerate().chain(values.enumerate()) {
             let merged = match &mut together {
-                Some(node) => self.node(node, shape, true),
+                Some(node) => self.node(node, shape, true, &mut unneeded),
                 None => self.node_of(shape).map(|node| together = node),
             };
             merged.map_err(|stopped| stopped.below(&index.to_string()))?;
@@ -183,11 +227,11 @@ impl Merge {
         if self.on_conflict == OnConflict::String { Node::String } else { Node::Json }
     }
 
-    fn conflict(&self, node: &mut Node, shape: &Shape<'_>) -> Result<(), Stopped> {
+    fn conflict(&self, node: &mut Node, shape: &Shape<'_>, journal: &mut Journal) -> Result<(), Stopped> {
         match self.on_conflict {
-            OnConflict::Widen if node.is_text() && is_text(shape) => *node = Node::String,
-            OnConflict::Widen => *node = Node::Json,
-            OnConflict::String => *node = Node::String,
+            OnConflict::Widen if node.is_text() && is_text(shape) => journal.replace(node, Node::String),
+            OnConflict::Widen => journal.replace(node, Node::Json),
+            OnConflict::String => journal.replace(node, Node::String),
             OnConflict::Reject | OnConflict::DeadLetter | OnConflict::Suffix => {
                 return Err(Stopped::conflict(node, shape));
             }
@@ -209,7 +253,7 @@ impl Merge {
             Shape::List(seen) => self.together(seen.iter())?.map(|element| Node::List(Box::new(element))),
             Shape::Struct(seen) => {
                 let mut members = Members::default();
-                if !self.members(&mut members, seen, true)? {
+                if !self.members(&mut members, seen, true, &mut Journal::default())? {
                     let values: Vec<&Shape<'_>> = seen.iter().map(|(_, shape)| shape).collect();
                     return Ok(Some(self.dictionary(&values)));
                 }

@@ -28,6 +28,7 @@
 //! for.
 
 mod difference;
+mod journal;
 mod json_schema;
 mod learner;
 mod merge;

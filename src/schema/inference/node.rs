@@ -8,7 +8,9 @@ use super::shape::Shape;
 use crate::schema::columns::{Coercion, Column, ColumnType, Reading, TimeUnit};
 
 /// What a column, or what is inside it, can hold.
-#[derive(Debug, Clone, PartialEq)]
+// Of these and what is inside them only tests make copies.
+#[derive(Debug, PartialEq)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) enum Node {
     Bool,
     /// `wide` if an integer among those that this tree has seen is not exact as a double.
@@ -26,14 +28,16 @@ pub(super) enum Node {
 }
 
 /// The fields of an object.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Members {
     fields: Vec<Field>,
     by_key: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
 }
 
 /// One field, and the columns that take its values: mostly one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Field {
     pub key: Box<str>,
     /// Never empty. The first that takes a value has it.
@@ -41,7 +45,8 @@ pub(super) struct Field {
 }
 
 /// A column.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Slot {
     pub name: String,
     pub node: Node,
@@ -80,8 +85,14 @@ impl Members {
         self.fields.get(*self.by_key.get(key)?)
     }
 
-    pub(super) fn find_mut(&mut self, key: &str) -> Option<&mut Field> {
-        self.fields.get_mut(*self.by_key.get(key)?)
+    /// The same with its index.
+    pub(super) fn find_mut(&mut self, key: &str) -> Option<(usize, &mut Field)> {
+        let index = *self.by_key.get(key)?;
+        Some((index, self.fields.get_mut(index)?))
+    }
+
+    pub(super) fn field_mut(&mut self, index: usize) -> Option<&mut Field> {
+        self.fields.get_mut(index)
     }
 
     /// How many keys it has.
@@ -94,7 +105,8 @@ impl Members {
     }
 
     /// Adds a column for `key`, which may have some already. It is called after `wanted`, as far as that is free.
-    pub(super) fn add(&mut self, key: &str, wanted: &str, node: Node) {
+    /// Returns the index of the field.
+    pub(super) fn add(&mut self, key: &str, wanted: &str, node: Node) -> usize {
         let names = || self.fields.iter().flat_map(|field| &field.slots).map(|slot| slot.name.to_lowercase());
         let taken = |name: &str| {
             let name = name.to_lowercase();
@@ -105,6 +117,18 @@ impl Members {
         let index = self.index_or_new(key);
         if let Some(field) = self.fields.get_mut(index) {
             field.slots.push(Slot { name, node, fresh: true, order });
+        }
+        index
+    }
+
+    /// Takes away the column of a field that was added last of all, with the field if it has no other.
+    pub(super) fn take_back(&mut self, index: usize) {
+        let Some(field) = self.fields.get_mut(index) else { return };
+        field.slots.pop();
+        if field.slots.is_empty()
+            && let Some(field) = self.fields.pop()
+        {
+            self.by_key.remove(&field.key);
         }
     }
 

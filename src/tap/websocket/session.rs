@@ -220,7 +220,7 @@ impl Running {
         let (id, message) = message::read(self.messages, content, self.count);
         let edge = Arc::clone(&self.edge);
         let begun = match (edge.intake(&self.stream), message) {
-            (Ok(intake), Ok(message)) => begin(&edge, intake, message).await,
+            (Ok(intake), Ok(message)) => begin(&edge, &intake, message).await,
             (Err(problem), _) | (_, Err(problem)) => Err(problem),
         };
         self.socket.get_mut().taken();

@@ -29,13 +29,15 @@ pub struct Options {
     attempts_max: u32,
     /// Records a second.
     rate: Option<u64>,
+    /// Records in all.
+    limit: Option<u64>,
 }
 
 impl Options {
     /// As the arguments say.
     pub fn of(args: &ReplayArgs) -> Self {
-        let ReplayArgs { to, again, max_attempts, rate, .. } = args;
-        Self { to: to.clone(), again: *again, attempts_max: *max_attempts, rate: *rate }
+        let ReplayArgs { to, again, max_attempts, rate, limit, .. } = args;
+        Self { to: to.clone(), again: *again, attempts_max: *max_attempts, rate: *rate, limit: *limit }
     }
 }
 
@@ -46,6 +48,8 @@ pub struct Replay<'a> {
     options: Options,
     runtime: &'a Handle,
     tally: Tally,
+    /// Records that may still be sent.
+    left: u64,
 }
 
 impl Log {
@@ -60,7 +64,13 @@ impl Log {
 impl<'a> Replay<'a> {
     /// Nothing is sent yet.
     pub fn new(client: &'a Client, config: &'a Config, options: Options, runtime: &'a Handle) -> Self {
-        Self { client, config, options, runtime, tally: Tally::default() }
+        let left = options.limit.unwrap_or(u64::MAX);
+        Self { client, config, options, runtime, tally: Tally::default(), left }
+    }
+
+    /// Whether nothing more may be sent, and there is more.
+    pub fn is_cut(&self) -> bool {
+        self.tally.is_cut
     }
 
     /// What has become of everything.
@@ -89,6 +99,11 @@ impl<'a> Replay<'a> {
             let Some(attempt) = self.attempt_of(&letter, (&name, &to, row), log.known(), &settled) else {
                 return Ok(ControlFlow::Continue(()));
             };
+            if self.left == 0 {
+                self.tally.is_cut = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            self.left -= 1;
             window.add(row, letter, attempt);
             if window.is_full()
                 && let Err(error) = self.send_all(window.take(), (&name, &to), log)

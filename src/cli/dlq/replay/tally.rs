@@ -21,7 +21,11 @@ pub struct Tally {
     pub returned: u64,
     /// Letters that may have been sent before, so long ago that the node would not know them again.
     pub doubtful: u64,
+    /// Whether letters are left because of a limit.
+    pub is_cut: bool,
     named: Vec<String>,
+    /// Lines that are not kept.
+    unnamed: usize,
 }
 
 impl Tally {
@@ -39,6 +43,8 @@ impl Tally {
     pub fn name(&mut self, line: String) {
         if self.named.len() < NAMED_MAX {
             self.named.push(line);
+        } else {
+            self.unnamed += 1;
         }
     }
 
@@ -46,6 +52,9 @@ impl Tally {
     pub fn print(&self, dry: bool, url: &dyn std::fmt::Display, out: &mut dyn Write) -> io::Result<()> {
         for line in &self.named {
             writeln!(out, "left out: {line}")?;
+        }
+        if self.unnamed > 0 {
+            writeln!(out, "left out: {} more, which are not named", self.unnamed)?;
         }
         let Self { sent, requests, known, returned, doubtful, .. } = self;
         let verb = if dry { "would send" } else { "sent" };
@@ -56,6 +65,9 @@ impl Tally {
                 self.refused.iter().map(|(code, count)| format!("{code} {count}")).collect();
             writeln!(out, "refused {all}: {}", by_code.join(", "))?;
         }
+        if self.is_cut {
+            writeln!(out, "the limit is reached: there is more to send")?;
+        }
         let left_out = known + returned + doubtful;
         if left_out > 0 {
             let terms = [(known, "sent before"), (returned, "came back too often"), (doubtful, "in doubt")];
@@ -64,5 +76,21 @@ impl Tally {
             writeln!(out, "left out {left_out}: {}", terms.join(", "))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_is_counted() {
+        let mut tally = Tally::default();
+        (0..NAMED_MAX + 3).for_each(|number| tally.name(format!("letter {number}")));
+        let mut out = Vec::new();
+        tally.print(false, &"http://node/", &mut out).unwrap();
+        let said = String::from_utf8(out).unwrap();
+        assert_eq!(said.matches("left out: letter").count(), NAMED_MAX);
+        assert!(said.contains("left out: 3 more, which are not named\n"), "{said}");
     }
 }

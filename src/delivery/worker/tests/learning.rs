@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -9,9 +10,14 @@ use proptest::prelude::*;
 use super::lake;
 use super::world::{Kind, SHARDS, Spec, World, config};
 use crate::config::checked::{Delivery, Format, ParquetCompression, ParquetFormat};
+use crate::config::limits::{DELIVERY_READ_BYTES, LOOK_AHEAD_BYTES, LOOK_AHEAD_BYTES_MAX};
 use crate::delivery::epoch::EpochConfig;
+use crate::delivery::worker::Worker;
+use crate::delivery::worker::learn::Look;
+use crate::record::ShardId;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
+use crate::runtime::phases::{Phase, Phases};
 use crate::schema::columns::Columns;
 use crate::schema::inference::{OnConflict, Rules};
 use crate::testkit::disk::{Failure, Fault, Operation};
@@ -194,7 +200,7 @@ fn a_process_begins_with_whatever_keys_the_one_before_has_met() {
         let schemas = world.schema().unwrap();
         let mut learner = schemas.learner(&schemas.latest().columns);
         records.iter().for_each(|record| assert_eq!(learner.take(&record.to_string()), Ok(true)));
-        let version = schemas.add(0, &learner, None, UnixMicros(0)).unwrap();
+        let version = schemas.add(0, &learner, None, UnixMicros(0)).unwrap().version;
         let format = learned().format.with_columns(Arc::clone(&version.columns));
         let delivery = Delivery { format, ..learned() };
         let text = EpochConfig::of(&delivery).text();
@@ -221,6 +227,46 @@ fn a_record_that_cannot_be_read_again_for_now_is_no_dead_letter() {
             assert_eq!((report.dead_lettered, report.paused), (0, None), "after {reads} reads");
             finish(&mut world).await;
             assert_eq!(known(&world).0.len(), USUAL.len());
+        });
+    }
+}
+
+#[test]
+fn a_drain_that_begins_within_a_look_ahead_ends_it_soon() {
+    /// 64 records of 128 KiB.
+    const ALL: u64 = 8 << 20;
+    /// With a read, of which the last record may be beyond.
+    const SHORT: std::ops::Range<u64> = LOOK_AHEAD_BYTES..LOOK_AHEAD_BYTES + DELIVERY_READ_BYTES;
+    for (drains_after, expected) in [(None, ALL..2 * ALL), (Some(0), SHORT), (Some(1), SHORT)] {
+        runtime().block_on(async {
+            let mut world = world(1, OnConflict::Widen);
+            world.pad = 128 << 10;
+            for number in 0..64 {
+                world.send(&[record(0, Kind::Extra(number % 8))]).await;
+            }
+            let parts = world.parts(learned(), MEMORY).unwrap();
+            let mut worker = Worker::new(&parts).unwrap();
+            let phases = Phases::new();
+            let schemas = world.schema().unwrap();
+            let learner = schemas.learner(&schemas.latest().columns);
+            let mut look = Look { learner, bytes_max: LOOK_AHEAD_BYTES_MAX, phases: &phases };
+            let place = (ShardId(0), worker.positions()[0].1);
+            let (bytes, ended) = {
+                let mut looked =
+                    std::pin::pin!(worker.look_into(place, (0, LOOK_AHEAD_BYTES_MAX), &mut look));
+                for _ in 0..drains_after.unwrap_or_default() {
+                    // It lets others have a turn behind each read.
+                    let polled = std::future::poll_fn(|context| Poll::Ready(looked.as_mut().poll(context)));
+                    assert!(polled.await.is_pending());
+                }
+                if drains_after.is_some() {
+                    phases.advance(Phase::Draining);
+                }
+                looked.await
+            };
+            assert_eq!(ended, Ok(()));
+            assert!(expected.contains(&bytes), "{drains_after:?}: {bytes} bytes of {expected:?}");
+            assert_eq!(look.learner.fits("{\"x0\":1}"), Ok(true), "it has seen some");
         });
     }
 }

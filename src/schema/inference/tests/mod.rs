@@ -269,8 +269,8 @@ fn a_record_that_needs_too_many_columns_is_refused_unless_it_makes_room_for_them
     assert_eq!(learner.would_change(r#"{"a":2,"b":null,"c":[]}"#), Ok(false));
     // The struct becomes one column.
     assert_eq!(learner.would_change(r#"{"b":1,"s":5}"#), Ok(true));
-    let strict = Learner::new(&learner.columns(), rules(OnConflict::DeadLetter));
-    let refused = |record: &str| strict.would_change(record).unwrap_err().to_string();
+    let mut strict = Learner::new(&learner.columns(), rules(OnConflict::DeadLetter));
+    let mut refused = |record: &str| strict.would_change(record).unwrap_err().to_string();
     assert!(refused(r#"{"b":[1,"x"]}"#).contains("expected int64, got"), "{}", refused(r#"{"b":[1,"x"]}"#));
     assert!(
         refused(r#"{"a":"x","b":1}"#).contains("/a: expected int64"),

@@ -90,6 +90,34 @@ proptest! {
     }
 
     #[test]
+    fn a_record_that_is_refused_or_only_asked_about_leaves_no_trace(
+        shown in records(),
+        others in records(),
+        policy in policy(),
+        columns_max in 1_usize..12,
+        has_file in any::<bool>(),
+    ) {
+        let mut learner = Learner::new(&[], Rules { on_conflict: policy, columns_max });
+        shown.iter().for_each(|record| drop(learner.take(record)));
+        if has_file {
+            learner = Learner::new(&learner.columns(), Rules { on_conflict: policy, columns_max });
+        }
+        for record in &others {
+            let before = learner.clone();
+            let told = learner.would_change(record);
+            prop_assert_eq!(&learner, &before, "asked about {}", record);
+            match (told, learner.take(record)) {
+                (Ok(told), Ok(_)) => prop_assert_eq!(told, learner.columns() != before.columns(), "{}", record),
+                (told, Err(refusal)) => {
+                    prop_assert_eq!(told, Err(refusal));
+                    prop_assert_eq!(&learner, &before, "refused {}", record);
+                }
+                other => prop_assert!(false, "{}: {:?}", record, other),
+            }
+        }
+    }
+
+    #[test]
     fn everything_that_was_shown_fits_in_the_end_or_is_refused(records in records(), policy in policy()) {
         let mut learner = Learner::new(&[], rules(policy));
         learn(&mut learner, records.iter());
@@ -142,7 +170,7 @@ proptest! {
         learn(&mut learner, shown.iter());
         let columns = learner.columns();
         prop_assume!(!columns.is_empty());
-        let known = Learner::new(&columns, rules(policy));
+        let mut known = Learner::new(&columns, rules(policy));
         let mut file = RecordColumns::new(&Columns::learned(1, columns).unwrap());
         for record in shown.iter().chain(&others) {
             let verdict = file.check(record);

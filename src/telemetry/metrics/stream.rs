@@ -1,0 +1,83 @@
+//! The metrics of a stream: what has come in, what it holds, the version of its learned columns.
+
+use metrics::{Counter, Gauge, Unit};
+
+use super::{Metric, Registry};
+
+metric!(
+    INGEST_RECORDS,
+    "forebay_ingest_records_total",
+    None,
+    "Records by verdict: accepted, rejected, or accepted as dead_letter."
+);
+metric!(INGEST_BYTES, "forebay_ingest_bytes_total", Some(Unit::Bytes), "Payload bytes of accepted records.");
+metric!(
+    STREAM_RETAINED_BYTES,
+    "forebay_stream_retained_bytes",
+    Some(Unit::Bytes),
+    "Payload bytes that the stream holds."
+);
+metric!(STREAM_RETAINED_RECORDS, "forebay_stream_retained_records", None, "Records that the stream holds.");
+metric!(
+    STREAM_EVICTED,
+    "forebay_stream_evicted_records_total",
+    None,
+    "Records that left the stream, by reason: time, bytes or pressure."
+);
+metric!(
+    IDEMPOTENCY_EVICTED,
+    "forebay_idempotency_evicted_total",
+    None,
+    "Replies that were forgotten before their idempotency window was over, because they needed too much memory."
+);
+metric!(
+    SCHEMA_VERSION,
+    "forebay_schema_version",
+    None,
+    "Number of the newest version of the stream's learned columns; 0 before the first record. Only where columns are \
+     learned."
+);
+
+pub(super) const COUNTERS: &[Metric] = &[INGEST_RECORDS, INGEST_BYTES, STREAM_EVICTED, IDEMPOTENCY_EVICTED];
+pub(super) const GAUGES: &[Metric] = &[STREAM_RETAINED_BYTES, STREAM_RETAINED_RECORDS, SCHEMA_VERSION];
+
+impl Registry {
+    /// The metrics of one stream.
+    pub fn stream(&self, stream: &str) -> StreamMetrics {
+        let verdict = |verdict| self.counter(INGEST_RECORDS, &[("stream", stream), ("verdict", verdict)]);
+        let evicted = |reason| self.counter(STREAM_EVICTED, &[("stream", stream), ("reason", reason)]);
+        StreamMetrics {
+            accepted: verdict("accepted"),
+            rejected: verdict("rejected"),
+            dead_letter: verdict("dead_letter"),
+            bytes: self.counter(INGEST_BYTES, &[("stream", stream)]),
+            retained_bytes: self.gauge(STREAM_RETAINED_BYTES, &[("stream", stream)]),
+            retained_records: self.gauge(STREAM_RETAINED_RECORDS, &[("stream", stream)]),
+            evicted_time: evicted("time"),
+            evicted_bytes: evicted("bytes"),
+            evicted_pressure: evicted("pressure"),
+            idempotency_evicted: self.counter(IDEMPOTENCY_EVICTED, &[("stream", stream)]),
+        }
+    }
+
+    /// `forebay_schema_version` of one stream.
+    pub fn schema_version(&self, stream: &str) -> Gauge {
+        self.gauge(SCHEMA_VERSION, &[("stream", stream)])
+    }
+}
+
+/// Handles of one stream.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each field is the metric of that name at the top of this file")]
+pub struct StreamMetrics {
+    pub accepted: Counter,
+    pub rejected: Counter,
+    pub dead_letter: Counter,
+    pub bytes: Counter,
+    pub retained_bytes: Gauge,
+    pub retained_records: Gauge,
+    pub evicted_time: Counter,
+    pub evicted_bytes: Counter,
+    pub evicted_pressure: Counter,
+    pub idempotency_evicted: Counter,
+}
