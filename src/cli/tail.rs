@@ -336,6 +336,7 @@ mod tests {
 
     #[test]
     fn a_record_is_printed_once() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let json = args(&["s", "--json"]);
         let mut tail = Tail::new(&json).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());

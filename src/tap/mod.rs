@@ -11,3 +11,6 @@ pub mod reader;
 pub mod taps;
 mod text;
 pub mod websocket;
+
+#[cfg(test)]
+mod tests;

@@ -70,4 +70,4 @@ async fn find(edge: &Edge, stream: &Arc<Stream>, query: Query) -> Result<Found, 
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -8,8 +8,12 @@ use serde_json::Value;
 use crate::server::{Server, Setup, durable_stream, stream};
 
 fn tail(server: &Server, words: &[&str]) -> Child {
+    tail_at(&format!("http://{}", server.address), words)
+}
+
+fn tail_at(url: &str, words: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_forebay"))
-        .args(["tail", "s", "--url", &format!("http://{}", server.address)])
+        .args(["tail", "s", "--url", url])
         .args(words)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -72,13 +76,15 @@ async fn it_ends_quietly_when_nobody_reads_and_says_what_is_wrong() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
-    for (words, part) in [
-        (&["--where", "a=1"][..], "where: "),
-        (&["--url", "http://127.0.0.1:1"], "cannot be reached"),
-        (&["--shard", "shardId-000000000009"], "no shard"),
+    let url = format!("http://{}", server.address);
+    for (url, words, code, part) in [
+        (url.as_str(), &["--where", "a=1"][..], 1, "where: "),
+        (&url, &["--shard", "shardId-000000000009"], 1, "no shard"),
+        ("http://127.0.0.1:1", &[], 1, "cannot be reached"),
+        ("nowhere", &[], 2, "no address of a node"),
     ] {
-        let output = tail(&server, words).wait_with_output().unwrap();
+        let output = tail_at(url, words).wait_with_output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(1) && text.contains(part), "{words:?}: {text}");
+        assert!(output.status.code() == Some(code) && text.contains(part), "{url} {words:?}: {text}");
     }
 }

@@ -17,9 +17,9 @@ use crate::tap::cursor::Cursor;
 use crate::telemetry::metrics::Registry;
 
 /// A record to be: payload, key, and whether it is bound for the dead letters.
-type Parts<'a> = (&'a [u8], &'a [u8], bool);
+pub type Parts<'a> = (&'a [u8], &'a [u8], bool);
 
-fn batch(records: &[Parts<'_>]) -> Batch {
+pub fn batch(records: &[Parts<'_>]) -> Batch {
     let (mut body, mut spans) = (Vec::new(), Vec::new());
     let mut put = |bytes: &[u8]| {
         body.extend_from_slice(bytes);
@@ -71,7 +71,7 @@ fn parse(page: &[u8]) -> Value {
 }
 
 /// An edge with an ingest share of `budget_bytes` and one stream, whose one delivery has not read anything.
-fn edge(shards: u32, budget_bytes: u64) -> Edge {
+pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
     let registry = Registry::new().expect("a registry");
     let server = checked::Server {
         listen: ([127, 0, 0, 1], 0).into(),
@@ -115,7 +115,7 @@ fn edge(shards: u32, budget_bytes: u64) -> Edge {
     edge
 }
 
-fn append(stream: &Stream, batches: Vec<(ShardId, Batch)>) {
+pub fn append(stream: &Stream, batches: Vec<(ShardId, Batch)>) {
     drop(stream.append(batches, None).expect("memory takes everything"));
 }
 
