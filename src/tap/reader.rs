@@ -125,10 +125,7 @@ impl Reader {
             // After the look at the boundary, so that no shard of it is missing.
             self.cursor.follow(&self.subscription.feed().stream.layout());
         }
-        let behind = |&(shard, position): &(ShardId, SequenceNumber)| {
-            boundary.position(shard).is_some_and(|end| position < end)
-        };
-        if !self.cursor.positions.iter().any(behind) {
+        if !self.is_behind(&boundary) {
             self.following = Some(number);
             return Ok(None);
         }
@@ -148,14 +145,23 @@ impl Reader {
         }
         let moved = found.next != self.cursor;
         let next = self.show(found)?;
+        // The feed has gone on meanwhile, but the chunk that begins here is still there. If nothing has moved, the look
+        // at the boundary was newer than the one at the log.
+        if !self.is_behind(&boundary) || !moved {
+            self.following = Some(number);
+        }
         if next.is_none() {
-            if !moved {
-                // Another reader's look at the boundary is newer than ours at the log.
-                self.following = Some(number);
-            }
             tokio::task::yield_now().await;
         }
         Ok(next)
+    }
+
+    /// Whether it has something to read before `boundary`.
+    fn is_behind(&self, boundary: &Cursor) -> bool {
+        let is_before = |&(shard, position): &(ShardId, SequenceNumber)| {
+            boundary.position(shard).is_some_and(|end| position < end)
+        };
+        self.cursor.positions.iter().any(is_before)
     }
 
     fn take_chunk(&mut self, chunk: &Chunk, number: u64) -> Result<Option<Next>, ReadError> {
