@@ -5,6 +5,7 @@ pub mod check;
 pub mod dlq;
 pub mod schema;
 pub mod serve;
+pub mod tail;
 pub mod verify;
 
 mod recovery_display;
@@ -19,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 pub use check::CheckArgs;
 pub use dlq::DlqArgs;
 pub use schema::SchemaArgs;
+pub use tail::TailArgs;
 pub use verify::VerifyArgs;
 
 /// Events in over HTTP, a durable ordered log, files in the lake exactly once: one binary.
@@ -46,6 +48,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// List, show and send again what could not be delivered
     Dlq(Box<DlqArgs>),
+    /// Print records of a running node as they arrive
+    Tail(Box<TailArgs>),
 }
 
 /// `forebay serve`.
@@ -104,6 +108,7 @@ pub fn run(cli: Cli, session: &mut Session<'_>) -> io::Result<Exit> {
         Command::Schema(args) => schema::run(args, session),
         Command::Verify(args) => verify::run(args, session),
         Command::Dlq(args) => dlq::run(*args, session),
+        Command::Tail(args) => tail::run(&args, session),
     }
 }
 

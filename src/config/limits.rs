@@ -173,6 +173,34 @@ pub const TAP_RECORDS_DEFAULT: usize = 1_000;
 /// Bytes of a tap's page, framing included; a page has at most this and one record more.
 pub const TAP_BYTES_MAX: u64 = 4 << 20;
 
+/// Looks at [`TAP_BYTES_MAX`] of the log for one page with a filter that passes nothing: 64 MiB, about 0.1 s; then the
+/// page comes without records, and the client goes on behind what was looked at.
+pub const TAP_LOOKS_MAX: usize = 16;
+
+/// Conditions (`where`) of a filter, and bytes of one: each is a field that is captured from every record.
+pub const TAP_WHERE_MAX: usize = 16;
+/// See [`TAP_WHERE_MAX`].
+pub const TAP_WHERE_BYTES_MAX: usize = 1 << 10;
+
+/// Bytes of records that a live reader that is behind looks at in one go, and holds beside what its connection holds: a
+/// thousand readers that do not read are 256 MiB, of which the taps' account of the budget allows what it has.
+pub const TAP_LIVE_BYTES_MAX: u64 = 256 << 10;
+
+/// Bytes of records of one chunk of a feed, which all live readers of a stream share: about 200 records of 300 bytes, so
+/// that a reader gets many records with one system call and holds little if it is slow.
+pub const FEED_CHUNK_BYTES: u64 = 64 << 10;
+
+/// Bytes of records in the chunks of a feed. Readers that are further behind read the log; at 10 MB/s that is 0.1 s. They
+/// stay in memory no longer than a second after the last record.
+pub const FEED_BYTES_MAX: u64 = 1 << 20;
+
+/// Messages of a WebSocket's client that may wait for their ack; then no more are read. With single events of 300 bytes,
+/// as many as a commit of the log takes along at 100,000 a second.
+pub const WEBSOCKET_MESSAGES_MAX: usize = 64;
+
+/// Bytes of a WebSocket's read buffer, which it has from its beginning: larger messages take more while they come in.
+pub const WEBSOCKET_BUFFER_BYTES: usize = 8 << 10;
+
 /// Seconds that a long poll may wait.
 pub const TAP_WAIT_SECONDS_MAX: u64 = 30;
 

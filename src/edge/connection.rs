@@ -17,6 +17,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::upgrade::Upgrade;
 use super::{Edge, route};
 use crate::config::checked::Server;
 use crate::config::limits::{HEADERS_MAX, READ_BUFFER_BYTES_MAX};
@@ -199,10 +200,12 @@ impl Write for Watched {
 pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr, mut stop: watch::Receiver<bool>) {
     let progress = Arc::new(Progress::new());
     let io = Watched { io: TokioIo::new(socket), progress: Arc::clone(&progress) };
+    let upgrade = Arc::new(Upgrade::default());
     let service = service_fn(|request: Request<Incoming>| {
         let (edge, answering) = (Arc::clone(&edge), Answering::new(&progress, request.version()));
+        let upgrade = Arc::clone(&upgrade);
         async move {
-            let response = route::answer(&edge, client, request).await;
+            let response = route::answer(&edge, client, request, &upgrade).await;
             drop(answering);
             Ok::<_, std::convert::Infallible>(response)
         }
@@ -214,7 +217,7 @@ pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr, mut s
         .max_headers(HEADERS_MAX)
         .max_buf_size(edge.server.header_bytes_max.max(READ_BUFFER_BYTES_MAX));
     builder.http2().max_header_list_size(u32::try_from(edge.server.header_bytes_max).unwrap_or(u32::MAX));
-    let connection = builder.serve_connection(io, service);
+    let connection = builder.serve_connection_with_upgrades(io, service);
     tokio::pin!(connection);
     let mut stopped = false;
     loop {
@@ -222,7 +225,7 @@ pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr, mut s
             // The connection first: it is what nearly every wake-up is about.
             biased;
             // A connection that breaks is the client's affair; what it had sent whole is kept.
-            _ = connection.as_mut() => return,
+            _ = connection.as_mut() => break,
             late = progress.late(&edge.server) => {
                 match late {
                     Late::Head => {
@@ -242,5 +245,8 @@ pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr, mut s
                 connection.as_mut().graceful_shutdown();
             }
         }
+    }
+    if let Some(takeover) = upgrade.take() {
+        takeover.await;
     }
 }

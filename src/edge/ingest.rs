@@ -4,20 +4,15 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, header, request};
 use hyper::body::{Body as _, Incoming};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::append::{self, Arrived, Done};
 use super::body::{self, Bounds, Encoding};
-use super::decode::{self, Framing, Refused, RequestKey};
-use super::partition::{self, Shared};
+use super::decode::Framing;
 use super::problem::Problem;
-use super::reply::{self, Body, Outcome};
+use super::reply::{self, Body};
 use super::{Edge, Intake};
-use crate::config::checked::{Durability, PartitionKeySource};
+use crate::config::checked::PartitionKeySource;
 use crate::config::limits::{IDEMPOTENCY_KEY_BYTES_MAX, PARTITION_KEY_BYTES_MAX};
-use crate::record::ShardId;
-use crate::runtime::clock::{self, UnixMicros};
-use crate::runtime::phases::Phase;
-use crate::stream::{Appended, Claim, Known, NewReply, Receipt};
 
 /// The header that overrules `[ingest] partition_key`.
 const PARTITION_KEY: &str = "x-partition-key";
@@ -57,90 +52,41 @@ async fn ingest(
     let key = request_key(intake, head)?;
     let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max };
     let paid = body::read(edge, bounds, encoding, body).await?;
-    if edge.phases.current() >= Phase::Draining {
-        // The deliveries are closing their files: what came now would not be delivered.
-        return Err(Problem::Draining);
-    }
-    let arrival = clock::wall();
-    let stream = &intake.stream;
-    let claim = match idempotency_key(&head.headers)? {
-        None => None,
-        Some(id) => match stream.replies().claim(id, fingerprint(&paid.bytes, key.as_deref()), arrival).await
-        {
-            Known::New(claim) => Some(claim),
-            Known::Answered(reply) => return Ok(reply::replayed(reply)),
-            Known::Other => return Err(Problem::IdempotencyKeyReused),
-        },
-    };
-    let key = key.as_deref().map_or(RequestKey::FromRecord, |key| RequestKey::Given(key.as_bytes()));
-    let mut decoded = decode::decode(intake, framing, &paid.bytes, key)?;
-
-    let verdict = Verdict {
-        refused: std::mem::take(&mut decoded.refused),
-        rejected: decoded.rejected,
-        accepted: decoded.records.len() as u64,
-        durability: stream.durability(),
-    };
-    if verdict.rejected > 0 {
-        stream.metrics.rejected.increment(verdict.rejected as u64);
-    }
-    if verdict.accepted == 0 {
-        return Ok(reply::ingest(&verdict.outcome(&[])));
-    }
-    let (body, permit) = paid.into_shared();
-    let shared = Shared { body, permit, arrival };
-    let receipt = {
-        let writing = stream.writing().await;
-        let batches = partition::partition(intake.slots, decoded, shared, writing.layout());
-        let reply = claim.map(|claim| verdict.reply(claim, arrival, batches.len()));
-        writing.append(batches, reply)?
-    };
-    let Receipt { appended, reply, commit } = receipt;
-    commit.await?;
-    Ok(reply.map_or_else(|| reply::ingest(&verdict.outcome(&appended)), reply::kept))
-}
-
-/// What was found out about a request's records.
-#[derive(Clone)]
-struct Verdict {
-    accepted: u64,
-    rejected: usize,
-    durability: Durability,
-    refused: Vec<Refused>,
-}
-
-impl Verdict {
-    fn outcome<'a>(&'a self, shards: &'a [(ShardId, Appended)]) -> Outcome<'a> {
-        let Verdict { accepted, rejected, durability, refused } = self;
-        Outcome { accepted: *accepted, rejected: *rejected, durability: *durability, shards, refused }
-    }
-
-    /// The reply as the log keeps it.
-    fn reply(&self, claim: Claim, arrival: UnixMicros, shards: usize) -> NewReply {
-        let bytes_max = reply::ingest_body_bytes_max(&self.outcome(&[]), shards);
-        let verdict = self.clone();
-        let make = move |shards: &[(ShardId, Appended)]| reply::ingest_body(&verdict.outcome(shards)).into();
-        NewReply { claim, arrival, make: Box::new(make), bytes_max }
-    }
+    let idempotency_key = idempotency_key(&head.headers)?;
+    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid };
+    Ok(match append::begin(edge, intake, arrived).await?.done().await? {
+        Done::Fresh { body, all_refused } => reply::ingest(body, all_refused),
+        Done::Kept(body) => reply::kept(body),
+        Done::Replayed(body) => reply::replayed(body),
+    })
 }
 
 /// The key with which the client may send the same request again.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    headers.get(IDEMPOTENCY_KEY).map(|value| checked_idempotency_key(value.as_bytes())).transpose()
+}
+
+/// An idempotency key of a length that is taken.
+pub fn checked_idempotency_key(key: &[u8]) -> Result<&[u8], Problem> {
     let bad = |detail: String| Problem::BadParameter { name: "Idempotency-Key", detail };
-    match value.as_bytes() {
+    match key {
         [] => Err(bad("it is empty".to_owned())),
         key if key.len() > IDEMPOTENCY_KEY_BYTES_MAX => {
             Err(bad(format!("{} bytes, at most {IDEMPOTENCY_KEY_BYTES_MAX} are taken", key.len())))
         }
-        key => Ok(Some(key)),
+        key => Ok(key),
     }
 }
 
-/// Tells a request from another one.
-fn fingerprint(body: &[u8], key: Option<&str>) -> u64 {
-    let seed = key.map_or(0, |key| xxh3_64(key.as_bytes()));
-    xxh3_64_with_seed(body, seed)
+/// A partition key of a length that is taken.
+pub fn checked_partition_key(key: String) -> Result<String, Problem> {
+    if key.len() > PARTITION_KEY_BYTES_MAX {
+        return Err(Problem::BadParameter {
+            name: "partition key",
+            detail: format!("{} bytes, at most {PARTITION_KEY_BYTES_MAX} are taken", key.len()),
+        });
+    }
+    Ok(key)
 }
 
 /// The key that the request gives to all its records, if it does.
@@ -153,13 +99,7 @@ fn request_key(intake: &Intake, head: &request::Parts) -> Result<Option<String>,
             PartitionKeySource::Pointer(_) | PartitionKeySource::Random => None,
         },
     };
-    match key {
-        Some(key) if key.len() > PARTITION_KEY_BYTES_MAX => Err(Problem::BadParameter {
-            name: "partition key",
-            detail: format!("{} bytes, at most {PARTITION_KEY_BYTES_MAX} are taken", key.len()),
-        }),
-        key => Ok(key),
-    }
+    key.map(checked_partition_key).transpose()
 }
 
 fn header_text(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {

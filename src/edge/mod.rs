@@ -9,13 +9,14 @@
 
 pub mod accept;
 pub mod admit;
+pub mod append;
 pub mod aws;
 pub mod body;
 mod connection;
-mod cors;
+pub mod cors;
 pub mod decode;
 pub mod identity;
-mod ingest;
+pub mod ingest;
 pub mod judge;
 mod learned_plan;
 pub mod partition;
@@ -24,6 +25,7 @@ pub mod reply;
 mod reshard;
 mod route;
 mod streams;
+pub mod upgrade;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
@@ -36,6 +38,7 @@ use crate::runtime::phases::{Phase, Phases};
 use crate::schema::registry::Registry as Schemas;
 use crate::schema::validation::Plan;
 use crate::stream::{Captures, Stream};
+use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 
 use learned_plan::LearnedPlan;
@@ -114,6 +117,8 @@ pub struct Edge {
     pub budget: Share,
     /// The account of taps.
     pub taps_budget: Arc<Budget>,
+    /// Live readers.
+    pub taps: Arc<Taps>,
     /// Told to stop by it.
     pub phases: Phases,
     /// Open connections of all threads.
@@ -131,12 +136,16 @@ pub struct Edge {
 impl Edge {
     /// Puts the edge together. Until [`Edge::open`] it refuses what is about a stream.
     pub fn new(server: checked::Server, budget: Share, phases: Phases, registry: &Registry) -> Self {
+        let taps_budget = budget.account(usize::MAX);
+        let metrics = [registry.taps("events"), registry.taps("websocket")];
+        let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         Self {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
-            taps_budget: budget.account(usize::MAX),
             aws: aws::Gateway::new(budget.account_before_last()),
+            taps_budget,
+            taps,
             budget,
             phases,
             connections: AtomicUsize::new(0),

@@ -25,6 +25,8 @@ pub enum Problem {
     UnknownStream(String),
     /// No such shard.
     UnknownShard(String),
+    /// A page of another origin must not open a WebSocket here.
+    OriginNotAllowed,
     /// A query parameter or header that cannot be read.
     BadParameter {
         /// Its name.
@@ -123,12 +125,13 @@ const RETRY_AFTER_SECONDS: u16 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 24] = [
+    pub const CODES: [&'static str; 25] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
         "unknown_stream",
         "unknown_shard",
+        "origin_not_allowed",
         "bad_parameter",
         "unsupported_media_type",
         "unsupported_encoding",
@@ -171,6 +174,7 @@ impl Problem {
             }
             Problem::UnknownStream(_) => (StatusCode::NOT_FOUND, "unknown_stream", "Unknown stream"),
             Problem::UnknownShard(_) => (StatusCode::NOT_FOUND, "unknown_shard", "Unknown shard"),
+            Problem::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed", "Origin not allowed"),
             Problem::BadParameter { .. } => (StatusCode::BAD_REQUEST, "bad_parameter", "Invalid parameter"),
             Problem::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported content type")
@@ -217,6 +221,9 @@ impl Problem {
             Problem::HeadersTooLarge { limit } => format!("request line and headers may have {limit} bytes"),
             Problem::UnknownStream(name) => format!("there is no stream named '{name}' here"),
             Problem::UnknownShard(name) => format!("the stream has no shard '{name}'"),
+            Problem::OriginNotAllowed => {
+                "pages of this origin may not open a WebSocket here: name it in [server] cors".to_owned()
+            }
             Problem::BadParameter { name, detail } => format!("{name}: {detail}"),
             Problem::UnsupportedMediaType(found) => format!(
                 "'{found}' is not taken: send application/json (one object or an array), application/x-ndjson, or \
@@ -259,15 +266,20 @@ impl Problem {
         }
     }
 
-    /// The whole answer.
-    pub fn into_response(self) -> Response<Body> {
+    /// The problem document.
+    pub fn document(&self) -> Vec<u8> {
         let (status, code, title) = self.facts();
         let detail = self.detail();
         let document =
             Document { r#type: "about:blank", title, status: status.as_u16(), code, detail: &detail };
         // A struct of strings always serialises.
-        let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = Response::new(Body::whole(body));
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+
+    /// The whole answer.
+    pub fn into_response(self) -> Response<Body> {
+        let status = self.status();
+        let mut response = Response::new(Body::whole(self.document()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -1,15 +1,17 @@
 //! Method and path → handler, with what every answer gets: metrics, CORS, the access log.
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use metrics::{Counter, Histogram};
 
 use super::aws::{self, Target};
 use super::problem::Problem;
 use super::reply::Body;
+use super::upgrade::{Leaving, Upgrade};
 use super::{Edge, cors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
@@ -30,7 +32,7 @@ enum Route<'a> {
 /// Routes, [`Route::index`] being below.
 const ROUTES: usize = 5 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 13] = [200, 204, 400, 404, 405, 408, 409, 413, 415, 431, 500, 503, 0];
+const CODES: [u16; 15] = [101, 200, 204, 400, 403, 404, 405, 408, 409, 413, 415, 431, 500, 503, 0];
 
 impl<'a> Route<'a> {
     fn of(head: &'a request::Parts) -> Self {
@@ -126,12 +128,19 @@ impl RouteMetrics {
 }
 
 /// Answers one request.
-pub async fn answer(edge: &Edge, client: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(
+    edge: &Arc<Edge>,
+    client: SocketAddr,
+    request: Request<Incoming>,
+    upgrade: &Upgrade,
+) -> Response<Body> {
     let started = clock::monotonic();
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    // hyper puts it there for requests that ask to leave HTTP.
+    let leaving = head.extensions.remove::<OnUpgrade>().map(|on_upgrade| Leaving { on_upgrade, upgrade });
     let origin = cors::allowed_origin(edge.server.cors.as_ref(), &head.headers);
     let route = Route::of(&head);
-    let mut response = match dispatch(edge, route, &head, body).await {
+    let mut response = match dispatch(edge, route, &head, body, leaving).await {
         Ok(response) => response,
         Err(problem) => {
             if matches!(route, Route::Records(_)) {
@@ -153,10 +162,11 @@ pub async fn answer(edge: &Edge, client: SocketAddr, request: Request<Incoming>)
 }
 
 async fn dispatch(
-    edge: &Edge,
+    edge: &Arc<Edge>,
     route: Route<'_>,
     head: &request::Parts,
     body: Incoming,
+    leaving: Option<Leaving<'_>>,
 ) -> Result<Response<Body>, Problem> {
     let limit = edge.server.header_bytes_max;
     if head_bytes(head) > limit {
@@ -169,6 +179,12 @@ async fn dispatch(
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
         (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
+        (Route::Records(name), &Method::GET) if tap::websocket::is_wanted(&head.headers) => {
+            tap::websocket::get(edge, &*edge.intake(name)?, head, leaving).await
+        }
+        (Route::Records(name), &Method::GET) if tap::events::are_wanted(&head.headers) => {
+            tap::events::get(edge, &*edge.intake(name)?, head).await
+        }
         (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
         (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
         (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::record::{SequenceNumber, ShardId};
+use crate::stream::{Layout, ShardFacts};
 
 /// For each shard the number of the record to read next. Written `0-17320_1-995`: shard, number, shard, number.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,12 +19,34 @@ impl Cursor {
             let (shard, number) = part.split_once('-')?;
             Some((ShardId(shard.parse().ok()?), SequenceNumber(number.parse().ok()?)))
         };
-        Some(Self { positions: text.split('_').map(position).collect::<Option<_>>()? })
+        let positions: Vec<_> = text.split('_').map(position).collect::<Option<_>>()?;
+        positions.is_sorted_by(|(a, _), (b, _)| a < b).then_some(Self { positions })
     }
 
     /// The position in `shard`.
     pub fn position(&self, shard: ShardId) -> Option<SequenceNumber> {
-        self.positions.iter().find(|(id, _)| *id == shard).map(|&(_, position)| position)
+        let index = self.positions.binary_search_by_key(&shard, |(id, _)| *id).ok()?;
+        self.positions.get(index).map(|&(_, position)| position)
+    }
+
+    /// Moves on to `position` in `shard`, if that is one of its shards.
+    pub fn move_to(&mut self, shard: ShardId, position: SequenceNumber) {
+        if let Ok(index) = self.positions.binary_search_by_key(&shard, |(id, _)| *id) {
+            self.positions[index].1 = position;
+        }
+    }
+}
+
+impl Cursor {
+    /// Takes the shards of `layout` in place of its own: new ones from their first record on. Those that are gone have
+    /// been read.
+    pub fn follow(&mut self, layout: &Layout) {
+        let shards = || layout.shards().iter().map(|shard| &shard.facts);
+        if shards().map(|shard| shard.id).eq(self.positions.iter().map(|(id, _)| *id)) {
+            return;
+        }
+        let position = |shard: &ShardFacts| (shard.id, self.position(shard.id).unwrap_or(shard.first));
+        self.positions = shards().map(position).collect();
     }
 }
 
@@ -45,14 +68,14 @@ mod tests {
 
     #[test]
     fn a_cursor_that_is_none_is_refused() {
-        for text in ["", "1", "a-1", "1-", "1-2_", "1-2-3", "-1-2"] {
+        for text in ["", "1", "a-1", "1-", "1-2_", "1-2-3", "-1-2", "1-2_0-2", "1-2_1-2"] {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn a_cursor_reads_back_as_it_was_written(positions in prop::collection::vec((any::<u32>(), any::<u64>()), 1..5)) {
+        fn a_cursor_reads_back_as_it_was_written(positions in prop::collection::btree_map(any::<u32>(), any::<u64>(), 1..5)) {
             let positions = positions.into_iter().map(|(id, at)| (ShardId(id), SequenceNumber(at))).collect();
             let cursor = Cursor { positions };
             prop_assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));

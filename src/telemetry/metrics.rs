@@ -2,7 +2,7 @@
 //!
 //! Names follow the Prometheus conventions: `forebay_` in front, base units, `_total` on counters. Handles are made
 //! once a stream or delivery and kept, because looking one up costs ten times as much as counting with it. Those of
-//! streams, deliveries and the log are in files of their own.
+//! streams, deliveries, live readers and the log are in files of their own.
 
 use std::sync::Arc;
 
@@ -29,10 +29,12 @@ macro_rules! metric {
 mod delivery;
 mod log;
 mod stream;
+mod taps;
 
 pub use delivery::DeliveryMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};
 pub use stream::StreamMetrics;
+pub use taps::TapMetrics;
 
 metric!(HTTP_REQUESTS, "forebay_http_requests_total", None, "Answered requests by route and status code.");
 metric!(
@@ -80,11 +82,11 @@ const GAUGES: &[Metric] = &[HTTP_CONNECTIONS, MEMORY_USED, MEMORY_CAPACITY, BUIL
 const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 
 fn counters() -> impl Iterator<Item = &'static Metric> {
-    [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS].into_iter().flatten()
+    [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS].into_iter().flatten()
 }
 
 fn gauges() -> impl Iterator<Item = &'static Metric> {
-    [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES].into_iter().flatten()
+    [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES].into_iter().flatten()
 }
 
 fn histograms() -> impl Iterator<Item = &'static Metric> {

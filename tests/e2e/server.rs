@@ -116,10 +116,9 @@ impl Setup {
         for (name, text) in &self.files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let node = format!(
-            "{}\n[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nthreads = 2\n{}",
-            self.node, self.server
-        );
+        let listen = if self.server.contains("listen = ") { "" } else { "listen = \"127.0.0.1:0\"\n" };
+        let node =
+            format!("{}\n[server]\n{listen}admin = \"127.0.0.1:0\"\nthreads = 2\n{}", self.node, self.server);
         std::fs::write(folder.path().join("forebay.toml"), node).unwrap();
         let mut words = self.under.iter().copied().chain([env!("CARGO_BIN_EXE_forebay")]);
         let mut command = Command::new(words.next().unwrap());

@@ -11,8 +11,7 @@ use http_body_util::Full;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-/// Pieces that a streamed body holds beside the one that its producer waits to send: the connection takes a piece as
-/// soon as it has room, so more would only be memory.
+/// Pieces that a streamed body holds: the connection takes one as soon as it has room, so more would only be memory.
 const PIECES_MAX: usize = 1;
 
 /// The body of every answer of the edge.
@@ -112,12 +111,14 @@ impl Streamed {
 pub struct Pieces(mpsc::Sender<Bytes>);
 
 impl Pieces {
-    /// Sends a piece once the connection has taken those before it. Empty pieces are nothing.
+    /// Sends a piece; returns once the connection has taken it and has room for more. Empty pieces are nothing.
     pub async fn send(&self, piece: impl Into<Bytes>) {
         let piece = piece.into();
         if !piece.is_empty() {
             // The receiver lives as long as the producer: both belong to the body.
             let _ = self.0.send(piece).await;
+            // There is room again when the piece is taken, and the producer goes on when more is asked for.
+            let _ = self.0.reserve().await;
         }
     }
 }
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_producer_is_at_most_two_pieces_ahead_and_goes_with_its_body() {
+    async fn a_producer_makes_what_is_asked_for_and_goes_with_its_body() {
         let count = Arc::new(AtomicUsize::new(0));
         let sent = Sent(Arc::clone(&count));
         let mut body = Body::streamed(|pieces| async move {
@@ -168,10 +169,10 @@ mod tests {
         });
         assert_eq!(count.load(Ordering::Relaxed), 0);
         body.frame().await.unwrap().unwrap();
-        assert_eq!(count.load(Ordering::Relaxed), 2);
+        assert_eq!(count.load(Ordering::Relaxed), 1);
         body.frame().await.unwrap().unwrap();
-        assert_eq!(count.load(Ordering::Relaxed), 3);
+        assert_eq!(count.load(Ordering::Relaxed), 2);
         drop(body);
-        assert_eq!(count.load(Ordering::Relaxed), 1_003);
+        assert_eq!(count.load(Ordering::Relaxed), 1_002);
     }
 }

@@ -1,0 +1,96 @@
+//! `GET /v1/streams/{stream}/records` with `Upgrade: websocket` (RFC 6455): records in both directions.
+//!
+//! The server sends text messages: pages `{"records":[…],"next":"CURSOR","skipped":N}` as the long poll has them, and
+//! for each message of the client, in their order, `{"ack":ID,"accepted":…,"shards":[…]}` once its records have the
+//! stream's durability, or `{"ack":ID,"error":{…}}` with the problem document of a `POST`. What the client sends:
+//! [`message`].
+//!
+//! | closed with | when |
+//! | --- | --- |
+//! | 1000 | the client has closed it |
+//! | 1001 | the server stops |
+//! | 1002, 1007 | the client breaks the protocol, or sends text that is none |
+//! | 1008 | the client has been silent, pings included, for `[server] idle_timeout` |
+//! | 1009 | a message is larger than `[server] max_body` |
+//! | 1011 | the log cannot be read |
+//! | 1013 | the byte budget is spent |
+//!
+//! One that takes nothing for `idle_timeout` is cut off.
+
+pub mod message;
+mod session;
+mod socket;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::feed::Format;
+use super::query;
+use crate::edge::problem::Problem;
+use crate::edge::reply::Body;
+use crate::edge::upgrade::Leaving;
+use crate::edge::{Edge, Intake, cors};
+
+/// Whether the client asks for a WebSocket.
+pub fn is_wanted(headers: &HeaderMap) -> bool {
+    has_token(headers, header::UPGRADE, "websocket")
+}
+
+fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
+}
+
+/// Agrees to the handshake, and leaves the session for the connection.
+pub async fn get(
+    edge: &Arc<Edge>,
+    intake: &Intake,
+    head: &request::Parts,
+    leaving: Option<Leaving<'_>>,
+) -> Result<Response<Body>, Problem> {
+    let bad = |detail: &str| Problem::BadParameter { name: "WebSocket handshake", detail: detail.to_owned() };
+    let headers = &head.headers;
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or_else(|| bad("Sec-WebSocket-Key is missing"))?;
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(bad("Sec-WebSocket-Version has to be 13"));
+    }
+    let leaving = leaving
+        .filter(|_| head.method == Method::GET && head.version == Version::HTTP_11)
+        .filter(|_| has_token(headers, header::CONNECTION, "upgrade"))
+        .ok_or_else(|| bad("it takes a GET over HTTP/1.1 with Connection: Upgrade"))?;
+    if !is_of_allowed_origin(edge, headers) {
+        return Err(Problem::OriginNotAllowed);
+    }
+    let (live, messages) = query::websocket(&intake.stream, head.uri.query().unwrap_or_default()).await?;
+    let reader = live.map(|live| edge.taps.reader(&intake.stream, live, Format::Page));
+    let session = session::Session::new(edge, intake.stream.name(), reader, messages);
+    let on_upgrade = leaving.on_upgrade;
+    leaving.upgrade.leave(Box::pin(async move {
+        // An error is a connection that broke before it could be taken over.
+        if let Ok(connection) = on_upgrade.await {
+            session.run(connection).await;
+        }
+    }));
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    // Base64 is visible ASCII.
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.map_err(|_| bad("Sec-WebSocket-Key"))?);
+    Ok(response)
+}
+
+/// Browsers let any page open a WebSocket anywhere, so the server has to look: at its own origin, and those that
+/// `[server] cors` names. Programs send no origin.
+fn is_of_allowed_origin(edge: &Edge, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
+    let is_own = authority.is_some_and(|authority| {
+        headers.get(header::HOST).is_some_and(|host| host.as_bytes() == authority.as_bytes())
+    });
+    is_own || cors::allowed_origin(edge.server.cors.as_ref(), headers).is_some()
+}
