@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use super::check_aws::Aws;
+pub use super::check_firehose::{BucketStore, Table};
 pub use super::format::{
     Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
     SortColumn,
@@ -42,6 +44,8 @@ pub struct Node {
     pub log: Log,
     /// `[server]`.
     pub server: Server,
+    /// `[aws]`.
+    pub aws: Aws,
 }
 
 /// `[log]`: how the log of durable streams is written.

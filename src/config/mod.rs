@@ -12,9 +12,11 @@
 pub mod checked;
 pub mod limits;
 
+mod check_aws;
 mod check_backup;
 mod check_dead_letters;
 mod check_delivery;
+mod check_firehose;
 mod check_format;
 mod check_inference;
 mod check_ingest;
@@ -35,16 +37,22 @@ mod json_schema;
 mod load;
 mod problem;
 mod quantity;
-mod raw;
+pub(crate) mod raw;
 mod secret;
 mod selection;
 mod shape;
 mod size;
 mod suggest;
 
+pub(crate) use check_backup::BackupTable;
+pub(crate) use check_dead_letters::DeadLettersTable;
+pub use check_firehose::MADE_NAME_PREFIX;
+pub(crate) use check_firehose::check_made_pipeline;
 pub use duration::{parse_duration, print_duration};
 pub use json_schema::{node_schema, pipeline_schema};
 pub use load::load;
+#[cfg(test)]
+pub(crate) use load::node_for_tests;
 pub use problem::{Problem, Problems};
 pub use quantity::QuantityError;
 pub use secret::Secret;

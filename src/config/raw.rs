@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::limits;
@@ -276,6 +277,8 @@ pub struct NodeFile {
     pub log: Option<LogTable>,
     /// The listeners and their bounds.
     pub server: Option<ServerTable>,
+    /// The Kinesis and Firehose APIs.
+    pub aws: Option<AwsTable>,
 }
 
 /// `[log]`.

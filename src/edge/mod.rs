@@ -9,6 +9,7 @@
 
 pub mod accept;
 pub mod admit;
+pub mod aws;
 pub mod body;
 mod connection;
 mod cors;

@@ -1,0 +1,3 @@
+//! The APIs of Amazon Web Services that unmodified clients use.
+
+pub mod firehose;
