@@ -161,7 +161,7 @@ impl Pipelines {
         let registry = Registry::new()?;
         let phases = Phases::new();
         // Half for what has come in, half for what goes out: see `runtime::budget`.
-        let ingest = Share::new(node.memory_budget_bytes / 2, pipelines.len() + 1);
+        let ingest = Share::new(node.memory_budget_bytes / 2, pipelines.len() + 2);
         let deliveries_count = pipelines.iter().map(|pipeline| pipeline.deliveries.len()).sum();
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(node.server.listen, threads)

@@ -66,7 +66,7 @@ impl Door {
         let backing = logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&pipeline.stream, 0));
         let plan = Captures::default().plan().unwrap();
         let stream = Arc::new(Stream::new(&pipeline.stream, backing, 0, plan, registry.stream(STREAM)));
-        let share = Share::new(config.node.memory_budget_bytes / 2, 2);
+        let share = Share::new(config.node.memory_budget_bytes / 2, 3);
         let intake = Intake::new(stream, pipeline.ingest, &Captures::default(), share.account(0)).unwrap();
         let edge = Edge::new(config.node.server, share, phases, &registry);
         edge.open(vec![intake]);
@@ -94,7 +94,7 @@ impl Door {
 
     /// Takes `bytes` from the budget, as for a body.
     pub fn admit(&self, bytes: u64) -> Permit {
-        self.edge.admit(self.intake(), REQUEST_OVERHEAD_BYTES + bytes).unwrap()
+        self.edge.admit(&self.intake().budget, REQUEST_OVERHEAD_BYTES + bytes).unwrap()
     }
 
     /// The stream and what its records must look like.
@@ -118,7 +118,9 @@ impl Door {
         let paid = Paid { bytes: body.to_vec(), permit };
         let decoded = decode(self.intake(), framing, &paid.bytes, key).unwrap();
         let (body, permit) = paid.into_shared();
-        partition(self.intake(), decoded, Shared { body, permit, arrival: clock::wall() })
+        let intake = self.intake();
+        let shared = Shared { body, permit, arrival: clock::wall() };
+        partition(intake.slots, decoded, shared, &intake.stream.layout())
     }
 
     /// The whole way of a body into the log.

@@ -107,6 +107,23 @@ pub const BODY_STEP_BYTES: usize = 64 << 10;
 /// Refused records that a reply names; the others are only counted. 1,000 × about 120 bytes = 120 KB of reply.
 pub const REPLY_ERRORS_MAX: usize = 1_000;
 
+/// Bytes of the body of an AWS request that is about no records: a thousand names or tags.
+pub const AWS_REQUEST_BYTES_MAX: u64 = 256 << 10;
+
+/// Bytes of a body that brings records: 10 MiB of them in Base64 are 14 MB; 500 keys of 256 characters, each six bytes
+/// at most in JSON, and what stands around them are 0.8 MB. 16 MiB hold both.
+pub const AWS_BODY_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of the records of one PutRecords and of one record, keys included, and of an answer to GetRecords: as in the
+/// service. `[server] max_body` and `[ingest] max_record` may make them less.
+pub const KINESIS_BYTES_MAX: u64 = 10 << 20;
+
+/// Records of one PutRecords.
+pub const KINESIS_PUT_RECORDS_MAX: usize = 500;
+
+/// Records of an answer to GetRecords, and entries of a page of the other lists.
+pub const KINESIS_PAGE_MAX: usize = 10_000;
+
 /// Records of a tap's page, and where `limit` is not given.
 pub const TAP_RECORDS_MAX: usize = 10_000;
 /// See [`TAP_RECORDS_MAX`].

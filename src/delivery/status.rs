@@ -1,15 +1,15 @@
 //! What the rest of the process sees of a delivery: counts that balance, and whether it is paused.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::Counter;
 
 use super::pause::Pauses;
 use super::seal::SealReason;
 use super::sink::SinkErrorClass;
-use crate::record::SequenceNumber;
+use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::{self, UnixMicros};
 use crate::stream::Stream;
 use crate::telemetry::metrics::{DeliveryMetrics, Registry};
@@ -32,7 +32,7 @@ pub struct Status {
     found: AtomicU64,
     known: AtomicU64,
     /// Read position of each shard.
-    positions: Vec<AtomicU64>,
+    positions: Mutex<BTreeMap<ShardId, SequenceNumber>>,
     /// Arrival of the oldest record in a file that is not stored yet.
     oldest_held: AtomicI64,
     pub(super) pauses: Mutex<Pauses>,
@@ -78,8 +78,6 @@ pub struct StatusReport {
 impl Status {
     /// All zero.
     pub fn new(stream: Arc<Stream>, name: &str, registry: &Registry) -> Self {
-        let first = |id| stream.shard(id).map_or(SequenceNumber(0), |shard| shard.bounds().first);
-        let positions = stream.shard_ids().map(|id| AtomicU64::new(first(id).0)).collect();
         let metrics = registry.delivery(stream.name(), name);
         metrics.paused.set(0.0);
         Self {
@@ -92,7 +90,7 @@ impl Status {
             passed: AtomicU64::new(0),
             found: AtomicU64::new(0),
             known: AtomicU64::new(0),
-            positions,
+            positions: Mutex::default(),
             oldest_held: AtomicI64::new(NOTHING_HELD),
             pauses: Mutex::default(),
             reasons: Mutex::default(),
@@ -110,10 +108,16 @@ impl Status {
         self.stream.name()
     }
 
-    pub(super) fn set_position(&self, shard: usize, position: SequenceNumber) {
-        if let Some(slot) = self.positions.get(shard) {
-            slot.store(position.0, Ordering::Relaxed);
-        }
+    fn positions(&self) -> MutexGuard<'_, BTreeMap<ShardId, SequenceNumber>> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_position(&self, shard: ShardId, position: SequenceNumber) {
+        self.positions().insert(shard, position);
+    }
+
+    pub(super) fn forget_position(&self, shard: ShardId) {
+        self.positions().remove(&shard);
     }
 
     pub(super) fn set_oldest_held(&self, oldest: Option<UnixMicros>) {
@@ -217,9 +221,9 @@ impl Status {
 
     /// Brings the gauges that time alone changes up to date. Called before metrics are rendered.
     pub fn refresh_gauges(&self) {
-        let unread = self.stream.shard_ids().zip(&self.positions).filter_map(|(id, position)| {
-            self.stream.shard(id)?.arrival_at(SequenceNumber(position.load(Ordering::Relaxed)))
-        });
+        let positions = self.positions().clone();
+        let unread =
+            positions.iter().filter_map(|(&id, &position)| self.stream.shard(id)?.arrival_at(position));
         let held = UnixMicros(self.oldest_held.load(Ordering::Relaxed));
         let oldest = unread.chain([held]).min().filter(|oldest| oldest.0 != NOTHING_HELD);
         let age = oldest.map_or(0, |oldest| clock::wall().0.saturating_sub(oldest.0).max(0));

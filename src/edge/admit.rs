@@ -1,11 +1,11 @@
 //! Admission: no byte is kept that is not paid for from the ingest share of the budget.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Edge;
 use super::problem::Problem;
-use super::{Edge, Intake};
 use crate::config::limits::RECLAIM_DIVISOR;
-use crate::runtime::budget::Permit;
+use crate::runtime::budget::{Budget, Permit};
 use crate::runtime::clock::{self, UnixMicros};
 
 /// Lets one thread at a time look for memory that can be freed.
@@ -17,10 +17,10 @@ pub struct Reclaiming(Mutex<()>);
 const RECLAIM_STEPS: i64 = 8;
 
 impl Edge {
-    /// Takes `bytes` for a request to a stream. If they are not there, records that no delivery needs any more, and
+    /// Takes `bytes` for a request from the account of its stream. If they are not there, records that no delivery needs any more, and
     /// that are kept for taps alone, are let go of first.
-    pub fn admit(&self, intake: &Intake, bytes: u64) -> Result<Permit, Problem> {
-        let mut permit = intake.budget.take_anyway(0);
+    pub fn admit(&self, account: &Arc<Budget>, bytes: u64) -> Result<Permit, Problem> {
+        let mut permit = account.take_anyway(0);
         self.admit_more(&mut permit, bytes)?;
         Ok(permit)
     }

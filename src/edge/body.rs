@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io::Read;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
+use super::Edge;
 use super::problem::Problem;
-use super::{Edge, Intake};
 use crate::config::limits::{BODY_STEP_BYTES, REQUEST_OVERHEAD_BYTES};
-use crate::runtime::budget::Permit;
+use crate::runtime::budget::{Budget, Permit};
 
 /// How long the rest of a refused body may take to come in.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,6 +30,15 @@ pub struct Paid {
     pub bytes: Vec<u8>,
     /// Pays for them and for the request's overhead.
     pub permit: Permit,
+}
+
+/// What a body may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds<'a> {
+    /// Pays for it.
+    pub account: &'a Arc<Budget>,
+    /// Bytes that it may have, as sent and decoded.
+    pub bytes_max: u64,
 }
 
 /// How a body is compressed.
@@ -69,14 +79,14 @@ pub(super) fn shown(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).chars().take(80).collect()
 }
 
-/// Reads and decodes the body of a request to a stream.
+/// Reads and decodes the body of a request.
 pub async fn read(
     edge: &Edge,
-    intake: &Intake,
+    bounds: Bounds<'_>,
     encoding: Encoding,
     body: &mut Incoming,
 ) -> Result<Paid, Problem> {
-    let mut reading = pin!(collect(edge, intake, body));
+    let mut reading = pin!(collect(edge, bounds, body));
     // A body that is there already, as that of a single event nearly always is, needs no timer.
     let raw = match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
         Poll::Ready(raw) => raw?,
@@ -84,7 +94,7 @@ pub async fn read(
             .await
             .unwrap_or(Err(Problem::BodyTimeout))?,
     };
-    if encoding == Encoding::Identity { Ok(raw) } else { decode(edge, intake, encoding, &raw) }
+    if encoding == Encoding::Identity { Ok(raw) } else { decode(edge, bounds, encoding, &raw) }
 }
 
 /// Throws away what is left of a refused body, within bounds: a client that writes before it reads would otherwise
@@ -107,13 +117,13 @@ pub async fn discard(body: &mut Incoming, bytes_max: u64) {
 /// buffer, so that a small record would hold kilobytes. A length that the client announces is paid for before the
 /// first byte is read, so that bodies which have begun also come to their end; otherwise each growth of the buffer is
 /// paid for before it happens.
-async fn collect(edge: &Edge, intake: &Intake, body: &mut Incoming) -> Result<Paid, Problem> {
-    let limit = edge.server.body_bytes_max;
+async fn collect(edge: &Edge, bounds: Bounds<'_>, body: &mut Incoming) -> Result<Paid, Problem> {
+    let limit = bounds.bytes_max;
     let announced = body.size_hint().exact();
     if announced.is_some_and(|length| length > limit) {
         return Err(Problem::BodyTooLarge { limit });
     }
-    let mut permit = edge.admit(intake, REQUEST_OVERHEAD_BYTES + announced.unwrap_or(0))?;
+    let mut permit = edge.admit(bounds.account, REQUEST_OVERHEAD_BYTES + announced.unwrap_or(0))?;
     let mut bytes = Vec::with_capacity(announced.unwrap_or(0) as usize);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Problem::BodyIncomplete(incomplete(&error)))?;
@@ -142,22 +152,22 @@ fn incomplete(error: &hyper::Error) -> String {
 
 /// Decodes step by step, so that a small body that would become a large one is given up at the bound. The compressed
 /// form stays paid for until the decoded one is complete, because both are in memory.
-fn decode(edge: &Edge, intake: &Intake, encoding: Encoding, raw: &Paid) -> Result<Paid, Problem> {
+fn decode(edge: &Edge, bounds: Bounds<'_>, encoding: Encoding, raw: &Paid) -> Result<Paid, Problem> {
     let input = raw.bytes.as_slice();
     match encoding {
-        Encoding::Identity => inflate(edge, intake, input),
-        Encoding::Gzip => inflate(edge, intake, flate2::bufread::MultiGzDecoder::new(input)),
+        Encoding::Identity => inflate(edge, bounds, input),
+        Encoding::Gzip => inflate(edge, bounds, flate2::bufread::MultiGzDecoder::new(input)),
         // RFC 9110 means the zlib form by `deflate`; its first byte tells it from the raw form (RFC 1950: method 8,
         // and the first two bytes are a multiple of 31).
         Encoding::Deflate if is_zlib(input) => {
-            inflate(edge, intake, flate2::bufread::ZlibDecoder::new(input))
+            inflate(edge, bounds, flate2::bufread::ZlibDecoder::new(input))
         }
-        Encoding::Deflate => inflate(edge, intake, flate2::bufread::DeflateDecoder::new(input)),
+        Encoding::Deflate => inflate(edge, bounds, flate2::bufread::DeflateDecoder::new(input)),
         Encoding::Zstd => {
             let broken = |error: std::io::Error| Problem::BadEncoding(error.to_string());
             let mut decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(broken)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(broken)?;
-            inflate(edge, intake, decoder)
+            inflate(edge, bounds, decoder)
         }
     }
 }
@@ -166,9 +176,9 @@ fn is_zlib(input: &[u8]) -> bool {
     matches!(input, [first, second, ..] if first & 0x0f == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0)
 }
 
-fn inflate(edge: &Edge, intake: &Intake, mut decoder: impl Read) -> Result<Paid, Problem> {
-    let limit = edge.server.body_bytes_max;
-    let mut permit = edge.admit(intake, REQUEST_OVERHEAD_BYTES)?;
+fn inflate(edge: &Edge, bounds: Bounds<'_>, mut decoder: impl Read) -> Result<Paid, Problem> {
+    let limit = bounds.bytes_max;
+    let mut permit = edge.admit(bounds.account, REQUEST_OVERHEAD_BYTES)?;
     let mut bytes = Vec::new();
     loop {
         if bytes.capacity() - bytes.len() < BODY_STEP_BYTES {

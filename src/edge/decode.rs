@@ -99,7 +99,7 @@ pub fn decode(
     let plan = learned.as_deref().unwrap_or(&intake.plan);
     SCRATCH.with_borrow_mut(|scratch| {
         let (shared_key, out) = (Span::ABSENT, Decoded::default());
-        let mut decoder = Decoder { intake, plan, body, scratch, shared_key, index: 0, out };
+        let mut decoder = Decoder { intake, plan, body, scratch, shared_key, base: 0, index: 0, out };
         if let RequestKey::Given(key) = key {
             decoder.shared_key = decoder.remember(key);
         }
@@ -114,6 +114,28 @@ pub fn decode(
     })
 }
 
+/// Judges records whose places in `body` are known, each with the key that the request gives it; `side` is what some
+/// of the keys lie in, behind the body.
+pub fn judge(
+    intake: &Intake,
+    body: &[u8],
+    side: Vec<u8>,
+    records: &[(Span, Span)],
+) -> Result<Decoded, Problem> {
+    let learned = intake.learned_plan.as_ref().map(LearnedPlan::current);
+    let plan = learned.as_deref().unwrap_or(&intake.plan);
+    SCRATCH.with_borrow_mut(|scratch| {
+        let out = Decoded { side, records: Vec::with_capacity(records.len()), ..Decoded::default() };
+        let mut decoder =
+            Decoder { intake, plan, body, scratch, shared_key: Span::ABSENT, base: 0, index: 0, out };
+        for &(payload, key) in records {
+            decoder.shared_key = key;
+            decoder.known(payload)?;
+        }
+        Ok(decoder.out)
+    })
+}
+
 struct Decoder<'a> {
     intake: &'a Intake,
     plan: &'a Plan,
@@ -121,6 +143,8 @@ struct Decoder<'a> {
     scratch: &'a mut Scratch,
     /// The key of all records, where the request gives one.
     shared_key: Span,
+    /// Where the scanned text begins in the body.
+    base: usize,
     /// Records met so far.
     index: usize,
     out: Decoded,
@@ -136,6 +160,28 @@ impl Decoder<'_> {
             (Framing::Json, Some(_)) => self.single(text, start),
             (Framing::Lines, Some(_)) => self.lines(text),
             (Framing::Detect, Some(_)) => self.values(text),
+        }
+    }
+
+    /// A record that stands alone: what is around it in the body need not even be text.
+    fn known(&mut self, payload: Span) -> Result<(), Problem> {
+        let body = self.body;
+        let bytes = body.get(payload.start()..payload.start() + payload.len()).unwrap_or_default();
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let message = format!("invalid UTF-8 at byte {}", error.valid_up_to());
+                return self.invalid(payload, "json", &message);
+            }
+        };
+        // White space around a value is none of it.
+        let trimmed = text.trim_ascii();
+        self.base = payload.start() + (text.len() - text.trim_ascii_start().len());
+        let payload = Span::new(self.base, self.base + trimmed.len());
+        let mut scanner = Scanner::new(trimmed);
+        match self.check(&mut scanner).and_then(|verdict| scanner.end().map(|()| verdict)) {
+            Ok(verdict) => self.judge(verdict, payload),
+            Err(error) => self.invalid(payload, "json", &error.to_string()),
         }
     }
 
@@ -287,7 +333,8 @@ impl Decoder<'_> {
         }
         self.out.records.push(RecordSpans { payload, key, refusal: Span::ABSENT });
         let slots = self.intake.slots;
-        self.out.captures.extend_from_slice(&self.scratch.captures()[..slots]);
+        let base = self.base;
+        self.out.captures.extend(self.scratch.captures()[..slots].iter().map(|span| span.behind(base)));
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use http::{HeaderMap, Response, header, request};
 use hyper::body::{Body as _, Incoming};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::body::{self, Encoding};
+use super::body::{self, Bounds, Encoding};
 use super::decode::{self, Framing, Refused, RequestKey};
 use super::partition::{self, Shared};
 use super::problem::Problem;
@@ -53,7 +53,8 @@ async fn ingest(
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
     let key = request_key(intake, head)?;
-    let paid = body::read(edge, intake, encoding, body).await?;
+    let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max };
+    let paid = body::read(edge, bounds, encoding, body).await?;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining);
@@ -85,24 +86,20 @@ async fn ingest(
         return Ok(reply::ingest(&verdict.outcome(&[])));
     }
     let (body, permit) = paid.into_shared();
-    let batches = partition::partition(intake, decoded, Shared { body, permit, arrival });
-    let response = match claim {
-        None => {
-            let Receipt { appended, commit, .. } = stream.append(batches, None)?;
-            commit.await?;
-            reply::ingest(&verdict.outcome(&appended))
-        }
-        Some(claim) => {
-            let new_reply = verdict.into_reply(claim, arrival, batches.len());
-            let Receipt { reply, commit, .. } = stream.append(batches, Some(new_reply))?;
-            commit.await?;
-            reply::kept(reply.unwrap_or_default())
-        }
+    let shared = Shared { body, permit, arrival };
+    let receipt = {
+        let writing = stream.writing().await;
+        let batches = partition::partition(intake.slots, decoded, shared, writing.layout());
+        let reply = claim.map(|claim| verdict.reply(claim, arrival, batches.len()));
+        writing.append(batches, reply)?
     };
-    Ok(response)
+    let Receipt { appended, reply, commit } = receipt;
+    commit.await?;
+    Ok(reply.map_or_else(|| reply::ingest(&verdict.outcome(&appended)), reply::kept))
 }
 
 /// What was found out about a request's records.
+#[derive(Clone)]
 struct Verdict {
     accepted: u64,
     rejected: usize,
@@ -117,9 +114,10 @@ impl Verdict {
     }
 
     /// The reply as the log keeps it.
-    fn into_reply(self, claim: Claim, arrival: UnixMicros, shards: usize) -> NewReply {
+    fn reply(&self, claim: Claim, arrival: UnixMicros, shards: usize) -> NewReply {
         let bytes_max = reply::ingest_body_bytes_max(&self.outcome(&[]), shards);
-        let make = move |shards: &[(ShardId, Appended)]| reply::ingest_body(&self.outcome(shards)).into();
+        let verdict = self.clone();
+        let make = move |shards: &[(ShardId, Appended)]| reply::ingest_body(&verdict.outcome(shards)).into();
         NewReply { claim, arrival, make: Box::new(make), bytes_max }
     }
 }

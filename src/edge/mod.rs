@@ -103,7 +103,8 @@ pub struct Edge {
     pub server: checked::Server,
     /// By stream name; not there before [`Edge::open`].
     intakes: OnceLock<Intakes>,
-    /// The ingest share of the byte budget: an account a stream, and the last one for the pages of taps.
+    /// The ingest share of the byte budget: an account a stream, one for bodies whose
+    /// stream is not known yet, and the last one for the pages of taps.
     pub budget: Share,
     /// The account of taps.
     pub taps_budget: Arc<Budget>,
@@ -115,6 +116,8 @@ pub struct Edge {
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
     pub route_metrics: RouteMetrics,
+    /// What is there for clients of AWS services.
+    pub aws: aws::Gateway,
     /// One reclaim at a time.
     pub reclaiming: admit::Reclaiming,
 }
@@ -126,6 +129,7 @@ impl Edge {
             server,
             intakes: OnceLock::new(),
             taps_budget: budget.account(usize::MAX),
+            aws: aws::Gateway::new(budget.account_before_last()),
             budget,
             phases,
             connections: AtomicUsize::new(0),
@@ -152,7 +156,12 @@ impl Edge {
         self.intakes.get().into_iter().flat_map(Intakes::values)
     }
 
-    /// The same, or why there are none yet.
+    /// All streams, or why there are none yet.
+    pub fn open_streams(&self) -> Result<impl Iterator<Item = &Intake>, Problem> {
+        Ok(self.open_intakes()?.values())
+    }
+
+    /// The same by their names.
     fn open_intakes(&self) -> Result<&Intakes, Problem> {
         self.intakes.get().ok_or_else(|| match self.phases.current() {
             Phase::Starting | Phase::Recovering | Phase::Serving => Problem::Starting,

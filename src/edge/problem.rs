@@ -1,10 +1,9 @@
 //! Refusals: RFC 9457 problem documents, each with one stable code.
 
-use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
 use serde::Serialize;
 
+use super::reply::Body;
 use crate::stream::{AppendError, CommitError, ReadError};
 
 /// Why a request was refused as a whole. One place maps each to a status and a code; both are part of the API.
@@ -81,6 +80,10 @@ impl From<AppendError> for Problem {
             AppendError::DiskFull => Problem::DiskFull,
             AppendError::TooLarge { limit, .. } => Problem::BodyTooLarge { limit },
             AppendError::Unavailable(why) => Problem::LogUnavailable(why),
+            AppendError::Deleted { stream } => Problem::UnknownStream(stream),
+            AppendError::Resharding | AppendError::NoShard { .. } => {
+                Problem::LogUnavailable(error.to_string())
+            }
         }
     }
 }
@@ -202,7 +205,8 @@ impl Problem {
         }
     }
 
-    fn detail(&self) -> String {
+    /// What happened, and what to do.
+    pub fn detail(&self) -> String {
         match self {
             Problem::NotFound => "see the route table in the documentation".to_owned(),
             Problem::MethodNotAllowed { allow } => format!("allowed: {allow}"),
@@ -252,14 +256,14 @@ impl Problem {
     }
 
     /// The whole answer.
-    pub fn into_response(self) -> Response<Full<Bytes>> {
+    pub fn into_response(self) -> Response<Body> {
         let (status, code, title) = self.facts();
         let detail = self.detail();
         let document =
             Document { r#type: "about:blank", title, status: status.as_u16(), code, detail: &detail };
         // A struct of strings always serialises.
         let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let mut response = Response::new(Body::whole(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

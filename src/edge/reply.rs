@@ -1,8 +1,9 @@
 //! The reply to an ingest request.
 
+mod body;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
 use serde::Serialize;
 
 use super::decode::Refused;
@@ -10,12 +11,11 @@ use crate::config::checked::Durability;
 use crate::record::ShardId;
 use crate::stream::Appended;
 
-/// The body of every answer of the edge: in one piece.
-pub type Body = Full<Bytes>;
+pub use body::{Body, Pieces};
 
 /// A JSON answer.
 pub fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = Response::new(Body::whole(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
@@ -62,7 +62,7 @@ pub fn ingest(outcome: &Outcome<'_>) -> Response<Body> {
 /// The 200 of a request with an idempotency key, whose body the log keeps.
 pub fn kept(body: Bytes) -> Response<Body> {
     let mut response = json(StatusCode::OK, Vec::new());
-    *response.body_mut() = Full::new(body);
+    *response.body_mut() = Body::whole(body);
     response
 }
 

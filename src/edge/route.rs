@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 use metrics::{Counter, Histogram};
 
+use super::aws::{self, Target};
 use super::problem::Problem;
 use super::reply::Body;
 use super::{Edge, cors, ingest, streams};
@@ -22,16 +23,24 @@ enum Route<'a> {
     Stream(&'a str),
     Shards(&'a str),
     Streams,
+    Aws(Target),
     Unknown,
 }
 
-/// Names of the routes, by [`Route::index`].
-const ROUTES: [&str; 5] = ["records", "stream", "shards", "streams", "unknown"];
+/// Routes, [`Route::index`] being below.
+const ROUTES: usize = 5 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 11] = [200, 204, 400, 404, 405, 408, 413, 415, 431, 503, 0];
+const CODES: [u16; 12] = [200, 204, 400, 404, 405, 408, 413, 415, 431, 500, 503, 0];
 
 impl<'a> Route<'a> {
-    fn of(path: &'a str) -> Self {
+    fn of(head: &'a request::Parts) -> Self {
+        match (head.uri.path(), &head.method, Target::of(&head.headers)) {
+            ("/", &Method::POST, Some(target)) => Route::Aws(target),
+            (path, ..) => Route::of_path(path),
+        }
+    }
+
+    fn of_path(path: &'a str) -> Self {
         let Some(rest) = path.strip_prefix("/v1/streams") else { return Route::Unknown };
         let mut segments = rest.strip_prefix('/').unwrap_or(rest).split('/');
         match (segments.next().unwrap_or_default(), segments.next(), segments.next()) {
@@ -52,6 +61,19 @@ impl<'a> Route<'a> {
             Route::Shards(_) => 2,
             Route::Streams => 3,
             Route::Unknown => 4,
+            Route::Aws(target) => 5 + target.index(),
+        }
+    }
+
+    /// The label.
+    fn name(self) -> &'static str {
+        match self {
+            Route::Records(_) => "records",
+            Route::Stream(_) => "stream",
+            Route::Shards(_) => "shards",
+            Route::Streams => "streams",
+            Route::Unknown => "unknown",
+            Route::Aws(target) => target.name(),
         }
     }
 
@@ -66,8 +88,8 @@ impl<'a> Route<'a> {
 /// Handles of the request metrics, made when they are first needed.
 pub struct RouteMetrics {
     registry: Registry,
-    requests: [OnceLock<Counter>; ROUTES.len() * CODES.len()],
-    durations: [OnceLock<Histogram>; ROUTES.len()],
+    requests: Box<[OnceLock<Counter>]>,
+    durations: [OnceLock<Histogram>; ROUTES],
     refused: [OnceLock<Counter>; Problem::CODES.len()],
 }
 
@@ -82,7 +104,7 @@ impl RouteMetrics {
     pub fn new(registry: Registry) -> Self {
         Self {
             registry,
-            requests: std::array::from_fn(|_| OnceLock::new()),
+            requests: (0..ROUTES * CODES.len()).map(|_| OnceLock::new()).collect(),
             durations: std::array::from_fn(|_| OnceLock::new()),
             refused: std::array::from_fn(|_| OnceLock::new()),
         }
@@ -95,7 +117,7 @@ impl RouteMetrics {
     }
 
     fn observe(&self, route: Route<'_>, status: u16, seconds: f64) {
-        let (route, name) = (route.index(), ROUTES[route.index()]);
+        let (route, name) = (route.index(), route.name());
         let code = CODES.iter().position(|&code| code == status).unwrap_or(CODES.len() - 1);
         let slot = &self.requests[route * CODES.len() + code];
         slot.get_or_init(|| self.registry.http_requests(name, CODES[code])).increment(1);
@@ -108,7 +130,7 @@ pub async fn answer(edge: &Edge, client: SocketAddr, request: Request<Incoming>)
     let started = clock::monotonic();
     let (head, body) = request.into_parts();
     let origin = cors::allowed_origin(edge.server.cors.as_ref(), &head.headers);
-    let route = Route::of(head.uri.path());
+    let route = Route::of(&head);
     let mut response = match dispatch(edge, route, &head, body).await {
         Ok(response) => response,
         Err(problem) => {
@@ -133,7 +155,7 @@ pub async fn answer(edge: &Edge, client: SocketAddr, request: Request<Incoming>)
 async fn dispatch(
     edge: &Edge,
     route: Route<'_>,
-    head: &http::request::Parts,
+    head: &request::Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let limit = edge.server.header_bytes_max;
@@ -151,31 +173,46 @@ async fn dispatch(
         (Route::Stream(name), &Method::GET) => Ok(streams::describe(edge.intake(name)?)),
         (Route::Shards(name), &Method::GET) => Ok(streams::shards(edge.intake(name)?)),
         (Route::Streams, &Method::GET) => streams::list(edge),
+        (Route::Aws(target), &Method::POST) => Ok(aws::post(edge, target, head, body).await),
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),
     }
 }
 
 /// Bytes of the target and of the headers, without what stands between them.
-fn head_bytes(head: &http::request::Parts) -> usize {
+fn head_bytes(head: &request::Parts) -> usize {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() + target
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::edge::aws::kinesis::Operation;
+
+    #[test]
+    fn every_route_has_a_place_and_a_name_of_its_own() {
+        let targets = Operation::ALL.map(Target::Kinesis).into_iter().chain([Target::Unknown]);
+        let native =
+            [Route::Records(""), Route::Stream(""), Route::Shards(""), Route::Streams, Route::Unknown];
+        let routes: Vec<_> = native.into_iter().chain(targets.map(Route::Aws)).collect();
+        let places: BTreeSet<_> = routes.iter().map(|route| route.index()).collect();
+        let names: BTreeSet<_> = routes.iter().map(|route| route.name()).collect();
+        assert_eq!((places.len(), names.len(), places.last()), (ROUTES, ROUTES, Some(&(ROUTES - 1))));
+    }
 
     #[test]
     fn paths_are_told_apart() {
-        assert_eq!(Route::of("/v1/streams/a/records"), Route::Records("a"));
-        assert_eq!(Route::of("/v1/streams/a/shards"), Route::Shards("a"));
-        assert_eq!(Route::of("/v1/streams/a"), Route::Stream("a"));
-        assert_eq!(Route::of("/v1/streams"), Route::Streams);
+        assert_eq!(Route::of_path("/v1/streams/a/records"), Route::Records("a"));
+        assert_eq!(Route::of_path("/v1/streams/a/shards"), Route::Shards("a"));
+        assert_eq!(Route::of_path("/v1/streams/a"), Route::Stream("a"));
+        assert_eq!(Route::of_path("/v1/streams"), Route::Streams);
         for path in
             ["/", "/v1", "/v1/streamsa", "/v1/streams//records", "/v1/streams/a/records/b", "/v1/streams/a/x"]
         {
-            assert_eq!(Route::of(path), Route::Unknown, "{path}");
+            assert_eq!(Route::of_path(path), Route::Unknown, "{path}");
         }
     }
 }

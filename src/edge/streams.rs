@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::reply::{self, Body};
 use super::{Edge, Intake};
+use crate::stream::Shard;
 
 #[derive(Serialize)]
 struct StreamView<'a> {
@@ -24,9 +25,29 @@ struct ShardView {
     /// Hash range, as decimal numbers of up to 39 digits: too large for a JSON number.
     starting_hash_key: String,
     ending_hash_key: String,
+    /// What it was split off from, or merged of.
+    parents: Vec<String>,
+    /// Whether it takes records. A closed one has no more than it has.
+    open: bool,
     first: String,
     next: String,
     retained_bytes: u64,
+}
+
+impl ShardView {
+    fn of(shard: &Shard) -> Self {
+        let (facts, bounds) = (&shard.facts, shard.log_ref().bounds());
+        Self {
+            shard: facts.id.to_string(),
+            starting_hash_key: facts.hash_keys.first.to_string(),
+            ending_hash_key: facts.hash_keys.last.to_string(),
+            parents: facts.parents().map(|parent| parent.to_string()).collect(),
+            open: facts.is_open(),
+            first: bounds.first.to_string(),
+            next: bounds.next.to_string(),
+            retained_bytes: bounds.bytes,
+        }
+    }
 }
 
 fn view(intake: &Intake) -> StreamView<'_> {
@@ -34,7 +55,7 @@ fn view(intake: &Intake) -> StreamView<'_> {
     let (retained_records, retained_bytes) = stream.retained();
     StreamView {
         name: stream.name(),
-        shards: stream.ranges().len(),
+        shards: stream.layout().open().len(),
         durability: stream.durability().as_str(),
         retention_seconds: stream.retention().age.as_secs(),
         accepted_records: stream.accepted(),
@@ -62,21 +83,7 @@ pub fn describe(intake: &Intake) -> Response<Body> {
 
 /// Its shards.
 pub fn shards(intake: &Intake) -> Response<Body> {
-    let stream = &intake.stream;
-    let shards: Vec<_> = stream
-        .shard_ids()
-        .filter_map(|id| {
-            let bounds = stream.shard(id)?.bounds();
-            let (start, end) = stream.ranges().range(id)?;
-            Some(ShardView {
-                shard: id.to_string(),
-                starting_hash_key: start.0.to_string(),
-                ending_hash_key: end.0.to_string(),
-                first: bounds.first.to_string(),
-                next: bounds.next.to_string(),
-                retained_bytes: bounds.bytes,
-            })
-        })
-        .collect();
+    let layout = intake.stream.layout();
+    let shards: Vec<_> = layout.shards().iter().map(ShardView::of).collect();
     answer(&serde_json::json!({ "shards": shards }))
 }

@@ -2,22 +2,28 @@
 //!
 //! ```json
 //! { "format": 1, "next_stream": 1, "next_shard": 2, "streams": [
-//!     { "name": "clicks", "number": 0, "durability": "fsync", "shards": [
-//!         { "number": 0, "id": 0, "first": "1763000000000000" },
-//!         { "number": 1, "id": 1, "first": "1763000000000000" } ] } ],
+//!     { "name": "clicks", "number": 0, "durability": "fsync", "retention_seconds": 86400,
+//!       "properties": { "origin": "pipeline", "created": 1763000000, "mode": "provisioned" }, "next_id": 2,
+//!       "shards": [
+//!         { "number": 0, "id": 0, "hash_keys": ["0", "1701…7"], "parents": [], "created": 1763000000,
+//!           "first": "1763000000000000" },
+//!         { "number": 1, "id": 1, … } ] } ],
 //!   "checksum": … }
 //! ```
 //!
 //! Numbers are given once: those of a stream that is gone do not come again, because the log may still have its
-//! records. A sequence number is a string, since it may be above 2⁵³. `first` is the number of the shard's first
-//! record ever: the wall clock in microseconds when the shard was made.
+//! records. Sequence numbers and hash keys are strings, since they may be above 2⁵³. `first` is the number of the shard's
+//! first record ever: the wall clock in microseconds when the shard was made. A shard that was split or merged has an
+//! `end` besides, the number behind its last record; it stays until its records have gone.
+
+mod file;
+mod properties;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{CATALOG, NodeError, NodeFolder, document};
@@ -26,6 +32,12 @@ use crate::config::limits::NODE_SHARDS_MAX;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
+use crate::stream::ShardFacts;
+use crate::stream::reshard::Replacement;
+
+use file::CatalogDocument;
+
+pub use properties::{Consumer, StreamMode, StreamOrigin, StreamProperties};
 
 /// Why the streams of the configuration are not those of the folder.
 #[derive(Debug, Error)]
@@ -33,18 +45,17 @@ pub enum CatalogError {
     /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] NodeError),
-    /// A stream has another number of shards.
-    #[error(
-        "stream '{stream}' has {} in the node's folder and {} in its pipeline file: this version does not change it, so write shards = {known}, or give the stream another name",
-        counted(*.known), counted(*.configured)
-    )]
-    ShardsChanged {
+    /// There is one of that name.
+    #[error("stream '{stream}' is there already")]
+    Exists {
         /// The stream.
         stream: String,
-        /// In the catalog.
-        known: usize,
-        /// In the configuration.
-        configured: usize,
+    },
+    /// There is none of that name.
+    #[error("there is no durable stream '{stream}'")]
+    NoStream {
+        /// The stream.
+        stream: String,
     },
     /// A durable stream is to be one in memory.
     #[error(
@@ -66,10 +77,6 @@ pub enum CatalogError {
     },
 }
 
-fn counted(count: usize) -> String {
-    format!("{count} shard{}", if count == 1 { "" } else { "s" })
-}
-
 /// A durable stream of the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogStream {
@@ -81,6 +88,13 @@ pub struct CatalogStream {
     pub durability: Durability,
     /// How long its records are kept, also once no pipeline names it any more.
     pub retention: Duration,
+    /// The number of shards that its pipeline file asked for last, or that it was made with. How many it has may have been
+    /// changed since.
+    pub declared_shards: u32,
+    /// What else is known of it.
+    pub properties: StreamProperties,
+    /// The id that its next shard gets.
+    pub next_id: ShardId,
     /// Its shards, by id.
     pub shards: Vec<CatalogShard>,
 }
@@ -90,10 +104,8 @@ pub struct CatalogStream {
 pub struct CatalogShard {
     /// Its number in this folder: what the log's frames carry.
     pub number: u32,
-    /// Its id in the stream.
-    pub id: ShardId,
-    /// The number of its first record ever.
-    pub first: SequenceNumber,
+    /// What the stream knows of it.
+    pub facts: ShardFacts,
 }
 
 /// What [`Catalog::reconcile`] has changed or noticed.
@@ -107,6 +119,9 @@ pub struct Changes {
     pub unnamed: Vec<String>,
     /// Whether some stream has another retention than before.
     pub retention_changed: bool,
+    /// Streams whose pipeline file asks for another number of shards than it did before: to be resharded, and then to be
+    /// noted with [`CatalogStream::declared_shards`].
+    pub resized: Vec<(String, u32)>,
 }
 
 /// A stream whose new records go to another journal.
@@ -149,24 +164,12 @@ impl Catalog {
     pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Self, NodeError> {
         let path = folder.join(CATALOG);
         let document: CatalogDocument = document::read(disk, &path)?;
-        Self::of(document).map_err(|what| NodeError::Damaged { path, what })
+        document.read().map_err(|what| NodeError::Damaged { path, what })
     }
 
     /// Puts it in the place of the folder's one. To be done before a record of a new stream is taken.
     pub fn save(&self, folder: &NodeFolder) -> Result<(), NodeError> {
-        let streams = self.streams.values().map(|stream| StreamDocument {
-            name: stream.name.clone(),
-            number: stream.number,
-            durability: stream.durability.as_str().to_owned(),
-            retention_seconds: stream.retention.as_secs(),
-            shards: stream.shards.iter().map(ShardDocument::of).collect(),
-        });
-        let content = CatalogDocument {
-            next_stream: self.next_stream,
-            next_shard: self.next_shard,
-            streams: streams.collect(),
-        };
-        document::write(&**folder.disk(), folder.path(), CATALOG, &content)
+        document::write(&**folder.disk(), folder.path(), CATALOG, &CatalogDocument::of(self))
     }
 
     /// A durable stream of the folder.
@@ -194,64 +197,132 @@ impl Catalog {
             match next.streams.get_mut(&config.name) {
                 Some(known) => {
                     changes.retention_changed |= known.retention.as_secs() != config.retention.as_secs();
+                    if known.declared_shards != config.shards {
+                        changes.resized.push((config.name.clone(), config.shards));
+                    }
                     changes.changed.extend(known.take_over(config)?);
                 }
                 None if config.durability.is_durable() => {
-                    next.add(config, now)?;
+                    next.add(config, StreamOrigin::Pipeline, now)?;
                     changes.added.push(config.name.clone());
                 }
                 None => {}
             }
         }
-        let unnamed = next.streams.keys().filter(|name| !named.contains(name.as_str()));
-        changes.unnamed = unnamed.cloned().collect();
+        let unnamed = next.streams.values().filter(|stream| {
+            stream.properties.origin == StreamOrigin::Pipeline && !named.contains(stream.name.as_str())
+        });
+        changes.unnamed = unnamed.map(|stream| stream.name.clone()).collect();
         *self = next;
         Ok(changes)
     }
 
-    fn add(&mut self, config: &checked::Stream, now: UnixMicros) -> Result<(), CatalogError> {
+    fn add(
+        &mut self,
+        config: &checked::Stream,
+        origin: StreamOrigin,
+        now: UnixMicros,
+    ) -> Result<(), CatalogError> {
         let too_many = || CatalogError::TooManyShards { stream: config.name.clone() };
-        let after = self.next_shard.checked_add(config.shards).ok_or_else(too_many)?;
-        let shards: usize = self.streams.values().map(|stream| stream.shards.len()).sum();
-        if shards + config.shards as usize > NODE_SHARDS_MAX {
-            return Err(too_many());
-        }
-        let first = SequenceNumber(u64::try_from(now.0).unwrap_or_default());
-        let shard = |id| CatalogShard { number: self.next_shard + id, id: ShardId(id), first };
+        let now = u64::try_from(now.0).unwrap_or_default();
+        let created = now / 1_000_000;
+        let facts = ShardFacts::even(config.shards, created, SequenceNumber(now));
+        let shards = self.number(&config.name, facts)?;
         let stream = CatalogStream {
             name: config.name.clone(),
             number: self.next_stream,
             durability: config.durability,
             retention: config.retention,
-            shards: (0..config.shards).map(shard).collect(),
+            declared_shards: config.shards,
+            properties: StreamProperties { origin, created, ..StreamProperties::default() },
+            next_id: ShardId(config.shards),
+            shards,
         };
         self.next_stream = self.next_stream.checked_add(1).ok_or_else(too_many)?;
-        self.next_shard = after;
         self.streams.insert(config.name.clone(), stream);
         Ok(())
     }
 
-    fn of(document: CatalogDocument) -> Result<Self, String> {
-        let CatalogDocument { next_stream, next_shard, streams } = document;
-        let mut catalog = Self { next_stream, next_shard, streams: BTreeMap::new() };
-        let (mut stream_numbers, mut shard_numbers) = (HashSet::new(), HashSet::new());
-        for document in streams {
-            let stream = CatalogStream::of(document)?;
-            let name = stream.name.clone();
-            let numbers_are_new = stream.number < next_stream
-                && stream_numbers.insert(stream.number)
-                && stream
-                    .shards
-                    .iter()
-                    .all(|shard| shard.number < next_shard && shard_numbers.insert(shard.number));
-            if !numbers_are_new {
-                return Err(format!("a number of stream '{name}' is given twice, or not yet"));
+    /// Gives numbers to new shards of a stream.
+    fn number(
+        &mut self,
+        stream: &str,
+        new: impl IntoIterator<Item = ShardFacts>,
+    ) -> Result<Vec<CatalogShard>, CatalogError> {
+        let too_many = || CatalogError::TooManyShards { stream: stream.to_owned() };
+        let mut count: usize = self.streams.values().map(|stream| stream.shards.len()).sum();
+        let mut shards = Vec::new();
+        for facts in new {
+            count += 1;
+            if count > NODE_SHARDS_MAX {
+                return Err(too_many());
             }
-            if catalog.streams.insert(name.clone(), stream).is_some() {
-                return Err(format!("stream '{name}' is there twice"));
-            }
+            shards.push(CatalogShard { number: self.next_shard, facts });
+            self.next_shard = self.next_shard.checked_add(1).ok_or_else(too_many)?;
         }
-        Ok(catalog)
+        Ok(shards)
+    }
+
+    /// Adds a durable stream that a client wants.
+    ///
+    /// # Errors
+    /// If there is one of its name, or no room for its shards.
+    pub fn create(
+        &mut self,
+        config: &checked::Stream,
+        now: UnixMicros,
+    ) -> Result<&CatalogStream, CatalogError> {
+        if self.streams.contains_key(&config.name) {
+            return Err(CatalogError::Exists { stream: config.name.clone() });
+        }
+        let mut next = self.clone();
+        next.add(config, StreamOrigin::Client, now)?;
+        *self = next;
+        self.stream(&config.name).ok_or_else(|| CatalogError::NoStream { stream: config.name.clone() })
+    }
+
+    /// Takes a stream out.
+    pub fn remove(&mut self, name: &str) -> Option<CatalogStream> {
+        self.streams.remove(name)
+    }
+
+    /// A stream, to be changed.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn stream_mut(&mut self, name: &str) -> Result<&mut CatalogStream, CatalogError> {
+        self.streams.get_mut(name).ok_or_else(|| CatalogError::NoStream { stream: name.to_owned() })
+    }
+
+    /// Closes shards of a stream and adds their children, which it gives numbers to.
+    ///
+    /// # Errors
+    /// If there is no such stream, or no room for them.
+    pub fn reshard(
+        &mut self,
+        name: &str,
+        replacement: &Replacement,
+    ) -> Result<Vec<CatalogShard>, CatalogError> {
+        let children = self.number(name, replacement.children.iter().copied())?;
+        let stream = self.stream_mut(name)?;
+        for shard in &mut stream.shards {
+            let end = replacement.closed.iter().find(|(id, _)| *id == shard.facts.id).map(|&(_, end)| end);
+            shard.facts.end = shard.facts.end.or(end);
+        }
+        if let Some(last) = children.last() {
+            stream.next_id = ShardId(last.facts.id.0.saturating_add(1));
+        }
+        stream.shards.extend(&children);
+        Ok(children)
+    }
+
+    /// Takes shards out of a stream whose records have gone.
+    ///
+    /// # Errors
+    /// If there is no such stream.
+    pub fn forget_shards(&mut self, name: &str, gone: &[ShardId]) -> Result<(), CatalogError> {
+        self.stream_mut(name)?.shards.retain(|shard| !gone.contains(&shard.facts.id));
+        Ok(())
     }
 }
 
@@ -262,72 +333,11 @@ impl CatalogStream {
         if !config.durability.is_durable() {
             return Err(CatalogError::NoLongerDurable { stream, known: self.durability.as_str() });
         }
-        if self.shards.len() != config.shards as usize {
-            let (known, configured) = (self.shards.len(), config.shards as usize);
-            return Err(CatalogError::ShardsChanged { stream, known, configured });
-        }
+        self.properties.origin = StreamOrigin::Pipeline;
         self.retention = config.retention;
         let from = std::mem::replace(&mut self.durability, config.durability);
         let change = DurabilityChange { stream, from, to: config.durability };
         Ok(Some(change).filter(|change| change.from != change.to))
-    }
-
-    fn of(document: StreamDocument) -> Result<Self, String> {
-        let StreamDocument { name, number, durability, retention_seconds, shards } = document;
-        let retention = Duration::from_secs(retention_seconds);
-        let durability = [Durability::Fsync, Durability::Os]
-            .into_iter()
-            .find(|known| known.as_str() == durability)
-            .ok_or_else(|| format!("stream '{name}' has durability {durability:?}"))?;
-        let shards = shards
-            .into_iter()
-            .enumerate()
-            .map(|(index, document)| {
-                let shard = document.read().filter(|shard| shard.id.0 as usize == index);
-                shard.ok_or_else(|| format!("shard {index} of stream '{name}' is not as it was written"))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        if shards.is_empty() {
-            return Err(format!("stream '{name}' has no shard"));
-        }
-        Ok(Self { name, number, durability, retention, shards })
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CatalogDocument {
-    next_stream: u32,
-    next_shard: u32,
-    streams: Vec<StreamDocument>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StreamDocument {
-    name: String,
-    number: u32,
-    durability: String,
-    retention_seconds: u64,
-    shards: Vec<ShardDocument>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ShardDocument {
-    number: u32,
-    id: u32,
-    first: String,
-}
-
-impl ShardDocument {
-    fn of(shard: &CatalogShard) -> Self {
-        Self { number: shard.number, id: shard.id.0, first: shard.first.to_string() }
-    }
-
-    fn read(&self) -> Option<CatalogShard> {
-        let first = SequenceNumber(self.first.parse().ok()?);
-        Some(CatalogShard { number: self.number, id: ShardId(self.id), first })
     }
 }
 

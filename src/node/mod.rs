@@ -32,7 +32,10 @@ use thiserror::Error;
 pub use delivery_streams::{DELIVERY_STREAMS, DeliveryStreamFiles};
 pub use schemas::SchemaFile;
 
-pub use catalog::{Catalog, CatalogError, CatalogShard, CatalogStream, Changes, DurabilityChange};
+pub use catalog::{
+    Catalog, CatalogError, CatalogShard, CatalogStream, Changes, Consumer, DurabilityChange, StreamMode,
+    StreamOrigin, StreamProperties,
+};
 
 use crate::runtime::disk::Disk;
 use lock::Lock;

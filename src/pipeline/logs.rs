@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::StartError;
 use crate::config::checked::{self, Config, Durability};
-use crate::node::{Catalog, CatalogStream, Changes, DurabilityChange, NodeError, NodeFolder};
+use crate::node::{Catalog, CatalogShard, CatalogStream, Changes, DurabilityChange, NodeError, NodeFolder};
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::disk::{Disk, RealDisk};
 use crate::runtime::phases::{Phase, Phases};
@@ -15,7 +15,7 @@ use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::journals::{Content, Journals, Setting};
 use crate::stream::wal::shard::DurableLog;
-use crate::stream::{Backing, Captures, DurableParts, Retention, Stream};
+use crate::stream::{Backing, Captures, DurableParts, Retention, ShardFacts, ShardLog, Stream};
 use crate::telemetry::metrics::Registry;
 
 /// How the logs are read back, and who is told how far that is.
@@ -104,8 +104,9 @@ impl Logs {
         let journal = class_of(config.durability).and_then(|class| self.journals.get(class).cloned());
         let (Some(stream), Some(journal)) = (stream, journal) else { return Backing::Memory };
         let retention = Retention { age: config.retention, bytes: config.retention_bytes };
-        let shards = self.shards_of(&stream, retention.of_one_shard(config.shards), readers);
-        let parts = DurableParts { journal, number: stream.number, shards };
+        let share = retention.of_one_shard(u32::try_from(stream.shards.len()).unwrap_or(u32::MAX));
+        let shards = self.shards_of(&stream, share, readers);
+        let parts = DurableParts { journal, number: stream.number, shards, next_id: stream.next_id };
         let replies = self.content.replies.remove(&stream.number).unwrap_or_default();
         Backing::Durable(parts, replies)
     }
@@ -136,15 +137,18 @@ impl Logs {
         stream: &CatalogStream,
         retention: Retention,
         readers: usize,
-    ) -> Vec<Arc<DurableLog>> {
+    ) -> Vec<(ShardFacts, Arc<DurableLog>)> {
         self.taken.insert(stream.number);
         let mut shards = Vec::with_capacity(stream.shards.len());
-        for shard in &stream.shards {
-            let number = ShardNumber(shard.number);
+        for &CatalogShard { number, facts } in &stream.shards {
+            let number = ShardNumber(number);
             let parts = self.content.parts.remove(&number).unwrap_or_default();
-            shards.push(Arc::new(DurableLog::new(number, shard.first, parts, retention, readers)));
+            let log = DurableLog::new(number, facts.first, parts, retention, readers);
+            // The end is in the catalog, whatever the log has lost.
+            facts.end.into_iter().for_each(|end| log.skip_to(end));
+            shards.push((facts, Arc::new(log)));
         }
-        self.shards.extend(shards.iter().map(Arc::clone));
+        self.shards.extend(shards.iter().map(|(_, log)| Arc::clone(log)));
         shards
     }
 

@@ -49,6 +49,11 @@ impl Share {
         self.accounts[0].pool.used()
     }
 
+    /// The last account but one; the last if there is no other.
+    pub fn account_before_last(&self) -> Arc<Budget> {
+        self.account(self.accounts.len().saturating_sub(2))
+    }
+
     /// The account of a number that was counted in [`Share::new`]; a larger one shares the last account.
     pub fn account(&self, index: usize) -> Arc<Budget> {
         Arc::clone(&self.accounts[index.min(self.accounts.len() - 1)])

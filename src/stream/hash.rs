@@ -2,8 +2,6 @@
 
 use md5::{Digest, Md5};
 
-use crate::record::ShardId;
-
 /// A place in the hash space of partition keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HashKey(pub u128);
@@ -15,46 +13,32 @@ impl HashKey {
     }
 }
 
-/// The hash space cut into one contiguous range a shard.
-#[derive(Debug, Clone)]
-pub struct HashRanges {
-    /// First hash of each range, ascending; the first is zero.
-    starts: Vec<u128>,
+/// A contiguous part of the hash space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashRange {
+    /// Its first hash.
+    pub first: u128,
+    /// Its last hash.
+    pub last: u128,
 }
 
-impl HashRanges {
-    /// `shards` ranges of equal size; the last takes the remainder.
-    pub fn even(shards: u32) -> Self {
-        let shards = u128::from(shards.max(1));
-        // 2^128 / shards without a 129-bit number: exact for powers of two (and 0 for one shard, whose only range
-        // begins at 0), else rounded down.
-        let size = (u128::MAX / shards).wrapping_add(u128::from(shards.is_power_of_two()));
-        Self { starts: (0..shards).map(|index| size.wrapping_mul(index)).collect() }
+impl HashRange {
+    /// The hash space as `count` ranges of equal size; the last takes the remainder.
+    pub fn even(count: u32) -> impl Iterator<Item = Self> {
+        let count = u128::from(count.max(1));
+        // 2^128 / count without a 129-bit number: exact for powers of two (and 0 for one range, which begins at 0), else
+        // rounded down.
+        let size = (u128::MAX / count).wrapping_add(u128::from(count.is_power_of_two()));
+        (0..count).map(move |index| {
+            let is_last = index + 1 == count;
+            let last = if is_last { u128::MAX } else { size.wrapping_mul(index + 1) - 1 };
+            Self { first: size.wrapping_mul(index), last }
+        })
     }
 
-    /// How many ranges there are.
-    pub fn len(&self) -> usize {
-        self.starts.len()
-    }
-
-    /// Never: there is always one range.
-    pub fn is_empty(&self) -> bool {
-        false
-    }
-
-    /// The shard that owns `hash`.
-    #[inline]
-    pub fn shard_of(&self, hash: HashKey) -> ShardId {
-        let index = self.starts.partition_point(|&start| start <= hash.0);
-        ShardId(index.saturating_sub(1) as u32)
-    }
-
-    /// First and last hash of a shard's range.
-    pub fn range(&self, shard: ShardId) -> Option<(HashKey, HashKey)> {
-        let index = shard.0 as usize;
-        let start = *self.starts.get(index)?;
-        let end = self.starts.get(index + 1).map_or(u128::MAX, |next| next - 1);
-        Some((HashKey(start), HashKey(end)))
+    /// Whether `hash` lies in it.
+    pub fn contains(&self, hash: HashKey) -> bool {
+        (self.first..=self.last).contains(&hash.0)
     }
 }
 
@@ -63,19 +47,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_cover_the_hash_space_without_gap_or_overlap() {
-        for shards in [1, 2, 3, 4, 7, 1000] {
-            let ranges = HashRanges::even(shards);
-            let mut expected_start = 0;
-            for index in 0..shards {
-                let (start, end) = ranges.range(ShardId(index)).unwrap();
-                assert_eq!(start.0, expected_start);
-                assert!(end > start);
-                assert_eq!(ranges.shard_of(start), ShardId(index));
-                assert_eq!(ranges.shard_of(end), ShardId(index));
-                expected_start = end.0.wrapping_add(1);
+    fn even_ranges_cover_the_hash_space_without_gap_or_overlap() {
+        for count in [1, 2, 3, 4, 7, 1000] {
+            let mut expected_first = 0;
+            let ranges: Vec<_> = HashRange::even(count).collect();
+            assert_eq!(ranges.len(), count as usize);
+            for range in ranges {
+                assert_eq!(range.first, expected_first);
+                assert!(range.last > range.first);
+                assert!(range.contains(HashKey(range.first)) && range.contains(HashKey(range.last)));
+                expected_first = range.last.wrapping_add(1);
             }
-            assert_eq!(expected_start, 0, "the last range ends at 2^128 - 1");
+            assert_eq!(expected_first, 0, "the last range ends at 2^128 - 1");
         }
     }
 

@@ -34,12 +34,12 @@ impl Retention {
 /// See the module.
 #[derive(Debug)]
 pub struct MemoryLog {
-    retention: Retention,
     ring: Mutex<Ring>,
 }
 
 #[derive(Debug)]
 struct Ring {
+    retention: Retention,
     entries: VecDeque<Entry>,
     /// Number of the first record ever.
     origin: SequenceNumber,
@@ -66,13 +66,14 @@ impl MemoryLog {
     /// An empty log whose first record gets the number `first`.
     pub fn new(first: SequenceNumber, retention: Retention, readers: usize) -> Self {
         let ring = Ring {
+            retention,
             entries: VecDeque::new(),
             origin: first,
             next: first,
             bytes: 0,
             released: vec![first; readers],
         };
-        Self { retention, ring: Mutex::new(ring) }
+        Self { ring: Mutex::new(ring) }
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
@@ -153,14 +154,25 @@ impl MemoryLog {
 impl MemoryLog {
     /// Lets go of what has outlived its retention and is released by every reader.
     pub fn enforce_retention(&self, now: UnixMicros) -> Evicted {
-        let oldest = self.retention.oldest(now);
-        let bytes_max = self.retention.bytes.unwrap_or(u64::MAX);
         let mut out = Vec::new();
         let mut ring = self.ring();
+        let Retention { bytes, .. } = ring.retention;
+        let (oldest, bytes_max) = (ring.retention.oldest(now), bytes.unwrap_or(u64::MAX));
         let by_age = ring.evict(|_, entry| entry.batch.source.arrival < oldest, &mut out);
         let by_bytes = ring.evict(|ring, _| ring.bytes > bytes_max, &mut out);
         drop(ring);
         Evicted { by_age, by_bytes }
+    }
+
+    /// Keeps what is there, and what comes, for another time.
+    pub fn set_retention(&self, retention: Retention) {
+        self.ring().retention = retention;
+    }
+
+    /// Whether nothing is left of what came, and every delivery has read it.
+    pub fn is_outlived(&self) -> bool {
+        let ring = self.ring();
+        ring.entries.is_empty() && ring.released() >= ring.next
     }
 }
 

@@ -11,16 +11,21 @@
 
 mod captures;
 mod hash;
+mod keeping;
+mod layout;
 mod log;
 mod memory;
 mod notices;
 mod receipt;
 mod replies;
+pub mod reshard;
 mod signal;
 pub mod wal;
+mod writing;
 
 pub use captures::{CapturePlan, Captures};
-pub use hash::{HashKey, HashRanges};
+pub use hash::{HashKey, HashRange};
+pub use layout::{Layout, Shard, ShardFacts};
 pub use log::{
     Appended, Bounds, Evicted, Found, Payer, Position, Read, ReadError, ReadLimit, ReaderId, ShardLog, Slice,
     StoredPosition, StoredRead,
@@ -28,26 +33,30 @@ pub use log::{
 pub use memory::{MemoryLog, Retention};
 pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};
 pub use replies::{Claim, Known, Replies};
+pub use reshard::{Change, ReshardError};
 pub use signal::{Signal, Waiter};
+pub use writing::Writing;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::checked;
-use crate::record::{Batch, SequenceNumber, ShardId};
+use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::{self, UnixMicros};
 use crate::telemetry::metrics::StreamMetrics;
-use notices::{Notices, Size};
-use wal::journal::{Journal, NewRequest, Queued};
+use layout::ShardStore;
+use notices::Notices;
+use wal::journal::Journal;
 use wal::recovery::KeptReply;
 use wal::shard::DurableLog;
+use writing::Gate;
 
 /// One stream and its shards.
 pub struct Stream {
     name: Arc<str>,
     durability: checked::Durability,
-    retention: Retention,
-    ranges: HashRanges,
-    log: Log,
+    retention: Mutex<Retention>,
+    store: Store,
+    gate: Gate,
     captures: CapturePlan,
     replies: Arc<Replies>,
     notices: Arc<Notices>,
@@ -56,11 +65,17 @@ pub struct Stream {
 }
 
 /// Where a stream's records are kept.
-enum Log {
+#[derive(Debug)]
+enum Store {
     /// In memory, a log a shard.
-    Memory(Vec<MemoryLog>),
+    Memory,
     /// In a journal, which is shared with other streams.
-    Durable(DurableParts),
+    Durable {
+        /// Where appends go.
+        journal: Arc<Journal>,
+        /// Number of the stream in the catalog.
+        number: u32,
+    },
 }
 
 /// What keeps the records of a durable stream.
@@ -71,7 +86,9 @@ pub struct DurableParts {
     /// Number of the stream in the catalog.
     pub number: u32,
     /// In the order of their ids.
-    pub shards: Vec<Arc<DurableLog>>,
+    pub shards: Vec<(ShardFacts, Arc<DurableLog>)>,
+    /// The id that its next shard gets.
+    pub next_id: ShardId,
 }
 
 /// Where a stream keeps its records.
@@ -83,31 +100,11 @@ pub enum Backing {
     Durable(DurableParts, Vec<KeptReply>),
 }
 
-impl Log {
-    fn len(&self) -> usize {
-        match self {
-            Log::Memory(shards) => shards.len(),
-            Log::Durable(parts) => parts.shards.len(),
-        }
-    }
-
-    fn shard(&self, index: usize) -> Option<&dyn ShardLog> {
-        match self {
-            Log::Memory(shards) => shards.get(index).map(|shard| shard as &dyn ShardLog),
-            Log::Durable(parts) => parts.shards.get(index).map(|shard| &**shard as &dyn ShardLog),
-        }
-    }
-
-    fn shards(&self) -> impl Iterator<Item = &dyn ShardLog> {
-        (0..self.len()).filter_map(|index| self.shard(index))
-    }
-}
-
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stream")
             .field("name", &self.name)
-            .field("shards", &self.log.len())
+            .field("shards", &self.layout().shards().len())
             .finish_non_exhaustive()
     }
 }
@@ -125,27 +122,35 @@ impl Stream {
         captures: CapturePlan,
         metrics: StreamMetrics,
     ) -> Self {
-        let first = SequenceNumber(u64::try_from(clock::wall().0).unwrap_or_default());
+        let now = u64::try_from(clock::wall().0).unwrap_or_default();
         let retention = Retention { age: config.retention, bytes: config.retention_bytes };
-        let share = retention.of_one_shard(config.shards);
         let replies = Replies::new(config.idempotency_window, metrics.idempotency_evicted.clone());
-        let log = match backing {
+        let (store, layout) = match backing {
             Backing::Memory => {
-                Log::Memory((0..config.shards).map(|_| MemoryLog::new(first, share, readers)).collect())
+                let share = retention.of_one_shard(config.shards);
+                let shard = |facts: ShardFacts| {
+                    let log = MemoryLog::new(facts.first, share, readers);
+                    Shard { facts, store: ShardStore::Memory(Arc::new(log)) }
+                };
+                let facts = ShardFacts::even(config.shards, now / 1_000_000, SequenceNumber(now));
+                (Store::Memory, Layout::new(facts.map(shard).collect(), ShardId(config.shards)))
             }
             Backing::Durable(parts, kept) => {
                 for KeptReply { key, fingerprint, arrival, reply, .. } in &kept {
                     replies.restore(key, *fingerprint, *arrival, reply);
                 }
-                Log::Durable(parts)
+                let DurableParts { journal, number, shards, next_id } = parts;
+                let shard = |(facts, log)| Shard { facts, store: ShardStore::Durable(log) };
+                let layout = Layout::new(shards.into_iter().map(shard).collect(), next_id);
+                (Store::Durable { journal, number }, layout)
             }
         };
         Self {
             name: config.name.as_str().into(),
             durability: config.durability,
-            retention,
-            ranges: HashRanges::even(config.shards),
-            log,
+            retention: Mutex::new(retention),
+            store,
+            gate: Gate::new(layout),
             captures,
             replies,
             notices: Arc::new(Notices::new(readers, &metrics)),
@@ -164,8 +169,8 @@ impl Stream {
     }
 
     /// How long records stay readable.
-    pub fn retention(&self) -> &Retention {
-        &self.retention
+    pub fn retention(&self) -> Retention {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Woken when there is something new to read, for taps.
@@ -183,75 +188,44 @@ impl Stream {
         &self.replies
     }
 
-    /// Which hashes belong to which shard.
-    pub fn ranges(&self) -> &HashRanges {
-        &self.ranges
+    /// Its shards at the moment.
+    pub fn layout(&self) -> Arc<Layout> {
+        Arc::clone(&self.gate.read().layout)
     }
 
-    /// Ids of all shards, in order.
+    /// Ids of all shards, open and closed, in order.
     pub fn shard_ids(&self) -> impl Iterator<Item = ShardId> + use<> {
-        (0..self.log.len() as u32).map(ShardId)
+        let layout = self.layout();
+        (0..layout.shards().len()).map(move |index| layout.shards()[index].facts.id)
     }
 
     /// Whether what was accepted is still there after the process has ended.
     pub fn is_durable(&self) -> bool {
-        matches!(self.log, Log::Durable(_))
+        matches!(self.store, Store::Durable { .. })
     }
 
     /// The log of one shard.
-    pub fn shard(&self, id: ShardId) -> Option<&dyn ShardLog> {
-        self.log.shard(id.0 as usize)
+    pub fn shard(&self, id: ShardId) -> Option<Arc<dyn ShardLog>> {
+        Some(self.gate.read().layout.get(id)?.log())
     }
 
-    /// Its shards in the log on the disk; none of a stream in memory.
-    pub fn durable_shards(&self) -> &[Arc<DurableLog>] {
-        match &self.log {
-            Log::Memory(_) => &[],
-            Log::Durable(parts) => &parts.shards,
-        }
+    /// The logs of its shards, if they are in a journal.
+    pub fn durable_logs(&self) -> Vec<Arc<DurableLog>> {
+        let durable = |shard: &Shard| match &shard.store {
+            ShardStore::Durable(log) => Some(Arc::clone(log)),
+            ShardStore::Memory(_) => None,
+        };
+        self.layout().shards().iter().filter_map(durable).collect()
+    }
+
+    /// How many deliveries read it.
+    fn readers(&self) -> usize {
+        self.notices.deliveries.len()
     }
 
     /// Records accepted since the start.
     pub fn accepted(&self) -> u64 {
         self.notices.accepted()
-    }
-
-    /// Appends one request's batches, each to its shard: all of them, or none. The caller must not answer before
-    /// [`Receipt::commit`] is done.
-    pub fn append(
-        &self,
-        batches: Vec<(ShardId, Batch)>,
-        reply: Option<NewReply>,
-    ) -> Result<Receipt, AppendError> {
-        let size = Size::of(batches.iter().map(|(_, batch)| batch));
-        let receipt = match &self.log {
-            Log::Memory(shards) => {
-                let append =
-                    |(id, batch): (ShardId, Batch)| Some((id, shards.get(id.0 as usize)?.append(batch)));
-                // Counted before the records can be read, so that no delivery ever settles more than was accepted.
-                self.notices.accept(size.records);
-                let appended: Vec<_> = batches.into_iter().filter_map(append).collect();
-                self.notices.committed(size);
-                self.notices.notify_all();
-                let reply = reply.map(|NewReply { claim, arrival, make, .. }| {
-                    let reply = make(&appended);
-                    claim.keep(reply.clone(), arrival);
-                    reply
-                });
-                Receipt { appended, reply, commit: Commit::Done }
-            }
-            Log::Durable(parts) => {
-                let log = |(id, batch): (ShardId, Batch)| {
-                    Some((id, Arc::clone(parts.shards.get(id.0 as usize)?), batch))
-                };
-                let batches = batches.into_iter().filter_map(log).collect();
-                let (notices, stream) = (Arc::clone(&self.notices), parts.number);
-                let queued = parts.journal.append(NewRequest { notices, batches, size, reply, stream })?;
-                let Queued { appended, reply, ticket } = queued;
-                Receipt { appended, reply, commit: Commit::Told(ticket) }
-            }
-        };
-        Ok(receipt)
     }
 
     /// Records of a shard from `from` on, wherever they are. Waits for the disk where they are no longer in memory;
@@ -313,68 +287,5 @@ impl Stream {
             return tokio::task::spawn_blocking(find).await.unwrap_or(Err(ReadError::Stopped));
         }
         find()
-    }
-
-    /// Lets go of what has outlived its retention and is not needed by a delivery.
-    pub fn enforce_retention(&self, now: UnixMicros) {
-        self.replies.expire(now);
-        match &self.log {
-            Log::Memory(shards) => {
-                for shard in shards {
-                    self.count_evicted(shard.enforce_retention(now));
-                }
-            }
-            Log::Durable(parts) => self.expire(parts, now),
-        }
-    }
-
-    fn count_evicted(&self, evicted: Evicted) {
-        self.metrics.evicted_time.increment(evicted.by_age);
-        self.metrics.evicted_bytes.increment(evicted.by_bytes);
-    }
-
-    /// Lets go of what has outlived its retention in a durable log. The journal takes the files away later.
-    fn expire(&self, parts: &DurableParts, now: UnixMicros) {
-        let mut marks = Vec::new();
-        for (id, shard) in (0..).map(ShardId).zip(&parts.shards) {
-            let expired = shard.expire(now);
-            self.count_evicted(expired.evicted);
-            if expired.wants_mark {
-                marks.push((id, Arc::clone(shard), Batch::empty(now)));
-            }
-        }
-        self.mark(parts, marks);
-    }
-
-    /// Writes down where shards are whose last records are to go: the next start must not give their numbers again.
-    fn mark(&self, parts: &DurableParts, batches: Vec<(ShardId, Arc<DurableLog>, Batch)>) {
-        if batches.is_empty() {
-            return;
-        }
-        let (notices, stream) = (Arc::clone(&self.notices), parts.number);
-        let size = Size::default();
-        let queued = parts.journal.append(NewRequest { notices, batches, size, reply: None, stream });
-        if let Err(error) = queued {
-            tracing::debug!(stream = %self.name, %error, "the last records of a shard stay beyond their retention for now");
-        }
-    }
-
-    /// Lets go of what no delivery needs and arrived before `before`, because memory is short.
-    pub fn reclaim(&self, before: UnixMicros) {
-        for shard in self.log.shards() {
-            self.metrics.evicted_pressure.increment(shard.reclaim(before));
-        }
-    }
-
-    /// Arrival of the oldest record that could be let go of.
-    pub fn oldest_arrival(&self) -> Option<UnixMicros> {
-        self.log.shards().filter_map(|shard| shard.oldest_arrival()).min()
-    }
-
-    /// Records and payload bytes that the stream holds, over all shards.
-    pub fn retained(&self) -> (u64, u64) {
-        self.log.shards().map(|shard| shard.bounds()).fold((0, 0), |(records, bytes), bounds| {
-            (records + bounds.next.0 - bounds.first.0, bytes + bounds.bytes)
-        })
     }
 }

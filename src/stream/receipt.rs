@@ -62,6 +62,21 @@ pub enum AppendError {
         /// What there is.
         limit: u64,
     },
+    /// Its shards are being changed.
+    #[error("the shards of the stream are being changed: nothing of this request was kept")]
+    Resharding,
+    /// A shard takes nothing.
+    #[error("{shard} does not exist or is closed: nothing of this request was kept")]
+    NoShard {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The stream was deleted.
+    #[error("stream '{stream}' was deleted: nothing of this request was kept")]
+    Deleted {
+        /// Its name.
+        stream: String,
+    },
     /// The log cannot be written at the moment.
     #[error("the log cannot be written ({0}): nothing of this request was kept")]
     Unavailable(String),

@@ -81,7 +81,7 @@ pub async fn get(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<
     let query = query::parse(&intake.stream, head.uri.query().unwrap_or_default()).await?;
     let found = find(edge, &intake.stream, query).await?;
     let mut response = reply::json(StatusCode::OK, Vec::new());
-    *response.body_mut() = Body::new(found.into_page(|bytes| edge.admit_tap(bytes))?);
+    *response.body_mut() = Body::whole(found.into_page(|bytes| edge.admit_tap(bytes))?);
     Ok(response)
 }
 

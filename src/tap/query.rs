@@ -122,6 +122,6 @@ async fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor
         Start::Latest => log.bounds().next,
         Start::At(number) => number,
     };
-    let positions = shards.iter().filter_map(|&id| Some((id, at(stream.shard(id)?)))).collect();
+    let positions = shards.iter().filter_map(|&id| Some((id, at(&*stream.shard(id)?)))).collect();
     Ok(Cursor { positions })
 }

@@ -164,6 +164,7 @@ impl Gathered {
                 }
             }
             Entry::Seal(_)
+            | Entry::Shards(_)
             | Entry::Begun(_)
             | Entry::Dropped(_)
             | Entry::Multipart(_)

@@ -13,6 +13,8 @@ use crate::runtime::clock::UnixMicros;
 pub enum Entry {
     /// From here on records are put into files by this configuration.
     Epoch(Epoch),
+    /// The stream has shards that it did not have: the latest configuration takes their records, too.
+    Shards(Shards),
     /// A file that is still being filled is sent in parts from here on.
     Begun(Begun),
     /// Files were begun that will never be closed.
@@ -42,6 +44,13 @@ pub struct Epoch {
     pub config: serde_json::Value,
     /// First position of each shard under this epoch. It must name every shard that still has records to read: one that
     /// it does not name stays under the epoch before.
+    pub from: Vec<(ShardId, SequenceNumber)>,
+}
+
+/// Shards that came into being while the delivery was running. Durable before any file has records of them.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Shards {
+    /// First position of each, all of which are news.
     pub from: Vec<(ShardId, SequenceNumber)>,
 }
 

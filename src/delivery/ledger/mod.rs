@@ -11,7 +11,8 @@
 //! commit is stored again under the same key. The *cursor* says below which positions everything is in committed files;
 //! above it, [`State::is_settled`] tells for a partition which records are in sealed files already. What the log has
 //! *lost* of a file before it was stored is not in the object. A *gap* accounts for numbers that no file will ever
-//! have. [`State::apply`] refuses what cannot follow.
+//! have. *Shards* that a stream has been given since are named before a file has records of them. [`State::apply`]
+//! refuses what cannot follow.
 //!
 //! # Files
 //! `{number:08}.ledger` in the delivery's folder; the newest one counts. It is text, one entry a line:
@@ -22,7 +23,7 @@
 //! | --- | --- |
 //! | `write` | offset in the file of the write that brought the line |
 //! | `more` | lines of the same append that follow; left out if 0. An append counts when its last line is there |
-//! | `epoch`, `begun`, `dropped`, `seal`, `lost`, `multipart`, `commit`, `cursor`, `gap`, `snapshot` | exactly one of them: the entry, with the fields of the [type](entry) of that name |
+//! | `epoch`, `shards`, `begun`, `dropped`, `seal`, `lost`, `multipart`, `commit`, `cursor`, `gap`, `snapshot` | exactly one of them: the entry, with the fields of the [type](entry) of that name |
 //!
 //! Shards are numbers, positions are numbers, a pair of both is an array of two, times are microseconds since 1970,
 //! partitions are base64. The first line is the *snapshot* of everything before. Behind the last line there are zeros,
@@ -57,7 +58,7 @@ use tokio::sync::oneshot;
 
 pub use entry::{
     Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Lost, Multipart, OpenBegun, OpenSeal, Seal,
-    SealedRange, ShardTotals, Snapshot,
+    SealedRange, ShardTotals, Shards, Snapshot,
 };
 pub use error::LedgerError;
 pub use history::History;

@@ -87,6 +87,12 @@ pub enum Refusal {
         /// The shard.
         shard: ShardId,
     },
+    /// A shard is named as news and is not.
+    #[error("{shard} is named as a new shard, but is known, or there is no epoch that could take it")]
+    ShardKnown {
+        /// The shard.
+        shard: ShardId,
+    },
     /// A range has records that are in another file, or below the cursor.
     #[error("seal {number} begins at {shard} {first}, but its partition is settled below {settled}")]
     Overlap {

@@ -122,6 +122,9 @@ impl Files {
                 }
             }
             Entry::Epoch(epoch) => self.epochs.push(epoch),
+            Entry::Shards(shards) => {
+                self.epochs.last_mut().into_iter().for_each(|latest| latest.from.extend(&shards.from));
+            }
             Entry::Gap(gap) => self.gaps.push(gap),
             // Nobody can see a file that is begun and not closed.
             Entry::Begun(_)

@@ -10,7 +10,7 @@ use crate::runtime::budget::Budget;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::journals::Content;
 use crate::stream::wal::shard::DurableLog;
-use crate::stream::{CapturePlan, Found, Payer, Read, ReadError, ReadLimit, Retention, ShardLog};
+use crate::stream::{CapturePlan, Found, Payer, Read, ReadError, ReadLimit, Retention, ShardFacts, ShardLog};
 
 /// See the module.
 #[derive(Debug)]
@@ -27,7 +27,10 @@ impl StoredLog {
             let parts = content.parts.get(&number).cloned().unwrap_or_default();
             // Nothing is let go of here.
             let retention = Retention { age: Duration::MAX, bytes: None };
-            (shard.id, DurableLog::new(number, shard.first, parts, retention, 0))
+            let ShardFacts { id, first, end, .. } = shard.facts;
+            let log = DurableLog::new(number, first, parts, retention, 0);
+            end.into_iter().for_each(|end| log.skip_to(end));
+            (id, log)
         });
         // One read at a time, which is bounded by itself.
         let payer = Payer { budget: Budget::new(VERIFY_READ_BYTES), overdraws: true };

@@ -11,7 +11,8 @@ use super::trouble::Trouble;
 use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::files::Files;
 use crate::delivery::ledger::{
-    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Ledger, Lost, OpenSeal, Seal, SealedRange, State,
+    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Ledger, Lost, OpenSeal, Seal, SealedRange, Shards,
+    State,
 };
 use crate::delivery::seal::Sealed;
 use crate::delivery::sink::Stored;
@@ -20,8 +21,8 @@ use crate::record::{SequenceNumber, ShardId};
 /// See the module.
 pub struct Book {
     ledger: Ledger,
-    /// To be written before everything else.
-    epochs: Vec<Epoch>,
+    /// Configurations and shards that are news, to be written before everything else.
+    news: Vec<Entry>,
     gaps: Vec<Gap>,
     /// Of files that are to be stored without it.
     lost: Vec<Lost>,
@@ -88,19 +89,19 @@ pub struct Written {
 }
 
 impl Book {
-    /// Goes on from where `state` has the delivery, with the cursor at `cursor`. `epoch` is written before anything
-    /// else.
+    /// Goes on from where `state` has the delivery, with the cursor at `cursor`. `news` are written before
+    /// anything else.
     pub fn new(
         ledger: Ledger,
         state: &State,
         cursor: BTreeMap<ShardId, SequenceNumber>,
-        epoch: Option<Epoch>,
+        news: Vec<Entry>,
         trouble: Trouble,
     ) -> Self {
         let open = state.open.iter().map(|(&number, open)| (number, Contents::of(open)));
         Self {
             ledger,
-            epochs: epoch.into_iter().collect(),
+            news,
             gaps: Vec::new(),
             lost: Vec::new(),
             begun: Vec::new(),
@@ -126,7 +127,12 @@ impl Book {
 
     /// Notes a configuration that is to follow.
     pub fn begin_epoch(&mut self, epoch: Epoch) {
-        self.epochs.push(epoch);
+        self.news.push(Entry::Epoch(epoch));
+    }
+
+    /// Notes shards that no file has records of yet.
+    pub fn add_shards(&mut self, from: Vec<(ShardId, SequenceNumber)>) {
+        self.news.push(Entry::Shards(Shards { from }));
     }
 
     /// Takes a closed file, which comes back from [`Book::write`] once it may be stored.
@@ -211,7 +217,7 @@ impl Book {
     /// Whether everything that was noted is written.
     pub fn is_written(&self) -> bool {
         let moved = self.moved && !self.frozen;
-        self.epochs.is_empty()
+        self.news.is_empty()
             && self.closed.is_empty()
             && self.stored.is_empty()
             && self.gaps.is_empty()
@@ -260,7 +266,7 @@ impl Book {
 
     fn entries(&self, cursor: &[(ShardId, SequenceNumber)]) -> Vec<Entry> {
         let mut entries = Vec::with_capacity(self.stored.len() + self.closed.len() + self.gaps.len() + 2);
-        entries.extend(self.epochs.iter().cloned().map(Entry::Epoch));
+        entries.extend(self.news.iter().cloned());
         entries.extend(self.stored.iter().map(|(number, stored)| {
             Entry::Commit(Commit { number: *number, etag: stored.etag.clone(), bytes: stored.bytes })
         }));
@@ -284,7 +290,7 @@ impl Book {
     }
 
     fn take_written(&mut self, cursor: Vec<(ShardId, SequenceNumber)>) -> Written {
-        self.epochs.clear();
+        self.news.clear();
         self.gaps.clear();
         for Lost { number, shards } in std::mem::take(&mut self.lost) {
             if let Some(contents) = self.uncommitted.get_mut(&number) {

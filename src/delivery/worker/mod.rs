@@ -5,6 +5,7 @@ mod learn;
 mod outflows;
 mod read;
 mod redo;
+mod shards;
 mod stage;
 mod trouble;
 mod uploads;
@@ -37,7 +38,7 @@ use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::{Phase, Phases};
-use crate::stream::{ReaderId, Signal, Stream};
+use crate::stream::{Layout, ReaderId, Shard, Signal, Stream};
 
 /// How long a delivery that may not encode (no memory, or all uploads busy) waits until it looks again.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
@@ -45,6 +46,8 @@ const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
 /// One delivery.
 pub struct Worker {
     stream: Arc<Stream>,
+    /// Its shards when [`Worker::places`] was last brought in step with them.
+    layout: Arc<Layout>,
     reader: ReaderId,
     signal: Arc<Signal>,
     status: Arc<Status>,
@@ -95,8 +98,9 @@ impl Worker {
     fn with_ledger(parts: &Parts, ledger: Ledger, state: State) -> Result<Self, OpenError> {
         let (mut positions, mut found) = (BTreeMap::new(), 0);
         let sealed = state.sealed_up_to();
-        for id in parts.stream.shard_ids() {
-            let Some(shard) = parts.stream.shard(id) else { continue };
+        let layout = parts.stream.layout();
+        for shard in layout.shards() {
+            let (id, shard) = (shard.facts.id, shard.log_ref());
             let bounds = shard.bounds();
             let position = state.cursor.get(&id).copied().unwrap_or(bounds.first);
             positions.insert(id, position);
@@ -128,7 +132,7 @@ impl Worker {
         let trouble = Trouble::none(&parts.status);
         worker.files = Files::new(state.next_seal);
         worker.unstored = state.open.iter().map(|(&number, open)| (number, open.seal.oldest)).collect();
-        worker.book = Some(Book::new(ledger, &state, positions, plan.new, trouble));
+        worker.book = Some(Book::new(ledger, &state, positions, plan.news, trouble));
         worker.settled = Some(Settled::new(state));
         Ok(worker)
     }
@@ -140,21 +144,23 @@ impl Worker {
         floors: BTreeMap<ShardId, SequenceNumber>,
     ) -> Self {
         let Parts { stream, reader, status, memory, budget, .. } = parts;
-        let place = |id| {
-            let first = stream.shard(id)?.bounds().first;
+        let place = |shard: &Shard| {
+            let (id, first) = (shard.facts.id, shard.log_ref().bounds().first);
             let next = positions.and_then(|positions| positions.get(&id)).copied().unwrap_or(first);
-            Some(Place::new(id, next, first))
+            Place::new(id, next, first)
         };
         let (schema, columns) = (parts.schema.as_ref(), parts.config.format.columns());
         if let (Some(schema), Some(columns), Some(stage)) = (schema, columns, stages.last_mut()) {
             stage.intake.judge_with(Judge::new(schema, columns, Arc::new(floors)));
         }
-        let places: Vec<_> = stream.shard_ids().filter_map(place).collect();
-        for (index, place) in places.iter().enumerate() {
-            status.set_position(index, place.next);
+        let layout = stream.layout();
+        let places: Vec<_> = layout.shards().iter().map(place).collect();
+        for place in &places {
+            status.set_position(place.shard, place.next);
         }
         Self {
             stream: Arc::clone(stream),
+            layout,
             reader: *reader,
             signal: stream.delivery_signal(*reader),
             status: Arc::clone(status),
@@ -186,6 +192,7 @@ impl Worker {
             let signal = Arc::clone(&self.signal);
             let waiter = signal.wait();
             let draining = phases.current() >= Phase::Draining;
+            self.follow_shards();
             if let Some(learning) = self.learning.as_mut().filter(|_| draining) {
                 learning.hurry();
             }

@@ -98,6 +98,9 @@ impl Worker {
 
     fn has_more(&self, index: usize) -> bool {
         let (Some(place), Some(stage)) = (self.places.get(index), self.stages.front()) else { return false };
+        if !self.may_read(place.shard) {
+            return false;
+        }
         let next = self.stream.shard(place.shard).map(|shard| shard.bounds().next);
         next.is_some_and(|next| next.min(stage.end(place.shard)) > place.next)
     }
@@ -137,7 +140,7 @@ impl Worker {
             // What is encoded is in an open file, and the file's memory is paid for from the delivery share.
             shard.release(self.reader, next);
         }
-        self.status.set_position(index, next);
+        self.status.set_position(id, next);
         bytes.max(1)
     }
 

@@ -14,7 +14,7 @@ use crate::config::checked;
 use crate::delivery::classify::Classifier;
 use crate::delivery::epoch::EpochConfig;
 use crate::delivery::intake::{Intake, Setting};
-use crate::delivery::ledger::{Epoch, State};
+use crate::delivery::ledger::{Entry, Epoch, Shards, State};
 use crate::delivery::seal::{Origin, Series};
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::{OpenError, Parts, Slots};
@@ -83,6 +83,11 @@ impl Stage {
         (Self { intake, captures: self.captures.clone(), until: BTreeMap::new() }, epoch)
     }
 
+    /// Leaves all records of a shard, which begins at `from`, to the one that follows.
+    pub fn leave(&mut self, shard: ShardId, from: SequenceNumber) {
+        self.until.insert(shard, from);
+    }
+
     /// The first position of a shard that is not of this one.
     pub fn end(&self, shard: ShardId) -> SequenceNumber {
         self.until.get(&shard).copied().unwrap_or(SequenceNumber(u64::MAX))
@@ -129,8 +134,8 @@ fn intake(
 
 /// What a delivery with a ledger has to go through.
 pub struct Plan {
-    /// To be written before anything else, if the configuration is news.
-    pub new: Option<Epoch>,
+    /// To be written before anything else: the configuration, or shards, if they are news.
+    pub news: Vec<Entry>,
     /// All epochs that anything is needed of, the new one included.
     epochs: Vec<Epoch>,
 }
@@ -147,20 +152,25 @@ impl Plan {
     ) -> Result<Self, OpenError> {
         let config = EpochConfig::of(&parts.config);
         let mut epochs = state.epochs.clone();
-        let goes_on = match epochs.last() {
-            Some(last) => {
-                let names = |shard: &ShardId| last.from.iter().any(|(named, _)| named == shard);
-                EpochConfig::parse(&last.config)? == config && positions.keys().all(names)
+        if let Some(last) = epochs.last_mut()
+            && EpochConfig::parse(&last.config)? == config
+        {
+            let names = |shard| last.from.iter().any(|&(named, _)| named == shard);
+            let others = positions.iter().filter(|&(&shard, _)| !names(shard));
+            let others: Vec<_> = others.map(|(&shard, &from)| (shard, from)).collect();
+            if others.is_empty() {
+                return Ok(Self { news: Vec::new(), epochs });
             }
-            None => false,
-        };
-        if goes_on {
-            return Ok(Self { new: None, epochs });
+            // Made since, by a process that has ended before it could write them down.
+            if !others.iter().any(|&(shard, _)| state.knows(shard)) {
+                last.from.extend(&others);
+                return Ok(Self { news: vec![Entry::Shards(Shards { from: others })], epochs });
+            }
         }
         let number = epochs.last().map_or(1, |last| last.number + 1);
         let epoch = Epoch { number, config: config.text(), from: boundary(state, positions) };
         epochs.push(epoch.clone());
-        Ok(Self { new: Some(epoch), epochs })
+        Ok(Self { news: vec![Entry::Epoch(epoch)], epochs })
     }
 
     /// Number of the epoch of today.

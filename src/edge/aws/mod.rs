@@ -1,3 +1,203 @@
-//! The APIs of Amazon Web Services that unmodified clients use.
+//! `POST /` with `X-Amz-Target`: the operations of AWS services, for clients that are made for them.
+//!
+//! ```text
+//! route ─▶ encoding (JSON, CBOR) ─▶ body ─▶ caller ─▶ operation ─▶ reply in the same encoding
+//! ```
+//!
+//! The stream is named in the body, so that an account of its own pays for bodies until their stream is known.
 
 pub mod firehose;
+pub mod kinesis;
+pub mod protocol;
+pub mod seal;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Response, header, request};
+use hyper::body::{Body as _, Incoming};
+
+use super::Edge;
+use super::body::{self, Bounds, Paid};
+use super::reply::Body;
+use crate::config::limits::{AWS_BODY_BYTES_MAX, AWS_REQUEST_BYTES_MAX};
+use crate::runtime::budget::Budget;
+use kinesis::Operation;
+use protocol::Encoding;
+use protocol::failure::{Failure, FailureKind};
+
+/// The header that names the operation.
+pub const TARGET: &str = "x-amz-target";
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// An operation of Kinesis Data Streams.
+    Kinesis(Operation),
+    /// None that there is.
+    Unknown,
+}
+
+impl Target {
+    /// How many there are.
+    pub const COUNT: usize = Operation::ALL.len() + 1;
+
+    /// Reads the header; `None` if it is not there.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let text = headers.get(TARGET)?.to_str().unwrap_or_default();
+        let operation = text.strip_prefix(kinesis::TARGET_PREFIX).and_then(Operation::parse);
+        Some(operation.map_or(Target::Unknown, Target::Kinesis))
+    }
+
+    /// Its place among all, below [`Target::COUNT`].
+    pub fn index(self) -> usize {
+        match self {
+            Target::Unknown => 0,
+            Target::Kinesis(operation) => 1 + operation as usize,
+        }
+    }
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Target::Unknown => "aws_unknown",
+            Target::Kinesis(operation) => operation.label(),
+        }
+    }
+
+    /// Bytes that its body may have. What records are put with may be as large as `[server] max_body` once it is
+    /// decoded; Base64 makes four bytes of three, and names stand around it.
+    fn body_bytes_max(self, body_bytes_max: u64) -> u64 {
+        match self {
+            Target::Kinesis(Operation::PutRecord | Operation::PutRecords) => {
+                AWS_BODY_BYTES_MAX.min(body_bytes_max.saturating_mul(8) / 5)
+            }
+            _ => AWS_REQUEST_BYTES_MAX,
+        }
+    }
+}
+
+/// What the operations share.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Pays for bodies until their stream is known.
+    pub budget: Arc<Budget>,
+    /// Makes iterators and places in lists.
+    pub seal: seal::Seal,
+    /// Region of the names all over the world.
+    pub region: String,
+    /// Account of the same.
+    pub account: String,
+}
+
+impl Gateway {
+    /// With the region and the account of the defaults.
+    pub fn new(budget: Arc<Budget>) -> Self {
+        Self {
+            budget,
+            seal: seal::Seal::default(),
+            region: "us-east-1".to_owned(),
+            account: "000000000000".to_owned(),
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug)]
+pub struct Caller {
+    region: String,
+    account: String,
+}
+
+impl Caller {
+    /// The account that messages and names tell.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// A stream's name all over the world.
+    pub fn stream_arn(&self, stream: &str) -> String {
+        format!("arn:aws:kinesis:{}:{}:stream/{stream}", self.region, self.account)
+    }
+}
+
+/// A request that was read.
+#[derive(Debug)]
+pub struct Request {
+    /// How it is written, and its answer will be.
+    pub encoding: Encoding,
+    /// Its body.
+    pub paid: Paid,
+    /// Who asks.
+    pub caller: Caller,
+}
+
+impl Request {
+    /// Its members.
+    ///
+    /// # Errors
+    /// `SerializationException`.
+    pub fn members<'b, T: serde::Deserialize<'b>>(&'b self) -> Result<T, Failure> {
+        self.encoding.read(&self.paid.bytes)
+    }
+
+    /// The answer of these members.
+    ///
+    /// # Errors
+    /// `InternalFailureException`, which no answer brings about.
+    pub fn reply(&self, members: &impl serde::Serialize) -> Result<Response<Body>, Failure> {
+        Ok(protocol::reply(self.encoding, self.encoding.write(members)?))
+    }
+}
+
+/// Answers one request.
+pub async fn post(edge: &Edge, target: Target, head: &request::Parts, mut body: Incoming) -> Response<Body> {
+    let Some(encoding) = Encoding::of(&head.headers) else {
+        let text = "the Content-Type is neither application/x-amz-json-1.1 nor application/x-amz-cbor-1.1";
+        return protocol::refusal(Encoding::Json, &Failure::new(FailureKind::UnknownOperation, text));
+    };
+    let answer = serve(edge, target, encoding, head, &mut body).await;
+    answer.unwrap_or_else(|failure| protocol::refusal(encoding, &failure))
+}
+
+async fn serve(
+    edge: &Edge,
+    target: Target,
+    encoding: Encoding,
+    head: &request::Parts,
+    body: &mut Incoming,
+) -> Result<Response<Body>, Failure> {
+    let paid = read(edge, target, head, body).await?;
+    let caller = identify(edge, head, &paid.bytes)?;
+    let Target::Kinesis(operation) = target else {
+        let name = head.headers.get(TARGET).map(body::shown).unwrap_or_default();
+        let text = format!("there is no operation '{name}' here");
+        return Err(Failure::new(FailureKind::UnknownOperation, text));
+    };
+    kinesis::answer(edge, operation, Request { encoding, paid, caller }).await
+}
+
+/// Reads the body; one that is refused is thrown away, so that a client that is still writing gets its answer.
+async fn read(
+    edge: &Edge,
+    target: Target,
+    head: &request::Parts,
+    body: &mut Incoming,
+) -> Result<Paid, Failure> {
+    let bytes_max = target.body_bytes_max(edge.server.body_bytes_max);
+    let bounds = Bounds { account: &edge.aws.budget, bytes_max };
+    let paid = match body::Encoding::of(&head.headers) {
+        Ok(encoding) => body::read(edge, bounds, encoding, body).await,
+        Err(problem) => Err(problem),
+    };
+    let nothing_comes = head.headers.contains_key(header::EXPECT) || body.is_end_stream();
+    if paid.is_err() && !nothing_comes {
+        body::discard(body, AWS_BODY_BYTES_MAX).await;
+    }
+    Ok(paid?)
+}
+
+/// Tells who asks. This is the place for signatures and policies: everything that is known before the body is judged is
+/// here, and every operation gets the caller.
+fn identify(edge: &Edge, _head: &request::Parts, _body: &[u8]) -> Result<Caller, Failure> {
+    Ok(Caller { region: edge.aws.region.clone(), account: edge.aws.account.clone() })
+}

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::runtime::disk::RealDisk;
+use crate::stream::HashRange;
 
 const NOW: UnixMicros = UnixMicros(1_763_000_000_000_000);
 
@@ -47,14 +48,18 @@ fn new_durable_streams_get_numbers_and_others_none() {
     assert_eq!(changes, Changes { added: vec!["b".into(), "a".into()], ..Changes::default() });
     assert!(changes.must_be_saved());
     let first = SequenceNumber(NOW.0.unsigned_abs());
-    let shard = |number, id| CatalogShard { number, id: ShardId(id), first };
+    let facts = |count| ShardFacts::even(count, first.0 / 1_000_000, first).collect::<Vec<_>>();
+    let shard = |number, facts| CatalogShard { number, facts };
     let b = catalog.stream("b").unwrap();
     assert_eq!(
         (b.number, b.durability, b.shards.as_slice()),
-        (0, Durability::Fsync, &[shard(0, 0), shard(1, 1)][..])
+        (0, Durability::Fsync, &[shard(0, facts(2)[0]), shard(1, facts(2)[1])][..])
     );
     let a = catalog.stream("a").unwrap();
-    assert_eq!((a.number, a.durability, a.shards.as_slice()), (1, Durability::Os, &[shard(2, 0)][..]));
+    assert_eq!(
+        (a.number, a.durability, a.shards.as_slice()),
+        (1, Durability::Os, &[shard(2, facts(1)[0])][..])
+    );
     assert_eq!(catalog.stream("m"), None);
 }
 
@@ -72,15 +77,66 @@ fn the_same_streams_are_found_again() {
 }
 
 #[test]
-fn a_changed_number_of_shards_is_refused_and_changes_nothing() {
+fn a_changed_number_of_shards_is_told_until_it_is_noted() {
     let mut catalog = two();
-    let streams = [stream("new", Durability::Fsync, 1), stream("b", Durability::Fsync, 1)];
-    let error = catalog.reconcile(&streams, NOW).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "stream 'b' has 2 shards in the node's folder and 1 shard in its pipeline file: this version does not change it, so write shards = 2, or give the stream another name"
-    );
-    assert_eq!(catalog, two());
+    for _ in 0..2 {
+        let changes = catalog.reconcile(&[stream("b", Durability::Fsync, 3)], NOW).unwrap();
+        assert_eq!(changes.resized, [("b".to_owned(), 3)]);
+        assert_eq!(catalog.stream("b").unwrap().shards.len(), 2);
+    }
+    catalog.stream_mut("b").unwrap().declared_shards = 3;
+    assert_eq!(catalog.reconcile(&[stream("b", Durability::Fsync, 3)], NOW).unwrap().resized, []);
+}
+
+#[test]
+fn a_split_and_a_merge_are_kept_and_ids_and_numbers_come_once() {
+    let (_kept, folder) = folder();
+    let mut catalog = two();
+    let first = SequenceNumber(7);
+    let child = |id, hash_keys, parents| ShardFacts {
+        id: ShardId(id),
+        hash_keys,
+        parents,
+        created: 9,
+        first,
+        end: None,
+    };
+    let halves: Vec<_> = HashRange::even(4).collect();
+    let parents = [Some(ShardId(0)), None];
+    let split = Replacement {
+        closed: vec![(ShardId(0), SequenceNumber(u64::MAX - 1))],
+        children: vec![child(2, halves[0], parents), child(3, halves[1], parents)],
+    };
+    let children = catalog.reshard("b", &split).unwrap();
+    assert_eq!(children.iter().map(|shard| shard.number).collect::<Vec<_>>(), [3, 4]);
+    let whole = HashRange { first: halves[1].first, last: u128::MAX };
+    let merge = Replacement {
+        closed: vec![(ShardId(3), first), (ShardId(1), first)],
+        children: vec![child(4, whole, [Some(ShardId(1)), Some(ShardId(3))])],
+    };
+    catalog.reshard("b", &merge).unwrap();
+    catalog.save(&folder).unwrap();
+    assert_eq!(Catalog::open(&folder).unwrap(), catalog);
+    catalog.forget_shards("b", &[ShardId(0), ShardId(3), ShardId(1), ShardId(4)][..3]).unwrap();
+    catalog.save(&folder).unwrap();
+    let again = Catalog::open(&folder).unwrap();
+    assert_eq!(again, catalog);
+    let ids: Vec<_> = again.stream("b").unwrap().shards.iter().map(|shard| shard.facts.id.0).collect();
+    assert_eq!((ids, again.stream("b").unwrap().next_id), (vec![2, 4], ShardId(5)));
+    assert!(catalog.reshard("z", &merge).is_err());
+}
+
+#[test]
+fn clients_make_and_remove_streams_of_their_own() {
+    let mut catalog = two();
+    let made = catalog.create(&stream("c", Durability::Fsync, 2), NOW).unwrap().clone();
+    assert_eq!((made.properties.origin, made.number), (StreamOrigin::Client, 2));
+    let error = catalog.create(&stream("c", Durability::Fsync, 2), NOW).unwrap_err();
+    assert_eq!(error.to_string(), "stream 'c' is there already");
+    let changes = catalog.reconcile(&[stream("a", Durability::Os, 1)], NOW).unwrap();
+    assert_eq!(changes.unnamed, ["b"], "what a client has made is nobody's oversight");
+    assert_eq!(catalog.remove("c").unwrap(), made);
+    assert_eq!(catalog.create(&stream("c", Durability::Fsync, 1), NOW).unwrap().number, 3);
 }
 
 #[test]
@@ -142,15 +198,17 @@ fn a_catalog_that_contradicts_itself_is_damaged() {
         Catalog::open(&folder).unwrap_err().to_string()
     };
     let twice = "a number of stream 'b' is given twice, or not yet";
-    let shard = "shard 1 of stream 'b' is not as it was written";
+    let shard = "invalid type";
     for (said, pointer, value) in [
         (twice, "/streams/1/shards/1/number", 0),
         (twice, "/streams/1/shards/1/number", 2),
         (twice, "/streams/1/shards/1/number", 3),
         (twice, "/streams/1/number", 1),
         (twice, "/streams/1/number", 2),
-        (shard, "/streams/1/shards/1/id", 0),
-        (shard, "/streams/1/shards/1/id", 2),
+        (shard, "/streams/1/shards/1/hash_keys/0", 7),
+        ("shardId-000000000000 does not come before shardId-000000000000", "/streams/1/shards/1/id", 0),
+        ("stream 'b' would give an id twice", "/streams/1/shards/1/id", 2),
+        ("stream 'b' would give an id twice", "/streams/1/next_id", 1),
     ] {
         let error = bad(&|document| *document.pointer_mut(pointer).unwrap() = value.into());
         assert!(error.contains(said), "{pointer} = {value}: {error}");
@@ -158,7 +216,9 @@ fn a_catalog_that_contradicts_itself_is_damaged() {
     let error = bad(&|document| document["streams"][0]["durability"] = "memory".into());
     assert!(error.contains("stream 'a' has durability \"memory\""), "{error}");
     let error = bad(&|document| document["streams"][0]["shards"] = serde_json::json!([]));
-    assert!(error.contains("stream 'a' has no shard"), "{error}");
+    assert!(error.contains("stream 'a': the open shards do not cover the hash space once"), "{error}");
+    let error = bad(&|document| document["streams"][1]["shards"][1]["hash_keys"][0] = "1".into());
+    assert!(error.contains("stream 'b': the open shards do not cover the hash space once"), "{error}");
     let error = bad(&|document| document["streams"][0]["shards"][0]["first"] = "-1".into());
     assert!(error.contains("shard 0 of stream 'a' is not as it was written"), "{error}");
     let error = bad(&|document| document["streams"][0]["name"] = "b".into());
@@ -187,10 +247,10 @@ proptest! {
         let mut catalog = Catalog::default();
         for streams in sequence {
             let before = catalog.clone();
-            if catalog.reconcile(&streams, NOW).is_err() {
+            let Ok(changes) = catalog.reconcile(&streams, NOW) else {
                 prop_assert_eq!(&catalog, &before);
                 continue;
-            }
+            };
             catalog.save(&folder).unwrap();
             // Reading checks that the numbers are unique.
             prop_assert_eq!(&Catalog::open(&folder).unwrap(), &catalog);
@@ -201,7 +261,8 @@ proptest! {
             for config in &streams {
                 let found = catalog.stream(&config.name);
                 prop_assert_eq!(found.is_some(), config.durability.is_durable());
-                prop_assert!(found.is_none_or(|found| found.shards.len() == config.shards as usize));
+                let has_as_many = found.is_none_or(|found| found.shards.len() == config.shards as usize);
+                prop_assert!(has_as_many || changes.resized.contains(&(config.name.clone(), config.shards)));
             }
         }
     }

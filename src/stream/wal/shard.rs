@@ -27,7 +27,6 @@ use crate::stream::memory::Retention;
 #[derive(Debug)]
 pub struct DurableLog {
     number: ShardNumber,
-    retention: Retention,
     state: Mutex<State>,
 }
 
@@ -50,6 +49,7 @@ pub struct Part {
 
 #[derive(Debug)]
 struct State {
+    retention: Retention,
     ring: VecDeque<Entry>,
     parts: VecDeque<Part>,
     origin: SequenceNumber,
@@ -105,6 +105,7 @@ impl DurableLog {
         let stored_bytes = parts.iter().map(|part| part.bytes).sum();
         let released = vec![SequenceNumber(0); readers];
         let state = State {
+            retention,
             ring: VecDeque::new(),
             parts: parts.into(),
             origin,
@@ -114,7 +115,7 @@ impl DurableLog {
             stored_bytes,
             released,
         };
-        Self { number, retention, state: Mutex::new(state) }
+        Self { number, state: Mutex::new(state) }
     }
 
     /// Its number in the frames of the log.
@@ -182,12 +183,12 @@ impl DurableLog {
     /// The last part stays: a start knows from it which numbers were given away. If only it is left and has outlived its
     /// retention, this asks for a batch without records to be appended, which then takes its place.
     pub fn expire(&self, now: UnixMicros) -> Expired {
-        let bytes_max = self.retention.bytes.unwrap_or(u64::MAX);
         let mut expired = Expired::default();
         let mut state = self.state();
+        let bytes_max = state.retention.bytes.unwrap_or(u64::MAX);
         let released = state.released();
         while let Some(part) = state.parts.front() {
-            let (too_old, too_many) = (self.is_past(part, now), state.stored_bytes > bytes_max);
+            let (too_old, too_many) = (state.is_past(part, now), state.stored_bytes > bytes_max);
             if !(too_old || too_many) || !part.segment.is_sealed() {
                 break;
             }
@@ -209,15 +210,36 @@ impl DurableLog {
         expired
     }
 
-    fn is_past(&self, part: &Part, now: UnixMicros) -> bool {
-        part.newest < self.retention.oldest(now)
+    /// Keeps what is there, and what comes, for another time.
+    pub fn set_retention(&self, retention: Retention) {
+        self.state().retention = retention;
+    }
+
+    /// Whether all its records have outlived their retention, and every delivery has released them.
+    pub fn is_outlived(&self, now: UnixMicros) -> bool {
+        let state = self.state();
+        let is_read = state.pending == 0 && state.released() >= state.durable;
+        is_read && state.parts.iter().all(|part| state.is_past(part, now))
+    }
+
+    /// Lets go of everything, whoever needs it: the shard is gone.
+    pub fn give_up_all(&self) {
+        let mut state = self.state();
+        while !state.parts.is_empty() {
+            state.let_go_of_oldest();
+        }
+        let out = std::mem::take(&mut state.ring);
+        drop(state);
+        drop(out);
     }
 
     /// Whether all its records have outlived their retention, and are in the segment that is written.
     pub fn waits_for_turn(&self, now: UnixMicros) -> bool {
         let state = self.state();
         let part = state.parts.front();
-        part.is_some_and(|part| part.end > part.first && self.is_past(part, now) && !part.segment.is_sealed())
+        part.is_some_and(|part| {
+            part.end > part.first && state.is_past(part, now) && !part.segment.is_sealed()
+        })
     }
 
     /// Whether its records in `segment` have all outlived their retention; `None` if it has none there. Older segments
@@ -226,7 +248,7 @@ impl DurableLog {
         let state = self.state();
         let part = state.parts.front().filter(|part| Arc::ptr_eq(&part.segment, segment))?;
         // The last part tells a start which numbers were given away.
-        Some(self.is_past(part, now) && state.parts.len() > 1)
+        Some(state.is_past(part, now) && state.parts.len() > 1)
     }
 
     /// Lets go of its records in `segment`, which are its oldest, whoever needs them. Returns how many of them some
@@ -258,6 +280,10 @@ impl State {
     /// Oldest record that can be read.
     fn first(&self) -> SequenceNumber {
         self.parts.front().map_or(self.durable, |part| part.first)
+    }
+
+    fn is_past(&self, part: &Part, now: UnixMicros) -> bool {
+        part.newest < self.retention.oldest(now)
     }
 
     /// Lets go of the oldest part; returns its records.

@@ -48,6 +48,16 @@ impl Model {
                     self.first.entry(shard).or_insert(from);
                 }
             }
+            Entry::Shards(shards) => {
+                if let Some(latest) = self.epochs.last_mut() {
+                    latest.from.extend(&shards.from);
+                    latest.from.sort_unstable();
+                }
+                for &(shard, from) in &shards.from {
+                    self.cursor.entry(shard).or_insert(from);
+                    self.first.entry(shard).or_insert(from);
+                }
+            }
             Entry::Begun(begun) => {
                 self.next = self.next.max(begun.number + 1);
                 self.begun.insert(begun.number, begun.clone());

@@ -38,7 +38,7 @@ use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::journals::{Journals, Setting};
 use crate::stream::wal::shard::DurableLog;
-use crate::stream::{Backing, Captures, DurableParts, Receipt, Retention, Stream};
+use crate::stream::{Backing, Captures, DurableParts, Receipt, Retention, ShardFacts, Stream};
 use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
 
@@ -218,8 +218,10 @@ impl World {
                 let origin = SequenceNumber(1_000 * u64::from(number));
                 Arc::new(DurableLog::new(ShardNumber(number), origin, Vec::new(), retention, 1))
             };
-            let shards = (1..=SHARDS).map(shard).collect();
-            Backing::Durable(DurableParts { journal, number: 1, shards }, Vec::new())
+            let facts = ShardFacts::even(SHARDS, 0, SequenceNumber(0));
+            let shards = facts.zip((1..=SHARDS).map(shard)).collect();
+            let parts = DurableParts { journal, number: 1, shards, next_id: ShardId(SHARDS) };
+            Backing::Durable(parts, Vec::new())
         })
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::profile::Profile;
 use crate::config::checked::{self, LogWriter};
-use crate::record::SequenceNumber;
+use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::runtime::progress::Progress;
@@ -17,7 +17,7 @@ use crate::stream::wal::journal::{Journal, Options, Patience};
 use crate::stream::wal::journals::check_complete;
 use crate::stream::wal::recovery::{self, KeptReply, Source};
 use crate::stream::wal::shard::DurableLog;
-use crate::stream::{Backing, Captures, DurableParts, Retention, Stream};
+use crate::stream::{Backing, Captures, DurableParts, Retention, ShardFacts, Stream};
 use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
 
@@ -72,7 +72,8 @@ impl Node {
             let parts = DurableParts {
                 journal: Arc::clone(&journal),
                 number: stream as u32,
-                shards: shards.collect(),
+                shards: ShardFacts::even(count, 0, SequenceNumber(ORIGIN)).zip(shards).collect(),
+                next_id: ShardId(count),
             };
             let kept: Vec<KeptReply> =
                 recovered.replies.iter().filter(|reply| reply.stream == stream as u32).cloned().collect();

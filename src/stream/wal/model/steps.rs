@@ -225,8 +225,7 @@ impl Case {
         self.note(|| "retain".to_owned());
         let node = self.node();
         node.streams.iter().for_each(|stream| stream.enforce_retention(now));
-        let shards: Vec<_> =
-            node.streams.iter().flat_map(|stream| stream.durable_shards()).cloned().collect();
+        let shards: Vec<_> = node.streams.iter().flat_map(|stream| stream.durable_logs()).collect();
         node.journal.housekeeping(&shards, now);
         let oldest = self.now - self.profile.retention.as_micros() as i64;
         let streams = &self.node.as_ref().unwrap().streams;

@@ -96,6 +96,11 @@ impl Case {
             Err(AppendError::DiskFull) => {
                 assert!(is_full, "there is room");
             }
+            Err(
+                error @ (AppendError::Resharding | AppendError::NoShard { .. } | AppendError::Deleted { .. }),
+            ) => {
+                panic!("{error}")
+            }
             Err(AppendError::TooLarge { .. }) => assert!(is_too_large, "it would have fitted"),
             Err(AppendError::Unavailable(why)) => assert!(self.broken || !self.is_well(), "{why}"),
         }

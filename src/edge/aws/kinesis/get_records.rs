@@ -1,0 +1,273 @@
+//! GetRecords: a page of a shard.
+//!
+//! The page is found first, as slices of the log's batches, then paid for from the taps' account, and only then written,
+//! once, into the buffer that goes to the socket.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::position::{Iterator, only_if_wet};
+use super::sequence::{DIGITS, Numbering, Printed};
+use super::shapes::{ChildShape, NOT_ENCRYPTED};
+use super::stream::{StreamRef, find};
+use crate::config::limits::{KINESIS_BYTES_MAX, KINESIS_PAGE_MAX};
+use crate::edge::Edge;
+use crate::edge::aws::Request;
+use crate::edge::aws::protocol::failure::Failure;
+use crate::edge::aws::protocol::validation::Violations;
+use crate::edge::aws::protocol::values::{Blob, Time};
+use crate::edge::aws::protocol::{self, Encoding};
+use crate::edge::reply::Body;
+use crate::record::{RecordSpans, SequenceNumber, ShardId};
+use crate::runtime::budget::Permit;
+use crate::runtime::clock;
+use crate::stream::{Payer, ReadError, ReadLimit, Slice, Stream};
+
+/// Bytes of a record in an answer beside its data and its key: names, quotes, the number and a time.
+const RECORD_BYTES: u64 = 160 + DIGITS as u64;
+
+/// Bytes of an answer beside its records.
+const FRAME_BYTES: u64 = 1_024;
+
+/// Records of one batch.
+#[derive(Debug)]
+struct Part {
+    slice: Slice,
+    /// How many of the slice belong to it.
+    len: usize,
+}
+
+/// Records of a shard, found and not written yet.
+#[derive(Debug)]
+pub struct Page {
+    numbering: Numbering,
+    parts: Vec<Part>,
+    /// Records that are shown.
+    pub records: usize,
+    /// Bytes of their data and keys.
+    data: u64,
+    /// Where to read on.
+    pub next: SequenceNumber,
+}
+
+/// How much a page takes.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimit {
+    /// Records.
+    pub records: usize,
+    /// Bytes of data and keys; the record that reaches them is the last one.
+    pub bytes: u64,
+}
+
+impl Page {
+    /// Finds records of a shard from `from` on. A page may have fewer than there are; if it has none and `next` is
+    /// `from`, there were none.
+    ///
+    /// # Errors
+    /// If they cannot be read back from the disk.
+    pub async fn find(
+        stream: &Arc<Stream>,
+        (shard, numbering): (ShardId, Numbering),
+        from: SequenceNumber,
+        limit: PageLimit,
+        payer: &Payer,
+    ) -> Result<Self, ReadError> {
+        let mut page = Self { numbering, parts: Vec::new(), records: 0, data: 0, next: from };
+        while !page.is_full(limit) {
+            let rest = ReadLimit { bytes: limit.bytes - page.data, records: limit.records - page.records };
+            let read = stream.read(shard, page.next, rest, payer).await?;
+            if read.slices.is_empty() {
+                page.next = read.next;
+                break;
+            }
+            page.take(read.slices, read.next, limit);
+        }
+        Ok(page)
+    }
+
+    fn is_full(&self, limit: PageLimit) -> bool {
+        self.records >= limit.records || self.data >= limit.bytes
+    }
+
+    fn take(&mut self, slices: Vec<Slice>, next: SequenceNumber, limit: PageLimit) {
+        for slice in slices {
+            let (first, len) = (slice.first, slice.len());
+            let taken = self.take_slice(slice, limit);
+            if taken < len {
+                self.next = SequenceNumber(first.0 + taken as u64);
+                return;
+            }
+        }
+        self.next = next;
+    }
+
+    fn take_slice(&mut self, slice: Slice, limit: PageLimit) -> usize {
+        let mut len = 0;
+        for record in &slice.batch.records[slice.skip..] {
+            let bytes = (record.payload.len() + record.key.len()) as u64;
+            // An answer never has more bytes than the bound, unless one record has.
+            if self.is_full(limit) || (self.records > 0 && self.data + bytes > limit.bytes) {
+                break;
+            }
+            len += 1;
+            if is_shown(record) {
+                self.records += 1;
+                self.data += bytes;
+            }
+        }
+        self.parts.push(Part { slice, len });
+        len
+    }
+
+    /// Bytes of the page once it is written, at most.
+    pub fn written_bytes(&self, encoding: Encoding) -> u64 {
+        let around = FRAME_BYTES + RECORD_BYTES * self.records as u64;
+        match encoding {
+            // Base64 makes four of three; a character of a key may need six.
+            Encoding::Json => around + self.data / 3 * 4 + 4 * self.records as u64 + self.key_bytes() * 6,
+            Encoding::Cbor => around + self.data,
+        }
+    }
+
+    fn key_bytes(&self) -> u64 {
+        self.shown().map(|(_, _, record)| record.key.len() as u64).sum()
+    }
+
+    /// How far the page is behind the newest record, in milliseconds.
+    pub fn millis_behind(&self, stream: &Stream, shard: ShardId) -> i64 {
+        let next = stream.shard(shard).and_then(|log| log.arrival_at(self.next));
+        next.map_or(0, |arrival| (clock::wall().as_millis() - arrival.as_millis()).max(0))
+    }
+
+    fn shown(&self) -> impl std::iter::Iterator<Item = (&Slice, SequenceNumber, &RecordSpans)> {
+        self.parts.iter().flat_map(|Part { slice, len }| {
+            let records = slice.batch.records.iter().skip(slice.skip).take(*len);
+            (slice.first.0..)
+                .zip(records)
+                .filter(|(_, record)| is_shown(record))
+                .map(move |(number, record)| (slice, SequenceNumber(number), record))
+        })
+    }
+}
+
+/// A record bound for the dead letters is none that a reader gets, as on the other taps.
+fn is_shown(record: &RecordSpans) -> bool {
+    !record.refusal.is_present()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RecordShape<'a> {
+    sequence_number: Printed,
+    approximate_arrival_timestamp: Time,
+    data: Blob<'a>,
+    partition_key: &'a str,
+    encryption_type: &'static str,
+}
+
+/// The records as a list.
+impl Serialize for Page {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeSeq;
+        let mut list = serializer.serialize_seq(Some(self.records))?;
+        for (slice, number, record) in self.shown() {
+            let source = &slice.batch.source;
+            // Keys come as texts; one that does not is not shown in part.
+            let partition_key = std::str::from_utf8(source.bytes(record.key)).unwrap_or_default();
+            list.serialize_element(&RecordShape {
+                sequence_number: self.numbering.print(number),
+                approximate_arrival_timestamp: Time(source.arrival),
+                data: Blob(source.bytes(record.payload)),
+                partition_key,
+                encryption_type: NOT_ENCRYPTED,
+            })?;
+        }
+        list.end()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Members {
+    shard_iterator: Option<String>,
+    limit: Option<i64>,
+    #[serde(flatten)]
+    stream: StreamRef,
+    dry_run: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Reply<'a> {
+    records: &'a Page,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_shard_iterator: Option<String>,
+    millis_behind_latest: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    child_shards: Vec<ChildShape>,
+}
+
+/// An answer on its way to the client.
+struct PaidBytes {
+    bytes: Vec<u8>,
+    _permit: Permit,
+}
+
+impl AsRef<[u8]> for PaidBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// GetRecords.
+///
+/// # Errors
+/// Why it is refused.
+pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+    let members: Members = request.members()?;
+    let mut violations = Violations::default();
+    violations.required("shardIterator", &members.shard_iterator);
+    violations.text("shardIterator", members.shard_iterator.as_deref(), 1, 512, None);
+    violations.number("limit", members.limit, 1, KINESIS_PAGE_MAX as i64);
+    members.stream.check(&mut violations);
+    violations.finish()?;
+    let now = clock::wall();
+    let iterator = Iterator::open(edge, members.shard_iterator.as_deref().unwrap_or_default(), now)?;
+    if members.stream.name().is_ok_and(|name| name != iterator.stream) {
+        return Err(Failure::invalid("The ShardIterator does not belong to the stream that is named."));
+    }
+    let intake = find(edge, &request.caller, &iterator.stream)?;
+    let stream = &intake.stream;
+    let layout = stream.layout();
+    let facts = layout.get(iterator.shard).map(|shard| shard.facts);
+    let Some(facts) = facts.filter(|facts| facts.created == iterator.created) else {
+        let text = format!(
+            "Shard {} in stream {} under account {} does not exist",
+            iterator.shard,
+            iterator.stream,
+            request.caller.account()
+        );
+        return Err(Failure::not_found(text));
+    };
+    only_if_wet(members.dry_run)?;
+    let records = members.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(KINESIS_PAGE_MAX);
+    let limit = PageLimit { records, bytes: KINESIS_BYTES_MAX };
+    let payer = Payer { budget: Arc::clone(&edge.taps_budget), overdraws: false };
+    let page = Page::find(stream, (facts.id, Numbering::of(&facts)), iterator.next, limit, &payer).await?;
+    let is_at_end = facts.end.is_some_and(|end| page.next >= end);
+    let reply = Reply {
+        next_shard_iterator: (!is_at_end).then(|| Iterator { next: page.next, ..iterator }.seal(edge, now)),
+        millis_behind_latest: page.millis_behind(stream, facts.id),
+        child_shards: if is_at_end { ChildShape::all(&layout, &facts) } else { Vec::new() },
+        records: &page,
+    };
+    if page.records == 0 {
+        return request.reply(&reply);
+    }
+    let permit = edge.admit_tap(page.written_bytes(request.encoding))?;
+    let bytes = request.encoding.write(&reply)?;
+    Ok(protocol::reply(request.encoding, Bytes::from_owner(PaidBytes { bytes, _permit: permit })))
+}

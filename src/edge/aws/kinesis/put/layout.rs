@@ -1,0 +1,104 @@
+//! Records in one block: decoded into a new one, or left where they stand in the body.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::entries::{Data, Entry, Put, unreadable};
+use crate::edge::aws::protocol::failure::Failure;
+use crate::json::RawString;
+use crate::record::Span;
+use crate::stream::HashKey;
+
+/// Where payload and key of a record are.
+pub type Spans = (Span, Span);
+
+/// Records in one block.
+#[derive(Debug)]
+pub struct LaidOut {
+    /// The block; `None` if it is the body itself.
+    pub block: Option<Vec<u8>>,
+    /// What lies behind the block: see [`crate::record::Source::side`].
+    pub side: Vec<u8>,
+    /// The records, in order.
+    pub records: Vec<Spans>,
+    /// The hashes that some of them bring along; empty if none does.
+    pub hashes: Vec<Option<HashKey>>,
+}
+
+/// Lays out the records of a request, which was checked and read from `body`.
+///
+/// # Errors
+/// `SerializationException` if data is no Base64, `InvalidArgumentException` if a hash is too large.
+pub fn lay_out(put: &Put<'_>, body: &[u8]) -> Result<LaidOut, Failure> {
+    let hashes = hashes(&put.entries)?;
+    let is_base64 = put.entries.iter().any(|entry| matches!(entry.data, Some(Data::Base64(_))));
+    let mut records = Vec::with_capacity(put.entries.len());
+    let mut side = Vec::new();
+    if !is_base64 {
+        for entry in &put.entries {
+            let data = match &entry.data {
+                Some(Data::Plain(bytes)) => place(bytes, body, &mut side),
+                _ => Span::ABSENT,
+            };
+            let key = entry.key.as_deref().unwrap_or_default();
+            records.push((data, place(key.as_bytes(), body, &mut side)));
+        }
+        return Ok(LaidOut { block: None, side, records, hashes });
+    }
+    let mut block = Vec::with_capacity(usize::try_from(put.laid_out_bytes()).unwrap_or_default());
+    let mut unescaped = String::new();
+    for entry in &put.entries {
+        let start = block.len();
+        if let Some(Data::Base64(text)) = &entry.data {
+            decode(*text, &mut unescaped, &mut block)?;
+        }
+        records.push((Span::new(start, block.len()), Span::ABSENT));
+    }
+    for (entry, (_, key)) in put.entries.iter().zip(&mut records) {
+        let start = block.len() + side.len();
+        side.extend_from_slice(entry.key.as_deref().unwrap_or_default().as_bytes());
+        *key = Span::new(start, block.len() + side.len());
+    }
+    Ok(LaidOut { block: Some(block), side, records, hashes })
+}
+
+fn decode(text: RawString<'_>, unescaped: &mut String, block: &mut Vec<u8>) -> Result<(), Failure> {
+    let text = if text.is_escaped() {
+        unescaped.clear();
+        text.decode_into(unescaped);
+        unescaped.as_str()
+    } else {
+        text.raw()
+    };
+    STANDARD.decode_vec(text, block).map_err(|error| unreadable(format_args!("Data is no Base64: {error}")))
+}
+
+/// Where `bytes` are: in the body if they are a slice of it, else behind it.
+fn place(bytes: &[u8], body: &[u8], side: &mut Vec<u8>) -> Span {
+    let start = bytes.as_ptr().addr().checked_sub(body.as_ptr().addr());
+    match start.filter(|start| start + bytes.len() <= body.len()) {
+        Some(start) => Span::new(start, start + bytes.len()),
+        None => {
+            let start = body.len() + side.len();
+            side.extend_from_slice(bytes);
+            Span::new(start, start + bytes.len())
+        }
+    }
+}
+
+fn hashes(entries: &[Entry<'_>]) -> Result<Vec<Option<HashKey>>, Failure> {
+    if entries.iter().all(|entry| entry.hash.is_none()) {
+        return Ok(Vec::new());
+    }
+    let parse = |text: &Cow<'_, str>| {
+        text.parse().map(HashKey).map_err(|_| {
+            Failure::invalid(format!(
+                "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was \
+                 {text}"
+            ))
+        })
+    };
+    entries.iter().map(|entry| entry.hash.as_ref().map(parse).transpose()).collect()
+}

@@ -1,0 +1,176 @@
+//! Appending: the way into the shards that are open at the moment.
+//!
+//! Whoever appends looks up the shards and appends under one short read lock, the gate. A reshard shuts the gate, so that
+//! nothing is under way to a shard that is closed; whoever comes meanwhile waits, a few milliseconds.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::Notify;
+
+use super::layout::{Layout, ShardStore};
+use super::memory::MemoryLog;
+use super::notices::Size;
+use super::receipt::{AppendError, Commit, NewReply, Receipt};
+use super::wal::journal::{NewRequest, Queued};
+use super::wal::shard::DurableLog;
+use super::{Store, Stream};
+use crate::record::{Batch, ShardId};
+
+/// The layout of the moment, and whether it may be appended to.
+#[derive(Debug)]
+pub(super) struct Gate {
+    state: RwLock<State>,
+    opened: Notify,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub layout: Arc<Layout>,
+    /// While a reshard is under way.
+    pub is_shut: bool,
+    /// Once the stream is deleted.
+    pub is_gone: bool,
+}
+
+impl Gate {
+    pub fn new(layout: Layout) -> Self {
+        let state = State { layout: Arc::new(layout), is_shut: false, is_gone: false };
+        Self { state: RwLock::new(state), opened: Notify::new() }
+    }
+
+    pub fn read(&self) -> RwLockReadGuard<'_, State> {
+        // Nothing panics while it is changed.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for those who append to have done so.
+    pub fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells those who wait to look again.
+    pub fn notify(&self) {
+        self.opened.notify_waiters();
+    }
+}
+
+/// The right to append. No shard is opened or closed while it is there, so it is not to be kept over an `await`.
+#[derive(Debug)]
+pub struct Writing<'a> {
+    stream: &'a Stream,
+    state: RwLockReadGuard<'a, State>,
+}
+
+impl Stream {
+    /// Waits until records are taken: at once, unless the shards are being changed.
+    pub async fn writing(&self) -> Writing<'_> {
+        loop {
+            if let Some(writing) = self.try_writing() {
+                return writing;
+            }
+            let opened = self.gate.opened.notified();
+            tokio::pin!(opened);
+            // Registered before the second look, so that no opening is missed.
+            opened.as_mut().enable();
+            if let Some(writing) = self.try_writing() {
+                return writing;
+            }
+            opened.await;
+        }
+    }
+
+    /// The same without waiting: `None` while the shards are being changed.
+    pub fn try_writing(&self) -> Option<Writing<'_>> {
+        let state = self.gate.read();
+        (!state.is_shut).then(|| Writing { stream: self, state })
+    }
+
+    /// [`Writing::append`] for whoever has the shards already.
+    ///
+    /// # Errors
+    /// Also [`AppendError::Resharding`].
+    pub fn append(
+        &self,
+        batches: Vec<(ShardId, Batch)>,
+        reply: Option<NewReply>,
+    ) -> Result<Receipt, AppendError> {
+        self.try_writing().ok_or(AppendError::Resharding)?.append(batches, reply)
+    }
+}
+
+impl Writing<'_> {
+    /// The shards.
+    pub fn layout(&self) -> &Layout {
+        &self.state.layout
+    }
+
+    /// Appends one request's batches, each to its open shard: all of them, or none. The caller must not answer before
+    /// [`Receipt::commit`] is done.
+    ///
+    /// # Errors
+    /// If the log does not take them, or a shard is not open.
+    pub fn append(
+        self,
+        batches: Vec<(ShardId, Batch)>,
+        reply: Option<NewReply>,
+    ) -> Result<Receipt, AppendError> {
+        if self.state.is_gone {
+            return Err(AppendError::Deleted { stream: self.stream.name.to_string() });
+        }
+        match &self.stream.store {
+            Store::Memory => self.append_in_memory(batches, reply),
+            Store::Durable { journal, number } => {
+                let batches = batches
+                    .into_iter()
+                    .map(|(id, batch)| Ok((id, self.durable_log(id)?, batch)))
+                    .collect::<Result<Vec<_>, AppendError>>()?;
+                let size = Size::of(batches.iter().map(|(.., batch)| batch));
+                let (notices, stream) = (Arc::clone(&self.stream.notices), *number);
+                let queued = journal.append(NewRequest { notices, batches, size, reply, stream })?;
+                let Queued { appended, reply, ticket } = queued;
+                Ok(Receipt { appended, reply, commit: Commit::Told(ticket) })
+            }
+        }
+    }
+
+    fn store(&self, id: ShardId) -> Result<&ShardStore, AppendError> {
+        let open = self.layout().get(id).filter(|shard| shard.facts.is_open());
+        open.map(|shard| &shard.store).ok_or(AppendError::NoShard { shard: id })
+    }
+
+    fn append_in_memory(
+        self,
+        batches: Vec<(ShardId, Batch)>,
+        reply: Option<NewReply>,
+    ) -> Result<Receipt, AppendError> {
+        let notices = &self.stream.notices;
+        let size = Size::of(batches.iter().map(|(_, batch)| batch));
+        let logs: Vec<_> = batches.iter().map(|(id, _)| self.memory_log(*id)).collect::<Result<_, _>>()?;
+        // Counted before the records can be read, so that no delivery ever settles more than was accepted.
+        notices.accept(size.records);
+        let appended: Vec<_> =
+            batches.into_iter().zip(logs).map(|((id, batch), log)| (id, log.append(batch))).collect();
+        notices.committed(size);
+        notices.notify_all();
+        let reply = reply.map(|NewReply { claim, arrival, make, .. }| {
+            let reply = make(&appended);
+            claim.keep(reply.clone(), arrival);
+            reply
+        });
+        Ok(Receipt { appended, reply, commit: Commit::Done })
+    }
+
+    fn memory_log(&self, id: ShardId) -> Result<&Arc<MemoryLog>, AppendError> {
+        match self.store(id)? {
+            ShardStore::Memory(log) => Ok(log),
+            ShardStore::Durable(_) => Err(AppendError::NoShard { shard: id }),
+        }
+    }
+
+    fn durable_log(&self, id: ShardId) -> Result<Arc<DurableLog>, AppendError> {
+        match self.store(id)? {
+            ShardStore::Durable(log) => Ok(Arc::clone(log)),
+            ShardStore::Memory(_) => Err(AppendError::NoShard { shard: id }),
+        }
+    }
+}
