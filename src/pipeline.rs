@@ -5,38 +5,52 @@
 //! 503 starting              503 starting                    200               503 draining
 //! ```
 
+mod build;
+pub mod control;
 mod learned;
 pub mod logs;
+mod site;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::Runtime;
 
-use crate::config::checked::{self, ColumnsSource, Config};
-use crate::delivery::sink::{ObjectSink, SinkError};
-use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport, Worker};
+use crate::config::Problems;
+use crate::config::checked::Config;
+use crate::delivery::sink::SinkError;
+use crate::delivery::{Memory, OpenError, StatusReport};
+use crate::edge::Edge;
 use crate::edge::accept::Listeners;
-use crate::edge::{Edge, Intake};
+use crate::edge::aws::firehose::registry::{DeliveryStreams, LoadError};
 use crate::node::{CatalogError, NodeError};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
-use crate::runtime::tasks::Tasks;
-use crate::schema::inference::OnConflict;
 use crate::schema::validation::SchemaError;
 use crate::stream::wal::journals;
 use crate::stream::wal::recovery::RecoveryError;
-use crate::stream::{Backing, Captures, Stream};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 
+use build::Builder;
+use control::Control;
 use logs::{Logs, Recovery};
+use site::Site;
 
 /// How long blocking calls of the deliveries (file-system writes) may take once their tasks are gone.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Accounts of the ingest share beside those of the pipelines: one for all streams that clients make, one for bodies of
+/// AWS clients whose stream is not known yet, and one for taps.
+const ACCOUNTS_BESIDES: usize = 3;
+
+/// The account of the streams that clients make.
+fn account_of_clients(config: &Config) -> usize {
+    config.pipelines.len()
+}
 
 /// Why the process cannot start.
 #[derive(Debug, Error)]
@@ -76,6 +90,9 @@ pub enum StartError {
     /// The node's folder has other streams.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Delivery streams that clients have made cannot be run.
+    #[error(transparent)]
+    DeliveryStreams(#[from] LoadError),
     /// Whoever wanted it to start wants it no more.
     #[error("stopped while starting")]
     Stopped,
@@ -100,6 +117,14 @@ pub enum StartError {
         /// Why.
         source: OpenError,
     },
+    /// A stream that a client has made is not what pipeline files can say any more.
+    #[error("stream '{stream}', which a client has made, cannot be served: {problems}")]
+    MadeByClient {
+        /// The stream.
+        stream: String,
+        /// What does not fit.
+        problems: Problems,
+    },
     /// The metrics registry refused its own buckets.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -120,30 +145,20 @@ pub struct Pipelines {
     pub phases: Phases,
     /// All metrics.
     pub registry: Registry,
-    edge: Arc<Edge>,
+    site: Arc<Site>,
     address: std::net::SocketAddr,
     threads: usize,
     drain_timeout: Duration,
     /// `None` once it is being ended.
     running: Mutex<Option<Running>>,
-    workers: Tasks,
-    /// Not there before everything is built.
-    statuses: OnceLock<Vec<Arc<Status>>>,
-    memory: Arc<Memory>,
     memory_metrics: MemoryMetrics,
 }
 
 /// What a drain takes apart.
 struct Running {
     edge_threads: Vec<thread::JoinHandle<io::Result<()>>>,
-    stages: Option<Stages>,
-}
-
-/// What is there once everything is built.
-struct Stages {
-    deliveries: Runtime,
-    /// The node's folder is locked for as long as these live.
-    logs: Option<Logs>,
+    /// There once everything is built.
+    deliveries: Option<Runtime>,
 }
 
 impl std::fmt::Debug for Pipelines {
@@ -161,7 +176,7 @@ impl Pipelines {
         let registry = Registry::new()?;
         let phases = Phases::new();
         // Half for what has come in, half for what goes out: see `runtime::budget`.
-        let ingest = Share::new(node.memory_budget_bytes / 2, pipelines.len() + 2);
+        let ingest = Share::new(node.memory_budget_bytes / 2, pipelines.len() + ACCOUNTS_BESIDES);
         let deliveries_count = pipelines.iter().map(|pipeline| pipeline.deliveries.len()).sum();
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(node.server.listen, threads)
@@ -171,17 +186,15 @@ impl Pipelines {
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();
+        let site = Arc::new(Site::new(node.clone(), &registry, edge, memory, phases.clone()));
         Ok(Self {
             phases,
             registry,
-            edge,
+            site,
             address,
             threads,
             drain_timeout: node.server.drain_timeout,
-            running: Mutex::new(Some(Running { edge_threads, stages: None })),
-            workers: Tasks::new(),
-            statuses: OnceLock::new(),
-            memory,
+            running: Mutex::new(Some(Running { edge_threads, deliveries: None })),
             memory_metrics,
         })
     }
@@ -193,7 +206,9 @@ impl Pipelines {
     /// # Errors
     /// [`StartError::Stopped`] where that was wished or a drain has begun; any other [`StartError`] but
     /// [`StartError::Listen`]. Nothing of what was built runs then.
-    pub fn build(&self, config: Config, accept_damage: bool) -> Result<(), StartError> {
+    pub fn build(&self, mut config: Config, accept_damage: bool) -> Result<(), StartError> {
+        let clients = account_of_clients(&config);
+        let delivery_streams = Arc::new(DeliveryStreams::load(&mut config)?);
         let recovery = Recovery { accept_damage, phases: &self.phases, registry: &self.registry };
         let mut logs = Logs::open(&config, &recovery)?;
         let deliveries = tokio::runtime::Builder::new_multi_thread()
@@ -201,22 +216,16 @@ impl Pipelines {
             .thread_name("delivery")
             .enable_all()
             .build()?;
-        let mut builder = Builder {
-            registry: &self.registry,
-            ingest: &self.edge.budget,
-            memory: &self.memory,
-            run: clock::wall().0.unsigned_abs(),
-            logs: logs.as_mut(),
-            statuses: Vec::new(),
-            workers: Vec::new(),
-        };
-        let intakes = config
-            .pipelines
-            .into_iter()
-            .enumerate()
-            .map(|(index, pipeline)| builder.build(index, pipeline))
-            .collect::<Result<_, _>>()?;
-        let Builder { statuses, workers, .. } = builder;
+        let control = Arc::new(Control::new(Arc::clone(&self.site), deliveries.handle().clone(), clients));
+        let mut builder = Builder::new(&self.site, logs.as_mut());
+        let mut intakes = Vec::new();
+        for (index, pipeline) in config.pipelines.into_iter().enumerate() {
+            intakes.push(builder.build(index.min(clients), pipeline)?);
+        }
+        for pipeline in builder.made_by_clients()? {
+            intakes.push(builder.build(clients, pipeline)?);
+        }
+        let built = builder.built();
         let mut running = self.lock_running();
         let Some(running) = running.as_mut().filter(|_| !self.phases.progress().is_stopped()) else {
             return Err(StartError::Stopped);
@@ -226,14 +235,14 @@ impl Pipelines {
                 .map_err(|source| StartError::Schema { stream: "of no pipeline".to_owned(), source })?;
             logs.save_catalog()?;
         }
-        let guard = deliveries.enter();
-        for worker in workers {
-            self.workers.spawn(worker.run(self.phases.clone()));
-        }
-        drop(guard);
-        running.stages = Some(Stages { deliveries, logs });
-        self.statuses.get_or_init(|| statuses);
-        self.edge.open(intakes);
+        let resized = logs.as_ref().map(|logs| logs.resized().to_vec()).unwrap_or_default();
+        *self.site.logs() = logs;
+        self.site.start(built, deliveries.handle());
+        deliveries.block_on(control.resize_declared(&intakes, resized));
+        running.deliveries = Some(deliveries);
+        self.site.edge.obey(control);
+        self.site.edge.aws.delivery_streams.get_or_init(|| delivery_streams);
+        self.site.edge.open(intakes);
         self.phases.advance(Phase::Serving);
         Ok(())
     }
@@ -247,13 +256,9 @@ impl Pipelines {
         self.address
     }
 
-    fn statuses(&self) -> impl Iterator<Item = &Arc<Status>> {
-        self.statuses.get().into_iter().flatten()
-    }
-
     /// The balance of each delivery; of none before they are built.
     pub fn reports(&self) -> Vec<StatusReport> {
-        self.statuses().map(|status| status.report()).collect()
+        self.site.statuses().iter().map(|status| status.report()).collect()
     }
 
     /// Why the process should get no traffic at the moment; empty if it should.
@@ -274,37 +279,41 @@ impl Pipelines {
     /// second or so.
     pub fn housekeeping(&self) {
         let now = clock::wall();
-        for intake in self.edge.intakes() {
+        for intake in self.site.edge.intakes() {
             intake.stream.enforce_retention(now);
+            self.site.forget_outlived(&intake.stream, now);
         }
-        if let Some(logs) =
-            self.lock_running().as_ref().and_then(|running| running.stages.as_ref()?.logs.as_ref())
-        {
+        if let Some(logs) = self.site.logs().as_ref() {
             logs.housekeeping(now);
+        }
+        let delivery_streams = self.site.edge.aws.delivery_streams.get();
+        if let (Some(streams), Ok(control)) = (delivery_streams, self.site.edge.control())
+            && streams.has_deleted()
+        {
+            control.alone_now(|control| streams.finish_deleted(control));
         }
         self.registry.run_upkeep();
     }
 
     /// Brings gauges up to date and renders all metrics.
     pub fn render_metrics(&self) -> String {
-        for status in self.statuses() {
+        for status in self.site.statuses() {
             status.refresh_gauges();
         }
-        for intake in self.edge.intakes() {
+        for intake in self.site.edge.intakes() {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);
             intake.stream.metrics.retained_bytes.set(bytes as f64);
         }
-        if let Some(logs) =
-            self.lock_running().as_ref().and_then(|running| running.stages.as_ref()?.logs.as_ref())
-        {
+        if let Some(logs) = self.site.logs().as_ref() {
             logs.refresh_gauges(&self.registry);
         }
         let gauges = &self.memory_metrics;
-        gauges.ingest_used.set(self.edge.budget.used() as f64);
-        gauges.ingest_capacity.set(self.edge.budget.capacity() as f64);
-        gauges.delivery_used.set(self.memory.share.used() as f64);
-        gauges.delivery_capacity.set(self.memory.share.capacity() as f64);
+        let (ingest, delivery) = (&self.site.edge.budget, &self.site.memory.share);
+        gauges.ingest_used.set(ingest.used() as f64);
+        gauges.ingest_capacity.set(ingest.capacity() as f64);
+        gauges.delivery_used.set(delivery.used() as f64);
+        gauges.delivery_capacity.set(delivery.capacity() as f64);
         let mut text = self.registry.render();
         crate::telemetry::process::render(&mut text);
         text
@@ -316,7 +325,7 @@ impl Pipelines {
     pub fn drain(&self) -> Vec<StatusReport> {
         let started = clock::monotonic();
         let running = self.lock_running().take();
-        let Some(Running { edge_threads, stages }) = running else { return self.reports() };
+        let Some(Running { edge_threads, deliveries }) = running else { return self.reports() };
         self.phases.advance(Phase::StoppingEdge);
         for thread in edge_threads {
             if !matches!(thread.join(), Ok(Ok(()))) {
@@ -324,10 +333,10 @@ impl Pipelines {
             }
         }
         self.phases.advance(Phase::Draining);
-        if let Some(Stages { deliveries, logs }) = stages {
+        if let Some(deliveries) = deliveries {
             let have_ended =
                 self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
-            if let Some(logs) = logs {
+            if let Some(logs) = self.site.logs().take() {
                 logs.journals().stop();
                 if !have_ended {
                     tracing::warn!(
@@ -345,7 +354,7 @@ impl Pipelines {
 
     /// Returns whether nothing of the deliveries runs any more.
     fn drain_deliveries(&self, deliveries: Runtime, timeout: Duration) -> bool {
-        let workers = self.workers.clone();
+        let workers = self.site.workers.clone();
         let drained =
             deliveries.block_on(async move { tokio::time::timeout(timeout, workers.joined()).await });
         if drained.is_err() {
@@ -358,81 +367,6 @@ impl Pipelines {
         deliveries.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
         // It does not tell; but it returns early only if there is nothing left to wait for.
         stopping.elapsed() < RUNTIME_STOP_TIMEOUT
-    }
-}
-
-struct Builder<'a> {
-    registry: &'a Registry,
-    ingest: &'a Share,
-    memory: &'a Arc<Memory>,
-    run: u64,
-    logs: Option<&'a mut Logs>,
-    statuses: Vec<Arc<Status>>,
-    workers: Vec<Worker>,
-}
-
-impl Builder<'_> {
-    fn build(&mut self, index: usize, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
-        let checked::Pipeline { stream, ingest, deliveries, columns_source, .. } = pipeline;
-        let schema = match columns_source {
-            Some(ColumnsSource::Inferred(rules)) => {
-                Some(learned::open(self.logs.as_deref(), &stream, rules)?)
-            }
-            _ => None,
-        };
-        let mut captures = Captures::default();
-        let slots: Vec<_> = deliveries.iter().map(|config| Slots::of(config, &mut captures)).collect();
-        let plan =
-            captures.plan().map_err(|source| StartError::Schema { stream: stream.name.clone(), source })?;
-        let metrics = self.registry.stream(&stream.name);
-        let readers = deliveries.len();
-        let backing = self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers));
-        let stream = Arc::new(Stream::new(&stream, backing, readers, plan, metrics));
-        for (reader, (mut config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
-            if let Some(schema) = &schema {
-                config.format = config.format.with_columns(Arc::clone(&schema.latest().columns));
-            }
-            let sink = ObjectSink::open(&config.sink).map_err(|source| StartError::Sink {
-                stream: stream.name().to_string(),
-                delivery: config.name.clone(),
-                source,
-            })?;
-            let status = Arc::new(Status::new(Arc::clone(&stream), &config.name, self.registry));
-            self.statuses.push(Arc::clone(&status));
-            let (stream, memory) = (Arc::clone(&stream), Arc::clone(self.memory));
-            let ledger = self.logs.as_ref().filter(|_| stream.is_durable()).map(|logs| LedgerParts {
-                disk: Arc::clone(logs.folder.disk()),
-                folder: logs.folder.ledger(stream.name(), &config.name),
-            });
-            let parts = Parts {
-                stream,
-                reader,
-                slots,
-                sink,
-                status,
-                memory,
-                budget: self.memory.share.account(self.workers.len()),
-                run: self.run,
-                node: self.logs.as_ref().map_or_else(String::new, |logs| logs.folder.id().to_string()).into(),
-                schema: schema.clone(),
-                ledger,
-                config,
-            };
-            let worker = Worker::new(&parts).map_err(|source| StartError::Delivery {
-                stream: parts.stream.name().to_string(),
-                delivery: parts.config.name.clone(),
-                source,
-            })?;
-            self.workers.push(worker);
-        }
-        let name = stream.name().to_string();
-        let failed = |source| StartError::Schema { stream: name.clone(), source };
-        let budget = self.ingest.account(index);
-        let mut intake = Intake::new(stream, ingest, &captures, budget).map_err(failed)?;
-        if let Some(schema) = schema.filter(|schema| schema.rules().on_conflict == OnConflict::Reject) {
-            intake.enforce(schema, &captures).map_err(failed)?;
-        }
-        Ok(intake)
     }
 }
 

@@ -41,6 +41,7 @@ impl LogSpec {
 /// An edge with one stream.
 pub struct Door {
     edge: Edge,
+    intake: Arc<Intake>,
     durability: Durability,
     /// And where the data folder is; `None` if nothing of it is on the disk.
     logs: Option<(Logs, TempDir)>,
@@ -70,7 +71,8 @@ impl Door {
         let intake = Intake::new(stream, pipeline.ingest, &Captures::default(), share.account(0)).unwrap();
         let edge = Edge::new(config.node.server, share, phases, &registry);
         edge.open(vec![intake]);
-        Ok(Self { edge, durability, logs: logs.map(|logs| (logs, folder)) })
+        let intake = edge.intake(STREAM).unwrap();
+        Ok(Self { edge, intake, durability, logs: logs.map(|logs| (logs, folder)) })
     }
 
     /// Ends the journals in order, and leaves what they have written.
@@ -78,12 +80,12 @@ impl Door {
     /// # Panics
     /// If nothing of it is on the disk.
     pub fn close(self) -> ClosedLog {
-        let Self { edge, durability, logs } = self;
+        let Self { edge, intake, durability, logs } = self;
         let (logs, folder) = logs.unwrap();
         logs.journals().stop();
         let (data, node) = (logs.folder.path().to_owned(), logs.folder.id().as_u64().to_be_bytes());
         // The folder is locked until these are gone.
-        drop((edge, logs));
+        drop((edge, intake, logs));
         ClosedLog::new(folder, &data, durability, node)
     }
 
@@ -99,7 +101,7 @@ impl Door {
 
     /// The stream and what its records must look like.
     pub fn intake(&self) -> &Intake {
-        self.edge.intake(STREAM).unwrap()
+        &self.intake
     }
 
     /// Finds and judges the records.

@@ -386,3 +386,12 @@ pub const REPLAY_REQUEST_RECORDS: usize = 500;
 
 /// Payload bytes that are sent again with one request, unless one letter has more: a tenth of the default body.
 pub const REPLAY_REQUEST_BYTES: usize = 1 << 20;
+
+/// Steps of a change of the number of shards. Each cuts every shard at the middle of the boundaries that are wanted in it,
+/// or mends every second boundary that is not: 4,096 shards into one, or one into 4,096, take 12 steps, and any other
+/// change at most 12 of each.
+pub const RESHARD_STEPS_MAX: usize = 26;
+
+/// Delivery streams of a node that clients make: each costs a stream with a shard, a delivery and its ledger, about
+/// 100 KB with nothing in them. The service has 50 of an account unless one asks for more.
+pub const DELIVERY_STREAMS_MAX: usize = 1_000;

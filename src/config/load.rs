@@ -11,7 +11,7 @@ use super::check_node::check_node;
 use super::check_pipeline::{CheckedFile, check_pipeline};
 use super::check_sink::Env;
 use super::check_together::check_together;
-use super::checked::{Config, Node};
+use super::checked::{Config, Node, Pipeline};
 use super::checker::Checker;
 use super::document::Document;
 use super::json_schema::{node_schema, pipeline_schema};
@@ -60,6 +60,17 @@ pub fn load(paths: &[PathBuf], node_file: Option<&Path>, env: Env<'_>) -> Result
         Some(node) if problems.is_empty() => Ok(Config { node, pipelines }),
         _ => Err(Problems::sorted(problems)),
     }
+}
+
+/// The text of a pipeline that no file has, for a node.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn pipeline_of_text(text: &str, node: &Node) -> Result<Pipeline, Problems> {
+    let mut problems = Vec::new();
+    let mut document = Document::new(PathBuf::from("(made by a client)"), text.to_owned());
+    let file = check_text(&mut document, &pipeline_schema(), Some(node), &|_| None, &mut problems);
+    file.pipeline.ok_or_else(|| Problems::sorted(problems))
 }
 
 /// One pipeline file's text.

@@ -50,9 +50,9 @@ pub use check_firehose::MADE_NAME_PREFIX;
 pub(crate) use check_firehose::check_made_pipeline;
 pub use duration::{parse_duration, print_duration};
 pub use json_schema::{node_schema, pipeline_schema};
-pub use load::load;
 #[cfg(test)]
 pub(crate) use load::node_for_tests;
+pub use load::{load, pipeline_of_text};
 pub use problem::{Problem, Problems};
 pub use quantity::QuantityError;
 pub use secret::Secret;

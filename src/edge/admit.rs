@@ -52,7 +52,8 @@ impl Edge {
         // More than is needed at the moment, so that a full budget is not searched again for each request.
         let wanted = bytes.max(self.budget.capacity() / RECLAIM_DIVISOR);
         let goal = self.budget.used().saturating_sub(wanted);
-        let streams = || self.intakes().map(|intake| &intake.stream);
+        let intakes = self.intakes();
+        let streams = || intakes.iter().map(|intake| &intake.stream);
         let Some(oldest) = streams().filter_map(|stream| stream.oldest_arrival()).min() else { return };
         let now = clock::wall().0;
         for step in 1..=RECLAIM_STEPS {

@@ -1,5 +1,7 @@
 //! `POST /v1/streams/{stream}/records`.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Response, header, request};
 use hyper::body::{Body as _, Incoming};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -26,12 +28,12 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Answers one request, whose stream was found or not.
 pub async fn post(
     edge: &Edge,
-    intake: Result<&Intake, Problem>,
+    intake: Result<Arc<Intake>, Problem>,
     head: &request::Parts,
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let result = match intake {
-        Ok(intake) => ingest(edge, intake, head, &mut body).await,
+        Ok(intake) => ingest(edge, &intake, head, &mut body).await,
         Err(problem) => Err(problem),
     };
     // A client that waits for `100 Continue` has sent nothing; one that was too slow, or has gone, will not send more.

@@ -24,9 +24,10 @@ mod streams;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::config::checked;
+use crate::pipeline::control::Control;
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::phases::{Phase, Phases};
 use crate::schema::registry::Registry as Schemas;
@@ -94,15 +95,17 @@ impl Intake {
     }
 }
 
-type Intakes = HashMap<Arc<str>, Intake, foldhash::fast::RandomState>;
+type Intakes = HashMap<Arc<str>, Arc<Intake>, foldhash::fast::RandomState>;
 
 /// Everything that a request may need. Shared by all edge threads.
 #[derive(Debug)]
 pub struct Edge {
     /// `[server]`.
     pub server: checked::Server,
-    /// By stream name; not there before [`Edge::open`].
-    intakes: OnceLock<Intakes>,
+    /// By stream name; not there before [`Edge::open`]. Another map takes its place when a stream comes or goes.
+    intakes: RwLock<Option<Arc<Intakes>>>,
+    /// Changes streams; not there before [`Edge::obey`].
+    control: OnceLock<Arc<Control>>,
     /// The ingest share of the byte budget: an account a stream, one for bodies whose
     /// stream is not known yet, and the last one for the pages of taps.
     pub budget: Share,
@@ -127,7 +130,8 @@ impl Edge {
     pub fn new(server: checked::Server, budget: Share, phases: Phases, registry: &Registry) -> Self {
         Self {
             server,
-            intakes: OnceLock::new(),
+            intakes: RwLock::new(None),
+            control: OnceLock::new(),
             taps_budget: budget.account(usize::MAX),
             aws: aws::Gateway::new(budget.account_before_last()),
             budget,
@@ -139,33 +143,82 @@ impl Edge {
         }
     }
 
-    /// Lets records in. Once; a later call does nothing.
+    /// Has streams changed by `control`. To be called before [`Edge::open`].
+    pub fn obey(&self, control: Arc<Control>) {
+        self.control.get_or_init(|| control);
+    }
+
+    /// Lets records in.
     pub fn open(&self, intakes: Vec<Intake>) {
-        self.intakes.get_or_init(|| {
-            intakes.into_iter().map(|intake| (Arc::clone(intake.stream.name()), intake)).collect()
+        let named = |intake: Intake| (Arc::clone(intake.stream.name()), Arc::new(intake));
+        *self.write_intakes() = Some(Arc::new(intakes.into_iter().map(named).collect()));
+    }
+
+    /// Lets records of one more stream in.
+    pub fn add(&self, intake: Intake) {
+        self.change_intakes(|intakes| {
+            intakes.insert(Arc::clone(intake.stream.name()), Arc::new(intake));
         });
     }
 
+    /// Knows a stream no more.
+    pub fn remove(&self, name: &str) {
+        self.change_intakes(|intakes| drop(intakes.remove(name)));
+    }
+
+    fn change_intakes(&self, change: impl FnOnce(&mut Intakes)) {
+        let mut current = self.write_intakes();
+        let mut next = current.as_deref().cloned().unwrap_or_default();
+        change(&mut next);
+        *current = Some(Arc::new(next));
+    }
+
+    fn write_intakes(&self) -> RwLockWriteGuard<'_, Option<Arc<Intakes>>> {
+        // Nothing panics while it is changed.
+        self.intakes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_intakes(&self) -> RwLockReadGuard<'_, Option<Arc<Intakes>>> {
+        self.intakes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The stream of that name.
-    pub fn intake(&self, name: &str) -> Result<&Intake, Problem> {
-        self.open_intakes()?.get(name).ok_or_else(|| Problem::UnknownStream(name.to_owned()))
+    pub fn intake(&self, name: &str) -> Result<Arc<Intake>, Problem> {
+        match &*self.read_intakes() {
+            Some(intakes) => {
+                intakes.get(name).cloned().ok_or_else(|| Problem::UnknownStream(name.to_owned()))
+            }
+            None => Err(self.closed()),
+        }
     }
 
     /// All streams; none before [`Edge::open`].
-    pub fn intakes(&self) -> impl Iterator<Item = &Intake> {
-        self.intakes.get().into_iter().flat_map(Intakes::values)
+    pub fn intakes(&self) -> Vec<Arc<Intake>> {
+        self.open_intakes().unwrap_or_default()
     }
 
     /// All streams, or why there are none yet.
-    pub fn open_streams(&self) -> Result<impl Iterator<Item = &Intake>, Problem> {
-        Ok(self.open_intakes()?.values())
+    pub fn open_streams(&self) -> Result<Vec<Arc<Intake>>, Problem> {
+        self.open_intakes()
     }
 
-    /// The same by their names.
-    fn open_intakes(&self) -> Result<&Intakes, Problem> {
-        self.intakes.get().ok_or_else(|| match self.phases.current() {
+    /// The same, or why there are none yet.
+    fn open_intakes(&self) -> Result<Vec<Arc<Intake>>, Problem> {
+        match &*self.read_intakes() {
+            Some(intakes) => Ok(intakes.values().cloned().collect()),
+            None => Err(self.closed()),
+        }
+    }
+
+    /// What changes streams while the node runs.
+    pub fn control(&self) -> Result<&Arc<Control>, Problem> {
+        self.control.get().ok_or_else(|| self.closed())
+    }
+
+    fn closed(&self) -> Problem {
+        match self.phases.current() {
             Phase::Starting | Phase::Recovering | Phase::Serving => Problem::Starting,
             Phase::StoppingEdge | Phase::Draining | Phase::Stopped => Problem::Draining,
-        })
+        }
     }
 }

@@ -169,9 +169,9 @@ async fn dispatch(
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
         (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
-        (Route::Records(name), &Method::GET) => tap::page::get(edge, edge.intake(name)?, head).await,
-        (Route::Stream(name), &Method::GET) => Ok(streams::describe(edge.intake(name)?)),
-        (Route::Shards(name), &Method::GET) => Ok(streams::shards(edge.intake(name)?)),
+        (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
+        (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
+        (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),
         (Route::Streams, &Method::GET) => streams::list(edge),
         (Route::Aws(target), &Method::POST) => Ok(aws::post(edge, target, head, body).await),
         (Route::Unknown, _) => Err(Problem::NotFound),

@@ -71,7 +71,8 @@ fn answer(value: &impl Serialize) -> Response<Body> {
 
 /// All streams by name.
 pub fn list(edge: &Edge) -> Result<Response<Body>, Problem> {
-    let mut streams: Vec<_> = edge.open_intakes()?.values().map(view).collect();
+    let intakes = edge.open_intakes()?;
+    let mut streams: Vec<_> = intakes.iter().map(|intake| view(intake)).collect();
     streams.sort_unstable_by_key(|stream| stream.name);
     Ok(answer(&serde_json::json!({ "streams": streams })))
 }

@@ -1,5 +1,7 @@
 //! The logs of durable streams: opened before any stage is built, closed behind the last one.
 
+mod changes;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +48,10 @@ pub struct Logs {
     pub catalog: Catalog,
     /// Whether the catalog on the disk is another one.
     unsaved: bool,
+    /// Streams whose pipeline files ask for another number of shards than before.
+    resized: Vec<(String, u32)>,
+    /// What journals are opened with.
+    setting: Setting,
     /// The node's folder, locked.
     pub folder: NodeFolder,
 }
@@ -60,6 +66,11 @@ impl Logs {
         if !some_durable && !NodeFolder::is_begun(&*disk, path) {
             return Ok(None);
         }
+        Self::open_in(disk, config, recovery).map(Some)
+    }
+
+    fn open_in(disk: Arc<dyn Disk>, config: &Config, recovery: &Recovery<'_>) -> Result<Self, StartError> {
+        let path = &config.node.data_dir;
         let begun = clock::monotonic();
         recovery.phases.advance(Phase::Recovering);
         let folder = NodeFolder::open(disk, path, config.node.name.as_deref())?;
@@ -71,12 +82,13 @@ impl Logs {
         if recovery.accept_damage {
             tracing::warn!("damaged parts of the log are left out where there are any (--accept-damage)");
         }
-        let (journals, content) = open_journals(&folder, config, recovery)?;
+        let setting = setting(&folder, config, recovery.accept_damage);
+        let (journals, content) = open_journals(&setting, config, recovery)?;
         if recovery.phases.progress().is_stopped() {
             return Err(StartError::Stopped);
         }
         tell_recovered(recovery.registry, &content, begun.elapsed());
-        Ok(Some(Self {
+        Ok(Self {
             journals,
             content,
             taken: HashSet::new(),
@@ -84,8 +96,15 @@ impl Logs {
             unnamed: Vec::new(),
             catalog,
             unsaved: changes.must_be_saved(),
+            resized: changes.resized,
+            setting,
             folder,
-        }))
+        })
+    }
+
+    /// Streams whose pipeline files ask for another number of shards than before.
+    pub fn resized(&self) -> &[(String, u32)] {
+        &self.resized
     }
 
     /// Makes the catalog durable. To be done before a record is taken, and not earlier than that: a start that fails
@@ -129,6 +148,7 @@ impl Logs {
             let metrics = registry.stream(&stream.name);
             self.unnamed.push(Stream::new(&config, backing, 0, Captures::default().plan()?, metrics));
         }
+        self.leave_leftovers();
         Ok(())
     }
 
@@ -196,26 +216,30 @@ fn class_of(durability: Durability) -> Option<JournalClass> {
     }
 }
 
-fn open_journals(
-    folder: &NodeFolder,
-    config: &Config,
-    recovery: &Recovery<'_>,
-) -> Result<(Journals, Content), StartError> {
-    let streams = || config.pipelines.iter().map(|pipeline| &pipeline.stream);
-    let needed: Vec<_> = streams().filter_map(|stream| class_of(stream.durability)).collect();
-    let window = streams().map(|stream| stream.idempotency_window).max().unwrap_or_default();
+fn setting(folder: &NodeFolder, config: &Config, accept_damage: bool) -> Setting {
+    let streams = config.pipelines.iter().map(|pipeline| &pipeline.stream);
+    let window = streams.map(|stream| stream.idempotency_window).max().unwrap_or_default();
     let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
-    let setting = Setting {
+    Setting {
         disk: Arc::clone(folder.disk()),
         folder: folder.log(),
         node: folder.id().as_u64().to_be_bytes(),
         segment_bytes: config.node.log.segment_bytes,
         writer: config.node.log.writer,
-        accept_damage: recovery.accept_damage,
+        accept_damage,
         replies_since: UnixMicros(clock::wall().0.saturating_sub(window)),
-    };
+    }
+}
+
+fn open_journals(
+    setting: &Setting,
+    config: &Config,
+    recovery: &Recovery<'_>,
+) -> Result<(Journals, Content), StartError> {
+    let streams = config.pipelines.iter().map(|pipeline| &pipeline.stream);
+    let needed: Vec<_> = streams.filter_map(|stream| class_of(stream.durability)).collect();
     let metrics = |class: JournalClass| recovery.registry.log(class.as_str());
-    Ok(Journals::open(&setting, &needed, &metrics, recovery.phases.progress())?)
+    Ok(Journals::open(setting, &needed, &metrics, recovery.phases.progress())?)
 }
 
 /// What reading the logs back has cost, and what it has not found.

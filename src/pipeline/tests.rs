@@ -115,8 +115,8 @@ fn a_folder_stays_locked_while_a_write_that_hangs_could_still_reach_it() {
     pipelines.build(config, false).unwrap();
     let (end_write, write) = std::sync::mpsc::channel::<()>();
     let running = pipelines.lock_running();
-    let stages = running.as_ref().and_then(|running| running.stages.as_ref()).unwrap();
-    stages.deliveries.spawn_blocking(move || write.recv());
+    let deliveries = running.as_ref().and_then(|running| running.deliveries.as_ref()).unwrap();
+    deliveries.spawn_blocking(move || write.recv());
     drop(running);
     end(&pipelines);
     assert!(matches!(node_folder(&again), Err(NodeError::InUse { .. })));
@@ -176,7 +176,7 @@ fn a_start_that_is_to_stop_builds_nothing() {
         stop(&pipelines);
         let error = pipelines.build(config, false).unwrap_err();
         assert!(matches!(error, StartError::Stopped), "{error}");
-        assert!(pipelines.reports().is_empty() && pipelines.workers.running() == 0);
+        assert!(pipelines.reports().is_empty() && pipelines.site.workers.running() == 0);
         end(&pipelines);
     }
 }

@@ -28,6 +28,7 @@ pub const POINTS: &[&str] = &[
     "ledger.cursor.after",
     "ledger.snapshot.rename",
     "catalog.rename",
+    "reshard.noted",
     "node.rename",
     "drain.begin",
     "replay.send.before",

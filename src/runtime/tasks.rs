@@ -3,6 +3,7 @@
 
 use std::future::Future;
 
+use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 /// The tasks of one stage.
@@ -17,13 +18,13 @@ impl Tasks {
         Self::default()
     }
 
-    /// Starts a task on the current runtime.
-    pub fn spawn<F>(&self, task: F)
+    /// Starts a task on the current runtime. It may be ended by what is returned.
+    pub fn spawn<F>(&self, task: F) -> AbortHandle
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        // The tracker keeps account of the task; nobody needs its handle.
-        drop(self.tracker.spawn(task));
+        // The tracker keeps account of the task.
+        self.tracker.spawn(task).abort_handle()
     }
 
     /// How many are running.

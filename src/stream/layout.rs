@@ -83,6 +83,14 @@ impl Shard {
         }
     }
 
+    /// Its log, if it is in a journal.
+    pub fn durable_log(&self) -> Option<&Arc<DurableLog>> {
+        match &self.store {
+            ShardStore::Memory(_) => None,
+            ShardStore::Durable(log) => Some(log),
+        }
+    }
+
     /// The same, borrowed.
     pub fn log_ref(&self) -> &dyn ShardLog {
         match &self.store {

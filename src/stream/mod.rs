@@ -211,15 +211,11 @@ impl Stream {
 
     /// The logs of its shards, if they are in a journal.
     pub fn durable_logs(&self) -> Vec<Arc<DurableLog>> {
-        let durable = |shard: &Shard| match &shard.store {
-            ShardStore::Durable(log) => Some(Arc::clone(log)),
-            ShardStore::Memory(_) => None,
-        };
-        self.layout().shards().iter().filter_map(durable).collect()
+        self.layout().shards().iter().filter_map(|shard| shard.durable_log().cloned()).collect()
     }
 
     /// How many deliveries read it.
-    fn readers(&self) -> usize {
+    pub fn readers(&self) -> usize {
         self.notices.deliveries.len()
     }
 

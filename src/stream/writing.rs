@@ -28,13 +28,15 @@ pub(super) struct State {
     pub layout: Arc<Layout>,
     /// While a reshard is under way.
     pub is_shut: bool,
+    /// Why nothing is taken until a restart.
+    pub broken: Option<String>,
     /// Once the stream is deleted.
     pub is_gone: bool,
 }
 
 impl Gate {
     pub fn new(layout: Layout) -> Self {
-        let state = State { layout: Arc::new(layout), is_shut: false, is_gone: false };
+        let state = State { layout: Arc::new(layout), is_shut: false, broken: None, is_gone: false };
         Self { state: RwLock::new(state), opened: Notify::new() }
     }
 
@@ -82,7 +84,7 @@ impl Stream {
     /// The same without waiting: `None` while the shards are being changed.
     pub fn try_writing(&self) -> Option<Writing<'_>> {
         let state = self.gate.read();
-        (!state.is_shut).then(|| Writing { stream: self, state })
+        (!state.is_shut || state.broken.is_some()).then(|| Writing { stream: self, state })
     }
 
     /// [`Writing::append`] for whoever has the shards already.
@@ -116,6 +118,9 @@ impl Writing<'_> {
     ) -> Result<Receipt, AppendError> {
         if self.state.is_gone {
             return Err(AppendError::Deleted { stream: self.stream.name.to_string() });
+        }
+        if let Some(why) = &self.state.broken {
+            return Err(AppendError::Unavailable(why.clone()));
         }
         match &self.stream.store {
             Store::Memory => self.append_in_memory(batches, reply),

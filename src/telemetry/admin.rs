@@ -37,7 +37,9 @@ pub async fn serve(listener: TcpListener, pipelines: Arc<Pipelines>) {
             continue;
         }
         match listener.accept().await {
-            Ok((socket, _)) => connections.spawn(connection(socket, Arc::clone(&pipelines))),
+            Ok((socket, _)) => {
+                connections.spawn(connection(socket, Arc::clone(&pipelines)));
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }

@@ -107,6 +107,11 @@ impl Resharding<'_> {
         }
     }
 
+    /// Leaves the gate shut until a restart: nobody knows what is written down.
+    pub fn stay_shut(self, why: &str) {
+        self.stream.gate.write().broken = Some(why.to_owned());
+    }
+
     /// Puts the new shards in their place and opens the gate. `logs` has the log of each child of a durable stream, in
     /// their order.
     pub fn install(self, replacement: &Replacement, logs: Vec<Arc<DurableLog>>) {

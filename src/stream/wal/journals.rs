@@ -97,15 +97,25 @@ impl Journals {
         metrics: &dyn Fn(JournalClass) -> LogMetrics,
         progress: &Progress,
     ) -> Result<(Self, Content), OpenError> {
+        Self::open_some(setting, needed, metrics, progress, &|_| true)
+    }
+
+    fn open_some(
+        setting: &Setting,
+        needed: &[JournalClass],
+        metrics: &dyn Fn(JournalClass) -> LogMetrics,
+        progress: &Progress,
+        wanted: &dyn Fn(JournalClass) -> bool,
+    ) -> Result<(Self, Content), OpenError> {
         let mut content = Content::default();
         let mut by_class = BTreeMap::new();
-        let classes = [JournalClass::Fsync, JournalClass::Os];
-        for class in classes {
+        let classes = || [JournalClass::Fsync, JournalClass::Os].into_iter().filter(|class| wanted(*class));
+        for class in classes() {
             let folder = setting.folder.join(class.as_str());
             // A folder that cannot be read is met again below.
             progress.add_total(recovery::bytes_to_verify(&*setting.disk, &folder).unwrap_or_default());
         }
-        for class in classes {
+        for class in classes() {
             let folder = setting.folder.join(class.as_str());
             if !needed.contains(&class) && setting.disk.list(&folder).is_err() {
                 continue;
@@ -126,6 +136,23 @@ impl Journals {
             by_class.insert(class, Arc::new(Journal::start(options, resume)?));
         }
         Ok((Self { by_class }, content))
+    }
+
+    /// The journal of a class, which is begun if there is none yet.
+    pub fn ensure(
+        &mut self,
+        setting: &Setting,
+        class: JournalClass,
+        metrics: &dyn Fn(JournalClass) -> LogMetrics,
+    ) -> Result<(), OpenError> {
+        if self.by_class.contains_key(&class) {
+            return Ok(());
+        }
+        let progress = Progress::default();
+        let only = |of: JournalClass| of == class;
+        let (opened, _) = Self::open_some(setting, &[class], metrics, &progress, &only)?;
+        self.by_class.extend(opened.by_class);
+        Ok(())
     }
 
     /// The journal of a class.

@@ -118,7 +118,7 @@ fn append(stream: &Stream, batches: Vec<(ShardId, Batch)>) {
 async fn ask(edge: &Edge, query: &str) -> Result<Response<Body>, Problem> {
     let uri = format!("/v1/streams/s/records?{query}");
     let (head, ()) = http::Request::get(uri).body(()).expect("a request").into_parts();
-    get(edge, edge.intake("s")?, &head).await
+    get(edge, &*edge.intake("s")?, &head).await
 }
 
 async fn page(edge: &Edge, query: &str) -> Value {

@@ -27,6 +27,8 @@ enum Step {
     Fault { operation: Operation, full: bool, after: u64, times: u64, content: bool },
     /// Reading the log fails so many times.
     Unreadable { times: u64 },
+    /// A shard is split, or merged with its neighbour.
+    Reshard { shard: u32, splits: bool },
     /// Memory is short: the log lets go of what it need not hold.
     Reclaim,
     /// The disks work again.
@@ -74,6 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (operation(), any::<bool>(), 0..20_u64, 1..10_u64, any::<bool>())
             .prop_map(|(operation, full, after, times, content)| Step::Fault { operation, full, after, times, content }),
         1 => (1..4_u64).prop_map(|times| Step::Unreadable { times }),
+        1 => (0..8_u32, any::<bool>()).prop_map(|(shard, splits)| Step::Reshard { shard, splits }),
         2 => Just(Step::Reclaim),
         1 => Just(Step::Heal),
     ]
@@ -132,6 +135,7 @@ async fn take(world: &mut World, scale: Scale, step: &Step) {
         Step::Unreadable { times } => {
             world.log_disk.inject(Fault::new(Operation::Read, Failure::Io).on(".segment").times(times));
         }
+        Step::Reshard { shard, splits } => world.reshard(shard, splits).await,
         Step::Reclaim => world.stream.reclaim(UnixMicros(i64::MAX)),
         Step::Heal => {
             world.disk.heal();

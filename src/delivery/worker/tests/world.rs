@@ -34,15 +34,21 @@ use crate::runtime::progress::Progress;
 use crate::schema::columns::{ColumnDeclaration, Columns};
 use crate::schema::inference::Rules;
 use crate::schema::registry::Registry as Schemas;
+use crate::stream::reshard::{Change, Plan};
 use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::journals::{Journals, Setting};
 use crate::stream::wal::shard::DurableLog;
-use crate::stream::{Backing, Captures, DurableParts, Receipt, Retention, ShardFacts, Stream};
+use crate::stream::{
+    Backing, Captures, DurableParts, HashKey, HashRange, Receipt, Retention, ShardFacts, Stream,
+};
 use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
 
 pub const SHARDS: u32 = 3;
+
+/// So many shards, open and closed, a stream of these tests has at most.
+const SHARDS_MAX: usize = 12;
 pub const CONFIGS: usize = 8;
 /// Small, so that there are several.
 const SEGMENT_BYTES: u64 = 64 << 10;
@@ -272,14 +278,16 @@ impl World {
     pub async fn send(&mut self, specs: &[Spec]) {
         let plan = self.captures.plan().unwrap();
         let (mut body, side) = (Vec::new(), b"schema broken".to_vec());
-        let mut spans: BTreeMap<u32, (Vec<RecordSpans>, Vec<u64>)> = BTreeMap::new();
+        let mut spans: BTreeMap<ShardId, (Vec<RecordSpans>, Vec<u64>)> = BTreeMap::new();
+        let open: Vec<ShardId> = self.stream.layout().open().map(|shard| shard.facts.id).collect();
         for spec in specs {
             let n = self.sent.len() as u64;
-            self.sent.push((ShardId(spec.shard), SequenceNumber(0)));
+            let shard = open[spec.shard as usize % open.len()];
+            self.sent.push((shard, SequenceNumber(0)));
             self.kinds.push(spec.kind);
             let start = body.len();
             body.extend_from_slice(payload(n, spec, self.pad).as_bytes());
-            let (records, numbers) = spans.entry(spec.shard).or_default();
+            let (records, numbers) = spans.entry(shard).or_default();
             let payload = Span::new(start, body.len());
             records.push(RecordSpans { payload, key: Span::ABSENT, refusal: Span::ABSENT });
             numbers.push(n);
@@ -303,8 +311,8 @@ impl World {
             }
             let batch =
                 Batch { source: Arc::clone(&source), records: records.into(), captures: captures.into() };
-            batches.push((ShardId(shard), batch));
-            numbers_of.insert(ShardId(shard), numbers);
+            batches.push((shard, batch));
+            numbers_of.insert(shard, numbers);
         }
         let Receipt { appended, commit, .. } = self.stream.append(batches, None).unwrap();
         commit.await.unwrap();
@@ -313,6 +321,31 @@ impl World {
                 self.sent[n as usize] = (shard, SequenceNumber(appended.first.0 + index as u64));
             }
         }
+    }
+
+    /// Splits an open shard, or merges it with the next one.
+    pub async fn reshard(&mut self, shard: u32, splits: bool) {
+        let layout = self.stream.layout();
+        let open: Vec<ShardFacts> = layout.open().map(|shard| shard.facts).collect();
+        let index = shard as usize % open.len();
+        let HashRange { first, last } = open[index].hash_keys;
+        let shard = open[index].id;
+        let change = match open.get(index + 1).filter(|_| !splits) {
+            Some(next) => Change::Merge { shard, adjacent: next.id },
+            None => Change::Split { shard, at: HashKey(first + (last - first) / 2 + 1) },
+        };
+        if layout.shards().len() + 2 > SHARDS_MAX {
+            return;
+        }
+        let resharding = self.stream.reshard(|layout| Plan::new(layout, &[change])).await.unwrap();
+        let replacement = resharding.replacement(UnixMicros(ARRIVAL));
+        let retention = Retention { age: Duration::from_secs(3_600), bytes: None };
+        let log = |facts: &ShardFacts| {
+            let number = ShardNumber(100 + facts.id.0);
+            Arc::new(DurableLog::new(number, facts.first, Vec::new(), retention, 1))
+        };
+        let durable = replacement.children.iter().filter(|_| self.stream.is_durable()).map(log);
+        resharding.install(&replacement, durable.collect());
     }
 
     /// The versions of the columns, as they are on the disk.
@@ -442,11 +475,22 @@ impl World {
                 );
             }
         }
-        // In the order of their numbers, the files of a folder go on where the one before ended.
+        // In the order of their numbers, the files of a folder go on where the one before ended, and have nothing of a
+        // shard behind a record of its children.
+        let layout = self.stream.layout();
+        let mut passed: BTreeSet<(&str, ShardId)> = BTreeSet::new();
         let mut last: BTreeMap<(&str, ShardId), SequenceNumber> = BTreeMap::new();
         for file in &files {
             for &n in &file.records {
                 let (shard, number) = self.sent[n as usize];
+                let mut parents = vec![shard];
+                while let Some(facts) = parents.pop().and_then(|id| layout.get(id)).map(|shard| shard.facts) {
+                    for parent in facts.parents() {
+                        passed.insert((&file.folder, parent));
+                        parents.push(parent);
+                    }
+                }
+                assert!(!passed.contains(&(&*file.folder, shard)), "{}: {shard} comes late", file.name);
                 let before = last.insert((&file.folder, shard), number);
                 assert!(before.is_none_or(|before| before < number), "{}: {shard} goes back", file.name);
             }

@@ -6,9 +6,10 @@
 
 use super::conversion::{Conversion, Deserializer, Orc, Parquet, SchemaPlace};
 use super::destination::Destination;
-use super::error::FirehoseError;
+use super::unsupported;
 use crate::config::checked::Table;
 use crate::config::raw::{ColumnTable, DeliveryTable};
+use crate::edge::aws::protocol::failure::Failure;
 
 const MEMBER: &str = "DataFormatConversionConfiguration";
 
@@ -28,7 +29,7 @@ enum Format<'a> {
 pub(super) fn of<'a>(
     destination: &'a Destination,
     tables: &[Table],
-) -> Result<Option<ColumnarFiles<'a>>, FirehoseError> {
+) -> Result<Option<ColumnarFiles<'a>>, Failure> {
     let Some(conversion) = destination.conversion() else { return Ok(None) };
     let table = table_of(conversion, tables)?;
     let deserializer =
@@ -42,7 +43,7 @@ pub(super) fn of<'a>(
         (None, Some(orc)) => Format::Orc(orc),
         _ => {
             let message = format!("{MEMBER}: Serializer must have either ParquetSerDe or OrcSerDe");
-            return Err(FirehoseError::argument(message));
+            return Err(Failure::invalid(message));
         }
     };
     format.refuse_what_is_missing()?;
@@ -50,23 +51,22 @@ pub(super) fn of<'a>(
     Ok(Some(ColumnarFiles { declared, format }))
 }
 
-fn needed<'a, T>(value: Option<&'a T>, member: &str) -> Result<&'a T, FirehoseError> {
-    let missing =
-        || FirehoseError::argument(format!("{MEMBER}.{member} must be provided when Enabled is true"));
+fn needed<'a, T>(value: Option<&'a T>, member: &str) -> Result<&'a T, Failure> {
+    let missing = || Failure::invalid(format!("{MEMBER}.{member} must be provided when Enabled is true"));
     value.ok_or_else(missing)
 }
 
-fn table_of<'t>(conversion: &Conversion, tables: &'t [Table]) -> Result<&'t Table, FirehoseError> {
+fn table_of<'t>(conversion: &Conversion, tables: &'t [Table]) -> Result<&'t Table, Failure> {
     let place = needed(conversion.schema_configuration.as_ref(), "SchemaConfiguration")?;
     let SchemaPlace { database_name, table_name, version_id, .. } = place;
     let database = needed(database_name.as_ref(), "SchemaConfiguration.DatabaseName")?;
     let name = needed(table_name.as_ref(), "SchemaConfiguration.TableName")?;
     if version_id.as_deref().is_some_and(|version| version != "LATEST") {
-        return Err(FirehoseError::unsupported("SchemaConfiguration.VersionId other than LATEST"));
+        return Err(unsupported("SchemaConfiguration.VersionId other than LATEST"));
     }
     let found = tables.iter().find(|table| table.database == *database && table.name == *name);
     found.ok_or_else(|| {
-        FirehoseError::argument(format!(
+        Failure::invalid(format!(
             "SchemaConfiguration: this node has no table {name:?} in a database {database:?}: write it as [[aws.table]] in the node's file"
         ))
     })
@@ -76,25 +76,23 @@ fn table_of<'t>(conversion: &Conversion, tables: &'t [Table]) -> Result<&'t Tabl
 fn read_with(
     deserializer: &Deserializer,
     columns: Option<Vec<ColumnTable>>,
-) -> Result<Option<Vec<ColumnTable>>, FirehoseError> {
+) -> Result<Option<Vec<ColumnTable>>, Failure> {
     match (&deserializer.open_x_json_ser_de, &deserializer.hive_json_ser_de) {
         (Some(open_x), None) => {
             if open_x.convert_dots_in_json_keys_to_underscores == Some(true) {
                 let member = "OpenXJsonSerDe.ConvertDotsInJsonKeysToUnderscores";
-                return Err(FirehoseError::unsupported(member));
+                return Err(unsupported(member));
             }
             let mappings = open_x.column_to_json_key_mappings.as_ref();
             let Some(mappings) = mappings.filter(|mappings| !mappings.is_empty()) else { return Ok(columns) };
             let Some(mut columns) = columns else {
                 let what = "OpenXJsonSerDe.ColumnToJsonKeyMappings of columns that are learned";
-                return Err(FirehoseError::unsupported(what));
+                return Err(unsupported(what));
             };
             for (name, key) in mappings {
                 let column = columns.iter_mut().find(|column| column.name.as_ref() == Some(name));
                 let column = column.ok_or_else(|| {
-                    FirehoseError::argument(format!(
-                        "ColumnToJsonKeyMappings: the table has no column {name:?}"
-                    ))
+                    Failure::invalid(format!("ColumnToJsonKeyMappings: the table has no column {name:?}"))
                 })?;
                 column.key = Some(key.clone());
             }
@@ -104,7 +102,7 @@ fn read_with(
             let formats = hive.timestamp_formats.iter().flatten();
             if let Some(other) = formats.clone().find(|format| *format != "millis") {
                 let what = format!("HiveJsonSerDe.TimestampFormats {other:?}");
-                return Err(FirehoseError::unsupported(&what));
+                return Err(unsupported(&what));
             }
             let in_millis = formats.count() > 0;
             Ok(columns.map(|mut columns| {
@@ -116,7 +114,7 @@ fn read_with(
         }
         _ => {
             let message = format!("{MEMBER}: Deserializer must have either OpenXJsonSerDe or HiveJsonSerDe");
-            Err(FirehoseError::argument(message))
+            Err(Failure::invalid(message))
         }
     }
 }
@@ -126,13 +124,13 @@ fn is_timestamp(column: &ColumnTable) -> bool {
 }
 
 impl Format<'_> {
-    fn refuse_what_is_missing(&self) -> Result<(), FirehoseError> {
+    fn refuse_what_is_missing(&self) -> Result<(), Failure> {
         match self {
             Format::Parquet(Parquet { writer_version: Some(version), .. }) if version != "V1" => {
-                Err(FirehoseError::unsupported(&format!("ParquetSerDe.WriterVersion {version}")))
+                Err(unsupported(&format!("ParquetSerDe.WriterVersion {version}")))
             }
             Format::Orc(Orc { format_version: Some(version), .. }) if version != "V0_12" => {
-                Err(FirehoseError::unsupported(&format!("OrcSerDe.FormatVersion {version}")))
+                Err(unsupported(&format!("OrcSerDe.FormatVersion {version}")))
             }
             _ => Ok(()),
         }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::destination::Destination;
-use super::error::FirehoseError;
+use super::unsupported;
 use super::validation::{Constraints, TAGS_MAX, stream_of};
+use crate::edge::aws::protocol::failure::Failure;
 
 /// What the one destination of every delivery stream is called.
 pub const DESTINATION_ID: &str = "destinationId-000000000001";
@@ -102,6 +103,9 @@ pub struct DeliveryStream {
     pub encryption: Option<EncryptionKey>,
     /// By key. A value may be missing.
     pub tags: BTreeMap<String, Option<String>>,
+    /// Whether it goes once its last records are delivered; it takes no more of them.
+    #[serde(default)]
+    pub is_deleting: bool,
 }
 
 impl CreateInput {
@@ -109,35 +113,35 @@ impl CreateInput {
     ///
     /// # Errors
     /// Constraints of the model that are broken; or a member that is not supported, by name.
-    pub fn delivery_stream(self, now_ms: i64) -> Result<DeliveryStream, FirehoseError> {
+    pub fn delivery_stream(self, now_ms: i64) -> Result<DeliveryStream, Failure> {
         self.validate()?;
         if let Some((member, _)) = self.other.iter().find(|(_, value)| !value.is_null()) {
-            return Err(FirehoseError::unsupported(member));
+            return Err(unsupported(member));
         }
         let kind = self.delivery_stream_type.as_deref().unwrap_or("DirectPut");
         let source = match (kind, self.kinesis_stream_source_configuration) {
             ("DirectPut", None) => None,
             ("KinesisStreamAsSource", Some(source)) => Some(source),
             ("KinesisStreamAsSource", None) => {
-                return Err(FirehoseError::argument(
+                return Err(Failure::invalid(
                     "KinesisStreamSourceConfiguration must be provided for DeliveryStreamType KinesisStreamAsSource",
                 ));
             }
             ("DirectPut", Some(_)) => {
-                return Err(FirehoseError::argument(
+                return Err(Failure::invalid(
                     "KinesisStreamSourceConfiguration must not be provided for DeliveryStreamType DirectPut",
                 ));
             }
-            (other, _) => return Err(FirehoseError::unsupported(&format!("DeliveryStreamType {other}"))),
+            (other, _) => return Err(unsupported(&format!("DeliveryStreamType {other}"))),
         };
         let direct = self.direct_put_source_configuration;
         if direct.is_some() && source.is_some() {
             let message = "DirectPutSourceConfiguration is for DeliveryStreamType DirectPut";
-            return Err(FirehoseError::argument(message));
+            return Err(Failure::invalid(message));
         }
         if source.is_some() && self.delivery_stream_encryption_configuration_input.is_some() {
             let message = "DeliveryStreamEncryptionConfigurationInput is for DeliveryStreamType DirectPut";
-            return Err(FirehoseError::argument(message));
+            return Err(Failure::invalid(message));
         }
         let destination =
             one_destination(self.s3_destination_configuration, self.extended_s3_destination_configuration)?;
@@ -152,10 +156,11 @@ impl CreateInput {
             destination,
             encryption: self.delivery_stream_encryption_configuration_input,
             tags: tags.map(|tag| (tag.key.unwrap_or_default(), tag.value)).collect(),
+            is_deleting: false,
         })
     }
 
-    fn validate(&self) -> Result<(), FirehoseError> {
+    fn validate(&self) -> Result<(), Failure> {
         let mut constraints = Constraints::new();
         constraints.name("deliveryStreamName", self.delivery_stream_name.as_ref());
         let kinds = ["DirectPut", "KinesisStreamAsSource", "MSKAsSource", "DatabaseAsSource"];
@@ -226,19 +231,19 @@ pub fn validate_tags(tags: &[Tag], constraints: &mut Constraints) {
 pub fn one_destination(
     plain: Option<Destination>,
     extended: Option<Destination>,
-) -> Result<Destination, FirehoseError> {
+) -> Result<Destination, Failure> {
     match (plain, extended) {
         (Some(plain), None) => match plain.extended_member() {
             None => Ok(plain),
             Some(member) => {
-                Err(FirehoseError::argument(format!("{member} is for ExtendedS3DestinationConfiguration")))
+                Err(Failure::invalid(format!("{member} is for ExtendedS3DestinationConfiguration")))
             }
         },
         (None, Some(extended)) => Ok(extended),
-        (None, None) => Err(FirehoseError::argument(
+        (None, None) => Err(Failure::invalid(
             "Exactly one destination configuration must be provided: ExtendedS3DestinationConfiguration is what this server has",
         )),
-        (Some(_), Some(_)) => Err(FirehoseError::argument(
+        (Some(_), Some(_)) => Err(Failure::invalid(
             "Exactly one destination configuration must be provided, not both S3DestinationConfiguration and ExtendedS3DestinationConfiguration",
         )),
     }

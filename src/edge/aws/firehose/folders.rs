@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 
 use super::destination::Destination;
-use super::error::FirehoseError;
 use super::jq::KeyQuery;
+use super::unsupported;
+use crate::edge::aws::protocol::failure::Failure;
 
 const TIME: &str = "!{timestamp:yyyy/MM/dd/HH}/";
 const ERROR_TYPE: &str = "!{firehose:error-output-type}";
@@ -26,40 +27,35 @@ pub(super) struct Folders {
 }
 
 /// The folders of a destination whose query has `keys`.
-pub(super) fn of(
-    destination: &Destination,
-    keys: &BTreeMap<String, KeyQuery>,
-) -> Result<Folders, FirehoseError> {
+pub(super) fn of(destination: &Destination, keys: &BTreeMap<String, KeyQuery>) -> Result<Folders, Failure> {
     let prefix = Written::parse("Prefix", destination.prefix.as_deref().unwrap_or_default())?;
     let error =
         Written::parse("ErrorOutputPrefix", destination.error_output_prefix.as_deref().unwrap_or_default())?;
     if prefix.has("firehose:error-output-type") {
-        return Err(FirehoseError::argument("Prefix must not contain !{firehose:error-output-type}"));
+        return Err(Failure::invalid("Prefix must not contain !{firehose:error-output-type}"));
     }
     let is_partitioned = destination.is_partitioned();
     for (written, member) in [(&prefix, "Prefix"), (&error, "ErrorOutputPrefix")] {
         if written.has("partitionKeyFromLambda:") {
             let what = format!("!{{partitionKeyFromLambda}} in {member}");
-            return Err(FirehoseError::unsupported(&what));
+            return Err(unsupported(&what));
         }
         if written.has("partitionKeyFrom") && (!is_partitioned || member != "Prefix") {
-            return Err(FirehoseError::argument(format!(
+            return Err(Failure::invalid(format!(
                 "Dynamic Partitioning Namespaces can not be part of {member} expression when Dynamic Partitioning is not enabled."
             )));
         }
     }
     if is_partitioned && !prefix.has("partitionKeyFrom") {
-        return Err(FirehoseError::argument(
+        return Err(Failure::invalid(
             "Prefix must contain a !{partitionKeyFromQuery:…} when Dynamic Partitioning is enabled.",
         ));
     }
     if error.text.is_empty() && prefix.has_expressions() {
-        return Err(FirehoseError::argument(
-            "ErrorOutputPrefix must be provided when Prefix contains expressions",
-        ));
+        return Err(Failure::invalid("ErrorOutputPrefix must be provided when Prefix contains expressions"));
     }
     if error.has_expressions() && !error.has("firehose:error-output-type") {
-        return Err(FirehoseError::argument(format!("ErrorOutputPrefix must contain {ERROR_TYPE}")));
+        return Err(Failure::invalid(format!("ErrorOutputPrefix must contain {ERROR_TYPE}")));
     }
     let event_time = event_time(keys)?;
     let fields = keys.iter().filter_map(|(name, key)| match key {
@@ -82,14 +78,14 @@ pub(super) fn of(
 }
 
 /// The one field that all times are read from.
-fn event_time(keys: &BTreeMap<String, KeyQuery>) -> Result<Option<String>, FirehoseError> {
+fn event_time(keys: &BTreeMap<String, KeyQuery>) -> Result<Option<String>, Failure> {
     let mut found: Option<&String> = None;
     for key in keys.values() {
         let KeyQuery::Time { pointer, .. } = key else { continue };
         if let Some(other) = found.filter(|other| *other != pointer) {
             let message =
                 format!("MetadataExtractionQuery: strftime of one field only, not of {other} and {pointer}");
-            return Err(FirehoseError::argument(message));
+            return Err(Failure::invalid(message));
         }
         found = Some(pointer);
     }
@@ -109,11 +105,11 @@ enum Part<'a> {
 }
 
 impl<'a> Written<'a> {
-    fn parse(member: &str, text: &'a str) -> Result<Self, FirehoseError> {
+    fn parse(member: &str, text: &'a str) -> Result<Self, Failure> {
         let (mut parts, mut rest) = (Vec::new(), text);
         while let Some((before, from)) = rest.split_once("!{") {
             let (expression, behind) = from.split_once('}').ok_or_else(|| {
-                FirehoseError::argument(format!("{member} has an expression !{{ without a }} behind it"))
+                Failure::invalid(format!("{member} has an expression !{{ without a }} behind it"))
             })?;
             parts.push(Part::Text(before));
             parts.push(Part::Expression(expression));

@@ -17,13 +17,14 @@ use std::collections::BTreeMap;
 
 use super::delivery_stream::DeliveryStream;
 use super::destination::{BufferingHints, Destination};
-use super::error::FirehoseError;
 use super::processing::{DeAggregation, Steps};
+use super::unsupported;
 use super::validation::bucket_of;
 use super::{columns, folders};
 use crate::config::checked::{BucketStore, Node, Pipeline};
 use crate::config::raw::{BufferTable, DeliveryTable, IngestTable, PipelineFile, SchemaTable, StreamTable};
 use crate::config::{BackupTable, DeadLettersTable, MADE_NAME_PREFIX, Problem, check_made_pipeline};
+use crate::edge::aws::protocol::failure::Failure;
 
 /// Name of the delivery of a stream that is a delivery stream's own.
 const DELIVERY: &str = "s3";
@@ -73,11 +74,11 @@ pub fn buffering(destination: &Destination) -> (i64, i64) {
 /// The pipeline of a delivery stream.
 ///
 /// # Errors
-/// [`FirehoseError`] that names the member that is not supported, or does not go with another.
-pub fn map(delivery_stream: &DeliveryStream, node: &Node) -> Result<Mapped, FirehoseError> {
+/// [`Failure`] that names the member that is not supported, or does not go with another.
+pub fn map(delivery_stream: &DeliveryStream, node: &Node) -> Result<Mapped, Failure> {
     let destination = &delivery_stream.destination;
     let store = node.aws.bucket_store.as_ref().ok_or_else(|| {
-        FirehoseError::argument(
+        Failure::invalid(
             "BucketARN: this node does not know where buckets are: write s3_sink = { … } in [aws] of its file",
         )
     })?;
@@ -115,7 +116,7 @@ pub fn map(delivery_stream: &DeliveryStream, node: &Node) -> Result<Mapped, Fire
 }
 
 /// What clients may ask for and this server has not, or what contradicts itself.
-fn refuse_what_is_missing(delivery_stream: &DeliveryStream, steps: &Steps) -> Result<(), FirehoseError> {
+fn refuse_what_is_missing(delivery_stream: &DeliveryStream, steps: &Steps) -> Result<(), Failure> {
     let destination = &delivery_stream.destination;
     for (member, destination) in
         [("", Some(destination)), ("S3BackupConfiguration.", destination.s3_backup.as_deref())]
@@ -124,18 +125,18 @@ fn refuse_what_is_missing(delivery_stream: &DeliveryStream, steps: &Steps) -> Re
         let encryption = destination.encryption_configuration.as_ref();
         if encryption.is_some_and(|encryption| encryption.kms_encryption_config.is_some()) {
             let member = format!("{member}EncryptionConfiguration.KMSEncryptionConfig");
-            return Err(FirehoseError::unsupported(&member));
+            return Err(unsupported(&member));
         }
         if destination.compression_format.as_deref() == Some("ZIP") {
-            return Err(FirehoseError::unsupported(&format!("{member}CompressionFormat ZIP")));
+            return Err(unsupported(&format!("{member}CompressionFormat ZIP")));
         }
     }
     if let Some(name) = &steps.function {
         let message = format!("LambdaArn: there is no function {name:?} in the configuration of this node");
-        return Err(FirehoseError::argument(message));
+        return Err(Failure::invalid(message));
     }
     if destination.file_extension.as_deref().is_some_and(|extension| !extension.is_empty()) {
-        return Err(FirehoseError::unsupported("FileExtension"));
+        return Err(unsupported("FileExtension"));
     }
     let (size, _) = buffering(destination);
     let needs_large = [
@@ -145,23 +146,23 @@ fn refuse_what_is_missing(delivery_stream: &DeliveryStream, steps: &Steps) -> Re
     for (_, what) in needs_large.into_iter().filter(|(is_used, _)| *is_used && size < SIZE_LARGE_MIN) {
         let message =
             format!("BufferingHints.SizeInMBs must be at least {SIZE_LARGE_MIN} when {what} is enabled.");
-        return Err(FirehoseError::argument(message));
+        return Err(Failure::invalid(message));
     }
     if !steps.keys.is_empty() && !destination.is_partitioned() {
         let message = "MetadataExtraction processor is present but Dynamic Partitioning is not enabled.";
-        return Err(FirehoseError::argument(message));
+        return Err(Failure::invalid(message));
     }
     if destination.is_partitioned() && steps.keys.is_empty() {
         let message = "Dynamic Partitioning is enabled, and no MetadataExtraction processor says what the partition keys are.";
-        return Err(FirehoseError::argument(message));
+        return Err(Failure::invalid(message));
     }
     if delivery_stream.source.is_some() && steps.de_aggregation.is_some() {
         let message = "the processor RecordDeAggregation for a Kinesis stream as source";
-        return Err(FirehoseError::unsupported(message));
+        return Err(unsupported(message));
     }
     let compressed = destination.compression_format.as_deref().filter(|format| *format != "UNCOMPRESSED");
     if destination.conversion().is_some() && compressed.is_some() {
-        return Err(FirehoseError::argument(
+        return Err(Failure::invalid(
             "CompressionFormat must be UNCOMPRESSED when data format conversion is enabled: the files compress themselves",
         ));
     }
@@ -173,7 +174,7 @@ fn delivery(
     delivery_stream: &DeliveryStream,
     store: &BucketStore,
     steps: &Steps,
-) -> Result<DeliveryTable, FirehoseError> {
+) -> Result<DeliveryTable, Failure> {
     let destination = &delivery_stream.destination;
     let folders = folders::of(destination, &steps.keys)?;
     let (size, interval) = buffering(destination);
@@ -198,13 +199,13 @@ fn delivery(
     })
 }
 
-fn backup(destination: &Destination, store: &BucketStore) -> Result<Option<BackupTable>, FirehoseError> {
+fn backup(destination: &Destination, store: &BucketStore) -> Result<Option<BackupTable>, Failure> {
     if destination.s3_backup_mode.as_deref() != Some("Enabled") {
         return Ok(None);
     }
     let Some(backup) = destination.s3_backup.as_deref() else {
         let message = "S3BackupConfiguration must be provided when S3BackupMode is Enabled";
-        return Err(FirehoseError::argument(message));
+        return Err(Failure::invalid(message));
     };
     let hints = backup.buffering_hints.clone().unwrap_or_default();
     let BufferingHints { size_in_mbs: size, interval_in_seconds: interval } = hints;
@@ -218,9 +219,9 @@ fn backup(destination: &Destination, store: &BucketStore) -> Result<Option<Backu
     }))
 }
 
-fn bucket(destination: &Destination) -> Result<&str, FirehoseError> {
+fn bucket(destination: &Destination) -> Result<&str, Failure> {
     let bucket = destination.bucket_arn.as_deref().and_then(bucket_of);
-    bucket.ok_or_else(|| FirehoseError::argument("BucketARN must be the ARN of a bucket"))
+    bucket.ok_or_else(|| Failure::invalid("BucketARN must be the ARN of a bucket"))
 }
 
 fn buffer(size: i64, interval: i64) -> BufferTable {
@@ -256,7 +257,7 @@ const MEMBERS: [(&str, &str); 15] = [
 ];
 
 /// What the check has found, in the members' names.
-fn told(problems: &[Problem]) -> FirehoseError {
+fn told(problems: &[Problem]) -> Failure {
     let told: Vec<_> = problems
         .iter()
         .map(|problem| {
@@ -265,7 +266,7 @@ fn told(problems: &[Problem]) -> FirehoseError {
             format!("{member}: {}", problem.message)
         })
         .collect();
-    FirehoseError::argument(told.join("; "))
+    Failure::invalid(told.join("; "))
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::FirehoseError;
 use super::jq::{self, KeyQuery};
+use super::unsupported;
+use crate::edge::aws::protocol::failure::Failure;
 
 /// `ProcessingConfiguration`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,8 +68,8 @@ impl Processing {
     /// What the processors do; nothing where they are not used.
     ///
     /// # Errors
-    /// [`FirehoseError`] that names the processor or its parameter.
-    pub fn steps(&self) -> Result<Steps, FirehoseError> {
+    /// [`Failure`] that names the processor or its parameter.
+    pub fn steps(&self) -> Result<Steps, Failure> {
         let mut steps = Steps::default();
         if !self.enabled.unwrap_or(false) {
             return Ok(steps);
@@ -77,7 +78,7 @@ impl Processing {
         for processor in self.processors.iter().flatten() {
             let kind = processor.kind.as_deref().unwrap_or_default();
             if seen.contains(&kind) {
-                return Err(FirehoseError::argument(format!(
+                return Err(Failure::invalid(format!(
                     "ProcessingConfiguration can have only one processor of type {kind}"
                 )));
             }
@@ -89,7 +90,7 @@ impl Processing {
                 "AppendDelimiterToRecord" => steps.delimiter = Some(appended_delimiter(&parameters)?),
                 "Lambda" => steps.function = Some(function_name(&parameters)?),
                 _ => {
-                    return Err(FirehoseError::unsupported(&format!("the processor {kind}")));
+                    return Err(unsupported(&format!("the processor {kind}")));
                 }
             }
         }
@@ -100,7 +101,7 @@ impl Processing {
 type Parameters<'a> = BTreeMap<&'a str, &'a str>;
 
 impl Processor {
-    fn parameters(&self) -> Result<Parameters<'_>, FirehoseError> {
+    fn parameters(&self) -> Result<Parameters<'_>, Failure> {
         let kind = self.kind.as_deref().unwrap_or_default();
         let known: &[&str] = match kind {
             "MetadataExtraction" => &["MetadataExtractionQuery", "JsonParsingEngine"],
@@ -120,41 +121,41 @@ impl Processor {
                 if known.is_empty() {
                     continue;
                 }
-                return Err(FirehoseError::argument(format!("{kind} has no parameter {name}")));
+                return Err(Failure::invalid(format!("{kind} has no parameter {name}")));
             }
             if parameters.insert(name, value).is_some() {
-                return Err(FirehoseError::argument(format!("{kind} has the parameter {name} twice")));
+                return Err(Failure::invalid(format!("{kind} has the parameter {name} twice")));
             }
         }
         Ok(parameters)
     }
 }
 
-fn needed<'a>(parameters: &Parameters<'a>, kind: &str, name: &str) -> Result<&'a str, FirehoseError> {
-    let missing = || FirehoseError::argument(format!("{kind} needs the parameter {name}"));
+fn needed<'a>(parameters: &Parameters<'a>, kind: &str, name: &str) -> Result<&'a str, Failure> {
+    let missing = || Failure::invalid(format!("{kind} needs the parameter {name}"));
     parameters.get(name).copied().ok_or_else(missing)
 }
 
-fn metadata_extraction(parameters: &Parameters<'_>) -> Result<BTreeMap<String, KeyQuery>, FirehoseError> {
+fn metadata_extraction(parameters: &Parameters<'_>) -> Result<BTreeMap<String, KeyQuery>, Failure> {
     const KIND: &str = "MetadataExtraction";
     match needed(parameters, KIND, "JsonParsingEngine")? {
         "JQ-1.6" => {}
         other => {
             let message =
                 format!("JsonParsingEngine {other:?} of {KIND} is not supported: it must be JQ-1.6");
-            return Err(FirehoseError::argument(message));
+            return Err(Failure::invalid(message));
         }
     }
     let query = needed(parameters, KIND, "MetadataExtractionQuery")?;
-    jq::parse(query).map_err(|error| FirehoseError::argument(format!("MetadataExtractionQuery: {error}")))
+    jq::parse(query).map_err(|error| Failure::invalid(format!("MetadataExtractionQuery: {error}")))
 }
 
-fn de_aggregation(parameters: &Parameters<'_>) -> Result<DeAggregation, FirehoseError> {
+fn de_aggregation(parameters: &Parameters<'_>) -> Result<DeAggregation, Failure> {
     const KIND: &str = "RecordDeAggregation";
     match needed(parameters, KIND, "SubRecordType")? {
-        "JSON" if parameters.contains_key("Delimiter") => Err(FirehoseError::argument(
-            "RecordDeAggregation takes a Delimiter for SubRecordType DELIMITED only",
-        )),
+        "JSON" if parameters.contains_key("Delimiter") => {
+            Err(Failure::invalid("RecordDeAggregation takes a Delimiter for SubRecordType DELIMITED only"))
+        }
         "JSON" => Ok(DeAggregation::Json),
         // Clients send it in base64; what is no base64 is taken as it is.
         "DELIMITED" => {
@@ -164,17 +165,17 @@ fn de_aggregation(parameters: &Parameters<'_>) -> Result<DeAggregation, Firehose
             let bytes = if decoded.is_empty() { unescaped(text).into_bytes() } else { decoded };
             if bytes.len() > DELIMITER_BYTES_MAX {
                 let message = format!("Delimiter of {KIND} has more than {DELIMITER_BYTES_MAX} bytes");
-                return Err(FirehoseError::argument(message));
+                return Err(Failure::invalid(message));
             }
             Ok(DeAggregation::Delimited(bytes))
         }
-        other => Err(FirehoseError::argument(format!(
-            "SubRecordType {other:?} of {KIND} must be JSON or DELIMITED"
-        ))),
+        other => {
+            Err(Failure::invalid(format!("SubRecordType {other:?} of {KIND} must be JSON or DELIMITED")))
+        }
     }
 }
 
-fn appended_delimiter(parameters: &Parameters<'_>) -> Result<String, FirehoseError> {
+fn appended_delimiter(parameters: &Parameters<'_>) -> Result<String, Failure> {
     let text = parameters.get("Delimiter").copied().unwrap_or("\\n");
     Ok(unescaped(text))
 }
@@ -185,7 +186,7 @@ fn unescaped(text: &str) -> String {
 }
 
 /// The name in `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION`, or the text itself.
-fn function_name(parameters: &Parameters<'_>) -> Result<String, FirehoseError> {
+fn function_name(parameters: &Parameters<'_>) -> Result<String, Failure> {
     let text = needed(parameters, "Lambda", "LambdaArn")?;
     let parts: Vec<_> = text.split(':').collect();
     let name = match parts.as_slice() {
@@ -193,7 +194,7 @@ fn function_name(parameters: &Parameters<'_>) -> Result<String, FirehoseError> {
         [name] => name,
         _ => {
             let message = format!("LambdaArn {text:?} is no ARN of a function");
-            return Err(FirehoseError::argument(message));
+            return Err(Failure::invalid(message));
         }
     };
     Ok((*name).to_owned())

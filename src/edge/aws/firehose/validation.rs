@@ -7,8 +7,8 @@ use std::fmt::Display;
 
 use super::conversion::{Conversion, Orc, Parquet, SchemaPlace};
 use super::destination::{BufferingHints, Destination, Encryption};
-use super::error::{ErrorKind, FirehoseError};
 use super::processing::Processing;
+use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 
 /// Characters of a value that are quoted; the rest of an endless one is noise.
 const QUOTED_MAX: usize = 256;
@@ -31,15 +31,15 @@ impl Constraints {
     }
 
     /// # Errors
-    /// [`ErrorKind::Validation`] if anything is broken.
-    pub fn checked(self) -> Result<(), FirehoseError> {
+    /// [`FailureKind::Validation`] if anything is broken.
+    pub fn checked(self) -> Result<(), Failure> {
         let Self { broken } = self;
         if broken.is_empty() {
             return Ok(());
         }
         let (count, errors) = (broken.len(), if broken.len() == 1 { "error" } else { "errors" });
         let message = format!("{count} validation {errors} detected: {}", broken.join("; "));
-        Err(FirehoseError::new(ErrorKind::Validation, message))
+        Err(Failure::new(FailureKind::Validation, message))
     }
 
     /// A constraint that is broken.

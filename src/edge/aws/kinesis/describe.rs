@@ -1,5 +1,7 @@
 //! DescribeStream, DescribeStreamSummary, DescribeLimits, ListTagsForStream.
 
+use std::sync::Arc;
+
 use http::Response;
 use serde::{Deserialize, Serialize};
 
@@ -124,7 +126,7 @@ pub fn stream(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure>
     let mut rest = layout.shards().iter().filter(|shard| after.is_none_or(|after| shard.facts.id > after));
     let shards = rest.by_ref().take(page).map(|shard| ShardShape::of(&shard.facts)).collect();
     let has_more_shards = rest.next().is_some();
-    let facts = Facts::of(intake, request);
+    let facts = Facts::of(&intake, request);
     request.reply(&Described { stream_description: Description { facts, shards, has_more_shards } })
 }
 
@@ -156,7 +158,7 @@ pub fn summary(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure
     violations.finish()?;
     let intake = stream.find(edge, &request.caller)?;
     let stream_description_summary = Summary {
-        facts: Facts::of(intake, request),
+        facts: Facts::of(&intake, request),
         open_shard_count: intake.stream.layout().open().len(),
         consumer_count: 0,
         record_kib_max: intake.ingest.record_bytes_max / 1_024,
@@ -178,11 +180,11 @@ struct Limits {
 /// # Errors
 /// Why it is refused.
 pub fn limits(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
-    let open = |intake: &Intake| intake.stream.layout().open().len();
+    let open = |intake: &Arc<Intake>| intake.stream.layout().open().len();
     request.reply(&Limits {
         // What the model says that clients take.
         shard_limit: NODE_SHARDS_MAX.min(1_000_000),
-        open_shard_count: edge.open_streams()?.map(open).sum(),
+        open_shard_count: edge.open_streams()?.iter().map(open).sum(),
         on_demand_stream_count: 0,
         on_demand_stream_count_limit: 0,
     })

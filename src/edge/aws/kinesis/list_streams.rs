@@ -1,5 +1,7 @@
 //! ListStreams.
 
+use std::sync::Arc;
+
 use http::Response;
 use serde::{Deserialize, Serialize};
 
@@ -65,8 +67,8 @@ pub fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure>
         Some(token) => Some(edge.aws.seal.open(TokenKind::Streams, &token, now).map_err(refuse_token)?),
         None => start,
     };
-    let mut streams: Vec<_> = edge.open_streams()?.map(|intake| &intake.stream).collect();
-    streams.sort_unstable_by_key(|stream| stream.name());
+    let mut streams: Vec<_> = edge.open_streams()?.iter().map(|intake| Arc::clone(&intake.stream)).collect();
+    streams.sort_unstable_by(|a, b| a.name().cmp(b.name()));
     let begin = start.map_or(0, |start| streams.partition_point(|stream| **stream.name() <= *start));
     let page = members.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_DEFAULT);
     let rest = streams.get(begin..).unwrap_or_default();

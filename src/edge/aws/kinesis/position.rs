@@ -170,14 +170,14 @@ pub async fn get_shard_iterator(edge: &Edge, request: &Request) -> Result<Respon
     violations.text("startingSequenceNumber", number, 0, usize::MAX, Some(Pattern::SEQUENCE));
     violations.finish()?;
     let intake = members.stream.find(edge, &request.caller)?;
-    let shard = find_shard(intake, &request.caller, members.shard_id.as_deref().unwrap_or_default())?;
+    let shard = find_shard(&intake, &request.caller, members.shard_id.as_deref().unwrap_or_default())?;
     let asked = Asked {
         kind: members.shard_iterator_type.as_deref().unwrap_or_default(),
         number,
         time: members.timestamp,
         number_name: "StartingSequenceNumber",
     };
-    let next = asked.find(intake, &request.caller, &shard).await?;
+    let next = asked.find(&intake, &request.caller, &shard).await?;
     only_if_wet(members.dry_run)?;
     let iterator = Iterator {
         stream: intake.stream.name().to_string(),

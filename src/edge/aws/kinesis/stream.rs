@@ -1,5 +1,7 @@
 //! Which stream a request is about.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use crate::edge::aws::Caller;
@@ -46,7 +48,7 @@ impl StreamRef {
     ///
     /// # Errors
     /// If it is not named or not there.
-    pub fn find<'e>(&self, edge: &'e Edge, caller: &Caller) -> Result<&'e Intake, Failure> {
+    pub fn find(&self, edge: &Edge, caller: &Caller) -> Result<Arc<Intake>, Failure> {
         find(edge, caller, self.name()?)
     }
 }
@@ -60,7 +62,7 @@ pub fn stream_of_arn(arn: &str) -> Option<&str> {
 ///
 /// # Errors
 /// `ResourceNotFoundException` if there is none, `ServiceUnavailableException` before there are any.
-pub fn find<'e>(edge: &'e Edge, caller: &Caller, name: &str) -> Result<&'e Intake, Failure> {
+pub fn find(edge: &Edge, caller: &Caller, name: &str) -> Result<Arc<Intake>, Failure> {
     match edge.intake(name) {
         Ok(intake) => Ok(intake),
         Err(crate::edge::problem::Problem::UnknownStream(_)) => {

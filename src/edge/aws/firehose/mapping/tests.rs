@@ -6,7 +6,7 @@ use crate::config::checked::{
 };
 use crate::config::node_for_tests;
 use crate::edge::aws::firehose::delivery_stream::CreateInput;
-use crate::edge::aws::firehose::error::ErrorKind;
+use crate::edge::aws::protocol::failure::FailureKind;
 
 const NODE: &str = r#"
 [aws]
@@ -30,12 +30,12 @@ fn destination(more: &Value) -> Value {
     destination
 }
 
-fn mapped(input: Value) -> Result<Mapped, FirehoseError> {
+fn mapped(input: Value) -> Result<Mapped, Failure> {
     let input: CreateInput = serde_json::from_value(input).unwrap();
     map(&input.delivery_stream(0)?, &node_for_tests(NODE))
 }
 
-fn with(more: Value) -> Result<Mapped, FirehoseError> {
+fn with(more: Value) -> Result<Mapped, Failure> {
     mapped(
         json!({ "DeliveryStreamName": "clicks", "ExtendedS3DestinationConfiguration": destination(&more) }),
     )
@@ -44,7 +44,7 @@ fn with(more: Value) -> Result<Mapped, FirehoseError> {
 /// What is answered to a destination with these members more.
 fn refused(more: Value) -> String {
     let error = with(more).expect_err("it is refused");
-    assert_eq!(error.kind, ErrorKind::InvalidArgument, "{error}");
+    assert_eq!(error.kind, FailureKind::InvalidArgument, "{error:?}");
     error.message
 }
 
@@ -362,7 +362,7 @@ fn what_does_not_go_together_or_is_not_here_is_refused_by_name() {
     )
     .unwrap();
     let error = map(&nowhere.delivery_stream(0).unwrap(), &node_for_tests("")).unwrap_err();
-    assert!(error.message.contains("write s3_sink = { … } in [aws]"), "{error}");
+    assert!(error.message.contains("write s3_sink = { … } in [aws]"), "{error:?}");
 }
 
 #[test]
@@ -405,7 +405,7 @@ fn constraints_of_the_model_are_told_all_at_once_in_the_words_of_the_service() {
         },
     }))
     .unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Validation);
+    assert_eq!(error.kind, FailureKind::Validation);
     let told: Vec<_> = error.message.split("; ").collect();
     assert_eq!(
         told,
@@ -419,7 +419,7 @@ fn constraints_of_the_model_are_told_all_at_once_in_the_words_of_the_service() {
         ]
     );
     let error = mapped(json!({ "ExtendedS3DestinationConfiguration": {} })).unwrap_err();
-    assert!(error.message.starts_with("3 validation errors detected: Value null at 'deliveryStreamName' failed to satisfy constraint: Member must not be null; "), "{error}");
+    assert!(error.message.starts_with("3 validation errors detected: Value null at 'deliveryStreamName' failed to satisfy constraint: Member must not be null; "), "{error:?}");
 }
 
 #[test]
@@ -431,7 +431,7 @@ fn other_destinations_and_sources_are_refused_by_name() {
         assert_eq!(error.message, format!("{member} is not supported by this server"));
     }
     let error = mapped(json!({ "DeliveryStreamName": "a" })).unwrap_err();
-    assert!(error.message.starts_with("Exactly one destination configuration must be provided"), "{error}");
+    assert!(error.message.starts_with("Exactly one destination configuration must be provided"), "{error:?}");
 }
 
 #[test]
@@ -439,5 +439,5 @@ fn a_member_that_nobody_knows_is_named() {
     let input =
         json!({ "DeliveryStreamName": "a", "ExtendedS3DestinationConfiguration": { "BucketArn": "x" } });
     let error = serde_json::from_value::<CreateInput>(input).unwrap_err();
-    assert!(error.to_string().starts_with("unknown field `BucketArn`"), "{error}");
+    assert!(error.to_string().starts_with("unknown field `BucketArn`"), "{error:?}");
 }

@@ -30,7 +30,7 @@ use crate::runtime::phases::Phase;
 use crate::stream::{HashKey, Layout, Receipt};
 pub use entries::{Form, Put};
 pub use layout::{LaidOut, lay_out};
-use reply::Placed;
+pub use reply::Placed;
 
 /// PutRecord.
 ///
@@ -77,11 +77,14 @@ async fn put(edge: &Edge, request: Request, form: Form) -> Result<Placed, Failur
     let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + put.laid_out_bytes())?;
     let LaidOut { block, side, records, hashes } = lay_out(&put, &paid.bytes)?;
     let paid = Paid { bytes: block.unwrap_or(paid.bytes), permit };
-    append(intake, paid, side, &records, &hashes).await
+    append(&intake, paid, side, &records, &hashes).await
 }
 
 /// Judges and appends.
-async fn append(
+///
+/// # Errors
+/// Why none of it was appended.
+pub async fn append(
     intake: &Intake,
     paid: Paid,
     side: Vec<u8>,

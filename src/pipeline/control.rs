@@ -1,0 +1,465 @@
+//! Changing streams while the node runs: making, deleting and resharding them, and what clients note of them.
+//!
+//! One change at a time. Each runs to its end on the runtime of the deliveries, whether or not the client who has asked
+//! for it still waits: between the catalog and the shards in memory nothing may be left half-way.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::runtime::Handle;
+
+use super::StartError;
+use super::build::Builder;
+use super::logs::Logs;
+use super::site::Site;
+use crate::config::checked::Pipeline;
+use crate::config::limits::RESHARD_STEPS_MAX;
+use crate::edge::Intake;
+use crate::edge::problem::Problem;
+use crate::node::{CatalogError, NodeError, StreamMode, StreamOrigin, StreamProperties};
+use crate::runtime::clock;
+use crate::stream::reshard::{self, Change, Plan, Replacement, ResizeError};
+use crate::stream::wal::shard::DurableLog;
+use crate::stream::{Layout, ReshardError, Stream};
+
+/// Why a stream is not changed.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// There is none of that name.
+    #[error("stream '{stream}' does not exist")]
+    NoStream {
+        /// The name.
+        stream: String,
+    },
+    /// There is one of that name.
+    #[error("stream '{stream}' exists already")]
+    Exists {
+        /// The name.
+        stream: String,
+    },
+    /// Its pipeline file says otherwise.
+    #[error("{what} of stream '{stream}' is said in its pipeline file: change it there and restart")]
+    Declared {
+        /// The stream.
+        stream: String,
+        /// What cannot be changed.
+        what: &'static str,
+    },
+    /// The shards cannot be changed so.
+    #[error(transparent)]
+    Reshard(#[from] ResizeError),
+    /// It cannot be written down.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// It cannot be served.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The process stops.
+    #[error("the process stops")]
+    Stopped,
+}
+
+impl From<NodeError> for ControlError {
+    fn from(error: NodeError) -> Self {
+        ControlError::Catalog(error.into())
+    }
+}
+
+impl From<ReshardError> for ControlError {
+    fn from(error: ReshardError) -> Self {
+        ControlError::Reshard(error.into())
+    }
+}
+
+/// A stream that a client wants.
+#[derive(Debug, Clone)]
+pub struct NewStream {
+    /// Its name.
+    pub name: String,
+    /// How many shards it begins with.
+    pub shards: u32,
+    /// How long it keeps its records.
+    pub retention: Duration,
+    /// How its capacity is said to be managed.
+    pub mode: StreamMode,
+    /// Its tags.
+    pub tags: std::collections::BTreeMap<String, String>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Control {
+    site: Arc<Site>,
+    runtime: Handle,
+    /// The account of the ingest share for the streams that clients make.
+    account: usize,
+    changing: tokio::sync::Mutex<()>,
+    /// What was noted of streams in memory.
+    noted: Mutex<HashMap<String, StreamProperties>>,
+}
+
+impl Control {
+    /// Changes what runs on `site`.
+    pub(super) fn new(site: Arc<Site>, runtime: Handle, account: usize) -> Self {
+        Self { site, runtime, account, changing: tokio::sync::Mutex::default(), noted: Mutex::default() }
+    }
+
+    /// Runs a change to its end, one at a time.
+    async fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        change: impl Future<Output = Result<T, ControlError>> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let control = Arc::clone(self);
+        let task = self.runtime.spawn(async move {
+            let _alone = control.changing.lock().await;
+            change.await
+        });
+        // Only a panic or the end of the runtime ends it without a result.
+        task.await.unwrap_or(Err(ControlError::Stopped))
+    }
+
+    /// The same for one that writes to the disk and waits for nothing else.
+    async fn change_blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&Self) -> Result<T, ControlError> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let control = Arc::clone(self);
+        self.change(async move {
+            let task = tokio::task::spawn_blocking(move || change(&control));
+            task.await.unwrap_or(Err(ControlError::Stopped))
+        })
+        .await
+    }
+
+    fn intake(&self, stream: &str) -> Result<Arc<Intake>, ControlError> {
+        let missing = |problem| match problem {
+            Problem::Starting | Problem::Draining => ControlError::Stopped,
+            _ => ControlError::NoStream { stream: stream.to_owned() },
+        };
+        self.site.edge.intake(stream).map_err(missing)
+    }
+
+    /// Makes a durable stream.
+    ///
+    /// # Errors
+    /// If there is one of its name, or it cannot be written down.
+    pub async fn create(self: &Arc<Self>, new: NewStream) -> Result<(), ControlError> {
+        self.change_blocking(move |control| control.create_now(new)).await
+    }
+
+    fn create_now(&self, new: NewStream) -> Result<(), ControlError> {
+        let NewStream { name, shards, retention, mode, tags } = new;
+        if self.intake(&name).is_ok() {
+            return Err(ControlError::Exists { stream: name });
+        }
+        let mut logs = self.site.logs();
+        let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;
+        let config = Logs::config_of_client(&name, shards, retention);
+        logs.change_catalog(|catalog| {
+            catalog.create(&config, clock::wall())?;
+            let stream = catalog.stream_mut(&name)?;
+            (stream.properties.mode, stream.properties.tags) = (mode, tags);
+            Ok(())
+        })?;
+        let stream = logs.catalog.stream(&name).cloned();
+        let stream = stream.ok_or_else(|| ControlError::NoStream { stream: name.clone() })?;
+        let pipeline = self.site.pipeline_of(&stream)?;
+        let mut builder = Builder::new(&self.site, Some(logs));
+        let intake = builder.build(self.account, pipeline)?;
+        self.site.edge.add(intake);
+        tracing::info!(stream = name, shards, "a client has made a stream");
+        Ok(())
+    }
+
+    /// Runs a change of many steps to its end, alone: in it, [`Control::begin`] and [`Control::end`] may be called.
+    ///
+    /// # Errors
+    /// If the process stops.
+    pub async fn alone<T: Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, ControlError> {
+        self.change_blocking(move |control| Ok(change(control))).await
+    }
+
+    /// The same at once, or not at all if another change is under way. Blocks the thread.
+    pub fn alone_now(&self, change: impl FnOnce(&Self)) {
+        if let Ok(_alone) = self.changing.try_lock() {
+            change(self);
+        }
+    }
+
+    /// Makes the durable stream of a pipeline that is in no file, and starts its deliveries. Blocks the thread.
+    ///
+    /// # Errors
+    /// If there is one of its name, or it cannot be written down or served.
+    pub fn begin(&self, pipeline: Pipeline) -> Result<(), ControlError> {
+        let name = pipeline.stream.name.clone();
+        if self.intake(&name).is_ok() {
+            return Err(ControlError::Exists { stream: name });
+        }
+        let mut logs = self.site.logs();
+        let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;
+        logs.change_catalog(|catalog| {
+            catalog.create(&pipeline.stream, clock::wall())?;
+            // Whoever keeps the pipeline names its stream at the next start, as a file does.
+            catalog.stream_mut(&name)?.properties.origin = StreamOrigin::Pipeline;
+            Ok(())
+        })?;
+        let mut builder = Builder::new(&self.site, Some(logs));
+        let intake = builder.build(self.account, pipeline)?;
+        self.site.start(builder.built(), &self.runtime);
+        self.site.edge.add(intake);
+        tracing::info!(stream = name, "a client has made a stream with deliveries");
+        Ok(())
+    }
+
+    /// Makes the node's folder where no stream has needed it so far. Blocks the thread.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub fn open_folder(&self) -> Result<(), ControlError> {
+        Logs::for_clients(&mut self.site.logs(), &self.site.node, &self.site.registry)?;
+        Ok(())
+    }
+
+    /// Ends the deliveries of a stream where they stand, and deletes it with all of its records. Blocks the thread.
+    ///
+    /// # Errors
+    /// If it cannot be written down.
+    pub fn end(&self, name: &str) -> Result<(), ControlError> {
+        let Ok(intake) = self.intake(name) else { return Ok(()) };
+        self.end_now(name, &intake)
+    }
+
+    /// Whether there is a stream of that name.
+    pub fn serves(&self, stream: &str) -> bool {
+        self.intake(stream).is_ok()
+    }
+
+    /// Whether deliveries of a stream have still to deliver something.
+    pub fn is_pending(&self, stream: &str) -> bool {
+        let statuses = self.site.statuses();
+        statuses.iter().any(|status| &**status.stream_name() == stream && status.report().pending > 0)
+    }
+
+    /// Deletes a stream that a client has made, with all of its records.
+    ///
+    /// # Errors
+    /// If there is none, a pipeline file names it, or it cannot be written down.
+    pub async fn delete(self: &Arc<Self>, name: &str) -> Result<(), ControlError> {
+        let name = name.to_owned();
+        self.change_blocking(move |control| control.delete_now(&name)).await
+    }
+
+    fn delete_now(&self, name: &str) -> Result<(), ControlError> {
+        let intake = self.intake(name)?;
+        if self.properties(name)?.origin != StreamOrigin::Client {
+            return Err(ControlError::Declared { stream: name.to_owned(), what: "the existence" });
+        }
+        self.end_now(name, &intake)
+    }
+
+    fn end_now(&self, name: &str, intake: &Intake) -> Result<(), ControlError> {
+        self.site.edge.remove(name);
+        self.site.end(name);
+        if let Some(logs) = self.site.logs().as_mut() {
+            let deleted = logs.change_catalog(|catalog| {
+                catalog.remove(name);
+                Ok(())
+            });
+            logs.leave(&intake.stream);
+            intake.stream.delete();
+            deleted?;
+        }
+        tracing::info!(stream = name, "a client has deleted a stream");
+        Ok(())
+    }
+
+    /// Splits and merges shards of a stream, all at once.
+    ///
+    /// # Errors
+    /// If it cannot be done so, or be written down: the shards are then what they were.
+    pub async fn reshard(self: &Arc<Self>, name: &str, changes: Vec<Change>) -> Result<(), ControlError> {
+        let (control, stream) = (Arc::clone(self), Arc::clone(&self.intake(name)?.stream));
+        self.change(async move { control.reshard_now(&stream, |layout| Plan::new(layout, &changes)).await })
+            .await
+    }
+
+    /// Gives a stream `count` shards of even ranges, in several steps where it needs them.
+    ///
+    /// # Errors
+    /// As [`Control::reshard`]; steps that were made stay.
+    pub async fn resize(self: &Arc<Self>, name: &str, count: u32) -> Result<(), ControlError> {
+        let (control, stream) = (Arc::clone(self), Arc::clone(&self.intake(name)?.stream));
+        self.change(async move { control.resize_now(&stream, count).await }).await
+    }
+
+    async fn resize_now(&self, stream: &Arc<Stream>, count: u32) -> Result<(), ControlError> {
+        for _ in 0..RESHARD_STEPS_MAX {
+            let changes = reshard::towards(&stream.layout(), count);
+            if changes.is_empty() {
+                break;
+            }
+            self.reshard_now(stream, |layout| Plan::new(layout, &changes)).await?;
+        }
+        Ok(())
+    }
+
+    async fn reshard_now(
+        &self,
+        stream: &Arc<Stream>,
+        plan: impl FnOnce(&Layout) -> Result<Plan, ReshardError>,
+    ) -> Result<(), ControlError> {
+        let resharding = stream.reshard(plan).await?;
+        let replacement = resharding.replacement(clock::wall());
+        let (site, of) = (Arc::clone(&self.site), Arc::clone(stream));
+        let saving = tokio::task::spawn_blocking(move || {
+            let logs = site.note_reshard(&of, &replacement);
+            (logs, replacement)
+        });
+        let (logs, replacement) = saving.await.map_err(|_| ControlError::Stopped)?;
+        match logs {
+            Ok(logs) => {
+                crate::crash_point!("reshard.noted");
+                resharding.install(&replacement, logs);
+                let (closed, opened) = (replacement.closed.len(), replacement.children.len());
+                tracing::info!(stream = %stream.name(), closed, opened, "the shards of a stream have changed");
+                Ok(())
+            }
+            Err((error, is_undone)) => {
+                if !is_undone {
+                    // The catalog on the disk may have the new shards, and records that came now would lie behind
+                    // the end of the old ones.
+                    resharding
+                        .stay_shut(&format!("the catalog of the node cannot be written ({error}): restart"));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Brings streams to the number of shards that their pipeline files ask for, where that is another one than before.
+    pub(super) async fn resize_declared(&self, intakes: &[Intake], wanted: Vec<(String, u32)>) {
+        for (name, count) in wanted {
+            let Some(intake) = intakes.iter().find(|intake| **intake.stream.name() == *name) else {
+                continue;
+            };
+            let resized = match self.resize_now(&intake.stream, count).await {
+                Ok(()) => self.note(&name, |catalog| {
+                    catalog.stream_mut(&name)?.declared_shards = count;
+                    Ok(())
+                }),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = resized {
+                tracing::warn!(stream = name, shards = count, %error, "the stream keeps the shards that it has for now");
+            }
+        }
+    }
+
+    fn note(
+        &self,
+        stream: &str,
+        change: impl FnOnce(&mut crate::node::Catalog) -> Result<(), CatalogError>,
+    ) -> Result<(), ControlError> {
+        match self.site.logs().as_mut() {
+            Some(logs) => Ok(logs.change_catalog(change)?),
+            None => Err(ControlError::NoStream { stream: stream.to_owned() }),
+        }
+    }
+
+    /// Keeps the records of a stream that a client has made for `age` from now on.
+    ///
+    /// # Errors
+    /// If there is none, a pipeline file tells its retention, or it cannot be written down.
+    pub async fn keep_for(self: &Arc<Self>, name: &str, age: Duration) -> Result<(), ControlError> {
+        let name = name.to_owned();
+        self.change_blocking(move |control| {
+            let stream = Arc::clone(&control.intake(&name)?.stream);
+            if control.properties(&name)?.origin != StreamOrigin::Client {
+                return Err(ControlError::Declared { stream: name, what: "the retention" });
+            }
+            control.note(&name, |catalog| {
+                catalog.stream_mut(&name)?.retention = age;
+                Ok(())
+            })?;
+            stream.keep_for(age);
+            Ok(())
+        })
+        .await
+    }
+
+    /// What is known of a stream beside its records.
+    ///
+    /// # Errors
+    /// If there is no such stream.
+    pub fn properties(&self, name: &str) -> Result<StreamProperties, ControlError> {
+        let intake = self.intake(name)?;
+        if intake.stream.is_durable() {
+            let logs = self.site.logs();
+            let stream = logs.as_ref().and_then(|logs| logs.catalog.stream(name));
+            let missing = || ControlError::NoStream { stream: name.to_owned() };
+            return stream.map(|stream| stream.properties.clone()).ok_or_else(missing);
+        }
+        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let created = intake.stream.layout().shards().first().map_or(0, |shard| shard.facts.created);
+        Ok(noted.get(name).cloned().unwrap_or_else(|| StreamProperties { created, ..Default::default() }))
+    }
+
+    /// Changes what is known of a stream, durably where the stream is.
+    ///
+    /// # Errors
+    /// What `change` says, which then has changed nothing; or if it cannot be written down.
+    pub async fn update<T, E>(
+        self: &Arc<Self>,
+        name: &str,
+        change: impl FnOnce(&mut StreamProperties) -> Result<T, E> + Send + 'static,
+    ) -> Result<Result<T, E>, ControlError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let name = name.to_owned();
+        self.change_blocking(move |control| {
+            let mut properties = control.properties(&name)?;
+            let before = properties.clone();
+            let result = change(&mut properties);
+            if result.is_err() || properties == before {
+                return Ok(result);
+            }
+            if control.intake(&name)?.stream.is_durable() {
+                control.note(&name, |catalog| {
+                    catalog.stream_mut(&name)?.properties = properties;
+                    Ok(())
+                })?;
+            } else {
+                let mut noted = control.noted.lock().unwrap_or_else(PoisonError::into_inner);
+                noted.insert(name, properties);
+            }
+            Ok(result)
+        })
+        .await
+    }
+}
+
+impl Site {
+    /// Writes a reshard down. Returns the logs of the new shards of a durable stream; if it fails, also whether the
+    /// catalog on the disk is what it was.
+    fn note_reshard(
+        &self,
+        stream: &Stream,
+        replacement: &Replacement,
+    ) -> Result<Vec<Arc<DurableLog>>, (ControlError, bool)> {
+        let mut logs = self.logs();
+        match logs.as_mut().filter(|_| stream.is_durable()) {
+            None => Ok(Vec::new()),
+            Some(logs) => {
+                logs.reshard(stream, replacement).map_err(|(error, is_undone)| (error.into(), is_undone))
+            }
+        }
+    }
+}

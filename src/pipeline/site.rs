@@ -1,0 +1,123 @@
+//! What all pipelines of the process share, and what is started and ended while they run.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::build::Built;
+use super::logs::Logs;
+use crate::config::checked::Node;
+use crate::delivery::{Memory, Status};
+use crate::edge::Edge;
+use crate::record::ShardId;
+use crate::runtime::clock::{self, UnixMicros};
+use crate::runtime::phases::Phases;
+use crate::runtime::tasks::Tasks;
+use crate::stream::Stream;
+use crate::telemetry::metrics::Registry;
+
+/// See the module.
+pub struct Site {
+    /// `forebay.toml`.
+    pub node: Node,
+    /// All metrics.
+    pub registry: Registry,
+    /// Where records come in.
+    pub edge: Arc<Edge>,
+    /// The delivery share of the byte budget.
+    pub memory: Arc<Memory>,
+    /// Told to stop by it.
+    pub phases: Phases,
+    /// When this run of the process began, in microseconds.
+    pub run: u64,
+    /// The deliveries.
+    pub workers: Tasks,
+    /// The node's folder is locked for as long as these live.
+    logs: Mutex<Option<Logs>>,
+    statuses: Mutex<Vec<Arc<Status>>>,
+    /// Of the deliveries of each stream.
+    running: Mutex<HashMap<Arc<str>, Vec<AbortHandle>>>,
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Site").field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whatever panics under these locks leaves what they guard whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Site {
+    /// Nothing runs yet.
+    pub fn new(
+        node: Node,
+        registry: &Registry,
+        edge: Arc<Edge>,
+        memory: Arc<Memory>,
+        phases: Phases,
+    ) -> Self {
+        Self {
+            node,
+            registry: registry.clone(),
+            edge,
+            memory,
+            phases,
+            run: clock::wall().0.unsigned_abs(),
+            workers: Tasks::new(),
+            logs: Mutex::new(None),
+            statuses: Mutex::default(),
+            running: Mutex::default(),
+        }
+    }
+
+    /// What durable streams live in, if there are any.
+    pub fn logs(&self) -> MutexGuard<'_, Option<Logs>> {
+        lock(&self.logs)
+    }
+
+    /// What is to be seen of all deliveries.
+    pub fn statuses(&self) -> Vec<Arc<Status>> {
+        lock(&self.statuses).clone()
+    }
+
+    /// Starts what was built.
+    pub fn start(&self, built: Built, runtime: &Handle) {
+        let Built { statuses, workers } = built;
+        let _guard = runtime.enter();
+        let mut running = lock(&self.running);
+        for (stream, worker) in workers {
+            let handle = self.workers.spawn(worker.run(self.phases.clone()));
+            running.entry(stream).or_default().push(handle);
+        }
+        lock(&self.statuses).extend(statuses);
+    }
+
+    /// Ends the deliveries of a stream where they stand.
+    pub fn end(&self, stream: &str) {
+        let ended = lock(&self.running).remove(stream).unwrap_or_default();
+        ended.iter().for_each(AbortHandle::abort);
+        lock(&self.statuses).retain(|status| &**status.stream_name() != stream);
+    }
+
+    /// Forgets closed shards whose records have all gone.
+    pub fn forget_outlived(&self, stream: &Stream, now: UnixMicros) {
+        let gone = stream.outlived(now);
+        if gone.is_empty() {
+            return;
+        }
+        if let Some(logs) = self.logs().as_mut().filter(|_| stream.is_durable())
+            && let Err(error) = logs.forget_shards(stream, &gone)
+        {
+            tracing::warn!(stream = %stream.name(), %error, "closed shards stay beyond their retention for now");
+            return;
+        }
+        let shards: Vec<_> = gone.iter().map(ShardId::to_string).collect();
+        tracing::info!(stream = %stream.name(), ?shards, "closed shards have gone with their last records");
+        stream.forget(&gone);
+    }
+}
