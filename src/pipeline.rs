@@ -43,8 +43,8 @@ use site::Site;
 /// How long blocking calls of the deliveries (file-system writes) may take once their tasks are gone.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Accounts of the ingest share beside those of the pipelines: one for all streams that clients make, one for bodies of
-/// AWS clients whose stream is not known yet, and one for taps.
+/// Accounts of the ingest share beside those of the pipelines: one for all streams that clients make, one for bodies
+/// whose stream is not known yet, and one for taps.
 const ACCOUNTS_BESIDES: usize = 3;
 
 /// The account of the streams that clients make.

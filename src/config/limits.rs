@@ -121,6 +121,13 @@ pub const KINESIS_BYTES_MAX: u64 = 10 << 20;
 /// Records of one PutRecords.
 pub const KINESIS_PUT_RECORDS_MAX: usize = 500;
 
+/// Tags of a stream.
+pub const KINESIS_TAGS_MAX: usize = 200;
+
+/// Consumers of a stream that read by SubscribeToShard. Each has up to 1,100 bytes in the catalog and a connection a
+/// shard, with two events of 1.4 MB at most.
+pub const KINESIS_CONSUMERS_MAX: usize = 50;
+
 /// Records of an answer to GetRecords, and entries of a page of the other lists.
 pub const KINESIS_PAGE_MAX: usize = 10_000;
 

@@ -114,18 +114,12 @@ pub fn decode(
     })
 }
 
-/// Judges records whose places in `body` are known, each with the key that the request gives it; `side` is what some
-/// of the keys lie in, behind the body.
-pub fn judge(
-    intake: &Intake,
-    body: &[u8],
-    side: Vec<u8>,
-    records: &[(Span, Span)],
-) -> Result<Decoded, Problem> {
+/// Judges records whose places in `body` are known, each with the key that the request gives it.
+pub fn judge(intake: &Intake, body: &[u8], records: &[(Span, Span)]) -> Result<Decoded, Problem> {
     let learned = intake.learned_plan.as_ref().map(LearnedPlan::current);
     let plan = learned.as_deref().unwrap_or(&intake.plan);
     SCRATCH.with_borrow_mut(|scratch| {
-        let out = Decoded { side, records: Vec::with_capacity(records.len()), ..Decoded::default() };
+        let out = Decoded { records: Vec::with_capacity(records.len()), ..Decoded::default() };
         let mut decoder =
             Decoder { intake, plan, body, scratch, shared_key: Span::ABSENT, base: 0, index: 0, out };
         for &(payload, key) in records {

@@ -106,8 +106,8 @@ pub struct Edge {
     intakes: RwLock<Option<Arc<Intakes>>>,
     /// Changes streams; not there before [`Edge::obey`].
     control: OnceLock<Arc<Control>>,
-    /// The ingest share of the byte budget: an account a stream, one for bodies whose
-    /// stream is not known yet, and the last one for the pages of taps.
+    /// The ingest share of the byte budget: an account a stream, one for bodies whose stream is not known yet, and the
+    /// last one for the pages of taps.
     pub budget: Share,
     /// The account of taps.
     pub taps_budget: Arc<Budget>,
@@ -198,12 +198,7 @@ impl Edge {
     }
 
     /// All streams, or why there are none yet.
-    pub fn open_streams(&self) -> Result<Vec<Arc<Intake>>, Problem> {
-        self.open_intakes()
-    }
-
-    /// The same, or why there are none yet.
-    fn open_intakes(&self) -> Result<Vec<Arc<Intake>>, Problem> {
+    pub fn open_intakes(&self) -> Result<Vec<Arc<Intake>>, Problem> {
         match &*self.read_intakes() {
             Some(intakes) => Ok(intakes.values().cloned().collect()),
             None => Err(self.closed()),

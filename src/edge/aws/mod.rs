@@ -89,6 +89,8 @@ impl Target {
 pub struct Gateway {
     /// Pays for bodies until their stream is known.
     pub budget: Arc<Budget>,
+    /// Who reads shards as their records come.
+    pub subscriptions: Arc<kinesis::subscriptions::Subscriptions>,
     /// Makes iterators and places in lists.
     pub seal: seal::Seal,
     /// Region of the names all over the world.
@@ -104,6 +106,7 @@ impl Gateway {
     pub fn new(budget: Arc<Budget>) -> Self {
         Self {
             budget,
+            subscriptions: Arc::default(),
             seal: seal::Seal::default(),
             region: "us-east-1".to_owned(),
             account: "000000000000".to_owned(),
@@ -154,6 +157,11 @@ impl Request {
     /// `SerializationException`.
     pub fn members<'b, T: serde::Deserialize<'b>>(&'b self) -> Result<T, Failure> {
         self.encoding.read(&self.paid.bytes)
+    }
+
+    /// The answer of no members: nothing at all, as the services have it.
+    pub fn empty(&self) -> Response<Body> {
+        protocol::reply(self.encoding, Vec::new())
     }
 
     /// The answer of these members.

@@ -129,7 +129,7 @@ async fn put(edge: &Edge, request: &Request, is_batch: bool) -> Result<Vec<Optio
         _ => spans.iter().map(|_| Some(HashKey(fastrand::u128(..)))).collect(),
     };
     let paid = Paid { bytes: bytes.into(), permit };
-    let placed = append(&intake, paid, Vec::new(), &spans, &hashes).await?;
+    let placed = append(&intake, paid, &spans, &hashes).await?;
     let mut results = vec![None; parts.len()];
     for refused in placed.refused() {
         let mut before = refused.index;

@@ -1,5 +1,6 @@
-//! DescribeStream, DescribeStreamSummary, DescribeLimits, ListTagsForStream.
+//! DescribeStream, DescribeStreamSummary, DescribeLimits.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::Response;
@@ -14,6 +15,7 @@ use crate::edge::aws::protocol::validation::{Pattern, Violations};
 use crate::edge::aws::protocol::values::Time;
 use crate::edge::reply::Body;
 use crate::edge::{Edge, Intake};
+use crate::node::{StreamMode, StreamProperties};
 use crate::record::ShardId;
 use crate::stream::Stream;
 
@@ -30,14 +32,22 @@ pub struct ModeShape {
     stream_mode: &'static str,
 }
 
-impl Default for ModeShape {
-    fn default() -> Self {
-        Self { stream_mode: "PROVISIONED" }
+impl ModeShape {
+    /// Of a mode.
+    pub fn of(mode: StreamMode) -> Self {
+        let stream_mode = match mode {
+            StreamMode::Provisioned => "PROVISIONED",
+            StreamMode::OnDemand => "ON_DEMAND",
+        };
+        Self { stream_mode }
     }
 }
 
-/// When a stream was made: as its oldest shard that is still there.
-pub fn created_of(stream: &Stream) -> Time {
+/// When a stream was made; a stream that nobody has noted it of is as old as its oldest shard.
+pub fn created_of(stream: &Stream, properties: &StreamProperties) -> Time {
+    if properties.created > 0 {
+        return seconds(properties.created);
+    }
     let layout = stream.layout();
     seconds(layout.shards().iter().map(|shard| shard.facts.created).min().unwrap_or_default())
 }
@@ -64,27 +74,30 @@ struct Facts<'a> {
     stream_creation_timestamp: Time,
     enhanced_monitoring: [Monitoring; 1],
     encryption_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Monitoring {
-    shard_level_metrics: Vec<String>,
+    shard_level_metrics: BTreeSet<String>,
 }
 
 impl<'a> Facts<'a> {
-    fn of(intake: &'a Intake, request: &Request) -> Self {
+    fn of(intake: &'a Intake, request: &Request, properties: StreamProperties) -> Self {
         let stream = &intake.stream;
         Self {
             stream_name: stream.name(),
             stream_arn: request.caller.stream_arn(stream.name()),
             stream_status: ACTIVE,
-            stream_mode_details: ModeShape::default(),
+            stream_mode_details: ModeShape::of(properties.mode),
             // Clients know whole hours.
             retention_period_hours: stream.retention().age.as_secs().div_ceil(3_600),
-            stream_creation_timestamp: created_of(stream),
-            enhanced_monitoring: Default::default(),
-            encryption_type: NOT_ENCRYPTED,
+            stream_creation_timestamp: created_of(stream, &properties),
+            enhanced_monitoring: [Monitoring { shard_level_metrics: properties.shard_metrics }],
+            encryption_type: if properties.encryption_key.is_some() { "KMS" } else { NOT_ENCRYPTED },
+            key_id: properties.encryption_key,
         }
     }
 }
@@ -126,7 +139,8 @@ pub fn stream(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure>
     let mut rest = layout.shards().iter().filter(|shard| after.is_none_or(|after| shard.facts.id > after));
     let shards = rest.by_ref().take(page).map(|shard| ShardShape::of(&shard.facts)).collect();
     let has_more_shards = rest.next().is_some();
-    let facts = Facts::of(&intake, request);
+    let properties = edge.control()?.properties(intake.stream.name())?;
+    let facts = Facts::of(&intake, request, properties);
     request.reply(&Described { stream_description: Description { facts, shards, has_more_shards } })
 }
 
@@ -157,10 +171,12 @@ pub fn summary(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure
     stream.check(&mut violations);
     violations.finish()?;
     let intake = stream.find(edge, &request.caller)?;
+    let properties = edge.control()?.properties(intake.stream.name())?;
+    let consumer_count = properties.consumers.len();
     let stream_description_summary = Summary {
-        facts: Facts::of(&intake, request),
+        facts: Facts::of(&intake, request, properties),
         open_shard_count: intake.stream.layout().open().len(),
-        consumer_count: 0,
+        consumer_count,
         record_kib_max: intake.ingest.record_bytes_max / 1_024,
     };
     request.reply(&Summarized { stream_description_summary })
@@ -184,47 +200,8 @@ pub fn limits(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure>
     request.reply(&Limits {
         // What the model says that clients take.
         shard_limit: NODE_SHARDS_MAX.min(1_000_000),
-        open_shard_count: edge.open_streams()?.iter().map(open).sum(),
+        open_shard_count: edge.open_intakes()?.iter().map(open).sum(),
         on_demand_stream_count: 0,
         on_demand_stream_count_limit: 0,
     })
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TagMembers {
-    #[serde(flatten)]
-    stream: StreamRef,
-    exclusive_start_tag_key: Option<String>,
-    limit: Option<i64>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Tags {
-    tags: Vec<Tag>,
-    has_more_tags: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Tag {
-    key: String,
-    value: String,
-}
-
-/// ListTagsForStream.
-///
-/// # Errors
-/// Why it is refused.
-pub fn tags(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
-    let members: TagMembers = request.members()?;
-    let mut violations = Violations::default();
-    members.stream.check(&mut violations);
-    violations.text("exclusiveStartTagKey", members.exclusive_start_tag_key.as_deref(), 1, 128, None);
-    violations.number("limit", members.limit, 1, 50);
-    violations.finish()?;
-    members.stream.find(edge, &request.caller)?;
-    // No stream of a pipeline has any.
-    request.reply(&Tags { tags: Vec::new(), has_more_tags: false })
 }

@@ -83,7 +83,9 @@ impl Page {
                 page.next = read.next;
                 break;
             }
-            page.take(read.slices, read.next, limit);
+            if !page.take(read.slices, read.next, limit) {
+                break;
+            }
         }
         Ok(page)
     }
@@ -92,16 +94,18 @@ impl Page {
         self.records >= limit.records || self.data >= limit.bytes
     }
 
-    fn take(&mut self, slices: Vec<Slice>, next: SequenceNumber, limit: PageLimit) {
+    /// Takes records until the page is full; false if it left some.
+    fn take(&mut self, slices: Vec<Slice>, next: SequenceNumber, limit: PageLimit) -> bool {
         for slice in slices {
             let (first, len) = (slice.first, slice.len());
             let taken = self.take_slice(slice, limit);
             if taken < len {
                 self.next = SequenceNumber(first.0 + taken as u64);
-                return;
+                return false;
             }
         }
         self.next = next;
+        true
     }
 
     fn take_slice(&mut self, slice: Slice, limit: PageLimit) -> usize {
@@ -211,9 +215,16 @@ struct Reply<'a> {
 }
 
 /// An answer on its way to the client.
-struct PaidBytes {
+pub struct PaidBytes {
     bytes: Vec<u8>,
     _permit: Permit,
+}
+
+impl PaidBytes {
+    /// Bytes that `permit` pays for, until they are sent.
+    pub fn new(bytes: Vec<u8>, permit: Permit) -> Self {
+        Self { bytes, _permit: permit }
+    }
 }
 
 impl AsRef<[u8]> for PaidBytes {
@@ -269,5 +280,5 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     }
     let permit = edge.admit_tap(page.written_bytes(request.encoding))?;
     let bytes = request.encoding.write(&reply)?;
-    Ok(protocol::reply(request.encoding, Bytes::from_owner(PaidBytes { bytes, _permit: permit })))
+    Ok(protocol::reply(request.encoding, Bytes::from_owner(PaidBytes::new(bytes, permit))))
 }

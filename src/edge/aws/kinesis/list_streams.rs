@@ -1,7 +1,5 @@
 //! ListStreams.
 
-use std::sync::Arc;
-
 use http::Response;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +13,7 @@ use crate::edge::aws::protocol::validation::{Pattern, Violations};
 use crate::edge::aws::protocol::values::Time;
 use crate::edge::aws::seal::TokenKind;
 use crate::edge::reply::Body;
+use crate::pipeline::control::ControlError;
 use crate::runtime::clock;
 use crate::stream::Stream;
 
@@ -67,8 +66,9 @@ pub fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure>
         Some(token) => Some(edge.aws.seal.open(TokenKind::Streams, &token, now).map_err(refuse_token)?),
         None => start,
     };
-    let mut streams: Vec<_> = edge.open_streams()?.iter().map(|intake| Arc::clone(&intake.stream)).collect();
-    streams.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+    let intakes = edge.open_intakes()?;
+    let mut streams: Vec<_> = intakes.iter().map(|intake| &intake.stream).collect();
+    streams.sort_unstable_by_key(|stream| stream.name());
     let begin = start.map_or(0, |start| streams.partition_point(|stream| **stream.name() <= *start));
     let page = members.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_DEFAULT);
     let rest = streams.get(begin..).unwrap_or_default();
@@ -79,16 +79,17 @@ pub fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure>
         stream_names: shown.iter().map(|stream| &**stream.name()).collect(),
         has_more_streams,
         next_token: last.map(|stream| edge.aws.seal.seal(TokenKind::Streams, stream.name().as_ref(), now)),
-        stream_summaries: shown.iter().map(|stream| summary(stream, request)).collect(),
+        stream_summaries: shown.iter().filter_map(|stream| summary(edge, request, stream).ok()).collect(),
     })
 }
 
-fn summary<'a>(stream: &'a Stream, request: &Request) -> SummaryShape<'a> {
-    SummaryShape {
+fn summary<'a>(edge: &Edge, request: &Request, stream: &'a Stream) -> Result<SummaryShape<'a>, ControlError> {
+    let properties = edge.control().map_err(|_| ControlError::Stopped)?.properties(stream.name())?;
+    Ok(SummaryShape {
         stream_name: stream.name(),
         stream_arn: request.caller.stream_arn(stream.name()),
         stream_status: ACTIVE,
-        stream_mode_details: ModeShape::default(),
-        stream_creation_timestamp: created_of(stream),
-    }
+        stream_mode_details: ModeShape::of(properties.mode),
+        stream_creation_timestamp: created_of(stream, &properties),
+    })
 }

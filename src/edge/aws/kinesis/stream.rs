@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::edge::aws::Caller;
 use crate::edge::aws::protocol::failure::Failure;
 use crate::edge::aws::protocol::validation::{Pattern, Violations, arn_resource};
+use crate::edge::problem::Problem;
 use crate::edge::{Edge, Intake};
 use crate::record::ShardId;
 use crate::stream::Shard;
@@ -65,7 +66,7 @@ pub fn stream_of_arn(arn: &str) -> Option<&str> {
 pub fn find(edge: &Edge, caller: &Caller, name: &str) -> Result<Arc<Intake>, Failure> {
     match edge.intake(name) {
         Ok(intake) => Ok(intake),
-        Err(crate::edge::problem::Problem::UnknownStream(_)) => {
+        Err(Problem::UnknownStream(_)) => {
             let account = caller.account();
             Err(Failure::not_found(format!("Stream {name} under account {account} not found.")))
         }

@@ -3,7 +3,9 @@
 use http::StatusCode;
 
 use crate::edge::problem::Problem;
-use crate::stream::{AppendError, CommitError, ReadError};
+use crate::pipeline::control::ControlError;
+use crate::stream::reshard::ResizeError;
+use crate::stream::{AppendError, CommitError, ReadError, ReshardError};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $status:ident $name:literal;)*) => {
@@ -127,5 +129,24 @@ impl From<CommitError> for Failure {
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         Problem::from(error).into()
+    }
+}
+
+impl From<ControlError> for Failure {
+    fn from(error: ControlError) -> Self {
+        let kind = match &error {
+            ControlError::NoStream { .. } => FailureKind::ResourceNotFound,
+            ControlError::Exists { .. } => FailureKind::ResourceInUse,
+            ControlError::Declared { .. } => FailureKind::InvalidArgument,
+            ControlError::Reshard(ResizeError::Plan(ReshardError::NoShard { .. })) => {
+                FailureKind::ResourceNotFound
+            }
+            ControlError::Reshard(ResizeError::Plan(ReshardError::NoIds)) => FailureKind::LimitExceeded,
+            ControlError::Reshard(ResizeError::Plan(_)) => FailureKind::InvalidArgument,
+            ControlError::Reshard(ResizeError::Busy { .. }) => FailureKind::ResourceInUse,
+            ControlError::Stopped => FailureKind::ServiceUnavailable,
+            _ => FailureKind::InternalFailure,
+        };
+        Self::new(kind, error.to_string())
     }
 }

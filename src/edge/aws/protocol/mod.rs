@@ -1,6 +1,7 @@
 //! How requests and replies of the services stand in bodies: JSON 1.1, and CBOR 1.1 as the SDKs for Java have it.
 
 pub mod cbor;
+pub mod event_stream;
 pub mod failure;
 pub mod validation;
 pub mod values;

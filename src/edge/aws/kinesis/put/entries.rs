@@ -110,7 +110,9 @@ impl<'a> Put<'a> {
 
     /// Bytes of the block that the records are laid out in, at most.
     pub fn laid_out_bytes(&self) -> u64 {
-        let of = |entry: &Entry<'_>| entry.data.as_ref().map_or(0, Data::bytes_max);
+        let of = |entry: &Entry<'_>| {
+            entry.data.as_ref().map_or(0, Data::bytes_max) + entry.key.as_deref().map_or(0, str::len)
+        };
         self.entries.iter().map(|entry| of(entry) as u64).sum()
     }
 }

@@ -19,8 +19,6 @@ pub type Spans = (Span, Span);
 pub struct LaidOut {
     /// The block; `None` if it is the body itself.
     pub block: Option<Vec<u8>>,
-    /// What lies behind the block: see [`crate::record::Source::side`].
-    pub side: Vec<u8>,
     /// The records, in order.
     pub records: Vec<Spans>,
     /// The hashes that some of them bring along; empty if none does.
@@ -33,35 +31,32 @@ pub struct LaidOut {
 /// `SerializationException` if data is no Base64, `InvalidArgumentException` if a hash is too large.
 pub fn lay_out(put: &Put<'_>, body: &[u8]) -> Result<LaidOut, Failure> {
     let hashes = hashes(&put.entries)?;
-    let is_base64 = put.entries.iter().any(|entry| matches!(entry.data, Some(Data::Base64(_))));
-    let mut records = Vec::with_capacity(put.entries.len());
-    let mut side = Vec::new();
-    if !is_base64 {
-        for entry in &put.entries {
-            let data = match &entry.data {
-                Some(Data::Plain(bytes)) => place(bytes, body, &mut side),
-                _ => Span::ABSENT,
-            };
-            let key = entry.key.as_deref().unwrap_or_default();
-            records.push((data, place(key.as_bytes(), body, &mut side)));
-        }
-        return Ok(LaidOut { block: None, side, records, hashes });
+    let within = |entry: &Entry<'_>| {
+        let Some(Data::Plain(data)) = &entry.data else { return None };
+        Some((span_within(data, body)?, span_within(key_of(entry), body)?))
+    };
+    if let Some(records) = put.entries.iter().map(within).collect() {
+        return Ok(LaidOut { block: None, records, hashes });
     }
     let mut block = Vec::with_capacity(usize::try_from(put.laid_out_bytes()).unwrap_or_default());
     let mut unescaped = String::new();
+    let mut records = Vec::with_capacity(put.entries.len());
     for entry in &put.entries {
         let start = block.len();
-        if let Some(Data::Base64(text)) = &entry.data {
-            decode(*text, &mut unescaped, &mut block)?;
+        match &entry.data {
+            Some(Data::Base64(text)) => decode(*text, &mut unescaped, &mut block)?,
+            Some(Data::Plain(bytes)) => block.extend_from_slice(bytes),
+            None => {}
         }
-        records.push((Span::new(start, block.len()), Span::ABSENT));
+        let end = block.len();
+        block.extend_from_slice(key_of(entry));
+        records.push((Span::new(start, end), Span::new(end, block.len())));
     }
-    for (entry, (_, key)) in put.entries.iter().zip(&mut records) {
-        let start = block.len() + side.len();
-        side.extend_from_slice(entry.key.as_deref().unwrap_or_default().as_bytes());
-        *key = Span::new(start, block.len() + side.len());
-    }
-    Ok(LaidOut { block: Some(block), side, records, hashes })
+    Ok(LaidOut { block: Some(block), records, hashes })
+}
+
+fn key_of<'a>(entry: &'a Entry<'_>) -> &'a [u8] {
+    entry.key.as_deref().unwrap_or_default().as_bytes()
 }
 
 fn decode(text: RawString<'_>, unescaped: &mut String, block: &mut Vec<u8>) -> Result<(), Failure> {
@@ -75,17 +70,10 @@ fn decode(text: RawString<'_>, unescaped: &mut String, block: &mut Vec<u8>) -> R
     STANDARD.decode_vec(text, block).map_err(|error| unreadable(format_args!("Data is no Base64: {error}")))
 }
 
-/// Where `bytes` are: in the body if they are a slice of it, else behind it.
-fn place(bytes: &[u8], body: &[u8], side: &mut Vec<u8>) -> Span {
-    let start = bytes.as_ptr().addr().checked_sub(body.as_ptr().addr());
-    match start.filter(|start| start + bytes.len() <= body.len()) {
-        Some(start) => Span::new(start, start + bytes.len()),
-        None => {
-            let start = body.len() + side.len();
-            side.extend_from_slice(bytes);
-            Span::new(start, start + bytes.len())
-        }
-    }
+/// Where `bytes` are in the body, if they are a slice of it.
+fn span_within(bytes: &[u8], body: &[u8]) -> Option<Span> {
+    let start = bytes.as_ptr().addr().checked_sub(body.as_ptr().addr())?;
+    (start + bytes.len() <= body.len()).then(|| Span::new(start, start + bytes.len()))
 }
 
 fn hashes(entries: &[Entry<'_>]) -> Result<Vec<Option<HashKey>>, Failure> {

@@ -75,9 +75,9 @@ async fn put(edge: &Edge, request: Request, form: Form) -> Result<Placed, Failur
     }
     // From here on the stream pays. For a moment both forms are there, and both are paid for.
     let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + put.laid_out_bytes())?;
-    let LaidOut { block, side, records, hashes } = lay_out(&put, &paid.bytes)?;
+    let LaidOut { block, records, hashes } = lay_out(&put, &paid.bytes)?;
     let paid = Paid { bytes: block.unwrap_or(paid.bytes), permit };
-    append(&intake, paid, side, &records, &hashes).await
+    append(&intake, paid, &records, &hashes).await
 }
 
 /// Judges and appends.
@@ -87,11 +87,10 @@ async fn put(edge: &Edge, request: Request, form: Form) -> Result<Placed, Failur
 pub async fn append(
     intake: &Intake,
     paid: Paid,
-    side: Vec<u8>,
     records: &[layout::Spans],
     hashes: &[Option<HashKey>],
 ) -> Result<Placed, Failure> {
-    let mut decoded = decode::judge(intake, &paid.bytes, side, records)?;
+    let mut decoded = decode::judge(intake, &paid.bytes, records)?;
     let refused = std::mem::take(&mut decoded.refused);
     let stream = &intake.stream;
     if !refused.is_empty() {

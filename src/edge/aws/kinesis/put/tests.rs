@@ -40,9 +40,8 @@ fn cbor(records: &[Sent<'_>]) -> Vec<u8> {
     encoder.into_writer()
 }
 
-fn bytes(block: &[u8], side: &[u8], span: Span) -> Vec<u8> {
-    let all = [block, side].concat();
-    all[span.start()..span.start() + span.len()].to_vec()
+fn bytes(block: &[u8], span: Span) -> Vec<u8> {
+    block[span.start()..span.start() + span.len()].to_vec()
 }
 
 /// What is laid out of a body: data, key and hash of each record.
@@ -50,12 +49,12 @@ fn laid_out(encoding: Encoding, body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>, Option<u1
     let put = read(encoding, body, Form::Records).unwrap();
     assert_eq!(put.stream.name(), Ok("s"));
     put.check(Form::Records).unwrap();
-    let LaidOut { block, side, records, hashes } = lay_out(&put, body).unwrap();
+    let LaidOut { block, records, hashes } = lay_out(&put, body).unwrap();
     assert!(block.as_ref().is_none_or(|block| block.len() as u64 <= put.laid_out_bytes()));
     let block = block.unwrap_or_else(|| body.to_vec());
     let hash = |index: usize| hashes.get(index).copied().flatten().map(|hash| hash.0);
     let record = |(index, &(data, key)): (usize, &(Span, Span))| {
-        (bytes(&block, &side, data), bytes(&block, &side, key), hash(index))
+        (bytes(&block, data), bytes(&block, key), hash(index))
     };
     records.iter().enumerate().map(record).collect()
 }

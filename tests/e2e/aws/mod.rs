@@ -1,0 +1,37 @@
+//! Clients of AWS services, unmodified but for the endpoint: scripts for boto3 against the real binary.
+
+mod firehose;
+mod kinesis;
+
+use std::path::Path;
+use std::process::Command;
+
+use forebay::testkit::skip::skipped;
+
+use crate::lake;
+use crate::server::Server;
+
+/// Runs a script of this folder against `server`; returns what it printed, or `None` if it could not run.
+fn run(server: &Server, script: &str, arguments: &[&str]) -> Option<String> {
+    let python = lake::python()?;
+    let has_boto3 = Command::new(&python).args(["-c", "import boto3"]).output().unwrap().status.success();
+    if !has_boto3 {
+        skipped("FOREBAY_PYTHON has no boto3 (tests/requirements.txt names it)");
+        return None;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/aws").join(script);
+    let output = Command::new(&python)
+        .arg(script)
+        .arg(format!("http://{}", server.address))
+        .args(arguments)
+        .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .env("AWS_DEFAULT_REGION", "eu-west-1")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    Some(text)
+}
