@@ -3,6 +3,8 @@
 //! One change at a time. Each runs to its end on the runtime of the deliveries, whether or not the client who has asked
 //! for it still waits: between the catalog and the shards in memory nothing may be left half-way.
 
+mod made;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +17,6 @@ use super::StartError;
 use super::build::Builder;
 use super::logs::Logs;
 use super::site::Site;
-use crate::config::checked::Pipeline;
 use crate::config::limits::RESHARD_STEPS_MAX;
 use crate::edge::Intake;
 use crate::edge::problem::Problem;
@@ -172,78 +173,6 @@ impl Control {
         self.site.edge.add(intake);
         tracing::info!(stream = name, shards, "a client has made a stream");
         Ok(())
-    }
-
-    /// Runs a change of many steps to its end, alone: in it, [`Control::begin`] and [`Control::end`] may be called.
-    ///
-    /// # Errors
-    /// If the process stops.
-    pub async fn alone<T: Send + 'static>(
-        self: &Arc<Self>,
-        change: impl FnOnce(&Self) -> T + Send + 'static,
-    ) -> Result<T, ControlError> {
-        self.change_blocking(move |control| Ok(change(control))).await
-    }
-
-    /// The same at once, or not at all if another change is under way. Blocks the thread.
-    pub fn alone_now(&self, change: impl FnOnce(&Self)) {
-        if let Ok(_alone) = self.changing.try_lock() {
-            change(self);
-        }
-    }
-
-    /// Makes the durable stream of a pipeline that is in no file, and starts its deliveries. Blocks the thread.
-    ///
-    /// # Errors
-    /// If there is one of its name, or it cannot be written down or served.
-    pub fn begin(&self, pipeline: Pipeline) -> Result<(), ControlError> {
-        let name = pipeline.stream.name.clone();
-        if self.intake(&name).is_ok() {
-            return Err(ControlError::Exists { stream: name });
-        }
-        let mut logs = self.site.logs();
-        let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;
-        logs.change_catalog(|catalog| {
-            catalog.create(&pipeline.stream, clock::wall())?;
-            // Whoever keeps the pipeline names its stream at the next start, as a file does.
-            catalog.stream_mut(&name)?.properties.origin = StreamOrigin::Pipeline;
-            Ok(())
-        })?;
-        let mut builder = Builder::new(&self.site, Some(logs));
-        let intake = builder.build(self.account, pipeline)?;
-        self.site.start(builder.built(), &self.runtime);
-        self.site.edge.add(intake);
-        tracing::info!(stream = name, "a client has made a stream with deliveries");
-        Ok(())
-    }
-
-    /// Makes the node's folder where no stream has needed it so far. Blocks the thread.
-    ///
-    /// # Errors
-    /// If it cannot be used.
-    pub fn open_folder(&self) -> Result<(), ControlError> {
-        Logs::for_clients(&mut self.site.logs(), &self.site.node, &self.site.registry)?;
-        Ok(())
-    }
-
-    /// Ends the deliveries of a stream where they stand, and deletes it with all of its records. Blocks the thread.
-    ///
-    /// # Errors
-    /// If it cannot be written down.
-    pub fn end(&self, name: &str) -> Result<(), ControlError> {
-        let Ok(intake) = self.intake(name) else { return Ok(()) };
-        self.end_now(name, &intake)
-    }
-
-    /// Whether there is a stream of that name.
-    pub fn serves(&self, stream: &str) -> bool {
-        self.intake(stream).is_ok()
-    }
-
-    /// Whether deliveries of a stream have still to deliver something.
-    pub fn is_pending(&self, stream: &str) -> bool {
-        let statuses = self.site.statuses();
-        statuses.iter().any(|status| &**status.stream_name() == stream && status.report().pending > 0)
     }
 
     /// Deletes a stream that a client has made, with all of its records.

@@ -76,7 +76,7 @@ fn data(text: &str) -> Value {
 
 fn objects(store: &FaultyStore, below: &str) -> Vec<String> {
     let objects = store.objects().into_iter().filter(|(key, _)| key.contains(below));
-    objects.map(|(_, object)| String::from_utf8(object.bytes.to_vec()).unwrap()).collect()
+    objects.map(|(_, object)| String::from_utf8_lossy(&object.bytes).into_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,6 +146,18 @@ async fn a_delivery_stream_is_made_while_the_node_runs_and_stays() {
         assert_eq!(kind, "ResourceNotFoundException");
         assert_eq!(message, "Firehose clicks under account 000000000000 not found.");
     }
+    // The same name once more: nothing is left of what it was.
+    let create =
+        json!({ "DeliveryStreamName": "clicks", "ExtendedS3DestinationConfiguration": destination() });
+    done(&server, "CreateDeliveryStream", create).await;
+    let again = json!({ "DeliveryStreamName": "clicks", "Record": data("{\"c\":{\"id\":\"again\"}}") });
+    done(&server, "PutRecord", again).await;
+    let stopped = server.stop();
+    stopped.assert_drained();
+    assert_eq!(objects(&store, "clicks/again/"), ["{\"c\":{\"id\":\"again\"}}\n"]);
+    let server = setup(&store).in_folder(stopped.folder).start();
+    let delete = json!({ "DeliveryStreamName": "clicks", "AllowForceDelete": true });
+    done(&server, "DeleteDeliveryStream", delete).await;
     let stopped = server.stop();
     let server = setup(&store).in_folder(stopped.folder).start();
     let names = done(&server, "ListDeliveryStreams", json!({})).await;
