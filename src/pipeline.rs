@@ -25,6 +25,7 @@ use crate::delivery::sink::SinkError;
 use crate::delivery::{Memory, OpenError, StatusReport};
 use crate::edge::Edge;
 use crate::edge::accept::Listeners;
+use crate::edge::aws::firehose::registry::{DeliveryStreams, LoadError};
 use crate::node::{CatalogError, NodeError};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
@@ -89,6 +90,9 @@ pub enum StartError {
     /// The node's folder has other streams.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Delivery streams that clients have made cannot be run.
+    #[error(transparent)]
+    DeliveryStreams(#[from] LoadError),
     /// Whoever wanted it to start wants it no more.
     #[error("stopped while starting")]
     Stopped,
@@ -202,7 +206,9 @@ impl Pipelines {
     /// # Errors
     /// [`StartError::Stopped`] where that was wished or a drain has begun; any other [`StartError`] but
     /// [`StartError::Listen`]. Nothing of what was built runs then.
-    pub fn build(&self, config: Config, accept_damage: bool) -> Result<(), StartError> {
+    pub fn build(&self, mut config: Config, accept_damage: bool) -> Result<(), StartError> {
+        let clients = account_of_clients(&config);
+        let delivery_streams = Arc::new(DeliveryStreams::load(&mut config)?);
         let recovery = Recovery { accept_damage, phases: &self.phases, registry: &self.registry };
         let mut logs = Logs::open(&config, &recovery)?;
         let deliveries = tokio::runtime::Builder::new_multi_thread()
@@ -210,12 +216,11 @@ impl Pipelines {
             .thread_name("delivery")
             .enable_all()
             .build()?;
-        let clients = account_of_clients(&config);
         let control = Arc::new(Control::new(Arc::clone(&self.site), deliveries.handle().clone(), clients));
         let mut builder = Builder::new(&self.site, logs.as_mut());
         let mut intakes = Vec::new();
         for (index, pipeline) in config.pipelines.into_iter().enumerate() {
-            intakes.push(builder.build(index, pipeline)?);
+            intakes.push(builder.build(index.min(clients), pipeline)?);
         }
         for pipeline in builder.made_by_clients()? {
             intakes.push(builder.build(clients, pipeline)?);
@@ -236,6 +241,7 @@ impl Pipelines {
         deliveries.block_on(control.resize_declared(&intakes, resized));
         running.deliveries = Some(deliveries);
         self.site.edge.obey(control);
+        self.site.edge.aws.delivery_streams.get_or_init(|| delivery_streams);
         self.site.edge.open(intakes);
         self.phases.advance(Phase::Serving);
         Ok(())
@@ -279,6 +285,12 @@ impl Pipelines {
         }
         if let Some(logs) = self.site.logs().as_ref() {
             logs.housekeeping(now);
+        }
+        let delivery_streams = self.site.edge.aws.delivery_streams.get();
+        if let (Some(streams), Ok(control)) = (delivery_streams, self.site.edge.control())
+            && streams.has_deleted()
+        {
+            control.alone_now(|control| streams.finish_deleted(control));
         }
         self.registry.run_upkeep();
     }

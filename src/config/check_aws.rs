@@ -7,6 +7,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check_access_key::{Access, AccessKeyTable, SignatureRule, check_access_keys};
+use super::check_firehose::{
+    BucketStore, BucketStoreTable, Table, TableTable, check_bucket_store, check_tables,
+};
+use super::check_sink::Env;
 use super::checker::Checker;
 use super::limits::{AWS_REGION_BYTES_MAX, CLOCK_SKEW_MAX, CLOCK_SKEW_MIN, CLOCK_SKEW_SECONDS_DEFAULT};
 
@@ -27,6 +31,11 @@ pub struct AwsTable {
     /// Account in the ARNs of streams: 12 digits. Default: `000000000000`.
     #[schemars(example = &"000000000000")]
     pub account: Option<String>,
+    /// The store that has the buckets of delivery streams. Without it none can be made over the Firehose API.
+    #[schemars(extend("examples" = [{ "endpoint": "http://127.0.0.1:9000" }]))]
+    pub s3_sink: Option<BucketStoreTable>,
+    /// What the format conversion of delivery streams finds under a database and a table.
+    pub table: Option<Vec<TableTable>>,
 }
 
 /// `[aws]` and `[[access_key]]`: the Kinesis and Firehose APIs.
@@ -38,6 +47,10 @@ pub struct Aws {
     pub region: String,
     /// Account in ARNs: 12 digits.
     pub account: String,
+    /// Where the buckets of delivery streams are, if that is known.
+    pub bucket_store: Option<BucketStore>,
+    /// What their format conversion finds.
+    pub tables: Vec<Table>,
 }
 
 /// `[aws]`. `listen` is the address of the edge, where it is right; `None` where a problem was added.
@@ -45,6 +58,7 @@ pub(super) fn check_aws(
     raw: AwsTable,
     keys: Vec<AccessKeyTable>,
     listen: Option<SocketAddr>,
+    env: Env<'_>,
     checker: &mut Checker<'_>,
 ) -> Option<Aws> {
     let access = check_access(&raw, keys, listen, checker);
@@ -65,7 +79,12 @@ pub(super) fn check_aws(
             format!("account = {quoted} is no account: write 12 digits, such as \"000000000000\""),
         );
     }
-    Some(Aws { access: access?, region, account })
+    let bucket_store = match raw.s3_sink {
+        None => Some(None),
+        Some(table) => check_bucket_store(table, env, checker).map(Some),
+    };
+    let tables = check_tables(raw.table.unwrap_or_default(), checker);
+    Some(Aws { access: access?, region, account, bucket_store: bucket_store?, tables })
 }
 
 fn check_access(

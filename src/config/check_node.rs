@@ -9,6 +9,7 @@ use url::Url;
 
 use super::check_aws::check_aws;
 use super::check_log::check_log;
+use super::check_sink::Env;
 use super::checked::{Cors, Node, Server};
 use super::checker::Checker;
 use super::limits;
@@ -16,7 +17,7 @@ use super::raw::{CorsTable, NodeFile, ServerTable};
 use super::size::Size;
 
 /// Every setting of the node; `None` where a problem was added.
-pub(super) fn check_node(raw: NodeFile, checker: &mut Checker<'_>) -> Option<Node> {
+pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>) -> Option<Node> {
     let data_dir = raw.data_dir.unwrap_or_else(|| "./data".to_owned());
     if data_dir.is_empty() {
         checker.problem("data_dir", "data_dir must not be empty: write \"./data\" or another folder");
@@ -31,7 +32,7 @@ pub(super) fn check_node(raw: NodeFile, checker: &mut Checker<'_>) -> Option<Nod
     let log = check_log(raw.log.unwrap_or_default(), body_bytes_max, checker);
     let listen = server.as_ref().map(|server| server.listen);
     let keys = raw.access_key.unwrap_or_default();
-    let aws = check_aws(raw.aws.unwrap_or_default(), keys, listen, checker);
+    let aws = check_aws(raw.aws.unwrap_or_default(), keys, listen, env, checker);
     Some(Node {
         name: name?,
         data_dir: PathBuf::from(data_dir),

@@ -18,6 +18,8 @@ pub(super) struct Declared {
     /// The place of each among the declarations.
     places: Vec<usize>,
     is_whole: bool,
+    /// Where the declarations are.
+    path: String,
 }
 
 impl Declared {
@@ -28,21 +30,26 @@ impl Declared {
 
     /// Where the column of that index stands in the file.
     fn path(&self, index: usize) -> String {
-        format!("schema.columns[{}]", self.places.get(index).copied().unwrap_or_default())
+        format!("{}[{}]", self.path, self.places.get(index).copied().unwrap_or_default())
     }
 }
 
 /// The columns that the file declares.
 pub(super) fn check_declared(raw: SchemaTable, checker: &mut Checker<'_>) -> Declared {
+    check_declared_at("schema.columns", raw, checker)
+}
+
+/// The columns that stand at `path`.
+pub(super) fn check_declared_at(path: &str, raw: SchemaTable, checker: &mut Checker<'_>) -> Declared {
     let before = checker.problems.len();
-    let Some(columns) = checker.required("schema.columns", raw.columns, HELP) else {
+    let Some(columns) = checker.required(path, raw.columns, HELP) else {
         return Declared::default();
     };
     if columns.is_empty() {
-        checker.problem_with_help("schema.columns", "columns must not be empty", HELP);
+        checker.problem_with_help(path, "columns must not be empty", HELP);
         return Declared::default();
     }
-    let check = |(index, column)| Some((index, check_column(column, index, checker)?));
+    let check = |(index, column)| Some((index, check_column(column, &format!("{path}[{index}]"), checker)?));
     let (mut places, mut declarations): (Vec<_>, Vec<_>) =
         columns.into_iter().enumerate().filter_map(check).unzip();
     if declarations.is_empty() {
@@ -52,7 +59,7 @@ pub(super) fn check_declared(raw: SchemaTable, checker: &mut Checker<'_>) -> Dec
         let wrong: HashSet<usize> = errors.iter().map(|(index, _)| *index).collect();
         for (index, error) in errors {
             let place = places.get(index).copied().unwrap_or_default();
-            checker.problem(&format!("schema.columns[{place}]"), format!("column: {error}"));
+            checker.problem(&format!("{path}[{place}]"), format!("column: {error}"));
         }
         let right = |index: usize| !wrong.contains(&index);
         (places, declarations) = places
@@ -63,11 +70,10 @@ pub(super) fn check_declared(raw: SchemaTable, checker: &mut Checker<'_>) -> Dec
             .unzip();
     }
     let columns = Columns::declared(&declarations).ok();
-    Declared { columns, places, is_whole: checker.problems.len() == before }
+    Declared { columns, places, is_whole: checker.problems.len() == before, path: path.to_owned() }
 }
 
-fn check_column(raw: ColumnTable, index: usize, checker: &mut Checker<'_>) -> Option<ColumnDeclaration> {
-    let path = format!("schema.columns[{index}]");
+fn check_column(raw: ColumnTable, path: &str, checker: &mut Checker<'_>) -> Option<ColumnDeclaration> {
     let name = checker.required(&format!("{path}.name"), raw.name, HELP);
     let type_text = checker.required(&format!("{path}.type"), raw.type_text, HELP);
     let coerce_path = format!("{path}.coerce");

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use super::check_firehose::MADE_NAME_PREFIX;
 use super::check_pipeline::CheckedFile;
 use super::checked::Delivery;
 use super::document::Document;
@@ -23,6 +24,7 @@ impl First {
 /// Stream names are unique, and no two deliveries write to the same folder.
 pub(super) fn check_together(files: &[(Document, CheckedFile)], problems: &mut Vec<Problem>) {
     let mut streams: HashMap<&str, First> = HashMap::new();
+    files.iter().for_each(|(document, checked)| refuse_made_names(document, checked, problems));
     let mut folders: HashMap<String, First> = HashMap::new();
     for (document, checked) in files {
         if let Some(name) = checked.stream_name.as_deref() {
@@ -49,6 +51,21 @@ pub(super) fn check_together(files: &[(Document, CheckedFile)], problems: &mut V
             } else {
                 folders.insert(folder, First::of(document, path));
             }
+        }
+    }
+}
+
+/// Names that delivery streams of the Firehose API have.
+fn refuse_made_names(document: &Document, checked: &CheckedFile, problems: &mut Vec<Problem>) {
+    let deliveries =
+        checked.deliveries.iter().map(|(path, delivery)| (format!("{path}.name"), delivery.name.as_str()));
+    let stream = checked.stream_name.as_deref().map(|name| ("stream.name".to_owned(), name));
+    for (path, name) in stream.into_iter().chain(deliveries) {
+        if name.starts_with(MADE_NAME_PREFIX) {
+            let message = format!(
+                "names that begin with {MADE_NAME_PREFIX:?} are those of delivery streams that are made over the Firehose API"
+            );
+            problems.push(document.problem(&path, message).with_help("write another name"));
         }
     }
 }

@@ -12,6 +12,7 @@ use url::Url;
 
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
 pub use super::check_aws::Aws;
+pub use super::check_firehose::{BucketStore, Table};
 pub use super::format::{
     Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
     SortColumn,

@@ -485,3 +485,6 @@ pub const RESHARD_BODY_BYTES_MAX: usize = 4 << 10;
 /// Closed shards of a stream, which are there until the retention of their records is over: at about 1 KiB each, 16 MiB;
 /// a stream of [`SHARDS_MAX`] shards can be halved and doubled again in their time.
 pub const CLOSED_SHARDS_MAX: usize = 16_384;
+/// Delivery streams of a node that clients make: each costs a stream with a shard, a delivery and its ledger, about
+/// 100 KB with nothing in them. The service has 50 of an account unless one asks for more.
+pub const DELIVERY_STREAMS_MAX: usize = 1_000;

@@ -103,11 +103,20 @@ fn load_node(node_file: Option<&Path>, env: Env<'_>, problems: &mut Vec<Problem>
     node_of(&mut document, env, problems)
 }
 
+/// The node of a file of this text, which has no problem.
+#[cfg(test)]
+pub(crate) fn node_for_tests(text: &str) -> Node {
+    let mut problems = Vec::new();
+    let mut document = Document::new(PathBuf::from(NODE_FILE_DEFAULT), text.to_owned());
+    let node = node_of(&mut document, &|_| None, &mut problems);
+    node.unwrap_or_else(|| panic!("{}", Problems::sorted(problems)))
+}
+
 /// The text of the node's file.
 pub(super) fn node_of(document: &mut Document, env: Env<'_>, problems: &mut Vec<Problem>) -> Option<Node> {
     let before = problems.len();
     let raw: NodeFile = shape::read(document, &node_schema(), env, problems)?;
-    let node = check_node(raw, &mut Checker { document, problems });
+    let node = check_node(raw, env, &mut Checker { document, problems });
     node.filter(|_| problems.len() == before)
 }
 

@@ -8,12 +8,14 @@
 //!   log/          the write-ahead log
 //!   ledger/       a folder a stream and delivery
 //!   schema/       a file a stream whose columns are learned: see [`schemas`]
+//!   delivery-streams/  a file each, of the Firehose API: see [`delivery_streams`]
 //! ```
 //!
 //! `node.json` is written before anything else, so a folder with a log and without it is no folder of ours. A folder
 //! that this process must not use is looked at and not touched: every check comes before the first write.
 
 pub mod catalog;
+mod delivery_streams;
 mod document;
 mod lock;
 mod schemas;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use delivery_streams::{DELIVERY_STREAMS, DeliveryStreamFiles};
 pub use schemas::SchemaFile;
 
 pub use catalog::{
@@ -43,7 +46,7 @@ const LOG: &str = "log";
 const LEDGER: &str = "ledger";
 
 /// What only ever appears after `node.json`.
-const AFTER_NODE: [&str; 4] = [LOG, CATALOG, LEDGER, schemas::SCHEMA];
+const AFTER_NODE: [&str; 5] = [LOG, CATALOG, LEDGER, schemas::SCHEMA, DELIVERY_STREAMS];
 
 /// Why a folder cannot be this node's. Nothing in it has been touched, unless a write has failed.
 #[derive(Debug, Error)]

@@ -3,6 +3,8 @@
 //! One change at a time. Each runs to its end on the runtime of the deliveries, whether or not the client who has asked
 //! for it still waits: between the catalog and the shards in memory nothing may be left half-way.
 
+mod made;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -187,6 +189,10 @@ impl Control {
         if self.properties(name)?.origin != StreamOrigin::Client {
             return Err(ControlError::Declared { stream: name.to_owned(), what: "the existence" });
         }
+        self.end_now(name, &intake)
+    }
+
+    fn end_now(&self, name: &str, intake: &Intake) -> Result<(), ControlError> {
         self.site.edge.remove(name);
         self.site.end(name);
         if let Some(logs) = self.site.logs().as_mut() {

@@ -6,11 +6,12 @@
 //!
 //! The stream is named in the body, so that an account of its own pays for bodies until their stream is known.
 
+pub mod firehose;
 pub mod kinesis;
 pub mod protocol;
 pub mod seal;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, Response, header, request};
 use hyper::body::{Body as _, Incoming};
@@ -32,17 +33,22 @@ pub const TARGET: &str = "x-amz-target";
 pub enum Target {
     /// An operation of Kinesis Data Streams.
     Kinesis(Operation),
+    /// An operation of Amazon Data Firehose.
+    Firehose(firehose::Operation),
     /// None that there is.
     Unknown,
 }
 
 impl Target {
     /// How many there are.
-    pub const COUNT: usize = Operation::ALL.len() + 1;
+    pub const COUNT: usize = 1 + Operation::ALL.len() + firehose::Operation::ALL.len();
 
     /// Reads the header; `None` if it is not there.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let text = headers.get(TARGET)?.to_str().unwrap_or_default();
+        if let Some(name) = text.strip_prefix(firehose::TARGET_PREFIX) {
+            return Some(firehose::Operation::parse(name).map_or(Target::Unknown, Target::Firehose));
+        }
         let operation = text.strip_prefix(kinesis::TARGET_PREFIX).and_then(Operation::parse);
         Some(operation.map_or(Target::Unknown, Target::Kinesis))
     }
@@ -52,6 +58,7 @@ impl Target {
         match self {
             Target::Unknown => 0,
             Target::Kinesis(operation) => 1 + operation as usize,
+            Target::Firehose(operation) => 1 + Operation::ALL.len() + operation as usize,
         }
     }
 
@@ -60,6 +67,7 @@ impl Target {
         match self {
             Target::Unknown => "aws_unknown",
             Target::Kinesis(operation) => operation.label(),
+            Target::Firehose(operation) => operation.label(),
         }
     }
 
@@ -67,7 +75,8 @@ impl Target {
     /// decoded; Base64 makes four bytes of three, and names stand around it.
     fn body_bytes_max(self, body_bytes_max: u64) -> u64 {
         match self {
-            Target::Kinesis(Operation::PutRecord | Operation::PutRecords) => {
+            Target::Kinesis(Operation::PutRecord | Operation::PutRecords)
+            | Target::Firehose(firehose::Operation::PutRecord | firehose::Operation::PutRecordBatch) => {
                 AWS_BODY_BYTES_MAX.min(body_bytes_max.saturating_mul(8) / 5)
             }
             _ => AWS_REQUEST_BYTES_MAX,
@@ -88,6 +97,8 @@ pub struct Gateway {
     pub region: String,
     /// Account of the same.
     pub account: String,
+    /// What clients of Firehose have made; not there before the node serves.
+    pub delivery_streams: OnceLock<Arc<firehose::registry::DeliveryStreams>>,
 }
 
 impl Gateway {
@@ -99,6 +110,7 @@ impl Gateway {
             seal: seal::Seal::default(),
             region: "us-east-1".to_owned(),
             account: "000000000000".to_owned(),
+            delivery_streams: OnceLock::new(),
         }
     }
 }
@@ -114,6 +126,11 @@ impl Caller {
     /// The account that messages and names tell.
     pub fn account(&self) -> &str {
         &self.account
+    }
+
+    /// A delivery stream's name all over the world.
+    pub fn delivery_stream_arn(&self, name: &str) -> String {
+        format!("arn:aws:firehose:{}:{}:deliverystream/{name}", self.region, self.account)
     }
 
     /// A stream's name all over the world.
@@ -175,12 +192,16 @@ async fn serve(
 ) -> Result<Response<Body>, Failure> {
     let paid = read(edge, target, head, body).await?;
     let caller = identify(edge, head, &paid.bytes)?;
-    let Target::Kinesis(operation) = target else {
-        let name = head.headers.get(TARGET).map(body::shown).unwrap_or_default();
-        let text = format!("there is no operation '{name}' here");
-        return Err(Failure::new(FailureKind::UnknownOperation, text));
-    };
-    kinesis::answer(edge, operation, Request { encoding, paid, caller }).await
+    let request = Request { encoding, paid, caller };
+    match target {
+        Target::Kinesis(operation) => kinesis::answer(edge, operation, request).await,
+        Target::Firehose(operation) => firehose::answer(edge, operation, request).await,
+        Target::Unknown => {
+            let name = head.headers.get(TARGET).map(body::shown).unwrap_or_default();
+            let text = format!("there is no operation '{name}' here");
+            Err(Failure::new(FailureKind::UnknownOperation, text))
+        }
+    }
 }
 
 /// Reads the body; one that is refused is thrown away, so that a client that is still writing gets its answer.

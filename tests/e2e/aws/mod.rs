@@ -1,5 +1,6 @@
 //! Clients of AWS services, unmodified but for the endpoint: scripts for boto3 against the real binary.
 
+mod firehose;
 mod kinesis;
 
 use std::path::Path;

@@ -32,6 +32,8 @@ macro_rules! kinds {
 kinds! {
     /// The caller may not do that.
     AccessDenied = BAD_REQUEST "AccessDeniedException";
+    /// It was changed in between.
+    ConcurrentModification = BAD_REQUEST "ConcurrentModificationException";
     /// It would have been done, had the caller not asked for a dry run.
     DryRun = BAD_REQUEST "DryRunOperationException";
     /// An iterator is too old.
@@ -42,6 +44,8 @@ kinds! {
     InternalFailure = INTERNAL_SERVER_ERROR "InternalFailureException";
     /// A value that means nothing here.
     InvalidArgument = BAD_REQUEST "InvalidArgumentException";
+    /// Records cannot be put there.
+    InvalidSource = BAD_REQUEST "InvalidSourceException";
     /// Too much at a time; clients try again later.
     LimitExceeded = BAD_REQUEST "LimitExceededException";
     /// The same for the way of records.

@@ -29,7 +29,7 @@ use crate::runtime::phases::Phase;
 use crate::stream::{HashKey, Receipt};
 pub use entries::{Form, Put};
 pub use layout::{LaidOut, lay_out};
-use reply::Placed;
+pub use reply::Placed;
 
 /// PutRecord.
 ///
@@ -80,7 +80,10 @@ async fn put(edge: &Edge, request: Request, form: Form) -> Result<Placed, Failur
 }
 
 /// Judges and appends.
-async fn append(
+///
+/// # Errors
+/// Why none of it was appended.
+pub async fn append(
     intake: &Intake,
     paid: Paid,
     records: &[layout::Spans],

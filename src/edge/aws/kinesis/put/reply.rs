@@ -71,6 +71,11 @@ impl Placed {
         placed.ok_or_else(|| Failure::new(FailureKind::InternalFailure, "the record went nowhere"))
     }
 
+    /// Those that were refused, by ascending index.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
     /// All records.
     pub fn all(&self) -> impl Serialize {
         All { failed_record_count: self.refused.len(), records: List(self), encryption_type: NOT_ENCRYPTED }

@@ -1,0 +1,223 @@
+//! PutRecord and PutRecordBatch.
+//!
+//! A name is that of a delivery stream, or else of a pipeline: its stream takes the records then. A record of a client
+//! may be several (`RecordDeAggregation`); if one of them is refused, all of the client's record is told to be.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::apart::take_apart;
+use super::processing::DeAggregation;
+use super::validation::Constraints;
+use super::{is_made_name, mapping, not_found};
+use crate::config::checked::PartitionKeySource;
+use crate::config::limits::{REQUEST_OVERHEAD_BYTES, REQUEST_RECORDS_MAX};
+use crate::edge::aws::kinesis::put::append;
+use crate::edge::aws::protocol::failure::{Failure, FailureKind};
+use crate::edge::aws::{Caller, Request};
+use crate::edge::body::Paid;
+use crate::edge::problem::Problem;
+use crate::edge::reply::Body;
+use crate::edge::{Edge, Intake};
+use crate::record::Span;
+use crate::runtime::phases::Phase;
+use crate::stream::HashKey;
+
+/// Bytes of one record: 1,000 KiB, as the service has it.
+const RECORD_BYTES_MAX: usize = 1_000 << 10;
+/// Records of a request.
+const RECORDS_MAX: usize = 500;
+/// Bytes of all records of a request.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Constraints that are told of one request; the rest is noise.
+const TOLD_MAX: usize = 10;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Input<'a> {
+    delivery_stream_name: Option<String>,
+    #[serde(borrow)]
+    record: Option<Record<'a>>,
+    #[serde(borrow)]
+    records: Option<Vec<Record<'a>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Record<'a> {
+    #[serde(borrow)]
+    data: Option<Cow<'a, str>>,
+}
+
+/// The records of a request in one block.
+struct Block {
+    bytes: Vec<u8>,
+    /// Each record that is appended.
+    payloads: Vec<Range<usize>>,
+    /// How many of these each record of the client is.
+    parts: Vec<usize>,
+}
+
+/// PutRecord.
+///
+/// # Errors
+/// Why it is refused.
+pub async fn record(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
+    let mut results = put(edge, &request, false).await?;
+    match results.pop() {
+        Some(None) => request.reply(&json!({ "RecordId": record_id(), "Encrypted": false })),
+        Some(Some(why)) => Err(Failure::invalid(why)),
+        None => Err(Failure::new(FailureKind::InternalFailure, "the record went nowhere")),
+    }
+}
+
+/// PutRecordBatch.
+///
+/// # Errors
+/// Why all of it is refused.
+pub async fn batch(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
+    let results = put(edge, &request, true).await?;
+    let failed = results.iter().filter(|result| result.is_some()).count();
+    let responses: Vec<Value> = results
+        .into_iter()
+        .map(|result| match result {
+            None => json!({ "RecordId": record_id() }),
+            Some(why) => json!({ "ErrorCode": FailureKind::InvalidArgument.name(), "ErrorMessage": why }),
+        })
+        .collect();
+    request.reply(&json!({ "FailedPutCount": failed, "Encrypted": false, "RequestResponses": responses }))
+}
+
+/// For each record of the client why it was refused, if it was.
+async fn put(edge: &Edge, request: &Request, is_batch: bool) -> Result<Vec<Option<String>>, Failure> {
+    let input: Input<'_> = request.members()?;
+    let records = match is_batch {
+        true => input.records,
+        false => input.record.map(|record| vec![record]),
+    };
+    let paths = |index: usize| match is_batch {
+        true => format!("records.{}.member.data", index + 1),
+        false => "record.data".to_owned(),
+    };
+    let mut constraints = Constraints::new();
+    constraints.name("deliveryStreamName", input.delivery_stream_name.as_ref());
+    constraints.required(if is_batch { "records" } else { "record" }, records.as_ref());
+    constraints.count("records", records.as_ref().map(Vec::len), 1, RECORDS_MAX);
+    constraints.checked()?;
+    let (name, records) = (input.delivery_stream_name.unwrap_or_default(), records.unwrap_or_default());
+    let (intake, how) = find(edge, &name, &request.caller)?;
+    if edge.phases.current() >= Phase::Draining {
+        // The deliveries are closing their files: what came now would not be delivered.
+        return Err(Problem::Draining.into());
+    }
+    let bytes_max: usize =
+        records.iter().filter_map(|record| record.data.as_ref()).map(|data| data.len()).sum();
+    // From here on the stream pays. For a moment both forms are there, and both are paid for.
+    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + bytes_max as u64)?;
+    let Block { bytes, payloads, parts } = decoded(&records, how.as_ref(), paths)?;
+    let spans: Vec<_> = payloads.iter().map(|at| (Span::new(at.start, at.end), Span::ABSENT)).collect();
+    let hashes: Vec<_> = match intake.ingest.partition_key {
+        // The key is found in the record.
+        PartitionKeySource::Pointer(_) => Vec::new(),
+        _ => spans.iter().map(|_| Some(HashKey(fastrand::u128(..)))).collect(),
+    };
+    let paid = Paid { bytes: bytes.into(), permit };
+    let placed = append(&intake, paid, &spans, &hashes).await?;
+    let mut results = vec![None; parts.len()];
+    for refused in placed.refused() {
+        let mut before = refused.index;
+        // The record of the client that this is a part of.
+        let whole = parts.iter().position(|&count| match before < count {
+            true => true,
+            false => {
+                before -= count;
+                false
+            }
+        });
+        if let Some(result) = whole.and_then(|whole| results.get_mut(whole)) {
+            *result = Some(format!("{}: {}", refused.code, refused.message));
+        }
+    }
+    Ok(results)
+}
+
+/// Where the records of a name go.
+fn find(edge: &Edge, name: &str, caller: &Caller) -> Result<(Arc<Intake>, Option<DeAggregation>), Failure> {
+    edge.control()?;
+    let missing = || not_found(name, caller.account());
+    let entry = edge.aws.delivery_streams.get().and_then(|streams| streams.get(name));
+    let Some(entry) = entry else {
+        if is_made_name(name) {
+            return Err(missing());
+        }
+        return edge.intake(name).map(|intake| (intake, None)).map_err(|_| missing());
+    };
+    if entry.delivery_stream.is_deleting {
+        return Err(missing());
+    }
+    if entry.delivery_stream.source.is_some() {
+        let text = "Records cannot be put to a delivery stream whose source is a Kinesis stream";
+        return Err(Failure::new(FailureKind::InvalidSource, text));
+    }
+    let intake = edge.intake(&mapping::stream_name(&entry.delivery_stream)).map_err(|_| missing())?;
+    Ok((intake, entry.de_aggregation.clone()))
+}
+
+/// Decodes the records into one block, and takes them apart.
+fn decoded(
+    records: &[Record<'_>],
+    how: Option<&DeAggregation>,
+    paths: impl Fn(usize) -> String,
+) -> Result<Block, Failure> {
+    let mut block = Block { bytes: Vec::new(), payloads: Vec::new(), parts: Vec::new() };
+    let mut constraints = Constraints::new();
+    let mut told = 0;
+    for (index, record) in records.iter().enumerate() {
+        let start = block.bytes.len();
+        let Some(data) = &record.data else {
+            constraints.required::<()>(&paths(index), None);
+            continue;
+        };
+        STANDARD.decode_vec(data.as_bytes(), &mut block.bytes).map_err(|error| {
+            Failure::new(FailureKind::Serialization, format!("Data is no Base64: {error}"))
+        })?;
+        let end = block.bytes.len();
+        if end - start > RECORD_BYTES_MAX && told < TOLD_MAX {
+            told += 1;
+            let shown = format!("java.nio.HeapByteBuffer[pos=0 lim={0} cap={0}]", end - start);
+            let constraint = format!("Member must have length less than or equal to {RECORD_BYTES_MAX}");
+            constraints.add(&paths(index), shown, constraint);
+        }
+        let before = block.payloads.len();
+        match how {
+            None => block.payloads.push(start..end),
+            Some(how) => {
+                let parts = take_apart(block.bytes.get(start..end).unwrap_or_default(), how);
+                block.payloads.extend(parts.into_iter().map(|at| start + at.start..start + at.end));
+            }
+        }
+        block.parts.push(block.payloads.len() - before);
+    }
+    constraints.checked()?;
+    if block.bytes.len() > BATCH_BYTES_MAX {
+        return Err(Failure::invalid("Records size exceeds 4 MB limit"));
+    }
+    if block.payloads.len() > REQUEST_RECORDS_MAX {
+        return Err(Failure::invalid(format!(
+            "Records are more than {REQUEST_RECORDS_MAX} when they are taken apart"
+        )));
+    }
+    Ok(block)
+}
+
+/// What the service calls a record that it has taken: nobody can do anything with it.
+fn record_id() -> String {
+    STANDARD.encode([fastrand::u128(..).to_be_bytes(), fastrand::u128(..).to_be_bytes()].concat())
+}

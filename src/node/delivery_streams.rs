@@ -1,0 +1,140 @@
+//! `delivery-streams/NAME.json`: what clients of the Firehose API have made, a file each.
+//!
+//! ```json
+//! { "format": 1, "name": "clicks", "version": 1, …, "checksum": … }
+//! ```
+//!
+//! What the members say is the business of who keeps them. A file is replaced as a whole, and durable, before a client
+//! is told; a delivery stream is gone once its file is.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{NodeError, document};
+use crate::runtime::disk::Disk;
+
+/// The folder of these files.
+pub const DELIVERY_STREAMS: &str = "delivery-streams";
+
+/// What a file's name has behind that of the delivery stream.
+const ENDING: &str = ".json";
+
+/// The folder in a node's folder.
+#[derive(Debug, Clone)]
+pub struct DeliveryStreamFiles {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+}
+
+impl DeliveryStreamFiles {
+    /// Those of the node whose folder is at `data_dir`. Nothing is made before something is kept.
+    pub fn at(disk: Arc<dyn Disk>, data_dir: &Path) -> Self {
+        Self { disk, folder: data_dir.join(DELIVERY_STREAMS) }
+    }
+
+    /// Reads all of them, in the order of their names.
+    ///
+    /// # Errors
+    /// If one is damaged, cannot be read, or is of another version of the program.
+    pub fn read_all<T: DeserializeOwned>(&self) -> Result<Vec<T>, NodeError> {
+        let names = super::names_in(&*self.disk, &self.folder);
+        let names = names.map_err(|source| NodeError::io(&self.folder, source))?;
+        let is_ours = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            // What a crash has left of a write ends otherwise.
+            name.is_some_and(|name| name.ends_with(ENDING))
+        };
+        let mut paths: Vec<_> = names.unwrap_or_default().into_iter().filter(is_ours).collect();
+        paths.sort();
+        paths.iter().map(|path| document::read(&*self.disk, path)).collect()
+    }
+
+    /// Puts `content` in the place of what there is of that name. Durable when it returns.
+    ///
+    /// # Errors
+    /// If the disk fails; what was there before is there then, or the new one.
+    pub fn keep(&self, name: &str, content: &impl Serialize) -> Result<(), NodeError> {
+        let created = self.disk.create_folder(&self.folder);
+        created.map_err(|source| NodeError::io(&self.folder, source))?;
+        document::write(&*self.disk, &self.folder, &format!("{name}{ENDING}"), content)
+    }
+
+    /// Takes the one of that name away. Durable when it returns; it need not be there.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn remove(&self, name: &str) -> Result<(), NodeError> {
+        let path = self.folder.join(format!("{name}{ENDING}"));
+        let removed = match self.disk.remove(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => self.disk.sync_folder(&self.folder),
+        };
+        removed.map_err(|source| NodeError::io(&path, source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testkit::disk::{Failure, Fault, Operation, SimulatedDisk};
+
+    fn files(disk: &SimulatedDisk) -> DeliveryStreamFiles {
+        DeliveryStreamFiles::at(Arc::new(disk.clone()), Path::new("/data"))
+    }
+
+    fn all(disk: &SimulatedDisk) -> Vec<Value> {
+        files(disk).read_all().unwrap()
+    }
+
+    #[test]
+    fn what_was_kept_survives_the_power_and_what_was_removed_does_not_come_back() {
+        let disk = SimulatedDisk::new(7);
+        disk.create_folder(Path::new("/data")).unwrap();
+        assert_eq!(all(&disk), Vec::<Value>::new());
+        let kept = files(&disk);
+        kept.keep("b", &json!({ "v": 1 })).unwrap();
+        kept.keep(".a", &json!({ "v": 2 })).unwrap();
+        let disk = disk.crash();
+        assert_eq!(all(&disk), [json!({ "v": 2 }), json!({ "v": 1 })]);
+        let kept = files(&disk);
+        kept.keep("b", &json!({ "v": 3 })).unwrap();
+        kept.remove(".a").unwrap();
+        kept.remove("never").unwrap();
+        let disk = disk.crash();
+        assert_eq!(all(&disk), [json!({ "v": 3 })]);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_one_or_the_new_one() {
+        let operations =
+            [Operation::Create, Operation::Write, Operation::Sync, Operation::Rename, Operation::SyncFolder];
+        for (seed, operation) in operations.into_iter().enumerate() {
+            let disk = SimulatedDisk::new(seed as u64);
+            disk.create_folder(Path::new("/data")).unwrap();
+            files(&disk).keep("a", &json!({ "v": 1 })).unwrap();
+            disk.inject(Fault::new(operation, Failure::Io).times(1));
+            let second = files(&disk).keep("a", &json!({ "v": 2 }));
+            assert!(second.is_err(), "{operation:?}");
+            let found = all(&disk.crash());
+            assert!(found == [json!({ "v": 1 })] || found == [json!({ "v": 2 })], "{operation:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_that_names_it() {
+        let disk = SimulatedDisk::new(1);
+        disk.create_folder(Path::new("/data")).unwrap();
+        files(&disk).keep("a", &json!({ "v": 1 })).unwrap();
+        let file = disk.open(Path::new("/data/delivery-streams/a.json")).unwrap();
+        file.write_all_at(b"x", 3).unwrap();
+        let error = files(&disk).read_all::<Value>().unwrap_err().to_string();
+        assert!(error.starts_with("/data/delivery-streams/a.json is damaged"), "{error}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Streams with deliveries that are in no file: they are made, and end, while the node runs. Whoever has them made keeps
+//! their pipelines, and names them at the next start.
+
+use std::sync::Arc;
+
+use super::{Control, ControlError};
+use crate::config::checked::Pipeline;
+use crate::node::{NodeError, StreamOrigin};
+use crate::pipeline::build::Builder;
+use crate::pipeline::logs::Logs;
+use crate::runtime::clock;
+
+impl Control {
+    /// Runs a change of many steps to its end, alone: in it, [`Control::begin`] and [`Control::end`] may be called.
+    ///
+    /// # Errors
+    /// If the process stops.
+    pub async fn alone<T: Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, ControlError> {
+        self.change_blocking(move |control| Ok(change(control))).await
+    }
+
+    /// The same at once, or not at all if another change is under way. Blocks the thread.
+    pub fn alone_now(&self, change: impl FnOnce(&Self)) {
+        if let Ok(_alone) = self.changing.try_lock() {
+            change(self);
+        }
+    }
+
+    /// Makes the durable stream of a pipeline that is in no file, and starts its deliveries. Blocks the thread.
+    ///
+    /// # Errors
+    /// If there is one of its name, or it cannot be written down or served.
+    pub fn begin(&self, pipeline: Pipeline) -> Result<(), ControlError> {
+        let name = pipeline.stream.name.clone();
+        if self.intake(&name).is_ok() {
+            return Err(ControlError::Exists { stream: name });
+        }
+        let mut logs = self.site.logs();
+        let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;
+        logs.change_catalog(|catalog| {
+            catalog.create(&pipeline.stream, clock::wall())?;
+            // Whoever keeps the pipeline names its stream at the next start, as a file does.
+            catalog.stream_mut(&name)?.properties.origin = StreamOrigin::Pipeline;
+            Ok(())
+        })?;
+        forget_ledgers(logs, &name)?;
+        let mut builder = Builder::new(&self.site, Some(logs));
+        let intake = builder.build(self.account, pipeline)?;
+        self.site.start(builder.built(), &self.runtime);
+        self.site.edge.add(intake);
+        tracing::info!(stream = name, "a client has made a stream with deliveries");
+        Ok(())
+    }
+
+    /// Makes the node's folder where no stream has needed it so far. Blocks the thread.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub fn open_folder(&self) -> Result<(), ControlError> {
+        Logs::for_clients(&mut self.site.logs(), &self.site.node, &self.site.registry)?;
+        Ok(())
+    }
+
+    /// Ends the deliveries of a stream where they stand, and deletes it with all of its records. Blocks the thread.
+    ///
+    /// # Errors
+    /// If it cannot be written down.
+    pub fn end(&self, name: &str) -> Result<(), ControlError> {
+        let Ok(intake) = self.intake(name) else { return Ok(()) };
+        self.end_now(name, &intake)
+    }
+
+    /// Whether there is a stream of that name.
+    pub fn serves(&self, stream: &str) -> bool {
+        self.intake(stream).is_ok()
+    }
+
+    /// Whether deliveries of a stream have still to deliver something.
+    pub fn is_pending(&self, stream: &str) -> bool {
+        let statuses = self.site.statuses();
+        statuses.iter().any(|status| &**status.stream_name() == stream && status.report().pending > 0)
+    }
+}
+
+/// Takes away what deliveries of an earlier stream of that name have noted.
+fn forget_ledgers(logs: &Logs, stream: &str) -> Result<(), NodeError> {
+    let disk = logs.folder.disk();
+    for ledger in logs.folder.ledgers(stream)? {
+        let removed = disk.list(&ledger).and_then(|files| {
+            files.iter().try_for_each(|file| disk.remove(file))?;
+            disk.sync_folder(&ledger)
+        });
+        removed.map_err(|source| NodeError::Io { path: ledger, source })?;
+    }
+    Ok(())
+}
