@@ -182,7 +182,7 @@ impl Pipelines {
         let listeners = Listeners::bind(node.server.listen, threads)
             .map_err(|source| StartError::Listen { address: node.server.listen, source })?;
         let address = listeners.address();
-        let edge = Arc::new(Edge::new(node.server.clone(), ingest, phases.clone(), &registry));
+        let edge = Arc::new(Edge::new(node.server.clone(), &node.aws, ingest, phases.clone(), &registry));
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();

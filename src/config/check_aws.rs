@@ -53,6 +53,23 @@ pub struct Aws {
     pub tables: Vec<Table>,
 }
 
+impl Default for Aws {
+    /// Nobody may use them.
+    fn default() -> Self {
+        let clock_skew = Duration::from_secs(CLOCK_SKEW_SECONDS_DEFAULT);
+        Self {
+            access: Access { signature: SignatureRule::Required, clock_skew, keys: Vec::new() },
+            region: REGION_DEFAULT.to_owned(),
+            account: ACCOUNT_DEFAULT.to_owned(),
+            bucket_store: None,
+            tables: Vec::new(),
+        }
+    }
+}
+
+const REGION_DEFAULT: &str = "us-east-1";
+const ACCOUNT_DEFAULT: &str = "000000000000";
+
 /// `[aws]`. `listen` is the address of the edge, where it is right; `None` where a problem was added.
 pub(super) fn check_aws(
     raw: AwsTable,
@@ -62,7 +79,7 @@ pub(super) fn check_aws(
     checker: &mut Checker<'_>,
 ) -> Option<Aws> {
     let access = check_access(&raw, keys, listen, checker);
-    let region = raw.region.unwrap_or_else(|| "us-east-1".to_owned());
+    let region = raw.region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
     let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if region.is_empty() || region.len() > AWS_REGION_BYTES_MAX || !region.bytes().all(is_region) {
         let quoted = checker.quote("aws.region", &region);
@@ -71,7 +88,7 @@ pub(super) fn check_aws(
             format!("region = {quoted} is no region: write one such as \"us-east-1\""),
         );
     }
-    let account = raw.account.unwrap_or_else(|| "000000000000".to_owned());
+    let account = raw.account.unwrap_or_else(|| ACCOUNT_DEFAULT.to_owned());
     if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
         let quoted = checker.quote("aws.account", &account);
         checker.problem(

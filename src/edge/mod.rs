@@ -135,7 +135,13 @@ pub struct Edge {
 
 impl Edge {
     /// Puts the edge together. Until [`Edge::open`] it refuses what is about a stream.
-    pub fn new(server: checked::Server, budget: Share, phases: Phases, registry: &Registry) -> Self {
+    pub fn new(
+        server: checked::Server,
+        aws: &checked::Aws,
+        budget: Share,
+        phases: Phases,
+        registry: &Registry,
+    ) -> Self {
         let taps_budget = budget.account(usize::MAX);
         let metrics = [registry.taps("events"), registry.taps("websocket")];
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
@@ -143,7 +149,7 @@ impl Edge {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
-            aws: aws::Gateway::new(budget.account_before_last()),
+            aws: aws::Gateway::new(budget.account_before_last(), aws),
             taps_budget,
             taps,
             budget,

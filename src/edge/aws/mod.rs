@@ -18,9 +18,13 @@ use hyper::body::{Body as _, Incoming};
 
 use super::Edge;
 use super::body::{self, Bounds, Paid};
+use super::identity::{Identities, Identity, IdentityError};
+use super::problem::Problem;
 use super::reply::Body;
+use crate::config::checked;
 use crate::config::limits::{AWS_BODY_BYTES_MAX, AWS_REQUEST_BYTES_MAX};
 use crate::runtime::budget::Budget;
+use crate::runtime::clock;
 use kinesis::Operation;
 use protocol::Encoding;
 use protocol::failure::{Failure, FailureKind};
@@ -97,19 +101,22 @@ pub struct Gateway {
     pub region: String,
     /// Account of the same.
     pub account: String,
+    /// Whose requests are taken, and what they may do.
+    pub identities: Identities,
     /// What clients of Firehose have made; not there before the node serves.
     pub delivery_streams: OnceLock<Arc<firehose::registry::DeliveryStreams>>,
 }
 
 impl Gateway {
-    /// With the region and the account of the defaults.
-    pub fn new(budget: Arc<Budget>) -> Self {
+    /// As `[aws]` and the access keys say.
+    pub fn new(budget: Arc<Budget>, aws: &checked::Aws) -> Self {
         Self {
             budget,
             subscriptions: Arc::default(),
             seal: seal::Seal::default(),
-            region: "us-east-1".to_owned(),
-            account: "000000000000".to_owned(),
+            region: aws.region.clone(),
+            account: aws.account.clone(),
+            identities: Identities::new(&aws.access, &aws.account),
             delivery_streams: OnceLock::new(),
         }
     }
@@ -120,12 +127,36 @@ impl Gateway {
 pub struct Caller {
     region: String,
     account: String,
+    identity: Identity,
+    /// The action that it asks for, such as `kinesis:PutRecord`.
+    action: &'static str,
 }
 
 impl Caller {
     /// The account that messages and names tell.
     pub fn account(&self) -> &str {
         &self.account
+    }
+
+    /// Whether it may do what it asks for to a stream.
+    ///
+    /// # Errors
+    /// `AccessDeniedException`.
+    pub fn authorize(&self, stream: &str) -> Result<(), Failure> {
+        Ok(self.identity.authorize(self.action, Some(stream), || self.stream_arn(stream))?)
+    }
+
+    /// The same for a delivery stream.
+    ///
+    /// # Errors
+    /// `AccessDeniedException`.
+    pub fn authorize_delivery_stream(&self, name: &str) -> Result<(), Failure> {
+        Ok(self.identity.authorize(self.action, Some(name), || self.delivery_stream_arn(name))?)
+    }
+
+    /// Whether a list that it asks for names a stream.
+    pub fn sees(&self, stream: &str) -> bool {
+        self.identity.may(self.action, Some(stream))
     }
 
     /// A delivery stream's name all over the world.
@@ -190,8 +221,16 @@ async fn serve(
     head: &request::Parts,
     body: &mut Incoming,
 ) -> Result<Response<Body>, Failure> {
-    let paid = read(edge, target, head, body).await?;
-    let caller = identify(edge, head, &paid.bytes)?;
+    let claimed = edge.aws.identities.claim(head, clock::wall());
+    let claim = match claimed {
+        Ok(claim) => claim,
+        Err(error) => {
+            discard(head, body).await;
+            return Err(error.into());
+        }
+    };
+    let mut paid = read(edge, target, head, body).await?;
+    let caller = identify(edge, target, claim.prove(&mut paid.bytes)?)?;
     let request = Request { encoding, paid, caller };
     match target {
         Target::Kinesis(operation) => kinesis::answer(edge, operation, request).await,
@@ -213,19 +252,53 @@ async fn read(
 ) -> Result<Paid, Failure> {
     let bytes_max = target.body_bytes_max(edge.server.body_bytes_max);
     let bounds = Bounds { account: &edge.aws.budget, bytes_max };
-    let paid = match body::Encoding::of(&head.headers) {
-        Ok(encoding) => body::read(edge, bounds, encoding, body).await,
-        Err(problem) => Err(problem),
+    let paid = match head.headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
+        // Bodies are signed as they come. No client of these services compresses them.
+        None | Some(b"" | b"identity" | b"aws-chunked") => {
+            body::read(edge, bounds, body::Encoding::Identity, body).await
+        }
+        Some(_) => Err(Problem::UnsupportedEncoding(
+            head.headers.get(header::CONTENT_ENCODING).map(body::shown).unwrap_or_default(),
+        )),
     };
-    let nothing_comes = head.headers.contains_key(header::EXPECT) || body.is_end_stream();
-    if paid.is_err() && !nothing_comes {
-        body::discard(body, AWS_BODY_BYTES_MAX).await;
+    if paid.is_err() {
+        discard(head, body).await;
     }
     Ok(paid?)
 }
 
-/// Tells who asks. This is the place for signatures and policies: everything that is known before the body is judged is
-/// here, and every operation gets the caller.
-fn identify(edge: &Edge, _head: &request::Parts, _body: &[u8]) -> Result<Caller, Failure> {
-    Ok(Caller { region: edge.aws.region.clone(), account: edge.aws.account.clone() })
+/// Throws away what comes of a refused request.
+async fn discard(head: &request::Parts, body: &mut Incoming) {
+    let nothing_comes = head.headers.contains_key(header::EXPECT) || body.is_end_stream();
+    if !nothing_comes {
+        body::discard(body, AWS_BODY_BYTES_MAX).await;
+    }
+}
+
+/// Tells who asks and what for: an operation that the caller may do to no stream at all is refused before the stream is
+/// looked for.
+fn identify(edge: &Edge, target: Target, identity: Identity) -> Result<Caller, Failure> {
+    let action = match target {
+        Target::Kinesis(operation) => operation.action(),
+        Target::Firehose(operation) => operation.action(),
+        Target::Unknown => "",
+    };
+    if target != Target::Unknown {
+        identity.authorize(action, None, || "*".to_owned())?;
+    }
+    Ok(Caller { region: edge.aws.region.clone(), account: edge.aws.account.clone(), identity, action })
+}
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Self {
+        let kind = match &error {
+            IdentityError::Missing => FailureKind::MissingAuthenticationToken,
+            IdentityError::Incomplete(_) => FailureKind::IncompleteSignature,
+            IdentityError::Unrecognized => FailureKind::UnrecognizedClient,
+            IdentityError::Invalid(_) => FailureKind::InvalidSignature,
+            IdentityError::Chunks(_) => FailureKind::Serialization,
+            IdentityError::Denied { .. } => FailureKind::AccessDenied,
+        };
+        Self::new(kind, error.to_string())
+    }
 }

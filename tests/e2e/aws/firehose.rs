@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use forebay::testkit::faulty_store::FaultyStore;
 use serde_json::{Value, json};
 
-use super::run;
+use super::{ACCESS_KEY, UNSIGNED, run};
 use crate::server::{Server, Setup, durable_stream, stream};
 
 /// A node whose buckets are in `store`, with a pipeline beside.
@@ -82,7 +82,7 @@ fn objects(store: &FaultyStore, below: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_stream_is_made_while_the_node_runs_and_stays() {
     let store = FaultyStore::start().unwrap();
-    let server = setup(&store).start();
+    let server = setup(&store).node(UNSIGNED).start();
     let create =
         json!({ "DeliveryStreamName": "clicks", "ExtendedS3DestinationConfiguration": destination() });
     let made = done(&server, "CreateDeliveryStream", create.clone()).await;
@@ -124,7 +124,7 @@ async fn a_delivery_stream_is_made_while_the_node_runs_and_stays() {
     assert_eq!(objects(&store, "clicks/b/"), ["{\"c\":{\"id\":\"b\"},\"n\":2}\n"]);
     assert_eq!(objects(&store, "errors/processing-failed/").len(), 1);
 
-    let server = setup(&store).in_folder(stopped.folder).start();
+    let server = setup(&store).node(UNSIGNED).in_folder(stopped.folder).start();
     let described = done(&server, "DescribeDeliveryStream", json!({ "DeliveryStreamName": "clicks" })).await;
     let described = &described["DeliveryStreamDescription"];
     assert_eq!(
@@ -155,11 +155,11 @@ async fn a_delivery_stream_is_made_while_the_node_runs_and_stays() {
     let stopped = server.stop();
     stopped.assert_drained();
     assert_eq!(objects(&store, "clicks/again/"), ["{\"c\":{\"id\":\"again\"}}\n"]);
-    let server = setup(&store).in_folder(stopped.folder).start();
+    let server = setup(&store).node(UNSIGNED).in_folder(stopped.folder).start();
     let delete = json!({ "DeliveryStreamName": "clicks", "AllowForceDelete": true });
     done(&server, "DeleteDeliveryStream", delete).await;
     let stopped = server.stop();
-    let server = setup(&store).in_folder(stopped.folder).start();
+    let server = setup(&store).node(UNSIGNED).in_folder(stopped.folder).start();
     let names = done(&server, "ListDeliveryStreams", json!({})).await;
     assert_eq!(names["DeliveryStreamNames"], json!(["orders", "other"]));
     server.stop();
@@ -168,7 +168,7 @@ async fn a_delivery_stream_is_made_while_the_node_runs_and_stays() {
 #[test]
 fn boto3_makes_fills_and_deletes_delivery_streams() {
     let store = FaultyStore::start().unwrap();
-    let server = setup(&store).start();
+    let server = setup(&store).node(ACCESS_KEY).start();
     if run(&server, "firehose.py", &[]).is_some() {
         server.stop().assert_drained();
         assert_eq!(objects(&store, "py/data/").len(), 1);

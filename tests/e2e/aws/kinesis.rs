@@ -2,7 +2,7 @@
 
 use minicbor::{Decoder, Encoder};
 
-use super::run;
+use super::{ACCESS_KEY, UNSIGNED, run};
 use crate::server::{Setup, durable_stream, stream};
 
 const SCHEMA: &str = "[ingest]\nschema = \"number.schema.json\"\n";
@@ -16,7 +16,7 @@ fn setup() -> Setup {
 
 #[test]
 fn boto3_puts_and_gets_records_and_finds_out_about_streams() {
-    let server = setup().start();
+    let server = setup().node(ACCESS_KEY).start();
     if run(&server, "kinesis.py", &[]).is_some() {
         server.stop();
     }
@@ -51,7 +51,7 @@ fn text_of(body: &[u8], name: &str) -> String {
 
 #[tokio::test]
 async fn cbor_is_answered_in_cbor() {
-    let server = setup().start();
+    let server = setup().node(UNSIGNED).start();
     let mut put = Encoder::new(Vec::new());
     put.begin_map().unwrap().str("StreamName").unwrap().str("other").unwrap();
     put.str("PartitionKey")
@@ -91,7 +91,7 @@ async fn cbor_is_answered_in_cbor() {
 
 #[tokio::test]
 async fn what_is_no_operation_is_refused_in_its_encoding() {
-    let server = setup().start();
+    let server = setup().node(UNSIGNED).start();
     let client = reqwest::Client::new();
     let post = |target: &'static str, media_type: &'static str, body: &'static str| {
         let request = client.post(format!("http://{}/", server.address)).header("x-amz-target", target);
@@ -119,7 +119,7 @@ async fn what_is_no_operation_is_refused_in_its_encoding() {
 
 #[test]
 fn boto3_makes_reshards_and_deletes_streams_and_subscribes_to_shards() {
-    let server = setup().start();
+    let server = setup().node(ACCESS_KEY).start();
     if run(&server, "kinesis_control.py", &[]).is_some() {
         server.stop();
     }
@@ -153,7 +153,7 @@ async fn until(response: &mut reqwest::Response, text: &str) {
 
 #[tokio::test]
 async fn a_subscription_over_http2_brings_records_as_they_come() {
-    let server = setup().start();
+    let server = setup().node(UNSIGNED).start();
     let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/other";
     let members = serde_json::json!({"StreamARN": arn, "ConsumerName": "reader"});
     let registered = json_over_http2(&server, "RegisterStreamConsumer", members).await;

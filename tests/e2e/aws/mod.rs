@@ -1,6 +1,7 @@
 //! Clients of AWS services, unmodified but for the endpoint: scripts for boto3 against the real binary.
 
 mod firehose;
+mod identity;
 mod kinesis;
 
 use std::path::Path;
@@ -10,6 +11,13 @@ use forebay::testkit::skip::skipped;
 
 use crate::lake;
 use crate::server::Server;
+
+/// The access key that scripts sign with, which may do everything.
+const ACCESS_KEY: &str =
+    r#"access_key = [{ id = "AKIDEXAMPLE", secret = "secret", allow = ["kinesis:*", "firehose:*"] }]"#;
+
+/// For requests that a test puts together itself.
+const UNSIGNED: &str = "aws.signature = \"off\"";
 
 /// Runs a script of this folder against `server`; returns what it printed, or `None` if it could not run.
 fn run(server: &Server, script: &str, arguments: &[&str]) -> Option<String> {

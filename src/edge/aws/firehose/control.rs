@@ -99,6 +99,7 @@ async fn alone(
 
 /// One that there is, and that no file says everything about.
 fn changeable(edge: &Edge, name: &str, caller: &Caller) -> Result<Arc<Entry>, Failure> {
+    caller.authorize_delivery_stream(name)?;
     if let Some(entry) = registry(edge)?.get(name) {
         return Ok(entry);
     }
@@ -118,6 +119,7 @@ fn changeable(edge: &Edge, name: &str, caller: &Caller) -> Result<Arc<Entry>, Fa
 pub async fn create(edge: &Edge, request: &Request) -> Answer {
     let input: CreateInput = members(request)?;
     let delivery_stream = input.delivery_stream(clock::wall().as_millis())?;
+    request.caller.authorize_delivery_stream(&delivery_stream.name)?;
     let (arn, account) =
         (request.caller.delivery_stream_arn(&delivery_stream.name), request.caller.account().to_owned());
     alone(edge, move |registry, control| registry.create(control, delivery_stream, &account)).await?;
@@ -197,6 +199,7 @@ pub async fn delete(edge: &Edge, request: &Request) -> Answer {
 pub fn describe(edge: &Edge, request: &Request) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |constraints| constraints.range("limit", named.limit, 1, 10_000))?;
+    request.caller.authorize_delivery_stream(&name)?;
     let description = match registry(edge)?.get(&name) {
         Some(entry) => describe::description(&entry, &request.caller),
         None => {
@@ -232,6 +235,7 @@ pub fn list(edge: &Edge, request: &Request) -> Answer {
         let streams = streams.iter().map(|intake| intake.stream.name().to_string());
         names.extend(streams.filter(|name| !is_made_name(name)));
     }
+    names.retain(|name| request.caller.sees(name));
     names.sort();
     names.dedup();
     let start = named.exclusive_start_delivery_stream_name;
@@ -301,6 +305,7 @@ pub async fn untag(edge: &Edge, request: &Request) -> Answer {
 pub fn list_tags(edge: &Edge, request: &Request) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |constraints| constraints.range("limit", named.limit, 1, TAGS_MAX as i64))?;
+    request.caller.authorize_delivery_stream(&name)?;
     let tags = match registry(edge)?.get(&name) {
         Some(entry) => entry.delivery_stream.tags.clone(),
         None if pipeline(edge, &name).is_some() => Default::default(),

@@ -55,6 +55,11 @@ macro_rules! operations {
                 }
             }
 
+            /// Its name in policies.
+            pub fn action(self) -> &'static str {
+                match self { $(Self::$name => concat!("firehose:", stringify!($name)),)* }
+            }
+
             /// Its name in metrics.
             pub fn label(self) -> &'static str {
                 match self { $(Self::$name => $label,)* }

@@ -151,6 +151,7 @@ async fn put(edge: &Edge, request: &Request, is_batch: bool) -> Result<Vec<Optio
 /// Where the records of a name go.
 fn find(edge: &Edge, name: &str, caller: &Caller) -> Result<(Arc<Intake>, Option<DeAggregation>), Failure> {
     edge.control()?;
+    caller.authorize_delivery_stream(name)?;
     let missing = || not_found(name, caller.account());
     let entry = edge.aws.delivery_streams.get().and_then(|streams| streams.get(name));
     let Some(entry) = entry else {

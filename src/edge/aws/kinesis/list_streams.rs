@@ -67,7 +67,8 @@ pub fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure>
         None => start,
     };
     let intakes = edge.open_intakes()?;
-    let mut streams: Vec<_> = intakes.iter().map(|intake| &intake.stream).collect();
+    let streams = intakes.iter().map(|intake| &intake.stream);
+    let mut streams: Vec<_> = streams.filter(|stream| request.caller.sees(stream.name())).collect();
     streams.sort_unstable_by_key(|stream| stream.name());
     let begin = start.map_or(0, |start| streams.partition_point(|stream| **stream.name() <= *start));
     let page = members.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_DEFAULT);

@@ -84,6 +84,7 @@ pub async fn create(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
         let text = format!("A stream has {SHARDS_MAX} open shards at most; {count} were asked for.");
         Failure::new(FailureKind::LimitExceeded, text)
     })?;
+    request.caller.authorize(&name)?;
     if edge.intake(&name).is_ok() {
         let text = format!("Stream {name} under account {} already exists.", request.caller.account());
         return Err(Failure::new(FailureKind::ResourceInUse, text));

@@ -64,6 +64,7 @@ pub fn stream_of_arn(arn: &str) -> Option<&str> {
 /// # Errors
 /// `ResourceNotFoundException` if there is none, `ServiceUnavailableException` before there are any.
 pub fn find(edge: &Edge, caller: &Caller, name: &str) -> Result<Arc<Intake>, Failure> {
+    caller.authorize(name)?;
     match edge.intake(name) {
         Ok(intake) => Ok(intake),
         Err(Problem::UnknownStream(_)) => {

@@ -40,6 +40,14 @@ kinds! {
     ExpiredIterator = BAD_REQUEST "ExpiredIteratorException";
     /// The place in a list is too old.
     ExpiredNextToken = BAD_REQUEST "ExpiredNextTokenException";
+    /// The signature cannot be read.
+    IncompleteSignature = BAD_REQUEST "IncompleteSignatureException";
+    /// The signature is not that of the request.
+    InvalidSignature = BAD_REQUEST "InvalidSignatureException";
+    /// Nothing says who asks.
+    MissingAuthenticationToken = BAD_REQUEST "MissingAuthenticationTokenException";
+    /// Nobody knows the access key.
+    UnrecognizedClient = BAD_REQUEST "UnrecognizedClientException";
     /// This server has failed.
     InternalFailure = INTERNAL_SERVER_ERROR "InternalFailureException";
     /// A value that means nothing here.
