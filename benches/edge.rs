@@ -1,5 +1,7 @@
 //! What a body costs between its last byte and the reply, without sockets: pay, copy, decode, partition, append.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a bench is a failed bench")]
+
 mod harness;
 
 use std::hint::black_box;

@@ -66,8 +66,7 @@ fn members_of(body: &[u8], blob: Span, members_max: usize, members: &mut Vec<Rec
     }
     let before = members.len();
     members.reserve(tables.records);
-    let mut rest = message;
-    while let Some(field) = rest.next() {
+    for field in message {
         let (3, Value::Bytes(record)) = field? else { continue };
         match tables.member(Message::at(body, record)) {
             Some(member) => members.push(member),

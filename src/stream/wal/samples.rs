@@ -135,8 +135,11 @@ pub(super) fn kept_bytes(batch: &Batch) -> Vec<u64> {
     bytes
 }
 
+/// How many records it is, whether it is an aggregate, its bytes and its key.
+type SamplePut = (usize, bool, Vec<u8>, Option<Vec<u8>>);
+
 /// The records of a batch as they were put: number of records, payload and key.
-pub(super) fn puts_of(batch: &Batch) -> Vec<(usize, bool, Vec<u8>, Option<Vec<u8>>)> {
+pub(super) fn puts_of(batch: &Batch) -> Vec<SamplePut> {
     let bytes = |span: Span| batch.source.bytes(span).to_vec();
     let key = |span: Span| span.is_present().then(|| bytes(span));
     batch.puts(0).map(|put| (put.count, put.is_aggregate, bytes(put.payload), key(put.key))).collect()

@@ -86,7 +86,7 @@ mod tests {
         ] {
             assert_eq!(apart(data, &DeAggregation::Json), records, "{data}");
         }
-        assert_eq!(take_apart(b"\xff{}", &DeAggregation::Json), [0..3]);
+        assert_eq!(take_apart(b"\xff{}", &DeAggregation::Json).as_slice(), std::slice::from_ref(&(0..3)));
     }
 
     #[test]

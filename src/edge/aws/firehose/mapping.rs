@@ -143,7 +143,8 @@ fn refuse_what_is_missing(delivery_stream: &DeliveryStream, steps: &Steps) -> Re
         (destination.is_partitioned(), "Dynamic Partitioning"),
         (destination.conversion().is_some(), "data format conversion"),
     ];
-    for (_, what) in needs_large.into_iter().filter(|(is_used, _)| *is_used && size < SIZE_LARGE_MIN) {
+    let is_too_small = |(is_used, _): &(bool, &str)| *is_used && size < SIZE_LARGE_MIN;
+    if let Some((_, what)) = needs_large.into_iter().find(is_too_small) {
         let message =
             format!("BufferingHints.SizeInMBs must be at least {SIZE_LARGE_MIN} when {what} is enabled.");
         return Err(Failure::invalid(message));

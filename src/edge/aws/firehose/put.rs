@@ -128,7 +128,7 @@ async fn put(edge: &Edge, request: &Request, is_batch: bool) -> Result<Vec<Optio
         PartitionKeySource::Pointer(_) => Vec::new(),
         _ => spans.iter().map(|_| Some(HashKey(fastrand::u128(..)))).collect(),
     };
-    let paid = Paid { bytes: bytes.into(), permit };
+    let paid = Paid { bytes, permit };
     let placed = append(&intake, paid, &spans, &hashes).await?;
     let mut results = vec![None; parts.len()];
     for refused in placed.refused() {

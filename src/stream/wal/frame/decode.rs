@@ -53,6 +53,9 @@ struct Rows<'a> {
     met: usize,
 }
 
+/// The records of a batch, and which of them came together.
+type Found = (Box<[RecordSpans]>, Box<[Aggregate]>);
+
 impl<'a> Rows<'a> {
     fn new(body: &'a [u8], header: &FrameHeader) -> Self {
         Self {
@@ -68,7 +71,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn read(mut self, table: &[u8]) -> Result<(Box<[RecordSpans]>, Box<[Aggregate]>), FrameError> {
+    fn read(mut self, table: &[u8]) -> Result<Found, FrameError> {
         table.chunks_exact(TABLE_ROW_BYTES).try_for_each(|row| self.row(row))?;
         if self.payload_at != self.body.len() as u64
             || self.side_at != self.side_end
