@@ -21,6 +21,7 @@ pub(super) fn check_named_columns(
     if columns.version().is_some() {
         return;
     }
+    let is_parquet = raw.format.as_deref() == Some("parquet");
     let mut seen = HashSet::new();
     for (index, name) in raw.bloom_filters.iter().flatten().enumerate() {
         let path = format!("{path}.bloom_filters[{index}]");
@@ -30,6 +31,13 @@ pub(super) fn check_named_columns(
                 let message =
                     format!("bloom_filters: '{name}' is a bool: a filter of two values tells nothing");
                 checker.problem(&path, message);
+            }
+            Ok(leaf) if is_parquet && is_float(leaf.column_type) => {
+                let message = format!(
+                    "bloom_filters: '{name}' is a float: in the filters of Parquet 0.0 and -0.0 are two values, and \
+                     readers would pass over rows with the other one"
+                );
+                checker.problem_with_help(&path, message, "leave it out, or make the column a decimal");
             }
             Ok(leaf) if !seen.insert(leaf.index) => {
                 checker.problem(&path, format!("bloom_filters: '{name}' is named twice"));
@@ -47,6 +55,10 @@ pub(super) fn check_named_columns(
             checker.problem(&path, format!("sort_by: '{column}' is named twice"));
         }
     }
+}
+
+fn is_float(column_type: &ColumnType) -> bool {
+    matches!(column_type, ColumnType::Float32 | ColumnType::Float64)
 }
 
 fn sort_problem(name: &str, columns: &Columns) -> Option<String> {

@@ -207,11 +207,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::edge::aws::firehose;
     use crate::edge::aws::kinesis::Operation;
 
     #[test]
     fn every_route_has_a_place_and_a_name_of_its_own() {
         let targets = Operation::ALL.map(Target::Kinesis).into_iter().chain([Target::Unknown]);
+        let targets = targets.chain(firehose::Operation::ALL.map(Target::Firehose));
         let native =
             [Route::Records(""), Route::Stream(""), Route::Shards(""), Route::Streams, Route::Unknown];
         let routes: Vec<_> = native.into_iter().chain(targets.map(Route::Aws)).collect();

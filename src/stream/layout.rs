@@ -10,6 +10,7 @@
 //! delivery has read them. The open shards cut the hash space into ranges without gap or overlap. Readers take the
 //! records of a child only once its parents are read to their end: so the records of a key keep their order.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -179,13 +180,22 @@ impl Layout {
     }
 
     /// Whether a reader that stands at `position` of each shard may take records of `shard`: its parents are read to
-    /// their end. A shard that is gone is read; one that `position` does not know is none of the reader's.
+    /// their end, and so are theirs, since a parent may have had no records at all. A shard that is gone is read; one that
+    /// `position` does not know is none of the reader's.
     pub fn may_read(&self, shard: &ShardFacts, position: impl Fn(ShardId) -> Option<SequenceNumber>) -> bool {
-        let is_read = |parent| {
-            let end = self.get(parent).and_then(|parent| parent.facts.end);
-            end.is_none_or(|end| position(parent).is_none_or(|position| position >= end))
+        let is_read = |facts: &ShardFacts| {
+            let at = facts.end.map(|end| (end, position(facts.id)));
+            at.is_none_or(|(end, position)| position.is_none_or(|position| position >= end))
         };
-        shard.parents().all(is_read)
+        let (mut ancestors, mut seen): (Vec<_>, HashSet<_>) = (shard.parents().collect(), HashSet::new());
+        while let Some(id) = ancestors.pop() {
+            let Some(ancestor) = self.get(id).filter(|_| seen.insert(id)) else { continue };
+            if !is_read(&ancestor.facts) {
+                return false;
+            }
+            ancestors.extend(ancestor.facts.parents());
+        }
+        true
     }
 
     /// A clone without the shards that `goes` says so of.

@@ -151,6 +151,11 @@ impl Node {
         command
     }
 
+    /// Asks the edge for something once; `None` if the connection ends before it has answered.
+    pub fn try_request(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+        exchange(&self.address, method, path, body).ok()
+    }
+
     /// Asks the edge for something until it is ready to answer; the body goes as JSON.
     pub fn request(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let began = Instant::now();

@@ -34,6 +34,8 @@ const DELIVERY: &[Strike] = &[
 /// Passed by a folder's first start alone.
 const FIRST_START: &[Strike] = &[("node.rename", 1), ("catalog.rename", 1)];
 const DRAIN: &str = "drain.begin";
+/// Passed when a client changes shards.
+const RESHARD: &str = "reshard.noted";
 /// Objects of several parts: see the rows of object stores.
 const PARTS: &[&str] = &[
     "upload.multipart.created",
@@ -117,11 +119,47 @@ fn nothing_is_lost_or_doubled_when_it_dies_while_it_fills_large_files_of_a_folde
 }
 
 #[test]
+fn nothing_is_lost_or_doubled_when_it_dies_while_it_splits_and_merges_shards() {
+    let setup = Setup::default();
+    let mut chance = Chance::of("reshard");
+    let mut trial = Trial::begin("killed when a reshard is written down, and at random after others", &setup);
+    let rounds = chance::kills(0).div_ceil(20).max(2);
+    for round in 0..rounds {
+        trial.progress(50);
+        trial.kill();
+        trial.node.launch(Some(&format!("{RESHARD}:1")));
+        trial.progress(20);
+        // The connection ends with the process.
+        let _ = trial.node.try_request(
+            "POST",
+            "/v1/streams/sensors/shards",
+            &format!("{{\"count\":{}}}", 3 + round % 5),
+        );
+        assert!(trial.died(PASSING), "round {round}: nothing came by {RESHARD}\n{}", trial.node.log());
+        trial.node.start();
+        for stream in ["sensors", "clicks"] {
+            let path = format!("/v1/streams/{stream}/shards");
+            let (status, reply) =
+                trial.node.request("POST", &path, &format!("{{\"count\":{}}}", chance.up_to(6)));
+            assert_eq!(status, 200, "{reply}");
+        }
+        trial.progress(20);
+    }
+    trial.progress(200);
+    trial.row.note = format!("{rounds} rounds");
+    trial.end();
+}
+
+#[test]
 fn each_point_has_a_row() {
     let strikes = [LOG, DELIVERY, FIRST_START].concat();
     let others = PARTS.iter().chain(REPLAY).copied();
-    let mut names: Vec<_> =
-        strikes.iter().map(|(name, _)| *name).chain([DRAIN, "stream.rename"]).chain(others).collect();
+    let mut names: Vec<_> = strikes
+        .iter()
+        .map(|(name, _)| *name)
+        .chain([DRAIN, RESHARD, "stream.rename"])
+        .chain(others)
+        .collect();
     let mut points = POINTS.to_vec();
     names.sort_unstable();
     points.sort_unstable();

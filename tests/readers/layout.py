@@ -5,7 +5,7 @@ import json
 import duckdb
 import pyarrow.parquet as pq
 
-FILTERED = {"text", "place.lat", "tags.list.element", "attrs.key_value.key"}
+FILTERED = {"text", "tags.list.element", "attrs.key_value.key"}
 
 
 def check_layout(path, delivery, rows):

@@ -98,11 +98,9 @@ impl Worker {
 
     fn has_more(&self, index: usize) -> bool {
         let (Some(place), Some(stage)) = (self.places.get(index), self.stages.front()) else { return false };
-        if !self.may_read(place.shard) {
-            return false;
-        }
         let next = self.stream.shard(place.shard).map(|shard| shard.bounds().next);
-        next.is_some_and(|next| next.min(stage.end(place.shard)) > place.next)
+        let has_more = next.is_some_and(|next| next.min(stage.end(place.shard)) > place.next);
+        has_more && self.may_read(place.shard)
     }
 
     fn is_in_trouble(&self, index: usize) -> bool {

@@ -327,6 +327,13 @@ mod tests {
         assert!(!at([Some(1), Some(0)]));
         assert!(at([Some(1), Some(1)]));
         assert!(at([None, Some(1)]), "a shard that the reader does not follow holds nothing up");
+        // The parent in between has had no records.
+        let deeper = apply(&layout, &[split(2, 7)]);
+        let grandchild = deeper.get(ShardId(3)).unwrap().facts;
+        let at = |position: u64| {
+            deeper.may_read(&grandchild, |id| Some(SequenceNumber(if id.0 < 2 { position } else { 1 })))
+        };
+        assert!(!at(0) && at(1));
         let orphaned = layout.without(|shard| shard.facts.id != ShardId(2));
         assert!(orphaned.may_read(&child, |_| Some(SequenceNumber(0))));
     }

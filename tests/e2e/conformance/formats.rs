@@ -35,7 +35,7 @@ pub const FORMATS: [Written; 19] = [
     written(
         "parquet_layout",
         "parquet",
-        "sort_by = [\"-text\", \"i16\"]\nbloom_filters = [\"text\", \"place.lat\", \"tags\", \"attrs.key\"]",
+        "sort_by = [\"-text\", \"i16\"]\nbloom_filters = [\"text\", \"tags\", \"attrs.key\"]",
         ".parquet",
     ),
     written("orc_none", "orc", "compression = \"none\"", ".orc"),
