@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::Worker;
 use super::read::Place;
-use super::stage::Stage;
+use super::stage::{Stage, leave_ancestors};
 use super::trouble::Trouble;
 use crate::config::limits::{
     DELIVERY_READ_BYTES, FIRST_VERSION_WAIT, LOOK_AHEAD_BYTES, LOOK_AHEAD_BYTES_MAX, VERSION_WAIT,
@@ -281,7 +281,8 @@ impl Worker {
     fn go_over(&mut self, version: &Version) {
         let Some(stage) = self.stages.front_mut() else { return };
         let begin = |place: &Place| (place.shard, place.next.max(stage.intake.floor(place.shard)));
-        let from: BTreeMap<ShardId, SequenceNumber> = self.places.iter().map(begin).collect();
+        let mut from: BTreeMap<ShardId, SequenceNumber> = self.places.iter().map(begin).collect();
+        leave_ancestors(&self.layout, &mut from);
         let (next, epoch) = stage.followed_by(&version.columns, from);
         if let Some(book) = &mut self.book {
             book.begin_epoch(epoch);

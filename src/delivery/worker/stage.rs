@@ -7,7 +7,7 @@
 //! Where a configuration takes over is in the ledger: behind the last record that was sealed under the one before. So
 //! records of one position are always sorted by the same rules, and no file has records of two.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::config::checked;
@@ -20,7 +20,7 @@ use crate::delivery::sink::ObjectSink;
 use crate::delivery::{OpenError, Parts, Slots};
 use crate::record::{SequenceNumber, ShardId};
 use crate::schema::columns::Columns;
-use crate::stream::{CapturePlan, Captures, Payer, Read, ReadError, ReadLimit, Stream};
+use crate::stream::{CapturePlan, Captures, Layout, Payer, Read, ReadError, ReadLimit, ShardFacts, Stream};
 
 /// One configuration, and how far it goes.
 pub struct Stage {
@@ -168,7 +168,7 @@ impl Plan {
             }
         }
         let number = epochs.last().map_or(1, |last| last.number + 1);
-        let epoch = Epoch { number, config: config.text(), from: boundary(state, positions) };
+        let epoch = Epoch { number, config: config.text(), from: boundary(parts, state, positions) };
         epochs.push(epoch.clone());
         Ok(Self { news: vec![Entry::Epoch(epoch)], epochs })
     }
@@ -223,7 +223,11 @@ impl Plan {
 }
 
 /// Where a new configuration takes over: as early as it can.
-fn boundary(state: &State, positions: &BTreeMap<ShardId, SequenceNumber>) -> Vec<(ShardId, SequenceNumber)> {
+fn boundary(
+    parts: &Parts,
+    state: &State,
+    positions: &BTreeMap<ShardId, SequenceNumber>,
+) -> Vec<(ShardId, SequenceNumber)> {
     let sealed = state.sealed_up_to();
     let begin = |(&shard, &position): (&ShardId, &SequenceNumber)| {
         let sealed = sealed.get(&shard).map(|last| SequenceNumber(last.0.saturating_add(1)));
@@ -231,5 +235,23 @@ fn boundary(state: &State, positions: &BTreeMap<ShardId, SequenceNumber>) -> Vec
         let begun = named.map(|&(_, from)| from).max();
         (shard, position.max(sealed.unwrap_or_default()).max(begun.unwrap_or_default()))
     };
-    positions.iter().map(begin).collect()
+    let mut from = positions.iter().map(begin).collect();
+    leave_ancestors(&parts.stream.layout(), &mut from);
+    from.into_iter().collect()
+}
+
+/// Leaves all of a shard to the configuration before where that has records of one of its descendants: they are read
+/// behind those of the shard, and would otherwise wait for the configuration that follows them.
+pub(super) fn leave_ancestors(layout: &Layout, from: &mut BTreeMap<ShardId, SequenceNumber>) {
+    let mut begun = HashSet::new();
+    // Children come before their parents.
+    for shard in layout.shards().iter().rev() {
+        let ShardFacts { id, first, end, .. } = shard.facts;
+        if let (true, Some(end), Some(own)) = (begun.contains(&id), end, from.get_mut(&id)) {
+            *own = end.max(*own);
+        }
+        if begun.contains(&id) || from.get(&id).is_some_and(|from| *from > first) {
+            begun.extend(shard.facts.parents());
+        }
+    }
 }
