@@ -44,7 +44,7 @@ fn columns_that_do_not_exist_or_have_no_order_are_refused() {
         ),
         (
             "bloom_filters = [\"pos.lat\"]",
-            "18: bloom_filters: 'pos.lat' is a float: in the filters of Parquet 0.0 and -0.0 are two values, and readers would pass over rows with the other one",
+            "18: bloom_filters: 'pos.lat' is a float: in the filters of Parquet 0.0 and -0.0 are two values, and readers would pass over rows with the other one\n  help: leave it out, or make the column a decimal",
         ),
         ("bloom_filters = [\"id\", \"id\"]", "24: bloom_filters: 'id' is named twice"),
         ("sort_by = [\"-is_bt\"]", "12: sort_by: there is no column 'is_bt': did you mean 'is_bot'?"),
