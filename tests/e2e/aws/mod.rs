@@ -3,6 +3,7 @@
 mod firehose;
 mod identity;
 mod kinesis;
+mod parquet;
 
 use std::path::Path;
 use std::process::Command;
