@@ -6,6 +6,7 @@ use super::logs::Logs;
 use super::site::Site;
 use super::{StartError, learned};
 use crate::config::checked::{self, ColumnsSource};
+use crate::config::limits::KINESIS_BYTES_MAX;
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::{LedgerParts, Parts, Slots, Status, Worker};
 use crate::edge::Intake;
@@ -120,7 +121,8 @@ impl<'a> Builder<'a> {
 }
 
 impl Site {
-    /// The pipeline of a stream that a client has made: it keeps records and delivers them nowhere.
+    /// The pipeline of a stream that a client has made: it keeps records of any bytes, and delivers
+    /// them nowhere.
     ///
     /// # Errors
     /// If it is not what pipeline files can say.
@@ -129,8 +131,9 @@ impl Site {
         let seconds = retention.as_secs();
         let text = format!(
             "[stream]\nname = \"{name}\"\nshards = {declared_shards}\nretention = \"{seconds}s\"\n\
-             durability = \"{}\"\n",
-            stream.durability.as_str()
+             durability = \"{}\"\n[ingest]\ncontent = \"any\"\nmax_record = \"{}B\"\n",
+            stream.durability.as_str(),
+            self.node.server.body_bytes_max.min(KINESIS_BYTES_MAX),
         );
         crate::config::pipeline_of_text(&text, &self.node)
             .map_err(|problems| StartError::MadeByClient { stream: name.clone(), problems })

@@ -1,7 +1,9 @@
 //! Clients of AWS services, unmodified but for the endpoint: scripts for boto3 against the real binary.
 
+mod cli;
 mod firehose;
 mod identity;
+mod javascript;
 mod kinesis;
 mod parquet;
 
