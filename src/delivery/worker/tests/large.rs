@@ -1,6 +1,7 @@
 //! Files that are sent while they are filled: to a store that fails, forgets and is asked twice, and to a folder.
 
 mod lost;
+#[cfg(debug_assertions)]
 mod panics;
 
 use std::collections::BTreeMap;
