@@ -105,9 +105,10 @@ impl From<ControlError> for Problem {
             ControlError::Stopped => Problem::Draining,
             ControlError::Reshard(ResizeError::Append(error)) => error.into(),
             ControlError::Reshard(ResizeError::Commit(error)) => error.into(),
-            ControlError::Reshard(_) | ControlError::Exists { .. } | ControlError::Declared { .. } => {
-                Problem::CannotChange(error.to_string())
-            }
+            ControlError::Reshard(_)
+            | ControlError::Exists { .. }
+            | ControlError::Reserved { .. }
+            | ControlError::Declared { .. } => Problem::CannotChange(error.to_string()),
             ControlError::Catalog(_) | ControlError::Start(_) => Problem::LogUnavailable(error.to_string()),
         }
     }

@@ -1,11 +1,12 @@
 //! One pipeline of the configuration → its running stages, the last one first.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::logs::Logs;
 use super::site::Site;
 use super::{StartError, learned};
-use crate::config::checked::{self, ColumnsSource};
+use crate::config::checked::{self, ColumnsSource, Durability};
 use crate::config::limits::KINESIS_BYTES_MAX;
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::{LedgerParts, Parts, Slots, Status, Worker};
@@ -48,7 +49,11 @@ impl<'a> Builder<'a> {
     pub fn made_by_clients(&self) -> Result<Vec<checked::Pipeline>, StartError> {
         let streams = self.logs.iter().flat_map(|logs| logs.catalog.streams());
         let made = streams.filter(|stream| stream.properties.origin == StreamOrigin::Client);
-        made.map(|stream| self.site.pipeline_of(stream)).collect()
+        let pipeline = |stream: &CatalogStream| {
+            let CatalogStream { name, declared_shards, retention, durability, .. } = stream;
+            self.site.pipeline_of_client(name, *declared_shards, *retention, *durability)
+        };
+        made.map(pipeline).collect()
     }
 
     /// Builds one; `account` of the ingest share pays for its records. To be called once a stream.
@@ -121,21 +126,24 @@ impl<'a> Builder<'a> {
 }
 
 impl Site {
-    /// The pipeline of a stream that a client has made: it keeps records of any bytes, and delivers
-    /// them nowhere.
+    /// The pipeline of a stream that a client makes: it keeps records of any bytes, and delivers them nowhere.
     ///
     /// # Errors
     /// If it is not what pipeline files can say.
-    pub(super) fn pipeline_of(&self, stream: &CatalogStream) -> Result<checked::Pipeline, StartError> {
-        let CatalogStream { name, retention, declared_shards, .. } = stream;
-        let seconds = retention.as_secs();
+    pub(super) fn pipeline_of_client(
+        &self,
+        name: &str,
+        shards: u32,
+        retention: Duration,
+        durability: Durability,
+    ) -> Result<checked::Pipeline, StartError> {
+        let (seconds, durability) = (retention.as_secs(), durability.as_str());
+        let record_bytes = self.node.server.body_bytes_max.min(KINESIS_BYTES_MAX);
         let text = format!(
-            "[stream]\nname = \"{name}\"\nshards = {declared_shards}\nretention = \"{seconds}s\"\n\
-             durability = \"{}\"\n[ingest]\ncontent = \"any\"\nmax_record = \"{}B\"\n",
-            stream.durability.as_str(),
-            self.node.server.body_bytes_max.min(KINESIS_BYTES_MAX),
+            "[stream]\nname = \"{name}\"\nshards = {shards}\nretention = \"{seconds}s\"\n\
+             durability = \"{durability}\"\n[ingest]\ncontent = \"any\"\nmax_record = \"{record_bytes}B\"\n"
         );
         crate::config::pipeline_of_text(&text, &self.node)
-            .map_err(|problems| StartError::MadeByClient { stream: name.clone(), problems })
+            .map_err(|problems| StartError::MadeByClient { stream: name.to_owned(), problems })
     }
 }

@@ -17,6 +17,8 @@ use super::StartError;
 use super::build::Builder;
 use super::logs::{Logs, NotNoted};
 use super::site::Site;
+use crate::config::MADE_NAME_PREFIX;
+use crate::config::checked::Durability;
 use crate::config::limits::RESHARD_STEPS_MAX;
 use crate::edge::Intake;
 use crate::edge::problem::Problem;
@@ -38,6 +40,12 @@ pub enum ControlError {
     /// There is one of that name.
     #[error("stream '{stream}' exists already")]
     Exists {
+        /// The name.
+        stream: String,
+    },
+    /// Its name is that of something else.
+    #[error("names that begin with {MADE_NAME_PREFIX:?}, as '{stream}' does, are those of delivery streams")]
+    Reserved {
         /// The name.
         stream: String,
     },
@@ -156,18 +164,19 @@ impl Control {
         if self.intake(&name).is_ok() {
             return Err(ControlError::Exists { stream: name });
         }
+        if name.starts_with(MADE_NAME_PREFIX) {
+            return Err(ControlError::Reserved { stream: name });
+        }
+        // First of all: what is in the catalog must be possible to serve after a restart, too.
+        let pipeline = self.site.pipeline_of_client(&name, shards, retention, Durability::Fsync)?;
         let mut logs = self.site.logs();
         let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;
-        let config = Logs::config_of_client(&name, shards, retention);
         logs.change_catalog(|catalog| {
-            catalog.create(&config, clock::wall())?;
+            catalog.create(&pipeline.stream, clock::wall())?;
             let stream = catalog.stream_mut(&name)?;
             (stream.properties.mode, stream.properties.tags) = (mode, tags);
             Ok(())
         })?;
-        let stream = logs.catalog.stream(&name).cloned();
-        let stream = stream.ok_or_else(|| ControlError::NoStream { stream: name.clone() })?;
-        let pipeline = self.site.pipeline_of(&stream)?;
         let mut builder = Builder::new(&self.site, Some(logs));
         let intake = builder.build(self.account, pipeline)?;
         self.site.edge.add(intake);
@@ -250,7 +259,10 @@ impl Control {
             let logs = site.note_reshard(&of, &replacement);
             (logs, replacement)
         });
-        let (logs, replacement) = saving.await.map_err(|_| ControlError::Stopped)?;
+        let Ok((logs, replacement)) = saving.await else {
+            resharding.stay_shut("writing the catalog of the node has panicked: restart");
+            return Err(ControlError::Stopped);
+        };
         match logs {
             Ok(logs) => {
                 crate::crash_point!("reshard.noted");

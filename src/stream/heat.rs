@@ -90,14 +90,11 @@ impl Heat {
         }
         // Whoever comes while another thread counts is not looked at: it is a sample anyway.
         let Ok(mut keys) = self.keys.try_lock() else { return };
-        // What decides over the shard of an aggregate is the key that it was put with.
-        let mut next = first as usize;
-        for put in batch.puts(0) {
-            if (put.first..put.first + put.count).contains(&next) && put.key.is_present() {
+        for index in (first as usize..batch.records.len()).step_by(HEAT_SAMPLE as usize) {
+            // What decides over the shard of an aggregate is the key that it was put with.
+            let Some(put) = batch.puts(index).next() else { break };
+            if put.key.is_present() {
                 keys.add(batch.source.bytes(put.key), put.payload.len() as u64);
-            }
-            while next < put.first + put.count {
-                next += HEAT_SAMPLE as usize;
             }
         }
     }

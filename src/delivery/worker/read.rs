@@ -98,7 +98,7 @@ impl Worker {
 
     fn has_more(&self, index: usize) -> bool {
         let (Some(place), Some(stage)) = (self.places.get(index), self.stages.front()) else { return false };
-        let next = self.stream.shard(place.shard).map(|shard| shard.bounds().next);
+        let next = self.layout.get(place.shard).map(|shard| shard.log_ref().bounds().next);
         let has_more = next.is_some_and(|next| next.min(stage.end(place.shard)) > place.next);
         has_more && self.may_read(place.shard)
     }

@@ -8,6 +8,7 @@
 
 pub mod firehose;
 pub mod kinesis;
+mod operation;
 pub mod protocol;
 pub mod seal;
 

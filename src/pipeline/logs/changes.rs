@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Logs;
-use crate::config::checked::{self, Config, Durability, Node};
+use crate::config::checked::{Config, Node};
 use crate::node::{Catalog, CatalogError};
 use crate::pipeline::StartError;
 use crate::record::ShardId;
@@ -51,18 +51,6 @@ impl Logs {
         let metrics = |class: JournalClass| registry.log(class.as_str());
         opened.journals.ensure(&opened.setting, JournalClass::Fsync, &metrics)?;
         Ok(opened)
-    }
-
-    /// The settings of a stream that a client makes.
-    pub fn config_of_client(name: &str, shards: u32, retention: Duration) -> checked::Stream {
-        checked::Stream {
-            name: name.to_owned(),
-            shards,
-            durability: Durability::Fsync,
-            retention,
-            retention_bytes: None,
-            idempotency_window: Duration::ZERO,
-        }
     }
 
     /// Changes the catalog, on the disk and then here.

@@ -61,6 +61,8 @@ struct State {
     stored_bytes: u64,
     /// What each delivery has released.
     released: Vec<SequenceNumber>,
+    /// Once nothing of it is kept any more, whatever becomes durable.
+    is_gone: bool,
 }
 
 #[derive(Debug)]
@@ -114,6 +116,7 @@ impl DurableLog {
             pending: 0,
             stored_bytes,
             released,
+            is_gone: false,
         };
         Self { number, state: Mutex::new(state) }
     }
@@ -150,6 +153,9 @@ impl DurableLog {
         let mut state = self.state();
         state.durable = end;
         state.pending = state.pending.saturating_sub(1);
+        if state.is_gone {
+            return;
+        }
         state.stored_bytes += bytes;
         match state.parts.back_mut().filter(|part| Arc::ptr_eq(&part.segment, segment)) {
             Some(part) => {
@@ -225,6 +231,7 @@ impl DurableLog {
     /// Lets go of everything, whoever needs it: the shard is gone.
     pub fn give_up_all(&self) {
         let mut state = self.state();
+        state.is_gone = true;
         while !state.parts.is_empty() {
             state.let_go_of_oldest();
         }

@@ -30,45 +30,14 @@ use super::Request;
 use super::protocol::failure::Failure;
 use crate::config::MADE_NAME_PREFIX;
 use crate::edge::Edge;
+use crate::edge::aws::operation::operations;
 use crate::edge::reply::Body;
 
 /// What stands before an operation's name in the header.
 pub const TARGET_PREFIX: &str = "Firehose_20150804.";
 
-macro_rules! operations {
-    ($($name:ident $label:literal,)*) => {
-        /// An operation.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Operation {
-            $(#[doc = stringify!($name)] $name,)*
-        }
-
-        impl Operation {
-            /// All that there are.
-            pub const ALL: [Self; [$(stringify!($name)),*].len()] = [$(Self::$name),*];
-
-            /// The operation of that name.
-            pub fn parse(name: &str) -> Option<Self> {
-                match name {
-                    $(stringify!($name) => Some(Self::$name),)*
-                    _ => None,
-                }
-            }
-
-            /// Its name in policies.
-            pub fn action(self) -> &'static str {
-                match self { $(Self::$name => concat!("firehose:", stringify!($name)),)* }
-            }
-
-            /// Its name in metrics.
-            pub fn label(self) -> &'static str {
-                match self { $(Self::$name => $label,)* }
-            }
-        }
-    };
-}
-
 operations! {
+    "firehose":
     CreateDeliveryStream "firehose_create_delivery_stream",
     DeleteDeliveryStream "firehose_delete_delivery_stream",
     DescribeDeliveryStream "firehose_describe_delivery_stream",

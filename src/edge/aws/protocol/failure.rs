@@ -145,7 +145,7 @@ impl From<ControlError> for Failure {
         let kind = match &error {
             ControlError::NoStream { .. } => FailureKind::ResourceNotFound,
             ControlError::Exists { .. } => FailureKind::ResourceInUse,
-            ControlError::Declared { .. } => FailureKind::InvalidArgument,
+            ControlError::Declared { .. } | ControlError::Reserved { .. } => FailureKind::InvalidArgument,
             ControlError::Reshard(ResizeError::Plan(ReshardError::NoShard { .. })) => {
                 FailureKind::ResourceNotFound
             }
