@@ -176,3 +176,31 @@ async fn the_heaviest_key_of_a_shard_is_told_and_can_be_split_at() {
     assert_eq!(shards["shards"][2]["parents"], json!(["shardId-000000000000"]));
     server.stop().assert_drained();
 }
+
+#[tokio::test]
+async fn closed_shards_that_have_gone_are_missed_neither_by_a_restart_nor_by_verify() {
+    let config = durable_stream("s", 1, "fsync").replace("[stream]\n", "[stream]\nretention = \"1s\"\n")
+        + "[[delivery]]\nname = \"d\"\nsink = { path = \"lake\" }\nformat = \"json\"\nprefix = \"\"\n\
+           buffer = { size = \"64MiB\", interval = \"1s\" }\n";
+    let server = Setup::pipeline(config.as_str()).start();
+    server.accept("s", "{\"n\":1}\n{\"n\":2}").await;
+    assert_eq!(reshard(&server, json!({"count": 2})).await.0, 200);
+    let began = std::time::Instant::now();
+    loop {
+        let (_, shards) = server.get("/v1/streams/s/shards").await;
+        if shards["shards"].as_array().unwrap().len() == 2 {
+            break;
+        }
+        assert!(began.elapsed() < crate::server::PATIENCE, "{shards}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.accept("s", "{\"n\":3}\n{\"n\":4}").await;
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let server = Setup::pipeline(config.as_str()).in_folder(stopped.folder).start();
+    server.accept("s", "{\"n\":5}").await;
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let reports = verify::well(stopped.folder.path(), &[]);
+    assert_eq!(reports[0]["delivered"].as_u64(), Some(5), "{reports:?}");
+}

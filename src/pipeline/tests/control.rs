@@ -120,6 +120,11 @@ fn streams_of_clients_are_there_until_a_client_deletes_them() {
     block_on(control(&pipelines).create(new("made", 2))).unwrap();
     assert!(matches!(block_on(control(&pipelines).create(new("made", 2))), Err(ControlError::Exists { .. })));
     assert!(matches!(block_on(control(&pipelines).create(new("s", 2))), Err(ControlError::Exists { .. })));
+    let refused = block_on(control(&pipelines).create(new("firehose.made", 1)));
+    assert!(matches!(refused, Err(ControlError::Reserved { .. })));
+    let refused =
+        block_on(control(&pipelines).create(NewStream { retention: Duration::MAX, ..new("other", 1) }));
+    assert!(matches!(refused, Err(ControlError::Start(_))), "what a restart could not serve is not noted");
     send(&pipelines, "made", "a");
     let note = |properties: &mut crate::node::StreamProperties| {
         properties.tags.insert("team".into(), "lake".into());
