@@ -48,7 +48,7 @@ pub async fn record(edge: &Edge, request: Request) -> Result<Response<Body>, Fai
 pub async fn records(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
     let encoding = request.encoding;
     let placed = put(edge, request, Form::Records).await?;
-    Ok(protocol::reply(encoding, encoding.write(&placed.all())?))
+    Ok(protocol::reply(encoding, placed.all(encoding)?))
 }
 
 /// Finds the members of a body.
