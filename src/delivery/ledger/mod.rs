@@ -150,7 +150,14 @@ impl Ledger {
         result.await.unwrap_or(Err(LedgerError::Stopped))
     }
 
-    /// The same on the calling thread.
+    /// Returns when every append is written or has failed, also those whose callers have stopped waiting: the files may
+    /// be opened again then.
+    pub async fn settled(&self) {
+        // Behind all others; nothing of it is written.
+        let _ = self.append(Vec::new()).await;
+    }
+
+    /// [`Ledger::append`] on the calling thread.
     pub fn append_blocking(&self, entries: &[Entry]) -> Result<(), LedgerError> {
         self.shared.write(&[entries]).pop().unwrap_or(Ok(()))
     }

@@ -214,6 +214,13 @@ impl Book {
         !self.closed.is_empty()
     }
 
+    /// Closes and begins nothing more of what is not written: whoever goes on with the ledger reads those records again,
+    /// so that the cursor stays before them.
+    pub fn let_go_of_unwritten(&mut self) {
+        self.closed.clear();
+        self.begun.clear();
+    }
+
     /// Whether everything that was noted is written.
     pub fn is_written(&self) -> bool {
         let moved = self.moved && !self.frozen;
