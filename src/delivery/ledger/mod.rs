@@ -11,8 +11,9 @@
 //! commit is stored again under the same key. The *cursor* says below which positions everything is in committed files;
 //! above it, [`State::is_settled`] tells for a partition which records are in sealed files already. What the log has
 //! *lost* of a file before it was stored is not in the object. A *gap* accounts for numbers that no file will ever
-//! have. *Shards* that a stream has been given since are named before a file has records of them. [`State::apply`]
-//! refuses what cannot follow.
+//! have. *Shards* that a stream has been given since are named before a file has records of them, and such as have gone
+//! with their last records when no open file has any: nothing is remembered of them then. [`State::apply`] refuses what
+//! cannot follow.
 //!
 //! # Files
 //! `{number:08}.ledger` in the delivery's folder; the newest one counts. It is text, one entry a line:

@@ -1,6 +1,6 @@
 //! Where a worker begins: by its ledger, or, if that says nothing yet, where it is told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::Worker;
@@ -114,7 +114,12 @@ impl Worker {
         let trouble = Trouble::none(&parts.status);
         worker.files = Files::new(state.next_seal);
         worker.unstored = state.open.iter().map(|(&number, open)| (number, open.seal.oldest)).collect();
-        worker.book = Some(Book::new(ledger, &state, positions, news, trouble));
+        let named = state.epochs.iter().flat_map(|epoch| &epoch.from).map(|&(shard, _)| shard);
+        let known: BTreeSet<ShardId> = state.cursor.keys().copied().chain(named).collect();
+        let gone: Vec<_> = known.into_iter().filter(|shard| !positions.contains_key(shard)).collect();
+        let mut book = Book::new(ledger, &state, positions, news, trouble);
+        book.lose_shards(gone);
+        worker.book = Some(book);
         worker.settled = Some(Settled::new(state));
         Ok(worker)
     }
