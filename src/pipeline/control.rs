@@ -3,7 +3,10 @@
 //! One change at a time. Each runs to its end on the runtime of the deliveries, whether or not the client who has asked
 //! for it still waits: between the catalog and the shards in memory nothing may be left half-way.
 
+mod live;
 mod made;
+
+pub use live::Change as DeliveryChange;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,6 +19,7 @@ use tokio::runtime::Handle;
 use super::StartError;
 use super::build::Builder;
 use super::logs::{Logs, NotNoted};
+use super::running::{StillAtWork, Which};
 use super::site::Site;
 use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::Durability;
@@ -66,6 +70,15 @@ pub enum ControlError {
     /// It cannot be served.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Another delivery of it has its columns from elsewhere.
+    #[error("the columns are learned for either all deliveries of stream '{stream}' or none")]
+    Columns {
+        /// The stream.
+        stream: String,
+    },
+    /// Its deliveries do not stop.
+    #[error(transparent)]
+    StillAtWork(#[from] StillAtWork),
     /// The process stops.
     #[error("the process stops")]
     Stopped,
@@ -105,7 +118,7 @@ pub struct Control {
     runtime: Handle,
     /// The account of the ingest share for the streams that clients make.
     account: usize,
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
     /// What was noted of streams in memory.
     noted: Mutex<HashMap<String, StreamProperties>>,
 }
@@ -113,7 +126,7 @@ pub struct Control {
 impl Control {
     /// Changes what runs on `site`.
     pub(super) fn new(site: Arc<Site>, runtime: Handle, account: usize) -> Self {
-        Self { site, runtime, account, changing: tokio::sync::Mutex::default(), noted: Mutex::default() }
+        Self { site, runtime, account, changing: Arc::default(), noted: Mutex::default() }
     }
 
     /// Runs a change to its end, one at a time.
@@ -177,7 +190,7 @@ impl Control {
             (stream.properties.mode, stream.properties.tags) = (mode, tags);
             Ok(())
         })?;
-        let mut builder = Builder::new(&self.site, Some(logs));
+        let mut builder = Builder::later(&self.site, Some(logs));
         let intake = builder.build(self.account, pipeline)?;
         self.site.edge.add(intake);
         tracing::info!(stream = name, shards, "a client has made a stream");
@@ -201,17 +214,23 @@ impl Control {
         self.end_now(name, &intake)
     }
 
+    /// Stops the deliveries of a stream, and takes it away with all that they have noted.
     fn end_now(&self, name: &str, intake: &Intake) -> Result<(), ControlError> {
-        self.site.edge.remove(name);
-        self.site.end(name);
-        if let Some(logs) = self.site.logs().as_mut() {
-            let deleted = logs.change_catalog(|catalog| {
+        let all = Which::all_of(name);
+        self.runtime.block_on(self.site.stop(&all))?;
+        let mut logs = self.site.logs();
+        if let Some(logs) = logs.as_mut() {
+            logs.change_catalog(|catalog| {
                 catalog.remove(name);
                 Ok(())
-            });
+            })?;
+        }
+        self.site.edge.remove(name);
+        self.site.forget_deliveries(&all);
+        if let Some(logs) = logs.as_mut() {
             logs.leave(&intake.stream);
             intake.stream.delete();
-            deleted?;
+            logs.folder.forget_ledgers(name)?;
         }
         tracing::info!(stream = name, "a client has deleted a stream");
         Ok(())
