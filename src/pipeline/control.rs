@@ -372,7 +372,9 @@ impl Control {
             if result.is_err() || properties == before {
                 return Ok(result);
             }
-            if control.intake(&name)?.stream.is_durable() {
+            let stream = Arc::clone(&control.intake(&name)?.stream);
+            let is_encrypted = properties.encryption_key.is_some();
+            if stream.is_durable() {
                 control.note(&name, |catalog| {
                     catalog.stream_mut(&name)?.properties = properties;
                     Ok(())
@@ -381,6 +383,7 @@ impl Control {
                 let mut noted = control.noted.lock().unwrap_or_else(PoisonError::into_inner);
                 noted.insert(name, properties);
             }
+            stream.label_encrypted(is_encrypted);
             Ok(result)
         })
         .await

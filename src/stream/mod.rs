@@ -17,6 +17,7 @@ mod layout;
 mod log;
 mod memory;
 mod notices;
+pub mod quotas;
 mod receipt;
 mod replies;
 pub mod reshard;
@@ -39,6 +40,7 @@ pub use reshard::{Change, ReshardError};
 pub use signal::{Signal, Waiter};
 pub use writing::Writing;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::checked;
@@ -47,6 +49,7 @@ use crate::runtime::clock::{self, UnixMicros};
 use crate::telemetry::metrics::StreamMetrics;
 use layout::ShardStore;
 use notices::Notices;
+use quotas::Quotas;
 use wal::journal::Journal;
 use wal::recovery::KeptReply;
 use wal::shard::DurableLog;
@@ -61,6 +64,8 @@ pub struct Stream {
     gate: Gate,
     captures: CapturePlan,
     replies: Arc<Replies>,
+    quotas: Option<Box<Quotas>>,
+    is_labelled_encrypted: AtomicBool,
     notices: Arc<Notices>,
     /// Metric handles.
     pub metrics: StreamMetrics,
@@ -155,6 +160,11 @@ impl Stream {
             gate: Gate::new(layout),
             captures,
             replies,
+            quotas: match config.quotas {
+                checked::ShardQuotas::None => None,
+                checked::ShardQuotas::Kinesis => Some(Box::default()),
+            },
+            is_labelled_encrypted: AtomicBool::new(false),
             notices: Arc::new(Notices::new(readers, &metrics)),
             metrics,
         }
@@ -188,6 +198,21 @@ impl Stream {
     /// Replies to requests with an idempotency key.
     pub fn replies(&self) -> &Arc<Replies> {
         &self.replies
+    }
+
+    /// Whether clients have named a key for it, which changes nothing but what they are told.
+    pub fn is_labelled_encrypted(&self) -> bool {
+        self.is_labelled_encrypted.load(Ordering::Relaxed)
+    }
+
+    /// Notes it.
+    pub fn label_encrypted(&self, is_encrypted: bool) {
+        self.is_labelled_encrypted.store(is_encrypted, Ordering::Relaxed);
+    }
+
+    /// What its shards take and give, if that is bounded.
+    pub fn quotas(&self) -> Option<&Quotas> {
+        self.quotas.as_deref()
     }
 
     /// Its shards at the moment.

@@ -29,6 +29,7 @@ use crate::record::SequenceNumber;
 use crate::runtime::budget::Permit;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
+use crate::stream::quotas::{Bucket, Quotas};
 use crate::stream::{Payer, ReadError, ShardFacts, Stream};
 
 /// How long a subscription lasts.
@@ -92,6 +93,7 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
         payer: Payer { budget: Arc::clone(&edge.taps_budget), overdraws: false },
         phases: edge.phases.clone(),
         position,
+        pace: intake.stream.quotas().map(|_| Quotas::of_subscription()),
     };
     let mut response = protocol::reply(request.encoding, Bytes::new());
     *response.body_mut() = Body::streamed(|pieces| feed.run(pieces, subscription));
@@ -136,6 +138,8 @@ struct Feed {
     payer: Payer,
     phases: Phases,
     position: SequenceNumber,
+    /// What it may read, where there are quotas.
+    pace: Option<Bucket>,
 }
 
 impl Feed {
@@ -172,6 +176,7 @@ impl Feed {
         let numbering = Numbering::of(&self.facts);
         let mut is_first = true;
         loop {
+            self.keep_pace().await;
             let waiter = stream.taps().wait();
             let from = (self.facts.id, numbering);
             let page = match Page::find(&stream, from, self.position, EVENT, &self.payer).await {
@@ -186,6 +191,9 @@ impl Feed {
             self.position = page.next;
             let is_at_end = self.is_at_end()?;
             if page.records > 0 || is_at_end || is_first {
+                if let Some(bucket) = &mut self.pace {
+                    bucket.spend(page.data, clock::monotonic());
+                }
                 self.send(pieces, &page, is_at_end).await?;
                 is_first = false;
             } else if has_moved {
@@ -197,6 +205,14 @@ impl Feed {
             if is_at_end {
                 return Ok(());
             }
+        }
+    }
+
+    /// Waits until what was sent is within the quota.
+    async fn keep_pace(&mut self) {
+        let owed = self.pace.as_mut().and_then(|bucket| bucket.is_paid(clock::monotonic()).err());
+        if let Some(wait) = owed {
+            tokio::time::sleep(wait).await;
         }
     }
 
