@@ -170,7 +170,11 @@ impl Control {
         // First of all: what is in the catalog must be possible to serve after a restart, too.
         let pipeline = self.site.pipeline_of_client(&name, shards, retention, Durability::Fsync)?;
         let mut logs = self.site.logs();
+        let is_first = logs.is_none();
         let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;
+        if is_first {
+            self.site.keep_token_key(Some(&logs.folder))?;
+        }
         logs.change_catalog(|catalog| {
             catalog.create(&pipeline.stream, clock::wall())?;
             let stream = catalog.stream_mut(&name)?;

@@ -11,6 +11,7 @@ use super::logs::Logs;
 use crate::config::checked::Node;
 use crate::delivery::{Memory, Status};
 use crate::edge::Edge;
+use crate::node::{NodeError, NodeFolder};
 use crate::record::ShardId;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::Phases;
@@ -83,6 +84,18 @@ impl Site {
     /// What is to be seen of all deliveries.
     pub fn statuses(&self) -> Vec<Arc<Status>> {
         lock(&self.statuses).clone()
+    }
+
+    /// Has tokens of clients sealed with the node's key. Where there is no folder to keep it in, it ends with the process.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or written.
+    pub fn keep_token_key(&self, folder: Option<&NodeFolder>) -> Result<(), NodeError> {
+        let seal = &self.edge.aws.seal;
+        if let Some(fresh) = seal.fresh_key() {
+            seal.adopt(folder.map_or(Ok(fresh), |folder| folder.keep_token_key(fresh))?);
+        }
+        Ok(())
     }
 
     /// Starts what was built.

@@ -66,6 +66,7 @@ pub struct Stream {
     replies: Arc<Replies>,
     quotas: Option<Box<Quotas>>,
     is_labelled_encrypted: AtomicBool,
+    deletion: Signal,
     notices: Arc<Notices>,
     /// Metric handles.
     pub metrics: StreamMetrics,
@@ -165,6 +166,7 @@ impl Stream {
                 checked::ShardQuotas::Kinesis => Some(Box::default()),
             },
             is_labelled_encrypted: AtomicBool::new(false),
+            deletion: Signal::default(),
             notices: Arc::new(Notices::new(readers, &metrics)),
             metrics,
         }
@@ -198,6 +200,19 @@ impl Stream {
     /// Replies to requests with an idempotency key.
     pub fn replies(&self) -> &Arc<Replies> {
         &self.replies
+    }
+
+    /// Whether it was deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.gate.read().is_gone
+    }
+
+    /// Returns once it is deleted.
+    pub async fn deleted(&self) {
+        let waiter = self.deletion.wait();
+        if !self.is_deleted() {
+            waiter.woken().await;
+        }
     }
 
     /// Whether clients have named a key for it, which changes nothing but what they are told.

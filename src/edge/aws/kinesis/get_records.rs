@@ -16,7 +16,7 @@ use super::stream::{StreamRef, find};
 use crate::config::limits::{KINESIS_BYTES_MAX, KINESIS_PAGE_MAX};
 use crate::edge::Edge;
 use crate::edge::aws::Request;
-use crate::edge::aws::protocol::failure::Failure;
+use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::protocol::validation::Violations;
 use crate::edge::aws::protocol::values::{Blob, Time};
 use crate::edge::aws::protocol::{self, Encoding};
@@ -260,6 +260,13 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     let stream = &intake.stream;
     let layout = stream.layout();
     let facts = layout.get(iterator.shard).map(|shard| shard.facts);
+    if facts.is_some_and(|facts| facts.created != iterator.created) && !stream.is_durable() {
+        // The records of an earlier run are gone with it, and so is the place among them.
+        return Err(Failure::new(
+            FailureKind::ExpiredIterator,
+            "Iterator expired. The server was restarted.",
+        ));
+    }
     let Some(facts) = facts.filter(|facts| facts.created == iterator.created) else {
         let text = format!(
             "Shard {} in stream {} under account {} does not exist",

@@ -31,6 +31,7 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::stream::quotas::{Bucket, Quotas};
 use crate::stream::{Payer, ReadError, ShardFacts, Stream};
+use crate::tap::taps::OpenTap;
 
 /// How long a subscription lasts.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -93,6 +94,7 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
         payer: Payer { budget: Arc::clone(&edge.taps_budget), overdraws: false },
         phases: edge.phases.clone(),
         position,
+        open: OpenTap::new(&edge.taps.subscriptions, edge.taps.slow_after()),
         pace: intake.stream.quotas().map(|_| Quotas::of_subscription()),
     };
     let mut response = protocol::reply(request.encoding, Bytes::new());
@@ -140,6 +142,7 @@ struct Feed {
     position: SequenceNumber,
     /// What it may read, where there are quotas.
     pace: Option<Bucket>,
+    open: OpenTap,
 }
 
 impl Feed {
@@ -226,7 +229,7 @@ impl Feed {
         Ok(self.facts.end.is_some_and(|end| self.position >= end))
     }
 
-    async fn send(&self, pieces: &Pieces, page: &Page, is_at_end: bool) -> Result<(), Failure> {
+    async fn send(&mut self, pieces: &Pieces, page: &Page, is_at_end: bool) -> Result<(), Failure> {
         let permit = self.pay(page.written_bytes(self.encoding)).await;
         // The record before the next one: whoever goes on after it, or at it, misses nothing.
         let before = SequenceNumber(self.position.0.saturating_sub(1));
@@ -242,7 +245,10 @@ impl Feed {
         let payload = self.encoding.write(&event)?;
         let bytes = event_stream::event("SubscribeToShardEvent", self.encoding, &payload);
         drop(payload);
+        let len = bytes.len();
+        self.open.waits();
         pieces.send(Bytes::from_owner(PaidBytes::new(bytes, permit))).await;
+        self.open.sent(len, page.records as u64);
         Ok(())
     }
 
