@@ -236,6 +236,7 @@ impl Pipelines {
                 .map_err(|source| StartError::Schema { stream: "of no pipeline".to_owned(), source })?;
             logs.save_catalog()?;
         }
+        self.site.keep_token_key(logs.as_ref().map(|logs| &logs.folder))?;
         let resized = logs.as_ref().map(|logs| logs.resized().to_vec()).unwrap_or_default();
         *self.site.logs() = logs;
         self.site.start(built, deliveries.handle());

@@ -152,6 +152,15 @@ pub const AWS_BODY_BYTES_MAX: u64 = 16 << 20;
 /// service. `[server] max_body` and `[ingest] max_record` may make them less.
 pub const KINESIS_BYTES_MAX: u64 = 10 << 20;
 
+/// What a shard takes in a second where a stream has the quotas of Kinesis: bytes of data and keys, and records.
+pub const QUOTA_WRITE_BYTES: u64 = 1 << 20;
+/// See [`QUOTA_WRITE_BYTES`].
+pub const QUOTA_WRITE_RECORDS: u64 = 1_000;
+/// Bytes that a shard gives in a second there: to all GetRecords together, and to each SubscribeToShard.
+pub const QUOTA_READ_BYTES: u64 = 2 << 20;
+/// GetRecords of a shard in a second there.
+pub const QUOTA_READ_CALLS: u64 = 5;
+
 /// Records of one PutRecords.
 pub const KINESIS_PUT_RECORDS_MAX: usize = 500;
 

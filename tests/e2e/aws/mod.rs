@@ -6,6 +6,8 @@ mod identity;
 mod javascript;
 mod kinesis;
 mod parquet;
+mod quotas;
+mod readers;
 
 use std::path::Path;
 use std::process::Command;

@@ -247,6 +247,7 @@ impl World {
             retention: Duration::from_secs(3_600),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            quotas: Default::default(),
         };
         let mut captures = Captures::default();
         for field in ["/p", "/at"] {
