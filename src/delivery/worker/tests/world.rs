@@ -150,6 +150,7 @@ pub fn config(variant: usize) -> Delivery {
             multipart_bytes: 1 << 20,
         },
         format,
+        extension: None,
         buffer: BufferHints { size_bytes: 700, interval: Duration::from_millis(200) },
         prefix: PrefixTemplate::parse(prefix, &placement.terms).unwrap(),
         error_prefix: PrefixTemplate::parse(error_prefix, &placement.terms).unwrap(),

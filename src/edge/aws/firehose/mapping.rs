@@ -216,7 +216,7 @@ fn backup(destination: &Destination, store: &BucketStore) -> Result<Option<Backu
         prefix: Some(folders::of(backup, &BTreeMap::new())?.prefix),
         buffer: Some(buffer(size.unwrap_or(SIZE_DEFAULT), interval.unwrap_or(INTERVAL_DEFAULT))),
         compression: Some(compression(backup).to_owned()),
-        compression_level: None,
+        ..BackupTable::default()
     }))
 }
 

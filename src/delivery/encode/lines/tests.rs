@@ -3,7 +3,6 @@ use std::io::Read as _;
 use flate2::read::MultiGzDecoder;
 
 use super::*;
-use crate::config::checked::Format;
 use crate::delivery::verify::unpack::{Packing, Unpacker};
 
 const GZIP: JsonCompression = JsonCompression::Gzip { level: 1 };
@@ -16,8 +15,8 @@ const CODECS: [JsonCompression; 5] = [
     JsonCompression::HadoopSnappy,
 ];
 
-fn encoder(compression: JsonCompression) -> Box<JsonLinesEncoder> {
-    Box::new(JsonLinesEncoder::new(compression.into()))
+fn encoder(compression: JsonCompression) -> Box<LinesEncoder> {
+    Box::new(LinesEncoder::new(JsonFormat::from(compression)))
 }
 
 fn gunzip(chunks: &[Bytes]) -> String {
@@ -63,8 +62,7 @@ fn a_gzip_file_of_many_members_is_read_as_one() {
 
 /// Through the tools that verifying uses, which know nothing of the encoder.
 fn unpack(compression: JsonCompression, chunks: &[Bytes]) -> String {
-    let name = format!("file{}", Format::from(compression).extension());
-    let mut unpacker = Unpacker::new(Packing::of_key(&name).unwrap(), Vec::new()).unwrap();
+    let mut unpacker = Unpacker::new(Packing::from(compression), Vec::new()).unwrap();
     unpacker.take(&chunks.concat()).unwrap();
     String::from_utf8(unpacker.finish().unwrap()).unwrap()
 }
@@ -74,7 +72,7 @@ fn a_payload_of_several_lines_becomes_one_line() {
     let pretty = "{\r\n  \"text\": \"a\\nb\",\n\t\"list\": [\n1,\r2]\n}";
     for compression in CODECS {
         for envelope in [false, true] {
-            let mut encoder = Box::new(JsonLinesEncoder::new(JsonFormat { compression, envelope }));
+            let mut encoder = Box::new(LinesEncoder::new(JsonFormat { compression, envelope }));
             for record in ["{}", pretty, "{}"] {
                 encoder.push(Row::of_payload(record)).unwrap();
             }
