@@ -97,12 +97,8 @@ pub(super) fn check_format(
 pub(super) fn check_raw(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> Option<Format> {
     let compression = check_json_compression(raw, path, "raw", checker);
     let words = [Delimiter::Newline, Delimiter::None].map(|delimiter| (delimiter.as_str(), delimiter));
-    let delimiter = checker.word(
-        &format!("{path}.delimiter"),
-        raw.delimiter.as_deref(),
-        Delimiter::Newline,
-        &words,
-    );
+    let delimiter =
+        checker.word(&format!("{path}.delimiter"), raw.delimiter.as_deref(), Delimiter::Newline, &words);
     Some(Format::Raw(RawFormat { compression: compression?, delimiter: delimiter? }))
 }
 
@@ -113,7 +109,7 @@ pub(super) fn check_extension(
     checker: &mut Checker<'_>,
 ) -> Option<Option<Arc<str>>> {
     let Some(text) = text else { return Some(None) };
-    if is_extension(text) {
+    if is_extension(text) && text.len() <= limits::EXTENSION_BYTES_MAX {
         return Some(Some(text.into()));
     }
     let path = format!("{path}.extension");
@@ -131,9 +127,7 @@ pub(super) fn check_extension(
 pub(crate) fn is_extension(text: &str) -> bool {
     let allowed =
         |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase() || b"!-_.*'()".contains(&byte);
-    (2..=limits::EXTENSION_BYTES_MAX).contains(&text.len())
-        && text.starts_with('.')
-        && text.bytes().all(allowed)
+    text.len() > 1 && text.starts_with('.') && text.bytes().all(allowed)
 }
 
 /// Settings of one format in a delivery of another.

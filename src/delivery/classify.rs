@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use super::Slots;
 use super::backup::{self, Backup, Content, PASSED, RAW};
-use super::encode::{Payload, Row};
 use super::encode::columns::RecordColumns;
+use super::encode::{Payload, Row};
 use super::files::Position;
 use super::prefix::{PartitionError, PrefixTemplate, RecordFacts};
 use crate::config::checked::{Delivery, Format, Late, Placement};

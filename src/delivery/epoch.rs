@@ -12,8 +12,8 @@
 //!
 //! Settings at their defaults are left out, so that a ledger of an earlier version goes on.
 //!
-//! `buffer`, `max_open_partitions` and `multipart` say when files are closed and how they travel, `extension` how a file
-//! is called whose whole name the ledger has, and credentials who may store it: none of these makes an epoch.
+//! `buffer`, `max_open_partitions` and `multipart` say when files are closed and how they travel, and credentials who
+//! may store them: none of these makes an epoch.
 
 mod format_text;
 mod placement;
@@ -59,6 +59,9 @@ pub struct EpochConfig {
     #[serde(default, skip_serializing_if = "SelectionText::is_fitting")]
     records: SelectionText,
     format: FormatText,
+    /// Left out where it is that of the format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    extension: Option<String>,
     sink: SinkText,
 }
 
@@ -109,6 +112,7 @@ impl EpochConfig {
             dead_letters: EnvelopeText::of(delivery.dead_letters.envelope),
             records: SelectionText::of(&delivery.selection),
             format,
+            extension: delivery.extension.as_deref().map(str::to_owned),
             sink: SinkText::of(&delivery.sink),
         }
     }
@@ -137,7 +141,7 @@ impl EpochConfig {
             name: current.name.clone(),
             sink: self.sink.restore(&current.sink)?,
             format: self.format.restore(&current.format)?,
-            extension: current.extension.clone(),
+            extension: self.extension.as_deref().map(Into::into),
             buffer: current.buffer,
             prefix: PrefixTemplate::parse(&self.prefix, &placement.terms)?,
             error_prefix: PrefixTemplate::parse(&self.error_prefix, &placement.terms)?,

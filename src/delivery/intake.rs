@@ -11,8 +11,8 @@ pub(super) use self::opener::DEAD_LETTER_FORMAT;
 pub use self::opener::Opener;
 use super::backup::Content;
 use super::classify::{COLUMNS, Classifier, Dead, Record};
-use super::encode::{Payload, PushError};
 use super::encode::dead_letter::DeadLetter;
+use super::encode::{Payload, PushError};
 use super::files::{Files, OpenFile, Position};
 use super::judge::Judge;
 use super::seal::{Origin, SealReason, Sealed, Series};
@@ -261,7 +261,11 @@ impl Intake {
             files.insert(&self.key, file);
         }
         self.write_letter(at, dead);
-        match files.push(&self.key, at.row(Payload::Text(&self.line)), self.config.dead_letters.buffer.size_bytes) {
+        match files.push(
+            &self.key,
+            at.row(Payload::Text(&self.line)),
+            self.config.dead_letters.buffer.size_bytes,
+        ) {
             Ok(false) => {}
             Ok(true) => self.seal_full(files, sealed),
             Err(error) => self.give_up(files, &error.to_string()),

@@ -177,6 +177,7 @@ impl Control {
             (stream.properties.mode, stream.properties.tags) = (mode, tags);
             Ok(())
         })?;
+        made::forget_ledgers(logs, &name)?;
         let mut builder = Builder::new(&self.site, Some(logs));
         let intake = builder.build(self.account, pipeline)?;
         self.site.edge.add(intake);

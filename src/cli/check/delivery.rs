@@ -162,9 +162,7 @@ impl<'a> DeliveryReport<'a> {
 impl<'a> Layout<'a> {
     fn of(format: &'a Format) -> Self {
         match format {
-            Format::Raw(format) => {
-                Self { delimiter: Some(format.delimiter.as_str()), ..Self::default() }
-            }
+            Format::Raw(format) => Self { delimiter: Some(format.delimiter.as_str()), ..Self::default() },
             Format::Json(format) => Self { envelope: Some(format.envelope), ..Self::default() },
             Format::Parquet(format) => Self {
                 row_group_bytes: Some(format.row_group_bytes),

@@ -103,7 +103,7 @@ fn what_stands_behind_raw_records_makes_an_epoch() {
 #[test]
 fn a_delivery_comes_back_from_its_text_as_it_was() {
     for format in formats() {
-        let before = delivery(format);
+        let before = Delivery { extension: Some(".x".into()), ..delivery(format) };
         let text = EpochConfig::of(&before).text();
         let read = EpochConfig::parse(&serde_json::from_str(&text.to_string()).unwrap()).unwrap();
         let after = read.delivery(&before).unwrap();
@@ -159,11 +159,10 @@ fn buffer_open_partitions_and_credentials_make_no_epoch_and_all_else_does() {
     same.buffer.size_bytes += 1;
     same.dead_letters.buffer.size_bytes += 1;
     same.open_partitions_max += 1;
-    same.extension = Some(".x".into());
     same.sink.multipart_bytes += 1;
     same.sink.options.insert("aws_secret_access_key".to_owned(), "another".to_owned());
     assert_eq!(EpochConfig::of(&before), EpochConfig::of(&same));
-    let changes: [fn(&mut Delivery); 10] = [
+    let changes: [fn(&mut Delivery); 11] = [
         |delivery| delivery.selection = Selection::All,
         |delivery| delivery.selection = Selection::FailedIn(Arc::new(delivery.clone())),
         |delivery| delivery.dead_letters.envelope = Envelope::Firehose,
@@ -172,6 +171,7 @@ fn buffer_open_partitions_and_credentials_make_no_epoch_and_all_else_does() {
         |delivery| delivery.event_time = None,
         |delivery| delivery.placement.future_max = Some(Duration::ZERO),
         |delivery| delivery.format = JsonCompression::None.into(),
+        |delivery| delivery.extension = Some(".x".into()),
         |delivery| delivery.format = raw(Delimiter::Newline),
         |delivery| delivery.sink.url = Url::parse("s3://other/").unwrap(),
     ];

@@ -157,8 +157,11 @@ type Looks = HashMap<usize, Look>;
 impl Inspection<'_> {
     async fn look_at_all(&mut self, files: &mut Files, seen: &Seen, report: &mut DeliveryReport) {
         let stored = |file: &File| file.commit.is_some() && file.has_object();
-        let (compared, others) =
-            if self.quick { (Vec::new(), (0..files.all.len()).collect()) } else { self.comparable(files, seen) };
+        let (compared, others) = if self.quick {
+            (Vec::new(), (0..files.all.len()).collect())
+        } else {
+            self.comparable(files, seen)
+        };
         let total = files.all.iter().filter(|file| stored(file)).count();
         self.progress.begin("looking at objects", total as u64);
         let look = if self.quick { || Look::Head } else { || Look::Count };
@@ -224,10 +227,13 @@ impl Inspection<'_> {
             let contents = contents.map_err(|what| Box::new(Finding::new(Kind::Epoch, what)))?;
             let Contents::Lines { line, .. } = contents else { continue };
             lines.insert(index, line);
-            looks.insert(index, match line {
-                Line::Json { .. } => Look::Compare(Vec::new()),
-                Line::Raw(_) => Look::Match(Vec::new()),
-            });
+            looks.insert(
+                index,
+                match line {
+                    Line::Json { .. } => Look::Compare(Vec::new()),
+                    Line::Raw(_) => Look::Match(Vec::new()),
+                },
+            );
         }
         let mut walk = Walk { log, epochs: &mut *self.epochs, passed: &|_| {} };
         let (mut scratch, mut wrapped) = (Vec::new(), String::new());
@@ -274,12 +280,7 @@ fn contents_of(epochs: &mut dyn Epochs, files: &Files, seal: &Seal) -> Result<Co
 }
 
 /// What the encoder was given of a record of a partition; `wrapped` is made where it is the line of a backup.
-fn row_of<'a>(
-    place: Place<'a>,
-    partition: &[u8],
-    line: Line,
-    wrapped: &'a mut String,
-) -> Option<Row<'a>> {
+fn row_of<'a>(place: Place<'a>, partition: &[u8], line: Line, wrapped: &'a mut String) -> Option<Row<'a>> {
     let Place { batch, index, shard, number } = place;
     let position = Position { shard, number, arrival: batch.source.arrival };
     let record = Record { batch, index, position };

@@ -86,7 +86,7 @@ impl Control {
 }
 
 /// Takes away what deliveries of an earlier stream of that name have noted.
-fn forget_ledgers(logs: &Logs, stream: &str) -> Result<(), NodeError> {
+pub(super) fn forget_ledgers(logs: &Logs, stream: &str) -> Result<(), NodeError> {
     let disk = logs.folder.disk();
     for ledger in logs.folder.ledgers(stream)? {
         let removed = disk.list(&ledger).and_then(|files| {

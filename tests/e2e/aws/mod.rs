@@ -6,6 +6,7 @@ mod identity;
 mod javascript;
 mod kinesis;
 mod parquet;
+mod raw;
 
 use std::path::Path;
 use std::process::Command;
