@@ -223,7 +223,9 @@ impl Pipelines {
         for (index, pipeline) in config.pipelines.into_iter().enumerate() {
             intakes.push(builder.build(index.min(clients), pipeline)?);
         }
-        for pipeline in builder.made_by_clients()? {
+        let mut made = builder.made_by_clients()?;
+        delivery_streams.attach_to_made(&mut made)?;
+        for pipeline in made {
             intakes.push(builder.build(clients, pipeline)?);
         }
         let built = builder.built();

@@ -337,8 +337,14 @@ pub const DURATION_MAX: std::time::Duration = std::time::Duration::from_secs(365
 pub const NAME_BYTES_MAX: usize = 128;
 
 /// Bytes of a stream's and a delivery's name together. The rest of a file's name has up to 55: two hyphens, the run in
-/// hexadecimal (13), the number (8 or more), the hash (8), two more hyphens, and the extension.
+/// hexadecimal (13), the number (8 or more), the hash (8), two more hyphens, and the extension, which has 22.
 pub const FILE_NAME_BYTES_MAX: usize = 200;
+
+/// Bytes of an extension that are among the 55 of [`FILE_NAME_BYTES_MAX`]; more of them are taken from the names.
+pub const EXTENSION_BYTES_SPARE: usize = 22;
+
+/// Bytes of an extension, as in Amazon Data Firehose.
+pub const EXTENSION_BYTES_MAX: usize = 128;
 
 /// Bytes of a prefix that is rendered: an S3 key has at most 1,024, and a file's name needs up to 256 of them.
 pub const PREFIX_BYTES_MAX: usize = 768;
@@ -448,7 +454,8 @@ pub const COMMIT_OVERLAP_BYTES: u64 = 256 << 10;
 /// What `forebay verify` lists of a delivery, 300 bytes each; the rest is counted.
 pub const VERIFY_FINDINGS_MAX: usize = 1_000;
 
-/// Records that `forebay verify` compares with lines of objects in one pass over the log: 8 bytes each, 128 MiB.
+/// Records that `forebay verify` compares with lines of objects in one pass over the log: 8 bytes each, 128 MiB; those of
+/// raw files have 16.
 pub const VERIFY_PASS_RECORDS: u64 = 16 << 20;
 
 /// Objects that `forebay verify` reads at a time, each with a piece of [`OBJECT_PIECE_BYTES`].

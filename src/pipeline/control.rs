@@ -194,6 +194,8 @@ impl Control {
             (stream.properties.mode, stream.properties.tags) = (mode, tags);
             Ok(())
         })?;
+        // Of an earlier stream of that name.
+        logs.folder.forget_ledgers(&name)?;
         let mut builder = Builder::later(&self.site, Some(logs));
         let intake = builder.build(self.account, pipeline)?;
         self.site.edge.add(intake);

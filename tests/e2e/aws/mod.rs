@@ -7,6 +7,7 @@ mod javascript;
 mod kinesis;
 mod parquet;
 mod quotas;
+mod raw;
 mod readers;
 
 use std::path::Path;
