@@ -78,6 +78,11 @@ impl Control {
         self.intake(stream).is_ok()
     }
 
+    /// The same for one that a pipeline file names, and not a client of Kinesis alone.
+    pub fn serves_declared(&self, stream: &str) -> bool {
+        self.properties(stream).is_ok_and(|properties| properties.origin != StreamOrigin::Client)
+    }
+
     /// Whether deliveries of a stream have still to deliver something.
     pub fn is_pending(&self, stream: &str) -> bool {
         let statuses = self.site.statuses();
