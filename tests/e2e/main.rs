@@ -27,3 +27,4 @@ mod tail;
 mod tap;
 mod verify;
 mod websocket;
+mod websocket_http2;
