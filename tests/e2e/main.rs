@@ -20,6 +20,7 @@ mod real_data;
 mod reshard;
 mod restart;
 mod server;
+mod shards;
 mod shipped;
 mod shutdown;
 mod store;
