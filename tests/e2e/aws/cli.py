@@ -11,7 +11,7 @@ import botocore.session
 from botocore import xform_name
 
 models = {name: botocore.session.get_session().get_service_model(name) for name in ["kinesis", "firehose"]}
-operations = {(service, xform_name(name, "-")): name for service, model in models.items() for name in model.operation_names}
+operations = {(service, xform_name(name, "-")): name for service in models for name in models[service].operation_names}
 called = set()
 
 

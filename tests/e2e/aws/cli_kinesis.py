@@ -33,8 +33,9 @@ aws("kinesis remove-tags-from-stream --stream-name s --tag-keys b")
 tags = aws("kinesis list-tags-for-stream --stream-name s")
 assert tags == {"Tags": [{"Key": "c", "Value": "3"}, {"Key": "team", "Value": "a"}], "HasMoreTags": False}, tags
 aws("kinesis increase-stream-retention-period --stream-name s --retention-period-hours 48")
-refused("InvalidArgumentException", "kinesis decrease-stream-retention-period --stream-name s --retention-period-hours 72")
-aws("kinesis decrease-stream-retention-period --stream-name s --retention-period-hours 36")
+decrease = "kinesis decrease-stream-retention-period --stream-name s --retention-period-hours"
+refused("InvalidArgumentException", f"{decrease} 72")
+aws(f"{decrease} 36")
 aws(f"kinesis update-stream-mode --stream-arn {arn} --stream-mode-details StreamMode=ON_DEMAND")
 aws("kinesis start-stream-encryption --stream-name s --encryption-type KMS --key-id alias/key")
 metrics = aws("kinesis enable-enhanced-monitoring --stream-name s --shard-level-metrics IncomingBytes IncomingRecords")

@@ -26,9 +26,15 @@ const made = await call("CreateDeliveryStream", {
 assert.equal(made.DeliveryStreamARN, `arn:aws:firehose:us-east-1:000000000000:deliverystream/${DeliveryStreamName}`);
 const again = { DeliveryStreamName, ExtendedS3DestinationConfiguration: destination() };
 await refuses(sdk.ResourceInUseException, new sdk.CreateDeliveryStreamCommand(again));
-const wrong = { DeliveryStreamName: "wrong", ExtendedS3DestinationConfiguration: destination({ CompressionFormat: "LZ5" }) };
+const wrong = {
+  DeliveryStreamName: "wrong",
+  ExtendedS3DestinationConfiguration: destination({ CompressionFormat: "LZ5" }),
+};
 await refuses("ValidationException", new sdk.CreateDeliveryStreamCommand(wrong), /compressionFormat/);
-const redshift = { DeliveryStreamName: "x", RedshiftDestinationConfiguration: { RoleARN: "r", S3Configuration: destination() } };
+const redshift = {
+  DeliveryStreamName: "x",
+  RedshiftDestinationConfiguration: { RoleARN: "r", S3Configuration: destination() },
+};
 await refuses(
   sdk.InvalidArgumentException,
   new sdk.CreateDeliveryStreamCommand(redshift),
@@ -59,9 +65,17 @@ const Records = Array.from({ length: 500 }, (_, n) => ({ Data: data(n + 1) }));
 const batch = await call("PutRecordBatch", { DeliveryStreamName, Records });
 assert.deepEqual([batch.FailedPutCount, batch.RequestResponses.length], [0, 500]);
 assert.equal(new Set([RecordId, ...batch.RequestResponses.map((response) => response.RecordId)]).size, 501);
-await refuses("ValidationException", new sdk.PutRecordBatchCommand({ DeliveryStreamName, Records: [...Records, ...Records] }), /equal to 500$/);
+await refuses(
+  "ValidationException",
+  new sdk.PutRecordBatchCommand({ DeliveryStreamName, Records: [...Records, ...Records] }),
+  /equal to 500$/,
+);
 const nobody = { DeliveryStreamName: "none", Record: { Data: data(0) } };
-await refuses(sdk.ResourceNotFoundException, new sdk.PutRecordCommand(nobody), /^Firehose none under account 000000000000 not found\.$/);
+await refuses(
+  sdk.ResourceNotFoundException,
+  new sdk.PutRecordCommand(nobody),
+  /^Firehose none under account 000000000000 not found\.$/,
+);
 
 // Changing.
 await call("TagDeliveryStream", { DeliveryStreamName, Tags: [{ Key: "b", Value: "2" }, { Key: "c" }] });
@@ -70,15 +84,24 @@ const tags = await call("ListTagsForDeliveryStream", { DeliveryStreamName, Limit
 assert.deepEqual([tags.Tags, tags.HasMoreTags], [[{ Key: "b", Value: "2" }], true]);
 const rest = await call("ListTagsForDeliveryStream", { DeliveryStreamName, ExclusiveStartTagKey: "b" });
 assert.deepEqual([rest.Tags, rest.HasMoreTags], [[{ Key: "c" }], false]);
-const DeliveryStreamEncryptionConfigurationInput = { KeyType: "CUSTOMER_MANAGED_CMK", KeyARN: "arn:aws:kms:us-east-1:000000000000:key/k" };
+const DeliveryStreamEncryptionConfigurationInput = {
+  KeyType: "CUSTOMER_MANAGED_CMK",
+  KeyARN: "arn:aws:kms:us-east-1:000000000000:key/k",
+};
 await call("StartDeliveryStreamEncryption", { DeliveryStreamName, DeliveryStreamEncryptionConfigurationInput });
 const encryption = async () =>
-  (await call("DescribeDeliveryStream", { DeliveryStreamName })).DeliveryStreamDescription.DeliveryStreamEncryptionConfiguration;
+  (await call("DescribeDeliveryStream", { DeliveryStreamName })).DeliveryStreamDescription
+    .DeliveryStreamEncryptionConfiguration;
 const { KeyType, KeyARN, Status } = await encryption();
 assert.deepEqual([{ KeyType, KeyARN }, Status], [DeliveryStreamEncryptionConfigurationInput, "ENABLED"]);
 await call("StopDeliveryStreamEncryption", { DeliveryStreamName });
 assert.equal((await encryption()).Status, "DISABLED");
-const update = { DeliveryStreamName, DestinationId, CurrentDeliveryStreamVersionId: "1", ExtendedS3DestinationUpdate: { CompressionFormat: "UNCOMPRESSED" } };
+const update = {
+  DeliveryStreamName,
+  DestinationId,
+  CurrentDeliveryStreamVersionId: "1",
+  ExtendedS3DestinationUpdate: { CompressionFormat: "UNCOMPRESSED" },
+};
 await call("UpdateDestination", update);
 await refuses(sdk.ConcurrentModificationException, new sdk.UpdateDestinationCommand(update));
 const { DeliveryStreamDescription: updated } = await call("DescribeDeliveryStream", { DeliveryStreamName });
@@ -87,9 +110,19 @@ assert.deepEqual([updated.VersionId, CompressionFormat, Prefix], ["2", "UNCOMPRE
 assert.ok(updated.LastUpdateTimestamp instanceof Date);
 
 // Deleting: what it has is delivered first.
-await refuses(sdk.ResourceInUseException, new sdk.DeleteDeliveryStreamCommand({ DeliveryStreamName: "orders" }), /change its file/);
+await refuses(
+  sdk.ResourceInUseException,
+  new sdk.DeleteDeliveryStreamCommand({ DeliveryStreamName: "orders" }),
+  /change its file/,
+);
 await call("DeleteDeliveryStream", { DeliveryStreamName });
-assert.equal((await call("DescribeDeliveryStream", { DeliveryStreamName })).DeliveryStreamDescription.DeliveryStreamStatus, "DELETING");
-await refuses(sdk.ResourceNotFoundException, new sdk.PutRecordCommand({ DeliveryStreamName, Record: { Data: data(0) } }));
+assert.equal(
+  (await call("DescribeDeliveryStream", { DeliveryStreamName })).DeliveryStreamDescription.DeliveryStreamStatus,
+  "DELETING",
+);
+await refuses(
+  sdk.ResourceNotFoundException,
+  new sdk.PutRecordCommand({ DeliveryStreamName, Record: { Data: data(0) } }),
+);
 client.destroy();
 report();

@@ -27,13 +27,19 @@ await refuses(
   /^Stream made-in-javascript under account 000000000000 already exists\.$/,
 );
 await refuses(sdk.LimitExceededException, new sdk.CreateStreamCommand({ StreamName: "many", ShardCount: 100_000 }));
-await refuses(sdk.ValidationException, new sdk.CreateStreamCommand({ StreamName: "a b", ShardCount: 1 }), /'a b' at 'streamName'/);
+await refuses(
+  sdk.ValidationException,
+  new sdk.CreateStreamCommand({ StreamName: "a b", ShardCount: 1 }),
+  /'a b' at 'streamName'/,
+);
 const names = await all(sdk.paginateListStreams({ client, pageSize: 1 }, {}), (page) => page.StreamNames);
 assert.deepEqual(names, ["clicks", StreamName, "strict"]);
 const { StreamDescriptionSummary: summary } = await call("DescribeStreamSummary", { StreamName });
 const { StreamARN } = summary;
 assert.equal(StreamARN, `arn:aws:kinesis:us-east-1:000000000000:stream/${StreamName}`);
-assert.ok(summary.StreamCreationTimestamp instanceof Date && Math.abs(summary.StreamCreationTimestamp - Date.now()) < 3_600_000);
+assert.ok(
+  summary.StreamCreationTimestamp instanceof Date && Math.abs(summary.StreamCreationTimestamp - Date.now()) < 3_600_000,
+);
 assert.deepEqual([summary.OpenShardCount, summary.ConsumerCount, summary.RetentionPeriodHours], [1, 0, 24]);
 
 // What is noted of it.
@@ -53,7 +59,10 @@ await refuses(
 await call("DecreaseStreamRetentionPeriod", { StreamName, RetentionPeriodHours: 24 });
 await call("UpdateStreamMode", { StreamARN, StreamModeDetails: { StreamMode: "ON_DEMAND" } });
 await call("StartStreamEncryption", { StreamName, EncryptionType: "KMS", KeyId: "alias/key" });
-const enabled = await call("EnableEnhancedMonitoring", { StreamName, ShardLevelMetrics: ["IncomingBytes", "OutgoingBytes"] });
+const enabled = await call("EnableEnhancedMonitoring", {
+  StreamName,
+  ShardLevelMetrics: ["IncomingBytes", "OutgoingBytes"],
+});
 assert.deepEqual(enabled.DesiredShardLevelMetrics, ["IncomingBytes", "OutgoingBytes"]);
 const disabled = await call("DisableEnhancedMonitoring", { StreamName, ShardLevelMetrics: ["IncomingBytes"] });
 assert.deepEqual(
@@ -100,7 +109,10 @@ assert.deepEqual(page.numbers, range(0, 10));
 assert.ok(page.Records[0].ApproximateArrivalTimestamp instanceof Date && page.MillisBehindLatest >= 0);
 const second = await call("GetRecords", { ShardIterator: page.NextShardIterator, Limit: 10 });
 assert.deepEqual(numbers(second.Records), range(10, 20));
-const bad = [{ Data: data("x"), PartitionKey: "k" }, { Data: data(1), PartitionKey: "k" }];
+const bad = [
+  { Data: data("x"), PartitionKey: "k" },
+  { Data: data(1), PartitionKey: "k" },
+];
 const judged = await call("PutRecords", { StreamName: "strict", Records: bad });
 assert.deepEqual(
   [judged.FailedRecordCount, judged.Records.map((record) => record.ErrorCode)],
@@ -109,12 +121,20 @@ assert.deepEqual(
 
 // Refusals, as the types that the SDK has for them.
 const none = { StreamName: "none" };
-await refuses(sdk.ResourceNotFoundException, new sdk.DescribeStreamCommand(none), /^Stream none under account 000000000000 not found\.$/);
+await refuses(
+  sdk.ResourceNotFoundException,
+  new sdk.DescribeStreamCommand(none),
+  /^Stream none under account 000000000000 not found\.$/,
+);
 await refuses(sdk.ResourceNotFoundException, new sdk.PutRecordCommand({ ...none, Data: data(0), PartitionKey: "k" }));
 const nowhere = { StreamName, ShardId: "shardId-000000000009", ShardIteratorType: "LATEST" };
 await refuses(sdk.ResourceNotFoundException, new sdk.GetShardIteratorCommand(nowhere));
 const forged = page.NextShardIterator.slice(0, -4) + "AAAA";
-await refuses(sdk.InvalidArgumentException, new sdk.GetRecordsCommand({ ShardIterator: forged }), /^Invalid ShardIterator\.$/);
+await refuses(
+  sdk.InvalidArgumentException,
+  new sdk.GetRecordsCommand({ ShardIterator: forged }),
+  /^Invalid ShardIterator\.$/,
+);
 for (const ShardIterator of process.argv.slice(3)) {
   await refuses(sdk.ExpiredIteratorException, new sdk.GetRecordsCommand({ ShardIterator }), /^Iterator expired\./);
 }
@@ -135,10 +155,22 @@ const { Consumer } = await call("RegisterStreamConsumer", { StreamARN, ConsumerN
 const { ConsumerARN } = Consumer;
 await call("RegisterStreamConsumer", { StreamARN, ConsumerName: "two" });
 await refuses(sdk.ResourceInUseException, new sdk.RegisterStreamConsumerCommand({ StreamARN, ConsumerName: "one" }));
-const consumers = await all(sdk.paginateListStreamConsumers({ client, pageSize: 1 }, { StreamARN }), (page) => page.Consumers);
-assert.deepEqual(consumers.map((consumer) => [consumer.ConsumerName, consumer.ConsumerStatus]), [["one", "ACTIVE"], ["two", "ACTIVE"]]);
+const consumers = await all(
+  sdk.paginateListStreamConsumers({ client, pageSize: 1 }, { StreamARN }),
+  (page) => page.Consumers,
+);
+assert.deepEqual(
+  consumers.map((consumer) => [consumer.ConsumerName, consumer.ConsumerStatus]),
+  [
+    ["one", "ACTIVE"],
+    ["two", "ACTIVE"],
+  ],
+);
 const described = await call("DescribeStreamConsumer", { ConsumerARN });
-assert.deepEqual([described.ConsumerDescription.ConsumerName, described.ConsumerDescription.StreamARN], ["one", StreamARN]);
+assert.deepEqual(
+  [described.ConsumerDescription.ConsumerName, described.ConsumerDescription.StreamARN],
+  ["one", StreamARN],
+);
 await call("DeregisterStreamConsumer", { StreamARN, ConsumerName: "two" });
 await refuses(sdk.ResourceNotFoundException, new sdk.DescribeStreamConsumerCommand({ StreamARN, ConsumerName: "two" }));
 await refuses(sdk.ResourceInUseException, new sdk.DeleteStreamCommand({ StreamName }), /EnforceConsumerDeletion/);
@@ -166,10 +198,16 @@ for await (const { SubscribeToShardEvent: event } of await subscribe(ShardId, { 
   }
 }
 assert.deepEqual(seen, range(0, 101));
-assert.deepEqual(children.map((child) => child.ParentShards), [[ShardId], [ShardId]]);
+assert.deepEqual(
+  children.map((child) => child.ParentShards),
+  [[ShardId], [ShardId]],
+);
 assert.equal(children[1].HashKeyRange.StartingHashKey, (1n << 127n).toString());
 const last = await read({ ShardIteratorType: "LATEST" });
-assert.deepEqual([last.NextShardIterator, last.ChildShards.map((child) => child.ShardId)], [undefined, children.map((child) => child.ShardId)]);
+assert.deepEqual(
+  [last.NextShardIterator, last.ChildShards.map((child) => child.ShardId)],
+  [undefined, children.map((child) => child.ShardId)],
+);
 // Nothing has come there yet: whoever goes on from its first event misses nothing.
 let [child] = children;
 let Continuation;
@@ -193,7 +231,10 @@ assert.deepEqual(numbers((await call("GetRecords", { ShardIterator: behind })).R
 
 // Shards.
 const { Shards } = await call("ListShards", { StreamName });
-assert.deepEqual(Shards.map((shard) => shard.ParentShardId), [undefined, ShardId, ShardId]);
+assert.deepEqual(
+  Shards.map((shard) => shard.ParentShardId),
+  [undefined, ShardId, ShardId],
+);
 const part = await call("ListShards", { StreamARN, MaxResults: 2 });
 const more = await call("ListShards", { NextToken: part.NextToken });
 assert.deepEqual([...part.Shards, ...more.Shards], Shards);
@@ -213,7 +254,10 @@ assert.equal(open.Shards.length, 3);
 await refuses(sdk.InvalidArgumentException, new sdk.DeleteStreamCommand({ StreamName: "clicks" }));
 await call("DeleteStream", { StreamName, EnforceConsumerDeletion: true });
 assert.equal((await sdk.waitUntilStreamNotExists(waiting, { StreamName })).state, "SUCCESS");
-await refuses(sdk.ResourceNotFoundException, new sdk.SubscribeToShardCommand({ ConsumerARN, ShardId, StartingPosition: { Type: "LATEST" } }));
+await refuses(
+  sdk.ResourceNotFoundException,
+  new sdk.SubscribeToShardCommand({ ConsumerARN, ShardId, StartingPosition: { Type: "LATEST" } }),
+);
 const stranger = new sdk.KinesisClient({
   endpoint: process.argv[2],
   maxAttempts: 1,

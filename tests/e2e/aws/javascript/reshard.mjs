@@ -1,5 +1,5 @@
-// Splits, merges and resizes a stream while it is written and read: the reader gets each key's records once and in order.
-// Arguments: the endpoint.
+// Splits, merges and resizes a stream while it is written and read: the reader gets each key's records once and in
+// order. Arguments: the endpoint.
 import assert from "node:assert/strict";
 import * as sdk from "@aws-sdk/client-kinesis";
 import { connect } from "./called.mjs";
@@ -33,7 +33,11 @@ const isRead = () => stop && keys.every((key) => next.get(key) === written);
 async function read(ShardId) {
   if (begun.has(ShardId)) return;
   begun.add(ShardId);
-  const subscription = await call("SubscribeToShard", { ConsumerARN, ShardId, StartingPosition: { Type: "TRIM_HORIZON" } });
+  const subscription = await call("SubscribeToShard", {
+    ConsumerARN,
+    ShardId,
+    StartingPosition: { Type: "TRIM_HORIZON" },
+  });
   for await (const { SubscribeToShardEvent: event } of subscription.EventStream) {
     for (const { PartitionKey, Data } of event.Records) {
       assert.equal(Number(Buffer.from(Data).toString()), next.get(PartitionKey), `${PartitionKey} in ${ShardId}`);
@@ -61,7 +65,9 @@ for (let round = 0; round < 3; round += 1) {
   const NewStartingHashKey = ((low + high) / 2n).toString();
   await call("SplitShard", { StreamName, ShardToSplit: first.ShardId, NewStartingHashKey });
   await more(10);
-  const open = (await openShards()).sort((one, other) => (BigInt(one.HashKeyRange.StartingHashKey) < BigInt(other.HashKeyRange.StartingHashKey) ? -1 : 1));
+  const open = (await openShards()).sort((one, other) =>
+    BigInt(one.HashKeyRange.StartingHashKey) < BigInt(other.HashKeyRange.StartingHashKey) ? -1 : 1,
+  );
   await call("MergeShards", { StreamName, ShardToMerge: open[0].ShardId, AdjacentShardToMerge: open[1].ShardId });
   await more(10);
   await call("UpdateShardCount", { StreamName, TargetShardCount: 2 + round, ScalingType: "UNIFORM_SCALING" });
@@ -73,7 +79,10 @@ while (!isRead()) {
   await Promise.race([Promise.all(reading), new Promise((resolve) => setTimeout(resolve, 10))]);
 }
 const shards = (await call("ListShards", { StreamName })).Shards;
-assert.ok(shards.length > 10 && shards.every((shard) => begun.has(shard.ShardId)), `${shards.length} shards, ${begun.size} read`);
+assert.ok(
+  shards.length > 10 && shards.every((shard) => begun.has(shard.ShardId)),
+  `${shards.length} shards, ${begun.size} read`,
+);
 console.log(`read ${written * keys.length} records of ${shards.length} shards`);
 // Ends the subscriptions: the consumer is gone, which they are told.
 const ending = Promise.allSettled(reading);
