@@ -210,6 +210,10 @@ pub const WEBSOCKET_MESSAGES_MAX: usize = 64;
 /// Bytes of a WebSocket's read buffer, which it has from its beginning: larger messages take more while they come in.
 pub const WEBSOCKET_BUFFER_BYTES: usize = 8 << 10;
 
+/// Streams of an HTTP/2 connection at a time, each a request, a subscription or a WebSocket: with the buffers of a
+/// WebSocket 1.6 MB a connection. What hyper has by default.
+pub const HTTP2_STREAMS_MAX: u32 = 200;
+
 /// Seconds that a long poll may wait.
 pub const TAP_WAIT_SECONDS_MAX: u64 = 30;
 
@@ -500,8 +504,9 @@ pub const HEAT_KEYS: usize = 32;
 /// Bytes that are remembered of each of them.
 pub const HEAT_KEY_BYTES_MAX: usize = 64;
 
-/// One record of so many is looked at for its key.
-pub const HEAT_SAMPLE: u64 = 16;
+/// One record of so many is looked at for its key. A prime number: a producer that takes 2, 4, 8 or 16 keys in turn would
+/// show only one of them to a sample of 16.
+pub const HEAT_SAMPLE: u64 = 17;
 
 /// Seconds after which what a shard has taken counts half in its rates and its keys.
 pub const HEAT_HALF_LIFE_SECONDS: f64 = 10.0;
