@@ -176,6 +176,28 @@ pub struct Stream {
     pub retention_bytes: Option<u64>,
     /// How long an `Idempotency-Key` is remembered; zero for not at all.
     pub idempotency_window: Duration,
+    /// What each of its shards may take and give.
+    pub quotas: ShardQuotas,
+}
+
+/// What a shard may take and give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShardQuotas {
+    /// As much as the machine can.
+    #[default]
+    None,
+    /// As much as one of Kinesis Data Streams.
+    Kinesis,
+}
+
+impl ShardQuotas {
+    /// The word in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ShardQuotas::None => "none",
+            ShardQuotas::Kinesis => "kinesis",
+        }
+    }
 }
 
 /// What an ack means.

@@ -152,6 +152,15 @@ pub const AWS_BODY_BYTES_MAX: u64 = 16 << 20;
 /// service. `[server] max_body` and `[ingest] max_record` may make them less.
 pub const KINESIS_BYTES_MAX: u64 = 10 << 20;
 
+/// What a shard takes in a second where a stream has the quotas of Kinesis: bytes of data and keys, and records.
+pub const QUOTA_WRITE_BYTES: u64 = 1 << 20;
+/// See [`QUOTA_WRITE_BYTES`].
+pub const QUOTA_WRITE_RECORDS: u64 = 1_000;
+/// Bytes that a shard gives in a second there: to all GetRecords together, and to each SubscribeToShard.
+pub const QUOTA_READ_BYTES: u64 = 2 << 20;
+/// GetRecords of a shard in a second there.
+pub const QUOTA_READ_CALLS: u64 = 5;
+
 /// Records of one PutRecords.
 pub const KINESIS_PUT_RECORDS_MAX: usize = 500;
 
@@ -201,6 +210,10 @@ pub const WEBSOCKET_MESSAGES_MAX: usize = 64;
 /// Bytes of a WebSocket's read buffer, which it has from its beginning: larger messages take more while they come in.
 pub const WEBSOCKET_BUFFER_BYTES: usize = 8 << 10;
 
+/// Streams of an HTTP/2 connection at a time, each a request, a subscription or a WebSocket: with the buffers of a
+/// WebSocket 1.6 MB a connection. What hyper has by default.
+pub const HTTP2_STREAMS_MAX: u32 = 200;
+
 /// Seconds that a long poll may wait.
 pub const TAP_WAIT_SECONDS_MAX: u64 = 30;
 
@@ -215,6 +228,17 @@ pub const DELIVERY_LINGER_MS: u64 = 20;
 /// busy the delivery does not read on: so of all files that are being filled at most 4 × 8 MiB wait or are under way,
 /// beside less than a part and what the encoder holds of each.
 pub const DELIVERY_UPLOADS_MAX: usize = 4;
+
+/// Fields that a stream captures of each record, up to which deliveries that are made while it runs add theirs. Each is
+/// 8 bytes a record. What they need beyond is looked for again by each of them, until the next start.
+pub const CAPTURES_MAX: usize = 64;
+
+/// How long a delivery that is told to stop while the process goes on waits for uploads that are under way. What is not
+/// stored by then is stored again by the one that follows it. A part of 8 MiB passes in this time at 1.7 MB/s.
+pub const DELIVERY_STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long whoever has told it that waits for it: beside the above, for writes that the disk has been given.
+pub const DELIVERY_STOP_WAIT: Duration = Duration::from_secs(20);
 
 /// Files that a delivery makes again at a time after a restart, in one pass over the log: an empty one costs little,
 /// and when their content runs short of memory some are put off. A drain that was killed leaves one an open partition,
@@ -480,8 +504,9 @@ pub const HEAT_KEYS: usize = 32;
 /// Bytes that are remembered of each of them.
 pub const HEAT_KEY_BYTES_MAX: usize = 64;
 
-/// One record of so many is looked at for its key.
-pub const HEAT_SAMPLE: u64 = 16;
+/// One record of so many is looked at for its key. A prime number: a producer that takes 2, 4, 8 or 16 keys in turn would
+/// show only one of them to a sample of 16.
+pub const HEAT_SAMPLE: u64 = 17;
 
 /// Seconds after which what a shard has taken counts half in its rates and its keys.
 pub const HEAT_HALF_LIFE_SECONDS: f64 = 10.0;

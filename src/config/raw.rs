@@ -57,6 +57,10 @@ pub struct StreamTable {
     /// and no second copy. `0s` remembers none, `24h` is the most. Default: `10m`.
     #[schemars(example = &"10m")]
     pub idempotency_window: Option<String>,
+    /// Quotas of a shard: `none`, or `kinesis`, which are those of Kinesis Data Streams, to rehearse for it: 1 MiB and
+    /// 1,000 records in and 2 MiB out a second, and five reads. Default: `none`.
+    #[schemars(extend("enum" = ["none", "kinesis"]), example = &"kinesis")]
+    pub quotas: Option<String>,
 }
 
 /// `[ingest]`.

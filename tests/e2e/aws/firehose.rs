@@ -1,12 +1,15 @@
 //! Amazon Data Firehose.
 
+use std::io::Read as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::MultiGzDecoder;
 use forebay::testkit::aggregate::{UserRecord, aggregate};
 use forebay::testkit::faulty_store::FaultyStore;
 use serde_json::{Value, json};
 
-use super::{ACCESS_KEY, UNSIGNED, run};
+use super::{ACCESS_KEY, UNSIGNED, javascript, operations, run};
 use crate::server::{Server, Setup, durable_stream, stream};
 
 /// A node whose buckets are in `store`, with a pipeline beside.
@@ -82,6 +85,20 @@ fn data(bytes: impl AsRef<[u8]>) -> Value {
 fn objects(store: &FaultyStore, below: &str) -> Vec<String> {
     let objects = store.objects().into_iter().filter(|(key, _)| key.contains(below));
     objects.map(|(_, object)| String::from_utf8_lossy(&object.bytes).into_owned()).collect()
+}
+
+/// How many lines there are, in objects with and without compression: an update changes it while files are open.
+fn lines(store: &FaultyStore, below: &str) -> usize {
+    let objects = store.objects().into_iter().filter(|(key, _)| key.contains(below));
+    let texts = objects.map(|(_, object)| {
+        let mut text = String::new();
+        match object.bytes.starts_with(b"\x1f\x8b") {
+            true => MultiGzDecoder::new(&object.bytes[..]).read_to_string(&mut text).unwrap(),
+            false => (&object.bytes[..]).read_to_string(&mut text).unwrap(),
+        };
+        text
+    });
+    texts.map(|text| text.lines().count()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,14 +187,55 @@ async fn a_delivery_stream_is_made_while_the_node_runs_and_stays() {
     server.stop();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_a_client_of_kinesis_has_made_is_no_delivery_stream_and_one_may_have_its_name() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(UNSIGNED).start();
+    let made = json!({ "StreamName": "clicks", "ShardCount": 1 });
+    assert_eq!(call(&server, "Kinesis_20131202.CreateStream", made).await.0, 200);
+    let names = done(&server, "ListDeliveryStreams", json!({})).await;
+    assert_eq!(names["DeliveryStreamNames"], json!(["orders", "other"]));
+    let name = json!({ "DeliveryStreamName": "clicks" });
+    assert_eq!(refused(&server, "DescribeDeliveryStream", name.clone()).await.0, "ResourceNotFoundException");
+    let create =
+        json!({ "DeliveryStreamName": "clicks", "ExtendedS3DestinationConfiguration": destination() });
+    done(&server, "CreateDeliveryStream", create).await;
+    let put = json!({ "DeliveryStreamName": "clicks", "Record": data("{\"c\":{\"id\":\"a\"}}") });
+    done(&server, "PutRecord", put).await;
+    let described = done(&server, "DescribeDeliveryStream", name).await;
+    assert_eq!(described["DeliveryStreamDescription"]["DeliveryStreamStatus"], "ACTIVE");
+    server.stop().assert_drained();
+    assert_eq!(objects(&store, "clicks/a/"), ["{\"c\":{\"id\":\"a\"}}\n"]);
+}
+
 #[test]
-fn boto3_makes_fills_and_deletes_delivery_streams() {
+fn boto3_calls_every_operation_of_firehose() {
     let store = FaultyStore::start().unwrap();
     let server = setup(&store).node(ACCESS_KEY).start();
-    if run(&server, "firehose.py", &[]).is_some() {
-        server.stop().assert_drained();
-        assert_eq!(objects(&store, "py/data/").len(), 1);
-    }
+    let Some(output) = run(&server, "firehose.py", &[]) else { return };
+    operations::check_firehose(&output);
+    server.stop().assert_drained();
+    assert_eq!(objects(&store, "py/data/").len(), 1);
+}
+
+#[test]
+fn the_aws_cli_calls_every_operation_of_firehose() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(ACCESS_KEY).start();
+    let Some(output) = run(&server, "cli_firehose.py", &[]) else { return };
+    operations::check_firehose(&output);
+    server.stop().assert_drained();
+    assert_eq!(lines(&store, "cli/data/"), 10);
+}
+
+#[test]
+fn the_javascript_sdk_calls_every_operation_of_firehose() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(ACCESS_KEY).start();
+    let Some(output) = javascript::run(&server, "firehose.mjs", &[]) else { return };
+    operations::check_firehose(&output);
+    server.stop().assert_drained();
+    assert_eq!(lines(&store, "js/data/"), 501);
 }
 
 /// The bytes of all objects below a prefix, in the order of their names.
