@@ -5,9 +5,11 @@ mod firehose;
 mod identity;
 mod javascript;
 mod kinesis;
+mod large;
 mod parquet;
 mod quotas;
 mod readers;
+mod shapes;
 
 use std::path::Path;
 use std::process::Command;
