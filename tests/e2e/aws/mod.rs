@@ -6,11 +6,13 @@ mod firehose;
 mod identity;
 mod javascript;
 mod kinesis;
+mod large;
 mod operations;
 mod parquet;
 mod quotas;
 mod raw;
 mod readers;
+mod shapes;
 
 use std::path::Path;
 use std::process::Command;
