@@ -14,7 +14,7 @@ count = int(sys.argv[2])
 # Several user records in each, of different keys.
 aggregator = RecordAggregator(max_size=5_000)
 blobs = []
-aggregator.on_record_complete(lambda record: blobs.append(record.get_contents()))
+aggregator.on_record_complete(lambda record: blobs.append(record.get_contents()), execute_on_new_thread=False)
 for number in range(count):
     aggregator.add_user_record(f"k{number % 7}", json.dumps({"n": number}).encode())
 blobs.append(aggregator.clear_and_get().get_contents())
@@ -55,5 +55,5 @@ events = [
     for record in got
 ]
 apart = [json.loads(base64.b64decode(event["kinesis"]["data"]))["n"] for event in deaggregate_records(events)]
-assert sorted(apart) == list(range(count)), apart
+assert sorted(apart) == list(range(count)), set(range(count)) - set(apart)
 print("done")
