@@ -32,7 +32,7 @@ enum Route<'a> {
 /// Routes, [`Route::index`] being below.
 const ROUTES: usize = 5 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 15] = [101, 200, 204, 400, 403, 404, 405, 408, 409, 413, 415, 431, 500, 503, 0];
+const CODES: [u16; 16] = [101, 200, 204, 400, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
 
 impl<'a> Route<'a> {
     fn of(head: &'a request::Parts) -> Self {

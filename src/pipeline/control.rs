@@ -3,7 +3,10 @@
 //! One change at a time. Each runs to its end on the runtime of the deliveries, whether or not the client who has asked
 //! for it still waits: between the catalog and the shards in memory nothing may be left half-way.
 
+mod live;
 mod made;
+
+pub use live::Change as DeliveryChange;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,6 +19,7 @@ use tokio::runtime::Handle;
 use super::StartError;
 use super::build::Builder;
 use super::logs::{Logs, NotNoted};
+use super::running::{StillAtWork, Which};
 use super::site::Site;
 use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::Durability;
@@ -66,6 +70,15 @@ pub enum ControlError {
     /// It cannot be served.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Another delivery of it has its columns from elsewhere.
+    #[error("the columns are learned for either all deliveries of stream '{stream}' or none")]
+    Columns {
+        /// The stream.
+        stream: String,
+    },
+    /// Its deliveries do not stop.
+    #[error(transparent)]
+    StillAtWork(#[from] StillAtWork),
     /// The process stops.
     #[error("the process stops")]
     Stopped,
@@ -105,7 +118,7 @@ pub struct Control {
     runtime: Handle,
     /// The account of the ingest share for the streams that clients make.
     account: usize,
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
     /// What was noted of streams in memory.
     noted: Mutex<HashMap<String, StreamProperties>>,
 }
@@ -113,7 +126,7 @@ pub struct Control {
 impl Control {
     /// Changes what runs on `site`.
     pub(super) fn new(site: Arc<Site>, runtime: Handle, account: usize) -> Self {
-        Self { site, runtime, account, changing: tokio::sync::Mutex::default(), noted: Mutex::default() }
+        Self { site, runtime, account, changing: Arc::default(), noted: Mutex::default() }
     }
 
     /// Runs a change to its end, one at a time.
@@ -170,14 +183,20 @@ impl Control {
         // First of all: what is in the catalog must be possible to serve after a restart, too.
         let pipeline = self.site.pipeline_of_client(&name, shards, retention, Durability::Fsync)?;
         let mut logs = self.site.logs();
+        let is_first = logs.is_none();
         let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;
+        if is_first {
+            self.site.keep_token_key(Some(&logs.folder))?;
+        }
         logs.change_catalog(|catalog| {
             catalog.create(&pipeline.stream, clock::wall())?;
             let stream = catalog.stream_mut(&name)?;
             (stream.properties.mode, stream.properties.tags) = (mode, tags);
             Ok(())
         })?;
-        let mut builder = Builder::new(&self.site, Some(logs));
+        // Of an earlier stream of that name.
+        logs.folder.forget_ledgers(&name)?;
+        let mut builder = Builder::later(&self.site, Some(logs));
         let intake = builder.build(self.account, pipeline)?;
         self.site.edge.add(intake);
         tracing::info!(stream = name, shards, "a client has made a stream");
@@ -201,17 +220,23 @@ impl Control {
         self.end_now(name, &intake)
     }
 
+    /// Stops the deliveries of a stream, and takes it away with all that they have noted.
     fn end_now(&self, name: &str, intake: &Intake) -> Result<(), ControlError> {
-        self.site.edge.remove(name);
-        self.site.end(name);
-        if let Some(logs) = self.site.logs().as_mut() {
-            let deleted = logs.change_catalog(|catalog| {
+        let all = Which::all_of(name);
+        self.runtime.block_on(self.site.stop(&all))?;
+        let mut logs = self.site.logs();
+        if let Some(logs) = logs.as_mut() {
+            logs.change_catalog(|catalog| {
                 catalog.remove(name);
                 Ok(())
-            });
+            })?;
+        }
+        self.site.edge.remove(name);
+        self.site.forget_deliveries(&all);
+        if let Some(logs) = logs.as_mut() {
             logs.leave(&intake.stream);
             intake.stream.delete();
-            deleted?;
+            logs.folder.forget_ledgers(name)?;
         }
         tracing::info!(stream = name, "a client has deleted a stream");
         Ok(())
@@ -372,7 +397,9 @@ impl Control {
             if result.is_err() || properties == before {
                 return Ok(result);
             }
-            if control.intake(&name)?.stream.is_durable() {
+            let stream = Arc::clone(&control.intake(&name)?.stream);
+            let is_encrypted = properties.encryption_key.is_some();
+            if stream.is_durable() {
                 control.note(&name, |catalog| {
                     catalog.stream_mut(&name)?.properties = properties;
                     Ok(())
@@ -381,6 +408,7 @@ impl Control {
                 let mut noted = control.noted.lock().unwrap_or_else(PoisonError::into_inner);
                 noted.insert(name, properties);
             }
+            stream.label_encrypted(is_encrypted);
             Ok(result)
         })
         .await

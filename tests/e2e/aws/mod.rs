@@ -9,6 +9,9 @@ mod javascript;
 mod kinesis;
 mod operations;
 mod parquet;
+mod quotas;
+mod raw;
+mod readers;
 
 use std::path::Path;
 use std::process::Command;

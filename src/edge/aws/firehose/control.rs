@@ -156,8 +156,8 @@ pub async fn update(edge: &Edge, request: &Request) -> Answer {
     changeable(edge, &name, &request.caller)?;
     let destination = one_destination(update.s3_destination_update, update.extended_s3_destination_update)?;
     let (account, id) = (request.caller.account().to_owned(), update.destination_id.unwrap_or_default());
-    alone(edge, move |registry, _| {
-        registry.update(&name, &account, |delivery_stream| {
+    alone(edge, move |registry, control| {
+        registry.update_destination(control, (&name, &account), |delivery_stream| {
             if id != DESTINATION_ID {
                 let text = format!("Destination Id {id} not found for Firehose {}", delivery_stream.name);
                 return Err(Failure::invalid(text));
