@@ -1,5 +1,6 @@
 //! Clients of AWS services, unmodified but for the endpoint: scripts against the real binary.
 
+mod aggregated;
 mod cli;
 mod expired;
 mod firehose;
