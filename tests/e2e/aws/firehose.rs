@@ -2,14 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use forebay::testkit::faulty_store::FaultyStore;
+use forebay::testkit::faulty_store::{FaultyStore, StoredObject};
 use serde_json::{Value, json};
 
 use super::{ACCESS_KEY, UNSIGNED, run};
 use crate::server::{Server, Setup, durable_stream, stream};
 
 /// A node whose buckets are in `store`, with a pipeline beside.
-fn setup(store: &FaultyStore) -> Setup {
+pub(super) fn setup(store: &FaultyStore) -> Setup {
     let endpoint = store.endpoint();
     Setup::pipeline(format!(
         "{}[[delivery]]\nname = \"lake\"\ncompression = \"none\"\n",
@@ -22,7 +22,7 @@ fn setup(store: &FaultyStore) -> Setup {
 }
 
 /// The status, and the body.
-async fn call(server: &Server, operation: &str, body: Value) -> (u16, Value) {
+pub(super) async fn call(server: &Server, operation: &str, body: Value) -> (u16, Value) {
     let response = reqwest::Client::new()
         .post(format!("http://{}/", server.address))
         .header("x-amz-target", format!("Firehose_20150804.{operation}"))
@@ -36,7 +36,7 @@ async fn call(server: &Server, operation: &str, body: Value) -> (u16, Value) {
     (status, serde_json::from_slice(&bytes).unwrap())
 }
 
-async fn done(server: &Server, operation: &str, body: Value) -> Value {
+pub(super) async fn done(server: &Server, operation: &str, body: Value) -> Value {
     let (status, reply) = call(server, operation, body).await;
     assert_eq!(status, 200, "{operation}: {reply}");
     reply
@@ -76,7 +76,11 @@ fn data(text: &str) -> Value {
 
 fn objects(store: &FaultyStore, below: &str) -> Vec<String> {
     let objects = store.objects().into_iter().filter(|(key, _)| key.contains(below));
-    objects.map(|(_, object)| String::from_utf8_lossy(&object.bytes).into_owned()).collect()
+    let text = |(key, object): (String, StoredObject)| match key.ends_with(".gz") {
+        true => std::io::read_to_string(flate2::read::MultiGzDecoder::new(&*object.bytes)).unwrap(),
+        false => String::from_utf8_lossy(&object.bytes).into_owned(),
+    };
+    objects.map(text).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

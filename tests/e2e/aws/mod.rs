@@ -5,6 +5,7 @@ mod firehose;
 mod identity;
 mod javascript;
 mod kinesis;
+mod live;
 mod parquet;
 
 use std::path::Path;
