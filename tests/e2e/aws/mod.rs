@@ -8,6 +8,7 @@ mod identity;
 mod javascript;
 mod kinesis;
 mod large;
+mod live;
 mod operations;
 mod parquet;
 mod quotas;
