@@ -281,7 +281,7 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     if let Some(quotas) = stream.quotas() {
         quotas.begin_read(&layout, facts.id).map_err(|throttled| {
             stream.metrics.throttled_reads.increment(1);
-            rate_exceeded(&throttled, stream.name(), &request.caller)
+            rate_exceeded(&throttled, stream.name(), request.caller.account())
         })?;
     }
     let records = members.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(KINESIS_PAGE_MAX);

@@ -1,5 +1,8 @@
 //! SubscribeToShard: records of a shard as they come, for five minutes, as a stream of events.
 //!
+//! The feed of the stream's taps wakes a subscription, and only for records of its own shard: so what an append costs does
+//! not grow with the shards that are read.
+//!
 //! Two events are in memory at a time, paid for from the taps' account: one that the connection is taking, and one that
 //! waits for it. A client that does not read holds up its own subscription and nobody else's.
 
@@ -31,7 +34,7 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::stream::quotas::{Bucket, Quotas};
 use crate::stream::{ReadError, ShardFacts, Stream};
-use crate::tap::taps::OpenTap;
+use crate::tap::taps::{self, OpenTap};
 
 /// How long a subscription lasts.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -89,6 +92,7 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     let subscription = edge.aws.subscriptions.begin(key, clock::monotonic())?;
     let feed = Feed {
         stream: Arc::clone(&intake.stream),
+        tap: edge.taps.subscribe(&intake.stream),
         facts: shard.facts,
         encoding: request.encoding,
         payer: PagePayer::new(edge),
@@ -135,6 +139,7 @@ struct Event<'a> {
 /// A shard on its way to a client.
 struct Feed {
     stream: Arc<Stream>,
+    tap: taps::Subscription,
     facts: ShardFacts,
     encoding: Encoding,
     payer: PagePayer,
@@ -175,12 +180,12 @@ impl Feed {
 
     /// Sends what there is until the shard ends.
     async fn feed(&mut self, pieces: &Pieces) -> Result<(), Failure> {
-        let stream = Arc::clone(&self.stream);
+        let (stream, taps) = (Arc::clone(&self.stream), Arc::clone(self.tap.feed()));
         let numbering = Numbering::of(&self.facts);
         let mut is_first = true;
         loop {
             self.keep_pace().await;
-            let waiter = stream.taps().wait();
+            let waiter = taps.signal(Some(self.facts.id)).wait();
             let from = (self.facts.id, numbering);
             let page = match self.payer.find(&stream, from, self.position, EVENT).await {
                 Ok(page) => page,

@@ -1,5 +1,6 @@
 //! How requests and replies of the services stand in bodies: JSON 1.1, and CBOR 1.1 as the SDKs for Java have it.
 
+pub mod blobs;
 pub mod cbor;
 pub mod event_stream;
 pub mod failure;
