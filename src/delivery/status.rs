@@ -214,9 +214,10 @@ impl Status {
         let known = self.known.load(Ordering::Relaxed);
         let backlog = self.found.load(Ordering::Relaxed).saturating_sub(known);
         // Fewer than before where the log has failed, and what was counted in both has gone.
-        let accepted = i128::from(self.stream.accepted())
-            - i128::from(self.accepted_before.load(Ordering::Relaxed));
-        let pending = accepted + i128::from(backlog) - i128::from(delivered + dead_lettered + skipped + passed);
+        let accepted =
+            i128::from(self.stream.accepted()) - i128::from(self.accepted_before.load(Ordering::Relaxed));
+        let pending =
+            accepted + i128::from(backlog) - i128::from(delivered + dead_lettered + skipped + passed);
         let paused = self.pauses.lock().unwrap_or_else(PoisonError::into_inner).why().map(str::to_owned);
         StatusReport {
             stream: self.stream.name().to_string(),

@@ -30,7 +30,10 @@ impl NodeFolder {
         let Some(mut files) = files else { return Ok(()) };
         // The newest is the one that counts. It goes last, so that never an older one counts in its place.
         files.sort();
-        files.iter().try_for_each(|file| self.disk.remove(file)).map_err(|source| NodeError::io(&ledger, source))?;
+        files
+            .iter()
+            .try_for_each(|file| self.disk.remove(file))
+            .map_err(|source| NodeError::io(&ledger, source))?;
         self.remove_empty(&ledger)
     }
 
@@ -51,7 +54,8 @@ impl NodeFolder {
 
     fn remove_empty(&self, folder: &Path) -> Result<(), NodeError> {
         let removed = self.disk.remove_folder(folder);
-        let synced = removed.and_then(|()| folder.parent().map_or(Ok(()), |above| self.disk.sync_folder(above)));
+        let synced =
+            removed.and_then(|()| folder.parent().map_or(Ok(()), |above| self.disk.sync_folder(above)));
         synced.map_err(|source| NodeError::io(folder, source))
     }
 }

@@ -95,7 +95,8 @@ impl Site {
         for built in built {
             let (stream, name) = (Arc::clone(built.0.stream.name()), built.0.config.name.clone());
             let started = Running::start(built, self, runtime);
-            let is_same = |known: &Running| *known.parts.stream.name() == stream && known.parts.config.name == name;
+            let is_same =
+                |known: &Running| *known.parts.stream.name() == stream && known.parts.config.name == name;
             match running.iter_mut().find(|known| is_same(known)) {
                 Some(known) => *known = started,
                 None => running.push(started),
@@ -114,12 +115,16 @@ impl Site {
     }
 
     fn tell(&self, which: &Which, what: impl Fn(&Stop)) {
-        self.running().iter().filter(|running| which.has(&running.parts)).for_each(|running| what(&running.stop));
+        self.running()
+            .iter()
+            .filter(|running| which.has(&running.parts))
+            .for_each(|running| what(&running.stop));
     }
 
     async fn ended(&self, which: &Which) {
         let waits = |running: &&Running| which.has(&running.parts);
-        let ended: Vec<_> = self.running().iter().filter(waits).map(|running| running.ended.clone()).collect();
+        let ended: Vec<_> =
+            self.running().iter().filter(waits).map(|running| running.ended.clone()).collect();
         for mut ended in ended {
             // One that has panicked has ended as well.
             let _ = ended.wait_for(Option::is_some).await;

@@ -31,7 +31,8 @@ fn positions(
         Begin::Oldest => Ok(shard.log_ref().bounds().first),
         Begin::At(time) => shard.log_ref().position_at(*time).find(),
         Begin::Behind(positions) => {
-            let position = positions.iter().find(|(id, _)| *id == shard.facts.id).map(|&(_, position)| position);
+            let position =
+                positions.iter().find(|(id, _)| *id == shard.facts.id).map(|&(_, position)| position);
             Ok(position.unwrap_or(shard.log_ref().bounds().first))
         }
     };

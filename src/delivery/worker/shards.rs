@@ -22,7 +22,8 @@ impl Worker {
         let new: Vec<_> =
             facts.filter(|facts| is_new(facts.id)).map(|facts| (facts.id, facts.first)).collect();
         let gone = |place: &Place| layout.get(place.shard).is_none();
-        let lost: Vec<ShardId> = self.places.iter().filter(|place| gone(place)).map(|place| place.shard).collect();
+        let lost: Vec<ShardId> =
+            self.places.iter().filter(|place| gone(place)).map(|place| place.shard).collect();
         lost.iter().for_each(|&shard| self.status.forget_position(shard));
         self.places.retain(|place| !gone(place));
         for &(shard, first) in &new {

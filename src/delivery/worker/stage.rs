@@ -164,7 +164,10 @@ impl Plan {
             // Made since, by a process that has ended before it could write them down.
             if !others.iter().any(|&(shard, _)| state.knows(shard)) {
                 last.from.extend(&others);
-                return Ok(Self { news: vec![Entry::Shards(Shards { from: others, gone: Vec::new() })], epochs });
+                return Ok(Self {
+                    news: vec![Entry::Shards(Shards { from: others, gone: Vec::new() })],
+                    epochs,
+                });
             }
         }
         let number = epochs.last().map_or(1, |last| last.number + 1);

@@ -201,7 +201,8 @@ fn captured(
     known: &Captures,
     deliveries: &[Delivery],
 ) -> Result<Captured, crate::schema::validation::SchemaError> {
-    let slots = |captures: &mut Captures| deliveries.iter().map(|config| Slots::of(config, captures)).collect();
+    let slots =
+        |captures: &mut Captures| deliveries.iter().map(|config| Slots::of(config, captures)).collect();
     let mut captures = known.clone();
     let of_stream = slots(&mut captures);
     let (before, after) = (known.pointers().len(), captures.pointers().len());

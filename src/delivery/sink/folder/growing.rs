@@ -31,14 +31,15 @@ impl Folder {
     /// See [`super::super::ObjectSink::begin`]. A file that has the name may not be durable, so it is made once more.
     pub async fn begin(self: &Arc<Self>, beginning: &Beginning<'_>) -> Result<Begun, SinkError> {
         let (folder, path) = (Arc::clone(self), self.path(beginning.key)?);
-        let file = self.writing(move || {
-            let (temporary, turn) = folder.turn(&path)?;
-            let parent = path.parent().unwrap_or(&folder.root).to_owned();
-            folder.make_durable_folder(&parent)?;
-            let file = folder.make_temporary(&temporary)?;
-            Ok(Written { folder, temporary, path, file, _turn: turn })
-        })
-        .await?;
+        let file = self
+            .writing(move || {
+                let (temporary, turn) = folder.turn(&path)?;
+                let parent = path.parent().unwrap_or(&folder.root).to_owned();
+                folder.make_durable_folder(&parent)?;
+                let file = folder.make_temporary(&temporary)?;
+                Ok(Written { folder, temporary, path, file, _turn: turn })
+            })
+            .await?;
         Ok(Begun::Growing(GrowingFile { file: Arc::new(file) }.into()))
     }
 
@@ -56,15 +57,17 @@ impl Folder {
 impl GrowingFile {
     pub async fn write(&self, offset: u64, chunks: &[Bytes]) -> Result<PartId, GrowError> {
         let (this, chunks) = (Arc::clone(&self.file), chunks.to_vec());
-        self.file.folder.writing(move || {
-            let mut offset = offset;
-            for chunk in &chunks {
-                at("write", &this.temporary, this.file.write_all_at(chunk, offset))?;
-                offset += chunk.len() as u64;
-            }
-            Ok(())
-        })
-        .await?;
+        self.file
+            .folder
+            .writing(move || {
+                let mut offset = offset;
+                for chunk in &chunks {
+                    at("write", &this.temporary, this.file.write_all_at(chunk, offset))?;
+                    offset += chunk.len() as u64;
+                }
+                Ok(())
+            })
+            .await?;
         Ok(PartId { content_id: String::new() })
     }
 

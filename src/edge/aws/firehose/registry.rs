@@ -358,11 +358,7 @@ fn names(pipeline: &Pipeline) -> Vec<String> {
 
 /// What is to run of a delivery stream.
 fn change(delivery_stream: &DeliveryStream, pipeline: Pipeline) -> DeliveryChange {
-    DeliveryChange {
-        pipeline,
-        is_own: delivery_stream.source.is_none(),
-        since: delivery_stream.changed_at(),
-    }
+    DeliveryChange { pipeline, is_own: delivery_stream.source.is_none(), since: delivery_stream.changed_at() }
 }
 
 /// What does not go with what there is.
