@@ -196,6 +196,7 @@ struct Limits {
 /// # Errors
 /// Why it is refused.
 pub fn limits(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+    let _: serde::de::IgnoredAny = request.members()?;
     let open = |intake: &Arc<Intake>| intake.stream.layout().open().len();
     request.reply(&Limits {
         // What the model says that clients take.
