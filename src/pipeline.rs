@@ -223,7 +223,9 @@ impl Pipelines {
         for (index, pipeline) in config.pipelines.into_iter().enumerate() {
             intakes.push(builder.build(index.min(clients), pipeline)?);
         }
-        for pipeline in builder.made_by_clients()? {
+        let mut made = builder.made_by_clients()?;
+        delivery_streams.attach_to_made(&mut made)?;
+        for pipeline in made {
             intakes.push(builder.build(clients, pipeline)?);
         }
         let built = builder.built();
@@ -236,6 +238,7 @@ impl Pipelines {
                 .map_err(|source| StartError::Schema { stream: "of no pipeline".to_owned(), source })?;
             logs.save_catalog()?;
         }
+        self.site.keep_token_key(logs.as_ref().map(|logs| &logs.folder))?;
         let resized = logs.as_ref().map(|logs| logs.resized().to_vec()).unwrap_or_default();
         *self.site.logs() = logs;
         self.site.start(built, deliveries.handle());

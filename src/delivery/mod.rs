@@ -103,6 +103,11 @@ impl Slots {
         };
         Self { event_time, prefix, late, judge }
     }
+
+    /// Whether a record's file depends on what is in the record.
+    fn has_fields(&self) -> bool {
+        self.event_time.is_some() || !self.prefix.is_empty() || !self.late.is_empty()
+    }
 }
 
 /// Which captures the slots of a delivery are those of.

@@ -99,6 +99,7 @@ mod tests {
             retention: Duration::from_secs(60),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            quotas: Default::default(),
         };
         let plan = Captures::default().plan().unwrap();
         let stream = Stream::new(&config, Backing::Memory, 1, plan, registry.stream("s"));

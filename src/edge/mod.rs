@@ -137,7 +137,7 @@ impl Edge {
         registry: &Registry,
     ) -> Self {
         let taps_budget = budget.account(usize::MAX);
-        let metrics = [registry.taps("events"), registry.taps("websocket")];
+        let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         Self {
             server,

@@ -4,6 +4,7 @@
 //! DATA_DIR/
 //!   lock          held by the process that uses the folder; tells its number
 //!   node.json     { "format": 1, "node": "9f86d081884c7d65", "name": "a", "checksum": … }
+//!   token-key.json  seals shard iterators: see [`token_key`]
 //!   catalog.json  durable streams, their shards and numbers: see [`catalog`]
 //!   log/          the write-ahead log
 //!   ledger/       a folder a stream and delivery
@@ -20,6 +21,7 @@ mod document;
 mod ledgers;
 mod lock;
 mod schemas;
+mod token_key;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -32,6 +34,7 @@ use thiserror::Error;
 
 pub use delivery_streams::{DELIVERY_STREAMS, DeliveryStreamFiles};
 pub use schemas::SchemaFile;
+pub use token_key::TOKEN_KEY_BYTES;
 
 pub use catalog::{
     Catalog, CatalogError, CatalogShard, CatalogStream, Changes, Consumer, DurabilityChange, StreamMode,

@@ -7,7 +7,7 @@ use super::logs::Logs;
 use super::running::Built;
 use super::site::Site;
 use super::{StartError, learned};
-use crate::config::checked::{self, ColumnsSource, Delivery, Durability};
+use crate::config::checked::{self, ColumnsSource, Delivery, Durability, ShardQuotas};
 use crate::config::limits::KINESIS_BYTES_MAX;
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::{Begin, Fields, LedgerParts, Parts, Slots, Status, Worker};
@@ -105,6 +105,9 @@ impl<'a> Builder<'a> {
         let readers = deliveries.len();
         let backing = self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers));
         let stream = Arc::new(Stream::new(&stream, backing, readers, plan, metrics));
+        if let Some(known) = self.logs.as_ref().and_then(|logs| logs.catalog.stream(stream.name())) {
+            stream.label_encrypted(known.properties.encryption_key.is_some());
+        }
         let fields = Fields::of_stream(&captures);
         for (reader, (config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
             let begin = self.begin_of(stream.name(), &config.name);
@@ -190,10 +193,12 @@ impl Site {
         durability: Durability,
     ) -> Result<checked::Pipeline, StartError> {
         let (seconds, durability) = (retention.as_secs(), durability.as_str());
+        let is_limited = self.node.aws.quotas.iter().any(|pattern| pattern.matches(name));
+        let quotas = if is_limited { ShardQuotas::Kinesis } else { ShardQuotas::None }.as_str();
         let record_bytes = self.node.server.body_bytes_max.min(KINESIS_BYTES_MAX);
         let text = format!(
             "[stream]\nname = \"{name}\"\nshards = {shards}\nretention = \"{seconds}s\"\n\
-             durability = \"{durability}\"\n[ingest]\ncontent = \"any\"\nmax_record = \"{record_bytes}B\"\n"
+             durability = \"{durability}\"\nquotas = \"{quotas}\"\n[ingest]\ncontent = \"any\"\nmax_record = \"{record_bytes}B\"\n"
         );
         crate::config::pipeline_of_text(&text, &self.node)
             .map_err(|problems| StartError::MadeByClient { stream: name.to_owned(), problems })

@@ -119,13 +119,19 @@ impl Control {
         // First of all: what is in the catalog must be possible to serve after a restart, too.
         let pipeline = self.site.pipeline_of_client(&name, shards, retention, Durability::Fsync)?;
         let mut logs = self.site.logs();
+        let is_first = logs.is_none();
         let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;
+        if is_first {
+            self.site.keep_token_key(Some(&logs.folder))?;
+        }
         logs.change_catalog(|catalog| {
             catalog.create(&pipeline.stream, clock::wall())?;
             let stream = catalog.stream_mut(&name)?;
             (stream.properties.mode, stream.properties.tags) = (mode, tags);
             Ok(())
         })?;
+        // Of an earlier stream of that name.
+        logs.folder.forget_ledgers(&name)?;
         let mut builder = Builder::later(&self.site, Some(logs));
         let intake = builder.build(self.account, pipeline)?;
         self.site.edge.add(intake);
@@ -327,7 +333,9 @@ impl Control {
             if result.is_err() || properties == before {
                 return Ok(result);
             }
-            if control.intake(&name)?.stream.is_durable() {
+            let stream = Arc::clone(&control.intake(&name)?.stream);
+            let is_encrypted = properties.encryption_key.is_some();
+            if stream.is_durable() {
                 control.note(&name, |catalog| {
                     catalog.stream_mut(&name)?.properties = properties;
                     Ok(())
@@ -336,6 +344,7 @@ impl Control {
                 let mut noted = control.noted.lock().unwrap_or_else(PoisonError::into_inner);
                 noted.insert(name, properties);
             }
+            stream.label_encrypted(is_encrypted);
             Ok(result)
         })
         .await

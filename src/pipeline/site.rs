@@ -7,6 +7,7 @@ use super::running::Running;
 use crate::config::checked::Node;
 use crate::delivery::Memory;
 use crate::edge::Edge;
+use crate::node::{NodeError, NodeFolder};
 use crate::record::ShardId;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::Phases;
@@ -77,6 +78,18 @@ impl Site {
     /// What durable streams live in, if there are any.
     pub fn logs(&self) -> MutexGuard<'_, Option<Logs>> {
         lock(&self.logs)
+    }
+
+    /// Has tokens of clients sealed with the node's key. Where there is no folder to keep it in, it ends with the process.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or written.
+    pub fn keep_token_key(&self, folder: Option<&NodeFolder>) -> Result<(), NodeError> {
+        let seal = &self.edge.aws.seal;
+        if let Some(fresh) = seal.fresh_key() {
+            seal.adopt(folder.map_or(Ok(fresh), |folder| folder.keep_token_key(fresh))?);
+        }
+        Ok(())
     }
 
     /// Forgets closed shards whose records have all gone.

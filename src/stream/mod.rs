@@ -17,6 +17,7 @@ mod layout;
 mod log;
 mod memory;
 mod notices;
+pub mod quotas;
 mod readers;
 mod reading;
 mod receipt;
@@ -42,6 +43,7 @@ pub use reshard::{Change, ReshardError};
 pub use signal::{Signal, Waiter};
 pub use writing::Writing;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::config::checked;
@@ -50,6 +52,7 @@ use crate::runtime::clock::{self, UnixMicros};
 use crate::telemetry::metrics::StreamMetrics;
 use layout::ShardStore;
 use notices::Notices;
+use quotas::Quotas;
 use readers::Readers;
 use wal::journal::Journal;
 use wal::recovery::KeptReply;
@@ -65,6 +68,9 @@ pub struct Stream {
     gate: Gate,
     captures: RwLock<Arc<CapturePlan>>,
     replies: Arc<Replies>,
+    quotas: Option<Box<Quotas>>,
+    is_labelled_encrypted: AtomicBool,
+    deletion: Signal,
     notices: Arc<Notices>,
     readers: Readers,
     /// Metric handles.
@@ -160,6 +166,12 @@ impl Stream {
             gate: Gate::new(layout),
             captures: RwLock::new(Arc::new(captures)),
             replies,
+            quotas: match config.quotas {
+                checked::ShardQuotas::None => None,
+                checked::ShardQuotas::Kinesis => Some(Box::default()),
+            },
+            is_labelled_encrypted: AtomicBool::new(false),
+            deletion: Signal::default(),
             notices: Arc::new(Notices::new(&metrics)),
             readers: Readers::new(readers),
             metrics,
@@ -194,6 +206,34 @@ impl Stream {
     /// Replies to requests with an idempotency key.
     pub fn replies(&self) -> &Arc<Replies> {
         &self.replies
+    }
+
+    /// Whether it was deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.gate.read().is_gone
+    }
+
+    /// Returns once it is deleted.
+    pub async fn deleted(&self) {
+        let waiter = self.deletion.wait();
+        if !self.is_deleted() {
+            waiter.woken().await;
+        }
+    }
+
+    /// Whether clients have named a key for it, which changes nothing but what they are told.
+    pub fn is_labelled_encrypted(&self) -> bool {
+        self.is_labelled_encrypted.load(Ordering::Relaxed)
+    }
+
+    /// Notes it.
+    pub fn label_encrypted(&self, is_encrypted: bool) {
+        self.is_labelled_encrypted.store(is_encrypted, Ordering::Relaxed);
+    }
+
+    /// What its shards take and give, if that is bounded.
+    pub fn quotas(&self) -> Option<&Quotas> {
+        self.quotas.as_deref()
     }
 
     /// Its shards at the moment.

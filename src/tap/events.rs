@@ -112,8 +112,9 @@ async fn send(mut outlet: Outlet, mut reader: Reader, heartbeat: Duration) {
             Ok(Next::Gap(skipped)) => {
                 outlet.say(&reader, &format!("event: gap\ndata: {{\"skipped\":{skipped}}}")).await;
             }
-            Ok(Next::Ended) => {
-                return outlet.say(&reader, "event: end\ndata: {\"reason\":\"draining\"}").await;
+            Ok(Next::Ended(end)) => {
+                let what = format!("event: end\ndata: {{\"reason\":\"{}\"}}", end.word());
+                return outlet.say(&reader, &what).await;
             }
             Err(error) => {
                 let data = serde_json::json!({ "reason": reason(&error), "detail": error.to_string() });

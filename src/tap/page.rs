@@ -40,6 +40,9 @@ async fn find(edge: &Edge, stream: &Arc<Stream>, query: Query) -> Result<Found, 
     let (mut cursor, mut skipped, mut looks) = (query.cursor, 0, 0);
     loop {
         let waiter = (!query.wait.is_zero()).then(|| stream.taps().wait());
+        if stream.is_deleted() {
+            return Err(Problem::UnknownStream(stream.name().to_string()));
+        }
         if query.shard.is_none() {
             cursor.follow(&stream.layout());
         }

@@ -25,7 +25,7 @@ use super::reply::Body;
 use crate::config::checked;
 use crate::config::limits::{AWS_BODY_BYTES_MAX, AWS_REQUEST_BYTES_MAX};
 use crate::runtime::budget::Budget;
-use crate::runtime::clock;
+use crate::runtime::clock::{self, UnixMicros};
 use kinesis::Operation;
 use protocol::Encoding;
 use protocol::failure::{Failure, FailureKind};
@@ -120,6 +120,22 @@ impl Gateway {
             identities: Identities::new(&aws.access, &aws.account),
             delivery_streams: OnceLock::new(),
         }
+    }
+}
+
+impl Edge {
+    /// Reads a token that a client hands back.
+    ///
+    /// # Errors
+    /// `ServiceUnavailableException` before the node serves, as its key is not known until then; or what `refuse` says.
+    pub fn open_token<T: serde::de::DeserializeOwned>(
+        &self,
+        (kind, token): (seal::TokenKind, &str),
+        now: UnixMicros,
+        refuse: impl FnOnce(seal::TokenError) -> Failure,
+    ) -> Result<T, Failure> {
+        self.control()?;
+        self.aws.seal.open(kind, token, now).map_err(refuse)
     }
 }
 

@@ -80,6 +80,11 @@ impl Control {
         self.intake(stream).is_ok()
     }
 
+    /// The same for one that a pipeline file names, and not a client of Kinesis alone.
+    pub fn serves_declared(&self, stream: &str) -> bool {
+        self.properties(stream).is_ok_and(|properties| properties.origin != StreamOrigin::Client)
+    }
+
     /// Whether deliveries of a stream have still to deliver something, and do so.
     pub fn is_pending(&self, stream: &str) -> bool {
         if self.site.is_stopping(&Which::all_of(stream)) {

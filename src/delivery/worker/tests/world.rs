@@ -13,8 +13,8 @@ use url::Url;
 
 use super::lake;
 use crate::config::checked::{
-    self, BufferHints, DeadLetters, Delivery, Format, JsonCompression, Late, ObjectSink as SinkConfig,
-    ParquetCompression, ParquetFormat, Placement, Selection,
+    self, BufferHints, DeadLetters, Delimiter, Delivery, Format, JsonCompression, Late,
+    ObjectSink as SinkConfig, ParquetCompression, ParquetFormat, Placement, RawFormat, Selection,
 };
 use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::encode::dead_letter::Envelope;
@@ -51,7 +51,7 @@ pub const SHARDS: u32 = 3;
 
 /// So many shards, open and closed, a stream of these tests has at most.
 const SHARDS_MAX: usize = 12;
-pub const CONFIGS: usize = 9;
+pub const CONFIGS: usize = 10;
 /// Small, so that there are several.
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// 2026-01-01 00:00:00 UTC.
@@ -129,6 +129,8 @@ pub fn config(variant: usize) -> Delivery {
     };
     let plain = Format::from(JsonCompression::None);
     let gzip = Format::from(JsonCompression::Gzip { level: 1 });
+    let raw = RawFormat { compression: JsonCompression::Gzip { level: 1 }, delimiter: Delimiter::None };
+    let raw = Format::Raw(raw);
     let (format, prefix, error_prefix, folder) = match variant {
         0 => (plain, "p={/p}/", "errors/{reason}/", "lake"),
         1 => (gzip, "v1/{/p}/", "errors/{reason}/", "lake"),
@@ -139,6 +141,7 @@ pub fn config(variant: usize) -> Delivery {
         6 => (plain, "failed/{shard}/", "failed/", "pond"),
         // By a field that no other variant wants.
         8 => (gzip, "v8/{/id|hash(3)|default(none)}/", "errors/{reason}/", "lake"),
+        9 => (raw, "v9/{/p}/", "errors/{reason}/", "lake"),
         _ => (plain, "v5/dt={event_time:%Y-%m-%d}/{/p|upper|default(none)}/", "errors/{reason}/", "lake"),
     };
     let selection = match variant {
@@ -155,6 +158,7 @@ pub fn config(variant: usize) -> Delivery {
             multipart_bytes: 1 << 20,
         },
         format,
+        extension: (variant == 9).then(|| ".bin.gz".into()),
         buffer: BufferHints { size_bytes: 700, interval: Duration::from_millis(200) },
         prefix: PrefixTemplate::parse(prefix, &placement.terms).unwrap(),
         error_prefix: PrefixTemplate::parse(error_prefix, &placement.terms).unwrap(),
@@ -177,7 +181,7 @@ fn placement() -> Placement {
     Placement { terms, late, future_max: Some(Duration::from_secs(2 * 86_400)) }
 }
 
-/// The folder that the last variant has for a record; `None` for the dead letters.
+/// The folder that variant 7 has for a record; `None` for the dead letters.
 fn folder_by_time(spec: &Spec, arrival: i64) -> Option<String> {
     let text = if spec.kind == Kind::Homeless { None } else { Some((b'a' + spec.partition) as char) };
     let event_time = ARRIVAL + i64::from(spec.partition) * 86_400_000_000;
@@ -249,6 +253,7 @@ impl World {
             retention: Duration::from_secs(3_600),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            quotas: Default::default(),
         };
         let mut captures = Captures::default();
         for field in ["/p", "/at"] {

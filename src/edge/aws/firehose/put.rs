@@ -19,7 +19,7 @@ use super::validation::Constraints;
 use super::{is_made_name, mapping, not_found};
 use crate::config::checked::PartitionKeySource;
 use crate::config::limits::{REQUEST_OVERHEAD_BYTES, REQUEST_RECORDS_MAX};
-use crate::edge::aws::kinesis::put::append;
+use crate::edge::aws::kinesis::put::{Throttling, append};
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::{Caller, Request};
 use crate::edge::body::Paid;
@@ -129,7 +129,12 @@ async fn put(edge: &Edge, request: &Request, is_batch: bool) -> Result<Vec<Optio
         _ => spans.iter().map(|_| Some(HashKey(fastrand::u128(..)))).collect(),
     };
     let paid = Paid { bytes, permit };
-    let placed = append(&intake, paid, &spans, &hashes).await?;
+    let placed = append(&intake, paid, &spans, &hashes, Throttling::AllOrNone).await;
+    let placed = placed.map_err(|failure| match failure.kind {
+        // In the words of this service.
+        FailureKind::ThroughputExceeded => Failure::new(FailureKind::ServiceUnavailable, "Slow down."),
+        _ => failure,
+    })?;
     let mut results = vec![None; parts.len()];
     for refused in placed.refused() {
         let mut before = refused.index;

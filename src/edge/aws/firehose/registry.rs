@@ -14,7 +14,7 @@ use super::processing::DeAggregation;
 use crate::config::checked::{ColumnsSource, Config, Node, Pipeline};
 use crate::config::limits::DELIVERY_STREAMS_MAX;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
-use crate::node::{DeliveryStreamFiles, NodeError, NodeFolder};
+use crate::node::{DeliveryStreamFiles, NodeError, NodeFolder, StreamOrigin};
 use crate::pipeline::control::{Control, ControlError, DeliveryChange};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::{Disk, RealDisk};
@@ -25,6 +25,8 @@ pub struct DeliveryStreams {
     node: Node,
     files: DeliveryStreamFiles,
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
+    /// Those whose source is in no file, by name: it may be one that a client has made.
+    waiting: Mutex<Vec<(String, Pipeline)>>,
 }
 
 /// A delivery stream and how it runs.
@@ -64,7 +66,7 @@ impl DeliveryStreams {
     pub fn load(config: &mut Config) -> Result<Self, LoadError> {
         let (disk, node): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), config.node.clone());
         let files = DeliveryStreamFiles::at(Arc::clone(&disk), &node.data_dir);
-        let mut entries = BTreeMap::new();
+        let (mut entries, mut waiting) = (BTreeMap::new(), Vec::new());
         let found: Vec<DeliveryStream> = match NodeFolder::is_begun(&*disk, &node.data_dir) {
             true => files.read_all()?,
             false => Vec::new(),
@@ -80,12 +82,46 @@ impl DeliveryStreams {
                     config.pipelines.push(pipeline);
                     true
                 }
-                Some(_) => attach(pipeline, &mut config.pipelines).map_err(failed)?,
+                Some(_) => match attach(pipeline, &mut config.pipelines).map_err(failed)? {
+                    None => true,
+                    Some(pipeline) => {
+                        waiting.push((name.clone(), pipeline));
+                        false
+                    }
+                },
             };
             let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running };
             entries.insert(name, Arc::new(entry));
         }
-        Ok(Self { node, files, entries: Mutex::new(entries) })
+        Ok(Self { node, files, entries: Mutex::new(entries), waiting: Mutex::new(waiting) })
+    }
+
+    /// Adds those whose source is in no file to the streams that clients have made.
+    ///
+    /// # Errors
+    /// If one cannot be run any more.
+    pub fn attach_to_made(&self, made: &mut [Pipeline]) -> Result<(), LoadError> {
+        // Nothing panics while it is changed.
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for (name, pipeline) in waiting {
+            let stream = pipeline.stream.name.clone();
+            let failed = |why| LoadError::Mapping { name: name.clone(), why };
+            if attach(pipeline, made).map_err(failed)?.is_some() {
+                tracing::warn!(stream, "a delivery stream waits for its source, which is not there");
+            } else if let Some(entry) = self.get(&name) {
+                let running = Entry { is_running: true, ..(*entry).clone() };
+                self.entries().insert(name, Arc::new(running));
+            }
+        }
+        Ok(())
+    }
+
+    /// The delivery streams that read a stream.
+    pub fn readers_of(&self, stream: &str) -> Vec<String> {
+        let entries = self.entries();
+        let all = entries.values().map(|entry| &entry.delivery_stream);
+        let readers = all.filter(|reader| !reader.is_deleting && reader.source_stream() == Some(stream));
+        readers.map(|reader| reader.name.clone()).collect()
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Entry>>> {
@@ -127,7 +163,7 @@ impl DeliveryStreams {
         account: &str,
     ) -> Result<(), Failure> {
         let name = delivery_stream.name.clone();
-        if self.get(&name).is_some() || control.serves(&name) {
+        if self.get(&name).is_some() || control.serves_declared(&name) {
             let text = format!("Firehose {name} under accountId {account} already exists");
             return Err(Failure::new(FailureKind::ResourceInUse, text));
         }
@@ -135,6 +171,7 @@ impl DeliveryStreams {
             let text = format!("a node has at most {DELIVERY_STREAMS_MAX} delivery streams");
             return Err(Failure::new(FailureKind::LimitExceeded, text));
         }
+        mapping::refuse_anew(&delivery_stream)?;
         let Mapped { pipeline, de_aggregation } = mapping::map(&delivery_stream, &self.node)?;
         let (stream, deliveries) = (pipeline.stream.name.clone(), names(&pipeline));
         if delivery_stream.source.is_none() {
@@ -144,6 +181,7 @@ impl DeliveryStreams {
                 return Err(failed(error.into()));
             }
         } else if control.serves(&stream) {
+            refuse_to_learn(control, &pipeline)?;
             control.open_folder().map_err(failed)?;
             let change = change(&delivery_stream, pipeline);
             control.check_change(&change).map_err(refused)?;
@@ -199,6 +237,7 @@ impl DeliveryStreams {
         }
         let mut delivery_stream = entry.delivery_stream.clone();
         change(&mut delivery_stream)?;
+        mapping::refuse_anew(&delivery_stream)?;
         let Mapped { pipeline, de_aggregation } = mapping::map(&delivery_stream, &self.node)?;
         let deliveries = names(&pipeline);
         if entry.deliveries.iter().any(|before| !deliveries.contains(before)) {
@@ -280,14 +319,29 @@ impl DeliveryStreams {
     }
 }
 
-/// Adds the delivery of `made` to the pipeline of its stream. Returns whether there is one.
-fn attach(made: Pipeline, pipelines: &mut [Pipeline]) -> Result<bool, String> {
-    let stream = made.stream.name;
-    let Some(pipeline) = pipelines.iter_mut().find(|pipeline| pipeline.stream.name == stream) else {
-        tracing::warn!(stream, "a delivery stream waits for its source, which no pipeline file names");
-        return Ok(false);
+fn learns(source: Option<ColumnsSource>) -> bool {
+    matches!(source, Some(ColumnsSource::Inferred(_)))
+}
+
+/// Of a stream that a client has made nothing is learned.
+fn refuse_to_learn(control: &Control, made: &Pipeline) -> Result<(), Failure> {
+    let origin = control.properties(&made.stream.name).map_err(failed)?.origin;
+    if origin == StreamOrigin::Client && learns(made.columns_source) {
+        let text = format!(
+            "SchemaConfiguration: the columns cannot be learned from stream '{}', which a client has made: name a table that has columns",
+            made.stream.name
+        );
+        return Err(Failure::invalid(text));
+    }
+    Ok(())
+}
+
+/// Adds the delivery of `made` to the pipeline of its stream. Returns it if there is none.
+fn attach(made: Pipeline, pipelines: &mut [Pipeline]) -> Result<Option<Pipeline>, String> {
+    let stream = &made.stream.name;
+    let Some(pipeline) = pipelines.iter_mut().find(|pipeline| pipeline.stream.name == *stream) else {
+        return Ok(Some(made));
     };
-    let learns = |source: Option<ColumnsSource>| matches!(source, Some(ColumnsSource::Inferred(_)));
     let has_columns = made.deliveries.iter().any(|delivery| delivery.format.columns().is_some());
     if has_columns && learns(made.columns_source) != learns(pipeline.columns_source) {
         return Err(format!(
@@ -295,7 +349,7 @@ fn attach(made: Pipeline, pipelines: &mut [Pipeline]) -> Result<bool, String> {
         ));
     }
     pipeline.deliveries.extend(made.deliveries);
-    Ok(true)
+    Ok(None)
 }
 
 fn names(pipeline: &Pipeline) -> Vec<String> {

@@ -29,7 +29,9 @@ use crate::record::SequenceNumber;
 use crate::runtime::budget::Permit;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
+use crate::stream::quotas::{Bucket, Quotas};
 use crate::stream::{Payer, ReadError, ShardFacts, Stream};
+use crate::tap::taps::OpenTap;
 
 /// How long a subscription lasts.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -92,6 +94,8 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
         payer: Payer { budget: Arc::clone(&edge.taps_budget), overdraws: false },
         phases: edge.phases.clone(),
         position,
+        open: OpenTap::new(&edge.taps.subscriptions, edge.taps.slow_after()),
+        pace: intake.stream.quotas().map(|_| Quotas::of_subscription()),
     };
     let mut response = protocol::reply(request.encoding, Bytes::new());
     *response.body_mut() = Body::streamed(|pieces| feed.run(pieces, subscription));
@@ -136,11 +140,14 @@ struct Feed {
     payer: Payer,
     phases: Phases,
     position: SequenceNumber,
+    /// What it may read, where there are quotas.
+    pace: Option<Bucket>,
+    open: OpenTap,
 }
 
 impl Feed {
     async fn run(mut self, pieces: Pieces, mut subscription: Subscription) {
-        pieces.send(event_stream::event("initial-response", self.encoding, b"{}")).await;
+        pieces.send(event_stream::initial_response(self.encoding)).await;
         let ends = Instant::now() + LIFETIME;
         let phases = self.phases.clone();
         let ending = tokio::select! {
@@ -172,6 +179,7 @@ impl Feed {
         let numbering = Numbering::of(&self.facts);
         let mut is_first = true;
         loop {
+            self.keep_pace().await;
             let waiter = stream.taps().wait();
             let from = (self.facts.id, numbering);
             let page = match Page::find(&stream, from, self.position, EVENT, &self.payer).await {
@@ -186,6 +194,9 @@ impl Feed {
             self.position = page.next;
             let is_at_end = self.is_at_end()?;
             if page.records > 0 || is_at_end || is_first {
+                if let Some(bucket) = &mut self.pace {
+                    bucket.spend(page.data, clock::monotonic());
+                }
                 self.send(pieces, &page, is_at_end).await?;
                 is_first = false;
             } else if has_moved {
@@ -200,6 +211,14 @@ impl Feed {
         }
     }
 
+    /// Waits until what was sent is within the quota.
+    async fn keep_pace(&mut self) {
+        let owed = self.pace.as_mut().and_then(|bucket| bucket.is_paid(clock::monotonic()).err());
+        if let Some(wait) = owed {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// Whether the shard is closed and read. A shard that is gone can only have been read by this one.
     fn is_at_end(&mut self) -> Result<bool, Failure> {
         let layout = self.stream.layout();
@@ -210,7 +229,7 @@ impl Feed {
         Ok(self.facts.end.is_some_and(|end| self.position >= end))
     }
 
-    async fn send(&self, pieces: &Pieces, page: &Page, is_at_end: bool) -> Result<(), Failure> {
+    async fn send(&mut self, pieces: &Pieces, page: &Page, is_at_end: bool) -> Result<(), Failure> {
         let permit = self.pay(page.written_bytes(self.encoding)).await;
         // The record before the next one: whoever goes on after it, or at it, misses nothing.
         let before = SequenceNumber(self.position.0.saturating_sub(1));
@@ -226,7 +245,10 @@ impl Feed {
         let payload = self.encoding.write(&event)?;
         let bytes = event_stream::event("SubscribeToShardEvent", self.encoding, &payload);
         drop(payload);
+        let len = bytes.len();
+        self.open.waits();
         pieces.send(Bytes::from_owner(PaidBytes::new(bytes, permit))).await;
+        self.open.sent(len, page.records as u64);
         Ok(())
     }
 

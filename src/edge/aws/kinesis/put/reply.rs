@@ -1,23 +1,45 @@
 //! What became of each record.
 
+use std::sync::Arc;
+
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
+use crate::edge::aws::Caller;
 use crate::edge::aws::kinesis::sequence::{Numbering, Printed, Rising};
-use crate::edge::aws::kinesis::shapes::{NOT_ENCRYPTED, printed};
+use crate::edge::aws::kinesis::shapes::{encryption_type, printed, rate_exceeded};
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::judge::Refused;
 use crate::record::{Batch, ShardId};
-use crate::stream::{Appended, Layout};
+use crate::stream::quotas::Throttled;
+use crate::stream::{Appended, Layout, Stream};
 
-/// The records of a request, in order: numbered or refused.
+/// The records of a request, in order: numbered, refused or throttled.
 #[derive(Debug)]
 pub struct Placed {
+    stream: Arc<str>,
+    encryption_type: &'static str,
     count: usize,
     refused: Vec<Refused>,
-    /// For each record that was accepted, its shard's place in `shards`, and how many numbers it takes.
-    places: Vec<(usize, usize)>,
+    /// Of the records that were not refused.
+    places: Vec<Place>,
     shards: Vec<(ShardId, Rising)>,
+    /// How many records were beyond the quotas.
+    pub throttled: usize,
+}
+
+/// What became of a record that is well.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// It is in the log.
+    Taken {
+        /// Its shard's place among those of the layout or, in an answer, of the answer.
+        shard: usize,
+        /// How many numbers it takes.
+        numbers: usize,
+    },
+    /// It was beyond the quotas of its shard.
+    Throttled(Throttled),
 }
 
 /// How the numbers of the shards that were written to are printed, with their places in the layout.
@@ -31,42 +53,55 @@ pub fn numberings(layout: &Layout, batches: &[(ShardId, Batch)]) -> Vec<(usize, 
 
 impl Placed {
     /// All were refused.
-    pub fn nowhere(count: usize, refused: Vec<Refused>) -> Self {
-        Self { count, refused, places: Vec::new(), shards: Vec::new() }
+    pub fn nowhere(stream: &Stream, count: usize, refused: Vec<Refused>) -> Self {
+        Self::new(stream, count, refused, Vec::new(), (&[], &[]))
     }
 
     /// `places` in the layout, as those of `numberings`, which are in the order of `appended`.
     pub fn new(
+        stream: &Stream,
         count: usize,
         refused: Vec<Refused>,
-        mut places: Vec<(usize, usize)>,
-        appended: &[(ShardId, Appended)],
-        numberings: &[(usize, Numbering)],
+        mut places: Vec<Place>,
+        (appended, numberings): (&[(ShardId, Appended)], &[(usize, Numbering)]),
     ) -> Self {
-        for (place, _) in &mut places {
-            // Both are in the order of the layout.
-            *place = numberings.partition_point(|(known, _)| known < place);
+        let mut throttled = 0;
+        for place in &mut places {
+            match place {
+                // Both are in the order of the layout.
+                Place::Taken { shard, .. } => {
+                    *shard = numberings.partition_point(|(known, _)| known < shard);
+                }
+                Place::Throttled(_) => throttled += 1,
+            }
         }
         let rising = |((id, appended), (_, numbering)): (&(ShardId, Appended), &(usize, Numbering))| {
             (*id, numbering.from(appended.first))
         };
         let shards = appended.iter().zip(numberings).map(rising).collect();
-        Self { count, refused, places, shards }
+        let (stream, encryption_type) = (Arc::clone(stream.name()), encryption_type(stream));
+        Self { stream, encryption_type, count, refused, places, shards, throttled }
     }
 
     /// The one record.
     ///
     /// # Errors
-    /// `InvalidArgumentException` if it was refused.
-    pub fn only(mut self) -> Result<impl Serialize, Failure> {
+    /// `InvalidArgumentException` if it was refused, `ProvisionedThroughputExceededException` if it was throttled.
+    pub fn only(mut self, caller: &Caller) -> Result<impl Serialize, Failure> {
         if let Some(refused) = self.refused.first() {
             return Err(Failure::invalid(told(refused)));
         }
-        let (place, _) = self.places.first().copied().unwrap_or_default();
+        let place = match self.places.first() {
+            Some(Place::Throttled(throttled)) => {
+                return Err(rate_exceeded(throttled, &self.stream, caller));
+            }
+            Some(Place::Taken { shard, .. }) => *shard,
+            None => 0,
+        };
         let placed = self.shards.get_mut(place).map(|(shard, rising)| One {
             shard_id: *shard,
             sequence_number: rising.next_printed(),
-            encryption_type: NOT_ENCRYPTED,
+            encryption_type: self.encryption_type,
         });
         placed.ok_or_else(|| Failure::new(FailureKind::InternalFailure, "the record went nowhere"))
     }
@@ -77,8 +112,12 @@ impl Placed {
     }
 
     /// All records.
-    pub fn all(&self) -> impl Serialize {
-        All { failed_record_count: self.refused.len(), records: List(self), encryption_type: NOT_ENCRYPTED }
+    pub fn all<'a>(&'a self, caller: &'a Caller) -> impl Serialize + 'a {
+        All {
+            failed_record_count: self.refused.len() + self.throttled,
+            records: List(self, caller),
+            encryption_type: self.encryption_type,
+        }
     }
 }
 
@@ -103,7 +142,7 @@ struct All<'a> {
     encryption_type: &'static str,
 }
 
-struct List<'a>(&'a Placed);
+struct List<'a>(&'a Placed, &'a Caller);
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -122,7 +161,7 @@ struct Failed {
 
 impl Serialize for List<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Placed { count, refused, places, shards } = self.0;
+        let Self(Placed { stream, count, refused, places, shards, .. }, caller) = self;
         let mut list = serializer.serialize_seq(Some(*count))?;
         let (mut refused, mut places) = (refused.iter().peekable(), places.iter());
         let mut shards = shards.clone();
@@ -132,13 +171,19 @@ impl Serialize for List<'_> {
                 list.serialize_element(&Failed { error_code, error_message: told(refused) })?;
                 continue;
             }
-            let (place, count) = places.next().copied().unwrap_or_default();
-            let (shard_id, rising) = shards
-                .get_mut(place)
-                .ok_or_else(|| serde::ser::Error::custom("a record went to a shard that is not there"))?;
-            let (shard_id, sequence_number) = (*shard_id, rising.next_printed());
-            rising.skip(count.saturating_sub(1));
-            list.serialize_element(&Entry { shard_id, sequence_number })?;
+            let nowhere = || serde::ser::Error::custom("a record went to a shard that is not there");
+            match places.next().ok_or_else(nowhere)? {
+                Place::Taken { shard, numbers } => {
+                    let (shard_id, rising) = shards.get_mut(*shard).ok_or_else(nowhere)?;
+                    let (shard_id, sequence_number) = (*shard_id, rising.next_printed());
+                    rising.skip(numbers.saturating_sub(1));
+                    list.serialize_element(&Entry { shard_id, sequence_number })?;
+                }
+                Place::Throttled(throttled) => {
+                    let Failure { kind, message } = rate_exceeded(throttled, stream, caller);
+                    list.serialize_element(&Failed { error_code: kind.name(), error_message: message })?;
+                }
+            }
         }
         list.end()
     }
