@@ -34,7 +34,7 @@ fn change(pipelines: &Pipelines, pipeline: &Pipeline) -> Result<(), String> {
 
 fn alone(
     pipelines: &Pipelines,
-    change: impl FnOnce(&Control) -> Result<(), control::ControlError> + Send + 'static,
+    change: impl FnOnce(&Control) -> Result<(), crate::pipeline::control::ControlError> + Send + 'static,
 ) -> Result<(), String> {
     let control = Arc::clone(pipelines.site.edge.control().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

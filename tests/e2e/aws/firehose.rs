@@ -84,8 +84,8 @@ fn data(bytes: impl AsRef<[u8]>) -> Value {
 
 fn objects(store: &FaultyStore, below: &str) -> Vec<String> {
     let objects = store.objects().into_iter().filter(|(key, _)| key.contains(below));
-    let text = |(key, object): (String, StoredObject)| match key.ends_with(".gz") {
-        true => std::io::read_to_string(flate2::read::MultiGzDecoder::new(&*object.bytes)).unwrap(),
+    let text = |(_, object): (String, StoredObject)| match object.bytes.starts_with(b"\x1f\x8b") {
+        true => std::io::read_to_string(MultiGzDecoder::new(&*object.bytes)).unwrap(),
         false => String::from_utf8_lossy(&object.bytes).into_owned(),
     };
     objects.map(text).collect()

@@ -127,12 +127,12 @@ fn numbers(store: &FaultyStore, below: &str) -> BTreeMap<u64, usize> {
             rows.flat_map(|batch| column(batch.unwrap())).map(i64::cast_unsigned).collect()
         } else {
             let mut text = String::from_utf8_lossy(&object.bytes).into_owned();
-            if key.ends_with(".gz") {
+            if object.bytes.starts_with(b"\x1f\x8b") {
                 let decoder = flate2::read::MultiGzDecoder::new(&*object.bytes);
                 text = std::io::read_to_string(decoder).unwrap();
             }
-            let number = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap();
-            text.lines().map(number).collect()
+            let records = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+            records.map(|record| record.unwrap()["id"].as_u64().unwrap()).collect()
         };
         for number in found {
             *numbers.entry(number).or_default() += 1;
