@@ -159,6 +159,7 @@ impl World {
                 multipart_bytes: 1 << 30,
             },
             format: format.clone(),
+            extension: None,
             buffer: BufferHints { size_bytes: 1 << 30, interval: Duration::from_secs(3_600) },
             prefix: PrefixTemplate::parse("p={/p}/dt={arrival_time:%Y-%m-%d}/", &terms).unwrap(),
             error_prefix: PrefixTemplate::parse("errors/{reason}/", &terms).unwrap(),

@@ -14,6 +14,12 @@ pub(super) struct Pauses {
 }
 
 impl Pauses {
+    /// Adds one that nothing mends.
+    pub fn add_for_ever(&mut self, why: &str) {
+        self.reasons.push((self.next_id, why.to_owned()));
+        self.next_id += 1;
+    }
+
     /// The latest reason.
     pub fn why(&self) -> Option<&str> {
         self.reasons.last().map(|(_, why)| why.as_str())

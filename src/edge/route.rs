@@ -179,7 +179,7 @@ async fn dispatch(
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
         (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
-        (Route::Records(name), &Method::GET) if tap::websocket::is_wanted(&head.headers) => {
+        (Route::Records(name), _) if tap::websocket::is_wanted(head) => {
             tap::websocket::get(edge, &*edge.intake(name)?, head, leaving).await
         }
         (Route::Records(name), &Method::GET) if tap::events::are_wanted(&head.headers) => {

@@ -18,6 +18,7 @@
 pub mod catalog;
 mod delivery_streams;
 mod document;
+mod ledgers;
 mod lock;
 mod schemas;
 mod token_key;
@@ -307,18 +308,6 @@ impl NodeFolder {
     /// The folder of the log. It need not be there yet.
     pub fn log(&self) -> PathBuf {
         self.path.join(LOG)
-    }
-
-    /// The folders of the ledgers that there are of a stream, each named after its delivery.
-    pub fn ledgers(&self, stream: &str) -> Result<Vec<PathBuf>, NodeError> {
-        let path = self.path.join(LEDGER).join(stream);
-        let paths = names_in(&*self.disk, &path).map_err(|source| NodeError::io(&path, source))?;
-        Ok(paths.unwrap_or_default())
-    }
-
-    /// The folder of a delivery's ledger. It need not be there yet.
-    pub fn ledger(&self, stream: &str, delivery: &str) -> PathBuf {
-        self.path.join(LEDGER).join(stream).join(delivery)
     }
 }
 

@@ -1,15 +1,11 @@
 //! What all pipelines of the process share, and what is started and ended while they run.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
-
-use super::build::Built;
 use super::logs::Logs;
+use super::running::Running;
 use crate::config::checked::Node;
-use crate::delivery::{Memory, Status};
+use crate::delivery::Memory;
 use crate::edge::Edge;
 use crate::node::{NodeError, NodeFolder};
 use crate::record::ShardId;
@@ -37,9 +33,8 @@ pub struct Site {
     pub workers: Tasks,
     /// The node's folder is locked for as long as these live.
     logs: Mutex<Option<Logs>>,
-    statuses: Mutex<Vec<Arc<Status>>>,
-    /// Of the deliveries of each stream.
-    running: Mutex<HashMap<Arc<str>, Vec<AbortHandle>>>,
+    /// The deliveries, whose workers may have ended.
+    running: Mutex<Vec<Running>>,
 }
 
 impl std::fmt::Debug for Site {
@@ -71,19 +66,18 @@ impl Site {
             run: clock::wall().0.unsigned_abs(),
             workers: Tasks::new(),
             logs: Mutex::new(None),
-            statuses: Mutex::default(),
             running: Mutex::default(),
         }
+    }
+
+    /// The deliveries.
+    pub(super) fn running(&self) -> MutexGuard<'_, Vec<Running>> {
+        lock(&self.running)
     }
 
     /// What durable streams live in, if there are any.
     pub fn logs(&self) -> MutexGuard<'_, Option<Logs>> {
         lock(&self.logs)
-    }
-
-    /// What is to be seen of all deliveries.
-    pub fn statuses(&self) -> Vec<Arc<Status>> {
-        lock(&self.statuses).clone()
     }
 
     /// Has tokens of clients sealed with the node's key. Where there is no folder to keep it in, it ends with the process.
@@ -96,25 +90,6 @@ impl Site {
             seal.adopt(folder.map_or(Ok(fresh), |folder| folder.keep_token_key(fresh))?);
         }
         Ok(())
-    }
-
-    /// Starts what was built.
-    pub fn start(&self, built: Built, runtime: &Handle) {
-        let Built { statuses, workers } = built;
-        let _guard = runtime.enter();
-        let mut running = lock(&self.running);
-        for (stream, worker) in workers {
-            let handle = self.workers.spawn(worker.run(self.phases.clone()));
-            running.entry(stream).or_default().push(handle);
-        }
-        lock(&self.statuses).extend(statuses);
-    }
-
-    /// Ends the deliveries of a stream where they stand.
-    pub fn end(&self, stream: &str) {
-        let ended = lock(&self.running).remove(stream).unwrap_or_default();
-        ended.iter().for_each(AbortHandle::abort);
-        lock(&self.statuses).retain(|status| &**status.stream_name() != stream);
     }
 
     /// Forgets closed shards whose records have all gone.

@@ -31,6 +31,10 @@ pub trait Disk: Send + Sync + Debug {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Takes a file away. Durable after [`Disk::sync_folder`].
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder that is empty. A disk of which nobody looks at the folders may leave it.
+    fn remove_folder(&self, _folder: &Path) -> io::Result<()> {
+        Ok(())
+    }
     /// Makes the names in a folder durable.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
     /// An error if this process may not change names in a folder. A disk without permissions allows it.
@@ -141,6 +145,10 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn remove_folder(&self, folder: &Path) -> io::Result<()> {
+        std::fs::remove_dir(folder)
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

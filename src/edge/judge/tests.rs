@@ -39,7 +39,7 @@ fn intake(content: Content, on_invalid: OnInvalid) -> Intake {
     };
     let mut captures = Captures::default();
     captures.slot(&Pointer::parse("/t").unwrap());
-    Intake::new(stream, ingest, &captures, Budget::new(u64::MAX)).unwrap()
+    Intake::new(stream, ingest, (captures, None), Budget::new(u64::MAX)).unwrap()
 }
 
 /// The entries of a request: payloads and keys, one behind the other.

@@ -147,7 +147,7 @@ struct Feed {
 
 impl Feed {
     async fn run(mut self, pieces: Pieces, mut subscription: Subscription) {
-        pieces.send(event_stream::event("initial-response", self.encoding, b"{}")).await;
+        pieces.send(event_stream::initial_response(self.encoding)).await;
         let ends = Instant::now() + LIFETIME;
         let phases = self.phases.clone();
         let ending = tokio::select! {
