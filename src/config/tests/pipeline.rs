@@ -240,6 +240,18 @@ fn each_durability_has_its_word_and_only_memory_is_not_durable() {
 }
 
 #[test]
+fn shards_have_quotas_only_where_they_are_asked_for() {
+    use crate::config::checked::ShardQuotas;
+    assert_eq!(pipeline("stream = { name = \"s\" }").stream.quotas, ShardQuotas::None);
+    assert_eq!(pipeline("stream = { name = \"s\", quotas = \"none\" }").stream.quotas, ShardQuotas::None);
+    assert_eq!(
+        pipeline("stream = { name = \"s\", quotas = \"kinesis\" }").stream.quotas,
+        ShardQuotas::Kinesis
+    );
+    assert!(complaints("stream = { name = \"s\", quotas = \"kinesys\" }").contains("kinesys"));
+}
+
+#[test]
 fn no_idempotency_key_is_remembered_where_the_window_is_zero() {
     let pipeline = pipeline("stream = { name = \"s\", idempotency_window = \"0s\" }");
     assert!(pipeline.stream.idempotency_window.is_zero());
