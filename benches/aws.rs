@@ -9,7 +9,6 @@
 //! little more than to write and to read; its time is not counted.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a bench that cannot run has to stop and reports on its own output"
 )]

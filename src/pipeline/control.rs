@@ -3,9 +3,11 @@
 //! One change at a time. Each runs to its end on the runtime of the deliveries, whether or not the client who has asked
 //! for it still waits: between the catalog and the shards in memory nothing may be left half-way.
 
+mod error;
 mod live;
 mod made;
 
+pub use error::ControlError;
 pub use live::Change as DeliveryChange;
 
 use std::collections::HashMap;
@@ -13,88 +15,22 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::runtime::Handle;
 
-use super::StartError;
 use super::build::Builder;
 use super::logs::{Logs, NotNoted};
-use super::running::{StillAtWork, Which};
+use super::running::Which;
 use super::site::Site;
 use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::Durability;
 use crate::config::limits::RESHARD_STEPS_MAX;
 use crate::edge::Intake;
 use crate::edge::problem::Problem;
-use crate::node::{CatalogError, NodeError, StreamMode, StreamOrigin, StreamProperties};
+use crate::node::{CatalogError, StreamMode, StreamOrigin, StreamProperties};
 use crate::runtime::clock;
-use crate::stream::reshard::{self, Change, Plan, Replacement, ResizeError};
+use crate::stream::reshard::{self, Change, Plan, Replacement};
 use crate::stream::wal::shard::DurableLog;
 use crate::stream::{Layout, ReshardError, Stream};
-
-/// Why a stream is not changed.
-#[derive(Debug, Error)]
-pub enum ControlError {
-    /// There is none of that name.
-    #[error("stream '{stream}' does not exist")]
-    NoStream {
-        /// The name.
-        stream: String,
-    },
-    /// There is one of that name.
-    #[error("stream '{stream}' exists already")]
-    Exists {
-        /// The name.
-        stream: String,
-    },
-    /// Its name is that of something else.
-    #[error("names that begin with {MADE_NAME_PREFIX:?}, as '{stream}' does, are those of delivery streams")]
-    Reserved {
-        /// The name.
-        stream: String,
-    },
-    /// Its pipeline file says otherwise.
-    #[error("{what} of stream '{stream}' is said in its pipeline file: change it there and restart")]
-    Declared {
-        /// The stream.
-        stream: String,
-        /// What cannot be changed.
-        what: &'static str,
-    },
-    /// The shards cannot be changed so.
-    #[error(transparent)]
-    Reshard(#[from] ResizeError),
-    /// It cannot be written down.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// It cannot be served.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// Another delivery of it has its columns from elsewhere.
-    #[error("the columns are learned for either all deliveries of stream '{stream}' or none")]
-    Columns {
-        /// The stream.
-        stream: String,
-    },
-    /// Its deliveries do not stop.
-    #[error(transparent)]
-    StillAtWork(#[from] StillAtWork),
-    /// The process stops.
-    #[error("the process stops")]
-    Stopped,
-}
-
-impl From<NodeError> for ControlError {
-    fn from(error: NodeError) -> Self {
-        ControlError::Catalog(error.into())
-    }
-}
-
-impl From<ReshardError> for ControlError {
-    fn from(error: ReshardError) -> Self {
-        ControlError::Reshard(error.into())
-    }
-}
 
 /// A stream that a client wants.
 #[derive(Debug, Clone)]

@@ -6,14 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
 use forebay::testkit::aggregate::{UserRecord, aggregate};
-use forebay::testkit::faulty_store::FaultyStore;
+use forebay::testkit::faulty_store::{FaultyStore, StoredObject};
 use serde_json::{Value, json};
 
 use super::{ACCESS_KEY, UNSIGNED, javascript, operations, run};
 use crate::server::{Server, Setup, durable_stream, stream};
 
 /// A node whose buckets are in `store`, with a pipeline beside.
-fn setup(store: &FaultyStore) -> Setup {
+pub(super) fn setup(store: &FaultyStore) -> Setup {
     let endpoint = store.endpoint();
     Setup::pipeline(format!(
         "{}[[delivery]]\nname = \"lake\"\ncompression = \"none\"\n",
@@ -26,7 +26,7 @@ fn setup(store: &FaultyStore) -> Setup {
 }
 
 /// The status, and the body; null if it is empty. An operation of another API is named in full.
-async fn call(server: &Server, operation: &str, body: Value) -> (u16, Value) {
+pub(super) async fn call(server: &Server, operation: &str, body: Value) -> (u16, Value) {
     let target = match operation.contains('.') {
         true => operation.to_owned(),
         false => format!("Firehose_20150804.{operation}"),
@@ -44,7 +44,7 @@ async fn call(server: &Server, operation: &str, body: Value) -> (u16, Value) {
     (status, if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() })
 }
 
-async fn done(server: &Server, operation: &str, body: Value) -> Value {
+pub(super) async fn done(server: &Server, operation: &str, body: Value) -> Value {
     let (status, reply) = call(server, operation, body).await;
     assert_eq!(status, 200, "{operation}: {reply}");
     reply
@@ -84,7 +84,11 @@ fn data(bytes: impl AsRef<[u8]>) -> Value {
 
 fn objects(store: &FaultyStore, below: &str) -> Vec<String> {
     let objects = store.objects().into_iter().filter(|(key, _)| key.contains(below));
-    objects.map(|(_, object)| String::from_utf8_lossy(&object.bytes).into_owned()).collect()
+    let text = |(_, object): (String, StoredObject)| match object.bytes.starts_with(b"\x1f\x8b") {
+        true => std::io::read_to_string(MultiGzDecoder::new(&*object.bytes)).unwrap(),
+        false => String::from_utf8_lossy(&object.bytes).into_owned(),
+    };
+    objects.map(text).collect()
 }
 
 /// How many lines there are, in objects with and without compression: an update changes it while files are open.
@@ -290,7 +294,7 @@ async fn what_clients_put_is_stored_byte_for_byte_with_its_backup() {
     assert_eq!(bytes(&store, "none/"), with(b""));
     assert_eq!(bytes(&store, "lines/"), with(b"\n"));
     assert_eq!(bytes(&store, "backup/"), with(b""));
-    let names: Vec<String> = store.objects().into_iter().map(|(key, _)| key).collect();
+    let names: Vec<String> = store.objects().into_keys().collect();
     let ending =
         |below: &str| names.iter().find(|name| name.contains(below)).unwrap().rsplit_once('.').unwrap().1;
     assert_eq!((ending("none/"), ending("lines/"), ending("backup/")), ("raw", "log", "raw"));

@@ -112,6 +112,8 @@ pub struct World {
     pub learns: Option<Rules>,
     /// Whether the delivery has one.
     pub keeps_ledger: bool,
+    /// Where it begins if that does not say so.
+    pub begin: Begin,
     registry: Registry,
     captures: Captures,
     process: Option<Process>,
@@ -276,6 +278,7 @@ impl World {
             settled_max,
             learns: None,
             keeps_ledger: true,
+            begin: Begin::Oldest,
             registry,
             captures,
             process: None,
@@ -393,7 +396,7 @@ impl World {
             run: 0,
             node: "0123456789abcdef".into(),
             schema,
-            begin: Begin::Oldest,
+            begin: self.begin.clone(),
             ledger: self.keeps_ledger.then(|| LedgerParts { disk, folder: ledger_folder() }),
             config,
         })
@@ -453,8 +456,11 @@ impl World {
     pub async fn stop(&mut self) {
         let Some(process) = &mut self.process else { return };
         process.stop.tell();
-        process.worker.as_mut().await;
+        let positions = process.worker.as_mut().await;
         self.process = None;
+        if !self.keeps_ledger {
+            self.begin = Begin::Behind(positions);
+        }
     }
 
     /// The balance of the process that runs.

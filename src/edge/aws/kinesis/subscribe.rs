@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::consumers::ConsumerName;
 use super::get_records::{Page, PageLimit, PaidBytes};
+use super::page_payer::{PagePayer, PagePermit};
 use super::position::{Asked, POSITION_TYPES, only_if_wet};
 use super::sequence::{Numbering, Printed};
 use super::shapes::ChildShape;
@@ -29,11 +30,10 @@ use crate::edge::aws::protocol::values::Time;
 use crate::edge::aws::protocol::{self, Encoding, event_stream};
 use crate::edge::reply::{Body, Pieces};
 use crate::record::SequenceNumber;
-use crate::runtime::budget::Permit;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::stream::quotas::{Bucket, Quotas};
-use crate::stream::{Payer, ReadError, ShardFacts, Stream};
+use crate::stream::{ReadError, ShardFacts, Stream};
 use crate::tap::taps::{self, OpenTap};
 
 /// How long a subscription lasts.
@@ -95,7 +95,7 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
         tap: edge.taps.subscribe(&intake.stream),
         facts: shard.facts,
         encoding: request.encoding,
-        payer: Payer { budget: Arc::clone(&edge.taps_budget), overdraws: false },
+        payer: PagePayer::new(edge),
         phases: edge.phases.clone(),
         position,
         open: OpenTap::new(&edge.taps.subscriptions, edge.taps.slow_after()),
@@ -142,7 +142,7 @@ struct Feed {
     tap: taps::Subscription,
     facts: ShardFacts,
     encoding: Encoding,
-    payer: Payer,
+    payer: PagePayer,
     phases: Phases,
     position: SequenceNumber,
     /// What it may read, where there are quotas.
@@ -187,7 +187,7 @@ impl Feed {
             self.keep_pace().await;
             let waiter = taps.signal(Some(self.facts.id)).wait();
             let from = (self.facts.id, numbering);
-            let page = match Page::find(&stream, from, self.position, EVENT, &self.payer).await {
+            let page = match self.payer.find(&stream, from, self.position, EVENT).await {
                 Ok(page) => page,
                 Err(ReadError::NoMemory { .. }) => {
                     tokio::time::sleep(MEMORY_WAIT).await;
@@ -257,9 +257,9 @@ impl Feed {
         Ok(())
     }
 
-    async fn pay(&self, bytes: u64) -> Permit {
+    async fn pay(&mut self, bytes: u64) -> PagePermit {
         loop {
-            if let Some(permit) = self.payer.budget.try_take(bytes) {
+            if let Some(permit) = self.payer.pay(bytes) {
                 return permit;
             }
             tokio::time::sleep(MEMORY_WAIT).await;

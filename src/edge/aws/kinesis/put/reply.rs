@@ -6,7 +6,6 @@ use std::sync::Arc;
 use minicbor::Encoder;
 use serde::Serialize;
 
-use crate::edge::aws::Caller;
 use crate::edge::aws::kinesis::sequence::{Numbering, Printed, Rising};
 use crate::edge::aws::kinesis::shapes::{encryption_type, printed, rate_exceeded};
 use crate::edge::aws::protocol::Encoding;
@@ -47,6 +46,9 @@ pub enum Place {
     Throttled(Throttled),
 }
 
+/// What was put into each shard, and how its numbers are printed, with its place in the layout.
+type Written<'a> = (&'a [(ShardId, Appended)], &'a [(usize, Numbering)]);
+
 /// How the numbers of the shards that were written to are printed, with their places in the layout.
 pub fn numberings(layout: &Layout, batches: &[(ShardId, Batch)]) -> Vec<(usize, Numbering)> {
     let numbering = |(id, _): &(ShardId, Batch)| {
@@ -68,7 +70,7 @@ impl Placed {
         count: usize,
         refused: Vec<Refused>,
         mut places: Vec<Place>,
-        (appended, numberings): (&[(ShardId, Appended)], &[(usize, Numbering)]),
+        (appended, numberings): Written<'_>,
     ) -> Self {
         let mut throttled = 0;
         for place in &mut places {
@@ -92,13 +94,13 @@ impl Placed {
     ///
     /// # Errors
     /// `InvalidArgumentException` if it was refused, `ProvisionedThroughputExceededException` if it was throttled.
-    pub fn only(mut self, caller: &Caller) -> Result<impl Serialize, Failure> {
+    pub fn only(mut self, account: &str) -> Result<impl Serialize, Failure> {
         if let Some(refused) = self.refused.first() {
             return Err(Failure::invalid(told(refused)));
         }
         let place = match self.places.first() {
             Some(Place::Throttled(throttled)) => {
-                return Err(rate_exceeded(throttled, &self.stream, caller));
+                return Err(rate_exceeded(throttled, &self.stream, account));
             }
             Some(Place::Taken { shard, .. }) => *shard,
             None => 0,
@@ -120,41 +122,38 @@ impl Placed {
     ///
     /// # Errors
     /// `InternalFailureException`, which no answer brings about.
-    pub fn all(&self, encoding: Encoding, caller: &Caller) -> Result<Vec<u8>, Failure> {
-        self.written(encoding, |throttled| rate_exceeded(throttled, &self.stream, caller))
-    }
-
-    fn written(
-        &self,
-        encoding: Encoding,
-        slower: impl Fn(&Throttled) -> Failure,
-    ) -> Result<Vec<u8>, Failure> {
-        let nowhere =
+    pub fn all(&self, encoding: Encoding, account: &str) -> Result<Vec<u8>, Failure> {
+        let Placed { stream, encryption_type, count, refused, places, shards, throttled } = self;
+        let lost =
             || Failure::new(FailureKind::InternalFailure, "a record went to a shard that is not there");
-        let templates = self.shards.iter().map(|(id, rising)| Ok((Template::of(*id, encoding)?, *rising)));
-        let mut shards = templates.collect::<Result<Vec<_>, Failure>>()?;
-        let mut list = List::begin(self, encoding, shards.first().map_or(0, |(entry, _)| entry.bytes.len()));
-        let (mut refused, mut places) = (self.refused.iter().peekable(), self.places.iter());
-        for index in 0..self.count {
-            let to = list.entry();
+        let mut shards: Vec<_> = shards
+            .iter()
+            .map(|(shard, rising)| Ok((Template::of(*shard, encoding)?, *rising)))
+            .collect::<Result<_, Failure>>()?;
+        let entry_bytes = shards.iter().map(|(entry, _)| entry.bytes.len()).max().unwrap_or_default();
+        let mut list = List::begin(encoding, refused.len() + throttled, *count, entry_bytes);
+        let (mut refused, mut places) = (refused.iter().peekable(), places.iter());
+        for index in 0..*count {
             if let Some(refused) = refused.next_if(|refused| refused.index == index) {
                 let error_code = FailureKind::InvalidArgument.name();
-                to.extend(encoding.write(&Failed { error_code, error_message: told(refused) })?);
+                let failed = encoding.write(&Failed { error_code, error_message: told(refused) })?;
+                list.entry().extend_from_slice(&failed);
                 continue;
             }
-            match places.next().ok_or_else(nowhere)? {
+            match places.next().ok_or_else(lost)? {
                 Place::Taken { shard, numbers } => {
-                    let (entry, rising) = shards.get_mut(*shard).ok_or_else(nowhere)?;
-                    entry.write(&rising.next_printed(), to);
+                    let (entry, rising) = shards.get_mut(*shard).ok_or_else(lost)?;
+                    entry.write(&rising.next_printed(), list.entry());
                     rising.skip(numbers.saturating_sub(1));
                 }
                 Place::Throttled(throttled) => {
-                    let Failure { kind, message } = slower(throttled);
-                    to.extend(encoding.write(&Failed { error_code: kind.name(), error_message: message })?);
+                    let Failure { kind, message } = rate_exceeded(throttled, stream, account);
+                    let failed = Failed { error_code: kind.name(), error_message: message };
+                    list.entry().extend_from_slice(&encoding.write(&failed)?);
                 }
             }
         }
-        Ok(list.end())
+        Ok(list.end(encryption_type))
     }
 }
 
@@ -186,21 +185,19 @@ impl Template {
 }
 
 /// The answer as far as it is written.
-struct List<'a> {
-    placed: &'a Placed,
+struct List {
     encoding: Encoding,
     bytes: Vec<u8>,
     is_empty: bool,
 }
 
-impl<'a> List<'a> {
-    const FAILED: &'static str = "FailedRecordCount";
-    const RECORDS: &'static str = "Records";
-    const ENCRYPTION: &'static str = "EncryptionType";
+impl List {
+    const FAILED: &str = "FailedRecordCount";
+    const RECORDS: &str = "Records";
+    const ENCRYPTION: &str = "EncryptionType";
 
-    /// For entries of about `entry_bytes`.
-    fn begin(placed: &'a Placed, encoding: Encoding, entry_bytes: usize) -> Self {
-        let (failed, count) = (placed.refused.len() + placed.throttled, placed.count);
+    /// For `count` entries of about `entry_bytes`.
+    fn begin(encoding: Encoding, failed: usize, count: usize, entry_bytes: usize) -> Self {
         let mut bytes = Vec::with_capacity(ANSWER_BYTES + count * (entry_bytes + 1));
         match encoding {
             Encoding::Json => {
@@ -214,7 +211,7 @@ impl<'a> List<'a> {
                 let _ = encoder.str(Self::RECORDS).and_then(|it| it.array(count as u64));
             }
         }
-        Self { placed, encoding, bytes, is_empty: true }
+        Self { encoding, bytes, is_empty: true }
     }
 
     /// Where the next entry is to be written.
@@ -225,8 +222,7 @@ impl<'a> List<'a> {
         &mut self.bytes
     }
 
-    fn end(mut self) -> Vec<u8> {
-        let encryption_type = self.placed.encryption_type;
+    fn end(mut self, encryption_type: &str) -> Vec<u8> {
         match self.encoding {
             Encoding::Json => {
                 let _ = write!(self.bytes, "],\"{}\":\"{encryption_type}\"}}", Self::ENCRYPTION);
@@ -279,80 +275,62 @@ mod tests {
     use crate::record::SequenceNumber;
     use crate::stream::quotas::Quota;
 
-    const SHARDS: [ShardId; 3] = [ShardId(0), ShardId(7), ShardId(u32::MAX)];
-
-    /// What became of a record.
-    #[derive(Debug, Clone, Copy)]
-    enum Fate {
-        Refused,
-        Throttled,
-        /// It is in the shard of this place, and takes so many numbers.
-        Taken(usize, usize),
+    fn refused(index: usize) -> Refused {
+        Refused { index, code: "json", message: format!("\"no\" {index}") }
     }
 
-    fn fate() -> impl Strategy<Value = Fate> {
-        let taken = (0..SHARDS.len(), 1..4_usize).prop_map(|(shard, numbers)| Fate::Taken(shard, numbers));
-        prop_oneof![1 => Just(Fate::Refused), 1 => Just(Fate::Throttled), 8 => taken]
-    }
-
-    fn numbering(shard: usize) -> Numbering {
-        Numbering::new(1_700_000_000, SHARDS[shard])
-    }
-
-    fn place(fate: Fate) -> Option<Place> {
-        match fate {
-            Fate::Refused => None,
-            Fate::Throttled => {
-                let (quota, wait) = (Quota::WriteRecords, Duration::ZERO);
-                Some(Place::Throttled(Throttled { shard: SHARDS[1], quota, wait }))
-            }
-            Fate::Taken(shard, numbers) => Some(Place::Taken { shard, numbers }),
-        }
-    }
-
-    fn placed(fates: &[Fate], first: SequenceNumber) -> Placed {
-        let refused = |index| Refused { index, code: "json", message: format!("\"no\" {index}") };
-        let is_refused = |index: &usize| matches!(fates[*index], Fate::Refused);
-        Placed {
-            stream: "s".into(),
-            encryption_type: "KMS",
-            count: fates.len(),
-            refused: (0..fates.len()).filter(is_refused).map(refused).collect(),
-            places: fates.iter().filter_map(|fate| place(*fate)).collect(),
-            shards: (0..SHARDS.len()).map(|shard| (SHARDS[shard], numbering(shard).from(first))).collect(),
-            throttled: fates.iter().filter(|fate| matches!(fate, Fate::Throttled)).count(),
+    fn place((shard, numbers): (usize, usize)) -> Place {
+        match numbers {
+            0 => Place::Throttled(Throttled {
+                shard: ShardId(5),
+                quota: Quota::WriteRecords,
+                wait: Duration::ZERO,
+            }),
+            numbers => Place::Taken { shard, numbers },
         }
     }
 
     proptest! {
         #[test]
         fn every_record_is_told_its_shard_and_number_or_its_error(
-            fates in prop::collection::vec(fate(), 0..40), first in any::<u32>(),
+            // Each record: none if it is refused, or its shard's place and how many numbers it takes; none if throttled.
+            records in prop::collection::vec(prop::option::of((0..3_usize, 0..4_usize)), 0..40), first in any::<u32>(),
         ) {
             let first = SequenceNumber(first.into());
-            let mut next = [first; SHARDS.len()];
-            let told = |(index, fate): (usize, &Fate)| match *fate {
-                Fate::Refused => json!({
-                    "ErrorCode": "InvalidArgumentException",
-                    "ErrorMessage": format!("json: \"no\" {index}"),
-                }),
-                Fate::Throttled => {
-                    json!({"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "slower"})
-                }
-                Fate::Taken(shard, numbers) => {
-                    let number = numbering(shard).print(next[shard]);
-                    next[shard].0 += numbers as u64;
-                    json!({"ShardId": SHARDS[shard].to_string(), "SequenceNumber": number.as_str()})
-                }
+            let ids = [ShardId(0), ShardId(7), ShardId(4_294_967_295)];
+            let numbering = |id| Numbering::new(1_700_000_000, id);
+            let placed = Placed {
+                count: records.len(),
+                refused: (0..records.len()).filter(|&index| records[index].is_none()).map(refused).collect(),
+                stream: "s".into(),
+                encryption_type: "KMS",
+                throttled: records.iter().flatten().filter(|(_, numbers)| *numbers == 0).count(),
+                places: records.iter().flatten().map(|record| place(*record)).collect(),
+                shards: ids.map(|id| (id, numbering(id).from(first))).to_vec(),
             };
-            let records: Vec<_> = fates.iter().enumerate().map(told).collect();
-            let failed = fates.iter().filter(|fate| !matches!(fate, Fate::Taken(..))).count();
-            let expected = json!({"FailedRecordCount": failed, "Records": records, "EncryptionType": "KMS"});
-            let slower = |_: &Throttled| Failure::new(FailureKind::ThroughputExceeded, "slower");
+            let mut next = [first; 3];
+            let told = |(index, record): (usize, &Option<(usize, usize)>)| {
+                let Some((place, count)) = *record else {
+                    let text = format!("json: \"no\" {index}");
+                    return json!({"ErrorCode": "InvalidArgumentException", "ErrorMessage": text});
+                };
+                if count == 0 {
+                    let text = "Rate exceeded for shard shardId-000000000005 in stream s under account 0.";
+                    return json!({"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": text});
+                }
+                let number = numbering(ids[place]).print(next[place]);
+                next[place].0 += count as u64;
+                json!({"ShardId": ids[place].to_string(), "SequenceNumber": number.as_str()})
+            };
+            let expected = json!({
+                "FailedRecordCount": placed.refused.len() + placed.throttled,
+                "Records": records.iter().enumerate().map(told).collect::<Vec<_>>(),
+                "EncryptionType": "KMS",
+            });
             for encoding in [Encoding::Json, Encoding::Cbor] {
-                let written = placed(&fates, first).written(encoding, slower).unwrap();
-                prop_assert_eq!(&encoding.read::<Value>(&written).unwrap(), &expected);
-                // The same members in the same order: byte for byte what serde would write.
+                let written = placed.all(encoding, "0").unwrap();
+                let read: Value = encoding.read(&written).unwrap();
+                prop_assert_eq!(&read, &expected);
                 prop_assert_eq!(&written, &encoding.write(&expected).unwrap());
             }
         }
