@@ -75,7 +75,8 @@ impl Taps {
         Reader::new(self.subscribe(stream), live, format, payer)
     }
 
-    fn subscribe(self: &Arc<Self>, stream: &Arc<Stream>) -> Subscription {
+    /// Who tells of new records of `stream`, shard by shard. Has to be called on a runtime, as [`Taps::reader`].
+    pub fn subscribe(self: &Arc<Self>, stream: &Arc<Stream>) -> Subscription {
         let mut feeds = self.feeds();
         // A stream that was deleted and made again under its name is another one.
         let known = feeds

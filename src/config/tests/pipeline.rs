@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::checked::{
-    BufferHints, ColumnsSource, Content, Delimiter, Durability, Format, JsonCompression, JsonFormat,
-    OnInvalid, ParquetCompression, ParquetFormat, PartitionKeySource, RawFormat,
+    BufferHints, ColumnsSource, Content, Durability, Format, JsonCompression, JsonFormat, OnInvalid,
+    ParquetCompression, ParquetFormat, PartitionKeySource,
 };
 
 #[test]
@@ -135,7 +135,7 @@ p.toml:13:10: format = "orc" needs columns, and there are neither columns nor a 
 p.toml:14:19: "size" must be a string such as "64MiB", found an integer
 p.toml:14:34: interval: "60" has no unit: write 60s if seconds are meant; the units are ms, s, m, h, d
 p.toml:15:1: unknown key "colour" in [[delivery]]
-  help: the keys here are "name", "sink", "format", "compression", "compression_level", "envelope", "row_group", "sort_by", "stripe", "row_index_stride", "bloom_filters", "buffer", "prefix", "error_prefix", "time_zone", "partition_keys", "dead_letters", "backup", "event_time", "allowed_lateness", "late_prefix", "max_future" or "max_open_partitions""#
+  help: the keys here are "name", "sink", "format", "compression", "compression_level", "envelope", "delimiter", "extension", "row_group", "sort_by", "stripe", "row_index_stride", "bloom_filters", "buffer", "prefix", "error_prefix", "time_zone", "partition_keys", "dead_letters", "backup", "event_time", "allowed_lateness", "late_prefix", "max_future" or "max_open_partitions""#
     );
 }
 
@@ -240,6 +240,18 @@ fn each_durability_has_its_word_and_only_memory_is_not_durable() {
 }
 
 #[test]
+fn shards_have_quotas_only_where_they_are_asked_for() {
+    use crate::config::checked::ShardQuotas;
+    assert_eq!(pipeline("stream = { name = \"s\" }").stream.quotas, ShardQuotas::None);
+    assert_eq!(pipeline("stream = { name = \"s\", quotas = \"none\" }").stream.quotas, ShardQuotas::None);
+    assert_eq!(
+        pipeline("stream = { name = \"s\", quotas = \"kinesis\" }").stream.quotas,
+        ShardQuotas::Kinesis
+    );
+    assert!(complaints("stream = { name = \"s\", quotas = \"kinesys\" }").contains("kinesys"));
+}
+
+#[test]
 fn no_idempotency_key_is_remembered_where_the_window_is_zero() {
     let pipeline = pipeline("stream = { name = \"s\", idempotency_window = \"0s\" }");
     assert!(pipeline.stream.idempotency_window.is_zero());
@@ -324,55 +336,6 @@ fn every_wrong_setting_of_ingest_is_refused() {
             format!("p.toml:4:{column}: {message}")
         );
     }
-}
-
-#[test]
-fn raw_files_have_a_line_feed_behind_each_record_or_nothing() {
-    let raw = |lines: &str| {
-        let text = format!("[stream]\nname = \"s\"\n[[delivery]]\nname = \"d\"\nformat = \"raw\"\n{lines}\n");
-        let delivery = pipeline(&text).deliveries.remove(0);
-        let Format::Raw(format) = delivery.format else { panic!("{:?}", delivery.format) };
-        (format, delivery.extension)
-    };
-    let gzip = JsonCompression::Gzip { level: 1 };
-    assert_eq!(raw(""), (RawFormat { compression: gzip, delimiter: Delimiter::Newline }, None));
-    let (format, extension) =
-        raw("compression = \"zstd\"\ncompression_level = 3\ndelimiter = \"none\"\nextension = \".bin.zst\"");
-    let zstd = JsonCompression::Zstd { level: 3 };
-    assert_eq!(format, RawFormat { compression: zstd, delimiter: Delimiter::None });
-    assert_eq!(extension.as_deref(), Some(".bin.zst"));
-    let complaint = |lines: &str| {
-        complaints_below_stream(&format!("[[delivery]]\nname = \"d\"\nformat = \"raw\"\n{lines}"))
-    };
-    assert_eq!(
-        complaint("envelope = true"),
-        "p.toml:6:12: envelope is for format = \"json\" only\n  help: leave envelope out, or write format = \"json\" to have each record in one"
-    );
-    assert_eq!(
-        complaint("compression = \"lz4\""),
-        "p.toml:6:15: compression = \"lz4\" is not for raw files: write \"gzip\", \"zstd\", \"snappy\", \"hadoop_snappy\" or \"none\""
-    );
-    assert_eq!(
-        complaint("delimiter = \"comma\""),
-        "p.toml:6:13: delimiter = \"comma\" is not known: write \"newline\" or \"none\""
-    );
-}
-
-#[test]
-fn a_long_extension_leaves_less_room_for_names() {
-    // With a name of one character more it would be 1 too long.
-    let (stream, extension) = ("s".repeat(100), format!(".{}", "x".repeat(120)));
-    let text = |delivery: usize| {
-        format!(
-            "[stream]\nname = \"{stream}\"\n[[delivery]]\nname = \"{}\"\nextension = \"{extension}\"",
-            "d".repeat(delivery)
-        )
-    };
-    assert_eq!(pipeline(&text(1)).deliveries.len(), 1);
-    assert_eq!(
-        complaints(&text(2)),
-        "p.toml:5:13: extension is too long for the name of a file with the names of stream and delivery, which have 102 characters together: at most 120 are left for it\n  help: write a shorter one"
-    );
 }
 
 #[test]

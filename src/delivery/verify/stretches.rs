@@ -48,8 +48,8 @@ pub struct Deviation {
 type Way = (u64, Box<[u32]>);
 
 /// Takes bytes in pieces.
-pub struct Merge {
-    shards: Vec<Vec<Stretch>>,
+pub struct Merge<'a> {
+    shards: Vec<&'a [Stretch]>,
     ways: BTreeSet<Way>,
     /// Whether there were more ways than are followed.
     is_pruned: bool,
@@ -62,10 +62,10 @@ pub struct Merge {
     begin: u64,
 }
 
-impl Merge {
+impl<'a> Merge<'a> {
     /// Of the records of some shards, in order.
-    pub fn new(shards: &[(ShardId, Vec<Stretch>)]) -> Self {
-        let shards: Vec<_> = shards.iter().map(|(_, stretches)| stretches.clone()).collect();
+    pub fn new(shards: &'a [(ShardId, Vec<Stretch>)]) -> Self {
+        let shards: Vec<_> = shards.iter().map(|(_, stretches)| stretches.as_slice()).collect();
         let start = (0, vec![0; shards.len()].into_boxed_slice());
         Self {
             shards,
@@ -124,14 +124,14 @@ impl Merge {
     pub fn finish(mut self) -> Option<Deviation> {
         let found = self.begin + self.window.len() as u64;
         self.follow(true);
-        let records = self.shards.iter().flatten();
+        let records = self.shards.iter().copied().flatten();
         let expected = records.map(|stretch| u64::from(stretch.bytes)).sum();
         let is_same = found == expected && (self.is_complete || self.is_pruned);
         (!is_same).then_some(Deviation { at: self.farthest, expected, found })
     }
 }
 
-impl Write for Merge {
+impl Write for Merge<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.window.extend_from_slice(bytes);
         self.follow(false);
@@ -155,7 +155,8 @@ mod tests {
     }
 
     fn differs(bytes: &[u8], piece: usize, shards: &[Vec<Vec<u8>>]) -> Option<Deviation> {
-        let mut merge = Merge::new(&stretches(shards));
+        let stretches = stretches(shards);
+        let mut merge = Merge::new(&stretches);
         bytes.chunks(piece).for_each(|piece| merge.write_all(piece).unwrap());
         merge.finish()
     }

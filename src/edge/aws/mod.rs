@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, Response, header, request};
 use hyper::body::{Body as _, Incoming};
+use tokio::sync::Semaphore;
 
 use super::Edge;
 use super::body::{self, Bounds, Paid};
@@ -96,6 +97,8 @@ pub struct Gateway {
     pub budget: Arc<Budget>,
     /// Who reads shards as their records come.
     pub subscriptions: Arc<kinesis::subscriptions::Subscriptions>,
+    /// Held by the one page that overdraws the taps' account.
+    pub overdraft: Arc<Semaphore>,
     /// Makes iterators and places in lists.
     pub seal: seal::Seal,
     /// Region of the names all over the world.
@@ -114,6 +117,7 @@ impl Gateway {
         Self {
             budget,
             subscriptions: Arc::default(),
+            overdraft: Arc::new(Semaphore::new(1)),
             seal: seal::Seal::default(),
             region: aws.region.clone(),
             account: aws.account.clone(),

@@ -294,7 +294,7 @@ async fn what_clients_put_is_stored_byte_for_byte_with_its_backup() {
     assert_eq!(bytes(&store, "none/"), with(b""));
     assert_eq!(bytes(&store, "lines/"), with(b"\n"));
     assert_eq!(bytes(&store, "backup/"), with(b""));
-    let names: Vec<String> = store.objects().into_iter().map(|(key, _)| key).collect();
+    let names: Vec<String> = store.objects().into_keys().collect();
     let ending =
         |below: &str| names.iter().find(|name| name.contains(below)).unwrap().rsplit_once('.').unwrap().1;
     assert_eq!((ending("none/"), ending("lines/"), ending("backup/")), ("raw", "log", "raw"));

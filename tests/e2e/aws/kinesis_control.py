@@ -53,6 +53,19 @@ description = client.describe_stream(StreamName="made")["StreamDescription"]
 assert description["StreamModeDetails"]["StreamMode"] == "ON_DEMAND"
 assert (description["EncryptionType"], description["KeyId"]) == ("KMS", "alias/key")
 client.stop_stream_encryption(StreamName="made", EncryptionType="KMS", KeyId="alias/key")
+key = {"StreamName": "sealed", "EncryptionType": "KMS", "KeyId": "alias/key"}
+client.create_stream(StreamName="sealed", ShardCount=1)
+for label, change in [("NONE", None), ("KMS", client.start_stream_encryption), ("NONE", client.stop_stream_encryption)]:
+    if change:
+        change(**key)
+    entry = {"Data": b"{}", "PartitionKey": "k"}
+    assert client.put_record(StreamName="sealed", **entry)["EncryptionType"] == label
+    assert client.put_records(StreamName="sealed", Records=[entry])["EncryptionType"] == label
+    place = {"ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = client.get_shard_iterator(StreamName="sealed", **place)["ShardIterator"]
+    records = client.get_records(ShardIterator=iterator)["Records"]
+    assert records and all(record["EncryptionType"] == label for record in records), records
+client.delete_stream(StreamName="sealed")
 assert client.describe_stream(StreamName="made")["StreamDescription"]["EncryptionType"] == "NONE"
 
 # Resharding under load: each key's records stay in order, parents read to their end before children.

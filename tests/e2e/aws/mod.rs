@@ -1,17 +1,20 @@
 //! Clients of AWS services, unmodified but for the endpoint: scripts against the real binary.
 
+mod aggregated;
 mod cli;
 mod expired;
 mod firehose;
 mod identity;
 mod javascript;
 mod kinesis;
+mod large;
 mod live;
 mod operations;
 mod parquet;
 mod quotas;
 mod raw;
 mod readers;
+mod shapes;
 
 use std::path::Path;
 use std::process::Command;

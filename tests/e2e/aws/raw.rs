@@ -93,6 +93,6 @@ async fn what_boto3_puts_into_a_delivery_stream_is_in_its_bucket_once_across_a_k
     let server = setup().in_folder(folder).start();
     assert!(put(&server, ("firehose", "made"), &path, "6"));
     server.stop().assert_drained();
-    let found: Vec<u8> = store.objects().into_iter().flat_map(|(_, object)| object.bytes.to_vec()).collect();
+    let found: Vec<u8> = store.objects().into_values().flat_map(|object| object.bytes.to_vec()).collect();
     assert!(found == noted(&path).concat(), "{} bytes", found.len());
 }

@@ -20,6 +20,7 @@ use super::{is_made_name, mapping, not_found};
 use crate::config::checked::PartitionKeySource;
 use crate::config::limits::{REQUEST_OVERHEAD_BYTES, REQUEST_RECORDS_MAX};
 use crate::edge::aws::kinesis::put::{Throttling, append};
+use crate::edge::aws::protocol::blobs::decode_base64;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::{Caller, Request};
 use crate::edge::body::Paid;
@@ -191,7 +192,7 @@ fn decoded(
             constraints.required::<()>(&paths(index), None);
             continue;
         };
-        STANDARD.decode_vec(data.as_bytes(), &mut block.bytes).map_err(|error| {
+        decode_base64(data, &mut block.bytes).map_err(|error| {
             Failure::new(FailureKind::Serialization, format!("Data is no Base64: {error}"))
         })?;
         let end = block.bytes.len();

@@ -182,6 +182,9 @@ pub fn summary(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure
     request.reply(&Summarized { stream_description_summary })
 }
 
+#[derive(Deserialize)]
+struct NoMembers {}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Limits {
@@ -196,6 +199,7 @@ struct Limits {
 /// # Errors
 /// Why it is refused.
 pub fn limits(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+    let NoMembers {} = request.members()?;
     let open = |intake: &Arc<Intake>| intake.stream.layout().open().len();
     request.reply(&Limits {
         // What the model says that clients take.

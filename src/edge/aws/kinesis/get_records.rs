@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::Response;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::page_payer::{PagePayer, PagePermit};
 use super::position::{Iterator, only_if_wet};
 use super::sequence::{DIGITS, Numbering, Printed};
 use super::shapes::{ChildShape, encryption_type, rate_exceeded};
@@ -20,9 +21,9 @@ use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::protocol::validation::Violations;
 use crate::edge::aws::protocol::values::{Blob, Time};
 use crate::edge::aws::protocol::{self, Encoding};
+use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
 use crate::record::{SequenceNumber, ShardId};
-use crate::runtime::budget::Permit;
 use crate::runtime::clock;
 use crate::stream::{Payer, PutRecord, ReadError, ReadLimit, Slice, Stream};
 
@@ -223,12 +224,12 @@ struct Reply<'a> {
 /// An answer on its way to the client.
 pub struct PaidBytes {
     bytes: Vec<u8>,
-    _permit: Permit,
+    _permit: PagePermit,
 }
 
 impl PaidBytes {
     /// Bytes that `permit` pays for, until they are sent.
-    pub fn new(bytes: Vec<u8>, permit: Permit) -> Self {
+    pub fn new(bytes: Vec<u8>, permit: PagePermit) -> Self {
         Self { bytes, _permit: permit }
     }
 }
@@ -280,13 +281,13 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     if let Some(quotas) = stream.quotas() {
         quotas.begin_read(&layout, facts.id).map_err(|throttled| {
             stream.metrics.throttled_reads.increment(1);
-            rate_exceeded(&throttled, stream.name(), &request.caller)
+            rate_exceeded(&throttled, stream.name(), request.caller.account())
         })?;
     }
     let records = members.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(KINESIS_PAGE_MAX);
     let limit = PageLimit { records, bytes: KINESIS_BYTES_MAX };
-    let payer = Payer { budget: Arc::clone(&edge.taps_budget), overdraws: false };
-    let page = Page::find(stream, (facts.id, Numbering::of(&facts)), iterator.next, limit, &payer).await?;
+    let mut payer = PagePayer::new(edge);
+    let page = payer.find(stream, (facts.id, Numbering::of(&facts)), iterator.next, limit).await?;
     if let Some(quotas) = stream.quotas() {
         quotas.end_read(facts.id, page.data);
     }
@@ -300,7 +301,7 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     if page.records == 0 {
         return request.reply(&reply);
     }
-    let permit = edge.admit_tap(page.written_bytes(request.encoding))?;
+    let permit = payer.pay(page.written_bytes(request.encoding)).ok_or(Problem::MemoryFull)?;
     let bytes = request.encoding.write(&reply)?;
     Ok(protocol::reply(request.encoding, Bytes::from_owner(PaidBytes::new(bytes, permit))))
 }

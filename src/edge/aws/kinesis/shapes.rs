@@ -3,7 +3,6 @@
 use serde::{Serialize, Serializer};
 
 use super::sequence::{Numbering, Printed};
-use crate::edge::aws::Caller;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::protocol::values::Time;
 use crate::runtime::clock::UnixMicros;
@@ -16,8 +15,8 @@ pub fn encryption_type(stream: &Stream) -> &'static str {
 }
 
 /// What a request or a record is refused with that is beyond a quota.
-pub fn rate_exceeded(throttled: &Throttled, stream: &str, caller: &Caller) -> Failure {
-    let (shard, account) = (throttled.shard, caller.account());
+pub fn rate_exceeded(throttled: &Throttled, stream: &str, account: &str) -> Failure {
+    let shard = throttled.shard;
     let text = format!("Rate exceeded for shard {shard} in stream {stream} under account {account}.");
     Failure::new(FailureKind::ThroughputExceeded, text)
 }

@@ -1,5 +1,8 @@
 //! SubscribeToShard: records of a shard as they come, for five minutes, as a stream of events.
 //!
+//! The feed of the stream's taps wakes a subscription, and only for records of its own shard: so what an append costs does
+//! not grow with the shards that are read.
+//!
 //! Two events are in memory at a time, paid for from the taps' account: one that the connection is taking, and one that
 //! waits for it. A client that does not read holds up its own subscription and nobody else's.
 
@@ -13,6 +16,7 @@ use tokio::time::Instant;
 
 use super::consumers::ConsumerName;
 use super::get_records::{Page, PageLimit, PaidBytes};
+use super::page_payer::{PagePayer, PagePermit};
 use super::position::{Asked, POSITION_TYPES, only_if_wet};
 use super::sequence::{Numbering, Printed};
 use super::shapes::ChildShape;
@@ -26,12 +30,11 @@ use crate::edge::aws::protocol::values::Time;
 use crate::edge::aws::protocol::{self, Encoding, event_stream};
 use crate::edge::reply::{Body, Pieces};
 use crate::record::SequenceNumber;
-use crate::runtime::budget::Permit;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::stream::quotas::{Bucket, Quotas};
-use crate::stream::{Payer, ReadError, ShardFacts, Stream};
-use crate::tap::taps::OpenTap;
+use crate::stream::{ReadError, ShardFacts, Stream};
+use crate::tap::taps::{self, OpenTap};
 
 /// How long a subscription lasts.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -89,9 +92,10 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     let subscription = edge.aws.subscriptions.begin(key, clock::monotonic())?;
     let feed = Feed {
         stream: Arc::clone(&intake.stream),
+        tap: edge.taps.subscribe(&intake.stream),
         facts: shard.facts,
         encoding: request.encoding,
-        payer: Payer { budget: Arc::clone(&edge.taps_budget), overdraws: false },
+        payer: PagePayer::new(edge),
         phases: edge.phases.clone(),
         position,
         open: OpenTap::new(&edge.taps.subscriptions, edge.taps.slow_after()),
@@ -135,9 +139,10 @@ struct Event<'a> {
 /// A shard on its way to a client.
 struct Feed {
     stream: Arc<Stream>,
+    tap: taps::Subscription,
     facts: ShardFacts,
     encoding: Encoding,
-    payer: Payer,
+    payer: PagePayer,
     phases: Phases,
     position: SequenceNumber,
     /// What it may read, where there are quotas.
@@ -175,14 +180,14 @@ impl Feed {
 
     /// Sends what there is until the shard ends.
     async fn feed(&mut self, pieces: &Pieces) -> Result<(), Failure> {
-        let stream = Arc::clone(&self.stream);
+        let (stream, taps) = (Arc::clone(&self.stream), Arc::clone(self.tap.feed()));
         let numbering = Numbering::of(&self.facts);
         let mut is_first = true;
         loop {
             self.keep_pace().await;
-            let waiter = stream.taps().wait();
+            let waiter = taps.signal(Some(self.facts.id)).wait();
             let from = (self.facts.id, numbering);
-            let page = match Page::find(&stream, from, self.position, EVENT, &self.payer).await {
+            let page = match self.payer.find(&stream, from, self.position, EVENT).await {
                 Ok(page) => page,
                 Err(ReadError::NoMemory { .. }) => {
                     tokio::time::sleep(MEMORY_WAIT).await;
@@ -252,9 +257,9 @@ impl Feed {
         Ok(())
     }
 
-    async fn pay(&self, bytes: u64) -> Permit {
+    async fn pay(&mut self, bytes: u64) -> PagePermit {
         loop {
-            if let Some(permit) = self.payer.budget.try_take(bytes) {
+            if let Some(permit) = self.payer.pay(bytes) {
                 return permit;
             }
             tokio::time::sleep(MEMORY_WAIT).await;

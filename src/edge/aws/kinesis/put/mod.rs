@@ -38,7 +38,7 @@ pub use reply::{Place, Placed};
 pub async fn record(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
     let encoding = request.encoding;
     let (placed, caller) = put(edge, request, Form::Record).await?;
-    Ok(protocol::reply(encoding, encoding.write(&placed.only(&caller)?)?))
+    Ok(protocol::reply(encoding, encoding.write(&placed.only(caller.account())?)?))
 }
 
 /// PutRecords.
@@ -48,7 +48,7 @@ pub async fn record(edge: &Edge, request: Request) -> Result<Response<Body>, Fai
 pub async fn records(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
     let encoding = request.encoding;
     let (placed, caller) = put(edge, request, Form::Records).await?;
-    Ok(protocol::reply(encoding, encoding.write(&placed.all(&caller))?))
+    Ok(protocol::reply(encoding, placed.all(encoding, caller.account())?))
 }
 
 /// Finds the members of a body.
