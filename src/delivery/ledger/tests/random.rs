@@ -230,8 +230,9 @@ impl Run {
             let mut entries = Vec::new();
             for &wish in wishes {
                 let entry = entry(&ahead, wish);
-                // One in many is refused, and its append with it.
-                if ahead.apply(&entry).is_ok() || wish.b.is_multiple_of(16) {
+                // One in many is refused, and its append with it; but for a shard that has gone, which those behind it
+                // would name once more where the ledger has it otherwise.
+                if ahead.apply(&entry).is_ok() || wish.b.is_multiple_of(16) && wish.kind != 15 {
                     entries.push(entry);
                 }
             }
