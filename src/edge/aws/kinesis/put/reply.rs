@@ -42,8 +42,11 @@ pub enum Place {
     Throttled(Throttled),
 }
 
-/// How the numbers of the shards that were written to are printed, with their places in the layout.
-pub fn numberings(layout: &Layout, batches: &[(ShardId, Batch)]) -> Vec<(usize, Numbering)> {
+/// A shard's place in the layout, and how its numbers are printed.
+pub type ShardNumbering = (usize, Numbering);
+
+/// Those of the shards that were written to.
+pub fn numberings(layout: &Layout, batches: &[(ShardId, Batch)]) -> Vec<ShardNumbering> {
     let numbering = |(id, _): &(ShardId, Batch)| {
         let place = layout.index(*id)?;
         Some((place, Numbering::of(&layout.shards()[place].facts)))
@@ -63,7 +66,7 @@ impl Placed {
         count: usize,
         refused: Vec<Refused>,
         mut places: Vec<Place>,
-        (appended, numberings): (&[(ShardId, Appended)], &[(usize, Numbering)]),
+        (appended, numberings): (&[(ShardId, Appended)], &[ShardNumbering]),
     ) -> Self {
         let mut throttled = 0;
         for place in &mut places {
