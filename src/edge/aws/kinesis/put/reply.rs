@@ -46,11 +46,11 @@ pub enum Place {
     Throttled(Throttled),
 }
 
-/// What was put into each shard, and how its numbers are printed, with its place in the layout.
-type Written<'a> = (&'a [(ShardId, Appended)], &'a [(usize, Numbering)]);
+/// A shard's place in the layout, and how its numbers are printed.
+pub type ShardNumbering = (usize, Numbering);
 
-/// How the numbers of the shards that were written to are printed, with their places in the layout.
-pub fn numberings(layout: &Layout, batches: &[(ShardId, Batch)]) -> Vec<(usize, Numbering)> {
+/// Those of the shards that were written to.
+pub fn numberings(layout: &Layout, batches: &[(ShardId, Batch)]) -> Vec<ShardNumbering> {
     let numbering = |(id, _): &(ShardId, Batch)| {
         let place = layout.index(*id)?;
         Some((place, Numbering::of(&layout.shards()[place].facts)))
@@ -70,7 +70,7 @@ impl Placed {
         count: usize,
         refused: Vec<Refused>,
         mut places: Vec<Place>,
-        (appended, numberings): Written<'_>,
+        (appended, numberings): (&[(ShardId, Appended)], &[ShardNumbering]),
     ) -> Self {
         let mut throttled = 0;
         for place in &mut places {
