@@ -8,10 +8,7 @@
 //! The contestants take turns on servers of their own. Requests are prepared and signed beforehand, so the client does
 //! little more than to write and to read; its time is not counted.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "a bench that cannot run has to stop and reports on its own output"
-)]
+#![expect(clippy::print_stdout, reason = "a bench that cannot run has to stop and reports on its own output")]
 
 mod harness;
 
