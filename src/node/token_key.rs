@@ -1,5 +1,5 @@
-//! `token-key.json`: what the tokens are sealed with that clients of AWS services hand back, such as shard iterators. It
-//! is made once, and stays, so that they outlive a restart.
+//! `token-key.json`: what the tokens are sealed with that clients of AWS services hand back, such as shard iterators.
+//! It is made once, and stays, so that they outlive a restart.
 //!
 //! ```json
 //! { "format": 1, "key": "…64 hexadecimal digits…", "checksum": … }

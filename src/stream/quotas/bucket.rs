@@ -158,7 +158,7 @@ mod tests {
                         let mut later = bucket.clone();
                         prop_assert_eq!(later.check(tokens, now + wait), Ok(()), "it keeps its word");
                         let just_before = now + wait - Duration::from_micros(1);
-                        prop_assert!(bucket.clone().check(tokens, just_before).is_err(), "it tells no more than it takes");
+                        prop_assert!(bucket.clone().check(tokens, just_before).is_err(), "and no more");
                     }
                 }
             }

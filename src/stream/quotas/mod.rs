@@ -5,8 +5,9 @@
 //!                                        └─▶ one has not: throttled
 //! ```
 //!
-//! A bucket holds what a second brings. A single record or request that is larger than that is taken when its bucket is
-//! full, and the shard takes nothing more until it is paid for. Bytes of a read are known behind it: they are owed then.
+//! A bucket holds what a second brings. A single record or request that is larger than that is taken when its bucket
+//! is full, and the shard takes nothing more until it is paid for. Bytes of a read are known behind it: they are owed
+//! then.
 //! The shards of a reshard have full buckets of their own.
 
 mod bucket;

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::MultiGzDecoder;
 use forebay::testkit::aggregate::{UserRecord, aggregate};
 use forebay::testkit::faulty_store::{FaultyStore, StoredObject};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-"""Sends values of the wrong type for each member of each operation, and bodies that are none. Arguments: the endpoint."""
+"""Values of the wrong type for each member of each operation, and bodies that are none. Arguments: the endpoint."""
 
 import http.client
 import json
@@ -143,7 +143,8 @@ for service, prefix in [("kinesis", "Kinesis_20131202."), ("firehose", "Firehose
                 status, kind = post(prefix + name, media_type, encode(media_type, value))
                 if status != 400 or kind not in REFUSALS or (service == "kinesis" and kind != "SerializationException"):
                     silent.add(f"{name}{path} {kind if status == 400 else status}")
-        none = [b"[]", b"1", b'"x"', b"null", b"true", b"{", b"{}{}", b"{}]", b"\xff{}", b'{"a":\xff}', b"NaN", b'{"a":1,}']
+        none = [b"[]", b"1", b'"x"', b"null", b"true", b"{", b"{}{}", b"{}]", b"\xff{}", b'{"a":\xff}', b"NaN"]
+        none += [b'{"a":1,}']
         none += [b"[" * 100_000, b'{"a":' * 50_000, b'{"a":[' * 40_000 + b"1"]
         for body in none:
             assert post(prefix + name, JSON, body) == (400, "SerializationException"), (name, body[:20])
@@ -154,7 +155,8 @@ for service, prefix in [("kinesis", "Kinesis_20131202."), ("firehose", "Firehose
                 declared = bytes([first | length[0]]) + length[1:]
                 bombs += [declared, b"\xa1\x61a" + declared, b"\xa1\x67Records" + declared, b"\xa1\x64Data" + declared]
                 bombs += [b"\xa1\x67Records\x81\xa1\x64Data" + declared]
-        bombs += [b"\xff", b"\xa1\x61a\xff", b"\xa1\x61\xff\x01", b"\x01", b"\x80", b"\xf6", b"\xa0\xa0", b"\xa1\x01\x01"]
+        bombs += [b"\xff", b"\xa1\x61a\xff", b"\xa1\x61\xff\x01", b"\x01", b"\x80", b"\xf6", b"\xa0\xa0"]
+        bombs += [b"\xa1\x01\x01"]
         bombs += [b"\x1c", b"\xa1\x61a\x1f", b"\xa1", b"\xa1\x61", b"\xbf\x61a", b"\xa1\x61a\xfc", b"\xa1\x61a\xf8"]
         for body in bombs:
             assert post(prefix + name, CBOR, body) == (400, "SerializationException"), (name, body[:20])

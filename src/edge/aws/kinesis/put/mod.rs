@@ -29,6 +29,7 @@ use crate::runtime::phases::Phase;
 use crate::stream::HashKey;
 pub use entries::{Form, Put};
 pub use layout::{LaidOut, lay_out};
+use reply::Written;
 pub use reply::{Place, Placed};
 
 /// PutRecord.
@@ -137,7 +138,8 @@ pub async fn append(
         receipt.commit.await?;
         appended = receipt.appended;
     }
-    let placed = Placed::new(stream, count, refused, places, (&appended, &numberings));
+    let placed =
+        Placed::new(stream, count, refused, places, Written { appended: &appended, numberings: &numberings });
     if placed.throttled > 0 {
         stream.count_throttled(placed.throttled as u64);
     }

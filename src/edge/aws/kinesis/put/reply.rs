@@ -32,6 +32,15 @@ pub struct Placed {
     pub throttled: usize,
 }
 
+/// What was appended to each shard.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Written<'a> {
+    /// In the order of the layout.
+    pub appended: &'a [(ShardId, Appended)],
+    /// How their numbers are printed, with their places in the layout.
+    pub numberings: &'a [(usize, Numbering)],
+}
+
 /// What became of a record that is well.
 #[derive(Debug, Clone)]
 pub enum Place {
@@ -61,17 +70,18 @@ pub fn numberings(layout: &Layout, batches: &[(ShardId, Batch)]) -> Vec<ShardNum
 impl Placed {
     /// All were refused.
     pub fn nowhere(stream: &Stream, count: usize, refused: Vec<Refused>) -> Self {
-        Self::new(stream, count, refused, Vec::new(), (&[], &[]))
+        Self::new(stream, count, refused, Vec::new(), Written::default())
     }
 
-    /// `places` in the layout, as those of `numberings`, which are in the order of `appended`.
+    /// `places` in the layout, as those of the numberings.
     pub fn new(
         stream: &Stream,
         count: usize,
         refused: Vec<Refused>,
         mut places: Vec<Place>,
-        (appended, numberings): (&[(ShardId, Appended)], &[ShardNumbering]),
+        written: Written<'_>,
     ) -> Self {
+        let Written { appended, numberings } = written;
         let mut throttled = 0;
         for place in &mut places {
             match place {
