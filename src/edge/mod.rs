@@ -14,6 +14,7 @@ pub mod aws;
 pub mod body;
 mod connection;
 pub mod cors;
+pub mod cursors;
 pub mod decode;
 pub mod identity;
 pub mod ingest;
@@ -38,6 +39,7 @@ use crate::runtime::phases::{Phase, Phases};
 use crate::schema::registry::Registry as Schemas;
 use crate::schema::validation::Plan;
 use crate::stream::{Captures, Stream};
+use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 
@@ -62,6 +64,8 @@ pub struct Intake {
     pub key_slot: Option<usize>,
     /// The stream's account of the ingest share.
     pub budget: Arc<Budget>,
+    /// Cursors that workers share.
+    pub cursors: Arc<NamedCursors>,
 }
 
 impl Intake {
@@ -79,7 +83,8 @@ impl Intake {
         };
         let plan = Plan::compile(ingest.schema.as_deref(), all.pointers())?;
         let slots = captures.pointers().len();
-        Ok(Self { stream, ingest, plan, learned_plan: None, slots, key_slot, budget })
+        let cursors = NamedCursors::in_memory(&stream, None);
+        Ok(Self { stream, ingest, plan, learned_plan: None, slots, key_slot, budget, cursors })
     }
 
     /// Has records refused that do not fit the columns of `registry`, as far as they are learned. `captures` as in

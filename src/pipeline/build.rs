@@ -12,8 +12,10 @@ use crate::delivery::sink::ObjectSink;
 use crate::delivery::{LedgerParts, Parts, Slots, Status, Worker};
 use crate::edge::Intake;
 use crate::node::{CatalogStream, StreamOrigin};
+use crate::runtime::disk::RealDisk;
 use crate::schema::inference::OnConflict;
 use crate::stream::{Backing, Captures, Stream};
+use crate::tap::named::all::NamedCursors;
 
 /// Builds pipelines, and gathers what is to be started.
 pub(super) struct Builder<'a> {
@@ -118,6 +120,8 @@ impl<'a> Builder<'a> {
         let failed = |source| StartError::Schema { stream: name.clone(), source };
         let budget = self.site.edge.budget.account(account);
         let mut intake = Intake::new(stream, ingest, &captures, budget).map_err(failed)?;
+        let (disk, data_dir) = (Arc::new(RealDisk), &self.site.node.data_dir);
+        intake.cursors = NamedCursors::open(&intake.stream, disk, data_dir, &self.site.registry)?;
         if let Some(schema) = schema.filter(|schema| schema.rules().on_conflict == OnConflict::Reject) {
             intake.enforce(schema, &captures).map_err(failed)?;
         }

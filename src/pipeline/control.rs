@@ -211,6 +211,7 @@ impl Control {
             });
             logs.leave(&intake.stream);
             intake.stream.delete();
+            intake.cursors.delete_all();
             deleted?;
         }
         tracing::info!(stream = name, "a client has deleted a stream");

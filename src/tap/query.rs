@@ -6,18 +6,24 @@
 //! | `after` | all | a cursor: the `next` of a page or the id of an event; overrules `from` |
 //! | `shard` | all | only this shard |
 //! | `key`, `where` | all | see [`Filter`] |
+//! | `cursor`, `worker` | all | a named cursor, and the name of one of the workers that share it; then `from` and `shard` are none |
 //! | `limit` | pages | records of a page |
 //! | `wait` | pages | how long to wait for a record if there is none: seconds, at most [`TAP_WAIT_SECONDS_MAX`] |
 //! | `messages` | WebSockets | `envelope` (the default) or `body`: what the client's messages are |
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
 
 use super::cursor::Cursor;
 use super::filter::Filter;
-use crate::config::limits::{TAP_RECORDS_DEFAULT, TAP_RECORDS_MAX, TAP_WAIT_SECONDS_MAX};
+use super::named::all::NamedCursors;
+use super::named::reader::Asked;
+use crate::config::limits::{
+    TAP_RECORDS_DEFAULT, TAP_RECORDS_MAX, TAP_WAIT_SECONDS_MAX, WORKER_NAME_BYTES_MAX,
+};
 use crate::edge::problem::Problem;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
@@ -26,16 +32,45 @@ use crate::stream::{ShardFacts, ShardLog, Stream};
 /// The parameters of a page, checked.
 #[derive(Debug)]
 pub struct Query {
-    /// Where to read on in each of the shards that are asked for.
-    pub cursor: Cursor,
-    /// The shard, if it is only one of the stream's.
-    pub shard: Option<ShardId>,
+    /// What is read.
+    pub reads: Reads,
     /// Records that the page may have, at least one.
     pub limit: usize,
     /// How long to wait for the first of them.
     pub wait: Duration,
+}
+
+/// Who reads.
+#[derive(Debug)]
+pub enum Reads {
+    /// Somebody who keeps the place.
+    Live(Live),
+    /// A worker that shares a named cursor.
+    Worker(Worker),
+}
+
+/// A worker that shares a named cursor.
+#[derive(Debug)]
+pub struct Worker {
+    /// The cursor's name.
+    pub cursor: String,
+    /// Its own.
+    pub worker: Arc<str>,
+    /// Where it has been sent records up to, although not all of them are done.
+    pub after: Cursor,
     /// Which records are shown.
     pub filter: Option<Filter>,
+}
+
+impl Worker {
+    /// Finds the cursor.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn ask(self, cursors: &NamedCursors) -> Result<Asked, Problem> {
+        let Self { cursor, worker, after, filter } = self;
+        Ok(Asked { cursor: cursors.get(&cursor)?, worker, after, filter })
+    }
 }
 
 /// What a live reader reads, checked.
@@ -76,6 +111,8 @@ struct Sent<'a> {
     wait: Option<Cow<'a, str>>,
     messages: Option<Cow<'a, str>>,
     key: Option<Cow<'a, str>>,
+    cursor: Option<Cow<'a, str>>,
+    worker: Option<Cow<'a, str>>,
     conditions: Vec<String>,
 }
 
@@ -90,9 +127,9 @@ enum Form {
 impl Form {
     fn names(self) -> &'static str {
         match self {
-            Form::Page => "from, after, shard, key, where, limit and wait",
-            Form::Events => "from, after, shard, key and where for server-sent events",
-            Form::WebSocket => "from, after, shard, key, where and messages for a WebSocket",
+            Form::Page => "from, after, shard, key, where, cursor, worker, limit and wait",
+            Form::Events => "from, after, shard, key, where, cursor and worker for server-sent events",
+            Form::WebSocket => "from, after, shard, key, where, cursor, worker and messages for a WebSocket",
         }
     }
 }
@@ -120,8 +157,8 @@ pub async fn page(stream: &Stream, query: &str) -> Result<Query, Problem> {
             })?
         }
     };
-    let Live { cursor, shard, filter } = sent.live(stream, None).await?;
-    Ok(Query { cursor, shard, limit, wait: Duration::from_secs(wait), filter })
+    let reads = sent.reads(stream, None).await?;
+    Ok(Query { reads, limit, wait: Duration::from_secs(wait) })
 }
 
 /// Reads the query part of a URI of server-sent events. `last_event_id` is the header of that name, by which a client
@@ -129,15 +166,15 @@ pub async fn page(stream: &Stream, query: &str) -> Result<Query, Problem> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub async fn events(stream: &Stream, query: &str, last_event_id: Option<&str>) -> Result<Live, Problem> {
-    Sent::read(query, Form::Events)?.live(stream, last_event_id).await
+pub async fn events(stream: &Stream, query: &str, last_event_id: Option<&str>) -> Result<Reads, Problem> {
+    Sent::read(query, Form::Events)?.reads(stream, last_event_id).await
 }
 
 /// Reads the query part of a WebSocket's URI: what it reads, if anything, and what its client sends.
 ///
 /// # Errors
 /// What is wrong with it.
-pub async fn websocket(stream: &Stream, query: &str) -> Result<(Option<Live>, Messages), Problem> {
+pub async fn websocket(stream: &Stream, query: &str) -> Result<(Option<Reads>, Messages), Problem> {
     let sent = Sent::read(query, Form::WebSocket)?;
     let messages = match sent.messages.as_deref() {
         None | Some("envelope") => Messages::Envelope,
@@ -147,10 +184,10 @@ pub async fn websocket(stream: &Stream, query: &str) -> Result<(Option<Live>, Me
             return Err(Problem::BadParameter { name: "messages", detail });
         }
     };
-    if sent.from.as_deref() == Some("none") && sent.after.is_none() {
+    if sent.from.as_deref() == Some("none") && sent.after.is_none() && sent.cursor.is_none() {
         return Ok((None, messages));
     }
-    Ok((Some(sent.live(stream, None).await?), messages))
+    Ok((Some(sent.reads(stream, None).await?), messages))
 }
 
 impl<'a> Sent<'a> {
@@ -162,6 +199,8 @@ impl<'a> Sent<'a> {
                 ("after", _) => sent.after = Some(value),
                 ("shard", _) => sent.shard = Some(value),
                 ("key", _) => sent.key = Some(value),
+                ("cursor", _) => sent.cursor = Some(value),
+                ("worker", _) => sent.worker = Some(value),
                 ("where", _) => sent.conditions.push(value.into_owned()),
                 ("limit", Form::Page) => sent.limit = Some(value),
                 ("wait", Form::Page) => sent.wait = Some(value),
@@ -173,6 +212,40 @@ impl<'a> Sent<'a> {
             }
         }
         Ok(sent)
+    }
+
+    /// Who reads what.
+    async fn reads(self, stream: &Stream, last_event_id: Option<&str>) -> Result<Reads, Problem> {
+        match (&self.cursor, &self.worker) {
+            (None, None) => Ok(Reads::Live(self.live(stream, last_event_id).await?)),
+            _ => Ok(Reads::Worker(self.shared(stream, last_event_id)?)),
+        }
+    }
+
+    /// The same by a named cursor.
+    fn shared(self, stream: &Stream, last_event_id: Option<&str>) -> Result<Worker, Problem> {
+        let bad = |name, detail: &str| Problem::BadParameter { name, detail: detail.to_owned() };
+        let (Some(cursor), Some(worker)) = (self.cursor, self.worker) else {
+            return Err(bad("cursor", "it takes 'cursor' and 'worker' together"));
+        };
+        if self.from.is_some() || self.shard.is_some() {
+            let detail =
+                "the cursor tells where to begin, and the leases which shards: leave 'from' and 'shard' out";
+            return Err(bad("cursor", detail));
+        }
+        let filter = Filter::compile(self.key.map(Cow::into_owned), &self.conditions)
+            .map_err(|detail| Problem::BadParameter { name: "where", detail })?;
+        let (name, text) = match last_event_id {
+            Some(text) => ("Last-Event-ID", text),
+            None => ("after", self.after.as_deref().unwrap_or_default()),
+        };
+        let layout = stream.layout();
+        let is_there = |&(shard, position): &(ShardId, SequenceNumber)| {
+            layout.get(shard).is_none_or(|shard| position <= shard.log_ref().bounds().next)
+        };
+        let after = Cursor::parse_any(text).filter(|cursor| cursor.positions.iter().all(is_there));
+        let after = after.ok_or_else(|| bad(name, "not the 'next' of a page: hand it back as it was"))?;
+        Ok(Worker { cursor: cursor.into_owned(), worker: worker_name(&worker)?, after, filter })
     }
 
     /// What is to be read, and from where.
@@ -199,6 +272,21 @@ impl<'a> Sent<'a> {
     }
 }
 
+/// The name of a worker.
+///
+/// # Errors
+/// If it is none.
+pub fn worker_name(text: &str) -> Result<Arc<str>, Problem> {
+    if text.is_empty()
+        || text.len() > WORKER_NAME_BYTES_MAX
+        || !text.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        let detail = format!("1 to {WORKER_NAME_BYTES_MAX} visible ASCII characters: one for each process");
+        return Err(Problem::BadParameter { name: "worker", detail });
+    }
+    Ok(text.into())
+}
+
 fn bounded(text: &str, max: u64) -> Option<u64> {
     text.parse().ok().filter(|&number| number <= max)
 }
@@ -215,6 +303,36 @@ fn resume(shards: &[&ShardFacts], text: &str, name: &'static str) -> Result<Curs
         Some((facts.id, cursor.position(facts.id).or(made_since)?))
     };
     Ok(Cursor { positions: shards.iter().map(position).collect::<Option<_>>().ok_or_else(bad)? })
+}
+
+/// Where a reader without a cursor begins in the stream's shards: `earliest`, `latest` or a time.
+///
+/// # Errors
+/// If it is none of these, or the log cannot be read.
+pub async fn start_of_all(stream: &Stream, from: &str) -> Result<Cursor, Problem> {
+    let shards: Vec<_> = stream.shard_ids().collect();
+    if from.parse::<u64>().is_ok() {
+        let detail = "earliest, latest or an RFC 3339 time".to_owned();
+        return Err(Problem::BadParameter { name: "from", detail });
+    }
+    start(stream, &shards, from).await
+}
+
+/// `text` as a cursor of all shards, whose positions are not beyond their ends.
+///
+/// # Errors
+/// If it is none.
+pub fn position_in_all(stream: &Stream, text: &str, name: &'static str) -> Result<Cursor, Problem> {
+    let layout = stream.layout();
+    let facts: Vec<_> = layout.shards().iter().map(|shard| &shard.facts).collect();
+    let cursor = resume(&facts, text, name)?;
+    let is_there = |(shard, position): &(ShardId, SequenceNumber)| {
+        layout.get(*shard).is_some_and(|shard| *position <= shard.log_ref().bounds().next)
+    };
+    if cursor.positions.iter().all(is_there) {
+        return Ok(cursor);
+    }
+    Err(Problem::BadParameter { name, detail: "it is beyond the last record".to_owned() })
 }
 
 async fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor, Problem> {
@@ -288,6 +406,7 @@ mod tests {
     fn each_form_takes_its_own_parameters() {
         for (query, forms) in [
             ("from=latest&after=0-1&shard=x&key=&where=/a=1&where=/b=2", 3),
+            ("cursor=a&worker=b", 3),
             ("limit=1&wait=1", 1),
             ("messages=body", 1),
             ("form=latest", 0),

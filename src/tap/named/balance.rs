@@ -66,7 +66,8 @@ pub(super) fn balance(leases: &mut Leases, now: Instant) -> Changes {
 
 fn free_done(leases: &mut Leases) {
     for shard in leases.shards.values_mut() {
-        let is_handed_over = shard.hold.as_ref().is_some_and(|hold| hold.is_leaving && hold.sent <= shard.done);
+        let is_handed_over =
+            shard.hold.as_ref().is_some_and(|hold| hold.is_leaving && hold.sent <= shard.done);
         if is_handed_over || shard.is_finished() {
             shard.hold = None;
         }
@@ -115,9 +116,8 @@ fn hand_over(leases: &mut Leases, shards: &[ShardId], count: usize, changes: &mu
         .iter()
         .map(|id| {
             let shard = leases.shards.get(id);
-            let is_busy = shard.is_some_and(|shard| {
-                shard.hold.as_ref().is_some_and(|hold| hold.sent > shard.done)
-            });
+            let is_busy =
+                shard.is_some_and(|shard| shard.hold.as_ref().is_some_and(|hold| hold.sent > shard.done));
             (is_busy, std::cmp::Reverse(*id))
         })
         .collect();

@@ -51,10 +51,8 @@ impl KeptText {
     /// # Errors
     /// What is wrong with it.
     pub fn read(&self) -> Result<Kept, String> {
-        let next = match self.next.as_str() {
-            "" => Cursor::default(),
-            text => Cursor::parse(text).ok_or_else(|| format!("next = {text:?} is no position"))?,
-        };
+        let next =
+            Cursor::parse_any(&self.next).ok_or_else(|| format!("next = {:?} is no position", self.next))?;
         let held = self.held.iter().map(|(worker, shards)| {
             (worker.as_str().into(), shards.iter().map(|shard| ShardId(*shard)).collect())
         });
