@@ -6,8 +6,6 @@ mod harness;
 
 use std::hint::black_box;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use forebay::edge::aws::kinesis::put::{Form, lay_out, read};
 use forebay::edge::aws::protocol::Encoding;
@@ -16,6 +14,7 @@ use forebay::edge::judge::{self, Entry};
 use forebay::testkit::web_events;
 use harness::door::Door;
 use harness::forebay::Judging;
+use harness::put_records::{Bodies, RECORDS};
 use mimalloc::MiMalloc;
 
 /// As in the binary.
@@ -53,48 +52,19 @@ fn edge(criterion: &mut Criterion) {
     }
 }
 
-/// Records of one PutRecords.
-const PUT_RECORDS: u64 = 500;
-/// Bytes of each.
-const PUT_BYTES: usize = 1_024;
-
-/// Web events with a text that makes them a kilobyte.
-fn kilobytes() -> Vec<String> {
-    let lines = web_events::lines(0..PUT_RECORDS);
-    let padded = |line: &str| {
-        let padding = PUT_BYTES.saturating_sub(line.len() + ",\"padding\":\"\"".len());
-        format!("{},\"padding\":\"{}\"}}", line.trim_end().trim_end_matches('}'), "x".repeat(padding))
-    };
-    lines.lines().map(padded).collect()
-}
-
 /// The same records on the native route and in PutRecords, from the whole body to judged records; PutRecords also brings
 /// a key for each.
 fn put_records(criterion: &mut Criterion) {
-    let records = kilobytes();
-    let lines = records.join("\n");
-    let mut put = "{\"StreamName\":\"bench\",\"Records\":[".to_owned();
-    let mut cbor = minicbor::Encoder::new(Vec::new());
-    cbor.map(2).unwrap().str("StreamName").unwrap().str("bench").unwrap();
-    cbor.str("Records").unwrap().array(PUT_RECORDS).unwrap();
-    for (index, record) in records.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        let data = STANDARD.encode(record);
-        put.push_str(&format!("{comma}{{\"Data\":\"{data}\",\"PartitionKey\":\"key-{index}\"}}"));
-        cbor.map(2).unwrap().str("Data").unwrap().bytes(record.as_bytes()).unwrap();
-        cbor.str("PartitionKey").unwrap().str(&format!("key-{index}")).unwrap();
-    }
-    put.push_str("]}");
-    let cbor = cbor.into_writer();
+    let Bodies { lines, json, cbor } = Bodies::new("bench");
     for (name, judging) in [("syntax", Judging::Syntax), ("schema_and_key", Judging::SchemaAndKey)] {
         let door = Door::new(1, judging);
         let mut group = criterion.benchmark_group(format!("edge/put_500_kilobytes/{name}"));
-        group.throughput(Throughput::Elements(PUT_RECORDS));
+        group.throughput(Throughput::Elements(RECORDS));
         group.bench_function("lines", |bencher| {
             bencher.iter(|| door.decode(Framing::Lines, black_box(lines.as_bytes())));
         });
         for (encoding_name, encoding, body) in
-            [("json", Encoding::Json, put.as_bytes()), ("cbor", Encoding::Cbor, cbor.as_slice())]
+            [("json", Encoding::Json, json.as_bytes()), ("cbor", Encoding::Cbor, cbor.as_slice())]
         {
             group.bench_function(encoding_name, |bencher| {
                 bencher.iter(|| {

@@ -1,5 +1,7 @@
 //! What it costs to know who has sent a request: Signature Version 4, as SDKs sign requests to Kinesis.
 
+mod harness;
+
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -9,23 +11,22 @@ use forebay::config::checked::{Access, AccessKey, SignatureRule};
 use forebay::edge::identity::policy::{Policy, action_pattern, stream_pattern};
 use forebay::edge::identity::{Identities, authenticate};
 use forebay::runtime::clock::UnixMicros;
+use harness::aws::{KEY_ID, SECRET, authorization};
 use http::request::Parts;
 use mimalloc::MiMalloc;
 use ring::digest::{SHA256, digest};
-use ring::hmac::{self, HMAC_SHA256};
 
 /// As in the binary.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 /// 2015-08-30T12:36:00Z.
 const NOW: UnixMicros = UnixMicros(1_440_938_160_000_000);
-const SCOPE: &str = "20150830/us-east-1/kinesis/aws4_request";
+const TIME: &str = "20150830T123600Z";
 const HEADERS: [(&str, &str); 4] = [
     ("content-type", "application/x-amz-json-1.1"),
     ("host", "127.0.0.1:8080"),
-    ("x-amz-date", "20150830T123600Z"),
+    ("x-amz-date", TIME),
     ("x-amz-target", "Kinesis_20131202.PutRecords"),
 ];
 
@@ -35,7 +36,7 @@ fn identities() -> Identities {
         signature: SignatureRule::Required,
         clock_skew: Duration::from_secs(900),
         keys: vec![AccessKey {
-            id: "AKIDEXAMPLE".to_owned(),
+            id: KEY_ID.to_owned(),
             secret: Secret::new(SECRET),
             session_token: None,
             policy: Policy::new(pattern, stream_pattern("*").into_iter().collect()),
@@ -44,31 +45,13 @@ fn identities() -> Identities {
     Identities::new(&access, "000000000000")
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The head of a request with this body, signed.
 fn signed(body: &[u8]) -> Parts {
-    let (mut lines, mut names) = (String::new(), Vec::new());
     let mut request = http::Request::builder().method("POST").uri("/");
     for (name, value) in HEADERS {
-        lines += &format!("{name}:{value}\n");
-        names.push(name);
         request = request.header(name, value);
     }
-    let names = names.join(";");
-    let canonical = format!("POST\n/\n\n{lines}\n{names}\n{}", hex(digest(&SHA256, body).as_ref()));
-    let hash = hex(digest(&SHA256, canonical.as_bytes()).as_ref());
-    let mut key = hmac::Key::new(HMAC_SHA256, format!("AWS4{SECRET}").as_bytes());
-    for part in SCOPE.split('/') {
-        key = hmac::Key::new(HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref());
-    }
-    let text = format!("AWS4-HMAC-SHA256\n20150830T123600Z\n{SCOPE}\n{hash}");
-    let signature = hex(hmac::sign(&key, text.as_bytes()).as_ref());
-    let authorization = format!(
-        "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{SCOPE}, SignedHeaders={names}, Signature={signature}"
-    );
+    let authorization = authorization(&HEADERS, body, TIME);
     let Ok(request) = request.header("authorization", authorization).body(()) else {
         unreachable!("all of it is known to be right")
     };

@@ -159,6 +159,7 @@ impl World {
                 multipart_bytes: 1 << 30,
             },
             format: format.clone(),
+            extension: None,
             buffer: BufferHints { size_bytes: 1 << 30, interval: Duration::from_secs(3_600) },
             prefix: PrefixTemplate::parse("p={/p}/dt={arrival_time:%Y-%m-%d}/", &terms).unwrap(),
             error_prefix: PrefixTemplate::parse("errors/{reason}/", &terms).unwrap(),
@@ -181,6 +182,7 @@ impl World {
             retention: Duration::from_secs(3_600),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            quotas: Default::default(),
         };
         let plan = captures.plan().unwrap();
         let stream = Arc::new(Stream::new(&stream, Backing::Memory, 1, plan, registry.stream("s")));

@@ -1,9 +1,17 @@
-//! Live readers: how long a record takes from its append to them, and what each record costs the server, with one reader
-//! and with many.
+//! Live readers: how long a record takes to them, and what each byte of it costs the server, with one reader and with
+//! many.
 //!
-//! Requests of 20 events are sent at a constant rate. With a thousand readers there are fewer of them, because every
-//! event is a thousand there. All readers count what they get; a few look at when it was appended. Readers and producer
-//! are one thread, so with many readers the times are also theirs.
+//! ```text
+//! cargo bench --bench taps                  # or only: latency, readers
+//! ```
+//!
+//! `latency`: 20,000 records a second in requests of 20, one reader of each kind. A record has come when the bytes that
+//! it stands in were read from the socket; it was acked when the reply to its request was. `readers`: fewer requests,
+//! because every record is a thousand there; what is spent without any reader is taken off. A reader of SubscribeToShard
+//! has a connection a shard.
+//!
+//! Readers and producer are one thread on a core of their own, so the times are also theirs. They look for marks in what
+//! they read and parse nothing else.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,210 +20,123 @@
 )]
 
 mod harness;
+#[path = "taps/kind.rs"]
+mod kind;
+#[path = "taps/round.rs"]
+mod round;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
-use chrono::DateTime;
-use forebay::runtime::clock;
-use forebay::testkit::web_events;
-use harness::client::post;
+use forebay::config::checked::Durability;
 use harness::cores::Cores;
-use harness::forebay::{Judging, Server, StreamSpec};
-use harness::{Call, clocks, load_average, machine, nanoseconds, quantile_us, record};
-use hdrhistogram::Histogram;
+use harness::{Call, load_average, machine, quantile_us};
+use kind::Kind;
 use mimalloc::MiMalloc;
+use round::{BATCH_EVENTS, Load, Seen, run};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// As in the binary.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-const STREAM: &str = "tap";
-const SHARDS: u32 = 4;
-const BATCH_EVENTS: usize = 20;
-const ROUND: Duration = Duration::from_secs(5);
-/// Readers that look at times.
-const WATCHERS: usize = 4;
-/// What has to come within this time after the last request, or readers are told to have missed it.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Stands once in each record.
-const MARK: &[u8] = b"\"arrival_time\":\"";
-const TIME_BYTES: usize = "2026-11-21T22:46:18.000123Z".len();
+/// 20,000 records a second.
+const LATENCY_RATE: u32 = 1_000;
+const LATENCY_SHARDS: u32 = 4;
+const LATENCY_ROUNDS: usize = 3;
+const LATENCY_DURATION: Duration = Duration::from_secs(3);
 
-/// Readers and requests a second.
-const ROWS: [(usize, u32); 3] = [(1, 1_000), (100, 1_000), (1_000, 50)];
-
-/// Their kind, and the headers that ask for it.
-const KINDS: [(&str, &str); 2] = [
-    ("events", "Accept: text/event-stream\r\n"),
-    (
-        "websocket",
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-    ),
-];
+/// 1,000 records a second, to each of a thousand readers.
+const READERS_RATE: u32 = 50;
+const READERS_SHARDS: [u32; 2] = [4, 64];
+const READERS: [usize; 3] = [1, 100, 1_000];
+/// Of SubscribeToShard: a stream has at most fifty consumers.
+const CONSUMERS: [usize; 3] = [1, 10, 40];
+const READERS_DURATION: Duration = Duration::from_secs(2);
 
 fn main() {
     let (call, cores) = (Call::read(), Cores::of_this_machine());
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // A thousand readers are two thousand descriptors in this process.
+    // A reader is two descriptors in this process.
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
-    println!(
-        "{}; {}; requests of {BATCH_EVENTS} events of 331 bytes, {SHARDS} shards",
-        machine(),
-        cores.describe()
-    );
-    println!(
-        "  {:<10} {:>7} {:>9} {:>12} {:>9} {:>9} {:>9} {:>12} {:>7}",
-        "kind", "readers", "events/s", "deliveries/s", "p50 us", "p99 us", "max us", "ns CPU each", "cores"
-    );
-    for (kind, headers) in KINDS.into_iter().filter(|(kind, _)| call.wants(kind)) {
-        for (readers, rate) in ROWS {
-            let readers = call.amount(readers, readers.min(20));
-            let server = cores.on_server(|| Server::start(&[StreamSpec::new(STREAM, SHARDS, Judging::Key)]));
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let requests = (call.duration(ROUND).as_secs_f64() * f64::from(rate)) as u32;
-            let seen = runtime.block_on(round(server.address(), headers, readers, rate, requests));
-            print(kind, readers, &seen);
-        }
+    println!("{}; {}; requests of {BATCH_EVENTS} events of 350 bytes", machine(), cores.describe());
+    if call.wants("latency") {
+        latency(&call, &cores);
+    }
+    if call.wants("readers") {
+        readers(&call, &cores);
     }
     println!("  (load average {})", load_average());
 }
 
-/// What one round has seen.
-struct Seen {
-    sent: u64,
-    delivered: u64,
-    wall: Duration,
-    server_cpu: Duration,
-    /// From append to reader.
-    times: Histogram<u64>,
-}
-
-fn print(kind: &str, readers: usize, seen: &Seen) {
-    let seconds = seen.wall.as_secs_f64();
+fn latency(call: &Call, cores: &Cores) {
     println!(
-        "  {kind:<10} {readers:>7} {:>9.0} {:>12.0} {:>9.0} {:>9.0} {:>9.0} {:>12.0} {:>7.2}",
-        seen.sent as f64 / seconds,
-        seen.delivered as f64 / seconds,
-        quantile_us(&seen.times, 0.5),
-        quantile_us(&seen.times, 0.99),
-        quantile_us(&seen.times, 1.0),
-        seen.server_cpu.as_nanos() as f64 / seen.delivered as f64,
-        seen.server_cpu.as_secs_f64() / seconds,
+        "\nlatency: {} events/s, {LATENCY_SHARDS} shards, one reader; us; of {} rounds of {:?} that with the best p99 behind \
+         the ack",
+        LATENCY_RATE * BATCH_EVENTS as u32,
+        call.rounds(LATENCY_ROUNDS),
+        call.duration(LATENCY_DURATION)
     );
-}
-
-async fn round(address: SocketAddr, headers: &str, readers: usize, rate: u32, requests: u32) -> Seen {
-    let delivered = Arc::new(AtomicU64::new(0));
-    let mut reading = tokio::task::JoinSet::new();
-    for number in 0..readers {
-        let reader = Reader::open(address, headers).await;
-        reading.spawn(reader.read(Arc::clone(&delivered), number < WATCHERS));
-    }
-    let (started, cpu) = (Instant::now(), clocks::others_cpu());
-    produce(address, rate, requests).await;
-    let sent = u64::from(requests) * BATCH_EVENTS as u64;
-    let wanted = sent * readers as u64;
-    while delivered.load(Ordering::Relaxed) < wanted {
-        assert!(started.elapsed() < ROUND + PATIENCE, "a reader must miss nothing");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    let (wall, server_cpu) = (started.elapsed(), clocks::others_cpu() - cpu);
-    assert_eq!(delivered.load(Ordering::Relaxed), wanted, "every record once");
-    reading.abort_all();
-    let mut times = nanoseconds();
-    while let Some(ended) = reading.join_next().await {
-        assert!(ended.is_err_and(|error| error.is_cancelled()), "a reader was cut off");
-    }
-    TIMES.with_borrow_mut(|all| {
-        times.add(&*all).unwrap();
-        all.reset();
-    });
-    Seen { sent, delivered: wanted, wall, server_cpu, times }
-}
-
-thread_local! {
-    /// What the watchers have seen: all of them are on one thread.
-    static TIMES: std::cell::RefCell<Histogram<u64>> = std::cell::RefCell::new(nanoseconds());
-}
-
-async fn produce(address: SocketAddr, rate: u32, requests: u32) {
-    let body: String = (0..BATCH_EVENTS).map(|index| web_events::event(index as u64) + "\n").collect();
-    let request: Bytes = post(STREAM, "application/x-ndjson", &body);
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    socket.set_nodelay(true).unwrap();
-    let (started, mut answer) = (Instant::now(), vec![0; 4 << 10]);
-    for number in 0..requests {
-        let due = started + Duration::from_secs(1) * number / rate;
-        tokio::time::sleep_until(due.into()).await;
-        socket.write_all(&request).await.unwrap();
-        let mut length = 0;
-        // The last bytes of a reply; it has no errors.
-        while !answer[..length].ends_with(b"}]}") {
-            length += socket.read(&mut answer[length..]).await.unwrap();
-        }
-        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..length]));
-    }
-}
-
-/// A connection that takes whatever comes.
-struct Reader {
-    socket: TcpStream,
-}
-
-impl Reader {
-    async fn open(address: SocketAddr, headers: &str) -> Self {
-        let mut socket = TcpStream::connect(address).await.unwrap();
-        let request =
-            format!("GET /v1/streams/{STREAM}/records HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n");
-        socket.write_all(request.as_bytes()).await.unwrap();
-        let mut head = Vec::new();
-        while memchr::memmem::find(&head, b"\r\n\r\n").is_none() {
-            assert!(socket.read_buf(&mut head).await.unwrap() > 0);
-        }
-        assert!(head.starts_with(b"HTTP/1.1 200") || head.starts_with(b"HTTP/1.1 101"));
-        Self { socket }
-    }
-
-    /// Counts records by their mark. A time that stands on both sides of a read is not looked at; a mark is counted
-    /// wherever it stands.
-    async fn read(mut self, delivered: Arc<AtomicU64>, watches: bool) {
-        let mut text: Vec<u8> = Vec::with_capacity(256 << 10);
-        loop {
-            // What may be the beginning of a mark.
-            let kept = text.len().min(MARK.len() - 1);
-            text.drain(..text.len() - kept);
-            if self.socket.read_buf(&mut text).await.unwrap() == 0 {
-                return;
+    println!(
+        "  {:<8} {:<12} {:>7} {:>7} {:>7} {:>9} {:>7} {:>7} {:>9} {:>7} {:>7} {:>7}",
+        "", "", "ack p50", "p99", "max", "- ack p50", "p99", "max", "- sent p50", "p99", "max", "cores"
+    );
+    for durability in [Durability::Memory, Durability::Fsync] {
+        for kind in Kind::ALL {
+            let load = Load { kind, durability, shards: LATENCY_SHARDS, readers: 1, rate: LATENCY_RATE };
+            let rounds =
+                (0..call.rounds(LATENCY_ROUNDS)).map(|_| run(cores, load, call.duration(LATENCY_DURATION)));
+            let best = rounds.min_by_key(|seen| seen.behind_ack.value_at_quantile(0.99)).unwrap();
+            print!("  {:<8} {:<12}", durability.as_str(), kind.name());
+            for times in [&best.acks, &best.behind_ack, &best.behind_send] {
+                let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| quantile_us(times, quantile));
+                print!(" {p50:>9.0} {p99:>7.0} {max:>7.0}");
             }
-            let marks = memchr::memmem::find_iter(&text, MARK);
-            let count = if watches { watch(&text, marks) } else { marks.count() as u64 };
-            delivered.fetch_add(count, Ordering::Relaxed);
+            println!(" {:>6.2}", best.cores());
         }
     }
 }
 
-/// Looks at the times behind the marks; returns how many marks there are.
-fn watch(text: &[u8], marks: impl Iterator<Item = usize>) -> u64 {
-    let now = clock::wall();
-    let (mut count, mut last, mut age) = (0, &b""[..], Duration::ZERO);
-    for mark in marks {
-        count += 1;
-        let start = mark + MARK.len();
-        let Some(time) = text.get(start..start + TIME_BYTES) else { continue };
-        // Records of one request have one arrival time.
-        if time != last {
-            let arrival = DateTime::parse_from_rfc3339(std::str::from_utf8(time).unwrap()).unwrap();
-            age = Duration::from_micros((now.0 - arrival.timestamp_micros()).max(0).unsigned_abs());
-            last = time;
+fn readers(call: &Call, cores: &Cores) {
+    println!(
+        "\nreaders: {} events/s in memory, rounds of {:?}; server CPU beyond that without readers",
+        READERS_RATE * BATCH_EVENTS as u32,
+        call.duration(READERS_DURATION)
+    );
+    println!(
+        "  {:<12} {:>6} {:>7} {:>12} {:>9} {:>13} {:>11} {:>9}",
+        "", "shards", "readers", "connections", "MB/s", "CPU ns/record", "CPU ns/byte", "cores"
+    );
+    for shards in READERS_SHARDS {
+        let load = |kind, readers| Load {
+            kind,
+            durability: Durability::Memory,
+            shards,
+            readers,
+            rate: READERS_RATE,
+        };
+        let without = run(cores, load(Kind::Events, 0), call.duration(READERS_DURATION));
+        for kind in Kind::ALL {
+            for readers in if kind == Kind::Subscribe { CONSUMERS } else { READERS } {
+                let readers = call.amount(readers, readers.min(10));
+                let seen = run(cores, load(kind, readers), call.duration(READERS_DURATION));
+                print_readers(&load(kind, readers), &seen, &without);
+            }
         }
-        TIMES.with_borrow_mut(|times| record(times, age));
     }
-    count
+}
+
+fn print_readers(load: &Load, seen: &Seen, without: &Seen) {
+    let seconds = seen.wall.as_secs_f64();
+    let nanoseconds = (seen.cores() - without.cores()) * seconds * 1e9;
+    println!(
+        "  {:<12} {:>6} {:>7} {:>12} {:>9.1} {:>13.0} {:>11.2} {:>9.2}",
+        load.kind.name(),
+        load.shards,
+        load.readers,
+        load.kind.connections(load.shards) * load.readers,
+        seen.bytes as f64 / seconds / 1e6,
+        nanoseconds / seen.delivered as f64,
+        nanoseconds / seen.bytes as f64,
+        seen.cores(),
+    );
 }

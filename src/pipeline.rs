@@ -9,6 +9,7 @@ mod build;
 pub mod control;
 mod learned;
 pub mod logs;
+pub mod running;
 mod site;
 
 use std::io;
@@ -217,12 +218,14 @@ impl Pipelines {
             .enable_all()
             .build()?;
         let control = Arc::new(Control::new(Arc::clone(&self.site), deliveries.handle().clone(), clients));
-        let mut builder = Builder::new(&self.site, logs.as_mut());
+        let mut builder = Builder::new(&self.site, logs.as_mut()).beginning(delivery_streams.begins());
         let mut intakes = Vec::new();
         for (index, pipeline) in config.pipelines.into_iter().enumerate() {
             intakes.push(builder.build(index.min(clients), pipeline)?);
         }
-        for pipeline in builder.made_by_clients()? {
+        let mut made = builder.made_by_clients()?;
+        delivery_streams.attach_to_made(&mut made)?;
+        for pipeline in made {
             intakes.push(builder.build(clients, pipeline)?);
         }
         let built = builder.built();
@@ -235,6 +238,7 @@ impl Pipelines {
                 .map_err(|source| StartError::Schema { stream: "of no pipeline".to_owned(), source })?;
             logs.save_catalog()?;
         }
+        self.site.keep_token_key(logs.as_ref().map(|logs| &logs.folder))?;
         let resized = logs.as_ref().map(|logs| logs.resized().to_vec()).unwrap_or_default();
         *self.site.logs() = logs;
         self.site.start(built, deliveries.handle());

@@ -177,6 +177,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Whether each of its records has `slots` captured fields at least.
+    pub fn has_slots(&self, slots: usize) -> bool {
+        self.captures.len() >= self.records.len() * slots
+    }
+
     /// No records, at `arrival`.
     pub fn empty(arrival: UnixMicros) -> Self {
         let permit = Budget::new(0).take_anyway(0);

@@ -68,7 +68,8 @@ impl Door {
         let plan = Captures::default().plan().unwrap();
         let stream = Arc::new(Stream::new(&pipeline.stream, backing, 0, plan, registry.stream(STREAM)));
         let share = Share::new(config.node.memory_budget_bytes / 2, 3);
-        let intake = Intake::new(stream, pipeline.ingest, &Captures::default(), share.account(0)).unwrap();
+        let intake =
+            Intake::new(stream, pipeline.ingest, (Captures::default(), None), share.account(0)).unwrap();
         let edge = Edge::new(config.node.server, &config.node.aws, share, phases, &registry);
         edge.open(vec![intake]);
         let intake = edge.intake(STREAM).unwrap();

@@ -45,7 +45,8 @@ impl StreamSpec {
         Self { name: name.to_owned(), shards, judging, durability, delivery_seconds: None }
     }
 
-    fn file(&self) -> String {
+    /// Its pipeline file.
+    pub fn file(&self) -> String {
         let Self { name, shards, .. } = self;
         let durability = self.durability.as_str();
         let mut text = format!(

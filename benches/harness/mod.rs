@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each bench uses its part")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run has to stop")]
 
+pub mod aws;
 pub mod client;
 pub mod clocks;
 pub mod closed_log;
@@ -10,6 +11,7 @@ pub mod cores;
 pub mod disk;
 pub mod door;
 pub mod forebay;
+pub mod put_records;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -5,9 +5,11 @@ pub mod check;
 pub mod dlq;
 pub mod schema;
 pub mod serve;
+pub mod shards;
 pub mod tail;
 pub mod verify;
 
+mod node_url;
 mod recovery_display;
 mod start;
 
@@ -20,6 +22,7 @@ use clap::{Args, Parser, Subcommand};
 pub use check::CheckArgs;
 pub use dlq::DlqArgs;
 pub use schema::SchemaArgs;
+pub use shards::ShardsArgs;
 pub use tail::TailArgs;
 pub use verify::VerifyArgs;
 
@@ -50,6 +53,8 @@ pub enum Command {
     Dlq(Box<DlqArgs>),
     /// Print records of a running node as they arrive
     Tail(Box<TailArgs>),
+    /// Show the shards of a stream of a running node and how hot they are; split and merge them
+    Shards(Box<ShardsArgs>),
 }
 
 /// `forebay serve`.
@@ -109,6 +114,7 @@ pub fn run(cli: Cli, session: &mut Session<'_>) -> io::Result<Exit> {
         Command::Verify(args) => verify::run(args, session),
         Command::Dlq(args) => dlq::run(*args, session),
         Command::Tail(args) => tail::run(&args, session),
+        Command::Shards(args) => shards::run(&args, session),
     }
 }
 

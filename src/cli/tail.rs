@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::node_url::{WrongUrl, node_url};
 use super::{Exit, Session};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
@@ -64,8 +65,8 @@ pub struct TailArgs {
 /// Why tailing has ended.
 #[derive(Debug, Error)]
 enum TailError {
-    #[error("--url: {0} is no address of a node: write http://HOST:PORT")]
-    Url(String),
+    #[error(transparent)]
+    Url(#[from] WrongUrl),
     #[error("an HTTP client cannot be made ({0})")]
     Client(reqwest::Error),
     #[error("the node at {url} cannot be reached ({source}): start it, or name another one with --url")]
@@ -272,15 +273,8 @@ fn may_come_back(error: &TailError) -> bool {
     }
 }
 
-fn records_url(args: &TailArgs) -> Result<Url, TailError> {
-    let wrong = || TailError::Url(args.url.clone());
-    let mut url = Url::parse(&args.url).map_err(|_| wrong())?;
-    if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
-        return Err(wrong());
-    }
-    if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().extend(["v1", "streams", &args.stream, "records"]);
-    }
+fn records_url(args: &TailArgs) -> Result<Url, WrongUrl> {
+    let mut url = node_url(&args.url, &["v1", "streams", &args.stream, "records"])?;
     let mut query = url.query_pairs_mut();
     query.clear().append_pair("from", &args.from);
     for (name, value) in [("shard", &args.shard), ("key", &args.key)] {
@@ -331,7 +325,7 @@ mod tests {
             records_url(&all).unwrap().as_str(),
             "https://edge.example/proxy/v1/streams/s/records?from=earliest&key=a+b&where=%2Fa%3D1&where=%2Fb%3Dx%26y"
         );
-        assert!(matches!(records_url(&args(&["s", "--url", "nothing"])), Err(TailError::Url(_))));
+        assert!(records_url(&args(&["s", "--url", "nothing"])).is_err());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::config::checked::{Config, Pipeline};
 use crate::delivery::verify::{
     self, DeliveryReport, Evidence, Progress as _, RecordSource, Sorter, StoredLog,
 };
+use crate::edge::aws::firehose::registry::{DeliveryStreams, LoadError};
 use crate::node::{Catalog, NodeError, NodeFolder};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::{Disk, RealDisk};
@@ -53,6 +54,9 @@ enum VerifyError {
     /// The node's folder cannot be used.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// What clients have made cannot be told.
+    #[error(transparent)]
+    DeliveryStreams(#[from] LoadError),
     /// The threads that ask stores cannot be started.
     #[error("cannot start a thread: {0}")]
     Runtime(#[from] io::Error),
@@ -75,7 +79,7 @@ struct Report {
 /// Runs the command.
 pub fn run(args: VerifyArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     logging::start(Some((session.env)("FOREBAY_LOG").as_deref().unwrap_or("error")), false);
-    let config = match config::load(&args.paths, args.config.as_deref(), session.env) {
+    let mut config = match config::load(&args.paths, args.config.as_deref(), session.env) {
         Ok(config) => config,
         Err(problems) => {
             writeln!(session.err, "{problems}")?;
@@ -84,7 +88,8 @@ pub fn run(args: VerifyArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     };
     // The object stores' client is built without a TLS provider of its own; a second call finds one installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let report = match verify_node(&config, args.quick, &Display::new(session.err)) {
+    let loaded = DeliveryStreams::load(&mut config).map_err(VerifyError::from);
+    let report = match loaded.and_then(|_| verify_node(&config, args.quick, &Display::new(session.err))) {
         Ok(report) => report,
         Err(error) => {
             writeln!(session.err, "forebay verify: {error}")?;

@@ -123,7 +123,7 @@ fn check_access_key(table: AccessKeyTable, path: &str, checker: &mut Checker<'_>
     let actions = allow.and_then(|texts| check_patterns(&texts, &allow_path, check_action, checker));
     let streams_path = format!("{path}.streams");
     let streams = table.streams.unwrap_or_else(|| vec!["*".to_owned()]);
-    let streams = check_patterns(&streams, &streams_path, check_stream, checker);
+    let streams = check_stream_patterns(&streams, &streams_path, checker);
     Some(AccessKey {
         id: id?,
         secret: secret?,
@@ -190,6 +190,15 @@ fn check_patterns<T>(
         .map(|(index, text)| check(text, &format!("{path}[{index}]"), checker))
         .collect();
     checked.into_iter().collect()
+}
+
+/// Names of streams with `*` in them; `None` where a problem was added.
+pub(super) fn check_stream_patterns(
+    texts: &[String],
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<Vec<Pattern>> {
+    check_patterns(texts, path, check_stream, checker)
 }
 
 /// A pattern that stands for no action there is was meant to be another one.

@@ -6,13 +6,16 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::check_access_key::{Access, AccessKeyTable, SignatureRule, check_access_keys};
+use super::check_access_key::{
+    Access, AccessKeyTable, SignatureRule, check_access_keys, check_stream_patterns,
+};
 use super::check_firehose::{
     BucketStore, BucketStoreTable, Table, TableTable, check_bucket_store, check_tables,
 };
 use super::check_sink::Env;
 use super::checker::Checker;
 use super::limits::{AWS_REGION_BYTES_MAX, CLOCK_SKEW_MAX, CLOCK_SKEW_MIN, CLOCK_SKEW_SECONDS_DEFAULT};
+use crate::edge::identity::pattern::Pattern;
 
 /// `[aws]`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -31,6 +34,10 @@ pub struct AwsTable {
     /// Account in the ARNs of streams: 12 digits. Default: `000000000000`.
     #[schemars(example = &"000000000000")]
     pub account: Option<String>,
+    /// Streams that get the quotas of Kinesis Data Streams when a client makes them: names with `*` for any characters.
+    /// Those of pipeline files have `[stream] quotas`. Default: none.
+    #[schemars(extend("examples" = [["rehearse-*"]]))]
+    pub quotas: Option<Vec<String>>,
     /// The store that has the buckets of delivery streams. Without it none can be made over the Firehose API.
     #[schemars(extend("examples" = [{ "endpoint": "http://127.0.0.1:9000" }]))]
     pub s3_sink: Option<BucketStoreTable>,
@@ -47,6 +54,8 @@ pub struct Aws {
     pub region: String,
     /// Account in ARNs: 12 digits.
     pub account: String,
+    /// Names of streams of clients whose shards have quotas.
+    pub quotas: Vec<Pattern>,
     /// Where the buckets of delivery streams are, if that is known.
     pub bucket_store: Option<BucketStore>,
     /// What their format conversion finds.
@@ -61,6 +70,7 @@ impl Default for Aws {
             access: Access { signature: SignatureRule::Required, clock_skew, keys: Vec::new() },
             region: REGION_DEFAULT.to_owned(),
             account: ACCOUNT_DEFAULT.to_owned(),
+            quotas: Vec::new(),
             bucket_store: None,
             tables: Vec::new(),
         }
@@ -96,12 +106,16 @@ pub(super) fn check_aws(
             format!("account = {quoted} is no account: write 12 digits, such as \"000000000000\""),
         );
     }
+    let quotas = match raw.quotas {
+        None => Some(Vec::new()),
+        Some(texts) => check_stream_patterns(&texts, "aws.quotas", checker),
+    };
     let bucket_store = match raw.s3_sink {
         None => Some(None),
         Some(table) => check_bucket_store(table, env, checker).map(Some),
     };
     let tables = check_tables(raw.table.unwrap_or_default(), checker);
-    Some(Aws { access: access?, region, account, bucket_store: bucket_store?, tables })
+    Some(Aws { access: access?, region, account, quotas: quotas?, bucket_store: bucket_store?, tables })
 }
 
 fn check_access(

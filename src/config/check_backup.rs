@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check_delivery::{Surroundings, check_buffer};
-use super::check_format::check_json_compression;
+use super::check_format::{check_json_compression, check_raw};
 use super::check_prefix::{PREFIX_DEFAULT, check_template};
 use super::check_sink::check_sink;
 use super::checked::{DeadLetters, Delivery, Format, JsonFormat, Placement, Selection};
@@ -37,6 +37,12 @@ pub struct BackupTable {
     pub prefix: Option<String>,
     /// When a file is closed. Default: as the files of the delivery.
     pub buffer: Option<BufferTable>,
+    /// What the files are: `json` lines, or the bytes of the records as they came (`raw`). Default: `json`.
+    #[schemars(extend("enum" = ["json", "raw"]), example = &"raw")]
+    pub format: Option<String>,
+    /// Raw only: what stands behind each record, a line feed (`newline`) or nothing (`none`). Default: `newline`.
+    #[schemars(extend("enum" = ["newline", "none"]), example = &"newline")]
+    pub delimiter: Option<String>,
     /// As for JSON lines. Default: `gzip`.
     #[schemars(example = &"gzip")]
     pub compression: Option<String>,
@@ -78,13 +84,15 @@ pub(super) fn check_backup(
         Some(own) => check_buffer(own, path, (around.memory_budget, sink.as_ref()), checker),
         None => Some(main.buffer),
     };
-    // The checks of a delivery's JSON lines, in this place.
-    let lines = DeliveryTable {
+    // The checks of a delivery's files, in this place.
+    let files = DeliveryTable {
+        format: raw.format,
+        delimiter: raw.delimiter,
         compression: raw.compression,
         compression_level: raw.compression_level,
         ..DeliveryTable::default()
     };
-    let compression = check_json_compression(&lines, path, checker);
+    let format = check_format(&files, path, checker);
     let (prefix, buffer, failed) = (prefix?, buffer?, failed?);
     if failed && main.format.columns().is_some_and(|columns| columns.version().is_some()) {
         // Which records fail depends on the version of the columns at the time, which this delivery does not follow.
@@ -98,7 +106,8 @@ pub(super) fn check_backup(
     Some(Delivery {
         name: name?,
         sink: sink?,
-        format: Format::Json(JsonFormat { compression: compression?, envelope: false }),
+        format: format?,
+        extension: None,
         buffer,
         // There are no dead letters but with a clock outside the years 0 to 9999.
         error_prefix: prefix.clone(),
@@ -112,6 +121,20 @@ pub(super) fn check_backup(
             false => Selection::All,
         },
     })
+}
+
+fn check_format(files: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> Option<Format> {
+    let words = [("json", false), ("raw", true)];
+    let is_raw = checker.word(&format!("{path}.format"), files.format.as_deref(), false, &words)?;
+    if is_raw {
+        return check_raw(files, path, checker);
+    }
+    if files.delimiter.is_some() {
+        let message = "delimiter is for format = \"raw\" only";
+        checker.problem(&format!("{path}.delimiter"), message);
+    }
+    let compression = check_json_compression(files, path, "json", checker)?;
+    Some(Format::Json(JsonFormat { compression, envelope: false }))
 }
 
 fn check_prefix(text: &str, terms: &Terms, path: &str, checker: &mut Checker<'_>) -> Option<PrefixTemplate> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check_dead_letters::check_dead_letters;
-use super::check_format::check_format;
+use super::check_format::{check_extension, check_format};
 use super::check_prefix::{Prefixes, check_prefixes};
 use super::check_sink::{Env, check_sink, folder_sink};
 use super::checked::{BufferHints, Delivery, ObjectSink, Selection};
@@ -45,6 +45,7 @@ pub(super) fn check_delivery(
         checker.name(&format!("{path}.name"), raw.name.clone(), "write name = \"lake\" or another name");
     let sink = check_sink_or_default(raw.sink.clone(), path, name.as_deref(), around, checker);
     let format = check_format(&raw, path, &around.columns, checker);
+    let extension = check_extension(raw.extension.as_deref(), path, checker);
     let buffer = check_buffer(
         raw.buffer.clone().unwrap_or_default(),
         path,
@@ -64,6 +65,7 @@ pub(super) fn check_delivery(
         name: name?,
         sink: sink?,
         format: format?,
+        extension: extension?,
         buffer: buffer?,
         prefix,
         error_prefix,

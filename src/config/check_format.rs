@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::check_delivery::PipelineColumns;
 use super::check_named_columns::check_named_columns;
 use super::checked::{
-    Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
-    SortColumn,
+    Delimiter, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
+    ParquetFormat, RawFormat, SortColumn,
 };
 use super::checker::Checker;
 use super::limits;
@@ -42,7 +42,7 @@ pub(super) fn check_format(
     checker: &mut Checker<'_>,
 ) -> Option<Format> {
     let format_path = format!("{path}.format");
-    let words = ["json", "parquet", "orc"].map(|word| (word, word));
+    let words = ["json", "raw", "parquet", "orc"].map(|word| (word, word));
     let name = checker.word(&format_path, raw.format.as_deref(), "json", &words)?;
     refuse_foreign_keys(raw, path, name, checker);
     check_named_columns(raw, path, columns, checker);
@@ -85,17 +85,55 @@ pub(super) fn check_format(
                 ..OrcFormat::new(compression?, columns?)
             }))
         }
+        "raw" => check_raw(raw, path, checker),
         _ => {
-            let compression = check_json_compression(raw, path, checker)?;
+            let compression = check_json_compression(raw, path, name, checker)?;
             let envelope = raw.envelope.unwrap_or(false);
             Some(Format::Json(JsonFormat { compression, envelope }))
         }
     }
 }
 
+pub(super) fn check_raw(raw: &DeliveryTable, path: &str, checker: &mut Checker<'_>) -> Option<Format> {
+    let compression = check_json_compression(raw, path, "raw", checker);
+    let words = [Delimiter::Newline, Delimiter::None].map(|delimiter| (delimiter.as_str(), delimiter));
+    let delimiter =
+        checker.word(&format!("{path}.delimiter"), raw.delimiter.as_deref(), Delimiter::Newline, &words);
+    Some(Format::Raw(RawFormat { compression: compression?, delimiter: delimiter? }))
+}
+
+/// `extension`: nothing where it is not given, `None` where a problem was added.
+pub(super) fn check_extension(
+    text: Option<&str>,
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<Option<Arc<str>>> {
+    let Some(text) = text else { return Some(None) };
+    if is_extension(text) && text.len() <= limits::EXTENSION_BYTES_MAX {
+        return Some(Some(text.into()));
+    }
+    let path = format!("{path}.extension");
+    let quoted = checker.quote(&path, text);
+    let message = format!("extension = {quoted} cannot end the name of a file");
+    let help = format!(
+        "write a point and 1 to {} of 0-9 a-z ! - _ . * ' ( ), such as \".jsonl\"",
+        limits::EXTENSION_BYTES_MAX - 1
+    );
+    checker.problem_with_help(&path, message, help);
+    None
+}
+
+/// As Amazon Data Firehose has them: `\.[0-9a-z!\-_.*'()]+`.
+pub(crate) fn is_extension(text: &str) -> bool {
+    let allowed =
+        |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase() || b"!-_.*'()".contains(&byte);
+    text.len() > 1 && text.starts_with('.') && text.bytes().all(allowed)
+}
+
 /// Settings of one format in a delivery of another.
 fn refuse_foreign_keys(raw: &DeliveryTable, path: &str, format: &str, checker: &mut Checker<'_>) {
-    let keys: [(&str, bool, &[&str]); 6] = [
+    let keys: [(&str, bool, &[&str]); 7] = [
+        ("delimiter", raw.delimiter.is_some(), &["raw"]),
         ("envelope", raw.envelope.is_some(), &["json"]),
         ("row_group", raw.row_group.is_some(), &["parquet"]),
         ("sort_by", raw.sort_by.is_some(), &["parquet"]),
@@ -107,7 +145,14 @@ fn refuse_foreign_keys(raw: &DeliveryTable, path: &str, format: &str, checker: &
         if is_given && !formats.contains(&format) {
             let formats: Vec<_> = formats.iter().map(|format| format!("{format:?}")).collect();
             let message = format!("{key} is for format = {} only", formats.join(" or "));
-            checker.problem(&format!("{path}.{key}"), message);
+            let path = format!("{path}.{key}");
+            match (key, format) {
+                ("envelope", "raw") => {
+                    let help = "leave envelope out, or write format = \"json\" to have each record in one";
+                    checker.problem_with_help(&path, message, help);
+                }
+                _ => checker.problem(&path, message),
+            }
         }
     }
 }
@@ -132,9 +177,11 @@ fn needed_columns(
     }
 }
 
+/// The codec of `format`, JSON lines or raw.
 pub(super) fn check_json_compression(
     raw: &DeliveryTable,
     path: &str,
+    format: &str,
     checker: &mut Checker<'_>,
 ) -> Option<JsonCompression> {
     let codecs = [
@@ -144,7 +191,7 @@ pub(super) fn check_json_compression(
         ("hadoop_snappy", Codec::Plain(JsonCompression::HadoopSnappy)),
         ("none", Codec::Plain(JsonCompression::None)),
     ];
-    check_codec(raw, path, "json", &codecs, checker)
+    check_codec(raw, path, format, &codecs, checker)
 }
 
 fn check_parquet_compression(

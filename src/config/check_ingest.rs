@@ -8,7 +8,7 @@ use http::HeaderName;
 use serde_json::Value;
 
 use super::check_inference::INFER;
-use super::checked::{Content, Durability, Ingest, OnInvalid, PartitionKeySource, Stream};
+use super::checked::{Content, Durability, Ingest, OnInvalid, PartitionKeySource, ShardQuotas, Stream};
 use super::checker::Checker;
 use super::duration::print_duration;
 use super::limits;
@@ -40,6 +40,8 @@ pub(super) fn check_stream(
     let replies_kept = retention.filter(|_| is_durable);
     let idempotency_window =
         check_idempotency_window(raw.idempotency_window.as_deref(), replies_kept, checker);
+    let words = [ShardQuotas::None, ShardQuotas::Kinesis].map(|word| (word.as_str(), word));
+    let quotas = checker.word("stream.quotas", raw.quotas.as_deref(), ShardQuotas::None, &words);
     Some(Stream {
         name: name?,
         shards: u32::try_from(shards?).ok()?,
@@ -47,6 +49,7 @@ pub(super) fn check_stream(
         retention: retention?,
         retention_bytes: retention_bytes?,
         idempotency_window: idempotency_window?,
+        quotas: quotas?,
     })
 }
 

@@ -12,7 +12,7 @@ use super::check_schema::{check_against, check_declared, check_declared_names, c
 use super::check_sink::Env;
 use super::checked::{ColumnsSource, Content, Delivery, Ingest, Node, Pipeline};
 use super::checker::Checker;
-use super::limits::FILE_NAME_BYTES_MAX;
+use super::limits::{EXTENSION_BYTES_SPARE, FILE_NAME_BYTES_MAX};
 use super::raw::{PipelineFile, SchemaTable};
 use crate::schema::columns::Columns;
 use crate::schema::inference::OnConflict;
@@ -83,12 +83,13 @@ pub(super) fn check_pipeline(
     for (index, raw) in raw_deliveries.into_iter().enumerate() {
         let path = format!("delivery[{index}]");
         check_name_is_new(raw.name.as_deref(), &path, &mut names, checker);
-        check_file_name(stream_name.as_deref(), raw.name.as_deref(), &path, checker);
+        let both = (stream_name.as_deref(), raw.name.as_deref());
+        check_file_name(both, raw.extension.as_deref(), &path, checker);
         let backup = raw.backup.clone();
         if let (Some(name), Some(_)) = (raw.name.as_deref(), &backup) {
             let name = backup_name(name);
             check_name_is_new(Some(&name), &path, &mut names, checker);
-            check_file_name(stream_name.as_deref(), Some(&name), &path, checker);
+            check_file_name((stream_name.as_deref(), Some(&name)), None, &path, checker);
         }
         let Some(delivery) = check_delivery(raw, &path, &around, checker) else { continue };
         let backup = backup.map(|table| {
@@ -137,9 +138,22 @@ fn check_name_is_new(
     }
 }
 
-/// Both names are part of each file's name.
-fn check_file_name(stream: Option<&str>, delivery: Option<&str>, path: &str, checker: &mut Checker<'_>) {
+/// Both names are part of each file's name, and so is the extension.
+fn check_file_name(
+    (stream, delivery): (Option<&str>, Option<&str>),
+    extension: Option<&str>,
+    path: &str,
+    checker: &mut Checker<'_>,
+) {
     let bytes = stream.map_or(0, str::len) + delivery.map_or(0, str::len);
+    let beyond = extension.map_or(0, str::len).saturating_sub(EXTENSION_BYTES_SPARE);
+    if beyond > 0 && bytes + beyond > FILE_NAME_BYTES_MAX {
+        let most = (FILE_NAME_BYTES_MAX + EXTENSION_BYTES_SPARE).saturating_sub(bytes);
+        let message = format!(
+            "extension is too long for the name of a file with the names of stream and delivery, which have {bytes} characters together: at most {most} are left for it"
+        );
+        checker.problem_with_help(&format!("{path}.extension"), message, "write a shorter one");
+    }
     if bytes > FILE_NAME_BYTES_MAX {
         let message = format!(
             "the names of stream and delivery have {bytes} characters together, at most {FILE_NAME_BYTES_MAX} go into the name of a file"

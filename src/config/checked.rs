@@ -14,8 +14,8 @@ pub use super::check_access_key::{Access, AccessKey, SignatureRule};
 pub use super::check_aws::Aws;
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::format::{
-    Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
-    SortColumn,
+    Delimiter, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
+    ParquetFormat, RawFormat, SortColumn,
 };
 pub use super::selection::Selection;
 use crate::delivery::encode::dead_letter::Envelope;
@@ -176,6 +176,28 @@ pub struct Stream {
     pub retention_bytes: Option<u64>,
     /// How long an `Idempotency-Key` is remembered; zero for not at all.
     pub idempotency_window: Duration,
+    /// What each of its shards may take and give.
+    pub quotas: ShardQuotas,
+}
+
+/// What a shard may take and give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShardQuotas {
+    /// As much as the machine can.
+    #[default]
+    None,
+    /// As much as one of Kinesis Data Streams.
+    Kinesis,
+}
+
+impl ShardQuotas {
+    /// The word in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ShardQuotas::None => "none",
+            ShardQuotas::Kinesis => "kinesis",
+        }
+    }
 }
 
 /// What an ack means.
@@ -254,6 +276,8 @@ pub struct Delivery {
     pub sink: ObjectSink,
     /// What the files are.
     pub format: Format,
+    /// Ending of a file's name, instead of that of the format: a point and more. Dead letters keep theirs.
+    pub extension: Option<Arc<str>>,
     /// When a file is closed.
     pub buffer: BufferHints,
     /// Path of a file below the sink's URL, up to its name.

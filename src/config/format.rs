@@ -10,6 +10,8 @@ use crate::schema::columns::Columns;
 pub enum Format {
     /// JSON lines; the payload as it came.
     Json(JsonFormat),
+    /// The bytes of the payloads, whatever they are.
+    Raw(RawFormat),
     /// Parquet.
     Parquet(ParquetFormat),
     /// ORC.
@@ -26,7 +28,25 @@ pub struct JsonFormat {
     pub envelope: bool,
 }
 
-/// Codec of JSON lines.
+/// The bytes of the payloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawFormat {
+    /// Codec of the file.
+    pub compression: JsonCompression,
+    /// What stands behind each record.
+    pub delimiter: Delimiter,
+}
+
+/// What stands behind each record of a raw file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delimiter {
+    /// A line feed.
+    Newline,
+    /// Nothing.
+    None,
+}
+
+/// Codec of JSON lines and of raw files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonCompression {
     /// Plain text.
@@ -150,6 +170,7 @@ impl Format {
     pub fn name(&self) -> &'static str {
         match self {
             Format::Json(_) => "json",
+            Format::Raw(_) => "raw",
             Format::Parquet(_) => "parquet",
             Format::Orc(_) => "orc",
         }
@@ -159,6 +180,7 @@ impl Format {
     pub fn compression(&self) -> (&'static str, Option<u8>) {
         match self {
             Format::Json(format) => format.compression.word(),
+            Format::Raw(format) => format.compression.word(),
             Format::Parquet(format) => format.compression.word(),
             Format::Orc(format) => format.compression.word(),
         }
@@ -167,7 +189,7 @@ impl Format {
     /// The columns, where the format has any.
     pub fn columns(&self) -> Option<&Arc<Columns>> {
         match self {
-            Format::Json(_) => None,
+            Format::Json(_) | Format::Raw(_) => None,
             Format::Parquet(format) => Some(&format.columns),
             Format::Orc(format) => Some(&format.columns),
         }
@@ -178,12 +200,13 @@ impl Format {
     pub fn with_columns(&self, columns: Arc<Columns>) -> Self {
         match self {
             Format::Json(format) => Format::Json(*format),
+            Format::Raw(format) => Format::Raw(*format),
             Format::Parquet(format) => Format::Parquet(ParquetFormat { columns, ..format.clone() }),
             Format::Orc(format) => Format::Orc(OrcFormat { columns, ..format.clone() }),
         }
     }
 
-    /// Ending of a file's name.
+    /// Ending of a file's name, where the delivery has none of its own.
     pub fn extension(&self) -> &'static str {
         match self {
             Format::Json(format) => match format.compression {
@@ -192,6 +215,13 @@ impl Format {
                 JsonCompression::Zstd { .. } => ".json.zst",
                 JsonCompression::Snappy => ".json.sz",
                 JsonCompression::HadoopSnappy => ".json.snappy",
+            },
+            Format::Raw(format) => match format.compression {
+                JsonCompression::None => ".raw",
+                JsonCompression::Gzip { .. } => ".raw.gz",
+                JsonCompression::Zstd { .. } => ".raw.zst",
+                JsonCompression::Snappy => ".raw.sz",
+                JsonCompression::HadoopSnappy => ".raw.snappy",
             },
             Format::Parquet(_) => ".parquet",
             Format::Orc(_) => ".orc",
@@ -208,6 +238,16 @@ impl From<JsonCompression> for JsonFormat {
 impl From<JsonCompression> for Format {
     fn from(compression: JsonCompression) -> Self {
         Format::Json(compression.into())
+    }
+}
+
+impl Delimiter {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Delimiter::Newline => "newline",
+            Delimiter::None => "none",
+        }
     }
 }
 

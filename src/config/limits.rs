@@ -152,6 +152,15 @@ pub const AWS_BODY_BYTES_MAX: u64 = 16 << 20;
 /// service. `[server] max_body` and `[ingest] max_record` may make them less.
 pub const KINESIS_BYTES_MAX: u64 = 10 << 20;
 
+/// What a shard takes in a second where a stream has the quotas of Kinesis: bytes of data and keys, and records.
+pub const QUOTA_WRITE_BYTES: u64 = 1 << 20;
+/// See [`QUOTA_WRITE_BYTES`].
+pub const QUOTA_WRITE_RECORDS: u64 = 1_000;
+/// Bytes that a shard gives in a second there: to all GetRecords together, and to each SubscribeToShard.
+pub const QUOTA_READ_BYTES: u64 = 2 << 20;
+/// GetRecords of a shard in a second there.
+pub const QUOTA_READ_CALLS: u64 = 5;
+
 /// Records of one PutRecords.
 pub const KINESIS_PUT_RECORDS_MAX: usize = 500;
 
@@ -218,6 +227,9 @@ pub const CURSOR_LEASE_DEFAULT: Duration = Duration::from_secs(30);
 
 /// Bytes of the body of a request about a named cursor: a position in each of 20,480 shards, which have 32 at most.
 pub const CURSOR_BODY_BYTES_MAX: usize = 1 << 20;
+/// Streams of an HTTP/2 connection at a time, each a request, a subscription or a WebSocket: with the buffers of a
+/// WebSocket 1.6 MB a connection. What hyper has by default.
+pub const HTTP2_STREAMS_MAX: u32 = 200;
 
 /// Seconds that a long poll may wait.
 pub const TAP_WAIT_SECONDS_MAX: u64 = 30;
@@ -233,6 +245,17 @@ pub const DELIVERY_LINGER_MS: u64 = 20;
 /// busy the delivery does not read on: so of all files that are being filled at most 4 × 8 MiB wait or are under way,
 /// beside less than a part and what the encoder holds of each.
 pub const DELIVERY_UPLOADS_MAX: usize = 4;
+
+/// Fields that a stream captures of each record, up to which deliveries that are made while it runs add theirs. Each is
+/// 8 bytes a record. What they need beyond is looked for again by each of them, until the next start.
+pub const CAPTURES_MAX: usize = 64;
+
+/// How long a delivery that is told to stop while the process goes on waits for uploads that are under way. What is not
+/// stored by then is stored again by the one that follows it. A part of 8 MiB passes in this time at 1.7 MB/s.
+pub const DELIVERY_STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long whoever has told it that waits for it: beside the above, for writes that the disk has been given.
+pub const DELIVERY_STOP_WAIT: Duration = Duration::from_secs(20);
 
 /// Files that a delivery makes again at a time after a restart, in one pass over the log: an empty one costs little,
 /// and when their content runs short of memory some are put off. A drain that was killed leaves one an open partition,
@@ -335,8 +358,14 @@ pub const DURATION_MAX: std::time::Duration = std::time::Duration::from_secs(365
 pub const NAME_BYTES_MAX: usize = 128;
 
 /// Bytes of a stream's and a delivery's name together. The rest of a file's name has up to 55: two hyphens, the run in
-/// hexadecimal (13), the number (8 or more), the hash (8), two more hyphens, and the extension.
+/// hexadecimal (13), the number (8 or more), the hash (8), two more hyphens, and the extension, which has 22.
 pub const FILE_NAME_BYTES_MAX: usize = 200;
+
+/// Bytes of an extension that are among the 55 of [`FILE_NAME_BYTES_MAX`]; more of them are taken from the names.
+pub const EXTENSION_BYTES_SPARE: usize = 22;
+
+/// Bytes of an extension, as in Amazon Data Firehose.
+pub const EXTENSION_BYTES_MAX: usize = 128;
 
 /// Bytes of a prefix that is rendered: an S3 key has at most 1,024, and a file's name needs up to 256 of them.
 pub const PREFIX_BYTES_MAX: usize = 768;
@@ -446,7 +475,8 @@ pub const COMMIT_OVERLAP_BYTES: u64 = 256 << 10;
 /// What `forebay verify` lists of a delivery, 300 bytes each; the rest is counted.
 pub const VERIFY_FINDINGS_MAX: usize = 1_000;
 
-/// Records that `forebay verify` compares with lines of objects in one pass over the log: 8 bytes each, 128 MiB.
+/// Records that `forebay verify` compares with lines of objects in one pass over the log: 8 bytes each, 128 MiB; those of
+/// raw files have 16.
 pub const VERIFY_PASS_RECORDS: u64 = 16 << 20;
 
 /// Objects that `forebay verify` reads at a time, each with a piece of [`OBJECT_PIECE_BYTES`].
@@ -491,8 +521,9 @@ pub const HEAT_KEYS: usize = 32;
 /// Bytes that are remembered of each of them.
 pub const HEAT_KEY_BYTES_MAX: usize = 64;
 
-/// One record of so many is looked at for its key.
-pub const HEAT_SAMPLE: u64 = 16;
+/// One record of so many is looked at for its key. A prime number: a producer that takes 2, 4, 8 or 16 keys in turn would
+/// show only one of them to a sample of 16.
+pub const HEAT_SAMPLE: u64 = 17;
 
 /// Seconds after which what a shard has taken counts half in its rates and its keys.
 pub const HEAT_HALF_LIFE_SECONDS: f64 = 10.0;

@@ -49,6 +49,7 @@ pub(crate) use check_backup::BackupTable;
 pub(crate) use check_dead_letters::DeadLettersTable;
 pub use check_firehose::MADE_NAME_PREFIX;
 pub(crate) use check_firehose::check_made_pipeline;
+pub(crate) use check_format::is_extension;
 pub use duration::{parse_duration, print_duration};
 pub use json_schema::{node_schema, pipeline_schema};
 #[cfg(test)]

@@ -57,6 +57,10 @@ pub struct StreamTable {
     /// and no second copy. `0s` remembers none, `24h` is the most. Default: `10m`.
     #[schemars(example = &"10m")]
     pub idempotency_window: Option<String>,
+    /// Quotas of a shard: `none`, or `kinesis`, which are those of Kinesis Data Streams, to rehearse for it: 1 MiB and
+    /// 1,000 records in and 2 MiB out a second, and five reads. Default: `none`.
+    #[schemars(extend("enum" = ["none", "kinesis"]), example = &"kinesis")]
+    pub quotas: Option<String>,
 }
 
 /// `[ingest]`.
@@ -93,17 +97,18 @@ pub struct DeliveryTable {
     pub name: Option<String>,
     /// Where the files go. Default: the folder `lake/STREAM/DELIVERY/` in the node's `data_dir`.
     pub sink: Option<SinkTable>,
-    /// What the files are. Default: `json`, which is JSON lines.
-    #[schemars(extend("enum" = ["json", "parquet", "orc"]), example = &"parquet")]
+    /// What the files are: `json` lines, the bytes of the records as they came (`raw`), `parquet` or `orc`. Default:
+    /// `json`.
+    #[schemars(extend("enum" = ["json", "raw", "parquet", "orc"]), example = &"parquet")]
     pub format: Option<String>,
-    /// JSON: `gzip` (default), `zstd`, `snappy` (its own framing), `hadoop_snappy` or `none`. Parquet: `snappy` (default),
-    /// `zstd`, `gzip`, `lz4` or `none`. ORC: `snappy` (default), `zlib`, `zstd`, `lz4` or `none`.
+    /// JSON and raw: `gzip` (default), `zstd`, `snappy` (its own framing), `hadoop_snappy` or `none`. Parquet: `snappy`
+    /// (default), `zstd`, `gzip`, `lz4` or `none`. ORC: `snappy` (default), `zlib`, `zstd`, `lz4` or `none`.
     #[schemars(
         extend("enum" = ["gzip", "zstd", "snappy", "hadoop_snappy", "zlib", "lz4", "none"]),
         example = &"snappy"
     )]
     pub compression: Option<String>,
-    /// Level of the codec: gzip 1 to 12 in JSON lines (default 1) and 1 to 9 in Parquet (default 6), zlib 1 to 12
+    /// Level of the codec: gzip 1 to 12 in JSON lines and raw files (default 1) and 1 to 9 in Parquet (default 6), zlib 1 to 12
     /// (default 1), zstd 1 to 22 (default 1).
     #[schemars(range(min = 1, max = 22), example = 6)]
     pub compression_level: Option<i64>,
@@ -111,6 +116,13 @@ pub struct DeliveryTable {
     /// record. Default: false, the record alone.
     #[schemars(example = true)]
     pub envelope: Option<bool>,
+    /// Raw only: what stands behind each record, a line feed (`newline`) or nothing (`none`). Default: `newline`.
+    #[schemars(extend("enum" = ["newline", "none"]), example = &"newline")]
+    pub delimiter: Option<String>,
+    /// Ending of a file's name: a point, and then any of `0-9 a-z ! - _ . * ' ( )`. Dead letters keep theirs. Default:
+    /// that of the format and the codec, such as `.json.gz`.
+    #[schemars(example = &".jsonl")]
+    pub extension: Option<String>,
     /// Parquet only: encoded size of a row group, from `1MiB` to `256MiB`. Default: `16MiB`.
     #[schemars(example = &"16MiB")]
     pub row_group: Option<String>,

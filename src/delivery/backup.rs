@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Slots;
 use super::classify::{Classifier, DEAD, Record};
-use super::encode::raw_line;
+use super::encode::{Payload, raw_line};
 use crate::config::checked::{Delivery, Selection};
 
 /// First byte of the home of a record in a backup.
@@ -22,6 +22,8 @@ pub const PASSED: u8 = 2;
 pub enum Content<'a> {
     /// Its text.
     Text(&'a str),
+    /// Its bytes, as they are.
+    Bytes(&'a [u8]),
     /// Its bytes, in a line that wraps them ([`raw_line`]).
     Wrapped(&'a [u8]),
     /// Nothing: it is passed over.
@@ -30,14 +32,15 @@ pub enum Content<'a> {
 
 impl<'a> Content<'a> {
     /// What an encoder takes of it; `line` holds that where it is made.
-    pub fn line(self, line: &'a mut String) -> &'a str {
+    pub fn line(self, line: &'a mut String) -> Payload<'a> {
         match self {
-            Content::Text(text) => text,
+            Content::Text(text) => Payload::Text(text),
+            Content::Bytes(bytes) => Payload::Bytes(bytes),
             Content::Wrapped(payload) => {
                 raw_line::wrap(payload, line);
-                line
+                Payload::Text(line)
             }
-            Content::Nothing => "",
+            Content::Nothing => Payload::Bytes(&[]),
         }
     }
 }

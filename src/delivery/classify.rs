@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use super::Slots;
 use super::backup::{self, Backup, Content, PASSED, RAW};
-use super::encode::Row;
 use super::encode::columns::RecordColumns;
+use super::encode::{Payload, Row};
 use super::files::Position;
 use super::prefix::{PartitionError, PrefixTemplate, RecordFacts};
 use crate::config::checked::{Delivery, Format, Late, Placement};
@@ -61,7 +61,7 @@ impl<'a> Record<'a> {
     }
 
     /// What an encoder takes: `payload`, or a line that tells of it.
-    pub fn row<'b>(&self, payload: &'b str) -> Row<'b>
+    pub fn row<'b>(&self, payload: Payload<'b>) -> Row<'b>
     where
         'a: 'b,
     {
@@ -150,7 +150,7 @@ impl Classifier {
     /// If it is a dead letter; `key` is then its home among those.
     pub fn partition<'a>(&mut self, at: Record<'a>, key: &mut Vec<u8>) -> Result<Content<'a>, Dead> {
         let found = match self.backup.as_mut().map(|backup| backup.keeps(at, key)) {
-            None => self.partition_of_fit(at, key).map(Content::Text),
+            None => self.partition_of_fit(at, key),
             Some(true) => self.partition_of_raw(at, key),
             Some(false) => {
                 key.clear();
@@ -169,20 +169,28 @@ impl Classifier {
         key.clear();
         key.push(RAW);
         self.with_facts(at, &place, |facts| place.prefix.partition_key(facts, key))?;
-        Ok(backup::content(at))
+        Ok(match self.config.format {
+            Format::Raw(_) => Content::Bytes(at.payload()),
+            _ => backup::content(at),
+        })
     }
 
-    fn partition_of_fit<'a>(&self, at: Record<'a>, key: &mut Vec<u8>) -> Result<&'a str, Dead> {
+    fn partition_of_fit<'a>(&self, at: Record<'a>, key: &mut Vec<u8>) -> Result<Content<'a>, Dead> {
         let refusal = at.batch.records.get(at.index).map(|record| record.refusal);
         if let Some(refusal) = refusal.filter(|refusal| refusal.is_present()) {
             return Err(refused_at_the_edge(at.batch.source.bytes(refusal)));
         }
-        let text = at.text()?;
+        let content = match self.config.format {
+            // Fields that are found in what is no JSON would be an accident.
+            Format::Raw(_) if self.slots.has_fields() => at.text().map(|_| Content::Bytes(at.payload()))?,
+            Format::Raw(_) => Content::Bytes(at.payload()),
+            _ => Content::Text(at.text()?),
+        };
         let place = self.place(at)?;
         key.clear();
         key.push(place.tag);
         self.with_facts(at, &place, |facts| place.prefix.partition_key(facts, key))?;
-        Ok(text)
+        Ok(content)
     }
 
     /// Folder of the records of a home, from one of them.

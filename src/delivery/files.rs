@@ -3,6 +3,7 @@
 mod order;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -31,7 +32,7 @@ pub struct OpenFile {
     /// Folder below the sink, ending with `/` unless empty.
     pub folder: String,
     /// Ending of the file's name.
-    pub extension: &'static str,
+    pub extension: Arc<str>,
     /// The reason code, if it takes dead letters.
     pub dead: Option<String>,
     /// Whether it takes what is passed over, so that there will be no object.
@@ -91,7 +92,7 @@ pub struct Opening {
     /// See [`OpenFile::folder`].
     pub folder: String,
     /// See [`OpenFile::extension`].
-    pub extension: &'static str,
+    pub extension: Arc<str>,
     /// See [`OpenFile::dead`].
     pub dead: Option<String>,
     /// See [`OpenFile::passed`].

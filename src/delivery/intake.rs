@@ -7,11 +7,12 @@ mod opener;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(super) use self::opener::DEAD_LETTER_FORMAT;
 pub use self::opener::Opener;
 use super::backup::Content;
 use super::classify::{COLUMNS, Classifier, Dead, Record};
-use super::encode::PushError;
 use super::encode::dead_letter::DeadLetter;
+use super::encode::{Payload, PushError};
 use super::files::{Files, OpenFile, Position};
 use super::judge::Judge;
 use super::seal::{Origin, SealReason, Sealed, Series};
@@ -92,6 +93,10 @@ impl Intake {
         let Setting { config, class, origin, sink, budget, status } = setting;
         let opener = Opener {
             format: config.format.clone(),
+            extension: match &config.extension {
+                Some(extension) => Arc::clone(extension),
+                None => config.format.extension().into(),
+            },
             sizes: sink.part_sizes(),
             interval: config.buffer.interval,
             dead_interval: config.dead_letters.buffer.interval,
@@ -196,7 +201,7 @@ impl Intake {
         if !files.has(&self.key) {
             let file = match content {
                 Content::Nothing => self.opener.open_passed(),
-                Content::Text(_) | Content::Wrapped(_) => {
+                Content::Text(_) | Content::Bytes(_) | Content::Wrapped(_) => {
                     let folder = self.class.folder(at);
                     self.make_room(files, sealed);
                     self.opener.open(files.len(), folder, None)
@@ -256,7 +261,11 @@ impl Intake {
             files.insert(&self.key, file);
         }
         self.write_letter(at, dead);
-        match files.push(&self.key, at.row(&self.line), self.config.dead_letters.buffer.size_bytes) {
+        match files.push(
+            &self.key,
+            at.row(Payload::Text(&self.line)),
+            self.config.dead_letters.buffer.size_bytes,
+        ) {
             Ok(false) => {}
             Ok(true) => self.seal_full(files, sealed),
             Err(error) => self.give_up(files, &error.to_string()),
@@ -310,7 +319,7 @@ impl Intake {
         self.class.dead_partition(dead.reason, at.position, &mut self.key);
         self.write_letter(at, &dead);
         if let Some(file) = targets.file(&self.key, at.position) {
-            file.push(at.row(&self.line))?;
+            file.push(at.row(Payload::Text(&self.line)))?;
             file.is_full(u64::MAX);
         }
         Ok(())

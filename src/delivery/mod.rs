@@ -32,6 +32,7 @@ pub mod seal;
 pub mod settled;
 pub mod sink;
 pub mod status;
+mod stop;
 mod upload;
 pub mod verify;
 mod worker;
@@ -45,13 +46,15 @@ use tokio::sync::Notify;
 use self::prefix::PrefixTemplate;
 use crate::config::checked::{self, Placement, Selection};
 use crate::runtime::budget::{Budget, Share};
+use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
 use crate::schema::registry::Registry;
 use crate::schema::validation::SchemaError;
-use crate::stream::{Captures, ReaderId, Stream};
+use crate::stream::{CapturePlan, Captures, ReadError, ReaderId, Stream};
 
 pub use status::{Status, StatusReport};
-pub use worker::Worker;
+pub use stop::Stop;
+pub use worker::{Positions, Worker};
 
 /// The delivery share of the budget, and the call to close files when it runs short.
 #[derive(Debug)]
@@ -100,10 +103,31 @@ impl Slots {
         };
         Self { event_time, prefix, late, judge }
     }
+
+    /// Whether a record's file depends on what is in the record.
+    fn has_fields(&self) -> bool {
+        self.event_time.is_some() || !self.prefix.is_empty() || !self.late.is_empty()
+    }
+}
+
+/// Which captures the slots of a delivery are those of.
+#[derive(Debug, Clone)]
+pub enum Fields {
+    /// The stream's, of which it needs so many. They only ever grow, so that a slot stays where it is.
+    OfStream(usize),
+    /// Its own, for which each record is looked through again.
+    Own(Arc<CapturePlan>),
+}
+
+impl Fields {
+    /// Those of a stream that has `captures` at the moment.
+    pub fn of_stream(captures: &Captures) -> Self {
+        Self::OfStream(captures.pointers().len())
+    }
 }
 
 /// What a worker is built from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Parts {
     /// Its part of the pipeline file.
     pub config: checked::Delivery,
@@ -113,6 +137,8 @@ pub struct Parts {
     pub reader: ReaderId,
     /// Its fields among the captures.
     pub slots: Slots,
+    /// Whose captures those are.
+    pub fields: Fields,
     /// Where its files go.
     pub sink: sink::ObjectSink,
     /// What the rest of the process sees of it.
@@ -127,8 +153,21 @@ pub struct Parts {
     pub node: Arc<str>,
     /// The versions of its columns, if they are learned.
     pub schema: Option<Arc<Registry>>,
+    /// Where it begins, if its ledger does not say so.
+    pub begin: Begin,
     /// Where its ledger is. A stream that does not outlive the process has none.
     pub ledger: Option<LedgerParts>,
+}
+
+/// Where a delivery begins that has not read anything yet.
+#[derive(Debug, Clone)]
+pub enum Begin {
+    /// At the oldest record that the stream has.
+    Oldest,
+    /// At the first record that has arrived then or later.
+    At(UnixMicros),
+    /// Where one before it has ended.
+    Behind(Positions),
 }
 
 /// The place of a ledger.
@@ -161,6 +200,9 @@ pub enum OpenError {
          start with that configuration until they are stored"
     )]
     Sink(#[from] sink::SinkError),
+    /// The log does not say where the delivery begins.
+    #[error("cannot find where the delivery begins: {0}")]
+    Log(#[from] ReadError),
     /// Fields of an earlier configuration.
     #[error("fields of an earlier configuration cannot be found: {0}")]
     Fields(#[from] SchemaError),

@@ -14,6 +14,12 @@ pub(super) struct Pauses {
 }
 
 impl Pauses {
+    /// Adds one that nothing mends.
+    pub fn add_for_ever(&mut self, why: &str) {
+        self.reasons.push((self.next_id, why.to_owned()));
+        self.next_id += 1;
+    }
+
     /// The latest reason.
     pub fn why(&self) -> Option<&str> {
         self.reasons.last().map(|(_, why)| why.as_str())
@@ -93,6 +99,7 @@ mod tests {
             retention: Duration::from_secs(60),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            quotas: Default::default(),
         };
         let plan = Captures::default().plan().unwrap();
         let stream = Stream::new(&config, Backing::Memory, 1, plan, registry.stream("s"));

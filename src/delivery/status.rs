@@ -27,8 +27,10 @@ pub struct Status {
     dead_lettered: AtomicU64,
     skipped: AtomicU64,
     passed: AtomicU64,
-    /// Records from the cursor on that the log had when the process started, and those of them that turned out to be
-    /// delivered already when they were read again.
+    /// What the stream had accepted when the delivery began, which is no part of its balance.
+    accepted_before: AtomicU64,
+    /// Records from the cursor on that the log had at that moment, and those of them that turned out to be delivered
+    /// already when they were read again.
     found: AtomicU64,
     known: AtomicU64,
     /// Read position of each shard.
@@ -56,7 +58,7 @@ pub struct StatusReport {
     pub delivery: String,
     /// Whether the stream keeps its records over a restart.
     pub durable: bool,
-    /// Records that the stream has accepted since the process started.
+    /// Records that the stream has accepted since the delivery began: with the process, or when it was made or changed.
     pub accepted: u64,
     /// Records that the log had at that time and that were not delivered. Until they are read again it may be too high
     /// by those that earlier processes had delivered ahead of others.
@@ -88,6 +90,7 @@ impl Status {
             dead_lettered: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             passed: AtomicU64::new(0),
+            accepted_before: AtomicU64::new(0),
             found: AtomicU64::new(0),
             known: AtomicU64::new(0),
             positions: Mutex::default(),
@@ -130,9 +133,11 @@ impl Status {
         self.metrics.skipped.increment(records);
     }
 
-    /// Tells how many records from the cursor on the log has at the start. To be called before the stream accepts any.
-    pub(super) fn found(&self, records: u64) {
+    /// Tells how many records from the cursor on the log had at the moment when the stream had accepted
+    /// `accepted_before`: the balance begins there.
+    pub(super) fn begin(&self, records: u64, accepted_before: u64) {
         self.found.store(records, Ordering::Relaxed);
+        self.accepted_before.store(accepted_before, Ordering::Relaxed);
     }
 
     /// Counts records that the log did not have any more at the start and that are delivered nevertheless.
@@ -193,6 +198,12 @@ impl Status {
         }
     }
 
+    /// Shows for ever that the delivery cannot go on.
+    pub fn broken(&self, why: &str) {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner).add_for_ever(why);
+        self.metrics.paused.set(1.0);
+    }
+
     /// The balance.
     pub fn report(&self) -> StatusReport {
         // What is settled is read before what came in, so that pending is never below zero.
@@ -202,19 +213,23 @@ impl Status {
         let passed = self.passed.load(Ordering::Relaxed);
         let known = self.known.load(Ordering::Relaxed);
         let backlog = self.found.load(Ordering::Relaxed).saturating_sub(known);
-        let accepted = self.stream.accepted();
+        // Fewer than before where the log has failed, and what was counted in both has gone.
+        let accepted =
+            i128::from(self.stream.accepted()) - i128::from(self.accepted_before.load(Ordering::Relaxed));
+        let pending =
+            accepted + i128::from(backlog) - i128::from(delivered + dead_lettered + skipped + passed);
         let paused = self.pauses.lock().unwrap_or_else(PoisonError::into_inner).why().map(str::to_owned);
         StatusReport {
             stream: self.stream.name().to_string(),
             delivery: self.name.clone(),
             durable: self.stream.is_durable(),
-            accepted,
+            accepted: u64::try_from(accepted).unwrap_or(0),
             backlog,
             delivered,
             dead_lettered,
             skipped,
             passed,
-            pending: (accepted + backlog).saturating_sub(delivered + dead_lettered + skipped + passed),
+            pending: u64::try_from(pending).unwrap_or(0),
             paused,
         }
     }

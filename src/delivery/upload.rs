@@ -238,6 +238,7 @@ mod tests {
             retention: Duration::from_secs(60),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            quotas: Default::default(),
         };
         let registry = Registry::new().unwrap();
         let stream = Stream::new(

@@ -17,10 +17,10 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::upgrade::Upgrade;
+use super::upgrade::{Takeovers, Upgrade};
 use super::{Edge, route};
 use crate::config::checked::Server;
-use crate::config::limits::{HEADERS_MAX, READ_BUFFER_BYTES_MAX};
+use crate::config::limits::{HEADERS_MAX, HTTP2_STREAMS_MAX, READ_BUFFER_BYTES_MAX};
 use crate::runtime::clock;
 
 /// In place of the beginning of a wait: it has begun since the timer fired last. A slow head therefore has between one
@@ -200,13 +200,21 @@ impl Write for Watched {
 pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr, mut stop: watch::Receiver<bool>) {
     let progress = Arc::new(Progress::new());
     let io = Watched { io: TokioIo::new(socket), progress: Arc::clone(&progress) };
-    let upgrade = Arc::new(Upgrade::default());
+    let takeovers = Arc::new(Takeovers::default());
     let service = service_fn(|request: Request<Incoming>| {
         let (edge, answering) = (Arc::clone(&edge), Answering::new(&progress, request.version()));
-        let upgrade = Arc::clone(&upgrade);
+        let takeovers = Arc::clone(&takeovers);
         async move {
+            let upgrade = Upgrade::default();
             let response = route::answer(&edge, client, request, &upgrade).await;
-            drop(answering);
+            match upgrade.take() {
+                // The connection is not silent while somebody has it or a stream of it, who looks for that itself.
+                Some(takeover) => takeovers.begin(async move {
+                    takeover.await;
+                    drop(answering);
+                }),
+                None => drop(answering),
+            }
             Ok::<_, std::convert::Infallible>(response)
         }
     });
@@ -216,7 +224,12 @@ pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr, mut s
         .http1()
         .max_headers(HEADERS_MAX)
         .max_buf_size(edge.server.header_bytes_max.max(READ_BUFFER_BYTES_MAX));
-    builder.http2().max_header_list_size(u32::try_from(edge.server.header_bytes_max).unwrap_or(u32::MAX));
+    builder
+        .http2()
+        .max_header_list_size(u32::try_from(edge.server.header_bytes_max).unwrap_or(u32::MAX))
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        // A WebSocket may have a stream.
+        .enable_connect_protocol();
     let connection = builder.serve_connection_with_upgrades(io, service);
     tokio::pin!(connection);
     let mut stopped = false;
@@ -246,7 +259,5 @@ pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr, mut s
             }
         }
     }
-    if let Some(takeover) = upgrade.take() {
-        takeover.await;
-    }
+    takeovers.ended().await;
 }

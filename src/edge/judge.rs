@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use super::Intake;
 use super::learned_plan::LearnedPlan;
 use super::problem::Problem;
+use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::OnInvalid;
 use crate::config::limits::{PARTITION_KEY_BYTES_MAX, REPLY_ERRORS_MAX, REQUEST_RECORDS_MAX};
 use crate::json::{Scanner, SyntaxError};
@@ -176,6 +177,10 @@ impl Judge<'_> {
     fn aggregate(&mut self, blob: Span) -> Result<bool, Problem> {
         let has_long_key = self.shared_key.is_present() && self.shared_key.len() > PARTITION_KEY_BYTES_MAX;
         if !self.slice(blob).starts_with(&aggregate::MAGIC) || self.is_too_large(blob) || has_long_key {
+            return Ok(false);
+        }
+        // What clients put into a delivery stream is stored as it came: the service takes apart what comes from a stream.
+        if self.intake.stream.name().starts_with(MADE_NAME_PREFIX) {
             return Ok(false);
         }
         let mut members = std::mem::take(&mut self.members);

@@ -36,8 +36,9 @@ use crate::config::checked;
 use crate::pipeline::control::Control;
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::phases::{Phase, Phases};
+use crate::schema::inference::OnConflict;
 use crate::schema::registry::Registry as Schemas;
-use crate::schema::validation::Plan;
+use crate::schema::validation::{Plan, SchemaError};
 use crate::stream::{Captures, Stream};
 use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
@@ -58,6 +59,10 @@ pub struct Intake {
     pub plan: Plan,
     /// What stands in for it where learned columns are enforced.
     pub learned_plan: Option<LearnedPlan>,
+    /// The fields that deliveries want captured.
+    pub captures: Captures,
+    /// The columns that are learned of its records.
+    pub schema: Option<Arc<Schemas>>,
     /// Number of captured fields that batches carry; a partition key that is captured besides comes behind them.
     pub slots: usize,
     /// Slot of the partition key, where it is a field.
@@ -69,40 +74,29 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Compiles what `ingest` asks for. `captures` are the fields that deliveries want.
+    /// Compiles what `ingest` asks for. `captures` are the fields that deliveries want, and `schema` has the columns
+    /// that are learned: records are refused that do not fit them, as far as they are learned, if it says so.
+    ///
+    /// # Errors
+    /// If it cannot be compiled.
     pub fn new(
         stream: Arc<Stream>,
         ingest: checked::Ingest,
-        captures: &Captures,
+        (captures, schema): (Captures, Option<Arc<Schemas>>),
         budget: Arc<Budget>,
-    ) -> Result<Self, crate::schema::validation::SchemaError> {
+    ) -> Result<Self, SchemaError> {
         let mut all = captures.clone();
         let key_slot = match &ingest.partition_key {
             checked::PartitionKeySource::Pointer(pointer) => Some(all.slot(pointer)),
             _ => None,
         };
         let plan = Plan::compile(ingest.schema.as_deref(), all.pointers())?;
+        let enforced = schema.as_ref().filter(|schema| schema.rules().on_conflict == OnConflict::Reject);
+        let learned_plan =
+            enforced.map(|schema| LearnedPlan::new(Arc::clone(schema), all.pointers())).transpose()?;
         let slots = captures.pointers().len();
         let cursors = NamedCursors::in_memory(&stream, None);
-        Ok(Self { stream, ingest, plan, learned_plan: None, slots, key_slot, budget, cursors })
-    }
-
-    /// Has records refused that do not fit the columns of `registry`, as far as they are learned. `captures` as in
-    /// [`Intake::new`].
-    ///
-    /// # Errors
-    /// If they cannot be compiled.
-    pub fn enforce(
-        &mut self,
-        registry: Arc<Schemas>,
-        captures: &Captures,
-    ) -> Result<(), crate::schema::validation::SchemaError> {
-        let mut all = captures.clone();
-        if let checked::PartitionKeySource::Pointer(pointer) = &self.ingest.partition_key {
-            all.slot(pointer);
-        }
-        self.learned_plan = Some(LearnedPlan::new(registry, all.pointers())?);
-        Ok(())
+        Ok(Self { stream, ingest, plan, learned_plan, slots, captures, schema, key_slot, budget, cursors })
     }
 }
 
@@ -148,7 +142,7 @@ impl Edge {
         registry: &Registry,
     ) -> Self {
         let taps_budget = budget.account(usize::MAX);
-        let metrics = [registry.taps("events"), registry.taps("websocket")];
+        let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         Self {
             server,

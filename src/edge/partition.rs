@@ -8,6 +8,7 @@ use super::decode::Decoded;
 use crate::record::{Aggregate, Batch, Put, RecordSpans, ShardId, Source, Span};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
+use crate::stream::quotas::{Throttled, Writes};
 use crate::stream::{HashKey, Layout};
 
 /// What the records of a request share.
@@ -24,18 +25,28 @@ pub struct Shared {
 /// Splits the records by the open shard of their key, keeping their order within a shard. `width` is the number of
 /// captured fields of a record.
 pub fn partition(width: usize, decoded: Decoded, shared: Shared, layout: &Layout) -> Vec<(ShardId, Batch)> {
-    split(width, decoded, shared, layout, |_, _| {})
+    split(width, decoded, shared, Shards { layout, quotas: None }, |_, _| {})
 }
 
-/// The same. `note` is told of each record as it was put, in order: the place of its shard in the layout, and how many
-/// records it is.
+/// Where records go.
+#[derive(Debug)]
+pub struct Shards<'a> {
+    /// The shards that there are.
+    pub layout: &'a Layout,
+    /// What each record is taken from, where there are quotas.
+    pub quotas: Option<Writes<'a>>,
+}
+
+/// The same, without the records that are beyond the quotas. `note` is told of each record as it was put, in order: the
+/// place of its shard in the layout, and how many records it is; or that it is beyond the quotas.
 pub fn split(
     width: usize,
     decoded: Decoded,
     shared: Shared,
-    layout: &Layout,
-    mut note: impl FnMut(usize, usize),
+    shards: Shards<'_>,
+    mut note: impl FnMut(usize, Result<usize, Throttled>),
 ) -> Vec<(ShardId, Batch)> {
+    let Shards { layout, mut quotas } = shards;
     let Decoded { records, captures, aggregates, content, side, hash_keys, .. } = decoded;
     let Shared { body, mut permit, arrival } = shared;
     let bookkeeping =
@@ -48,8 +59,8 @@ pub fn split(
     let whole =
         Batch { source, records: records.into(), captures: captures.into(), aggregates: aggregates.into() };
     let open = layout.open().len();
-    if let (1, Some(only)) = (open, layout.open().next()) {
-        whole.puts(0).for_each(|put| note(layout.index(only.facts.id).unwrap_or_default(), put.count));
+    if let (1, Some(only), None) = (open, layout.open().next(), &quotas) {
+        whole.puts(0).for_each(|put| note(layout.index(only.facts.id).unwrap_or_default(), Ok(put.count)));
         return vec![(only.facts.id, whole)];
     }
     let mut hash_keys = hash_keys.into_iter().peekable();
@@ -62,9 +73,10 @@ pub fn split(
         };
         layout.open_index_of(hash)
     };
-    if let Some(only) = whole.puts(0).next().filter(|put| put.count == whole.records.len()) {
+    let first = whole.puts(0).next().filter(|put| put.count == whole.records.len());
+    if let (Some(only), None) = (first, &quotas) {
         let place = place_of(&only);
-        note(place, only.count);
+        note(place, Ok(only.count));
         return vec![(layout.shards()[place].facts.id, whole)];
     }
     let mut parts: Vec<(usize, Part)> = Vec::new();
@@ -72,7 +84,14 @@ pub fn split(
     let mut slots = vec![usize::MAX; layout.shards().len()];
     for put in whole.puts(0) {
         let place = place_of(&put);
-        note(place, put.count);
+        let within = quotas.as_mut().map_or(Ok(()), |quotas| {
+            quotas.take_record(layout.shards()[place].facts.id, (put.payload.len() + put.key.len()) as u64)
+        });
+        let is_within = within.is_ok();
+        note(place, within.map(|()| put.count));
+        if !is_within {
+            continue;
+        }
         let Some(slot) = slots.get_mut(place) else { continue };
         if *slot == usize::MAX {
             *slot = parts.len();

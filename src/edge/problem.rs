@@ -4,6 +4,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use super::reply::Body;
+use crate::stream::quotas::Throttled;
 use crate::stream::{AppendError, CommitError, ReadError};
 
 /// Why a request was refused as a whole. One place maps each to a status and a code; both are part of the API.
@@ -69,6 +70,8 @@ pub enum Problem {
     BodyTimeout,
     /// The byte budget is spent.
     MemoryFull,
+    /// A quota of a shard is used up.
+    Throttled(Throttled),
     /// The idempotency key belongs to another request.
     IdempotencyKeyReused,
     /// A stream or its shards are not to be changed so.
@@ -109,6 +112,12 @@ impl From<CommitError> for Problem {
     }
 }
 
+impl From<Throttled> for Problem {
+    fn from(throttled: Throttled) -> Self {
+        Problem::Throttled(throttled)
+    }
+}
+
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
@@ -128,15 +137,21 @@ struct Document<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     shards: &'a [String],
+    /// Which quota is used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<&'static str>,
+    /// Seconds, as in the header, for whoever sees no header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
 }
 
 /// Seconds after which a client may try again when memory is short: about the time in which a stalled sink shows
 /// whether it comes back, and long enough that refused clients do not add to the load.
-const RETRY_AFTER_SECONDS: u16 = 1;
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 28] = [
+    pub const CODES: [&'static str; 29] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -157,6 +172,7 @@ impl Problem {
         "body_incomplete",
         "body_timeout",
         "memory_full",
+        "quota_exceeded",
         "idempotency_key_reused",
         "cannot_change",
         "starting",
@@ -213,6 +229,9 @@ impl Problem {
             Problem::BodyIncomplete(_) => (StatusCode::BAD_REQUEST, "body_incomplete", "Incomplete body"),
             Problem::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout", "Body came too slowly"),
             Problem::MemoryFull => (StatusCode::SERVICE_UNAVAILABLE, "memory_full", "Out of memory budget"),
+            Problem::Throttled(_) => {
+                (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", "Quota of a shard used up")
+            }
             Problem::IdempotencyKeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
@@ -273,6 +292,9 @@ impl Problem {
                 "the byte budget for records that are not delivered yet is spent; nothing of this request was kept"
                     .to_owned()
             }
+            Problem::Throttled(Throttled { shard, quota, .. }) => {
+                format!("{shard} may have {quota}, which are used up; nothing of this request was kept")
+            }
             Problem::IdempotencyKeyReused => {
                 "this Idempotency-Key was used for a request with another body or partition key: make a new key for \
                  each request, and repeat a key only with the same request"
@@ -300,12 +322,16 @@ impl Problem {
     pub fn document(&self) -> Vec<u8> {
         let (status, code, title) = self.facts();
         let detail = self.detail();
+        let (limit, retry_after) = match self {
+            Problem::Throttled(throttled) => (Some(throttled.quota.name()), self.retry_after()),
+            _ => (None, None),
+        };
         let shards = match self {
             Problem::LeaseLost { shards } => shards.as_slice(),
             _ => &[],
         };
-        let status = status.as_u16();
-        let document = Document { r#type: "about:blank", title, status, code, detail: &detail, shards };
+        let (r#type, status, detail) = ("about:blank", status.as_u16(), detail.as_str());
+        let document = Document { r#type, title, status, code, detail, shards, limit, retry_after };
         // A struct of strings always serialises.
         serde_json::to_vec(&document).unwrap_or_default()
     }
@@ -320,9 +346,21 @@ impl Problem {
         if let Problem::MethodNotAllowed { allow } = &self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+
+    /// Seconds after which a client may try again, if it may.
+    fn retry_after(&self) -> Option<u64> {
+        match (self, self.status()) {
+            // Whole ones, rounded up: what is asked for too early is asked for twice.
+            (Problem::Throttled(throttled), _) => Some(throttled.wait.as_secs_f64().ceil().max(1.0) as u64),
+            (_, StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE) => {
+                Some(RETRY_AFTER_SECONDS)
+            }
+            _ => None,
+        }
     }
 }

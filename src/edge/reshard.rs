@@ -108,7 +108,9 @@ impl From<ControlError> for Problem {
             ControlError::Reshard(_)
             | ControlError::Exists { .. }
             | ControlError::Reserved { .. }
-            | ControlError::Declared { .. } => Problem::CannotChange(error.to_string()),
+            | ControlError::Declared { .. }
+            | ControlError::Columns { .. }
+            | ControlError::StillAtWork(_) => Problem::CannotChange(error.to_string()),
             ControlError::Catalog(_) | ControlError::Start(_) => Problem::LogUnavailable(error.to_string()),
         }
     }

@@ -34,7 +34,7 @@ enum Route<'a> {
 /// Routes, [`Route::index`] being below.
 const ROUTES: usize = 7 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 16] = [101, 200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 415, 431, 500, 503, 0];
+const CODES: [u16; 17] = [101, 200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
 
 impl<'a> Route<'a> {
     fn of(head: &'a request::Parts) -> Self {
@@ -188,7 +188,7 @@ async fn dispatch(
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
         (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
-        (Route::Records(name), &Method::GET) if tap::websocket::is_wanted(&head.headers) => {
+        (Route::Records(name), _) if tap::websocket::is_wanted(head) => {
             tap::websocket::get(edge, &*edge.intake(name)?, head, leaving).await
         }
         (Route::Records(name), &Method::GET) if tap::events::are_wanted(&head.headers) => {

@@ -226,6 +226,15 @@ impl<'a> Scanner<'a> {
         Ok(RawString::new(&self.text[start..found.end], found.escaped))
     }
 
+    /// The same where the caller checks the alphabet, as of Base64: control characters pass.
+    #[inline]
+    pub fn opaque_string(&mut self) -> Result<RawString<'a>, SyntaxError> {
+        self.skip_whitespace();
+        let Some(end) = string::opaque(self.text.as_bytes(), self.pos) else { return self.string() };
+        let start = std::mem::replace(&mut self.pos, end + 1) + 1;
+        Ok(RawString::new(&self.text[start..end], false))
+    }
+
     /// Consumes a number that is written as an integer of at most 18 digits, and nothing but white space if that is
     /// not what comes next: a guess that spares [`Scanner::number`].
     #[inline]

@@ -97,6 +97,15 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<Found, SyntaxError> {
     }
 }
 
+/// The closing quote of the string whose opening quote stands at `start`, if it has no escapes. Nothing else is looked for:
+/// where that is enough it takes a third of the time of [`scan`].
+#[inline]
+pub(super) fn opaque(bytes: &[u8], start: usize) -> Option<usize> {
+    let (b'"', rest) = bytes.get(start..)?.split_first()? else { return None };
+    let length = memchr::memchr2(b'"', b'\\', rest)?;
+    (rest[length] == b'"').then_some(start + 1 + length)
+}
+
 /// The first quote, backslash or control character at or after `pos`, or the end.
 #[inline]
 fn find_special(bytes: &[u8], mut pos: usize) -> usize {

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::NodeError;
 use crate::config::limits::NODE_FILE_BYTES_MAX;
 use crate::crash_point;
-use crate::runtime::disk::Disk;
+use crate::runtime::disk::{Disk, DiskFile};
 
 /// The format of all files of this module and of [`super::catalog`].
 const FORMAT: u64 = 1;
@@ -68,9 +69,28 @@ pub(super) fn write(
     name: &str,
     content: &impl Serialize,
 ) -> Result<(), NodeError> {
+    write_by(|path| disk.create(path), disk, folder, (name, content))
+}
+
+/// The same for a file that nobody but the process's user may read.
+pub(super) fn write_private(
+    disk: &dyn Disk,
+    folder: &Path,
+    name: &str,
+    content: &impl Serialize,
+) -> Result<(), NodeError> {
+    write_by(|path| disk.create_private(path), disk, folder, (name, content))
+}
+
+fn write_by(
+    create: impl Fn(&Path) -> io::Result<Arc<dyn DiskFile>>,
+    disk: &dyn Disk,
+    folder: &Path,
+    (name, content): (&str, &impl Serialize),
+) -> Result<(), NodeError> {
     let path = folder.join(name);
     let bytes = print(content).map_err(|source| NodeError::io(&path, source))?;
-    replace(disk, folder, name, &bytes).map_err(|source| NodeError::io(&path, source))
+    replace(create, disk, folder, (name, &bytes)).map_err(|source| NodeError::io(&path, source))
 }
 
 fn print(content: &impl Serialize) -> io::Result<Vec<u8>> {
@@ -85,14 +105,19 @@ fn print(content: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn replace(disk: &dyn Disk, folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+fn replace(
+    create: impl Fn(&Path) -> io::Result<Arc<dyn DiskFile>>,
+    disk: &dyn Disk,
+    folder: &Path,
+    (name, bytes): (&str, &[u8]),
+) -> io::Result<()> {
     let new = folder.join(format!("{name}.new"));
     // What a crash has left of the last try.
     match disk.remove(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let file = disk.create(&new)?;
+    let file = create(&new)?;
     file.write_all_at(bytes, 0)?;
     file.sync_data()?;
     drop(file);

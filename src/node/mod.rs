@@ -4,6 +4,7 @@
 //! DATA_DIR/
 //!   lock          held by the process that uses the folder; tells its number
 //!   node.json     { "format": 1, "node": "9f86d081884c7d65", "name": "a", "checksum": … }
+//!   token-key.json  seals shard iterators: see [`token_key`]
 //!   catalog.json  durable streams, their shards and numbers: see [`catalog`]
 //!   log/          the write-ahead log
 //!   ledger/       a folder a stream and delivery
@@ -19,8 +20,10 @@ pub mod catalog;
 mod cursors;
 mod delivery_streams;
 mod document;
+mod ledgers;
 mod lock;
 mod schemas;
+mod token_key;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -34,6 +37,7 @@ use thiserror::Error;
 pub use cursors::CursorFiles;
 pub use delivery_streams::{DELIVERY_STREAMS, DeliveryStreamFiles};
 pub use schemas::SchemaFile;
+pub use token_key::TOKEN_KEY_BYTES;
 
 pub use catalog::{
     Catalog, CatalogError, CatalogShard, CatalogStream, Changes, Consumer, DurabilityChange, StreamMode,
@@ -307,18 +311,6 @@ impl NodeFolder {
     /// The folder of the log. It need not be there yet.
     pub fn log(&self) -> PathBuf {
         self.path.join(LOG)
-    }
-
-    /// The folders of the ledgers that there are of a stream, each named after its delivery.
-    pub fn ledgers(&self, stream: &str) -> Result<Vec<PathBuf>, NodeError> {
-        let path = self.path.join(LEDGER).join(stream);
-        let paths = names_in(&*self.disk, &path).map_err(|source| NodeError::io(&path, source))?;
-        Ok(paths.unwrap_or_default())
-    }
-
-    /// The folder of a delivery's ledger. It need not be there yet.
-    pub fn ledger(&self, stream: &str, delivery: &str) -> PathBuf {
-        self.path.join(LEDGER).join(stream).join(delivery)
     }
 }
 

@@ -4,43 +4,72 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::logs::Logs;
+use super::running::Built;
 use super::site::Site;
 use super::{StartError, learned};
-use crate::config::checked::{self, ColumnsSource, Durability};
+use crate::config::checked::{self, ColumnsSource, Delivery, Durability, ShardQuotas};
 use crate::config::limits::KINESIS_BYTES_MAX;
 use crate::delivery::sink::ObjectSink;
-use crate::delivery::{LedgerParts, Parts, Slots, Status, Worker};
+use crate::delivery::{Begin, Fields, LedgerParts, Parts, Slots, Status, Worker};
 use crate::edge::Intake;
 use crate::node::{CatalogStream, StreamOrigin};
+use crate::runtime::budget::Budget;
+use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::RealDisk;
-use crate::schema::inference::OnConflict;
-use crate::stream::{Backing, Captures, Stream};
+use crate::schema::registry::Registry;
+use crate::stream::{Backing, Captures, ReaderId, Stream};
 use crate::tap::named::all::NamedCursors;
 
 /// Builds pipelines, and gathers what is to be started.
 pub(super) struct Builder<'a> {
     site: &'a Site,
     logs: Option<&'a mut Logs>,
-    built: Built,
+    /// The account of the delivery share that pays for the next delivery.
+    account: usize,
+    /// Since when some deliveries deliver: stream, delivery and that.
+    begins: Vec<(String, String, UnixMicros)>,
+    built: Vec<Built>,
 }
 
-/// What was built and does not run yet.
-#[derive(Default)]
-pub(super) struct Built {
-    /// What the rest of the process sees of the deliveries.
-    pub statuses: Vec<Arc<Status>>,
-    /// The deliveries, each with its stream.
-    pub workers: Vec<(Arc<str>, Worker)>,
+/// A delivery of a stream, to be built.
+pub(super) struct NewDelivery {
+    /// What it is.
+    pub config: Delivery,
+    /// Its number among the stream's readers.
+    pub reader: ReaderId,
+    /// Where its fields are.
+    pub slots: Slots,
+    /// The same.
+    pub fields: Fields,
+    /// The columns that are learned of the stream.
+    pub schema: Option<Arc<Registry>>,
+    /// Where it begins.
+    pub begin: Begin,
 }
 
 impl<'a> Builder<'a> {
-    /// Nothing is built yet.
+    /// Nothing is built yet. Each delivery has an account of its own, if there are as many.
     pub fn new(site: &'a Site, logs: Option<&'a mut Logs>) -> Self {
-        Self { site, logs, built: Built::default() }
+        Self { site, logs, account: 0, begins: Vec::new(), built: Vec::new() }
+    }
+
+    /// Has some deliveries begin later than with the oldest record: stream, delivery, and since when they deliver.
+    pub fn beginning(self, begins: Vec<(String, String, UnixMicros)>) -> Self {
+        Self { begins, ..self }
+    }
+
+    fn begin_of(&self, stream: &str, delivery: &str) -> Begin {
+        let is_it = |(of, name, _): &&(String, String, UnixMicros)| of == stream && name == delivery;
+        self.begins.iter().find(is_it).map_or(Begin::Oldest, |&(.., since)| Begin::At(since))
+    }
+
+    /// The same for what is made while the process runs: all of that shares the last account.
+    pub fn later(site: &'a Site, logs: Option<&'a mut Logs>) -> Self {
+        Self { account: usize::MAX, ..Self::new(site, logs) }
     }
 
     /// All of it.
-    pub fn built(self) -> Built {
+    pub fn built(self) -> Vec<Built> {
         self.built
     }
 
@@ -78,58 +107,85 @@ impl<'a> Builder<'a> {
         let readers = deliveries.len();
         let backing = self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers));
         let stream = Arc::new(Stream::new(&stream, backing, readers, plan, metrics));
-        for (reader, (mut config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
-            if let Some(schema) = &schema {
-                config.format = config.format.with_columns(Arc::clone(&schema.latest().columns));
-            }
-            let sink = ObjectSink::open(&config.sink).map_err(|source| StartError::Sink {
-                stream: stream.name().to_string(),
-                delivery: config.name.clone(),
-                source,
-            })?;
-            let status = Arc::new(Status::new(Arc::clone(&stream), &config.name, &self.site.registry));
-            self.built.statuses.push(Arc::clone(&status));
-            let ledger = self.logs.as_ref().filter(|_| stream.is_durable()).map(|logs| LedgerParts {
-                disk: Arc::clone(logs.folder.disk()),
-                folder: logs.folder.ledger(stream.name(), &config.name),
-            });
-            let node = self.logs.as_ref().map_or_else(String::new, |logs| logs.folder.id().to_string());
-            let memory = Arc::clone(&self.site.memory);
-            let parts = Parts {
-                stream: Arc::clone(&stream),
-                reader,
-                slots,
-                sink,
-                status,
-                budget: memory.share.account(self.built.workers.len()),
-                memory,
-                run: self.site.run,
-                node: node.into(),
-                schema: schema.clone(),
-                ledger,
-                config,
-            };
-            let worker = Worker::new(&parts).map_err(|source| StartError::Delivery {
-                stream: parts.stream.name().to_string(),
-                delivery: parts.config.name.clone(),
-                source,
-            })?;
-            self.built.workers.push((Arc::clone(stream.name()), worker));
+        if let Some(known) = self.logs.as_ref().and_then(|logs| logs.catalog.stream(stream.name())) {
+            stream.label_encrypted(known.properties.encryption_key.is_some());
+        }
+        let fields = Fields::of_stream(&captures);
+        for (reader, (config, slots)) in deliveries.into_iter().zip(slots).enumerate() {
+            let begin = self.begin_of(stream.name(), &config.name);
+            let (fields, schema) = (fields.clone(), schema.clone());
+            let new = NewDelivery { config, reader, slots, fields, schema, begin };
+            let budget = self.site.memory.share.account(self.account);
+            self.account = self.account.saturating_add(1);
+            let parts = Arc::new(self.site.parts(self.logs.as_deref(), &stream, new, budget)?);
+            let worker = self.site.worker(&parts)?;
+            self.built.push((parts, worker));
         }
         let name = stream.name().to_string();
         let failed = |source| StartError::Schema { stream: name.clone(), source };
         let budget = self.site.edge.budget.account(account);
-        let mut intake = Intake::new(stream, ingest, &captures, budget).map_err(failed)?;
+        let mut intake = Intake::new(stream, ingest, (captures, schema), budget).map_err(failed)?;
         let (disk, data_dir) = (Arc::new(RealDisk), &self.site.node.data_dir);
         intake.cursors = NamedCursors::open(&intake.stream, disk, data_dir, &self.site.registry)?;
-        if let Some(schema) = schema.filter(|schema| schema.rules().on_conflict == OnConflict::Reject) {
-            intake.enforce(schema, &captures).map_err(failed)?;
-        }
         Ok(intake)
     }
 }
 
 impl Site {
+    /// What a delivery of a stream is built from.
+    ///
+    /// # Errors
+    /// If its sink cannot be opened.
+    pub(super) fn parts(
+        &self,
+        logs: Option<&Logs>,
+        stream: &Arc<Stream>,
+        new: NewDelivery,
+        budget: Arc<Budget>,
+    ) -> Result<Parts, StartError> {
+        let NewDelivery { mut config, reader, slots, fields, schema, begin } = new;
+        if let Some(schema) = &schema {
+            config.format = config.format.with_columns(Arc::clone(&schema.latest().columns));
+        }
+        let sink = ObjectSink::open(&config.sink).map_err(|source| StartError::Sink {
+            stream: stream.name().to_string(),
+            delivery: config.name.clone(),
+            source,
+        })?;
+        let ledger = logs.filter(|_| stream.is_durable()).map(|logs| LedgerParts {
+            disk: Arc::clone(logs.folder.disk()),
+            folder: logs.folder.ledger(stream.name(), &config.name),
+        });
+        Ok(Parts {
+            stream: Arc::clone(stream),
+            reader,
+            slots,
+            fields,
+            sink,
+            status: Arc::new(Status::new(Arc::clone(stream), &config.name, &self.registry)),
+            budget,
+            memory: Arc::clone(&self.memory),
+            run: self.run,
+            node: logs.map_or_else(String::new, |logs| logs.folder.id().to_string()).into(),
+            schema,
+            begin,
+            ledger,
+            config,
+        })
+    }
+
+    /// The worker of a delivery.
+    ///
+    /// # Errors
+    /// If it cannot go on where its ledger says.
+    pub(super) fn worker(&self, parts: &Parts) -> Result<Worker, StartError> {
+        Worker::new(parts).map_err(|source| StartError::Delivery {
+            stream: parts.stream.name().to_string(),
+            delivery: parts.config.name.clone(),
+            source,
+        })
+    }
+
     /// The pipeline of a stream that a client makes: it keeps records of any bytes, and delivers them nowhere.
     ///
     /// # Errors
@@ -142,10 +198,12 @@ impl Site {
         durability: Durability,
     ) -> Result<checked::Pipeline, StartError> {
         let (seconds, durability) = (retention.as_secs(), durability.as_str());
+        let is_limited = self.node.aws.quotas.iter().any(|pattern| pattern.matches(name));
+        let quotas = if is_limited { ShardQuotas::Kinesis } else { ShardQuotas::None }.as_str();
         let record_bytes = self.node.server.body_bytes_max.min(KINESIS_BYTES_MAX);
         let text = format!(
             "[stream]\nname = \"{name}\"\nshards = {shards}\nretention = \"{seconds}s\"\n\
-             durability = \"{durability}\"\n[ingest]\ncontent = \"any\"\nmax_record = \"{record_bytes}B\"\n"
+             durability = \"{durability}\"\nquotas = \"{quotas}\"\n[ingest]\ncontent = \"any\"\nmax_record = \"{record_bytes}B\"\n"
         );
         crate::config::pipeline_of_text(&text, &self.node)
             .map_err(|problems| StartError::MadeByClient { stream: name.to_owned(), problems })

@@ -3,85 +3,34 @@
 //! One change at a time. Each runs to its end on the runtime of the deliveries, whether or not the client who has asked
 //! for it still waits: between the catalog and the shards in memory nothing may be left half-way.
 
+mod error;
+mod live;
 mod made;
+
+pub use error::ControlError;
+pub use live::Change as DeliveryChange;
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::runtime::Handle;
 
-use super::StartError;
 use super::build::Builder;
 use super::logs::{Logs, NotNoted};
+use super::running::Which;
 use super::site::Site;
 use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::Durability;
 use crate::config::limits::RESHARD_STEPS_MAX;
 use crate::edge::Intake;
 use crate::edge::problem::Problem;
-use crate::node::{CatalogError, NodeError, StreamMode, StreamOrigin, StreamProperties};
+use crate::node::{CatalogError, StreamMode, StreamOrigin, StreamProperties};
 use crate::runtime::clock;
-use crate::stream::reshard::{self, Change, Plan, Replacement, ResizeError};
+use crate::stream::reshard::{self, Change, Plan, Replacement};
 use crate::stream::wal::shard::DurableLog;
 use crate::stream::{Layout, ReshardError, Stream};
-
-/// Why a stream is not changed.
-#[derive(Debug, Error)]
-pub enum ControlError {
-    /// There is none of that name.
-    #[error("stream '{stream}' does not exist")]
-    NoStream {
-        /// The name.
-        stream: String,
-    },
-    /// There is one of that name.
-    #[error("stream '{stream}' exists already")]
-    Exists {
-        /// The name.
-        stream: String,
-    },
-    /// Its name is that of something else.
-    #[error("names that begin with {MADE_NAME_PREFIX:?}, as '{stream}' does, are those of delivery streams")]
-    Reserved {
-        /// The name.
-        stream: String,
-    },
-    /// Its pipeline file says otherwise.
-    #[error("{what} of stream '{stream}' is said in its pipeline file: change it there and restart")]
-    Declared {
-        /// The stream.
-        stream: String,
-        /// What cannot be changed.
-        what: &'static str,
-    },
-    /// The shards cannot be changed so.
-    #[error(transparent)]
-    Reshard(#[from] ResizeError),
-    /// It cannot be written down.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// It cannot be served.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The process stops.
-    #[error("the process stops")]
-    Stopped,
-}
-
-impl From<NodeError> for ControlError {
-    fn from(error: NodeError) -> Self {
-        ControlError::Catalog(error.into())
-    }
-}
-
-impl From<ReshardError> for ControlError {
-    fn from(error: ReshardError) -> Self {
-        ControlError::Reshard(error.into())
-    }
-}
 
 /// A stream that a client wants.
 #[derive(Debug, Clone)]
@@ -105,7 +54,7 @@ pub struct Control {
     runtime: Handle,
     /// The account of the ingest share for the streams that clients make.
     account: usize,
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
     /// What was noted of streams in memory.
     noted: Mutex<HashMap<String, StreamProperties>>,
 }
@@ -113,7 +62,7 @@ pub struct Control {
 impl Control {
     /// Changes what runs on `site`.
     pub(super) fn new(site: Arc<Site>, runtime: Handle, account: usize) -> Self {
-        Self { site, runtime, account, changing: tokio::sync::Mutex::default(), noted: Mutex::default() }
+        Self { site, runtime, account, changing: Arc::default(), noted: Mutex::default() }
     }
 
     /// Runs a change to its end, one at a time.
@@ -170,14 +119,20 @@ impl Control {
         // First of all: what is in the catalog must be possible to serve after a restart, too.
         let pipeline = self.site.pipeline_of_client(&name, shards, retention, Durability::Fsync)?;
         let mut logs = self.site.logs();
+        let is_first = logs.is_none();
         let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;
+        if is_first {
+            self.site.keep_token_key(Some(&logs.folder))?;
+        }
         logs.change_catalog(|catalog| {
             catalog.create(&pipeline.stream, clock::wall())?;
             let stream = catalog.stream_mut(&name)?;
             (stream.properties.mode, stream.properties.tags) = (mode, tags);
             Ok(())
         })?;
-        let mut builder = Builder::new(&self.site, Some(logs));
+        // Of an earlier stream of that name.
+        logs.folder.forget_ledgers(&name)?;
+        let mut builder = Builder::later(&self.site, Some(logs));
         let intake = builder.build(self.account, pipeline)?;
         self.site.edge.add(intake);
         tracing::info!(stream = name, shards, "a client has made a stream");
@@ -201,18 +156,24 @@ impl Control {
         self.end_now(name, &intake)
     }
 
+    /// Stops the deliveries of a stream, and takes it away with all that they have noted.
     fn end_now(&self, name: &str, intake: &Intake) -> Result<(), ControlError> {
-        self.site.edge.remove(name);
-        self.site.end(name);
-        if let Some(logs) = self.site.logs().as_mut() {
-            let deleted = logs.change_catalog(|catalog| {
+        let all = Which::all_of(name);
+        self.runtime.block_on(self.site.stop(&all))?;
+        let mut logs = self.site.logs();
+        if let Some(logs) = logs.as_mut() {
+            logs.change_catalog(|catalog| {
                 catalog.remove(name);
                 Ok(())
-            });
+            })?;
+        }
+        self.site.edge.remove(name);
+        self.site.forget_deliveries(&all);
+        if let Some(logs) = logs.as_mut() {
             logs.leave(&intake.stream);
             intake.stream.delete();
             intake.cursors.delete_all();
-            deleted?;
+            logs.folder.forget_ledgers(name)?;
         }
         tracing::info!(stream = name, "a client has deleted a stream");
         Ok(())
@@ -373,7 +334,9 @@ impl Control {
             if result.is_err() || properties == before {
                 return Ok(result);
             }
-            if control.intake(&name)?.stream.is_durable() {
+            let stream = Arc::clone(&control.intake(&name)?.stream);
+            let is_encrypted = properties.encryption_key.is_some();
+            if stream.is_durable() {
                 control.note(&name, |catalog| {
                     catalog.stream_mut(&name)?.properties = properties;
                     Ok(())
@@ -382,6 +345,7 @@ impl Control {
                 let mut noted = control.noted.lock().unwrap_or_else(PoisonError::into_inner);
                 noted.insert(name, properties);
             }
+            stream.label_encrypted(is_encrypted);
             Ok(result)
         })
         .await

@@ -145,6 +145,7 @@ impl Logs {
                 retention: stream.retention,
                 retention_bytes: None,
                 idempotency_window: Duration::ZERO,
+                quotas: Default::default(),
             };
             let backing = self.backing(&config, 0);
             let metrics = registry.stream(&stream.name);

@@ -1,16 +1,13 @@
 //! What all pipelines of the process share, and what is started and ended while they run.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
-
-use super::build::Built;
 use super::logs::Logs;
+use super::running::Running;
 use crate::config::checked::Node;
-use crate::delivery::{Memory, Status};
+use crate::delivery::Memory;
 use crate::edge::Edge;
+use crate::node::{NodeError, NodeFolder};
 use crate::record::ShardId;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::Phases;
@@ -36,9 +33,8 @@ pub struct Site {
     pub workers: Tasks,
     /// The node's folder is locked for as long as these live.
     logs: Mutex<Option<Logs>>,
-    statuses: Mutex<Vec<Arc<Status>>>,
-    /// Of the deliveries of each stream.
-    running: Mutex<HashMap<Arc<str>, Vec<AbortHandle>>>,
+    /// The deliveries, whose workers may have ended.
+    running: Mutex<Vec<Running>>,
 }
 
 impl std::fmt::Debug for Site {
@@ -70,9 +66,13 @@ impl Site {
             run: clock::wall().0.unsigned_abs(),
             workers: Tasks::new(),
             logs: Mutex::new(None),
-            statuses: Mutex::default(),
             running: Mutex::default(),
         }
+    }
+
+    /// The deliveries.
+    pub(super) fn running(&self) -> MutexGuard<'_, Vec<Running>> {
+        lock(&self.running)
     }
 
     /// What durable streams live in, if there are any.
@@ -80,28 +80,16 @@ impl Site {
         lock(&self.logs)
     }
 
-    /// What is to be seen of all deliveries.
-    pub fn statuses(&self) -> Vec<Arc<Status>> {
-        lock(&self.statuses).clone()
-    }
-
-    /// Starts what was built.
-    pub fn start(&self, built: Built, runtime: &Handle) {
-        let Built { statuses, workers } = built;
-        let _guard = runtime.enter();
-        let mut running = lock(&self.running);
-        for (stream, worker) in workers {
-            let handle = self.workers.spawn(worker.run(self.phases.clone()));
-            running.entry(stream).or_default().push(handle);
+    /// Has tokens of clients sealed with the node's key. Where there is no folder to keep it in, it ends with the process.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or written.
+    pub fn keep_token_key(&self, folder: Option<&NodeFolder>) -> Result<(), NodeError> {
+        let seal = &self.edge.aws.seal;
+        if let Some(fresh) = seal.fresh_key() {
+            seal.adopt(folder.map_or(Ok(fresh), |folder| folder.keep_token_key(fresh))?);
         }
-        lock(&self.statuses).extend(statuses);
-    }
-
-    /// Ends the deliveries of a stream where they stand.
-    pub fn end(&self, stream: &str) {
-        let ended = lock(&self.running).remove(stream).unwrap_or_default();
-        ended.iter().for_each(AbortHandle::abort);
-        lock(&self.statuses).retain(|status| &**status.stream_name() != stream);
+        Ok(())
     }
 
     /// Forgets closed shards whose records have all gone.

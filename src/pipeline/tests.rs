@@ -1,4 +1,5 @@
 mod control;
+mod live;
 
 use std::fs;
 use std::io::{Read, Write};

@@ -7,7 +7,7 @@
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +19,11 @@ pub trait Disk: Send + Sync + Debug {
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
     /// Makes an empty file, which must not be there yet. Its name is durable after [`Disk::sync_folder`].
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// [`Disk::create`] for a file that only the process's user may read and write. A disk without permissions makes one
+    /// like any other.
+    fn create_private(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.create(path)
+    }
     /// Opens a file for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Gives a file another name in the same folder, in the place of whatever has it. Durable after
@@ -26,6 +31,10 @@ pub trait Disk: Send + Sync + Debug {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Takes a file away. Durable after [`Disk::sync_folder`].
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder that is empty. A disk of which nobody looks at the folders may leave it.
+    fn remove_folder(&self, _folder: &Path) -> io::Result<()> {
+        Ok(())
+    }
     /// Makes the names in a folder durable.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
     /// An error if this process may not change names in a folder. A disk without permissions allows it.
@@ -122,6 +131,10 @@ impl Disk for RealDisk {
         Ok(Arc::new(OpenOptions::new().read(true).write(true).create_new(true).open(path)?))
     }
 
+    fn create_private(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?))
+    }
+
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(OpenOptions::new().read(true).write(true).open(path)?))
     }
@@ -132,6 +145,10 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn remove_folder(&self, folder: &Path) -> io::Result<()> {
+        std::fs::remove_dir(folder)
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

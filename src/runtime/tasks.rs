@@ -3,8 +3,8 @@
 
 use std::future::Future;
 
-use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// The tasks of one stage.
 #[derive(Debug, Clone, Default)]
@@ -18,13 +18,18 @@ impl Tasks {
         Self::default()
     }
 
-    /// Starts a task on the current runtime. It may be ended by what is returned.
-    pub fn spawn<F>(&self, task: F) -> AbortHandle
+    /// Starts a task on the current runtime.
+    pub fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         // The tracker keeps account of the task.
-        self.tracker.spawn(task).abort_handle()
+        drop(self.tracker.spawn(task));
+    }
+
+    /// Counts as a task for as long as it lives: another one is about to be started.
+    pub fn hold(&self) -> TaskTrackerToken {
+        self.tracker.token()
     }
 
     /// How many are running.

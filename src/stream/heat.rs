@@ -247,6 +247,19 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_come_in_turn_are_all_seen() {
+        for count in [2_usize, 4, 16] {
+            let names: Vec<String> = (0..count).map(|index| format!("key-{index}")).collect();
+            let heat = Heat::default();
+            let turns = names.iter().cycle().take(16 * 17 * 4).map(String::as_str);
+            heat.observe(&batch(&turns.collect::<Vec<_>>()));
+            let found = heat.report().keys;
+            assert_eq!(found.len(), count);
+            assert!(found.iter().all(|key| (key.share - 1.0 / count as f64).abs() < 1e-9), "{found:?}");
+        }
+    }
+
+    #[test]
     fn a_single_record_a_request_is_sampled_as_well() {
         let heat = Heat::default();
         for _ in 0..HEAT_SAMPLE * 4 {

@@ -85,6 +85,7 @@ impl Stream {
         drop(gate);
         give_up(layout.shards());
         self.gate.notify();
+        self.deletion.notify();
         self.notices.notify_all();
     }
 

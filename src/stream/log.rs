@@ -224,6 +224,24 @@ pub struct Evicted {
     pub by_bytes: u64,
 }
 
+/// Begins to hold records for `reader` in what each delivery has released.
+pub(super) fn hold(released: &mut Vec<SequenceNumber>, reader: ReaderId) {
+    leave(released, reader);
+    if let Some(released) = released.get_mut(reader) {
+        *released = SequenceNumber(0);
+    }
+}
+
+/// The opposite.
+pub(super) fn leave(released: &mut Vec<SequenceNumber>, reader: ReaderId) {
+    if released.len() <= reader {
+        released.resize(reader + 1, SequenceNumber(u64::MAX));
+    }
+    if let Some(released) = released.get_mut(reader) {
+        *released = SequenceNumber(u64::MAX);
+    }
+}
+
 /// One shard of a log, as readers see it: nothing that has not reached the stream's durability can be seen. Every call
 /// is short and never waits for a disk, a network or a consumer.
 pub trait ShardLog: Send + Sync {
@@ -234,6 +252,9 @@ pub trait ShardLog: Send + Sync {
     /// What there is.
     fn bounds(&self) -> Bounds;
 
+    /// The number that the next record gets: behind that of the last one, whether or not that is durable yet.
+    fn end(&self) -> SequenceNumber;
+
     /// The position of the first record that arrived at `time` or later; `next` if there is none.
     fn position_at(&self, time: UnixMicros) -> Position;
 
@@ -242,6 +263,12 @@ pub trait ShardLog: Send + Sync {
 
     /// Tells that delivery `reader` does not need records below `upto` any more, not even after a crash.
     fn release(&self, reader: ReaderId, upto: SequenceNumber);
+
+    /// Lets go of nothing from now on that delivery `reader` has not released. It may be one that there was not before.
+    fn hold(&self, reader: ReaderId);
+
+    /// Holds nothing for delivery `reader` any more, until [`ShardLog::hold`].
+    fn leave(&self, reader: ReaderId);
 
     /// Gives no number below `next` to a record any more, because a log of before has done so: this one has lost its end
     /// with the power of the machine. To be called before the first record is appended. A log that is lost with its

@@ -186,6 +186,10 @@ impl ShardLog for MemoryLog {
         Bounds { first: ring.first(), next: ring.next, bytes: ring.bytes }
     }
 
+    fn end(&self) -> SequenceNumber {
+        self.ring().next
+    }
+
     fn position_at(&self, time: UnixMicros) -> Position {
         let ring = self.ring();
         let index = ring.entries.partition_point(|entry| entry.batch.source.arrival < time);
@@ -201,6 +205,14 @@ impl ShardLog for MemoryLog {
         if let Some(released) = self.ring().released.get_mut(reader) {
             *released = (*released).max(upto);
         }
+    }
+
+    fn hold(&self, reader: ReaderId) {
+        super::log::hold(&mut self.ring().released, reader);
+    }
+
+    fn leave(&self, reader: ReaderId) {
+        super::log::leave(&mut self.ring().released, reader);
     }
 
     fn reclaim(&self, before: UnixMicros) -> u64 {

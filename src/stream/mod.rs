@@ -17,6 +17,9 @@ mod layout;
 mod log;
 mod memory;
 mod notices;
+pub mod quotas;
+mod readers;
+mod reading;
 mod receipt;
 mod replies;
 pub mod reshard;
@@ -33,13 +36,15 @@ pub use log::{
     ShardLog, Slice, StoredPosition, StoredRead,
 };
 pub use memory::{MemoryLog, Retention};
+pub use readers::Census;
 pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};
 pub use replies::{Claim, Known, Replies};
 pub use reshard::{Change, ReshardError};
 pub use signal::{Signal, Waiter};
 pub use writing::Writing;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::config::checked;
 use crate::record::{SequenceNumber, ShardId};
@@ -47,6 +52,8 @@ use crate::runtime::clock::{self, UnixMicros};
 use crate::telemetry::metrics::StreamMetrics;
 use layout::ShardStore;
 use notices::Notices;
+use quotas::Quotas;
+use readers::Readers;
 use wal::journal::Journal;
 use wal::recovery::KeptReply;
 use wal::shard::DurableLog;
@@ -59,9 +66,13 @@ pub struct Stream {
     retention: Mutex<Retention>,
     store: Store,
     gate: Gate,
-    captures: CapturePlan,
+    captures: RwLock<Arc<CapturePlan>>,
     replies: Arc<Replies>,
+    quotas: Option<Box<Quotas>>,
+    is_labelled_encrypted: AtomicBool,
+    deletion: Signal,
     notices: Arc<Notices>,
+    readers: Readers,
     /// Metric handles.
     pub metrics: StreamMetrics,
 }
@@ -153,9 +164,16 @@ impl Stream {
             retention: Mutex::new(retention),
             store,
             gate: Gate::new(layout),
-            captures,
+            captures: RwLock::new(Arc::new(captures)),
             replies,
-            notices: Arc::new(Notices::new(readers, &metrics)),
+            quotas: match config.quotas {
+                checked::ShardQuotas::None => None,
+                checked::ShardQuotas::Kinesis => Some(Box::default()),
+            },
+            is_labelled_encrypted: AtomicBool::new(false),
+            deletion: Signal::default(),
+            notices: Arc::new(Notices::new(&metrics)),
+            readers: Readers::new(readers),
             metrics,
         }
     }
@@ -180,14 +198,42 @@ impl Stream {
         &self.notices.taps
     }
 
-    /// The same for one of the deliveries.
-    pub fn delivery_signal(&self, reader: ReaderId) -> Arc<Signal> {
-        self.notices.deliveries.get(reader).cloned().unwrap_or_default()
+    /// The same for deliveries.
+    pub fn delivery_signal(&self) -> Arc<Signal> {
+        Arc::clone(&self.notices.deliveries)
     }
 
     /// Replies to requests with an idempotency key.
     pub fn replies(&self) -> &Arc<Replies> {
         &self.replies
+    }
+
+    /// Whether it was deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.gate.read().is_gone
+    }
+
+    /// Returns once it is deleted.
+    pub async fn deleted(&self) {
+        let waiter = self.deletion.wait();
+        if !self.is_deleted() {
+            waiter.woken().await;
+        }
+    }
+
+    /// Whether clients have named a key for it, which changes nothing but what they are told.
+    pub fn is_labelled_encrypted(&self) -> bool {
+        self.is_labelled_encrypted.load(Ordering::Relaxed)
+    }
+
+    /// Notes it.
+    pub fn label_encrypted(&self, is_encrypted: bool) {
+        self.is_labelled_encrypted.store(is_encrypted, Ordering::Relaxed);
+    }
+
+    /// What its shards take and give, if that is bounded.
+    pub fn quotas(&self) -> Option<&Quotas> {
+        self.quotas.as_deref()
     }
 
     /// Its shards at the moment.
@@ -225,58 +271,9 @@ impl Stream {
         self.layout().shards().iter().filter_map(|shard| shard.durable_log().cloned()).collect()
     }
 
-    /// How many deliveries read it.
-    pub fn readers(&self) -> usize {
-        self.notices.deliveries.len()
-    }
-
     /// Records accepted since the start.
     pub fn accepted(&self) -> u64 {
         self.notices.accepted()
-    }
-
-    /// Records of a shard from `from` on, wherever they are. Waits for the disk where they are no longer in memory;
-    /// `payer` then pays for them.
-    pub async fn read(
-        self: &Arc<Self>,
-        shard: ShardId,
-        from: SequenceNumber,
-        limit: ReadLimit,
-        payer: &Payer,
-    ) -> Result<Read, ReadError> {
-        let Some(log) = self.shard(shard) else { return Ok(Read::nothing(from)) };
-        let stored = match log.read(from, limit) {
-            Found::Here(read) => return Ok(read),
-            Found::Stored(stored) => stored,
-        };
-        let (stream, payer) = (Arc::clone(self), payer.clone());
-        let loading = tokio::task::spawn_blocking(move || stored.load(&payer, &stream.captures));
-        // Only a panic or the end of the runtime ends it without a result.
-        loading.await.unwrap_or_else(|_| Err(ReadError::Stopped))
-    }
-
-    /// The same with the captured fields of `captures` in the place of the stream's own: for a delivery that reads by
-    /// an earlier configuration.
-    pub async fn read_with(
-        self: &Arc<Self>,
-        (shard, from): (ShardId, SequenceNumber),
-        limit: ReadLimit,
-        payer: &Payer,
-        captures: &Arc<CapturePlan>,
-    ) -> Result<Read, ReadError> {
-        let Some(log) = self.shard(shard) else { return Ok(Read::nothing(from)) };
-        let (payer, captures) = (payer.clone(), Arc::clone(captures));
-        let loading = match log.read(from, limit) {
-            Found::Here(mut read) => tokio::task::spawn_blocking(move || {
-                for slice in &mut read.slices {
-                    slice.batch = Arc::new(captures.recapture(&slice.batch));
-                }
-                Ok(read)
-            }),
-            Found::Stored(stored) => tokio::task::spawn_blocking(move || stored.load(&payer, &captures)),
-        };
-        // Only a panic or the end of the runtime ends it without a result.
-        loading.await.unwrap_or_else(|_| Err(ReadError::Stopped))
     }
 
     /// For each of `shards` the position of the first record that arrived at `time` or later. Waits for the disk where it

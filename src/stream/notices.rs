@@ -38,8 +38,8 @@ pub struct Notices {
     accepted: AtomicU64,
     /// Woken when there is something new to read, for taps.
     pub taps: Signal,
-    /// The same, one a delivery.
-    pub deliveries: Vec<Arc<Signal>>,
+    /// The same, for all deliveries.
+    pub deliveries: Arc<Signal>,
     /// The commit that was told last.
     told: AtomicU64,
     accepted_metric: Counter,
@@ -54,12 +54,12 @@ impl std::fmt::Debug for Notices {
 }
 
 impl Notices {
-    /// For `deliveries` deliveries; what has become durable is counted in `metrics`.
-    pub fn new(deliveries: usize, metrics: &StreamMetrics) -> Self {
+    /// What has become durable is counted in `metrics`.
+    pub fn new(metrics: &StreamMetrics) -> Self {
         Self {
             accepted: AtomicU64::new(0),
             taps: Signal::default(),
-            deliveries: (0..deliveries).map(|_| Arc::default()).collect(),
+            deliveries: Arc::default(),
             told: AtomicU64::new(u64::MAX),
             accepted_metric: metrics.accepted.clone(),
             dead_metric: metrics.dead_letter.clone(),
@@ -94,9 +94,7 @@ impl Notices {
     /// Wakes everybody who waits for records.
     pub fn notify_all(&self) {
         self.taps.notify();
-        for delivery in &self.deliveries {
-            delivery.notify();
-        }
+        self.deliveries.notify();
     }
 
     /// The same for the requests of a commit, which may be many: only the first of them wakes.

@@ -119,8 +119,9 @@ async fn send(mut outlet: Outlet, mut reader: AnyReader, heartbeat: Duration) {
                 let list = String::from_utf8_lossy(&list);
                 outlet.say(&reader, &format!("event: shards\ndata: {{\"shards\":{list}}}")).await;
             }
-            Ok(Next::Ended) => {
-                return outlet.say(&reader, "event: end\ndata: {\"reason\":\"draining\"}").await;
+            Ok(Next::Ended(end)) => {
+                let what = format!("event: end\ndata: {{\"reason\":\"{}\"}}", end.word());
+                return outlet.say(&reader, &what).await;
             }
             Err(problem) => {
                 let data = serde_json::json!({ "reason": problem.code(), "detail": problem.detail() });

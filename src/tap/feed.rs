@@ -15,8 +15,8 @@
 //! holds few chunks and lets go of them when nothing new comes, because they keep their batches in memory.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -98,7 +98,7 @@ pub struct Feed {
     ring: Mutex<Ring>,
     /// The number that the next chunk will get.
     newest: AtomicU64,
-    ended: AtomicBool,
+    ended: OnceLock<End>,
     /// Who reads all shards.
     everybody: Signal,
     /// Who reads only one.
@@ -106,6 +106,25 @@ pub struct Feed {
     pub(super) readers: AtomicUsize,
     /// The last reader has gone.
     pub(super) deserted: Notify,
+}
+
+/// Why readers get nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The process stops.
+    Draining,
+    /// The stream is gone.
+    Deleted,
+}
+
+impl End {
+    /// The word that clients are told.
+    pub fn word(self) -> &'static str {
+        match self {
+            End::Draining => "draining",
+            End::Deleted => "stream_deleted",
+        }
+    }
 }
 
 /// What a reader finds at the number of a chunk.
@@ -133,7 +152,7 @@ impl Feed {
             stream,
             ring: Mutex::new(Ring { chunks: VecDeque::new(), base: 0, bytes: 0, boundary }),
             newest: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
+            ended: OnceLock::new(),
             everybody: Signal::default(),
             by_shard,
             readers: AtomicUsize::new(0),
@@ -146,9 +165,9 @@ impl Feed {
         shard.and_then(|shard| self.by_shard.get(&shard)).unwrap_or(&self.everybody)
     }
 
-    /// Whether nothing will come any more.
-    pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::SeqCst)
+    /// Why nothing will come any more; `None` as long as something may.
+    pub fn ended(&self) -> Option<End> {
+        self.ended.get().copied()
     }
 
     /// The chunk of that number.
@@ -253,13 +272,16 @@ impl Feed {
         }
     }
 
-    /// Keeps the feed up to date until the edge stops or `leave` says that no reader is left.
+    /// Keeps the feed up to date until the edge stops, the stream is deleted, or `leave` says that no reader is left.
     pub async fn pump(self: Arc<Self>, phases: Phases, leave: impl Fn() -> bool) {
         let ending = Ending(Arc::clone(&self));
         let stopping = phases.reached(Phase::StoppingEdge);
         tokio::pin!(stopping);
         loop {
             let waiter = self.stream.taps().wait();
+            if self.stream.is_deleted() {
+                break;
+            }
             self.advance();
             tokio::select! {
                 () = waiter.woken() => {}
@@ -277,8 +299,10 @@ struct Ending(Arc<Feed>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.ended.store(true, Ordering::SeqCst);
-        self.0.wake_all();
+        let Self(feed) = self;
+        feed.ended.get_or_init(|| if feed.stream.is_deleted() { End::Deleted } else { End::Draining });
+        feed.wake_all();
+        feed.forget();
     }
 }
 

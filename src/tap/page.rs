@@ -51,6 +51,9 @@ async fn find(
     let (mut cursor, mut skipped, mut looks) = (live.cursor, 0, 0);
     loop {
         let waiter = (!wait.is_zero()).then(|| stream.taps().wait());
+        if stream.is_deleted() {
+            return Err(Problem::UnknownStream(stream.name().to_string()));
+        }
         if live.shard.is_none() {
             cursor.follow(&stream.layout());
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::cursor::Cursor;
-use super::feed::{At, Chunk, Format};
+use super::feed::{At, Chunk, End, Format};
 use super::filter::Filter;
 use super::found::{self, Found, Scope};
 use super::query::Live;
@@ -31,8 +31,8 @@ pub enum Next {
     Gap(u64),
     /// A worker that shares a named cursor has these shards now.
     Shards(Vec<ShardId>),
-    /// The process stops.
-    Ended,
+    /// Nothing will.
+    Ended(End),
 }
 
 /// Records as text.
@@ -88,6 +88,10 @@ impl Reader {
                     }
                     tokio::time::sleep(MEMORY_PAUSE).await;
                 }
+                // Its records went before the feed was told.
+                Err(_) if self.subscription.feed().stream.is_deleted() => {
+                    return Ok(Next::Ended(End::Deleted));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -96,8 +100,8 @@ impl Reader {
     /// A step forward; `None` if it has brought nothing to show.
     async fn step(&mut self) -> Result<Option<Next>, ReadError> {
         let feed = Arc::clone(self.subscription.feed());
-        if feed.has_ended() {
-            return Ok(Some(Next::Ended));
+        if let Some(end) = feed.ended() {
+            return Ok(Some(Next::Ended(end)));
         }
         if let Some(found) = self.behind_gap.take() {
             return self.show(found);
@@ -112,7 +116,7 @@ impl Reader {
             At::Future => {
                 let waiter = feed.signal(self.shard).wait();
                 // A look after registering, so that nothing is missed in between.
-                if matches!(feed.at(number), At::Future) && !feed.has_ended() {
+                if matches!(feed.at(number), At::Future) && feed.ended().is_none() {
                     waiter.woken().await;
                 }
                 Ok(None)

@@ -40,6 +40,8 @@ pub struct Taps {
     pub events: TapMetrics,
     /// Of WebSockets.
     pub websockets: TapMetrics,
+    /// Of readers by SubscribeToShard.
+    pub subscriptions: TapMetrics,
 }
 
 impl Taps {
@@ -49,10 +51,11 @@ impl Taps {
         budget: Arc<Budget>,
         idle_timeout: Duration,
         phases: Phases,
-        [events, websockets]: [TapMetrics; 2],
+        [events, websockets, subscriptions]: [TapMetrics; 3],
     ) -> Arc<Self> {
         let feeds = Mutex::default();
-        Arc::new(Self { feeds, pumps: Tasks::new(), phases, budget, idle_timeout, events, websockets })
+        let pumps = Tasks::new();
+        Arc::new(Self { feeds, pumps, phases, budget, idle_timeout, events, websockets, subscriptions })
     }
 
     /// Time between two signs of life.
@@ -95,19 +98,25 @@ impl Taps {
         Ok(AnyReader::Worker(LiveWorker::new(reader, format, payer, self.phases.clone())))
     }
 
-    fn subscribe(self: &Arc<Self>, stream: &Arc<Stream>) -> Subscription {
+    /// Who tells of new records of `stream`, shard by shard. Has to be called on a runtime, as [`Taps::reader`].
+    pub fn subscribe(self: &Arc<Self>, stream: &Arc<Stream>) -> Subscription {
         let mut feeds = self.feeds();
         // A stream that was deleted and made again under its name is another one.
-        let known =
-            feeds.get(stream.name()).filter(|feed| Arc::ptr_eq(&feed.stream, stream) && !feed.has_ended());
+        let known = feeds
+            .get(stream.name())
+            .filter(|feed| Arc::ptr_eq(&feed.stream, stream) && feed.ended().is_none());
         let feed = match known {
             Some(feed) => Arc::clone(feed),
             None => {
                 let feed = Arc::new(Feed::new(Arc::clone(stream)));
                 feeds.insert(Arc::clone(stream.name()), Arc::clone(&feed));
                 let (taps, left) = (Arc::clone(self), Arc::clone(&feed));
-                let pump = Arc::clone(&feed).pump(self.phases.clone(), move || taps.leave(&left));
-                self.pumps.spawn(pump);
+                let (pump, phases) = (Arc::clone(&feed), self.phases.clone());
+                self.pumps.spawn(async move {
+                    pump.pump(phases, || taps.leave(&left)).await;
+                    // Also where readers are left, who have been told.
+                    taps.forget(&left);
+                });
                 feed
             }
         };
@@ -121,10 +130,20 @@ impl Taps {
         if feed.readers.load(Ordering::SeqCst) > 0 {
             return false;
         }
-        if feeds.get(feed.stream.name()).is_some_and(|known| Arc::ptr_eq(known, feed)) {
-            feeds.remove(feed.stream.name());
-        }
+        remove(&mut feeds, feed);
         true
+    }
+
+    /// Forgets a feed that has ended.
+    fn forget(&self, feed: &Arc<Feed>) {
+        remove(&mut self.feeds(), feed);
+    }
+}
+
+/// Takes a feed out, unless another one has its place.
+fn remove(feeds: &mut Feeds, feed: &Arc<Feed>) {
+    if feeds.get(feed.stream.name()).is_some_and(|known| Arc::ptr_eq(known, feed)) {
+        feeds.remove(feed.stream.name());
     }
 }
 

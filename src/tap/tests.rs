@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::feed::Format;
+use super::feed::{End, Format};
 use super::page::tests::{append, batch, edge};
 use super::query::{self, Reads};
 use super::reader::{Next, Reader};
@@ -127,4 +127,33 @@ async fn readers_of_one_shard_get_only_its_records_and_texts_are_shared_and_paid
     while edge.taps_budget.used() > 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+#[tokio::test]
+async fn readers_of_a_deleted_stream_end_and_its_feed_lets_go_of_what_it_holds() {
+    let edge = edge(2, 16 << 20);
+    let stream = Arc::clone(&edge.intake("s").expect("the stream").stream);
+    let mut waiting = reader(&edge, &stream, "from=latest").await;
+    let mut behind = reader(&edge, &stream, "from=earliest").await;
+    put(&stream, 0, 1);
+    assert_eq!(numbers(&mut waiting, 1).await, [1]);
+    let deletion = stream.deleted();
+    stream.delete();
+    tokio::time::timeout(PATIENCE, deletion).await.expect("in time");
+    for reader in [&mut waiting, &mut behind] {
+        let mut ended = false;
+        while !ended {
+            let next =
+                tokio::time::timeout(PATIENCE, reader.next()).await.expect("in time").expect("readable");
+            // What was found before it went may still come.
+            ended = matches!(next, Next::Ended(End::Deleted));
+        }
+    }
+    // Also where readers have not gone yet.
+    while edge.taps_budget.used() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut late = reader(&edge, &stream, "from=latest").await;
+    let next = tokio::time::timeout(PATIENCE, late.next()).await.expect("in time").expect("readable");
+    assert!(matches!(next, Next::Ended(End::Deleted)), "{next:?}");
 }

@@ -49,6 +49,9 @@ const PARTS: &[&str] = &[
 const GROWING: &[Strike] =
     &[("stream.begun", 2), ("stream.part", 3), ("stream.complete", 2), ("stream.rename", 2)];
 
+/// Passed when a client of Firehose changes deliveries: see `tests/e2e/aws/live.rs`.
+const DELIVERIES: &str = "deliveries.noted";
+
 /// Of `forebay dlq replay`, which is another process: see `tests/e2e/dlq/`.
 const REPLAY: &[&str] = &["replay.send.before", "replay.send.after"];
 
@@ -157,7 +160,7 @@ fn each_point_has_a_row() {
     let mut names: Vec<_> = strikes
         .iter()
         .map(|(name, _)| *name)
-        .chain([DRAIN, RESHARD, "stream.rename"])
+        .chain([DRAIN, RESHARD, DELIVERIES, "stream.rename"])
         .chain(others)
         .collect();
     let mut points = POINTS.to_vec();

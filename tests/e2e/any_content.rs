@@ -98,3 +98,30 @@ async fn a_stream_of_json_takes_no_body_of_bytes() {
     let (status, body) = server.post("s", "application/octet-stream", "{\"a\":1}").await;
     assert_eq!((status, &body["code"]), (415, &json!("unsupported_media_type")));
 }
+
+#[tokio::test]
+async fn letters_of_any_bytes_are_sent_again_byte_for_byte() {
+    let text = durable_stream("s", 1, "os")
+        + ANY
+        + "[[delivery]]\nname = \"json\"\nbuffer = { interval = \"200ms\" }\n";
+    let kept = durable_stream("kept", 1, "os")
+        + ANY
+        + "[[delivery]]\nname = \"raw\"\nformat = \"raw\"\ndelimiter = \"none\"\ncompression = \"none\"\nprefix = \"\"\n";
+    let server = Setup::pipeline(text).and_pipeline("kept", kept).start();
+    let records: [&[u8]; 4] = [b"no json", b"\xff\x00\n\xfe\r\n", b" x ", b"{\"id\":2} {\"id\":3}\n"];
+    for record in records {
+        put(&server, record).await;
+    }
+    let name = "forebay_delivery_dead_lettered_records_total";
+    server.until(name, "reason=\"json\"", |count| count == 4.0).await;
+    let url = format!("http://{}", server.address);
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_forebay"));
+    let replay = replay.args(["dlq", "replay", "--to", "kept", "--url", &url]).current_dir(server.folder());
+    let output = replay.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let files = lake::files(&stopped.path("data/lake/kept/raw"), ".raw");
+    let found: Vec<u8> = files.iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
+    assert_eq!(found, records.concat());
+}

@@ -1,7 +1,7 @@
 //! Reads back what a delivery has written, with readers that are not ours.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,6 +31,13 @@ pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 pub fn gunzip_lines(path: &Path) -> Vec<String> {
     let reader = BufReader::new(flate2::read::MultiGzDecoder::new(File::open(path).unwrap()));
     reader.lines().map(Result::unwrap).collect()
+}
+
+/// The bytes of a gzip file, through flate2.
+pub fn gunzip(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    flate2::read::MultiGzDecoder::new(File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
+    bytes
 }
 
 /// Lines of all gzip files below `folder`.

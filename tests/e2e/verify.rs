@@ -33,6 +33,13 @@ pub fn well(folder: &Path, arguments: &[&str]) -> Vec<Value> {
     report["deliveries"].as_array().unwrap().clone()
 }
 
+/// What is said of deliveries that are not well.
+pub fn findings(folder: &Path) -> String {
+    let (code, out, err) = verify(folder, &[]);
+    assert_eq!(code, Some(1), "{out}\n{err}");
+    out
+}
+
 fn everything(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     lake::files(folder, "").into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }

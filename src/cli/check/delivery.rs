@@ -20,6 +20,8 @@ pub(super) struct DeliveryReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     compression_level: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    extension: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     columns: Option<&'static str>,
     #[serde(flatten)]
     layout: Layout<'a>,
@@ -46,6 +48,8 @@ pub(super) struct DeliveryReport<'a> {
 struct Layout<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     envelope: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delimiter: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     row_group_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +92,7 @@ impl<'a> DeliveryReport<'a> {
             format: delivery.format.name(),
             compression,
             compression_level,
+            extension: delivery.extension.as_deref(),
             columns,
             layout: Layout::of(&delivery.format),
             buffer_bytes: delivery.buffer.size_bytes,
@@ -128,7 +133,8 @@ impl<'a> DeliveryReport<'a> {
             "  delivery {name}: {format} ({compression}{level}){columns}{backup}, a file every {size} or {interval}"
         )?;
         writeln!(out, "    to {sink}{prefix}{}", self.zone())?;
-        let layout = self.layout.words();
+        let mut layout = self.layout.words();
+        layout.extend(self.extension.map(|extension| format!("files end with {extension}")));
         if !layout.is_empty() {
             writeln!(out, "    {}", layout.join(", "))?;
         }
@@ -156,6 +162,7 @@ impl<'a> DeliveryReport<'a> {
 impl<'a> Layout<'a> {
     fn of(format: &'a Format) -> Self {
         match format {
+            Format::Raw(format) => Self { delimiter: Some(format.delimiter.as_str()), ..Self::default() },
             Format::Json(format) => Self { envelope: Some(format.envelope), ..Self::default() },
             Format::Parquet(format) => Self {
                 row_group_bytes: Some(format.row_group_bytes),
@@ -177,6 +184,10 @@ impl<'a> Layout<'a> {
         if self.envelope == Some(true) {
             words.push("each line in an envelope".to_owned());
         }
+        words.extend(self.delimiter.map(|delimiter| match delimiter {
+            "none" => "nothing between the records".to_owned(),
+            _ => "a line feed behind each record".to_owned(),
+        }));
         words.extend(self.row_group_bytes.map(|bytes| format!("row groups of {}", Size(bytes))));
         words.extend(self.stripe_bytes.map(|bytes| format!("stripes of {}", Size(bytes))));
         words.extend(self.row_index_stride.map(|rows| format!("statistics every {rows} rows")));

@@ -184,3 +184,17 @@ fn a_node_has_a_bounded_number_of_keys_and_patterns() {
         "5:11: streams has 101 entries: write at most 100, with * for several"
     );
 }
+
+#[test]
+fn quotas_of_streams_that_clients_make_are_patterns_of_names() {
+    assert!(node("").aws.quotas.is_empty());
+    let quotas = node("aws.quotas = [\"rehearse-*\", \"orders\"]").aws.quotas;
+    let has = |name: &str| quotas.iter().any(|pattern| pattern.matches(name));
+    assert!(has("rehearse-1") && has("orders") && !has("orders2"));
+    for wrong in ["aws.quotas = []", "aws.quotas = [\"a b\"]", "aws.quotas = [\"\"]"] {
+        assert!(
+            complaints(wrong).contains("quotas") || complaints(wrong).contains("is no name of a stream"),
+            "{wrong}"
+        );
+    }
+}

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::checked::{BufferHints, Format, JsonCompression, JsonFormat, Selection};
+use crate::config::checked::{
+    BufferHints, Delimiter, Format, JsonCompression, JsonFormat, RawFormat, Selection,
+};
 use crate::delivery::encode::dead_letter::Envelope;
 
 fn delivery(lines: &str) -> String {
@@ -64,6 +66,20 @@ fn a_backup_takes_its_own_sink_prefix_buffer_and_compression() {
     let plain = JsonFormat { compression: JsonCompression::None, envelope: false };
     assert!(matches!(&backup.format, Format::Json(format) if *format == plain), "{:?}", backup.format);
     assert!(matches!(backup.selection, Selection::All));
+}
+
+#[test]
+fn a_backup_can_be_raw() {
+    let backup = |lines: &str| {
+        pipeline(&delivery(&format!("backup = {{ records = \"all\", {lines} }}"))).deliveries.remove(1)
+    };
+    let raw = backup("format = \"raw\", delimiter = \"none\", compression = \"snappy\"").format;
+    let expected = RawFormat { compression: JsonCompression::Snappy, delimiter: Delimiter::None };
+    assert!(matches!(raw, Format::Raw(format) if format == expected), "{raw:?}");
+    assert_eq!(
+        complaints(&delivery("backup = { records = \"all\", delimiter = \"none\" }")),
+        "p.toml:5:41: delimiter is for format = \"raw\" only"
+    );
 }
 
 #[test]

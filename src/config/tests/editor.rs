@@ -32,7 +32,8 @@ fn every_word_that_editors_offer_is_taken() {
     let json = ["json gzip", "json zstd", "json snappy", "json hadoop_snappy", "json none"];
     let parquet = ["parquet gzip", "parquet zstd", "parquet snappy", "parquet lz4", "parquet none"];
     let orc = ["orc zstd", "orc snappy", "orc zlib", "orc lz4", "orc none"];
-    assert_eq!(taken, [&json[..], &parquet[..], &orc[..]].concat());
+    let raw = ["raw gzip", "raw zstd", "raw snappy", "raw hadoop_snappy", "raw none"];
+    assert_eq!(taken, [&json[..], &raw[..], &parquet[..], &orc[..]].concat());
 }
 
 #[test]

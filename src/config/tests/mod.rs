@@ -9,6 +9,7 @@ mod named_columns;
 mod node;
 mod pipeline;
 mod prefix;
+mod raw_files;
 mod robustness;
 mod schema;
 mod shipped;

@@ -135,7 +135,7 @@ p.toml:13:10: format = "orc" needs columns, and there are neither columns nor a 
 p.toml:14:19: "size" must be a string such as "64MiB", found an integer
 p.toml:14:34: interval: "60" has no unit: write 60s if seconds are meant; the units are ms, s, m, h, d
 p.toml:15:1: unknown key "colour" in [[delivery]]
-  help: the keys here are "name", "sink", "format", "compression", "compression_level", "envelope", "row_group", "sort_by", "stripe", "row_index_stride", "bloom_filters", "buffer", "prefix", "error_prefix", "time_zone", "partition_keys", "dead_letters", "backup", "event_time", "allowed_lateness", "late_prefix", "max_future" or "max_open_partitions""#
+  help: the keys here are "name", "sink", "format", "compression", "compression_level", "envelope", "delimiter", "extension", "row_group", "sort_by", "stripe", "row_index_stride", "bloom_filters", "buffer", "prefix", "error_prefix", "time_zone", "partition_keys", "dead_letters", "backup", "event_time", "allowed_lateness", "late_prefix", "max_future" or "max_open_partitions""#
     );
 }
 
@@ -240,6 +240,18 @@ fn each_durability_has_its_word_and_only_memory_is_not_durable() {
 }
 
 #[test]
+fn shards_have_quotas_only_where_they_are_asked_for() {
+    use crate::config::checked::ShardQuotas;
+    assert_eq!(pipeline("stream = { name = \"s\" }").stream.quotas, ShardQuotas::None);
+    assert_eq!(pipeline("stream = { name = \"s\", quotas = \"none\" }").stream.quotas, ShardQuotas::None);
+    assert_eq!(
+        pipeline("stream = { name = \"s\", quotas = \"kinesis\" }").stream.quotas,
+        ShardQuotas::Kinesis
+    );
+    assert!(complaints("stream = { name = \"s\", quotas = \"kinesys\" }").contains("kinesys"));
+}
+
+#[test]
 fn no_idempotency_key_is_remembered_where_the_window_is_zero() {
     let pipeline = pipeline("stream = { name = \"s\", idempotency_window = \"0s\" }");
     assert!(pipeline.stream.idempotency_window.is_zero());
@@ -330,7 +342,15 @@ fn every_wrong_setting_of_ingest_is_refused() {
 fn every_wrong_setting_of_a_delivery_is_refused() {
     for (setting, message) in [
         ("format = \"parqet\"", "format = \"parqet\" is not known: did you mean \"parquet\"?"),
-        ("format = \"csv\"", "format = \"csv\" is not known: write \"json\", \"parquet\" or \"orc\""),
+        (
+            "format = \"csv\"",
+            "format = \"csv\" is not known: write \"json\", \"raw\", \"parquet\" or \"orc\"",
+        ),
+        ("delimiter = \"none\"", "delimiter is for format = \"raw\" only"),
+        (
+            "extension = \"jsonl\"",
+            "extension = \"jsonl\" cannot end the name of a file\n  help: write a point and 1 to 127 of 0-9 a-z ! - _ . * ' ( ), such as \".jsonl\"",
+        ),
         (
             "format = \"parquet\"",
             "format = \"parquet\" needs columns, and there are neither columns nor a JSON Schema to derive them from\n  help: write [schema] columns = [{ name = \"id\", type = \"int64\" }], or in [ingest] schema = \"FILE\", or \"infer\" to have them learned",

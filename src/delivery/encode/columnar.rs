@@ -99,9 +99,10 @@ impl<W: BatchWriter> ColumnarEncoder<W> {
 impl<W: BatchWriter> Encoder for ColumnarEncoder<W> {
     fn push(&mut self, row: Row<'_>) -> Result<u64, PushError> {
         let before = self.waiting.taken_bytes();
-        self.waiting.push(row.payload).map_err(PushError::Misfit)?;
+        let payload = row.payload.json().map_err(PushError::Misfit)?;
+        self.waiting.push(payload).map_err(PushError::Misfit)?;
         let mut taken = self.waiting.taken_bytes() - before;
-        self.staged_bytes += row.payload.len();
+        self.staged_bytes += payload.len();
         let full = self.waiting.rows() >= BATCH_ROWS_MAX
             || self.staged_bytes >= BATCH_BYTES_MAX
             || self.waiting.cells() >= BATCH_CELLS_MAX;

@@ -141,10 +141,10 @@ fn rfc3339(time: UnixMicros) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::json_lines::JsonLinesEncoder;
+    use super::super::lines::LinesEncoder;
     use super::super::{Encoder, Misfit, Row};
     use super::*;
-    use crate::config::checked::JsonCompression;
+    use crate::config::checked::{JsonCompression, JsonFormat};
 
     fn letter<'a>(message: &'a str, partition_key: &'a str, raw: &'a [u8]) -> DeadLetter<'a> {
         DeadLetter {
@@ -212,7 +212,7 @@ mod tests {
         fn any_text_and_any_bytes_survive(message in ".*", key in "\\PC*", raw in prop::collection::vec(any::<u8>(), 0..99)) {
             let mut line = String::new();
             letter(&message, &key, &raw).write_to(Envelope::Forebay, &mut line);
-            let mut file = Box::new(JsonLinesEncoder::new(JsonCompression::None.into()));
+            let mut file = Box::new(LinesEncoder::new(JsonFormat::from(JsonCompression::None)));
             file.push(Row::of_payload(&line)).unwrap();
             let text = String::from_utf8(file.finish(&[]).unwrap().concat()).unwrap();
             prop_assert_eq!(text.lines().count(), 1);

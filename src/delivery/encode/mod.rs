@@ -3,7 +3,7 @@
 pub mod columnar;
 pub mod columns;
 pub mod dead_letter;
-pub mod json_lines;
+pub mod lines;
 pub mod orc;
 pub mod parquet;
 pub mod passed;
@@ -17,7 +17,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use self::columnar::ColumnarEncoder;
-use self::json_lines::JsonLinesEncoder;
+use self::lines::LinesEncoder;
 use self::orc::{OrcError, OrcWriter};
 use self::parquet::ParquetWriter;
 use crate::config::checked::Format;
@@ -27,11 +27,43 @@ use crate::runtime::clock::UnixMicros;
 /// So many open files have their builders in a cache of 1 MiB, at 2 KiB for each ten columns, and much beside.
 pub const FEW_FILES: usize = 64;
 
+/// What of a record goes into a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload<'a> {
+    /// JSON, already known to be valid.
+    Text(&'a str),
+    /// Any bytes, which only raw files take.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Payload<'a> {
+    /// As bytes.
+    #[inline]
+    pub fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Payload::Text(text) => text.as_bytes(),
+            Payload::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// The JSON that formats with columns take apart.
+    fn json(self) -> Result<&'a str, Misfit> {
+        match self {
+            Payload::Text(text) => Ok(text),
+            Payload::Bytes(bytes) => Err(Misfit {
+                pointer: String::new(),
+                expected: "JSON".to_owned(),
+                found: format!("{} bytes", bytes.len()),
+            }),
+        }
+    }
+}
+
 /// A record as encoders take it.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
-    /// A JSON object without white space around it, already known to be valid JSON.
-    pub payload: &'a str,
+    /// What goes into the file.
+    pub payload: Payload<'a>,
     /// The partition key; empty where it was random.
     pub key: &'a [u8],
     /// The shard that it is in.
@@ -46,7 +78,7 @@ impl<'a> Row<'a> {
     /// A record of which only the payload is known or matters.
     pub fn of_payload(payload: &'a str) -> Self {
         Self {
-            payload,
+            payload: Payload::Text(payload),
             key: &[],
             shard: ShardId(0),
             sequence_number: SequenceNumber(0),
@@ -136,7 +168,8 @@ pub trait Encoder: Send {
 /// Opens a file of `format`.
 pub fn open(format: &Format) -> Box<dyn Encoder> {
     match format {
-        Format::Json(format) => Box::new(JsonLinesEncoder::new(*format)),
+        Format::Json(format) => Box::new(LinesEncoder::new(*format)),
+        Format::Raw(format) => Box::new(LinesEncoder::new(*format)),
         Format::Parquet(format) => Box::new(ParquetWriter::encoder(format.clone())),
         Format::Orc(format) => Box::new(OrcWriter::encoder(format.clone())),
     }

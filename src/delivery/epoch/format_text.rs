@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::EpochError;
 use crate::config::checked::{
-    Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression, ParquetFormat,
+    Delimiter, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
+    ParquetFormat, RawFormat,
 };
 use crate::schema::columns::{Coercion, Column, ColumnDeclaration, ColumnError, Columns, Reading, TimeUnit};
 
@@ -24,6 +25,14 @@ pub(super) enum FormatText {
         level: Option<u8>,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         envelope: bool,
+    },
+    Raw {
+        /// Left out for a plain file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        compression: Option<JsonCodec>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        level: Option<u8>,
+        delimiter: DelimiterText,
     },
     Parquet {
         compression: PageCodec,
@@ -48,6 +57,8 @@ pub(super) enum FormatText {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum JsonCodec {
+    /// In JSON lines it is told by `gzip_level`.
+    Gzip,
     Zstd,
     Snappy,
     HadoopSnappy,
@@ -73,6 +84,13 @@ pub(super) enum StreamCodec {
     Lz4,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum DelimiterText {
+    Newline,
+    None,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ColumnText {
@@ -96,6 +114,14 @@ impl FormatText {
         let (_, level) = format.compression();
         match format {
             Format::Json(JsonFormat { compression, envelope }) => Self::of_json(*compression, *envelope),
+            Format::Raw(RawFormat { compression, delimiter }) => {
+                let (compression, level) = JsonCodec::of(*compression);
+                let delimiter = match delimiter {
+                    Delimiter::Newline => DelimiterText::Newline,
+                    Delimiter::None => DelimiterText::None,
+                };
+                FormatText::Raw { compression, level, delimiter }
+            }
             Format::Parquet(ParquetFormat { compression, columns, .. }) => FormatText::Parquet {
                 compression: match compression {
                     ParquetCompression::None => PageCodec::None,
@@ -124,30 +150,31 @@ impl FormatText {
     }
 
     fn of_json(compression: JsonCompression, envelope: bool) -> Self {
-        let (gzip_level, compression, level) = match compression {
-            JsonCompression::None => (None, None, None),
-            JsonCompression::Gzip { level } => (Some(level), None, None),
-            JsonCompression::Zstd { level } => (None, Some(JsonCodec::Zstd), Some(level)),
-            JsonCompression::Snappy => (None, Some(JsonCodec::Snappy), None),
-            JsonCompression::HadoopSnappy => (None, Some(JsonCodec::HadoopSnappy), None),
-        };
-        FormatText::Json { gzip_level, compression, level, envelope }
+        match JsonCodec::of(compression) {
+            (Some(JsonCodec::Gzip), gzip_level) => {
+                FormatText::Json { gzip_level, compression: None, level: None, envelope }
+            }
+            (compression, level) => FormatText::Json { gzip_level: None, compression, level, envelope },
+        }
     }
 
     /// The format as it was; what the ledger does not tell is as in `current` if that is of the same name.
     pub(super) fn restore(&self, current: &Format) -> Result<Format, EpochError> {
         Ok(match self {
             FormatText::Json { gzip_level, compression, level, envelope } => {
-                let level = level.unwrap_or(LEVEL_MISSING);
                 let compression = match (compression, gzip_level) {
-                    (Some(JsonCodec::Zstd), _) => JsonCompression::Zstd { level },
-                    (Some(JsonCodec::Snappy), _) => JsonCompression::Snappy,
-                    (Some(JsonCodec::HadoopSnappy), _) => JsonCompression::HadoopSnappy,
                     (None, Some(level)) => JsonCompression::Gzip { level: *level },
-                    (None, None) => JsonCompression::None,
+                    (codec, _) => JsonCodec::restore(*codec, *level),
                 };
                 Format::Json(JsonFormat { compression, envelope: *envelope })
             }
+            FormatText::Raw { compression, level, delimiter } => Format::Raw(RawFormat {
+                compression: JsonCodec::restore(*compression, *level),
+                delimiter: match delimiter {
+                    DelimiterText::Newline => Delimiter::Newline,
+                    DelimiterText::None => Delimiter::None,
+                },
+            }),
             FormatText::Parquet { compression, level, columns, schema_version } => {
                 let level = level.unwrap_or(LEVEL_MISSING);
                 let compression = match compression {
@@ -179,6 +206,30 @@ impl FormatText {
                 })
             }
         })
+    }
+}
+
+impl JsonCodec {
+    /// The codec, none for plain files, and its level.
+    fn of(compression: JsonCompression) -> (Option<Self>, Option<u8>) {
+        match compression {
+            JsonCompression::None => (None, None),
+            JsonCompression::Gzip { level } => (Some(JsonCodec::Gzip), Some(level)),
+            JsonCompression::Zstd { level } => (Some(JsonCodec::Zstd), Some(level)),
+            JsonCompression::Snappy => (Some(JsonCodec::Snappy), None),
+            JsonCompression::HadoopSnappy => (Some(JsonCodec::HadoopSnappy), None),
+        }
+    }
+
+    fn restore(codec: Option<Self>, level: Option<u8>) -> JsonCompression {
+        let level = level.unwrap_or(LEVEL_MISSING);
+        match codec {
+            None => JsonCompression::None,
+            Some(JsonCodec::Gzip) => JsonCompression::Gzip { level },
+            Some(JsonCodec::Zstd) => JsonCompression::Zstd { level },
+            Some(JsonCodec::Snappy) => JsonCompression::Snappy,
+            Some(JsonCodec::HadoopSnappy) => JsonCompression::HadoopSnappy,
+        }
     }
 }
 

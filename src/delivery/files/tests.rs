@@ -32,7 +32,7 @@ fn open(format: &Format, records: u64) -> (Files, Arc<Budget>) {
     for partition in 0..PARTITIONS {
         let opening = Opening {
             folder: format!("p={partition}/"),
-            extension: "",
+            extension: "".into(),
             dead: None,
             passed: false,
             encoder: encode::open(format),
@@ -87,7 +87,7 @@ fn most_uncharged(format: &Format, row: Row<'_>, records: u64) -> u64 {
     let budget = Budget::new(MEMORY_BUDGET_DEFAULT);
     let opening = Opening {
         folder: String::new(),
-        extension: "",
+        extension: "".into(),
         dead: None,
         passed: false,
         encoder: encode::open(format),

@@ -16,7 +16,7 @@ impl Intake {
     /// How a file with this number is called that is not closed yet, and who will have stored its object.
     pub fn begin(&self, number: u64, file: &OpenFile) -> (BegunFile, String) {
         let guard = seal::guard_so_far(file.ranges.as_slice(), clock::wall());
-        let key = self.origin.key(number, guard, &file.folder, file.extension);
+        let key = self.origin.key(number, guard, &file.folder, &file.extension);
         (BegunFile { number, key, guard }, self.origin.identity(number, guard))
     }
 
@@ -33,7 +33,7 @@ impl Intake {
             None => {
                 let number = files.next_number();
                 let guard = seal::guard(&ranges);
-                (number, self.origin.key(number, guard, &file.folder, file.extension))
+                (number, self.origin.key(number, guard, &file.folder, &file.extension))
             }
         };
         let seal = Seal {

@@ -13,13 +13,15 @@ use crate::runtime::budget::Budget;
 use crate::runtime::clock;
 
 /// Dead letters are few and read by people: the fastest level will do.
-const DEAD_LETTER_FORMAT: Format =
+pub(in crate::delivery) const DEAD_LETTER_FORMAT: Format =
     Format::Json(JsonFormat { compression: JsonCompression::Gzip { level: 1 }, envelope: false });
 
 /// Opens files of one configuration.
 #[derive(Debug, Clone)]
 pub struct Opener {
     pub(super) format: Format,
+    /// Ending of the names of files that are not of dead letters.
+    pub(super) extension: Arc<str>,
     pub(super) sizes: Option<PartSizes>,
     /// How old a file gets.
     pub(super) interval: Duration,
@@ -34,7 +36,7 @@ impl Opener {
         let opened = clock::monotonic();
         OpenFile::new(Opening {
             folder: String::new(),
-            extension: "",
+            extension: "".into(),
             dead: None,
             passed: true,
             encoder: Box::new(PassedOver),
@@ -55,14 +57,14 @@ impl Opener {
 
     /// An empty file beside `others` that are open; `dead` is the reason if it is for dead letters.
     pub fn open(&self, others: usize, folder: String, dead: Option<String>) -> OpenFile {
-        let (format, interval) = match dead {
-            Some(_) => (&DEAD_LETTER_FORMAT, self.dead_interval),
-            None => (&self.format, self.interval),
+        let (format, extension, interval) = match dead {
+            Some(_) => (&DEAD_LETTER_FORMAT, DEAD_LETTER_FORMAT.extension().into(), self.dead_interval),
+            None => (&self.format, Arc::clone(&self.extension), self.interval),
         };
         let opened = clock::monotonic();
         OpenFile::new(Opening {
             folder,
-            extension: format.extension(),
+            extension,
             dead,
             passed: false,
             encoder: encode::open_beside(others, format),

@@ -13,7 +13,8 @@ use crate::runtime::clock::UnixMicros;
 pub enum Entry {
     /// From here on records are put into files by this configuration.
     Epoch(Epoch),
-    /// The stream has shards that it did not have: the latest configuration takes their records, too.
+    /// The stream has shards that it did not have: the latest configuration takes their records, too. Or it has some no
+    /// more.
     Shards(Shards),
     /// A file that is still being filled is sent in parts from here on.
     Begun(Begun),
@@ -47,11 +48,16 @@ pub struct Epoch {
     pub from: Vec<(ShardId, SequenceNumber)>,
 }
 
-/// Shards that came into being while the delivery was running. Durable before any file has records of them.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+/// Shards that came into being while the delivery was running, durable before any file has records of them; and such as
+/// have gone.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 pub struct Shards {
     /// First position of each, all of which are news.
     pub from: Vec<(ShardId, SequenceNumber)>,
+    /// Shards that the stream has no more, and that no open file has records of. Their ids are not given again, so that
+    /// nothing of them need be remembered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<ShardId>,
 }
 
 /// Part of a file: every record of the file's partition that the shard has from `first` to `last`.

@@ -11,8 +11,9 @@
 //! commit is stored again under the same key. The *cursor* says below which positions everything is in committed files;
 //! above it, [`State::is_settled`] tells for a partition which records are in sealed files already. What the log has
 //! *lost* of a file before it was stored is not in the object. A *gap* accounts for numbers that no file will ever
-//! have. *Shards* that a stream has been given since are named before a file has records of them. [`State::apply`]
-//! refuses what cannot follow.
+//! have. *Shards* that a stream has been given since are named before a file has records of them, and such as have gone
+//! with their last records when no open file has any: nothing is remembered of them then. [`State::apply`] refuses what
+//! cannot follow.
 //!
 //! # Files
 //! `{number:08}.ledger` in the delivery's folder; the newest one counts. It is text, one entry a line:
@@ -150,7 +151,14 @@ impl Ledger {
         result.await.unwrap_or(Err(LedgerError::Stopped))
     }
 
-    /// The same on the calling thread.
+    /// Returns when every append is written or has failed, also those whose callers have stopped waiting: the files may
+    /// be opened again then.
+    pub async fn settled(&self) {
+        // Behind all others; nothing of it is written.
+        let _ = self.append(Vec::new()).await;
+    }
+
+    /// [`Ledger::append`] on the calling thread.
     pub fn append_blocking(&self, entries: &[Entry]) -> Result<(), LedgerError> {
         self.shared.write(&[entries]).pop().unwrap_or(Ok(()))
     }

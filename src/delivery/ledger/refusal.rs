@@ -93,6 +93,20 @@ pub enum Refusal {
         /// The shard.
         shard: ShardId,
     },
+    /// A shard is said to have gone and was never there.
+    #[error("{shard} is said to have gone, but is unknown")]
+    ShardUnknown {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// A shard is said to have gone while a file is to be stored that has its records.
+    #[error("{shard} is said to have gone, but seal {number} has its records and is not committed")]
+    ShardOpen {
+        /// The shard.
+        shard: ShardId,
+        /// The seal.
+        number: u64,
+    },
     /// A range has records that are in another file, or below the cursor.
     #[error("seal {number} begins at {shard} {first}, but its partition is settled below {settled}")]
     Overlap {

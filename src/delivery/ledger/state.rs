@@ -1,5 +1,6 @@
 //! What all entries together mean, and which entry cannot follow.
 
+mod shards;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -7,7 +8,7 @@ use std::collections::BTreeMap;
 use super::LedgerError;
 use super::entry::{
     Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Lost, Multipart, OpenBegun, OpenSeal, Seal,
-    SealedRange, ShardTotals, Shards,
+    SealedRange, ShardTotals,
 };
 use super::refusal::Refusal;
 use crate::config::limits::LEDGER_MULTIPARTS_MAX;
@@ -50,7 +51,7 @@ impl State {
     pub fn apply(&mut self, entry: &Entry) -> Result<(), LedgerError> {
         match entry {
             Entry::Epoch(epoch) => self.begin_epoch(epoch),
-            Entry::Shards(shards) => self.add_shards(shards),
+            Entry::Shards(shards) => self.change_shards(shards),
             Entry::Begun(begun) => self.begin_file(begun),
             Entry::Dropped(dropped) => self.drop_begun(dropped),
             Entry::Seal(seal) => self.seal(seal),
@@ -121,25 +122,6 @@ impl State {
         }
         self.epochs.push(in_order(epoch.clone()));
         self.forget_epochs();
-        Ok(())
-    }
-
-    fn add_shards(&mut self, shards: &Shards) -> Result<(), Refusal> {
-        none_twice(shards.from.iter().map(|&(shard, _)| shard))?;
-        let sealed = self.sealed_up_to();
-        for &(shard, _) in &shards.from {
-            if self.knows(shard) || sealed.contains_key(&shard) || self.epochs.is_empty() {
-                return Err(Refusal::ShardKnown { shard });
-            }
-        }
-        for &(shard, from) in &shards.from {
-            self.cursor.insert(shard, from);
-            self.totals(shard, from);
-        }
-        if let Some(mut latest) = self.epochs.pop() {
-            latest.from.extend(&shards.from);
-            self.epochs.push(in_order(latest));
-        }
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use object_store::path::Path as Key;
+use tokio_util::task::TaskTracker;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::{FolderError, SinkError, SinkErrorClass};
@@ -37,6 +38,8 @@ pub struct Folder {
     disk: Arc<dyn Disk>,
     /// Temporary files that are being written. As many as there are uploads.
     busy: Arc<Mutex<HashSet<PathBuf>>>,
+    /// Whatever changes files, from when it is asked for until it has ended; closed, so that it can be waited for.
+    writes: TaskTracker,
     /// Folders whose names, and those of the folders above them up to the root, were synced by this process.
     durable: Mutex<HashSet<PathBuf>>,
 }
@@ -65,13 +68,34 @@ impl Folder {
     /// The folder `root`, which is made if it is not there.
     pub fn open(root: PathBuf, disk: Arc<dyn Disk>) -> Result<Self, SinkError> {
         make_folder(disk.as_ref(), &root)?;
-        Ok(Self { root, disk, busy: Arc::default(), durable: Mutex::default() })
+        let writes = TaskTracker::new();
+        writes.close();
+        Ok(Self { root, disk, busy: Arc::default(), writes, durable: Mutex::default() })
+    }
+
+    /// See [`super::ObjectSink::settled`].
+    pub async fn settled(&self) {
+        self.writes.wait().await;
+    }
+
+    /// Does what changes files.
+    async fn writing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, SinkError> + Send + 'static,
+    ) -> Result<T, SinkError> {
+        let under_way = self.writes.token();
+        blocking(move || {
+            let done = work();
+            drop(under_way);
+            done
+        })
+        .await
     }
 
     /// See [`super::ObjectSink::store`].
     pub async fn store(self: &Arc<Self>, object: &Object<'_>) -> Result<Stored, SinkError> {
         let (this, path, chunks) = (Arc::clone(self), self.path(object.key)?, object.chunks.to_vec());
-        blocking(move || this.write(&path, &chunks)).await?;
+        self.writing(move || this.write(&path, &chunks)).await?;
         Ok(Stored { bytes: object.bytes(), etag: None })
     }
 

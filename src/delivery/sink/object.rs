@@ -156,6 +156,15 @@ impl ObjectSink {
         }
     }
 
+    /// Returns when nothing is written here any more by calls whose callers have stopped waiting. A request to a store
+    /// ends with its caller.
+    pub async fn settled(&self) {
+        match &self.place {
+            Place::Folder(folder) => folder.settled().await,
+            Place::Remote(_) => {}
+        }
+    }
+
     /// What is under a key; `None` if nothing is.
     pub async fn head(&self, key: &str) -> Result<Option<Head>, SinkError> {
         match &self.place {

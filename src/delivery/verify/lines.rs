@@ -7,19 +7,20 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::unpack::{Packing, Unpacker};
 use crate::delivery::encode::Row;
-use crate::delivery::encode::json_lines::write_line;
+use crate::delivery::encode::lines::Line;
 use crate::record::{SequenceNumber, ShardId};
 
 /// What stands for a line that a record makes: its hash.
 pub type Mark = u64;
 
 /// The mark of a record in a file of JSON lines: the bytes that the encoder writes for it, without the line's end.
-pub fn mark_of_record(row: &Row<'_>, in_envelope: bool, scratch: &mut Vec<u8>) -> Mark {
-    if !in_envelope && memchr::memchr2(b'\n', b'\r', row.payload.as_bytes()).is_none() {
-        return xxh3_64(row.payload.as_bytes());
+pub fn mark_of_record(row: &Row<'_>, envelope: bool, scratch: &mut Vec<u8>) -> Mark {
+    let payload = row.payload.as_bytes();
+    if !envelope && memchr::memchr2(b'\n', b'\r', payload).is_none() {
+        return xxh3_64(payload);
     }
     scratch.clear();
-    write_line(row, in_envelope, scratch);
+    Line::Json { envelope }.write(row, scratch);
     xxh3_64(scratch.strip_suffix(b"\n").unwrap_or(scratch))
 }
 
@@ -200,13 +201,13 @@ mod tests {
     use crate::config::checked::{JsonCompression, JsonFormat};
     use crate::delivery::encode::Encoder;
     use crate::delivery::encode::dead_letter::{DeadLetter, Envelope};
-    use crate::delivery::encode::json_lines::JsonLinesEncoder;
+    use crate::delivery::encode::lines::LinesEncoder;
     use crate::runtime::clock::UnixMicros;
 
     const RECORDS: [&str; 4] = ["{\"a\":1}", "{ \"a\":\r\n2}", "3", "{\"a\":1}"];
 
     fn encoded(lines: &[&str], compression: JsonCompression) -> Vec<u8> {
-        let mut encoder: Box<dyn Encoder> = Box::new(JsonLinesEncoder::new(compression.into()));
+        let mut encoder: Box<dyn Encoder> = Box::new(LinesEncoder::new(JsonFormat::from(compression)));
         lines.iter().for_each(|line| {
             encoder.push(Row::of_payload(line)).unwrap();
         });
@@ -244,7 +245,7 @@ mod tests {
             sequence_number: SequenceNumber(at),
             ..Row::of_payload(RECORDS[at as usize])
         };
-        let mut encoder: Box<dyn Encoder> = Box::new(JsonLinesEncoder::new(format));
+        let mut encoder: Box<dyn Encoder> = Box::new(LinesEncoder::new(format));
         (0..4).for_each(|at| {
             encoder.push(row(at)).unwrap();
         });

@@ -12,9 +12,10 @@
 //!   rows as it was closed with?
 //! - **records**: is each record that the log has in one stored file, in one closed file that waits, or pending? And
 //!   below the cursor, where the log may have let go of them: do the numbers balance?
-//! - **lines**: where the log has all records of a file of JSON lines, are they its lines, in order? For dead letters,
-//!   are they of these records?
+//! - **lines**: where the log has all records of a file of JSON lines, are they its lines, in order? Are they the bytes
+//!   of a raw file? For dead letters, are they of these records?
 
+mod contents;
 mod files;
 mod lines;
 mod objects;
@@ -22,29 +23,30 @@ mod records;
 mod report;
 mod sorter;
 mod stored_log;
+mod stretches;
 pub mod unpack;
 mod walk;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use contents::Contents;
 pub use report::{DeliveryReport, Finding, Kind};
 pub use sorter::Sorter;
 pub use stored_log::StoredLog;
 pub use walk::{Held, Place, RecordSource};
 
 use self::files::{File, Files};
-use self::lines::Mark;
 use self::objects::{Look, Object};
 use self::records::Seen;
-use self::unpack::Packing;
 use self::walk::{Span, Walk};
 use super::backup::{self, RAW};
 use super::classify::Record;
-use super::encode::Row;
+use super::encode::lines::Line;
+use super::encode::{Payload, Row};
 use super::files::Position;
-use super::ledger::{Epoch, History};
+use super::ledger::{Epoch, History, Seal};
 use super::sink::ObjectSink;
 use crate::config::limits::VERIFY_PASS_RECORDS;
 use crate::record::{SequenceNumber, ShardId};
@@ -60,11 +62,11 @@ pub trait Epochs {
     /// has those fields.
     fn home(&mut self, epoch: u32, place: Place<'_>, key: &mut Vec<u8>);
 
-    /// Whether the lines of an epoch's files of JSON are envelopes.
+    /// What the object of a file of an epoch is inside.
     ///
     /// # Errors
-    /// If its text cannot be understood.
-    fn has_envelope(&mut self, epoch: &Epoch) -> Result<bool, String>;
+    /// If the text of the epoch cannot be understood.
+    fn contents(&mut self, epoch: &Epoch, seal: &Seal) -> Result<Contents, String>;
 
     /// Where the files of an epoch are.
     fn sink(&mut self, epoch: &Epoch) -> Result<ObjectSink, String>;
@@ -150,13 +152,16 @@ struct Inspection<'a> {
     quick: bool,
 }
 
-type Marks = HashMap<usize, Vec<(ShardId, Vec<Mark>)>>;
+type Looks = HashMap<usize, Look>;
 
 impl Inspection<'_> {
     async fn look_at_all(&mut self, files: &mut Files, seen: &Seen, report: &mut DeliveryReport) {
         let stored = |file: &File| file.commit.is_some() && file.has_object();
-        let (compared, others) =
-            if self.quick { (Vec::new(), (0..files.all.len()).collect()) } else { comparable(files, seen) };
+        let (compared, others) = if self.quick {
+            (Vec::new(), (0..files.all.len()).collect())
+        } else {
+            self.comparable(files, seen)
+        };
         let total = files.all.iter().filter(|file| stored(file)).count();
         self.progress.begin("looking at objects", total as u64);
         let look = if self.quick { || Look::Head } else { || Look::Count };
@@ -165,17 +170,14 @@ impl Inspection<'_> {
         while !rest.is_empty() {
             let (now, later) = rest.split_at(pass_of(files, rest));
             rest = later;
-            let mut marks = match self.marks(files, now) {
-                Ok(marks) => marks,
+            let mut looks = match self.looks(files, now) {
+                Ok(looks) => looks,
                 Err(finding) => {
                     report.find(*finding);
-                    Marks::new()
+                    Looks::new()
                 }
             };
-            let looks = now.iter().map(|file| match marks.remove(file) {
-                Some(marks) => (*file, Look::Compare(marks)),
-                None => (*file, Look::Count),
-            });
+            let looks = now.iter().map(|file| (*file, looks.remove(file).unwrap_or(Look::Count)));
             self.look_at(files, looks, report).await;
         }
     }
@@ -195,8 +197,14 @@ impl Inspection<'_> {
                 let epoch = files.epoch(seal.epoch).ok_or_else(|| "its epoch is not known".to_owned())?;
                 self.epochs.sink(epoch)
             });
-            match sink {
-                Ok(sink) => Some(Object { seal: seal.clone(), records, commit, sink: sink.clone(), look }),
+            let known = match sink {
+                Ok(sink) => contents_of(self.epochs, files, seal).map(|contents| (sink.clone(), contents)),
+                Err(what) => Err(what.clone()),
+            };
+            match known {
+                Ok((sink, contents)) => {
+                    Some(Object { seal: seal.clone(), records, commit, sink, contents, look })
+                }
                 Err(what) => {
                     let finding =
                         Finding::new(Kind::Epoch, format!("the object cannot be looked at: {what}"));
@@ -209,11 +217,24 @@ impl Inspection<'_> {
         unknown.into_iter().for_each(|finding| report.find(finding));
     }
 
-    /// The marks of the records of some files, in order.
-    fn marks(&mut self, files: &mut Files, wanted: &[usize]) -> Result<Marks, Box<Finding>> {
-        let Some(log) = self.log else { return Ok(Marks::new()) };
-        let in_envelope = self.epochs_with_envelope(files, wanted)?;
-        let mut marks: Marks = wanted.iter().map(|&file| (file, Vec::new())).collect();
+    /// What the records of some files make in them, in order.
+    fn looks(&mut self, files: &mut Files, wanted: &[usize]) -> Result<Looks, Box<Finding>> {
+        let Some(log) = self.log else { return Ok(Looks::new()) };
+        let (mut looks, mut lines) = (Looks::new(), HashMap::new());
+        for &index in wanted {
+            let Some(seal) = files.all.get(index).map(|file| &file.seal) else { continue };
+            let contents = contents_of(self.epochs, files, seal);
+            let contents = contents.map_err(|what| Box::new(Finding::new(Kind::Epoch, what)))?;
+            let Contents::Lines { line, .. } = contents else { continue };
+            lines.insert(index, line);
+            looks.insert(
+                index,
+                match line {
+                    Line::Json { .. } => Look::Compare(Vec::new()),
+                    Line::Raw(_) => Look::Match(Vec::new()),
+                },
+            );
+        }
         let mut walk = Walk { log, epochs: &mut *self.epochs, passed: &|_| {} };
         let (mut scratch, mut wrapped) = (Vec::new(), String::new());
         for span in spans(files, wanted) {
@@ -222,66 +243,53 @@ impl Inspection<'_> {
                 let Some(file) = files.covering(epoch, partition, at).map(|covered| covered.file) else {
                     return;
                 };
-                let Some(marks) = marks.get_mut(&file) else { return };
-                let is_dead = files.all.get(file).is_some_and(|file| file.seal.dead.is_some());
-                let mark = match is_dead {
-                    true => lines::mark_of_place(place.shard, place.number),
-                    false => match row_of(place, partition, &mut wrapped) {
-                        Some(row) => lines::mark_of_record(&row, in_envelope.contains(&epoch), &mut scratch),
-                        None => return,
-                    },
-                };
-                match marks.last_mut().filter(|(shard, _)| *shard == place.shard) {
-                    Some((_, marks)) => marks.push(mark),
-                    None => marks.push((place.shard, vec![mark])),
+                let (Some(&line), Some(look)) = (lines.get(&file), looks.get_mut(&file)) else { return };
+                if files.all.get(file).is_some_and(|file| file.seal.dead.is_some()) {
+                    look.add_mark(place.shard, lines::mark_of_place(place.shard, place.number));
+                } else if let Some(row) = row_of(place, partition, line, &mut wrapped) {
+                    look.add_row(&row, line, &mut scratch);
                 }
             })?;
         }
-        Ok(marks)
+        Ok(looks)
     }
 
-    fn epochs_with_envelope(
-        &mut self,
-        files: &Files,
-        wanted: &[usize],
-    ) -> Result<HashSet<u32>, Box<Finding>> {
-        let numbers: HashSet<u32> =
-            wanted.iter().filter_map(|&file| files.all.get(file)).map(|file| file.seal.epoch).collect();
-        let mut found = HashSet::new();
-        for epoch in numbers.into_iter().filter_map(|number| files.epoch(number)) {
-            match self.epochs.has_envelope(epoch) {
-                Ok(true) => drop(found.insert(epoch.number)),
-                Ok(false) => {}
-                Err(what) => return Err(Box::new(Finding::new(Kind::Epoch, what))),
+    /// Stored files whose lines can be compared with the log, and those where that cannot be done.
+    fn comparable(&mut self, files: &Files, seen: &Seen) -> (Vec<usize>, Vec<usize>) {
+        let has_lines = |file: &File| {
+            let contents = contents_of(&mut *self.epochs, files, &file.seal);
+            file.has_object() && matches!(contents, Ok(Contents::Lines { .. }))
+        };
+        let stored = files.all.iter().map(|file| file.commit.is_some());
+        let mut fits: Vec<bool> = stored.zip(files.all.iter().map(has_lines)).map(|(a, b)| a && b).collect();
+        for (_, covered) in files.ranges() {
+            if (covered.met != covered.range.records || !seen.covers(&covered.range))
+                && let Some(fits) = fits.get_mut(covered.file)
+            {
+                *fits = false;
             }
         }
-        Ok(found)
+        (0..files.all.len()).partition(|&file| fits.get(file).is_some_and(|fits| *fits))
     }
+}
+
+/// What an object is inside.
+fn contents_of(epochs: &mut dyn Epochs, files: &Files, seal: &Seal) -> Result<Contents, String> {
+    let epoch = files.epoch(seal.epoch).ok_or_else(|| "its epoch is not known".to_owned())?;
+    epochs.contents(epoch, seal)
 }
 
 /// What the encoder was given of a record of a partition; `wrapped` is made where it is the line of a backup.
-fn row_of<'a>(place: Place<'a>, partition: &[u8], wrapped: &'a mut String) -> Option<Row<'a>> {
-    if partition.first() != Some(&RAW) {
-        return place.row();
-    }
+fn row_of<'a>(place: Place<'a>, partition: &[u8], line: Line, wrapped: &'a mut String) -> Option<Row<'a>> {
     let Place { batch, index, shard, number } = place;
     let position = Position { shard, number, arrival: batch.source.arrival };
     let record = Record { batch, index, position };
-    Some(record.row(backup::content(record).line(wrapped)))
-}
-
-/// Stored files whose lines can be compared with the log, and those where that cannot be done.
-fn comparable(files: &Files, seen: &Seen) -> (Vec<usize>, Vec<usize>) {
-    let is_json = |file: &File| Packing::of_key(&file.seal.key).is_some();
-    let mut fits: Vec<bool> = files.all.iter().map(|file| file.commit.is_some() && is_json(file)).collect();
-    for (_, covered) in files.ranges() {
-        if (covered.met != covered.range.records || !seen.covers(&covered.range))
-            && let Some(fits) = fits.get_mut(covered.file)
-        {
-            *fits = false;
-        }
-    }
-    (0..files.all.len()).partition(|&file| fits.get(file).is_some_and(|fits| *fits))
+    Some(record.row(match line {
+        Line::Raw(_) => Payload::Bytes(place.payload()),
+        Line::Json { .. } if partition.first() == Some(&RAW) => backup::content(record).line(wrapped),
+        // What is no text is among the dead letters.
+        Line::Json { .. } => Payload::Text(std::str::from_utf8(place.payload()).ok()?),
+    }))
 }
 
 /// How many of the next files fit into one pass over the log: at least one.

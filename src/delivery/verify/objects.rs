@@ -1,5 +1,6 @@
 //! Is each object there, and what it must be?
 
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -7,10 +8,15 @@ use parquet::file::metadata::{FooterTail, ParquetMetaDataReader};
 use thiserror::Error;
 use tokio::task::JoinSet;
 
+use super::Contents;
 use super::lines::{self, Difference, Lines, Mark, Reading};
 use super::report::{DeliveryReport, Finding, Kind};
-use super::unpack::Packing;
+use super::stretches::{Deviation, Merge, Stretch};
+use super::unpack::{Packing, Unpacker};
+use crate::config::checked::Delimiter;
 use crate::config::limits::{VERIFY_FOOTER_BYTES_MAX, VERIFY_OBJECTS_UNDER_WAY};
+use crate::delivery::encode::Row;
+use crate::delivery::encode::lines::Line;
 use crate::delivery::encode::orc::reading::{NotOrc, Postscript, TAIL_BYTES};
 use crate::delivery::ledger::{Commit, Seal};
 use crate::delivery::sink::{ObjectReader, ObjectSink, SinkError, SinkErrorClass};
@@ -34,6 +40,8 @@ pub struct Object {
     pub commit: Commit,
     /// Where it is.
     pub sink: ObjectSink,
+    /// What it is inside.
+    pub contents: Contents,
     /// How closely it is looked at.
     pub look: Look,
 }
@@ -47,6 +55,40 @@ pub enum Look {
     Count,
     /// Its lines are compared with the marks of its records as well.
     Compare(Vec<(ShardId, Vec<Mark>)>),
+    /// Its bytes are compared with those of its records as well.
+    Match(Vec<(ShardId, Vec<Stretch>)>),
+}
+
+impl Look {
+    /// Expects one more line.
+    pub fn add_mark(&mut self, shard: ShardId, mark: Mark) {
+        if let Look::Compare(expected) = self {
+            add(expected, shard, mark);
+        }
+    }
+
+    /// Expects one more record.
+    pub fn add_row(&mut self, row: &Row<'_>, line: Line, scratch: &mut Vec<u8>) {
+        match (self, line) {
+            (Look::Compare(expected), Line::Json { envelope }) => {
+                add(expected, row.shard, lines::mark_of_record(row, envelope, scratch));
+            }
+            (Look::Match(expected), line) => {
+                scratch.clear();
+                line.write(row, scratch);
+                add(expected, row.shard, Stretch::of(scratch));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Records of a shard are one behind the other.
+fn add<T>(expected: &mut Vec<(ShardId, Vec<T>)>, shard: ShardId, one: T) {
+    match expected.last_mut().filter(|(last, _)| *last == shard) {
+        Some((_, all)) => all.push(one),
+        None => expected.push((shard, vec![one])),
+    }
 }
 
 /// What was seen.
@@ -57,6 +99,7 @@ enum Seen {
     Differs(String),
     Rows(u64),
     Lines(Difference),
+    Bytes(Deviation),
 }
 
 /// Why nothing was seen.
@@ -66,8 +109,6 @@ enum NotSeen {
     Sink(#[from] SinkError),
     #[error("it is not what its name says, from its begin to its end ({0})")]
     Packing(#[from] std::io::Error),
-    #[error("its name has no ending of a format that this version knows")]
-    Format,
     #[error("it is not Parquet ({0})")]
     Parquet(#[from] parquet::errors::ParquetError),
     #[error("it is not ORC ({0})")]
@@ -110,7 +151,7 @@ fn tell(object: &Object, seen: Result<Seen, NotSeen>, report: &mut DeliveryRepor
     let records = object.records;
     let (kind, what) = match seen {
         Ok(Seen::Well) => {
-            report.objects_compared += u64::from(matches!(object.look, Look::Compare(_)));
+            report.objects_compared += u64::from(matches!(object.look, Look::Compare(_) | Look::Match(_)));
             return;
         }
         Ok(Seen::Missing) => {
@@ -129,6 +170,12 @@ fn tell(object: &Object, seen: Result<Seen, NotSeen>, report: &mut DeliveryRepor
             report.duplicated += surplus;
             let what = format!(
                 "{missing} lines of the object are not there that the log has, and {surplus} are that it does not have"
+            );
+            (Kind::ObjectDiffers, what)
+        }
+        Ok(Seen::Bytes(Deviation { at, expected, found })) => {
+            let what = format!(
+                "the object has {found} bytes of records where the log has {expected}, and is not what the log has from byte {at} on"
             );
             (Kind::ObjectDiffers, what)
         }
@@ -161,7 +208,7 @@ async fn patiently(object: &Object) -> Result<Seen, NotSeen> {
 }
 
 async fn look(object: &Object) -> Result<Seen, NotSeen> {
-    let Object { seal, records, commit, sink, look } = object;
+    let Object { seal, records, commit, sink, contents, look } = object;
     let Some(head) = sink.head(&seal.key).await? else { return Ok(Seen::Missing) };
     if head.bytes != commit.bytes {
         let (found, stored) = (head.bytes, commit.bytes);
@@ -172,24 +219,33 @@ async fn look(object: &Object) -> Result<Seen, NotSeen> {
     {
         return Ok(Seen::Differs(format!("the object has the ETag {found}, {stored} was stored")));
     }
-    let expected = match look {
-        Look::Head => return Ok(Seen::Well),
-        Look::Count => None,
-        Look::Compare(expected) => Some(expected),
-    };
+    if matches!(look, Look::Head) {
+        return Ok(Seen::Well);
+    }
     let reader = sink.get(&seal.key).await?;
-    if seal.key.ends_with(".parquet") {
-        return Ok(rows(parquet_rows(reader).await?, *records));
-    }
-    if seal.key.ends_with(".orc") {
-        return Ok(rows(orc_rows(reader).await?, *records));
-    }
-    let Some(packing) = Packing::of_key(&seal.key) else { return Err(NotSeen::Format) };
-    let reading = Reading { packing, dead: seal.dead.is_some(), marks: expected.is_some() };
-    let found = read_lines(reader, reading).await?;
-    match expected {
-        Some(expected) => Ok(lines::compare(&found.marks, expected).map_or(Seen::Well, Seen::Lines)),
-        None => Ok(rows(found.lines, *records)),
+    let (packing, line) = match *contents {
+        Contents::Parquet => return Ok(rows(parquet_rows(reader).await?, *records)),
+        Contents::Orc => return Ok(rows(orc_rows(reader).await?, *records)),
+        Contents::Lines { packing, line } => (packing, line),
+    };
+    let reading = |marks| Reading { packing, dead: seal.dead.is_some(), marks };
+    match (look, line) {
+        (Look::Match(expected), _) => {
+            let merge = unpack(reader, packing, Merge::new(expected)).await?;
+            Ok(merge.finish().map_or(Seen::Well, Seen::Bytes))
+        }
+        (Look::Compare(expected), _) => {
+            let found = read_lines(reader, reading(true)).await?;
+            Ok(lines::compare(&found.marks, expected).map_or(Seen::Well, Seen::Lines))
+        }
+        (_, Line::Json { .. }) => Ok(rows(read_lines(reader, reading(false)).await?.lines, *records)),
+        (_, Line::Raw(delimiter)) => {
+            // Records may have line feeds of their own, but there is one behind each.
+            let counter = Lines::new(reading(false))?;
+            let lines = read_into(reader, counter).await?.lines;
+            let is_short = delimiter == Delimiter::Newline && lines < *records;
+            Ok(if is_short { Seen::Rows(lines) } else { Seen::Well })
+        }
     }
 }
 
@@ -197,13 +253,24 @@ fn rows(found: u64, records: u64) -> Seen {
     if found == records { Seen::Well } else { Seen::Rows(found) }
 }
 
-async fn read_lines(mut reader: ObjectReader, reading: Reading) -> Result<lines::Found, NotSeen> {
-    let mut lines = Lines::new(reading)?;
+async fn read_lines(reader: ObjectReader, reading: Reading) -> Result<lines::Found, NotSeen> {
+    let found = read_into(reader, Lines::new(reading)?).await?;
+    if found.is_cut { Err(NotSeen::Cut) } else { Ok(found) }
+}
+
+async fn read_into(mut reader: ObjectReader, mut lines: Lines) -> Result<lines::Found, NotSeen> {
     while let Some(piece) = reader.next().await? {
         lines.take(&piece)?;
     }
-    let found = lines.finish()?;
-    if found.is_cut { Err(NotSeen::Cut) } else { Ok(found) }
+    Ok(lines.finish()?)
+}
+
+async fn unpack<W: Write>(mut reader: ObjectReader, packing: Packing, into: W) -> Result<W, NotSeen> {
+    let mut unpacker = Unpacker::new(packing, into)?;
+    while let Some(piece) = reader.next().await? {
+        unpacker.take(&piece)?;
+    }
+    Ok(unpacker.finish()?)
 }
 
 /// What the metadata at the end of a Parquet file says.

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Epochs, Place};
-use crate::config::checked::{self, Format};
+use super::{Contents, Epochs, Place};
+use crate::config::checked;
 use crate::delivery::Slots;
 use crate::delivery::classify::{Classifier, Record};
 use crate::delivery::epoch::EpochConfig;
 use crate::delivery::files::Position;
-use crate::delivery::ledger::Epoch;
+use crate::delivery::intake::DEAD_LETTER_FORMAT;
+use crate::delivery::ledger::{Epoch, Seal};
 use crate::delivery::sink::ObjectSink;
 use crate::runtime::disk::Disk;
 use crate::stream::{CapturePlan, Captures};
@@ -22,12 +23,13 @@ pub struct Sorter<'a> {
     /// Where sinks that are folders are.
     disk: Arc<dyn Disk>,
     known: HashMap<u32, (Classifier, Arc<CapturePlan>)>,
+    contents: HashMap<u32, Contents>,
 }
 
 impl<'a> Sorter<'a> {
     /// For delivery `today` of `stream`; its sink, if it is a folder, is on `disk`.
     pub fn new(stream: &str, today: &'a checked::Delivery, disk: Arc<dyn Disk>) -> Self {
-        Self { stream: stream.into(), today, disk, known: HashMap::new() }
+        Self { stream: stream.into(), today, disk, known: HashMap::new(), contents: HashMap::new() }
     }
 
     fn delivery_of(&self, epoch: &Epoch) -> Result<checked::Delivery, String> {
@@ -57,9 +59,16 @@ impl Epochs for Sorter<'_> {
         classifier.home(Record { batch, index, position }, key);
     }
 
-    fn has_envelope(&mut self, epoch: &Epoch) -> Result<bool, String> {
-        let config = self.delivery_of(epoch)?;
-        Ok(matches!(config.format, Format::Json(format) if format.envelope))
+    fn contents(&mut self, epoch: &Epoch, seal: &Seal) -> Result<Contents, String> {
+        if seal.dead.is_some() {
+            return Ok(Contents::of(&DEAD_LETTER_FORMAT));
+        }
+        if let Some(known) = self.contents.get(&epoch.number) {
+            return Ok(*known);
+        }
+        let contents = Contents::of(&self.delivery_of(epoch)?.format);
+        self.contents.insert(epoch.number, contents);
+        Ok(contents)
     }
 
     fn sink(&mut self, epoch: &Epoch) -> Result<ObjectSink, String> {

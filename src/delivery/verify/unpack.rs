@@ -1,4 +1,4 @@
-//! Compressed JSON lines → text, in whatever pieces they come. Shares no code with what has written them, but for the
+//! Compressed lines → text, in whatever pieces they come. Shares no code with what has written them, but for the
 //! codecs themselves.
 
 use std::io::{self, Write};
@@ -6,23 +6,26 @@ use std::io::{self, Write};
 use flate2::write::MultiGzDecoder;
 use zstd::stream::raw::{Decoder as ZstdDecoder, Operation};
 
-/// How JSON lines are compressed, as the ending of an object's name tells.
+use crate::config::checked::JsonCompression;
+
+/// How lines are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
-    /// `.json`: not at all.
+    /// Not at all.
     Plain,
-    /// `.json.gz`: members of gzip.
+    /// Members of gzip.
     Gzip,
-    /// `.json.zst`: frames of zstd.
+    /// Frames of zstd.
     Zstd,
-    /// `.json.sz`: Snappy's framing.
+    /// Snappy's framing.
     Snappy,
-    /// `.json.snappy`: Snappy in Hadoop's blocks.
+    /// Snappy in Hadoop's blocks.
     HadoopSnappy,
 }
 
 impl Packing {
-    /// `None` if an object of this name has no JSON lines.
+    /// For whoever has nothing but the name of an object of JSON lines, which has the ending of its format; `None` if it
+    /// has another one.
     pub fn of_key(key: &str) -> Option<Self> {
         let endings = [
             (".json", Packing::Plain),
@@ -32,6 +35,18 @@ impl Packing {
             (".json.snappy", Packing::HadoopSnappy),
         ];
         endings.into_iter().find(|(ending, _)| key.ends_with(ending)).map(|(_, packing)| packing)
+    }
+}
+
+impl From<JsonCompression> for Packing {
+    fn from(compression: JsonCompression) -> Self {
+        match compression {
+            JsonCompression::None => Packing::Plain,
+            JsonCompression::Gzip { .. } => Packing::Gzip,
+            JsonCompression::Zstd { .. } => Packing::Zstd,
+            JsonCompression::Snappy => Packing::Snappy,
+            JsonCompression::HadoopSnappy => Packing::HadoopSnappy,
+        }
     }
 }
 
@@ -244,7 +259,7 @@ impl<W: Write> HadoopSnappy<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::checked::{Format, JsonCompression, JsonFormat};
+    use crate::config::checked::{Format, JsonFormat};
     use crate::delivery::encode::{self, Row};
 
     const CODECS: [(JsonCompression, Packing); 5] = [

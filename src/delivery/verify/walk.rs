@@ -3,7 +3,6 @@
 use super::Epochs;
 use super::files::Files;
 use super::report::{Finding, Kind};
-use crate::delivery::encode::Row;
 use crate::record::{Batch, SequenceNumber, ShardId};
 use crate::stream::{CapturePlan, Read, ReadError};
 
@@ -45,18 +44,6 @@ impl<'a> Place<'a> {
     /// The record's bytes.
     pub fn payload(&self) -> &'a [u8] {
         self.batch.records.get(self.index).map_or(&[], |record| self.batch.source.bytes(record.payload))
-    }
-
-    /// What an encoder was given of it; `None` if it is not text, which goes to the dead letters.
-    pub fn row(&self) -> Option<Row<'a>> {
-        let source = &self.batch.source;
-        Some(Row {
-            payload: std::str::from_utf8(self.payload()).ok()?,
-            key: self.batch.records.get(self.index).map_or(&[], |record| source.bytes(record.key)),
-            shard: self.shard,
-            sequence_number: self.number,
-            arrival: source.arrival,
-        })
     }
 }
 

@@ -4,7 +4,7 @@
 //! records. Whatever is ready is written in one append, so that many files cost one sync. While the ledger cannot be
 //! written, closed files wait here and nothing more is read.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
 use super::trouble::Trouble;
@@ -31,6 +31,8 @@ pub struct Book {
     begun: Vec<(usize, Begun)>,
     /// Begun, and given up.
     dropped: Vec<u64>,
+    /// Shards that the stream has no more, and that the ledger knows.
+    gone: BTreeSet<ShardId>,
     /// Closed, and not in the ledger yet.
     closed: Vec<Sealed>,
     /// Stored, and not committed yet.
@@ -106,6 +108,7 @@ impl Book {
             lost: Vec::new(),
             begun: Vec::new(),
             dropped: Vec::new(),
+            gone: BTreeSet::new(),
             closed: Vec::new(),
             stored: Vec::new(),
             uncommitted: open.collect(),
@@ -132,7 +135,23 @@ impl Book {
 
     /// Notes shards that no file has records of yet.
     pub fn add_shards(&mut self, from: Vec<(ShardId, SequenceNumber)>) {
-        self.news.push(Entry::Shards(Shards { from }));
+        self.news.push(Entry::Shards(Shards { from, gone: Vec::new() }));
+    }
+
+    /// Notes shards that the ledger knows and the stream has no more. It forgets each when no open file has records of
+    /// it.
+    pub fn lose_shards(&mut self, gone: impl IntoIterator<Item = ShardId>) {
+        self.gone.extend(gone);
+    }
+
+    /// Those of them that may be forgotten.
+    fn forgettable(&self) -> Vec<ShardId> {
+        if self.gone.is_empty() {
+            return Vec::new();
+        }
+        let open = self.uncommitted.values().flat_map(|contents| &contents.ranges);
+        let held: HashSet<ShardId> = open.map(|range| range.shard).collect();
+        self.gone.iter().copied().filter(|shard| !held.contains(shard)).collect()
     }
 
     /// Takes a closed file, which comes back from [`Book::write`] once it may be stored.
@@ -214,6 +233,13 @@ impl Book {
         !self.closed.is_empty()
     }
 
+    /// Closes and begins nothing more of what is not written: whoever goes on with the ledger reads those records again,
+    /// so that the cursor stays before them.
+    pub fn let_go_of_unwritten(&mut self) {
+        self.closed.clear();
+        self.begun.clear();
+    }
+
     /// Whether everything that was noted is written.
     pub fn is_written(&self) -> bool {
         let moved = self.moved && !self.frozen;
@@ -224,6 +250,7 @@ impl Book {
             && self.lost.is_empty()
             && self.begun.is_empty()
             && self.dropped.is_empty()
+            && self.forgettable().is_empty()
             && !moved
     }
 
@@ -278,6 +305,10 @@ impl Book {
         if !self.dropped.is_empty() {
             entries.push(Entry::Dropped(Dropped { numbers: self.dropped.clone() }));
         }
+        let gone = self.forgettable();
+        if !gone.is_empty() {
+            entries.push(Entry::Shards(Shards { from: Vec::new(), gone }));
+        }
         let mut begun = self.begun.iter().peekable();
         for (index, sealed) in self.closed.iter().enumerate() {
             while let Some((_, begun)) = begun.next_if(|(closed, _)| *closed <= index) {
@@ -292,6 +323,8 @@ impl Book {
     fn take_written(&mut self, cursor: Vec<(ShardId, SequenceNumber)>) -> Written {
         self.news.clear();
         self.gaps.clear();
+        // As the entries were made, before anything is committed here.
+        let gone = self.forgettable();
         for Lost { number, shards } in std::mem::take(&mut self.lost) {
             if let Some(contents) = self.uncommitted.get_mut(&number) {
                 let sealed: u64 = contents.ranges.iter().map(|range| range.records).sum();
@@ -313,12 +346,31 @@ impl Book {
             let Self { beyond, cursor, .. } = self;
             let is_beyond = |range: &SealedRange| cursor.get(&range.shard).is_none_or(|at| range.last >= *at);
             beyond.retain(|_, ranges| ranges.iter().any(is_beyond));
-            let open = self.uncommitted.range(self.first_number..).map(|(_, contents)| &contents.ranges);
-            self.sealed_len = self.beyond.values().chain(open).map(Vec::len).sum();
+            self.count_sealed();
+        }
+        if !gone.is_empty() {
+            self.forget_shards(&gone);
         }
         self.dropped.clear();
         let begun = std::mem::take(&mut self.begun).iter().map(|(_, begun)| begun.number).collect();
         Written { begun, sealed: std::mem::take(&mut self.closed), committed, cursor }
+    }
+
+    fn count_sealed(&mut self) {
+        let open = self.uncommitted.range(self.first_number..).map(|(_, contents)| &contents.ranges);
+        self.sealed_len = self.beyond.values().chain(open).map(Vec::len).sum();
+    }
+
+    fn forget_shards(&mut self, gone: &[ShardId]) {
+        for shard in gone {
+            self.gone.remove(shard);
+            self.cursor.remove(shard);
+        }
+        self.beyond.retain(|_, ranges| {
+            ranges.retain(|range| !gone.contains(&range.shard));
+            !ranges.is_empty()
+        });
+        self.count_sealed();
     }
 
     /// The positions that have moved: of each shard the first record that is neither committed nor about to be

@@ -210,7 +210,7 @@ impl Worker {
         (seen, own): (u64, u64),
         look: &mut Look<'_>,
     ) -> (u64, Result<(), String>) {
-        let captures = self.stages.front().and_then(Stage::captures);
+        let Some(fields) = self.stages.front().map(Stage::fields) else { return (0, Ok(())) };
         let payer = Payer { budget: Arc::clone(&self.budget), overdraws: true };
         let left =
             |look: &Look<'_>, bytes| own.min(look.bytes_now().saturating_sub(seen)).saturating_sub(bytes);
@@ -221,7 +221,7 @@ impl Worker {
                 break;
             }
             let chunk = left(look, bytes).min(DELIVERY_READ_BYTES);
-            let read = Stage::read(captures.clone(), &self.stream, (shard, from), chunk, &payer).await;
+            let read = Stage::read(fields.clone(), &self.stream, (shard, from), chunk, &payer).await;
             let read = match read {
                 Ok(read) if read.next > from => read,
                 Ok(_) => return (bytes, Err(format!("it has records behind {from}, but gives none"))),

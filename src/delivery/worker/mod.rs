@@ -1,5 +1,6 @@
 //! The loop of one delivery: read, encode, seal, write down, upload, wait.
 
+mod beginning;
 mod book;
 mod learn;
 mod outflows;
@@ -7,6 +8,7 @@ mod read;
 mod redo;
 mod shards;
 mod stage;
+mod stopping;
 mod trouble;
 mod upload_tasks;
 mod uploads;
@@ -19,26 +21,23 @@ use tokio::time::Instant;
 
 use self::book::Book;
 use self::learn::Learning;
-use self::outflows::{Leftover, Outflows};
+use self::outflows::Outflows;
 use self::read::{Place, Round};
 use self::redo::Undone;
-use self::stage::{Plan, Stage};
-use self::trouble::Trouble;
+use self::stage::Stage;
+pub use self::stopping::Positions;
 use self::upload_tasks::UploadTasks;
 use super::files::Files;
-use super::judge::Judge;
-use super::ledger::{Ledger, State};
 use super::pause::Pause;
 use super::seal::{SealReason, Sealed};
 use super::settled::Settled;
 use super::status::Status;
-use super::{LedgerParts, Memory, OpenError, Parts};
+use super::{Memory, Stop};
 use crate::config::limits::{DELIVERY_LINGER_MS, DELIVERY_PRESSURE_PERCENT};
-use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::{Phase, Phases};
-use crate::stream::{Layout, ReaderId, Shard, Signal, Stream};
+use crate::stream::{Layout, ReaderId, Signal, Stream, Waiter};
 
 /// How long a delivery that may not encode (no memory, or all uploads busy) waits until it looks again.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
@@ -80,138 +79,39 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that goes on where its ledger says, or begins at the oldest record of its stream. To be made before the
-    /// stream accepts any record. Blocks the thread while it reads the ledger.
-    ///
-    /// # Errors
-    /// If the ledger cannot be read, or tells of a configuration that cannot be gone on with.
-    pub fn new(parts: &Parts) -> Result<Self, OpenError> {
-        match &parts.ledger {
-            None => Ok(Self::with_stages(parts, vec![Stage::of_run(parts)], None, BTreeMap::new())),
-            Some(LedgerParts { disk, folder }) => {
-                let (ledger, state) = Ledger::open(Arc::clone(disk), folder.clone())?;
-                Self::with_ledger(parts, ledger, state)
-            }
-        }
-    }
-
-    fn with_ledger(parts: &Parts, ledger: Ledger, state: State) -> Result<Self, OpenError> {
-        let (mut positions, mut found) = (BTreeMap::new(), 0);
-        let sealed = state.sealed_up_to();
-        let layout = parts.stream.layout();
-        for shard in layout.shards() {
-            let (id, shard) = (shard.facts.id, shard.log_ref());
-            let bounds = shard.bounds();
-            let position = state.cursor.get(&id).copied().unwrap_or(bounds.first);
-            positions.insert(id, position);
-            found += bounds.next.0.saturating_sub(position.max(bounds.first).0);
-            let known = sealed.get(&id).map_or(position, |last| position.max(SequenceNumber(last.0 + 1)));
-            if bounds.next < known {
-                tracing::error!(
-                    stream = %parts.stream.name(), delivery = parts.config.name, shard = %id,
-                    log_ends = %bounds.next, ledger_ends = %known,
-                    "the log has lost its end, which was read already: numbers go on behind it"
-                );
-                // Otherwise new records would get the numbers of old ones, and be taken for delivered.
-                shard.skip_to(known);
-            }
-        }
-        parts.status.found(found);
-        let plan = Plan::new(parts, &state, &positions)?;
-        let floors = sealed.iter().map(|(&shard, last)| (shard, SequenceNumber(last.0.saturating_add(1))));
-        let stages = plan.stages(parts, &positions)?;
-        let mut worker = Self::with_stages(parts, stages, Some(&positions), floors.collect());
-        worker.undone = Undone::of(parts, &plan, &state)?;
-        worker.outflows = Outflows::new(Leftover::of(parts, &plan, &state)?);
-        for (&shard, &position) in &positions {
-            // The log has been told before the last stop, and forgets what it is told.
-            if let Some(log) = parts.stream.shard(shard) {
-                log.release(parts.reader, position);
-            }
-        }
-        let trouble = Trouble::none(&parts.status);
-        worker.files = Files::new(state.next_seal);
-        worker.unstored = state.open.iter().map(|(&number, open)| (number, open.seal.oldest)).collect();
-        worker.book = Some(Book::new(ledger, &state, positions, plan.news, trouble));
-        worker.settled = Some(Settled::new(state));
-        Ok(worker)
-    }
-
-    fn with_stages(
-        parts: &Parts,
-        mut stages: Vec<Stage>,
-        positions: Option<&BTreeMap<ShardId, SequenceNumber>>,
-        floors: BTreeMap<ShardId, SequenceNumber>,
-    ) -> Self {
-        let Parts { stream, reader, status, memory, budget, .. } = parts;
-        let place = |shard: &Shard| {
-            let (id, first) = (shard.facts.id, shard.log_ref().bounds().first);
-            let next = positions.and_then(|positions| positions.get(&id)).copied().unwrap_or(first);
-            Place::new(id, next, first)
-        };
-        let (schema, columns) = (parts.schema.as_ref(), parts.config.format.columns());
-        if let (Some(schema), Some(columns), Some(stage)) = (schema, columns, stages.last_mut()) {
-            stage.intake.judge_with(Judge::new(schema, columns, Arc::new(floors)));
-        }
-        let layout = stream.layout();
-        let places: Vec<_> = layout.shards().iter().map(place).collect();
-        for place in &places {
-            status.set_position(place.shard, place.next);
-        }
-        Self {
-            stream: Arc::clone(stream),
-            layout,
-            reader: *reader,
-            signal: stream.delivery_signal(*reader),
-            status: Arc::clone(status),
-            memory: Arc::clone(memory),
-            budget: Arc::clone(budget),
-            places,
-            turn: 0,
-            stages: stages.into(),
-            files: Files::default(),
-            settled: None,
-            queue: VecDeque::new(),
-            uploads: UploadTasks::default(),
-            outflows: Outflows::default(),
-            unstored: BTreeMap::new(),
-            book: None,
-            undone: Vec::new(),
-            learning: schema.map(|schema| Learning::new(schema, parts.config.buffer.interval, status)),
-            halted: None,
-        }
-    }
-
-    /// Works until the drain is over: returns once everything that was accepted is stored. Whoever cannot wait that
-    /// long drops the future; what was not stored then shows as pending in the status, and with a ledger is delivered
-    /// after the next start.
-    pub async fn run(mut self, phases: Phases) {
-        self.redo(&phases).await;
+    /// Works until the drain is over, or it is told to stop and nothing of it is under way any more.
+    async fn work(&mut self, phases: &Phases, stop: &Stop) {
+        self.redo(phases).await;
         loop {
             // Before the look at the phase and at the stream, so that nothing that comes after it is missed.
             let signal = Arc::clone(&self.signal);
             let waiter = signal.wait();
-            let draining = phases.current() >= Phase::Draining;
+            let (draining, told) = (phases.current() >= Phase::Draining, stop.is_told());
+            if told && self.book.is_some() {
+                return self.come_to_rest().await;
+            }
+            let ending = draining || told;
             self.follow_shards();
-            if let Some(learning) = self.learning.as_mut().filter(|_| draining) {
+            if let Some(learning) = self.learning.as_mut().filter(|_| ending) {
                 learning.hurry();
             }
-            let read = self.read_round().await;
+            // Without a ledger nobody else knows what was read, so all of that is stored first.
+            let read = if told { Round::CaughtUp } else { self.read_round().await };
             let is_idle = matches!(read, Round::CaughtUp | Round::Waiting);
-            self.seal_what_is_due(draining && is_idle);
+            self.seal_what_is_due(ending && is_idle);
             if !is_idle && self.is_short() {
                 // Only a delivery that has work calls, so that those that sleep do not wake each other for ever.
                 self.memory.call_for_seals();
             }
-            let has_learned = self.learn(draining, &phases).await;
+            let has_learned = self.learn(ending, phases).await;
             let has_turned = self.finish_stage().await || has_learned;
-            self.tend(draining).await;
+            self.tend(ending).await;
             // By what has ended meanwhile.
-            let has_turned = self.mend(&phases).await || has_turned || self.may_finish_stage();
+            let has_turned = self.mend(phases).await || has_turned || self.may_finish_stage();
             self.publish();
             // Behind a configuration that is read to its end there is another one.
-            let is_last = !has_turned && !self.is_stage_read();
-            if draining && read == Round::CaughtUp && is_last && self.is_done() {
+            let is_last = told || !has_turned && !self.is_stage_read();
+            if ending && read == Round::CaughtUp && is_last && self.is_done() {
                 return;
             }
             match read {
@@ -220,21 +120,30 @@ impl Worker {
                 // By what was written down meanwhile.
                 Round::Blocked if !self.is_blocked() => tokio::task::yield_now().await,
                 Round::Blocked | Round::Waiting => self.pause(BLOCKED_PAUSE).await,
-                Round::CaughtUp => {
-                    let due = self.next_due();
-                    let memory = Arc::clone(&self.memory);
-                    tokio::select! {
-                        () = waiter.woken() => {
-                            if !draining {
-                                tokio::time::sleep(Duration::from_millis(DELIVERY_LINGER_MS)).await;
-                            }
-                        }
-                        () = self.pause(due) => {}
-                        () = memory.pressure.notified() => {}
-                        () = phases.reached(Phase::Draining), if !draining => {}
-                    }
+                Round::CaughtUp => self.sleep(waiter, (draining, told), (phases, stop)).await,
+            }
+        }
+    }
+
+    /// Waits until there may be something to do.
+    async fn sleep(
+        &mut self,
+        waiter: Waiter<'_>,
+        (draining, told): (bool, bool),
+        (phases, stop): (&Phases, &Stop),
+    ) {
+        let due = self.next_due();
+        let memory = Arc::clone(&self.memory);
+        tokio::select! {
+            () = waiter.woken(), if !told => {
+                if !draining {
+                    tokio::time::sleep(Duration::from_millis(DELIVERY_LINGER_MS)).await;
                 }
             }
+            () = self.pause(due) => {}
+            () = memory.pressure.notified() => {}
+            () = phases.reached(Phase::Draining), if !draining => {}
+            () = stop.turned(told) => {}
         }
     }
 

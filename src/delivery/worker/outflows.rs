@@ -98,6 +98,11 @@ impl Outflows {
         self.going.contains_key(&number)
     }
 
+    /// Where earlier processes have left something.
+    pub fn sinks_of_leftovers(&self) -> impl Iterator<Item = &ObjectSink> {
+        self.leftovers.iter().map(|leftover| &leftover.sink)
+    }
+
     /// Takes out the closed files that the sink has lost.
     pub fn take_lost(&mut self) -> Vec<OpenSeal> {
         std::mem::take(&mut self.lost)

@@ -113,7 +113,7 @@ impl Worker {
         let (Some(place), Some(stage)) = (self.places.get_mut(index), self.stages.front()) else { return 0 };
         let (id, from, end) = (place.shard, place.next, stage.end(place.shard));
         let payer = Payer { budget: Arc::clone(&self.budget), overdraws: true };
-        let read = Stage::read(stage.captures(), &self.stream, (id, from), bytes_max, &payer).await;
+        let read = Stage::read(stage.fields(), &self.stream, (id, from), bytes_max, &payer).await;
         let read = match read.map_err(|error| error.to_string()).and_then(|read| with_progress(read, from)) {
             Ok(read) => read,
             Err(why) => {

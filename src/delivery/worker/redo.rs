@@ -21,11 +21,11 @@ use crate::delivery::encode::PushError;
 use crate::delivery::intake;
 use crate::delivery::ledger::{Lost, OpenSeal, State};
 use crate::delivery::sink::{ObjectSink, Stored};
-use crate::delivery::{OpenError, Parts};
+use crate::delivery::{Fields, OpenError, Parts};
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::phases::{Phase, Phases};
-use crate::stream::{CapturePlan, Payer, Read};
+use crate::stream::{Payer, Read};
 
 /// Files of one epoch that are to be made again.
 pub struct Undone {
@@ -105,7 +105,7 @@ impl Worker {
         for shard in again.shards() {
             let mut position = SequenceNumber(0);
             while let Some(from) = again.next_needed(shard, position) {
-                let read = self.read_patiently(stage.captures(), (shard, from), phases).await;
+                let read = self.read_patiently(stage.fields(), (shard, from), phases).await;
                 for gap in gaps(from, &read) {
                     again.note_gap(shard, gap.numbers.start, gap.numbers.end);
                 }
@@ -162,14 +162,14 @@ impl Worker {
     /// Reads however often that takes.
     async fn read_patiently(
         &mut self,
-        captures: Option<Arc<CapturePlan>>,
+        fields: Fields,
         at: (ShardId, SequenceNumber),
         phases: &Phases,
     ) -> Read {
         let payer = Payer { budget: Arc::clone(&self.budget), overdraws: true };
         let mut trouble = Trouble::none(&self.status);
         loop {
-            match Stage::read(captures.clone(), &self.stream, at, DELIVERY_READ_BYTES, &payer).await {
+            match Stage::read(fields.clone(), &self.stream, at, DELIVERY_READ_BYTES, &payer).await {
                 Ok(read) => {
                     trouble.passed();
                     return read;

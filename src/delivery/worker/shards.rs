@@ -1,7 +1,8 @@
 //! Keeping in step with the shards of the stream, which are split and merged while it is read.
 //!
 //! A shard that comes into being belongs to the configuration of today, and the ledger names it before any file has
-//! records of it. Its records are read once those of its parents are.
+//! records of it. Its records are read once those of its parents are. When it goes with its last records the ledger
+//! forgets it, and with it the configurations that it needed.
 
 use std::sync::Arc;
 
@@ -21,9 +22,9 @@ impl Worker {
         let new: Vec<_> =
             facts.filter(|facts| is_new(facts.id)).map(|facts| (facts.id, facts.first)).collect();
         let gone = |place: &Place| layout.get(place.shard).is_none();
-        for place in self.places.iter().filter(|place| gone(place)) {
-            self.status.forget_position(place.shard);
-        }
+        let lost: Vec<ShardId> =
+            self.places.iter().filter(|place| gone(place)).map(|place| place.shard).collect();
+        lost.iter().for_each(|&shard| self.status.forget_position(shard));
         self.places.retain(|place| !gone(place));
         for &(shard, first) in &new {
             self.status.set_position(shard, first);
@@ -32,8 +33,11 @@ impl Worker {
             let before = self.stages.len().saturating_sub(1);
             self.stages.iter_mut().take(before).for_each(|stage| stage.leave(shard, first));
         }
-        if let Some(book) = self.book.as_mut().filter(|_| !new.is_empty()) {
-            book.add_shards(new);
+        if let Some(book) = &mut self.book {
+            if !new.is_empty() {
+                book.add_shards(new);
+            }
+            book.lose_shards(lost);
         }
         self.turn = 0;
         self.layout = layout;

@@ -17,17 +17,17 @@ use crate::delivery::intake::{Intake, Setting};
 use crate::delivery::ledger::{Entry, Epoch, Shards, State};
 use crate::delivery::seal::{Origin, Series};
 use crate::delivery::sink::ObjectSink;
-use crate::delivery::{OpenError, Parts, Slots};
+use crate::delivery::{Fields, OpenError, Parts, Slots};
 use crate::record::{SequenceNumber, ShardId};
 use crate::schema::columns::Columns;
-use crate::stream::{CapturePlan, Captures, Layout, Payer, Read, ReadError, ReadLimit, ShardFacts, Stream};
+use crate::stream::{Captures, Layout, Payer, Read, ReadError, ReadLimit, ShardFacts, Stream};
 
 /// One configuration, and how far it goes.
 pub struct Stage {
     /// Sorts records by it.
     pub intake: Intake,
-    /// Where the fields are that it needs, unless they are where the stream has them.
-    captures: Option<Arc<CapturePlan>>,
+    /// Where the fields are that it needs.
+    fields: Fields,
     /// First positions of the next one; empty for the last.
     until: BTreeMap<ShardId, SequenceNumber>,
 }
@@ -37,14 +37,14 @@ impl Stage {
     pub fn of_run(parts: &Parts) -> Self {
         let intake =
             intake(parts, Arc::new(parts.config.clone()), parts.slots.clone(), Series::Run(parts.run));
-        Self { intake: intake(parts.sink.clone()), captures: None, until: BTreeMap::new() }
+        Self { intake: intake(parts.sink.clone()), fields: parts.fields.clone(), until: BTreeMap::new() }
     }
 
     /// The last one: as configured.
     pub fn of_today(parts: &Parts, number: u32) -> Self {
         let config = Arc::new(parts.config.clone());
         let intake = intake(parts, config, parts.slots.clone(), Series::Epoch(number));
-        Self { intake: intake(parts.sink.clone()), captures: None, until: BTreeMap::new() }
+        Self { intake: intake(parts.sink.clone()), fields: parts.fields.clone(), until: BTreeMap::new() }
     }
 
     /// That of an earlier epoch.
@@ -62,9 +62,9 @@ impl Stage {
         };
         let mut captures = Captures::default();
         let slots = Slots::of(&config, &mut captures);
-        let captures = Some(Arc::new(captures.plan()?));
+        let fields = Fields::Own(Arc::new(captures.plan()?));
         let intake = intake(parts, Arc::new(config), slots, Series::Epoch(epoch.number));
-        Ok(Self { intake: intake(sink), captures, until: BTreeMap::new() })
+        Ok(Self { intake: intake(sink), fields, until: BTreeMap::new() })
     }
 
     /// Ends it at `from`, where one with other columns follows, and gives that with what the ledger is to tell of it.
@@ -80,7 +80,7 @@ impl Stage {
             from: from.iter().map(|(&shard, &from)| (shard, from)).collect(),
         };
         self.until = from;
-        (Self { intake, captures: self.captures.clone(), until: BTreeMap::new() }, epoch)
+        (Self { intake, fields: self.fields.clone(), until: BTreeMap::new() }, epoch)
     }
 
     /// Leaves all records of a shard, which begins at `from`, to the one that follows.
@@ -95,22 +95,22 @@ impl Stage {
 
     /// Reads with the fields that it needs.
     pub async fn read(
-        captures: Option<Arc<CapturePlan>>,
+        fields: Fields,
         stream: &Arc<Stream>,
-        (shard, from): (ShardId, SequenceNumber),
+        at: (ShardId, SequenceNumber),
         bytes: u64,
         payer: &Payer,
     ) -> Result<Read, ReadError> {
         let limit = ReadLimit::bytes(bytes);
-        match captures {
-            None => stream.read(shard, from, limit, payer).await,
-            Some(captures) => stream.read_with((shard, from), limit, payer, &captures).await,
+        match fields {
+            Fields::OfStream(slots) => stream.read_captured(at, limit, payer, slots).await,
+            Fields::Own(captures) => stream.read_with(at, limit, payer, &captures).await,
         }
     }
 
     /// Where the fields are, for [`Stage::read`].
-    pub fn captures(&self) -> Option<Arc<CapturePlan>> {
-        self.captures.clone()
+    pub fn fields(&self) -> Fields {
+        self.fields.clone()
     }
 }
 
@@ -164,7 +164,10 @@ impl Plan {
             // Made since, by a process that has ended before it could write them down.
             if !others.iter().any(|&(shard, _)| state.knows(shard)) {
                 last.from.extend(&others);
-                return Ok(Self { news: vec![Entry::Shards(Shards { from: others })], epochs });
+                return Ok(Self {
+                    news: vec![Entry::Shards(Shards { from: others, gone: Vec::new() })],
+                    epochs,
+                });
             }
         }
         let number = epochs.last().map_or(1, |last| last.number + 1);

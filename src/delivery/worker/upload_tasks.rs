@@ -63,6 +63,12 @@ impl UploadTasks {
         self.tasks.insert(id, task);
     }
 
+    /// Breaks all of them off, and returns when none runs any more. What they have given to the disk may still be written.
+    pub async fn break_off(&mut self) {
+        self.running.shutdown().await;
+        self.tasks.clear();
+    }
+
     /// One that has ended, if there is any.
     pub fn try_next(&mut self) -> Option<Ended> {
         let ended = self.running.try_join_next_with_id()?;
@@ -81,7 +87,7 @@ impl UploadTasks {
                 self.tasks.remove(&id);
                 Some(ended)
             }
-            // Nobody cancels one, so it has panicked.
+            // Nobody cancels one and still asks, so it has panicked.
             Err(source) => {
                 let task = self.tasks.remove(&source.id())?;
                 Some(Ended::Panicked(Panicked { task, source }))

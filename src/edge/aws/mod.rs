@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, Response, header, request};
 use hyper::body::{Body as _, Incoming};
+use tokio::sync::Semaphore;
 
 use super::Edge;
 use super::body::{self, Bounds, Paid};
@@ -25,7 +26,7 @@ use super::reply::Body;
 use crate::config::checked;
 use crate::config::limits::{AWS_BODY_BYTES_MAX, AWS_REQUEST_BYTES_MAX};
 use crate::runtime::budget::Budget;
-use crate::runtime::clock;
+use crate::runtime::clock::{self, UnixMicros};
 use kinesis::Operation;
 use protocol::Encoding;
 use protocol::failure::{Failure, FailureKind};
@@ -96,6 +97,8 @@ pub struct Gateway {
     pub budget: Arc<Budget>,
     /// Who reads shards as their records come.
     pub subscriptions: Arc<kinesis::subscriptions::Subscriptions>,
+    /// Held by the one page that overdraws the taps' account.
+    pub overdraft: Arc<Semaphore>,
     /// Makes iterators and places in lists.
     pub seal: seal::Seal,
     /// Region of the names all over the world.
@@ -114,12 +117,29 @@ impl Gateway {
         Self {
             budget,
             subscriptions: Arc::default(),
+            overdraft: Arc::new(Semaphore::new(1)),
             seal: seal::Seal::default(),
             region: aws.region.clone(),
             account: aws.account.clone(),
             identities: Identities::new(&aws.access, &aws.account),
             delivery_streams: OnceLock::new(),
         }
+    }
+}
+
+impl Edge {
+    /// Reads a token that a client hands back.
+    ///
+    /// # Errors
+    /// `ServiceUnavailableException` before the node serves, as its key is not known until then; or what `refuse` says.
+    pub fn open_token<T: serde::de::DeserializeOwned>(
+        &self,
+        (kind, token): (seal::TokenKind, &str),
+        now: UnixMicros,
+        refuse: impl FnOnce(seal::TokenError) -> Failure,
+    ) -> Result<T, Failure> {
+        self.control()?;
+        self.aws.seal.open(kind, token, now).map_err(refuse)
     }
 }
 

@@ -2,32 +2,35 @@
 //! for five minutes.
 //!
 //! ```text
-//! Base64 without padding of: version (1)  run (8)  made (8, microseconds)  content (JSON)  HMAC-SHA256 of all that (16)
+//! Base64 without padding of: version (1)  key (8)  made (8, microseconds)  content (JSON)  HMAC-SHA256 of all that (16)
 //! ```
 //!
-//! The secret lives as long as the process. A token of an earlier run is told by `run`, which is no secret: it counts as
-//! expired, which clients deal with by asking for another one.
+//! The key is the node's where that has a folder, and otherwise lives as long as the process. A token of another key is
+//! told by what it says of its key, which is no secret: it counts as expired, which clients deal with by asking for
+//! another one.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
-use ring::rand::SystemRandom;
+use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::node::TOKEN_KEY_BYTES;
 use crate::runtime::clock::UnixMicros;
 
 /// How long a token is good.
 pub const LIFETIME: Duration = Duration::from_secs(300);
 
 const VERSION: u8 = 1;
-const RUN_BYTES: usize = 8;
+const KEY_ID_BYTES: usize = 8;
 const MADE_BYTES: usize = 8;
 /// Bytes of the code: half of what SHA-256 gives, as RFC 2104 allows.
 const CODE_BYTES: usize = 16;
-const HEAD_BYTES: usize = 1 + RUN_BYTES + MADE_BYTES;
+const HEAD_BYTES: usize = 1 + KEY_ID_BYTES + MADE_BYTES;
 
 /// What a token is for. One of another kind is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,15 +50,29 @@ pub enum TokenKind {
 pub enum TokenError {
     /// Not made here, or changed.
     Forged,
-    /// Made at that time, too long ago or by an earlier run of this server.
+    /// Made at that time, too long ago or with another key.
     Expired(UnixMicros),
 }
 
 /// Makes and opens tokens.
 pub struct Seal {
-    /// `None` if the system has no randomness to give: then no token is good.
+    /// Of this process; `None` if the system has no randomness to give: then no token is good.
+    fresh: Option<[u8; TOKEN_KEY_BYTES]>,
+    key: OnceLock<SealKey>,
+}
+
+struct SealKey {
     key: Option<hmac::Key>,
-    run: [u8; RUN_BYTES],
+    id: [u8; KEY_ID_BYTES],
+}
+
+impl SealKey {
+    fn new(secret: Option<[u8; TOKEN_KEY_BYTES]>) -> Self {
+        let key = secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, &secret));
+        let id = key.as_ref().map(|key| hmac::sign(key, b"id of the key of tokens"));
+        let id = id.and_then(|id| id.as_ref().first_chunk().copied()).unwrap_or_default();
+        Self { key, id }
+    }
 }
 
 impl std::fmt::Debug for Seal {
@@ -66,16 +83,31 @@ impl std::fmt::Debug for Seal {
 
 impl Default for Seal {
     fn default() -> Self {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok();
-        Self { key, run: fastrand::u64(..).to_be_bytes() }
+        let mut secret = [0; TOKEN_KEY_BYTES];
+        let filled = SystemRandom::new().fill(&mut secret);
+        Self { fresh: filled.is_ok().then_some(secret), key: OnceLock::new() }
     }
 }
 
 impl Seal {
+    /// A key that nobody has; `None` if the system has no randomness to give.
+    pub fn fresh_key(&self) -> Option<[u8; TOKEN_KEY_BYTES]> {
+        self.fresh
+    }
+
+    /// Takes the node's key. To be called before a token is made or opened: later it is too late, and the fresh key stays.
+    pub fn adopt(&self, key: [u8; TOKEN_KEY_BYTES]) {
+        self.key.get_or_init(|| SealKey::new(Some(key)));
+    }
+
+    fn key(&self) -> &SealKey {
+        self.key.get_or_init(|| SealKey::new(self.fresh))
+    }
+
     /// A token with `content`, made at `now`.
     pub fn seal(&self, kind: TokenKind, content: &(impl Serialize + ?Sized), now: UnixMicros) -> String {
         let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(&self.run);
+        bytes.extend_from_slice(&self.key().id);
         bytes.extend_from_slice(&now.0.to_be_bytes());
         // Tokens are made of texts and numbers, which always serialise.
         bytes.extend_from_slice(&serde_json::to_vec(content).unwrap_or_default());
@@ -99,7 +131,7 @@ impl Seal {
         let (head, content_json) = content.split_at_checked(HEAD_BYTES).ok_or(TokenError::Forged)?;
         let made = head.last_chunk::<MADE_BYTES>().map(|made| UnixMicros(i64::from_be_bytes(*made)));
         let made = made.filter(|_| head.first() == Some(&VERSION)).ok_or(TokenError::Forged)?;
-        if head.get(1..=RUN_BYTES) != Some(&self.run) {
+        if head.get(1..=KEY_ID_BYTES) != Some(&self.key().id) {
             return Err(TokenError::Expired(made));
         }
         if !same(&self.code(kind, content), code) {
@@ -112,7 +144,7 @@ impl Seal {
     }
 
     fn code(&self, kind: TokenKind, bytes: &[u8]) -> [u8; CODE_BYTES] {
-        let Some(key) = &self.key else { return fastrand::u128(..).to_be_bytes() };
+        let Some(key) = &self.key().key else { return fastrand::u128(..).to_be_bytes() };
         let mut context = hmac::Context::with_key(key);
         context.update(&[kind as u8]);
         context.update(bytes);
@@ -150,12 +182,28 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_an_earlier_run_has_expired() {
+    fn a_token_of_another_key_has_expired() {
         let token = Seal::default().seal(TokenKind::Iterator, &1, NOW);
         assert_eq!(
             Seal::default().open::<u32>(TokenKind::Iterator, &token, NOW),
             Err(TokenError::Expired(NOW))
         );
+    }
+
+    #[test]
+    fn a_token_outlives_the_process_with_its_key() {
+        let (first, second) = (Seal::default(), Seal::default());
+        first.adopt([7; TOKEN_KEY_BYTES]);
+        second.adopt([7; TOKEN_KEY_BYTES]);
+        let token = first.seal(TokenKind::Iterator, &9, NOW);
+        assert_eq!(second.open(TokenKind::Iterator, &token, later(1)), Ok(9));
+        assert_eq!(
+            second.open::<u32>(TokenKind::Iterator, &token, later(301)),
+            Err(TokenError::Expired(NOW))
+        );
+        // What was made with a key is good as long as that: no other one takes its place.
+        second.adopt([8; TOKEN_KEY_BYTES]);
+        assert_eq!(second.open(TokenKind::Iterator, &token, later(1)), Ok(9));
     }
 
     proptest! {

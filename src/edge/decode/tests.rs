@@ -21,6 +21,7 @@ fn intake(on_invalid: OnInvalid) -> Intake {
         retention: Duration::from_secs(60),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        quotas: Default::default(),
     };
     let stream = Arc::new(Stream::new(
         &config,
@@ -38,7 +39,7 @@ fn intake(on_invalid: OnInvalid) -> Intake {
     };
     let mut captures = Captures::default();
     captures.slot(&Pointer::parse("/t").unwrap());
-    Intake::new(stream, ingest, &captures, crate::runtime::budget::Budget::new(u64::MAX)).unwrap()
+    Intake::new(stream, ingest, (captures, None), crate::runtime::budget::Budget::new(u64::MAX)).unwrap()
 }
 
 /// Payloads of accepted records, and index and code of refused ones.

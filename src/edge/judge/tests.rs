@@ -24,6 +24,7 @@ fn intake(content: Content, on_invalid: OnInvalid) -> Intake {
         retention: Duration::from_secs(60),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        quotas: Default::default(),
     };
     let captures = Captures::default().plan().unwrap();
     let metrics = Registry::new().unwrap().stream("s");
@@ -38,7 +39,7 @@ fn intake(content: Content, on_invalid: OnInvalid) -> Intake {
     };
     let mut captures = Captures::default();
     captures.slot(&Pointer::parse("/t").unwrap());
-    Intake::new(stream, ingest, &captures, Budget::new(u64::MAX)).unwrap()
+    Intake::new(stream, ingest, (captures, None), Budget::new(u64::MAX)).unwrap()
 }
 
 /// The entries of a request: payloads and keys, one behind the other.

@@ -66,6 +66,29 @@ fn neighbours_of_special_bytes_do_not_mask_each_other() {
 }
 
 #[test]
+fn a_string_whose_alphabet_is_checked_elsewhere_ends_where_it_does_otherwise() {
+    let opaque = |text: &str| {
+        let mut scanner = Scanner::new(text);
+        let string = scanner.opaque_string()?;
+        Ok::<_, SyntaxError>((string.decode().into_owned(), scanner.position()))
+    };
+    for length in 0..70 {
+        for special in ["", "é", "\\/", "\\\"", "\\\\", "\\u0041", "\\x", "\\"] {
+            for behind in ["", "\"", "\",\"b\"]", "\"\""] {
+                let text = format!(" \"{}{special}{}{behind}", "a".repeat(length), "b".repeat(length / 2));
+                let mut scanner = Scanner::new(&text);
+                let expected = scanner.string().map(|string| string.decode().into_owned());
+                assert_eq!(opaque(&text), expected.map(|string| (string, scanner.position())), "{text}");
+            }
+        }
+    }
+    assert_eq!(opaque("\"a\n\u{1}b\""), Ok(("a\n\u{1}b".to_owned(), 6)));
+    for text in ["", "a\"", "1", "'a'"] {
+        assert!(opaque(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn every_escape_is_undone() {
     let text = r#""\"\\\/\b\f\n\r\t\u0000\u00e9\u00E9\uffff\ud83d\ude00\udbff\udfff end""#;
     let expected = "\"\\/\u{8}\u{c}\n\r\t\0éé\u{ffff}😀\u{10ffff} end";

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::{Control, ControlError};
 use crate::config::checked::Pipeline;
-use crate::node::{NodeError, StreamOrigin};
+use crate::node::StreamOrigin;
 use crate::pipeline::build::Builder;
 use crate::pipeline::logs::Logs;
+use crate::pipeline::running::Which;
 use crate::runtime::clock;
 
 impl Control {
@@ -46,8 +47,9 @@ impl Control {
             catalog.stream_mut(&name)?.properties.origin = StreamOrigin::Pipeline;
             Ok(())
         })?;
-        forget_ledgers(logs, &name)?;
-        let mut builder = Builder::new(&self.site, Some(logs));
+        // Of an earlier stream of that name.
+        logs.folder.forget_ledgers(&name)?;
+        let mut builder = Builder::later(&self.site, Some(logs));
         let intake = builder.build(self.account, pipeline)?;
         self.site.start(builder.built(), &self.runtime);
         self.site.edge.add(intake);
@@ -64,10 +66,10 @@ impl Control {
         Ok(())
     }
 
-    /// Ends the deliveries of a stream where they stand, and deletes it with all of its records. Blocks the thread.
+    /// Stops the deliveries of a stream where they stand, and deletes it with all of its records. Blocks the thread.
     ///
     /// # Errors
-    /// If it cannot be written down.
+    /// If the deliveries do not stop in time, or it cannot be written down. It may be asked for again.
     pub fn end(&self, name: &str) -> Result<(), ControlError> {
         let Ok(intake) = self.intake(name) else { return Ok(()) };
         self.end_now(name, &intake)
@@ -78,22 +80,17 @@ impl Control {
         self.intake(stream).is_ok()
     }
 
-    /// Whether deliveries of a stream have still to deliver something.
+    /// The same for one that a pipeline file names, and not a client of Kinesis alone.
+    pub fn serves_declared(&self, stream: &str) -> bool {
+        self.properties(stream).is_ok_and(|properties| properties.origin != StreamOrigin::Client)
+    }
+
+    /// Whether deliveries of a stream have still to deliver something, and do so.
     pub fn is_pending(&self, stream: &str) -> bool {
+        if self.site.is_stopping(&Which::all_of(stream)) {
+            return false;
+        }
         let statuses = self.site.statuses();
         statuses.iter().any(|status| &**status.stream_name() == stream && status.report().pending > 0)
     }
-}
-
-/// Takes away what deliveries of an earlier stream of that name have noted.
-fn forget_ledgers(logs: &Logs, stream: &str) -> Result<(), NodeError> {
-    let disk = logs.folder.disk();
-    for ledger in logs.folder.ledgers(stream)? {
-        let removed = disk.list(&ledger).and_then(|files| {
-            files.iter().try_for_each(|file| disk.remove(file))?;
-            disk.sync_folder(&ledger)
-        });
-        removed.map_err(|source| NodeError::Io { path: ledger, source })?;
-    }
-    Ok(())
 }

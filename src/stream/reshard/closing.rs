@@ -127,7 +127,9 @@ impl Resharding<'_> {
         shards.extend(children.iter().map(|&facts| {
             let in_memory = || ShardStore::Memory(Arc::new(MemoryLog::new(facts.first, share, readers)));
             let store = logs.next().map_or_else(in_memory, ShardStore::Durable);
-            Shard::new(facts, store)
+            let shard = Shard::new(facts, store);
+            stream.readers.begin_shard(&shard);
+            shard
         }));
         let next_id = children.last().map_or(self.layout.next_id(), |child| ShardId(child.id.0 + 1));
         stream.gate.write().layout = Arc::new(Layout::new(shards, next_id));

@@ -19,7 +19,7 @@ use super::stored::{StoredRange, StoredSegment, StoredTime};
 use crate::record::{Batch, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
 use crate::stream::log::{
-    Appended, Bounds, Evicted, Found, Position, Read, ReadLimit, ReaderId, ShardLog, Slice,
+    self, Appended, Bounds, Evicted, Found, Position, Read, ReadLimit, ReaderId, ShardLog, Slice,
 };
 use crate::stream::memory::Retention;
 
@@ -373,6 +373,10 @@ impl ShardLog for DurableLog {
         Bounds { first: state.first(), next: state.durable, bytes: state.stored_bytes }
     }
 
+    fn end(&self) -> SequenceNumber {
+        self.state().next
+    }
+
     fn position_at(&self, time: UnixMicros) -> Position {
         let state = self.state();
         let in_memory = state.ring.front().map(|entry| entry.batch.source.arrival);
@@ -412,6 +416,14 @@ impl ShardLog for DurableLog {
         if let Some(released) = self.state().released.get_mut(reader) {
             *released = (*released).max(upto);
         }
+    }
+
+    fn hold(&self, reader: ReaderId) {
+        log::hold(&mut self.state().released, reader);
+    }
+
+    fn leave(&self, reader: ReaderId) {
+        log::leave(&mut self.state().released, reader);
     }
 
     fn skip_to(&self, next: SequenceNumber) {

@@ -13,7 +13,7 @@ use crate::record::ShardId;
 use crate::runtime::phases::{Phase, Phases};
 use crate::stream::{Payer, ReadError};
 use crate::tap::cursor::Cursor;
-use crate::tap::feed::Format;
+use crate::tap::feed::{End, Format};
 use crate::tap::reader::{Next, Piece, Reader};
 use crate::tap::text;
 
@@ -54,7 +54,7 @@ impl LiveWorker {
         loop {
             let step = match self.step() {
                 Some(next) => next,
-                None => self.look().await.map(|ended| ended.then_some(Next::Ended)),
+                None => self.look().await.map(|ended| ended.map(Next::Ended)),
             };
             match step {
                 Ok(Some(next)) => return Ok(next),
@@ -107,10 +107,13 @@ impl LiveWorker {
         }
     }
 
-    /// Looks for records, and waits if there are none. True at the end of the process.
-    async fn look(&mut self) -> Result<bool, Problem> {
+    /// Looks for records, and waits if there are none. Tells the end of the process or the stream.
+    async fn look(&mut self) -> Result<Option<End>, Problem> {
         if self.phases.current() >= Phase::StoppingEdge {
-            return Ok(true);
+            return Ok(Some(End::Draining));
+        }
+        if self.sources.is_deleted() {
+            return Ok(Some(End::Deleted));
         }
         let waiting = self.sources.wait();
         let taken = self.reader.step(Amount { records: usize::MAX, bytes: TAP_LIVE_BYTES_MAX }).await?;
@@ -123,7 +126,7 @@ impl LiveWorker {
                 () = self.phases.reached(Phase::StoppingEdge) => {}
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

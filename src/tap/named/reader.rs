@@ -151,6 +151,11 @@ pub struct Waiting<'a> {
 }
 
 impl Sources {
+    /// Whether the stream is gone.
+    pub fn is_deleted(&self) -> bool {
+        self.stream.is_deleted()
+    }
+
     /// Registers.
     pub fn wait(&self) -> Waiting<'_> {
         let (records, changes) = (self.stream.taps().wait(), self.cursor.changed().wait());

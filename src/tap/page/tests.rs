@@ -99,6 +99,7 @@ pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
         retention: Duration::from_secs(60),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        quotas: Default::default(),
     };
     let ingest = checked::Ingest {
         partition_key: checked::PartitionKeySource::Random,
@@ -115,7 +116,8 @@ pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
         Captures::default().plan().unwrap(),
         registry.stream("s"),
     ));
-    let intake = Intake::new(stream, ingest, &Captures::default(), share.account(0)).expect("no schema");
+    let intake =
+        Intake::new(stream, ingest, (Captures::default(), None), share.account(0)).expect("no schema");
     let edge = Edge::new(server, &checked::Aws::default(), share, Phases::new(), &registry);
     edge.open(vec![intake]);
     edge

@@ -1,4 +1,5 @@
-//! `GET /v1/streams/{stream}/records` with `Upgrade: websocket` (RFC 6455): records in both directions.
+//! `GET /v1/streams/{stream}/records` with `Upgrade: websocket` (RFC 6455), or `CONNECT` to it with the `:protocol`
+//! `websocket` over HTTP/2 (RFC 8441): records in both directions.
 //!
 //! The server sends text messages: pages `{"records":[…],"next":"CURSOR","skipped":N}` as the long poll has them, and
 //! for each message of the client, in their order, `{"ack":ID,"accepted":…,"shards":[…]}` once its records have the
@@ -24,6 +25,7 @@ mod socket;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
+use hyper::ext::Protocol;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::feed::Format;
@@ -34,8 +36,18 @@ use crate::edge::upgrade::Leaving;
 use crate::edge::{Edge, Intake, cors};
 
 /// Whether the client asks for a WebSocket.
-pub fn is_wanted(headers: &HeaderMap) -> bool {
-    has_token(headers, header::UPGRADE, "websocket")
+pub fn is_wanted(head: &request::Parts) -> bool {
+    match head.method {
+        Method::GET => has_token(&head.headers, header::UPGRADE, "websocket"),
+        Method::CONNECT => is_stream_of_http2(head),
+        _ => false,
+    }
+}
+
+/// Whether it is to have a stream of an HTTP/2 connection.
+fn is_stream_of_http2(head: &request::Parts) -> bool {
+    let protocol = head.extensions.get::<Protocol>();
+    head.method == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_ref() == b"websocket")
 }
 
 fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
@@ -52,15 +64,19 @@ pub async fn get(
 ) -> Result<Response<Body>, Problem> {
     let bad = |detail: &str| Problem::BadParameter { name: "WebSocket handshake", detail: detail.to_owned() };
     let headers = &head.headers;
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or_else(|| bad("Sec-WebSocket-Key is missing"))?;
+    let is_stream = is_stream_of_http2(head);
+    let key = headers.get(header::SEC_WEBSOCKET_KEY);
+    if key.is_none() && !is_stream {
+        return Err(bad("Sec-WebSocket-Key is missing"));
+    }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(bad("Sec-WebSocket-Version has to be 13"));
     }
-    let leaving = leaving
-        .filter(|_| head.method == Method::GET && head.version == Version::HTTP_11)
-        .filter(|_| has_token(headers, header::CONNECTION, "upgrade"))
-        .ok_or_else(|| bad("it takes a GET over HTTP/1.1 with Connection: Upgrade"))?;
-    if !is_of_allowed_origin(edge, headers) {
+    let is_connection = head.version == Version::HTTP_11 && has_token(headers, header::CONNECTION, "upgrade");
+    let leaving = leaving.filter(|_| is_stream || is_connection).ok_or_else(|| {
+        bad("it takes a GET over HTTP/1.1 with Connection: Upgrade, or a CONNECT of its :protocol over HTTP/2")
+    })?;
+    if !is_of_allowed_origin(edge, head) {
         return Err(Problem::OriginNotAllowed);
     }
     let (reads, messages) = query::websocket(&intake.stream, head.uri.query().unwrap_or_default()).await?;
@@ -74,6 +90,10 @@ pub async fn get(
         }
     }));
     let mut response = Response::new(Body::default());
+    let Some(key) = key.filter(|_| !is_stream) else {
+        // Over HTTP/2 a 200 is all there is to say.
+        return Ok(response);
+    };
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -86,11 +106,13 @@ pub async fn get(
 
 /// Browsers let any page open a WebSocket anywhere, so the server has to look: at its own origin, and those that
 /// `[server] cors` names. Programs send no origin.
-fn is_of_allowed_origin(edge: &Edge, headers: &HeaderMap) -> bool {
+fn is_of_allowed_origin(edge: &Edge, head: &request::Parts) -> bool {
+    let headers = &head.headers;
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
-    let is_own = authority.is_some_and(|authority| {
-        headers.get(header::HOST).is_some_and(|host| host.as_bytes() == authority.as_bytes())
-    });
+    // HTTP/2 has the host in the target.
+    let in_target = head.uri.authority().map(|own| own.as_str().as_bytes());
+    let own = in_target.or_else(|| headers.get(header::HOST).map(HeaderValue::as_bytes));
+    let is_own = authority.is_some_and(|authority| own == Some(authority.as_bytes()));
     is_own || cors::allowed_origin(edge.server.cors.as_ref(), headers).is_some()
 }

@@ -23,7 +23,9 @@ use crate::edge::problem::Problem;
 use crate::edge::{Edge, Intake};
 use crate::runtime::clock;
 use crate::runtime::phases::Phase;
+use crate::stream::Stream;
 use crate::tap::cursor::Cursor;
+use crate::tap::feed::End as StreamEnd;
 use crate::tap::named::cursor::NamedCursor;
 use crate::tap::named::live::AnyReader;
 use crate::tap::query::Messages;
@@ -110,7 +112,7 @@ impl Session {
         let worker = reader.as_ref().and_then(AnyReader::worker);
         let edge = Arc::clone(&edge);
         let mut running = Running { socket, edge, stream, messages, worker, open, waiting, count: 0, heard };
-        let end = running.until_end(reader.as_mut()).await;
+        let end = running.until_end(reader.as_mut(), &intake.stream).await;
         if let End::Close(code, reason) = end {
             running.close(code, reason).await;
         }
@@ -150,17 +152,19 @@ async fn durable(waiting: &mut VecDeque<Waiting>) {
 }
 
 impl Running {
-    async fn until_end(&mut self, mut reader: Option<&mut AnyReader>) -> End {
+    async fn until_end(&mut self, mut reader: Option<&mut AnyReader>, stream: &Stream) -> End {
         let phases = self.edge.phases.clone();
         let stopping = phases.reached(Phase::StoppingEdge);
-        tokio::pin!(stopping);
+        let deleted = stream.deleted();
+        tokio::pin!(stopping, deleted);
         let mut heartbeats = tokio::time::interval(self.edge.taps.heartbeat());
         heartbeats.reset();
         loop {
             let ended = tokio::select! {
                 biased;
                 () = durable(&mut self.waiting) => self.acknowledge().await,
-                () = &mut stopping => return self.drain().await,
+                () = &mut stopping => return self.drain(StreamEnd::Draining).await,
+                () = &mut deleted => return self.drain(StreamEnd::Deleted).await,
                 message = self.socket.next(), if self.waiting.len() < WEBSOCKET_MESSAGES_MAX => self.receive(message).await,
                 next = next_of(&mut reader) => {
                     let at = match (&next, &reader) {
@@ -205,7 +209,7 @@ impl Running {
             Ok(Next::Gap(skipped)) => {
                 self.send(Message::text(format!("{{\"records\":[],\"skipped\":{skipped}}}")), 0).await
             }
-            Ok(Next::Ended) => Err(self.drain().await),
+            Ok(Next::Ended(end)) => Err(self.drain(end).await),
             Ok(Next::Shards(shards)) => {
                 let mut text =
                     format!("{{\"records\":[],\"next\":\"{at}\",\"skipped\":0,\"shards\":").into_bytes();
@@ -305,13 +309,18 @@ impl Running {
     }
 
     /// Tells about what is in the log, and takes no more.
-    async fn drain(&mut self) -> End {
+    async fn drain(&mut self, why: StreamEnd) -> End {
         while !self.waiting.is_empty() {
             if let Err(end) = self.acknowledge().await {
                 return end;
             }
         }
-        End::Close(CloseCode::Away, "draining")
+        let code = match why {
+            StreamEnd::Draining => CloseCode::Away,
+            // There is nothing to come back for.
+            StreamEnd::Deleted => CloseCode::Normal,
+        };
+        End::Close(code, why.word())
     }
 
     async fn close(&mut self, code: CloseCode, reason: &'static str) {

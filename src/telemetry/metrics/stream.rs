@@ -31,6 +31,19 @@ metric!(
     "Replies that were forgotten before their idempotency window was over, because they needed too much memory."
 );
 metric!(
+    QUOTA_RECORDS,
+    "forebay_quota_throttled_records_total",
+    None,
+    "Records that were refused because a quota of their shard was used up."
+);
+metric!(
+    QUOTA_REQUESTS,
+    "forebay_quota_throttled_requests_total",
+    None,
+    "Requests that were refused, in part or as a whole, because a quota of a shard was used up, by operation: write or \
+     read."
+);
+metric!(
     SCHEMA_VERSION,
     "forebay_schema_version",
     None,
@@ -38,7 +51,8 @@ metric!(
      learned."
 );
 
-pub(super) const COUNTERS: &[Metric] = &[INGEST_RECORDS, INGEST_BYTES, STREAM_EVICTED, IDEMPOTENCY_EVICTED];
+pub(super) const COUNTERS: &[Metric] =
+    &[INGEST_RECORDS, INGEST_BYTES, STREAM_EVICTED, IDEMPOTENCY_EVICTED, QUOTA_RECORDS, QUOTA_REQUESTS];
 pub(super) const GAUGES: &[Metric] = &[STREAM_RETAINED_BYTES, STREAM_RETAINED_RECORDS, SCHEMA_VERSION];
 
 impl Registry {
@@ -46,6 +60,8 @@ impl Registry {
     pub fn stream(&self, stream: &str) -> StreamMetrics {
         let verdict = |verdict| self.counter(INGEST_RECORDS, &[("stream", stream), ("verdict", verdict)]);
         let evicted = |reason| self.counter(STREAM_EVICTED, &[("stream", stream), ("reason", reason)]);
+        let throttled =
+            |operation| self.counter(QUOTA_REQUESTS, &[("stream", stream), ("operation", operation)]);
         StreamMetrics {
             accepted: verdict("accepted"),
             rejected: verdict("rejected"),
@@ -57,6 +73,9 @@ impl Registry {
             evicted_bytes: evicted("bytes"),
             evicted_pressure: evicted("pressure"),
             idempotency_evicted: self.counter(IDEMPOTENCY_EVICTED, &[("stream", stream)]),
+            throttled_records: self.counter(QUOTA_RECORDS, &[("stream", stream)]),
+            throttled_writes: throttled("write"),
+            throttled_reads: throttled("read"),
         }
     }
 
@@ -80,4 +99,7 @@ pub struct StreamMetrics {
     pub evicted_bytes: Counter,
     pub evicted_pressure: Counter,
     pub idempotency_evicted: Counter,
+    pub throttled_records: Counter,
+    pub throttled_writes: Counter,
+    pub throttled_reads: Counter,
 }

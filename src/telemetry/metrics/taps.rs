@@ -4,7 +4,7 @@ use metrics::{Counter, Gauge, Unit};
 
 use super::{Metric, Registry};
 
-metric!(TAP_OPEN, "forebay_tap_open", None, "Live readers, by kind: events or websocket.");
+metric!(TAP_OPEN, "forebay_tap_open", None, "Live readers, by kind: events, websocket or subscription.");
 metric!(
     TAP_SENT_BYTES,
     "forebay_tap_sent_bytes_total",

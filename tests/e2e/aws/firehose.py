@@ -6,9 +6,12 @@ import sys
 import boto3
 from botocore.config import Config
 
+import called
+
 client = boto3.client(
     "firehose", endpoint_url=sys.argv[1], config=Config(retries={"max_attempts": 1}, parameter_validation=False)
 )
+called.note(client)
 ROLE = "arn:aws:iam::000000000000:role/firehose"
 
 
@@ -128,3 +131,4 @@ client.delete_delivery_stream(DeliveryStreamName="columns")
 description = client.describe_delivery_stream(DeliveryStreamName="columns")["DeliveryStreamDescription"]
 assert description["DeliveryStreamStatus"] == "DELETING", description
 refused("ResourceNotFoundException", client.put_record, DeliveryStreamName="columns", Record={"Data": b"{}"})
+called.report()

@@ -1,15 +1,19 @@
 //! Amazon Data Firehose.
 
+use std::io::Read as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use forebay::testkit::faulty_store::FaultyStore;
+use flate2::read::MultiGzDecoder;
+use forebay::testkit::aggregate::{UserRecord, aggregate};
+use forebay::testkit::faulty_store::{FaultyStore, StoredObject};
 use serde_json::{Value, json};
 
-use super::{ACCESS_KEY, UNSIGNED, run};
+use super::{ACCESS_KEY, UNSIGNED, javascript, operations, run};
 use crate::server::{Server, Setup, durable_stream, stream};
 
 /// A node whose buckets are in `store`, with a pipeline beside.
-fn setup(store: &FaultyStore) -> Setup {
+pub(super) fn setup(store: &FaultyStore) -> Setup {
     let endpoint = store.endpoint();
     Setup::pipeline(format!(
         "{}[[delivery]]\nname = \"lake\"\ncompression = \"none\"\n",
@@ -18,14 +22,18 @@ fn setup(store: &FaultyStore) -> Setup {
     .and_pipeline("other", stream("other", 1))
     .node(&format!("aws.s3_sink.endpoint = \"{endpoint}\""))
     .node("aws.s3_sink.region = \"us-east-1\"\naws.s3_sink.access_key_id = \"k\"\naws.s3_sink.secret_access_key = \"s\"")
-    .node("aws.table = [{ database = \"lake\", name = \"clicks\", columns = [{ name = \"id\", type = \"int64\" }] }]")
+    .node("aws.table = [{ database = \"lake\", name = \"clicks\", columns = [{ name = \"id\", type = \"int64\" }] }, { database = \"lake\", name = \"learned\", schema = \"infer\" }]")
 }
 
-/// The status, and the body.
-async fn call(server: &Server, operation: &str, body: Value) -> (u16, Value) {
+/// The status, and the body; null if it is empty. An operation of another API is named in full.
+pub(super) async fn call(server: &Server, operation: &str, body: Value) -> (u16, Value) {
+    let target = match operation.contains('.') {
+        true => operation.to_owned(),
+        false => format!("Firehose_20150804.{operation}"),
+    };
     let response = reqwest::Client::new()
         .post(format!("http://{}/", server.address))
-        .header("x-amz-target", format!("Firehose_20150804.{operation}"))
+        .header("x-amz-target", target)
         .header("content-type", "application/x-amz-json-1.1")
         .body(body.to_string())
         .send()
@@ -33,10 +41,10 @@ async fn call(server: &Server, operation: &str, body: Value) -> (u16, Value) {
         .unwrap();
     let status = response.status().as_u16();
     let bytes = response.bytes().await.unwrap();
-    (status, serde_json::from_slice(&bytes).unwrap())
+    (status, if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() })
 }
 
-async fn done(server: &Server, operation: &str, body: Value) -> Value {
+pub(super) async fn done(server: &Server, operation: &str, body: Value) -> Value {
     let (status, reply) = call(server, operation, body).await;
     assert_eq!(status, 200, "{operation}: {reply}");
     reply
@@ -70,13 +78,31 @@ fn destination() -> Value {
     })
 }
 
-fn data(text: &str) -> Value {
-    json!({ "Data": STANDARD.encode(text) })
+fn data(bytes: impl AsRef<[u8]>) -> Value {
+    json!({ "Data": STANDARD.encode(bytes) })
 }
 
 fn objects(store: &FaultyStore, below: &str) -> Vec<String> {
     let objects = store.objects().into_iter().filter(|(key, _)| key.contains(below));
-    objects.map(|(_, object)| String::from_utf8_lossy(&object.bytes).into_owned()).collect()
+    let text = |(_, object): (String, StoredObject)| match object.bytes.starts_with(b"\x1f\x8b") {
+        true => std::io::read_to_string(MultiGzDecoder::new(&*object.bytes)).unwrap(),
+        false => String::from_utf8_lossy(&object.bytes).into_owned(),
+    };
+    objects.map(text).collect()
+}
+
+/// How many lines there are, in objects with and without compression: an update changes it while files are open.
+fn lines(store: &FaultyStore, below: &str) -> usize {
+    let objects = store.objects().into_iter().filter(|(key, _)| key.contains(below));
+    let texts = objects.map(|(_, object)| {
+        let mut text = String::new();
+        match object.bytes.starts_with(b"\x1f\x8b") {
+            true => MultiGzDecoder::new(&object.bytes[..]).read_to_string(&mut text).unwrap(),
+            false => (&object.bytes[..]).read_to_string(&mut text).unwrap(),
+        };
+        text
+    });
+    texts.map(|text| text.lines().count()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,9 +145,9 @@ async fn a_delivery_stream_is_made_while_the_node_runs_and_stays() {
     stopped.assert_drained();
     assert_eq!(
         objects(&store, "clicks/a/"),
-        ["{\"c\":{\"id\":\"a\"},\"n\":1}\n{\"c\":{\"id\":\"a\"},\"n\":3}\n"]
+        ["{\"c\":{\"id\":\"a\"},\"n\":1}{\"c\":{\"id\":\"a\"},\"n\":3}"]
     );
-    assert_eq!(objects(&store, "clicks/b/"), ["{\"c\":{\"id\":\"b\"},\"n\":2}\n"]);
+    assert_eq!(objects(&store, "clicks/b/"), ["{\"c\":{\"id\":\"b\"},\"n\":2}"]);
     assert_eq!(objects(&store, "errors/processing-failed/").len(), 1);
 
     let server = setup(&store).node(UNSIGNED).in_folder(stopped.folder).start();
@@ -154,7 +180,7 @@ async fn a_delivery_stream_is_made_while_the_node_runs_and_stays() {
     done(&server, "PutRecord", again).await;
     let stopped = server.stop();
     stopped.assert_drained();
-    assert_eq!(objects(&store, "clicks/again/"), ["{\"c\":{\"id\":\"again\"}}\n"]);
+    assert_eq!(objects(&store, "clicks/again/"), ["{\"c\":{\"id\":\"again\"}}"]);
     let server = setup(&store).node(UNSIGNED).in_folder(stopped.folder).start();
     let delete = json!({ "DeliveryStreamName": "clicks", "AllowForceDelete": true });
     done(&server, "DeleteDeliveryStream", delete).await;
@@ -165,12 +191,173 @@ async fn a_delivery_stream_is_made_while_the_node_runs_and_stays() {
     server.stop();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_a_client_of_kinesis_has_made_is_no_delivery_stream_and_one_may_have_its_name() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(UNSIGNED).start();
+    let made = json!({ "StreamName": "clicks", "ShardCount": 1 });
+    assert_eq!(call(&server, "Kinesis_20131202.CreateStream", made).await.0, 200);
+    let names = done(&server, "ListDeliveryStreams", json!({})).await;
+    assert_eq!(names["DeliveryStreamNames"], json!(["orders", "other"]));
+    let name = json!({ "DeliveryStreamName": "clicks" });
+    assert_eq!(refused(&server, "DescribeDeliveryStream", name.clone()).await.0, "ResourceNotFoundException");
+    let create =
+        json!({ "DeliveryStreamName": "clicks", "ExtendedS3DestinationConfiguration": destination() });
+    done(&server, "CreateDeliveryStream", create).await;
+    let put = json!({ "DeliveryStreamName": "clicks", "Record": data("{\"c\":{\"id\":\"a\"}}") });
+    done(&server, "PutRecord", put).await;
+    let described = done(&server, "DescribeDeliveryStream", name).await;
+    assert_eq!(described["DeliveryStreamDescription"]["DeliveryStreamStatus"], "ACTIVE");
+    server.stop().assert_drained();
+    assert_eq!(objects(&store, "clicks/a/"), ["{\"c\":{\"id\":\"a\"}}\n"]);
+}
+
 #[test]
-fn boto3_makes_fills_and_deletes_delivery_streams() {
+fn boto3_calls_every_operation_of_firehose() {
     let store = FaultyStore::start().unwrap();
     let server = setup(&store).node(ACCESS_KEY).start();
-    if run(&server, "firehose.py", &[]).is_some() {
-        server.stop().assert_drained();
-        assert_eq!(objects(&store, "py/data/").len(), 1);
+    let Some(output) = run(&server, "firehose.py", &[]) else { return };
+    operations::check_firehose(&output);
+    server.stop().assert_drained();
+    assert_eq!(objects(&store, "py/data/").len(), 1);
+}
+
+#[test]
+fn the_aws_cli_calls_every_operation_of_firehose() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(ACCESS_KEY).start();
+    let Some(output) = run(&server, "cli_firehose.py", &[]) else { return };
+    operations::check_firehose(&output);
+    server.stop().assert_drained();
+    assert_eq!(lines(&store, "cli/data/"), 10);
+}
+
+#[test]
+fn the_javascript_sdk_calls_every_operation_of_firehose() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(ACCESS_KEY).start();
+    let Some(output) = javascript::run(&server, "firehose.mjs", &[]) else { return };
+    operations::check_firehose(&output);
+    server.stop().assert_drained();
+    assert_eq!(lines(&store, "js/data/"), 501);
+}
+
+/// The bytes of all objects below a prefix, in the order of their names.
+fn bytes(store: &FaultyStore, below: &str) -> Vec<u8> {
+    let objects = store.objects().into_iter().filter(|(key, _)| key.contains(below));
+    objects.flat_map(|(_, object)| object.bytes.to_vec()).collect()
+}
+
+/// A destination without anything that looks into records.
+fn plain(prefix: &str, more: &Value) -> Value {
+    let mut destination = json!({
+        "RoleARN": "arn:aws:iam::000000000000:role/firehose",
+        "BucketARN": "arn:aws:s3:::bucket",
+        "Prefix": prefix,
+        "BufferingHints": { "SizeInMBs": 1, "IntervalInSeconds": 900 },
+    });
+    destination.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    destination
+}
+
+const NO_JSON: [&[u8]; 5] = [b"{\"a\":1}\n", b"no json\r\n\n", b"\xff\x00\xfe", b"  ", b"{\"a\":"];
+
+/// What the Kinesis Producer Library makes of two records, whose bytes are `12\xff`.
+fn aggregated() -> Vec<u8> {
+    aggregate(&[UserRecord::new("k", "12"), UserRecord::new("k", b"\xff")])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_put_is_stored_byte_for_byte_with_its_backup() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(UNSIGNED).start();
+    let line_feeds = json!({
+        "FileExtension": ".log",
+        "ProcessingConfiguration": { "Enabled": true, "Processors": [{ "Type": "AppendDelimiterToRecord" }] },
+        "S3BackupMode": "Enabled",
+        "S3BackupConfiguration": plain("backup/", &json!({})),
+    });
+    for (name, destination) in [("none", plain("none/", &json!({}))), ("lines", plain("lines/", &line_feeds))]
+    {
+        let create = json!({ "DeliveryStreamName": name, "ExtendedS3DestinationConfiguration": destination });
+        done(&server, "CreateDeliveryStream", create).await;
+        let records: Vec<Value> = NO_JSON.iter().map(data).chain([data(aggregated())]).collect();
+        let reply =
+            done(&server, "PutRecordBatch", json!({ "DeliveryStreamName": name, "Records": records })).await;
+        assert_eq!(reply["FailedPutCount"], 0, "{reply}");
     }
+    server.stop().assert_drained();
+    let mut records = NO_JSON.map(<[u8]>::to_vec).to_vec();
+    records.push(aggregated());
+    let with =
+        |behind: &[u8]| records.iter().flat_map(|record| [record, behind].concat()).collect::<Vec<u8>>();
+    assert_eq!(bytes(&store, "none/"), with(b""));
+    assert_eq!(bytes(&store, "lines/"), with(b"\n"));
+    assert_eq!(bytes(&store, "backup/"), with(b""));
+    let names: Vec<String> = store.objects().into_keys().collect();
+    let ending =
+        |below: &str| names.iter().find(|name| name.contains(below)).unwrap().rsplit_once('.').unwrap().1;
+    assert_eq!((ending("none/"), ending("lines/"), ending("backup/")), ("raw", "log", "raw"));
+    assert!(!names.iter().any(|name| name.contains("failed")), "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_a_client_can_be_a_source_and_stays_for_as_long_as_it_is_one() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(UNSIGNED).start();
+    let kinesis = |operation: &str| format!("Kinesis_20131202.{operation}");
+    let stream = json!({ "StreamName": "made" });
+    done(&server, &kinesis("CreateStream"), json!({ "StreamName": "made", "ShardCount": 1 })).await;
+    let create = json!({
+        "DeliveryStreamName": "reader",
+        "DeliveryStreamType": "KinesisStreamAsSource",
+        "KinesisStreamSourceConfiguration": {
+            "KinesisStreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/made",
+            "RoleARN": "arn:aws:iam::000000000000:role/firehose",
+        },
+        "ExtendedS3DestinationConfiguration": plain("made/", &json!({})),
+    });
+    let mut learned = create.clone();
+    learned["ExtendedS3DestinationConfiguration"] = plain(
+        "made/",
+        &json!({
+            "BufferingHints": { "SizeInMBs": 64, "IntervalInSeconds": 900 },
+            "DataFormatConversionConfiguration": {
+                "Enabled": true,
+                "SchemaConfiguration": { "RoleARN": "arn:aws:iam::000000000000:role/r", "DatabaseName": "lake", "TableName": "learned" },
+                "InputFormatConfiguration": { "Deserializer": { "OpenXJsonSerDe": {} } },
+                "OutputFormatConfiguration": { "Serializer": { "ParquetSerDe": {} } },
+            },
+        }),
+    );
+    let (_, message) = refused(&server, "CreateDeliveryStream", learned).await;
+    assert!(message.contains("cannot be learned from stream 'made'"), "{message}");
+    done(&server, "CreateDeliveryStream", create).await;
+    let put =
+        |record: &[u8]| json!({ "StreamName": "made", "PartitionKey": "k", "Data": STANDARD.encode(record) });
+    done(&server, &kinesis("PutRecord"), put(NO_JSON[0])).await;
+    let (kind, message) = refused(&server, &kinesis("DeleteStream"), stream.clone()).await;
+    assert_eq!(kind, "ResourceInUseException");
+    assert_eq!(message, "Stream made is the source of the delivery streams reader: delete them before it.");
+    let folder = server.kill();
+
+    let server = setup(&store).node(UNSIGNED).in_folder(folder).start();
+    let described = done(&server, "DescribeDeliveryStream", json!({ "DeliveryStreamName": "reader" })).await;
+    assert_eq!(described["DeliveryStreamDescription"]["DeliveryStreamStatus"], "ACTIVE");
+    for record in &NO_JSON[1..] {
+        done(&server, &kinesis("PutRecord"), put(record)).await;
+    }
+    done(&server, &kinesis("PutRecord"), put(&aggregated())).await;
+    let stopped = server.stop();
+    stopped.assert_drained();
+    assert_eq!(bytes(&store, "made/"), [&NO_JSON.concat(), &b"12\xff"[..]].concat());
+
+    let server = setup(&store).node(UNSIGNED).in_folder(stopped.folder).start();
+    done(&server, "DeleteDeliveryStream", json!({ "DeliveryStreamName": "reader" })).await;
+    done(&server, &kinesis("DeleteStream"), stream.clone()).await;
+    let stopped = server.stop();
+    let server = setup(&store).node(UNSIGNED).in_folder(stopped.folder).start();
+    let (kind, _) = refused(&server, &kinesis("DescribeStreamSummary"), stream).await;
+    assert_eq!(kind, "ResourceNotFoundException");
+    server.stop();
 }

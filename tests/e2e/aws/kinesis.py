@@ -1,4 +1,5 @@
-"""Every data operation of Kinesis Data Streams through boto3. Arguments: the endpoint."""
+"""Every data operation of Kinesis Data Streams through boto3. Arguments: the endpoint, and perhaps an
+iterator that has expired."""
 
 import datetime
 import hashlib
@@ -9,9 +10,12 @@ import time
 import boto3
 from botocore.config import Config
 
+import called
+
 client = boto3.client(
     "kinesis", endpoint_url=sys.argv[1], config=Config(retries={"max_attempts": 1}, parameter_validation=False)
 )
+called.note(client)
 
 
 def refused(kind, call, **arguments):
@@ -154,6 +158,9 @@ message = refused("InvalidArgumentException", client.list_shards, StreamName="cl
 assert message == "NextToken and StreamName cannot be provided together."
 refused("InvalidArgumentException", client.get_records, ShardIterator=iterator[:-4] + "AAAA")
 refused("InvalidArgumentException", client.get_records, ShardIterator="AAAA")
+for expired in sys.argv[2:]:
+    message = refused("ExpiredIteratorException", client.get_records, ShardIterator=expired)
+    assert message.startswith("Iterator expired. "), message
 refused("InvalidArgumentException", client.get_records, ShardIterator=iterator, StreamARN=arn.replace("clicks", "other"))
 refused("InvalidArgumentException", client.list_shards, NextToken=iterator)
 foreign = explicit["SequenceNumber"]
@@ -179,4 +186,4 @@ large = b'{"a":"' + b"x" * ((1 << 20) - 8) + b'"}'
 client.put_record(StreamName="other", Data=large, PartitionKey="a")
 assert read("other", "shardId-000000000000", ShardIteratorType="TRIM_HORIZON")[-1]["Data"] == large
 refused("InvalidArgumentException", client.put_record, StreamName="other", Data=large + b" " * 4 + large, PartitionKey="a")
-print("done")
+called.report()

@@ -2,7 +2,7 @@
 
 use minicbor::{Decoder, Encoder};
 
-use super::{ACCESS_KEY, UNSIGNED, run};
+use super::{UNSIGNED, expired, operations, run_in};
 use crate::server::{Setup, durable_stream, stream};
 
 const SCHEMA: &str = "[ingest]\nschema = \"number.schema.json\"\n";
@@ -14,12 +14,23 @@ fn setup() -> Setup {
         .and_pipeline("other", stream("other", 1))
 }
 
-#[test]
-fn boto3_puts_and_gets_records_and_finds_out_about_streams() {
-    let server = setup().node(ACCESS_KEY).start();
-    if run(&server, "kinesis.py", &[]).is_some() {
-        server.stop();
-    }
+async fn call_every_operation(encoding: &str) {
+    let (server, iterator) = expired::start(setup, "clicks").await;
+    let iterator = iterator.as_deref();
+    let Some(data) = run_in(&server, "kinesis.py", iterator.as_slice(), encoding) else { return };
+    let control = run_in(&server, "kinesis_control.py", &[], encoding).unwrap();
+    operations::check_kinesis(&[&data, &control], &[]);
+    server.stop();
+}
+
+#[tokio::test]
+async fn boto3_calls_every_operation_of_kinesis() {
+    call_every_operation("json").await;
+}
+
+#[tokio::test]
+async fn boto3_calls_every_operation_of_kinesis_in_cbor() {
+    call_every_operation("cbor").await;
 }
 
 /// As the SDKs for Java send it.
@@ -117,14 +128,6 @@ async fn what_is_no_operation_is_refused_in_its_encoding() {
     server.stop();
 }
 
-#[test]
-fn boto3_makes_reshards_and_deletes_streams_and_subscribes_to_shards() {
-    let server = setup().node(ACCESS_KEY).start();
-    if run(&server, "kinesis_control.py", &[]).is_some() {
-        server.stop();
-    }
-}
-
 /// Sends members as JSON over HTTP/2 without TLS, as the JavaScript SDK does.
 async fn json_over_http2(
     server: &crate::server::Server,
@@ -151,7 +154,8 @@ async fn until(response: &mut reqwest::Response, text: &str) {
     }
 }
 
-#[tokio::test]
+// Of several threads: connections go on while the server stops.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_over_http2_brings_records_as_they_come() {
     let server = setup().node(UNSIGNED).start();
     let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/other";

@@ -8,8 +8,11 @@ import time
 import boto3
 from botocore.config import Config
 
+import called
+
 config = Config(retries={"max_attempts": 1}, parameter_validation=False, read_timeout=60)
 client = boto3.client("kinesis", endpoint_url=sys.argv[1], config=config)
+called.note(client)
 
 
 def refused(kind, call, **arguments):
@@ -50,6 +53,19 @@ description = client.describe_stream(StreamName="made")["StreamDescription"]
 assert description["StreamModeDetails"]["StreamMode"] == "ON_DEMAND"
 assert (description["EncryptionType"], description["KeyId"]) == ("KMS", "alias/key")
 client.stop_stream_encryption(StreamName="made", EncryptionType="KMS", KeyId="alias/key")
+key = {"StreamName": "sealed", "EncryptionType": "KMS", "KeyId": "alias/key"}
+client.create_stream(StreamName="sealed", ShardCount=1)
+for label, change in [("NONE", None), ("KMS", client.start_stream_encryption), ("NONE", client.stop_stream_encryption)]:
+    if change:
+        change(**key)
+    entry = {"Data": b"{}", "PartitionKey": "k"}
+    assert client.put_record(StreamName="sealed", **entry)["EncryptionType"] == label
+    assert client.put_records(StreamName="sealed", Records=[entry])["EncryptionType"] == label
+    place = {"ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = client.get_shard_iterator(StreamName="sealed", **place)["ShardIterator"]
+    records = client.get_records(ShardIterator=iterator)["Records"]
+    assert records and all(record["EncryptionType"] == label for record in records), records
+client.delete_stream(StreamName="sealed")
 assert client.describe_stream(StreamName="made")["StreamDescription"]["EncryptionType"] == "NONE"
 
 # Resharding under load: each key's records stay in order, parents read to their end before children.
@@ -134,6 +150,10 @@ page = client.list_stream_consumers(StreamARN=arn, MaxResults=1)
 assert [c["ConsumerName"] for c in page["Consumers"]] == ["reader"]
 page = client.list_stream_consumers(StreamARN=arn, NextToken=page["NextToken"])
 assert [c["ConsumerName"] for c in page["Consumers"]] == ["second"] and "NextToken" not in page
+pages = client.get_paginator("list_stream_consumers").paginate(StreamARN=arn, PaginationConfig={"PageSize": 1})
+assert [c["ConsumerName"] for page in pages for c in page["Consumers"]] == ["reader", "second"]
+pages = client.get_paginator("list_shards").paginate(StreamARN=arn, PaginationConfig={"PageSize": 2})
+assert [s for page in pages for s in page["Shards"]] == client.list_shards(StreamName="made")["Shards"]
 refused("ResourceInUseException", client.delete_stream, StreamName="made")
 
 # A closed shard is sent to its end, and its children are named.
@@ -194,5 +214,6 @@ client.deregister_stream_consumer(StreamARN=arn, ConsumerName="second")
 # The end. What a pipeline file names is not deleted.
 refused("InvalidArgumentException", client.delete_stream, StreamName="clicks")
 client.delete_stream(StreamName="made", EnforceConsumerDeletion=True)
+client.get_waiter("stream_not_exists").wait(StreamName="made")
 refused("ResourceNotFoundException", client.describe_stream, StreamName="made")
-print("done")
+called.report()

@@ -1,11 +1,20 @@
-//! Clients of AWS services, unmodified but for the endpoint: scripts for boto3 against the real binary.
+//! Clients of AWS services, unmodified but for the endpoint: scripts against the real binary.
 
+mod aggregated;
 mod cli;
+mod expired;
 mod firehose;
 mod identity;
 mod javascript;
 mod kinesis;
+mod large;
+mod live;
+mod operations;
 mod parquet;
+mod quotas;
+mod raw;
+mod readers;
+mod shapes;
 
 use std::path::Path;
 use std::process::Command;
@@ -24,10 +33,16 @@ const UNSIGNED: &str = "aws.signature = \"off\"";
 
 /// Runs a script of this folder against `server`; returns what it printed, or `None` if it could not run.
 fn run(server: &Server, script: &str, arguments: &[&str]) -> Option<String> {
+    run_in(server, script, arguments, "json")
+}
+
+/// The same in an encoding, `json` or `cbor`.
+fn run_in(server: &Server, script: &str, arguments: &[&str], encoding: &str) -> Option<String> {
     let python = lake::python()?;
-    let has_boto3 = Command::new(&python).args(["-c", "import boto3"]).output().unwrap().status.success();
-    if !has_boto3 {
-        skipped("FOREBAY_PYTHON has no boto3 (tests/requirements.txt names it)");
+    let has_clients =
+        Command::new(&python).args(["-c", "import boto3, awscli"]).output().unwrap().status.success();
+    if !has_clients {
+        skipped("FOREBAY_PYTHON has no boto3 and awscli (tests/requirements.txt names them)");
         return None;
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/aws").join(script);
@@ -39,6 +54,9 @@ fn run(server: &Server, script: &str, arguments: &[&str]) -> Option<String> {
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_DEFAULT_REGION", "eu-west-1")
         .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_CONFIG_FILE", server.folder().join("no-config"))
+        .env("AWS_SHARED_CREDENTIALS_FILE", server.folder().join("no-credentials"))
+        .env("FOREBAY_TEST_ENCODING", encoding)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap();

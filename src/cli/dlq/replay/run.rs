@@ -19,6 +19,7 @@ use crate::config::checked::Config;
 use crate::config::limits::IDEMPOTENCY_SECONDS_DEFAULT;
 use crate::delivery::dead_letters::{DeadFile, Letter};
 use crate::delivery::verify::Progress;
+use crate::record::Content;
 use crate::runtime::clock;
 
 /// How it is done.
@@ -89,7 +90,7 @@ impl<'a> Replay<'a> {
         let name = format!("{}/{}/{}", file.stream, file.delivery, file.key);
         let to = self.options.to.clone().unwrap_or_else(|| file.stream.clone());
         let settled = self.settle_open(file, &name, log)?;
-        let mut window = Window::default();
+        let mut window = Window::new(self.content_of(&to));
         let mut failed = None;
         // What the filter passes over is looked at as well.
         let mut last = 0;
@@ -189,9 +190,15 @@ impl<'a> Replay<'a> {
         known.map_or(default, |pipeline| pipeline.stream.idempotency_window)
     }
 
+    /// What the records of a stream may be; of one that no file names, the usual.
+    fn content_of(&self, stream: &str) -> Content {
+        let known = self.config.pipelines.iter().find(|pipeline| pipeline.stream.name == stream);
+        known.map_or(Content::Json, |pipeline| pipeline.ingest.content)
+    }
+
     /// The request of an intent, as it was; `None` if the file has not all of its letters any more.
     fn gather(&self, file: &DeadFile, intent: &Intent) -> io::Result<Option<Request>> {
-        let mut window = Window::default();
+        let mut window = Window::new(self.content_of(&intent.to));
         let all = Filter::default();
         let _ = Visitor::new(&all, self.runtime).visit(file, &mut |row, letter| {
             if intent.rows.has(row) {

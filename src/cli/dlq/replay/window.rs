@@ -7,6 +7,8 @@ use serde::de::IgnoredAny;
 use super::rows::Rows;
 use crate::config::limits::{PARTITION_KEY_BYTES_MAX, REPLAY_REQUEST_BYTES, REPLAY_REQUEST_RECORDS};
 use crate::delivery::dead_letters::Letter;
+use crate::json;
+use crate::record::Content;
 
 /// What the records of a request have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,8 +36,9 @@ pub struct Request {
 }
 
 /// Letters that are gathered for some requests. Bounded by [`REPLAY_REQUEST_RECORDS`] and [`REPLAY_REQUEST_BYTES`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Window {
+    content: Content,
     requests: Vec<Gathering>,
     places: HashMap<Together, usize>,
     records: usize,
@@ -50,10 +53,18 @@ struct Gathering {
 }
 
 impl Window {
+    /// For a stream that takes `content`.
+    pub fn new(content: Content) -> Self {
+        Self { content, requests: Vec::new(), places: HashMap::new(), records: 0, bytes: 0 }
+    }
+
     /// Adds a letter. Lines come in order.
     pub fn add(&mut self, row: u64, letter: Letter, attempt: u32) {
         let mut payload = letter.raw;
-        let alone = !is_line(&mut payload);
+        let alone = match self.content {
+            Content::Json => !is_line(&mut payload),
+            Content::Any => !is_exactly_a_line(&payload),
+        };
         let key = Some(letter.key).filter(|key| is_header(key));
         let together = Together { key, attempt, alone: alone.then_some(row) };
         let index = *self.places.entry(together.clone()).or_insert(self.requests.len());
@@ -78,13 +89,18 @@ impl Window {
 
     /// The requests; the window is empty then.
     pub fn take(&mut self) -> Vec<Request> {
-        let requests = std::mem::take(self).requests.into_iter();
+        let alone_type = match self.content {
+            Content::Json => "application/json",
+            // The whole body is one record, whatever it is.
+            Content::Any => "application/octet-stream",
+        };
+        let requests = std::mem::replace(self, Self::new(self.content)).requests.into_iter();
         requests
             .map(|Gathering { together: Together { key, attempt, alone }, rows, body }| Request {
                 rows: Rows::of(rows),
                 key,
                 attempt,
-                content_type: if alone.is_some() { "application/json" } else { "application/x-ndjson" },
+                content_type: if alone.is_some() { alone_type } else { "application/x-ndjson" },
                 body,
             })
             .collect()
@@ -104,6 +120,13 @@ fn is_line(payload: &mut [u8]) -> bool {
         *byte = b' ';
     }
     true
+}
+
+/// Whether a payload is JSON that comes back byte for byte from a line among others.
+fn is_exactly_a_line(payload: &[u8]) -> bool {
+    memchr::memchr2(b'\n', b'\r', payload).is_none()
+        && payload.trim_ascii().len() == payload.len()
+        && json::document(payload).is_ok()
 }
 
 /// Whether a header can carry a key unchanged: the edge takes visible ASCII, and white space at the ends gets lost.
@@ -139,7 +162,7 @@ mod tests {
     }
 
     fn requests(letters: &[(&str, &str, u32)]) -> Vec<(Vec<u64>, Option<String>, u32, String)> {
-        let mut window = Window::default();
+        let mut window = Window::new(Content::Json);
         for (row, &(key, raw, attempt)) in letters.iter().enumerate() {
             window.add(row as u64, letter(key, raw), attempt);
         }
@@ -171,6 +194,22 @@ mod tests {
     }
 
     #[test]
+    fn for_a_stream_of_any_bytes_what_a_line_would_change_is_a_body_of_its_own() {
+        let mut window = Window::new(Content::Any);
+        let payloads: [&[u8]; 6] =
+            [b"{\"a\":1}", b"{\"a\":\n1}", b"no JSON", b" 2", b"\xff\n\xfe", b"{\"a\":1,\"a\":2}"];
+        for (row, payload) in payloads.iter().enumerate() {
+            let letter = Letter { raw: payload.to_vec(), ..letter("", "") };
+            window.add(row as u64, letter, 1);
+        }
+        let sent: Vec<_> = window.take().into_iter().map(|sent| (sent.content_type, sent.body)).collect();
+        let bytes = |payload: &[u8]| ("application/octet-stream", payload.to_vec());
+        let mut expected = vec![("application/x-ndjson", b"{\"a\":1}\n".to_vec())];
+        expected.extend(payloads[1..].iter().map(|payload| bytes(payload)));
+        assert_eq!(sent, expected);
+    }
+
+    #[test]
     fn a_key_that_no_header_can_carry_is_left_to_the_stream() {
         for key in ["é", " a", "a\tb", "a\n", ""] {
             assert!(!is_header(key), "{key:?}");
@@ -180,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_window_is_full_by_records_and_by_bytes() {
-        let mut window = Window::default();
+        let mut window = Window::new(Content::Json);
         window.add(0, letter("", &"x".repeat(REPLAY_REQUEST_BYTES - 1)), 1);
         assert!(!window.is_full());
         window.add(1, letter("", "x"), 1);

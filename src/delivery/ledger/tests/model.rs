@@ -1,6 +1,6 @@
 //! A state that is simple instead of fast: it forgets nothing and looks at everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
@@ -17,6 +17,8 @@ pub struct Model {
     cursor: BTreeMap<ShardId, SequenceNumber>,
     first: BTreeMap<ShardId, SequenceNumber>,
     gaps: Vec<Gap>,
+    /// Shards of which nothing is remembered but what they count for.
+    gone: BTreeSet<ShardId>,
 }
 
 /// What becomes of the records of a file.
@@ -56,6 +58,12 @@ impl Model {
                 for &(shard, from) in &shards.from {
                     self.cursor.entry(shard).or_insert(from);
                     self.first.entry(shard).or_insert(from);
+                }
+                for shard in &shards.gone {
+                    self.gone.insert(*shard);
+                    self.cursor.remove(shard);
+                    self.first.remove(shard);
+                    self.epochs.iter_mut().for_each(|epoch| epoch.from.retain(|(named, _)| named != shard));
                 }
             }
             Entry::Begun(begun) => {
@@ -190,7 +198,7 @@ impl Model {
 
     /// Asks about each position around each range and each beginning.
     fn differs_by_record(&self, state: &State) -> Option<String> {
-        for (seal, _, range) in self.ranges() {
+        for (seal, _, range) in self.ranges().filter(|(.., range)| !self.gone.contains(&range.shard)) {
             for near in [range.first.0 - 1, range.first.0, range.last.0, range.last.0 + 1] {
                 let (shard, position) = (range.shard, SequenceNumber(near));
                 let expected = self.is_settled(seal, shard, position);

@@ -37,7 +37,7 @@ struct Wish {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let wish = (0_u8..15, any::<u8>(), any::<u8>()).prop_map(|(kind, a, b)| Wish { kind, a, b });
+    let wish = (0_u8..16, any::<u8>(), any::<u8>()).prop_map(|(kind, a, b)| Wish { kind, a, b });
     let append = prop::collection::vec(wish, 1..4);
     let step = prop_oneof![
         12 => prop::collection::vec(append, 1..4).prop_map(Step::Append),
@@ -70,7 +70,10 @@ fn fault() -> impl Strategy<Value = Fault> {
 /// An entry that can follow, or now and then one that cannot.
 fn entry(state: &State, wish: Wish) -> Entry {
     let Wish { kind, a, b } = wish;
-    let shard = ShardId(u32::from(a) % SHARDS);
+    // What is not known any more has gone, and its id is not given again.
+    let is_there = |shard: ShardId| state.epochs.is_empty() || state.knows(shard);
+    let there: Vec<ShardId> = (0..SHARDS).map(ShardId).filter(|&shard| is_there(shard)).collect();
+    let shard = there[usize::from(a) % there.len()];
     let end = |shard| {
         let sealed = state.sealed_up_to().get(&shard).map(|last| last.0 + 1);
         sealed.max(state.cursor.get(&shard).map(|cursor| cursor.0)).unwrap_or(100)
@@ -79,7 +82,7 @@ fn entry(state: &State, wish: Wish) -> Entry {
     match kind {
         0 => {
             let number = state.epochs.last().map_or(1, |epoch| epoch.number + 1);
-            let from = (0..SHARDS).map(|shard| (ShardId(shard), at(end(ShardId(shard)) + u64::from(b % 5))));
+            let from = there.iter().map(|&shard| (shard, at(end(shard) + u64::from(b % 5))));
             Entry::Epoch(Epoch { number, config: serde_json::json!(number), from: from.collect() })
         }
         1..=5 => Entry::Seal(random_seal(state, a, b)),
@@ -109,6 +112,10 @@ fn entry(state: &State, wish: Wish) -> Entry {
             let numbers = begun_of(state, b).map_or(u64::from(b), |begun| begun.number);
             Entry::Dropped(Dropped { numbers: vec![numbers] })
         }
+        // At least one stays.
+        15 if there.len() > 1 && !state.epochs.is_empty() => {
+            Entry::Shards(Shards { from: Vec::new(), gone: vec![shard] })
+        }
         _ => {
             // Two of them are the same or have no number in common.
             let first = 1_000_000 + 10_000 * u64::from(a) + 10 * u64::from(b);
@@ -131,7 +138,8 @@ fn random_seal(state: &State, a: u8, b: u8) -> Seal {
     let number = epoch.map_or(1, |epoch| epoch.number);
     let partition = vec![a % 4];
     let mut ranges = Vec::new();
-    for id in (0..SHARDS).filter(|id| b & (1 << id) != 0) {
+    let is_there = |id: u32| state.epochs.is_empty() || state.knows(ShardId(id));
+    for id in (0..SHARDS).filter(|&id| b & (1 << id) != 0 && is_there(id)) {
         let shard = ShardId(id);
         let from = epoch.and_then(|epoch| epoch.from.iter().find(|&&(named, _)| named == shard));
         let mut first =
@@ -222,8 +230,9 @@ impl Run {
             let mut entries = Vec::new();
             for &wish in wishes {
                 let entry = entry(&ahead, wish);
-                // One in many is refused, and its append with it.
-                if ahead.apply(&entry).is_ok() || wish.b.is_multiple_of(16) {
+                // One in many is refused, and its append with it; but for a shard that has gone, which those behind it
+                // would name once more where the ledger has it otherwise.
+                if ahead.apply(&entry).is_ok() || wish.b.is_multiple_of(16) && wish.kind != 15 {
                     entries.push(entry);
                 }
             }

@@ -9,7 +9,7 @@ use object_store::multipart::PartId;
 
 use super::super::growing::{Beginning, Begun, GrowError};
 use super::super::{SinkError, Stored};
-use super::{Folder, FolderError, Turn, at, blocking};
+use super::{Folder, FolderError, Turn, at};
 use crate::runtime::disk::DiskFile;
 
 /// See the module.
@@ -31,21 +31,22 @@ impl Folder {
     /// See [`super::super::ObjectSink::begin`]. A file that has the name may not be durable, so it is made once more.
     pub async fn begin(self: &Arc<Self>, beginning: &Beginning<'_>) -> Result<Begun, SinkError> {
         let (folder, path) = (Arc::clone(self), self.path(beginning.key)?);
-        let file = blocking(move || {
-            let (temporary, turn) = folder.turn(&path)?;
-            let parent = path.parent().unwrap_or(&folder.root).to_owned();
-            folder.make_durable_folder(&parent)?;
-            let file = folder.make_temporary(&temporary)?;
-            Ok(Written { folder, temporary, path, file, _turn: turn })
-        })
-        .await?;
+        let file = self
+            .writing(move || {
+                let (temporary, turn) = folder.turn(&path)?;
+                let parent = path.parent().unwrap_or(&folder.root).to_owned();
+                folder.make_durable_folder(&parent)?;
+                let file = folder.make_temporary(&temporary)?;
+                Ok(Written { folder, temporary, path, file, _turn: turn })
+            })
+            .await?;
         Ok(Begun::Growing(GrowingFile { file: Arc::new(file) }.into()))
     }
 
     /// Removes what a process that was killed has written of an object.
     pub async fn forget(self: &Arc<Self>, key: &str) -> Result<(), SinkError> {
         let (folder, path) = (Arc::clone(self), self.path(key)?);
-        blocking(move || {
+        self.writing(move || {
             let (temporary, _turn) = folder.turn(&path)?;
             Ok(folder.remove_temporary(&temporary)?)
         })
@@ -56,15 +57,17 @@ impl Folder {
 impl GrowingFile {
     pub async fn write(&self, offset: u64, chunks: &[Bytes]) -> Result<PartId, GrowError> {
         let (this, chunks) = (Arc::clone(&self.file), chunks.to_vec());
-        blocking(move || {
-            let mut offset = offset;
-            for chunk in &chunks {
-                at("write", &this.temporary, this.file.write_all_at(chunk, offset))?;
-                offset += chunk.len() as u64;
-            }
-            Ok(())
-        })
-        .await?;
+        self.file
+            .folder
+            .writing(move || {
+                let mut offset = offset;
+                for chunk in &chunks {
+                    at("write", &this.temporary, this.file.write_all_at(chunk, offset))?;
+                    offset += chunk.len() as u64;
+                }
+                Ok(())
+            })
+            .await?;
         Ok(PartId { content_id: String::new() })
     }
 
@@ -74,13 +77,13 @@ impl GrowingFile {
     pub async fn complete(&self, bytes: u64) -> Result<Stored, GrowError> {
         let this = Arc::clone(&self.file);
         // What went wrong is an answer, not the end of the thread.
-        blocking(move || Ok(this.complete(bytes))).await??;
+        self.file.folder.writing(move || Ok(this.complete(bytes))).await??;
         Ok(Stored { bytes, etag: None })
     }
 
     pub async fn abort(&self) -> Result<(), SinkError> {
         let this = Arc::clone(&self.file);
-        blocking(move || Ok(this.folder.remove_temporary(&this.temporary)?)).await
+        self.file.folder.writing(move || Ok(this.folder.remove_temporary(&this.temporary)?)).await
     }
 }
 

@@ -232,6 +232,7 @@ async fn a_write_whose_caller_has_gone_is_not_disturbed_by_the_next() {
         root: root.clone(),
         disk: Arc::new(RealDisk),
         busy: Arc::clone(&busy),
+        writes: TaskTracker::new(),
         durable: Mutex::default(),
     });
     let turn = Turn::take(&busy, &root.join(temporary_name(b"a"))).unwrap();

@@ -17,7 +17,7 @@ use crate::delivery::encode::{self, Encoder, Row};
 use crate::delivery::ledger::{Commit, Cursor, Entry, Epoch, Ledger, Seal, SealedRange};
 use crate::delivery::sink::{NoNotes, Object, ObjectSink};
 use crate::delivery::verify::walk::{Held, Place, RecordSource};
-use crate::delivery::verify::{DeliveryReport, Epochs, Evidence, Progress, verify};
+use crate::delivery::verify::{Contents, DeliveryReport, Epochs, Evidence, Progress, verify};
 use crate::record::{Batch, Content, RecordSpans, SequenceNumber, ShardId, Source, Span};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::UnixMicros;
@@ -113,8 +113,8 @@ impl Epochs for Sorter {
         key.extend(value["p"].as_str().unwrap().bytes());
     }
 
-    fn has_envelope(&mut self, _: &Epoch) -> Result<bool, String> {
-        Ok(false)
+    fn contents(&mut self, _: &Epoch, seal: &Seal) -> Result<Contents, String> {
+        Ok(Contents::of(&format(&seal.key)))
     }
 
     fn sink(&mut self, _: &Epoch) -> Result<ObjectSink, String> {
@@ -280,7 +280,11 @@ fn dead_letter(shard: ShardId, number: u64, raw: &str) -> String {
 }
 
 fn encoder(key: &str) -> Box<dyn Encoder> {
-    let format = match key.split_once('.').unwrap().1 {
+    encode::open(&format(key))
+}
+
+fn format(key: &str) -> Format {
+    match key.split_once('.').unwrap().1 {
         "parquet" => {
             let column = |name: &str, type_text: &str| ColumnDeclaration::new(name, type_text, false);
             let columns = Columns::declared(&[column("p", "string"), column("n", "int64")]).unwrap();
@@ -288,6 +292,5 @@ fn encoder(key: &str) -> Box<dyn Encoder> {
         }
         "json" => JsonCompression::None.into(),
         _ => JsonCompression::Gzip { level: 1 }.into(),
-    };
-    encode::open(&format)
+    }
 }

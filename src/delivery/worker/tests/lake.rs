@@ -58,14 +58,15 @@ fn read(disk: &SimulatedDisk, path: &Path) -> LakeFile {
         } else {
             text = String::from_utf8(content).unwrap();
         }
-        text.lines().map(number_of_line).collect()
+        // Nothing need stand between values.
+        let values = serde_json::Deserializer::from_str(&text).into_iter();
+        values.map(|value| number_of(value.unwrap())).collect()
     };
     let folder = path.parent().unwrap().to_str().unwrap().to_owned();
     LakeFile { name: path.display().to_string(), folder, number, records }
 }
 
-fn number_of_line(line: &str) -> u64 {
-    let mut value: Value = serde_json::from_str(line).unwrap();
+fn number_of(mut value: Value) -> u64 {
     if let Some(raw) = value.get("raw").or(value.get("rawData")) {
         value = serde_json::from_slice(&STANDARD.decode(raw.as_str().unwrap()).unwrap()).unwrap();
     }

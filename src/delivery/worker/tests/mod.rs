@@ -4,4 +4,5 @@ mod large;
 mod lateness;
 mod learning;
 mod random;
+mod stopping;
 mod world;

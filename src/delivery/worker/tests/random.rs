@@ -21,6 +21,8 @@ enum Step {
     Wait { millis: u64 },
     /// The process is killed, or the power fails; the next one has another configuration, perhaps.
     Kill { power: bool, variant: usize, memory: u64 },
+    /// The delivery is stopped, and goes on as another one, while the process runs.
+    Change { variant: usize, memory: u64 },
     /// The process is told to stop and has so much time for it.
     Stop { millis: u64, variant: usize, memory: u64 },
     /// An operation on the disk fails from some time on, so many times.
@@ -71,6 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1..400_u64).prop_map(|millis| Step::Wait { millis }),
         4 => (any::<bool>(), 0..CONFIGS, memory())
             .prop_map(|(power, variant, memory)| Step::Kill { power, variant, memory }),
+        4 => (0..CONFIGS, memory()).prop_map(|(variant, memory)| Step::Change { variant, memory }),
         1 => (1..2_000_u64, 0..CONFIGS, memory())
             .prop_map(|(millis, variant, memory)| Step::Stop { millis, variant, memory }),
         3 => (operation(), any::<bool>(), 0..20_u64, 1..10_u64, any::<bool>())
@@ -116,6 +119,10 @@ async fn take(world: &mut World, scale: Scale, step: &Step) {
         Step::Wait { millis } => world.run(u64::MAX, Duration::from_millis(millis)).await,
         Step::Kill { power, variant, memory } => {
             world.kill(power);
+            start(world, scale, (variant, memory));
+        }
+        Step::Change { variant, memory } => {
+            world.stop().await;
             start(world, scale, (variant, memory));
         }
         Step::Stop { millis, variant, memory } => {

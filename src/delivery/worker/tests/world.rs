@@ -13,8 +13,8 @@ use url::Url;
 
 use super::lake;
 use crate::config::checked::{
-    self, BufferHints, DeadLetters, Delivery, Format, JsonCompression, Late, ObjectSink as SinkConfig,
-    ParquetCompression, ParquetFormat, Placement, Selection,
+    self, BufferHints, DeadLetters, Delimiter, Delivery, Format, JsonCompression, Late,
+    ObjectSink as SinkConfig, ParquetCompression, ParquetFormat, Placement, RawFormat, Selection,
 };
 use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::encode::dead_letter::Envelope;
@@ -22,7 +22,9 @@ use crate::delivery::ledger::{Ledger, State};
 use crate::delivery::prefix::{PrefixTemplate, Terms, Zone};
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::worker::Worker;
-use crate::delivery::{LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport};
+use crate::delivery::{
+    Begin, Fields, LedgerParts, Memory, OpenError, Parts, Positions, Slots, Status, StatusReport, Stop,
+};
 use crate::json::Pointer;
 use crate::node::SchemaFile;
 use crate::record::{Batch, Content, RecordSpans, SequenceNumber, ShardId, Source, Span};
@@ -49,7 +51,7 @@ pub const SHARDS: u32 = 3;
 
 /// So many shards, open and closed, a stream of these tests has at most.
 const SHARDS_MAX: usize = 12;
-pub const CONFIGS: usize = 8;
+pub const CONFIGS: usize = 10;
 /// Small, so that there are several.
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// 2026-01-01 00:00:00 UTC.
@@ -82,12 +84,11 @@ pub struct Spec {
 
 /// The process that runs at the moment.
 struct Process {
-    worker: Pin<Box<dyn Future<Output = ()>>>,
+    worker: Pin<Box<dyn Future<Output = Positions>>>,
     status: Arc<Status>,
     phases: Phases,
+    stop: Stop,
     budget: Arc<Budget>,
-    /// What the stream had accepted when it began, which a process that is really new would not count.
-    accepted_before: u64,
 }
 
 /// See the module.
@@ -111,6 +112,8 @@ pub struct World {
     pub learns: Option<Rules>,
     /// Whether the delivery has one.
     pub keeps_ledger: bool,
+    /// Where it begins if that does not say so.
+    pub begin: Begin,
     registry: Registry,
     captures: Captures,
     process: Option<Process>,
@@ -126,6 +129,8 @@ pub fn config(variant: usize) -> Delivery {
     };
     let plain = Format::from(JsonCompression::None);
     let gzip = Format::from(JsonCompression::Gzip { level: 1 });
+    let raw = RawFormat { compression: JsonCompression::Gzip { level: 1 }, delimiter: Delimiter::None };
+    let raw = Format::Raw(raw);
     let (format, prefix, error_prefix, folder) = match variant {
         0 => (plain, "p={/p}/", "errors/{reason}/", "lake"),
         1 => (gzip, "v1/{/p}/", "errors/{reason}/", "lake"),
@@ -134,6 +139,9 @@ pub fn config(variant: usize) -> Delivery {
         4 => (columns("string"), "q={/p}/", "dead/{shard}/{reason}/", "lake"),
         5 => (gzip, "raw/", "raw/", "lake"),
         6 => (plain, "failed/{shard}/", "failed/", "pond"),
+        // By a field that no other variant wants.
+        8 => (gzip, "v8/{/id|hash(3)|default(none)}/", "errors/{reason}/", "lake"),
+        9 => (raw, "v9/{/p}/", "errors/{reason}/", "lake"),
         _ => (plain, "v5/dt={event_time:%Y-%m-%d}/{/p|upper|default(none)}/", "errors/{reason}/", "lake"),
     };
     let selection = match variant {
@@ -150,6 +158,7 @@ pub fn config(variant: usize) -> Delivery {
             multipart_bytes: 1 << 20,
         },
         format,
+        extension: (variant == 9).then(|| ".bin.gz".into()),
         buffer: BufferHints { size_bytes: 700, interval: Duration::from_millis(200) },
         prefix: PrefixTemplate::parse(prefix, &placement.terms).unwrap(),
         error_prefix: PrefixTemplate::parse(error_prefix, &placement.terms).unwrap(),
@@ -172,7 +181,7 @@ fn placement() -> Placement {
     Placement { terms, late, future_max: Some(Duration::from_secs(2 * 86_400)) }
 }
 
-/// The folder that the last variant has for a record; `None` for the dead letters.
+/// The folder that variant 7 has for a record; `None` for the dead letters.
 fn folder_by_time(spec: &Spec, arrival: i64) -> Option<String> {
     let text = if spec.kind == Kind::Homeless { None } else { Some((b'a' + spec.partition) as char) };
     let event_time = ARRIVAL + i64::from(spec.partition) * 86_400_000_000;
@@ -244,6 +253,7 @@ impl World {
             retention: Duration::from_secs(3_600),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            quotas: Default::default(),
         };
         let mut captures = Captures::default();
         for field in ["/p", "/at"] {
@@ -268,6 +278,7 @@ impl World {
             settled_max,
             learns: None,
             keeps_ledger: true,
+            begin: Begin::Oldest,
             registry,
             captures,
             process: None,
@@ -371,10 +382,13 @@ impl World {
         }
         let status = Arc::new(Status::new(Arc::clone(&self.stream), &config.name, &self.registry));
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let slots = Slots::of(&config, &mut self.captures);
+        self.stream.capture(self.captures.plan()?);
         Ok(Parts {
             stream: Arc::clone(&self.stream),
             reader: 0,
-            slots: Slots::of(&config, &mut self.captures),
+            slots,
+            fields: Fields::of_stream(&self.captures),
             sink: ObjectSink::open_on(&config.sink, Arc::clone(&disk))?,
             status,
             memory: Memory::new(memory_bytes, 1),
@@ -382,6 +396,7 @@ impl World {
             run: 0,
             node: "0123456789abcdef".into(),
             schema,
+            begin: self.begin.clone(),
             ledger: self.keeps_ledger.then(|| LedgerParts { disk, folder: ledger_folder() }),
             config,
         })
@@ -393,14 +408,14 @@ impl World {
         let parts = self.parts(config, memory_bytes)?;
         let (status, phases) = (Arc::clone(&parts.status), Phases::new());
         let budget = Arc::clone(&parts.budget);
-        let accepted_before = self.stream.accepted();
         let mut worker = Worker::new(&parts)?;
         if let Some(book) = &mut worker.book {
             book.settled_max = self.settled_max;
         }
         phases.advance(Phase::Serving);
-        let worker = Box::pin(worker.run(phases.clone()));
-        self.process = Some(Process { worker, status, phases, budget, accepted_before });
+        let stop = Stop::new();
+        let worker = Box::pin(worker.run(phases.clone(), stop.clone()));
+        self.process = Some(Process { worker, status, phases, stop, budget });
         Ok(())
     }
 
@@ -428,19 +443,29 @@ impl World {
     pub async fn drain(&mut self, time: Duration) -> (StatusReport, bool) {
         let process = self.process.as_ref().unwrap();
         process.phases.advance(Phase::Draining);
-        let (status, before) = (Arc::clone(&process.status), process.accepted_before);
+        let status = Arc::clone(&process.status);
         self.run(u64::MAX, time).await;
         let has_ended = !self.is_running();
         if !has_ended {
             self.kill(false);
         }
-        (since(before, status.report()), has_ended)
+        (status.report(), has_ended)
+    }
+
+    /// Stops the delivery while the process goes on.
+    pub async fn stop(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        process.stop.tell();
+        let positions = process.worker.as_mut().await;
+        self.process = None;
+        if !self.keeps_ledger {
+            self.begin = Begin::Behind(positions);
+        }
     }
 
     /// The balance of the process that runs.
     pub fn report(&self) -> StatusReport {
-        let process = self.process.as_ref().unwrap();
-        since(process.accepted_before, process.status.report())
+        self.process.as_ref().unwrap().status.report()
     }
 
     /// Bytes that the process holds, as far as they are charged.
@@ -517,12 +542,6 @@ impl World {
     }
 }
 
-/// A balance as a process has it that has not counted what was accepted before it.
-fn since(accepted_before: u64, report: StatusReport) -> StatusReport {
-    let accepted = report.accepted - accepted_before;
-    StatusReport { accepted, pending: report.pending - accepted_before, ..report }
-}
-
 fn payload(n: u64, spec: &Spec, pad: usize) -> String {
     let p = (b'a' + spec.partition) as char;
     let extra =
@@ -539,7 +558,7 @@ fn payload(n: u64, spec: &Spec, pad: usize) -> String {
 
 /// A worker that is polled so many times at most.
 struct Limited<'a> {
-    worker: Pin<&'a mut (dyn Future<Output = ()> + 'static)>,
+    worker: Pin<&'a mut (dyn Future<Output = Positions> + 'static)>,
     polls: u64,
 }
 

@@ -143,6 +143,7 @@ impl ColumnarFiles<'_> {
         match self.format {
             Format::Parquet(parquet) => DeliveryTable {
                 format: Some("parquet".to_owned()),
+                delimiter: None,
                 compression: Some(
                     match parquet.compression.as_deref() {
                         Some("UNCOMPRESSED") => "none",
@@ -155,6 +156,7 @@ impl ColumnarFiles<'_> {
             },
             Format::Orc(orc) => DeliveryTable {
                 format: Some("orc".to_owned()),
+                delimiter: None,
                 compression: Some(
                     match orc.compression.as_deref() {
                         Some("NONE") => "none",

@@ -71,9 +71,12 @@ fn registry(edge: &Edge) -> Result<&Arc<DeliveryStreams>, Failure> {
     edge.aws.delivery_streams.get().ok_or_else(missing)
 }
 
-/// The stream of a pipeline file that clients of Firehose see under its name.
+/// The stream of a pipeline file that clients of Firehose see under its name. Those that clients of Kinesis have made are
+/// no delivery streams, and one may have the same name.
 fn pipeline(edge: &Edge, name: &str) -> Option<Arc<Intake>> {
-    edge.intake(name).ok().filter(|_| !is_made_name(name))
+    let is_declared =
+        !is_made_name(name) && edge.control().is_ok_and(|control| control.serves_declared(name));
+    edge.intake(name).ok().filter(|_| is_declared)
 }
 
 /// The name, after the constraints of the model; `check` adds more of them.
@@ -153,8 +156,8 @@ pub async fn update(edge: &Edge, request: &Request) -> Answer {
     changeable(edge, &name, &request.caller)?;
     let destination = one_destination(update.s3_destination_update, update.extended_s3_destination_update)?;
     let (account, id) = (request.caller.account().to_owned(), update.destination_id.unwrap_or_default());
-    alone(edge, move |registry, _| {
-        registry.update(&name, &account, |delivery_stream| {
+    alone(edge, move |registry, control| {
+        registry.update_destination(control, (&name, &account), |delivery_stream| {
             if id != DESTINATION_ID {
                 let text = format!("Destination Id {id} not found for Firehose {}", delivery_stream.name);
                 return Err(Failure::invalid(text));
@@ -233,7 +236,7 @@ pub fn list(edge: &Edge, request: &Request) -> Answer {
     if is_wanted("DirectPut") {
         let streams = edge.intakes();
         let streams = streams.iter().map(|intake| intake.stream.name().to_string());
-        names.extend(streams.filter(|name| !is_made_name(name)));
+        names.extend(streams.filter(|name| pipeline(edge, name).is_some()));
     }
     names.retain(|name| request.caller.sees(name));
     names.sort();

@@ -8,6 +8,7 @@ use super::destination::Destination;
 use super::unsupported;
 use super::validation::{Constraints, TAGS_MAX, stream_of};
 use crate::edge::aws::protocol::failure::Failure;
+use crate::runtime::clock::UnixMicros;
 
 /// What the one destination of every delivery stream is called.
 pub const DESTINATION_ID: &str = "destinationId-000000000001";
@@ -273,6 +274,16 @@ impl DeliveryStream {
             None => "DirectPut",
             Some(_) => "KinesisStreamAsSource",
         }
+    }
+
+    /// When it was made: it delivers what has arrived in its source then or later.
+    pub fn made_at(&self) -> UnixMicros {
+        UnixMicros(self.created_ms.saturating_mul(1_000))
+    }
+
+    /// When it has become what it is: a backup that it has got since has what has arrived then or later.
+    pub fn changed_at(&self) -> UnixMicros {
+        UnixMicros(self.updated_ms.unwrap_or(self.created_ms).saturating_mul(1_000))
     }
 
     /// The stream that records come from, if that is another one.

@@ -6,9 +6,11 @@
 //! | `Prefix`, `ErrorOutputPrefix` | `prefix`, `error_prefix`, see [`super::folders`] |
 //! | `BufferingHints` | `buffer`; an interval of 0 is a second |
 //! | `CompressionFormat` | `compression` |
+//! | no conversion | `format = "raw"`, of records of any bytes |
+//! | `FileExtension` | `extension` |
 //! | `DataFormatConversionConfiguration` | `format` and `[schema]`, see [`super::columns`] |
-//! | `ProcessingConfiguration` | `partition_keys`, and how records are taken apart |
-//! | `S3BackupConfiguration` | `backup` of all records |
+//! | `ProcessingConfiguration` | `partition_keys`, `delimiter`, and how records are taken apart |
+//! | `S3BackupConfiguration` | `backup` of all records, raw |
 //! | `CustomTimeZone` | `time_zone` |
 //!
 //! The pipeline goes through the same check as one in a file. What that says is told with the member's name.
@@ -95,6 +97,8 @@ pub fn map(delivery_stream: &DeliveryStream, node: &Node) -> Result<Mapped, Fail
             ..StreamTable::default()
         }),
         ingest: Some(IngestTable {
+            // What has columns is looked at when it comes in, as they may be learned; nothing else is.
+            content: Some(if columns.is_some() { "json" } else { "any" }.to_owned()),
             schema: columns.as_ref().filter(|columns| columns.declared.is_none()).map(|_| "infer".to_owned()),
             on_invalid: Some("dead_letter".to_owned()),
             ..IngestTable::default()
@@ -113,6 +117,21 @@ pub fn map(delivery_stream: &DeliveryStream, node: &Node) -> Result<Mapped, Fail
     let pipeline =
         check_made_pipeline(raw, file.as_ref(), node, &env).map_err(|problems| told(problems.as_slice()))?;
     Ok(Mapped { pipeline, de_aggregation })
+}
+
+/// What is refused of a delivery stream that is made or changed now. One that is kept from before has been taken with it.
+///
+/// # Errors
+/// [`Failure`] that names the member.
+pub fn refuse_anew(delivery_stream: &DeliveryStream) -> Result<(), Failure> {
+    let destination = &delivery_stream.destination;
+    let processing = destination.processing_configuration.as_ref();
+    let steps = processing.map(|processing| processing.steps()).transpose()?.unwrap_or_default();
+    let delimiter = steps.delimiter.filter(|_| destination.conversion().is_none());
+    match delimiter.as_deref() {
+        None | Some("\n") => Ok(()),
+        Some(other) => Err(unsupported(&format!("the Delimiter {other:?} of AppendDelimiterToRecord"))),
+    }
 }
 
 /// What clients may ask for and this server has not, or what contradicts itself.
@@ -134,9 +153,6 @@ fn refuse_what_is_missing(delivery_stream: &DeliveryStream, steps: &Steps) -> Re
     if let Some(name) = &steps.function {
         let message = format!("LambdaArn: there is no function {name:?} in the configuration of this node");
         return Err(Failure::invalid(message));
-    }
-    if destination.file_extension.as_deref().is_some_and(|extension| !extension.is_empty()) {
-        return Err(unsupported("FileExtension"));
     }
     let (size, _) = buffering(destination);
     let needs_large = [
@@ -170,7 +186,7 @@ fn refuse_what_is_missing(delivery_stream: &DeliveryStream, steps: &Steps) -> Re
     Ok(())
 }
 
-/// The delivery, as JSON lines.
+/// The delivery, of records as they came.
 fn delivery(
     delivery_stream: &DeliveryStream,
     store: &BucketStore,
@@ -183,8 +199,10 @@ fn delivery(
     Ok(DeliveryTable {
         name: Some(delivery_name(delivery_stream)),
         sink: Some(store.sink(bucket(destination)?)),
-        format: Some("json".to_owned()),
+        format: Some("raw".to_owned()),
+        delimiter: Some(if steps.delimiter.is_some() { "newline" } else { "none" }.to_owned()),
         compression: Some(compression.to_owned()),
+        extension: destination.file_extension.clone().filter(|extension| !extension.is_empty()),
         buffer: Some(buffer(size, interval)),
         prefix: Some(folders.prefix),
         error_prefix: Some(folders.error_prefix),
@@ -215,8 +233,10 @@ fn backup(destination: &Destination, store: &BucketStore) -> Result<Option<Backu
         sink: Some(store.sink(bucket(backup)?)),
         prefix: Some(folders::of(backup, &BTreeMap::new())?.prefix),
         buffer: Some(buffer(size.unwrap_or(SIZE_DEFAULT), interval.unwrap_or(INTERVAL_DEFAULT))),
+        format: Some("raw".to_owned()),
+        delimiter: Some("none".to_owned()),
         compression: Some(compression(backup).to_owned()),
-        compression_level: None,
+        ..BackupTable::default()
     }))
 }
 
@@ -239,7 +259,7 @@ fn compression(destination: &Destination) -> &'static str {
 }
 
 /// The members that settings come from, the longest path first where one begins with another.
-const MEMBERS: [(&str, &str); 15] = [
+const MEMBERS: [(&str, &str); 16] = [
     ("delivery[0].backup.prefix", "S3BackupConfiguration.Prefix"),
     ("delivery[0].backup.buffer", "S3BackupConfiguration.BufferingHints"),
     ("delivery[0].backup.sink", "S3BackupConfiguration.BucketARN"),
@@ -250,6 +270,7 @@ const MEMBERS: [(&str, &str); 15] = [
     ("delivery[0].buffer", "BufferingHints"),
     ("delivery[0].sink", "BucketARN"),
     ("delivery[0].time_zone", "CustomTimeZone"),
+    ("delivery[0].extension", "FileExtension"),
     ("delivery[0].partition_keys", "MetadataExtractionQuery"),
     ("delivery[0].bloom_filters", "OrcSerDe.BloomFilterColumns"),
     ("delivery[0].stripe", "OrcSerDe.StripeSizeBytes"),

@@ -19,7 +19,8 @@ use super::validation::Constraints;
 use super::{is_made_name, mapping, not_found};
 use crate::config::checked::PartitionKeySource;
 use crate::config::limits::{REQUEST_OVERHEAD_BYTES, REQUEST_RECORDS_MAX};
-use crate::edge::aws::kinesis::put::append;
+use crate::edge::aws::kinesis::put::{Throttling, append};
+use crate::edge::aws::protocol::blobs::decode_base64;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::{Caller, Request};
 use crate::edge::body::Paid;
@@ -129,7 +130,12 @@ async fn put(edge: &Edge, request: &Request, is_batch: bool) -> Result<Vec<Optio
         _ => spans.iter().map(|_| Some(HashKey(fastrand::u128(..)))).collect(),
     };
     let paid = Paid { bytes, permit };
-    let placed = append(&intake, paid, &spans, &hashes).await?;
+    let placed = append(&intake, paid, &spans, &hashes, Throttling::AllOrNone).await;
+    let placed = placed.map_err(|failure| match failure.kind {
+        // In the words of this service.
+        FailureKind::ThroughputExceeded => Failure::new(FailureKind::ServiceUnavailable, "Slow down."),
+        _ => failure,
+    })?;
     let mut results = vec![None; parts.len()];
     for refused in placed.refused() {
         let mut before = refused.index;
@@ -186,7 +192,7 @@ fn decoded(
             constraints.required::<()>(&paths(index), None);
             continue;
         };
-        STANDARD.decode_vec(data.as_bytes(), &mut block.bytes).map_err(|error| {
+        decode_base64(data, &mut block.bytes).map_err(|error| {
             Failure::new(FailureKind::Serialization, format!("Data is no Base64: {error}"))
         })?;
         let end = block.bytes.len();

@@ -1,8 +1,9 @@
 //! The delivery streams of the node: in memory, each with its file, and changed one at a time.
 //!
-//! A new one runs at once, and so does one that is deleted end: it takes no more records, and goes when its deliveries
-//! have stored what there is, or at once if the client forces it. An update, and a delivery stream whose source is
-//! another stream, take effect when the node starts next.
+//! A new one runs at once, and an update is noted first and takes effect at once then: what its deliveries have not
+//! closed by that time is in files as the update says. One that is deleted takes no more records, and goes when its
+//! deliveries have stored what there is, or at once if the client forces it; one whose source is another stream goes at
+//! once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +14,9 @@ use super::processing::DeAggregation;
 use crate::config::checked::{ColumnsSource, Config, Node, Pipeline};
 use crate::config::limits::DELIVERY_STREAMS_MAX;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
-use crate::node::{DeliveryStreamFiles, NodeError, NodeFolder};
-use crate::pipeline::control::{Control, ControlError};
+use crate::node::{DeliveryStreamFiles, NodeError, NodeFolder, StreamOrigin};
+use crate::pipeline::control::{Control, ControlError, DeliveryChange};
+use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::{Disk, RealDisk};
 
 /// See the module.
@@ -23,6 +25,8 @@ pub struct DeliveryStreams {
     node: Node,
     files: DeliveryStreamFiles,
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
+    /// Those whose source is in no file, by name: it may be one that a client has made.
+    waiting: Mutex<Vec<(String, Pipeline)>>,
 }
 
 /// A delivery stream and how it runs.
@@ -32,7 +36,9 @@ pub struct Entry {
     pub delivery_stream: DeliveryStream,
     /// How a record of a client is taken for several.
     pub de_aggregation: Option<DeAggregation>,
-    /// Whether it runs; otherwise it does from the next start on.
+    /// Its deliveries, by their names.
+    pub deliveries: Vec<String>,
+    /// Whether it runs: not where its source is not there.
     pub is_running: bool,
 }
 
@@ -60,7 +66,7 @@ impl DeliveryStreams {
     pub fn load(config: &mut Config) -> Result<Self, LoadError> {
         let (disk, node): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), config.node.clone());
         let files = DeliveryStreamFiles::at(Arc::clone(&disk), &node.data_dir);
-        let mut entries = BTreeMap::new();
+        let (mut entries, mut waiting) = (BTreeMap::new(), Vec::new());
         let found: Vec<DeliveryStream> = match NodeFolder::is_begun(&*disk, &node.data_dir) {
             true => files.read_all()?,
             false => Vec::new(),
@@ -70,16 +76,52 @@ impl DeliveryStreams {
             let failed = |why: String| LoadError::Mapping { name: name.clone(), why };
             let Mapped { pipeline, de_aggregation } =
                 mapping::map(&delivery_stream, &node).map_err(|failure| failed(failure.message))?;
+            let deliveries = names(&pipeline);
             let is_running = match delivery_stream.source {
                 None => {
                     config.pipelines.push(pipeline);
                     true
                 }
-                Some(_) => attach(pipeline, &mut config.pipelines).map_err(failed)?,
+                Some(_) => match attach(pipeline, &mut config.pipelines).map_err(failed)? {
+                    None => true,
+                    Some(pipeline) => {
+                        waiting.push((name.clone(), pipeline));
+                        false
+                    }
+                },
             };
-            entries.insert(name, Arc::new(Entry { delivery_stream, de_aggregation, is_running }));
+            let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running };
+            entries.insert(name, Arc::new(entry));
         }
-        Ok(Self { node, files, entries: Mutex::new(entries) })
+        Ok(Self { node, files, entries: Mutex::new(entries), waiting: Mutex::new(waiting) })
+    }
+
+    /// Adds those whose source is in no file to the streams that clients have made.
+    ///
+    /// # Errors
+    /// If one cannot be run any more.
+    pub fn attach_to_made(&self, made: &mut [Pipeline]) -> Result<(), LoadError> {
+        // Nothing panics while it is changed.
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for (name, pipeline) in waiting {
+            let stream = pipeline.stream.name.clone();
+            let failed = |why| LoadError::Mapping { name: name.clone(), why };
+            if attach(pipeline, made).map_err(failed)?.is_some() {
+                tracing::warn!(stream, "a delivery stream waits for its source, which is not there");
+            } else if let Some(entry) = self.get(&name) {
+                let running = Entry { is_running: true, ..(*entry).clone() };
+                self.entries().insert(name, Arc::new(running));
+            }
+        }
+        Ok(())
+    }
+
+    /// The delivery streams that read a stream.
+    pub fn readers_of(&self, stream: &str) -> Vec<String> {
+        let entries = self.entries();
+        let all = entries.values().map(|entry| &entry.delivery_stream);
+        let readers = all.filter(|reader| !reader.is_deleting && reader.source_stream() == Some(stream));
+        readers.map(|reader| reader.name.clone()).collect()
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Entry>>> {
@@ -90,6 +132,19 @@ impl DeliveryStreams {
     /// The one of that name.
     pub fn get(&self, name: &str) -> Option<Arc<Entry>> {
         self.entries().get(name).cloned()
+    }
+
+    /// Since when deliveries of other streams deliver: stream, delivery and that.
+    pub fn begins(&self) -> Vec<(String, String, UnixMicros)> {
+        let entries = self.entries();
+        let of_others = entries.values().filter(|entry| entry.delivery_stream.source.is_some());
+        let begins = of_others.flat_map(|entry| {
+            let Entry { delivery_stream, deliveries, .. } = &**entry;
+            let stream = mapping::stream_name(delivery_stream);
+            let begin = move |name: &String| (stream.clone(), name.clone(), delivery_stream.made_at());
+            deliveries.iter().map(begin)
+        });
+        begins.collect()
     }
 
     /// All of them, in the order of their names.
@@ -108,7 +163,7 @@ impl DeliveryStreams {
         account: &str,
     ) -> Result<(), Failure> {
         let name = delivery_stream.name.clone();
-        if self.get(&name).is_some() || control.serves(&name) {
+        if self.get(&name).is_some() || control.serves_declared(&name) {
             let text = format!("Firehose {name} under accountId {account} already exists");
             return Err(Failure::new(FailureKind::ResourceInUse, text));
         }
@@ -116,31 +171,41 @@ impl DeliveryStreams {
             let text = format!("a node has at most {DELIVERY_STREAMS_MAX} delivery streams");
             return Err(Failure::new(FailureKind::LimitExceeded, text));
         }
+        mapping::refuse_anew(&delivery_stream)?;
         let Mapped { pipeline, de_aggregation } = mapping::map(&delivery_stream, &self.node)?;
-        let is_running = delivery_stream.source.is_none();
-        if is_running {
+        let (stream, deliveries) = (pipeline.stream.name.clone(), names(&pipeline));
+        if delivery_stream.source.is_none() {
             control.begin(pipeline).map_err(failed)?;
-        } else if control.serves(&pipeline.stream.name) {
+            if let Err(error) = self.files.keep(&name, &delivery_stream) {
+                control.end(&stream).map_err(failed)?;
+                return Err(failed(error.into()));
+            }
+        } else if control.serves(&stream) {
+            refuse_to_learn(control, &pipeline)?;
             control.open_folder().map_err(failed)?;
+            let change = change(&delivery_stream, pipeline);
+            control.check_change(&change).map_err(refused)?;
+            // Of an earlier one of that name.
+            control.forget_deliveries(&stream, &deliveries).map_err(failed)?;
+            self.files.keep(&name, &delivery_stream).map_err(|error| failed(error.into()))?;
+            crate::crash_point!("deliveries.noted");
+            if let Err(error) = control.change_deliveries(&change) {
+                self.files.remove(&name).map_err(|error| failed(error.into()))?;
+                return Err(failed(error));
+            }
         } else {
-            let text = format!("KinesisStreamARN: there is no stream {:?} here", pipeline.stream.name);
+            let text = format!("KinesisStreamARN: there is no stream {stream:?} here");
             return Err(Failure::invalid(text));
         }
-        if let Err(error) = self.files.keep(&name, &delivery_stream) {
-            if is_running {
-                control.end(&mapping::stream_name(&delivery_stream)).map_err(failed)?;
-            }
-            return Err(failed(error.into()));
-        }
-        self.entries().insert(name, Arc::new(Entry { delivery_stream, de_aggregation, is_running }));
+        let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running: true };
+        self.entries().insert(name, Arc::new(entry));
         Ok(())
     }
 
-    /// Changes one, durably. What its pipeline is takes effect when the node starts next. To be called alone, in
-    /// [`Control::alone`].
+    /// Changes what is said of one, durably. Its destination stays as it is. To be called alone, in [`Control::alone`].
     ///
     /// # Errors
-    /// What `change` says; if it is not supported then; or if the disk fails.
+    /// What `change` says, or if the disk fails.
     pub fn update(
         &self,
         name: &str,
@@ -150,13 +215,51 @@ impl DeliveryStreams {
         let entry = self.get(name).ok_or_else(|| super::not_found(name, account))?;
         let mut delivery_stream = entry.delivery_stream.clone();
         change(&mut delivery_stream)?;
-        let before = &entry.delivery_stream;
-        if delivery_stream.destination != before.destination {
-            // Only whether it can be run; what runs stays as it is for now.
-            mapping::map(&delivery_stream, &self.node)?;
-        }
         self.files.keep(name, &delivery_stream).map_err(|error| failed(error.into()))?;
         self.entries().insert(name.to_owned(), Arc::new(Entry { delivery_stream, ..(*entry).clone() }));
+        Ok(())
+    }
+
+    /// Changes the destination of one, durably first, and then of what runs. To be called alone, in [`Control::alone`].
+    ///
+    /// # Errors
+    /// What `change` says; if it is not supported then; or if the disk fails. It is what it was then.
+    pub fn update_destination(
+        &self,
+        control: &Control,
+        (name, account): (&str, &str),
+        change: impl FnOnce(&mut DeliveryStream) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let entry = self.get(name).ok_or_else(|| super::not_found(name, account))?;
+        if entry.delivery_stream.is_deleting {
+            let text = format!("Firehose {name} is being deleted");
+            return Err(Failure::new(FailureKind::ResourceInUse, text));
+        }
+        let mut delivery_stream = entry.delivery_stream.clone();
+        change(&mut delivery_stream)?;
+        mapping::refuse_anew(&delivery_stream)?;
+        let Mapped { pipeline, de_aggregation } = mapping::map(&delivery_stream, &self.node)?;
+        let deliveries = names(&pipeline);
+        if entry.deliveries.iter().any(|before| !deliveries.contains(before)) {
+            return Err(Failure::invalid("S3BackupMode cannot be disabled once it is enabled"));
+        }
+        let made = self::change(&delivery_stream, pipeline);
+        if entry.is_running {
+            control.check_change(&made).map_err(refused)?;
+        }
+        self.files.keep(name, &delivery_stream).map_err(|error| failed(error.into()))?;
+        crate::crash_point!("deliveries.noted");
+        if entry.is_running
+            && let Err(error) = control.change_deliveries(&made)
+        {
+            if let Err(error) = self.files.keep(name, &entry.delivery_stream) {
+                tracing::error!(delivery_stream = name, %error, "an update that has failed takes effect at the next start");
+            }
+            return Err(failed(error));
+        }
+        let is_running = entry.is_running;
+        let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running };
+        self.entries().insert(name.to_owned(), Arc::new(entry));
         Ok(())
     }
 
@@ -196,8 +299,10 @@ impl DeliveryStreams {
 
     fn finish(&self, control: &Control, entry: &Entry, is_forced: bool) -> Result<(), Failure> {
         let DeliveryStream { name, source, .. } = &entry.delivery_stream;
-        if source.is_none() {
-            let stream = mapping::stream_name(&entry.delivery_stream);
+        let stream = mapping::stream_name(&entry.delivery_stream);
+        if source.is_some() {
+            control.stop_deliveries(&stream, &entry.deliveries).map_err(failed)?;
+        } else {
             if !is_forced && control.is_pending(&stream) {
                 return Ok(());
             }
@@ -205,19 +310,38 @@ impl DeliveryStreams {
         }
         self.files.remove(name).map_err(|error| failed(error.into()))?;
         self.entries().remove(name);
+        if source.is_some() {
+            // Not before the file: a start that found that would begin anew.
+            control.forget_deliveries(&stream, &entry.deliveries).map_err(failed)?;
+        }
         tracing::info!(delivery_stream = name, "a client has deleted a delivery stream");
         Ok(())
     }
 }
 
-/// Adds the delivery of `made` to the pipeline of its stream. Returns whether there is one.
-fn attach(made: Pipeline, pipelines: &mut [Pipeline]) -> Result<bool, String> {
-    let stream = made.stream.name;
-    let Some(pipeline) = pipelines.iter_mut().find(|pipeline| pipeline.stream.name == stream) else {
-        tracing::warn!(stream, "a delivery stream waits for its source, which no pipeline file names");
-        return Ok(false);
+fn learns(source: Option<ColumnsSource>) -> bool {
+    matches!(source, Some(ColumnsSource::Inferred(_)))
+}
+
+/// Of a stream that a client has made nothing is learned.
+fn refuse_to_learn(control: &Control, made: &Pipeline) -> Result<(), Failure> {
+    let origin = control.properties(&made.stream.name).map_err(failed)?.origin;
+    if origin == StreamOrigin::Client && learns(made.columns_source) {
+        let text = format!(
+            "SchemaConfiguration: the columns cannot be learned from stream '{}', which a client has made: name a table that has columns",
+            made.stream.name
+        );
+        return Err(Failure::invalid(text));
+    }
+    Ok(())
+}
+
+/// Adds the delivery of `made` to the pipeline of its stream. Returns it if there is none.
+fn attach(made: Pipeline, pipelines: &mut [Pipeline]) -> Result<Option<Pipeline>, String> {
+    let stream = &made.stream.name;
+    let Some(pipeline) = pipelines.iter_mut().find(|pipeline| pipeline.stream.name == *stream) else {
+        return Ok(Some(made));
     };
-    let learns = |source: Option<ColumnsSource>| matches!(source, Some(ColumnsSource::Inferred(_)));
     let has_columns = made.deliveries.iter().any(|delivery| delivery.format.columns().is_some());
     if has_columns && learns(made.columns_source) != learns(pipeline.columns_source) {
         return Err(format!(
@@ -225,12 +349,30 @@ fn attach(made: Pipeline, pipelines: &mut [Pipeline]) -> Result<bool, String> {
         ));
     }
     pipeline.deliveries.extend(made.deliveries);
-    Ok(true)
+    Ok(None)
+}
+
+fn names(pipeline: &Pipeline) -> Vec<String> {
+    pipeline.deliveries.iter().map(|delivery| delivery.name.clone()).collect()
+}
+
+/// What is to run of a delivery stream.
+fn change(delivery_stream: &DeliveryStream, pipeline: Pipeline) -> DeliveryChange {
+    DeliveryChange { pipeline, is_own: delivery_stream.source.is_none(), since: delivery_stream.changed_at() }
+}
+
+/// What does not go with what there is.
+fn refused(error: ControlError) -> Failure {
+    match error {
+        ControlError::Columns { .. } => Failure::invalid(format!("SchemaConfiguration: {error}")),
+        ControlError::Start(_) => Failure::invalid(error.to_string()),
+        other => failed(other),
+    }
 }
 
 fn failed(error: ControlError) -> Failure {
     let kind = match &error {
-        ControlError::Stopped => FailureKind::ServiceUnavailable,
+        ControlError::Stopped | ControlError::StillAtWork(_) => FailureKind::ServiceUnavailable,
         ControlError::Exists { .. } => FailureKind::ResourceInUse,
         _ => FailureKind::InternalFailure,
     };

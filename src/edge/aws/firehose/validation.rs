@@ -314,9 +314,7 @@ fn is_role(arn: &str) -> bool {
 }
 
 fn is_extension(text: &str) -> bool {
-    let allowed =
-        |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase() || b"!-_.*'()".contains(&byte);
-    text.is_empty() || (text.len() > 1 && text.starts_with('.') && text.bytes().skip(1).all(allowed))
+    text.is_empty() || crate::config::is_extension(text)
 }
 
 fn is_time_zone(text: &str) -> bool {

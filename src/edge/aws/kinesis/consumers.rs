@@ -237,7 +237,7 @@ pub fn list(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
     find(edge, &request.caller, stream)?;
     let now = clock::wall();
     let after: Option<(String, String)> = match members.next_token.as_deref() {
-        Some(token) => Some(edge.aws.seal.open(TokenKind::Consumers, token, now).map_err(refuse_token)?),
+        Some(token) => Some(edge.open_token((TokenKind::Consumers, token), now, refuse_token)?),
         None => None,
     };
     if after.as_ref().is_some_and(|(of, _)| of != stream) {

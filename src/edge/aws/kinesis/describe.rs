@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Response;
 use serde::{Deserialize, Serialize};
 
-use super::shapes::{NOT_ENCRYPTED, ShardShape, seconds};
+use super::shapes::{ShardShape, encryption_type, seconds};
 use super::stream::StreamRef;
 use crate::config::limits::{KINESIS_PAGE_MAX, NODE_SHARDS_MAX};
 use crate::edge::aws::Request;
@@ -96,7 +96,7 @@ impl<'a> Facts<'a> {
             retention_period_hours: stream.retention().age.as_secs().div_ceil(3_600),
             stream_creation_timestamp: created_of(stream, &properties),
             enhanced_monitoring: [Monitoring { shard_level_metrics: properties.shard_metrics }],
-            encryption_type: if properties.encryption_key.is_some() { "KMS" } else { NOT_ENCRYPTED },
+            encryption_type: encryption_type(stream),
             key_id: properties.encryption_key,
         }
     }
@@ -182,6 +182,9 @@ pub fn summary(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure
     request.reply(&Summarized { stream_description_summary })
 }
 
+#[derive(Deserialize)]
+struct NoMembers {}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Limits {
@@ -196,6 +199,7 @@ struct Limits {
 /// # Errors
 /// Why it is refused.
 pub fn limits(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+    let NoMembers {} = request.members()?;
     let open = |intake: &Arc<Intake>| intake.stream.layout().open().len();
     request.reply(&Limits {
         // What the model says that clients take.

@@ -9,20 +9,21 @@ use bytes::Bytes;
 use http::Response;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::page_payer::{PagePayer, PagePermit};
 use super::position::{Iterator, only_if_wet};
 use super::sequence::{DIGITS, Numbering, Printed};
-use super::shapes::{ChildShape, NOT_ENCRYPTED};
+use super::shapes::{ChildShape, encryption_type, rate_exceeded};
 use super::stream::{StreamRef, find};
 use crate::config::limits::{KINESIS_BYTES_MAX, KINESIS_PAGE_MAX};
 use crate::edge::Edge;
 use crate::edge::aws::Request;
-use crate::edge::aws::protocol::failure::Failure;
+use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::protocol::validation::Violations;
 use crate::edge::aws::protocol::values::{Blob, Time};
 use crate::edge::aws::protocol::{self, Encoding};
+use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
 use crate::record::{SequenceNumber, ShardId};
-use crate::runtime::budget::Permit;
 use crate::runtime::clock;
 use crate::stream::{Payer, PutRecord, ReadError, ReadLimit, Slice, Stream};
 
@@ -44,11 +45,12 @@ struct Part {
 #[derive(Debug)]
 pub struct Page {
     numbering: Numbering,
+    encryption_type: &'static str,
     parts: Vec<Part>,
     /// Records that are shown.
     pub records: usize,
     /// Bytes of their data and keys.
-    data: u64,
+    pub data: u64,
     /// Where to read on.
     pub next: SequenceNumber,
 }
@@ -75,7 +77,8 @@ impl Page {
         limit: PageLimit,
         payer: &Payer,
     ) -> Result<Self, ReadError> {
-        let mut page = Self { numbering, parts: Vec::new(), records: 0, data: 0, next: from };
+        let (encryption_type, parts) = (encryption_type(stream), Vec::new());
+        let mut page = Self { numbering, encryption_type, parts, records: 0, data: 0, next: from };
         while !page.is_full(limit) {
             let rest = ReadLimit { bytes: limit.bytes - page.data, records: limit.records - page.records };
             let read = stream.read(shard, page.next, rest, payer).await?;
@@ -190,7 +193,7 @@ impl Serialize for Page {
                 approximate_arrival_timestamp: Time(source.arrival),
                 data: Blob(put.payload),
                 partition_key,
-                encryption_type: NOT_ENCRYPTED,
+                encryption_type: self.encryption_type,
             })?;
         }
         list.end()
@@ -221,12 +224,12 @@ struct Reply<'a> {
 /// An answer on its way to the client.
 pub struct PaidBytes {
     bytes: Vec<u8>,
-    _permit: Permit,
+    _permit: PagePermit,
 }
 
 impl PaidBytes {
     /// Bytes that `permit` pays for, until they are sent.
-    pub fn new(bytes: Vec<u8>, permit: Permit) -> Self {
+    pub fn new(bytes: Vec<u8>, permit: PagePermit) -> Self {
         Self { bytes, _permit: permit }
     }
 }
@@ -258,6 +261,13 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     let stream = &intake.stream;
     let layout = stream.layout();
     let facts = layout.get(iterator.shard).map(|shard| shard.facts);
+    if facts.is_some_and(|facts| facts.created != iterator.created) && !stream.is_durable() {
+        // The records of an earlier run are gone with it, and so is the place among them.
+        return Err(Failure::new(
+            FailureKind::ExpiredIterator,
+            "Iterator expired. The server was restarted.",
+        ));
+    }
     let Some(facts) = facts.filter(|facts| facts.created == iterator.created) else {
         let text = format!(
             "Shard {} in stream {} under account {} does not exist",
@@ -268,10 +278,19 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
         return Err(Failure::not_found(text));
     };
     only_if_wet(members.dry_run)?;
+    if let Some(quotas) = stream.quotas() {
+        quotas.begin_read(&layout, facts.id).map_err(|throttled| {
+            stream.metrics.throttled_reads.increment(1);
+            rate_exceeded(&throttled, stream.name(), request.caller.account())
+        })?;
+    }
     let records = members.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(KINESIS_PAGE_MAX);
     let limit = PageLimit { records, bytes: KINESIS_BYTES_MAX };
-    let payer = Payer { budget: Arc::clone(&edge.taps_budget), overdraws: false };
-    let page = Page::find(stream, (facts.id, Numbering::of(&facts)), iterator.next, limit, &payer).await?;
+    let mut payer = PagePayer::new(edge);
+    let page = payer.find(stream, (facts.id, Numbering::of(&facts)), iterator.next, limit).await?;
+    if let Some(quotas) = stream.quotas() {
+        quotas.end_read(facts.id, page.data);
+    }
     let is_at_end = facts.end.is_some_and(|end| page.next >= end);
     let reply = Reply {
         next_shard_iterator: (!is_at_end).then(|| Iterator { next: page.next, ..iterator }.seal(edge, now)),
@@ -282,7 +301,7 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     if page.records == 0 {
         return request.reply(&reply);
     }
-    let permit = edge.admit_tap(page.written_bytes(request.encoding))?;
+    let permit = payer.pay(page.written_bytes(request.encoding)).ok_or(Problem::MemoryFull)?;
     let bytes = request.encoding.write(&reply)?;
     Ok(protocol::reply(request.encoding, Bytes::from_owner(PaidBytes::new(bytes, permit))))
 }

@@ -129,7 +129,7 @@ fn resume(edge: &Edge, members: &Members, token: &str, now: UnixMicros) -> Resul
     if is_more_told {
         return Err(Failure::invalid("NextToken and StreamName cannot be provided together."));
     }
-    let place: Place = edge.aws.seal.open(TokenKind::Shards, token, now).map_err(refuse_token)?;
+    let place: Place = edge.open_token((TokenKind::Shards, token), now, refuse_token)?;
     if members.stream.name().is_ok_and(|name| name != place.stream) {
         return Err(Failure::invalid("NextToken does not belong to the stream that is named."));
     }

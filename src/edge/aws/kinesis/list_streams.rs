@@ -63,7 +63,7 @@ pub fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure>
     violations.finish()?;
     let now = clock::wall();
     let start: Option<String> = match members.next_token {
-        Some(token) => Some(edge.aws.seal.open(TokenKind::Streams, &token, now).map_err(refuse_token)?),
+        Some(token) => Some(edge.open_token((TokenKind::Streams, &token), now, refuse_token)?),
         None => start,
     };
     let intakes = edge.open_intakes()?;

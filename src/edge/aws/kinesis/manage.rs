@@ -102,7 +102,8 @@ struct DeleteMembers {
     enforce_consumer_deletion: Option<bool>,
 }
 
-/// DeleteStream. The stream is gone once the answer is there.
+/// DeleteStream. The stream is gone once the answer is there. One that delivery streams read stays: they would lose what
+/// they have not delivered yet.
 ///
 /// # Errors
 /// Why it is refused.
@@ -117,6 +118,13 @@ pub async fn delete(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     if members.enforce_consumer_deletion != Some(true) && !control.properties(name)?.consumers.is_empty() {
         let text =
             format!("Stream {name} has consumers: set EnforceConsumerDeletion to delete them with it.");
+        return Err(Failure::new(FailureKind::ResourceInUse, text));
+    }
+    let readers = edge.aws.delivery_streams.get().map(|streams| streams.readers_of(name)).unwrap_or_default();
+    if !readers.is_empty() {
+        let readers = readers.join(", ");
+        let text =
+            format!("Stream {name} is the source of the delivery streams {readers}: delete them before it.");
         return Err(Failure::new(FailureKind::ResourceInUse, text));
     }
     control.delete(name).await?;

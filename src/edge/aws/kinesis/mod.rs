@@ -7,6 +7,7 @@ mod labels;
 mod list_shards;
 mod list_streams;
 mod manage;
+mod page_payer;
 mod position;
 pub mod put;
 mod reshard;

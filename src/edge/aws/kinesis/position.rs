@@ -122,7 +122,7 @@ impl Iterator {
     /// # Errors
     /// `InvalidArgumentException` or `ExpiredIteratorException`.
     pub fn open(edge: &Edge, text: &str, now: UnixMicros) -> Result<Self, Failure> {
-        edge.aws.seal.open(TokenKind::Iterator, text, now).map_err(|error| match error {
+        edge.open_token((TokenKind::Iterator, text), now, |error| match error {
             TokenError::Forged => Failure::invalid("Invalid ShardIterator."),
             TokenError::Expired(made) => {
                 let (made, now, millis) = (made.as_millis(), now.as_millis(), LIFETIME.as_millis());

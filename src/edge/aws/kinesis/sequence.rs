@@ -43,6 +43,9 @@ pub struct Numbering {
 pub struct Printed([u8; DIGITS]);
 
 impl Printed {
+    /// The number of no record.
+    pub const ZERO: Self = Self([b'0'; DIGITS]);
+
     /// The digits.
     pub fn as_str(&self) -> &str {
         // They are all ASCII.
@@ -65,7 +68,12 @@ impl Serialize for Printed {
 impl Numbering {
     /// Those of a shard.
     pub fn of(facts: &ShardFacts) -> Self {
-        Self { created: facts.created & ((1 << CREATED_BITS) - 1), shard: facts.id }
+        Self::new(facts.created, facts.id)
+    }
+
+    /// Those of the shard that was made in that second.
+    pub fn new(created: u64, shard: ShardId) -> Self {
+        Self { created: created & ((1 << CREATED_BITS) - 1), shard }
     }
 
     /// What stands before the number, and what stands behind it.
@@ -179,7 +187,7 @@ mod tests {
     use super::*;
 
     fn numbering(created: u64, shard: u32) -> Numbering {
-        Numbering { created: created & ((1 << CREATED_BITS) - 1), shard: ShardId(shard) }
+        Numbering::new(created, ShardId(shard))
     }
 
     #[test]

@@ -3,12 +3,23 @@
 use serde::{Serialize, Serializer};
 
 use super::sequence::{Numbering, Printed};
+use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::protocol::values::Time;
 use crate::runtime::clock::UnixMicros;
-use crate::stream::{Layout, ShardFacts};
+use crate::stream::quotas::Throttled;
+use crate::stream::{Layout, ShardFacts, Stream};
 
-/// `EncryptionType` of everything: what encrypts is the disk below.
-pub const NOT_ENCRYPTED: &str = "NONE";
+/// `EncryptionType` of a stream and of its records. A label: what encrypts is the disk below.
+pub fn encryption_type(stream: &Stream) -> &'static str {
+    if stream.is_labelled_encrypted() { "KMS" } else { "NONE" }
+}
+
+/// What a request or a record is refused with that is beyond a quota.
+pub fn rate_exceeded(throttled: &Throttled, stream: &str, account: &str) -> Failure {
+    let shard = throttled.shard;
+    let text = format!("Rate exceeded for shard {shard} in stream {stream} under account {account}.");
+    Failure::new(FailureKind::ThroughputExceeded, text)
+}
 
 /// Writes what prints itself as a text.
 pub fn printed<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {

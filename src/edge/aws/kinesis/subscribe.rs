@@ -1,5 +1,8 @@
 //! SubscribeToShard: records of a shard as they come, for five minutes, as a stream of events.
 //!
+//! The feed of the stream's taps wakes a subscription, and only for records of its own shard: so what an append costs does
+//! not grow with the shards that are read.
+//!
 //! Two events are in memory at a time, paid for from the taps' account: one that the connection is taking, and one that
 //! waits for it. A client that does not read holds up its own subscription and nobody else's.
 
@@ -13,6 +16,7 @@ use tokio::time::Instant;
 
 use super::consumers::ConsumerName;
 use super::get_records::{Page, PageLimit, PaidBytes};
+use super::page_payer::{PagePayer, PagePermit};
 use super::position::{Asked, POSITION_TYPES, only_if_wet};
 use super::sequence::{Numbering, Printed};
 use super::shapes::ChildShape;
@@ -26,10 +30,11 @@ use crate::edge::aws::protocol::values::Time;
 use crate::edge::aws::protocol::{self, Encoding, event_stream};
 use crate::edge::reply::{Body, Pieces};
 use crate::record::SequenceNumber;
-use crate::runtime::budget::Permit;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
-use crate::stream::{Payer, ReadError, ShardFacts, Stream};
+use crate::stream::quotas::{Bucket, Quotas};
+use crate::stream::{ReadError, ShardFacts, Stream};
+use crate::tap::taps::{self, OpenTap};
 
 /// How long a subscription lasts.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -87,11 +92,14 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     let subscription = edge.aws.subscriptions.begin(key, clock::monotonic())?;
     let feed = Feed {
         stream: Arc::clone(&intake.stream),
+        tap: edge.taps.subscribe(&intake.stream),
         facts: shard.facts,
         encoding: request.encoding,
-        payer: Payer { budget: Arc::clone(&edge.taps_budget), overdraws: false },
+        payer: PagePayer::new(edge),
         phases: edge.phases.clone(),
         position,
+        open: OpenTap::new(&edge.taps.subscriptions, edge.taps.slow_after()),
+        pace: intake.stream.quotas().map(|_| Quotas::of_subscription()),
     };
     let mut response = protocol::reply(request.encoding, Bytes::new());
     *response.body_mut() = Body::streamed(|pieces| feed.run(pieces, subscription));
@@ -131,16 +139,20 @@ struct Event<'a> {
 /// A shard on its way to a client.
 struct Feed {
     stream: Arc<Stream>,
+    tap: taps::Subscription,
     facts: ShardFacts,
     encoding: Encoding,
-    payer: Payer,
+    payer: PagePayer,
     phases: Phases,
     position: SequenceNumber,
+    /// What it may read, where there are quotas.
+    pace: Option<Bucket>,
+    open: OpenTap,
 }
 
 impl Feed {
     async fn run(mut self, pieces: Pieces, mut subscription: Subscription) {
-        pieces.send(event_stream::event("initial-response", self.encoding, b"{}")).await;
+        pieces.send(event_stream::initial_response(self.encoding)).await;
         let ends = Instant::now() + LIFETIME;
         let phases = self.phases.clone();
         let ending = tokio::select! {
@@ -168,13 +180,14 @@ impl Feed {
 
     /// Sends what there is until the shard ends.
     async fn feed(&mut self, pieces: &Pieces) -> Result<(), Failure> {
-        let stream = Arc::clone(&self.stream);
+        let (stream, taps) = (Arc::clone(&self.stream), Arc::clone(self.tap.feed()));
         let numbering = Numbering::of(&self.facts);
         let mut is_first = true;
         loop {
-            let waiter = stream.taps().wait();
+            self.keep_pace().await;
+            let waiter = taps.signal(Some(self.facts.id)).wait();
             let from = (self.facts.id, numbering);
-            let page = match Page::find(&stream, from, self.position, EVENT, &self.payer).await {
+            let page = match self.payer.find(&stream, from, self.position, EVENT).await {
                 Ok(page) => page,
                 Err(ReadError::NoMemory { .. }) => {
                     tokio::time::sleep(MEMORY_WAIT).await;
@@ -186,6 +199,9 @@ impl Feed {
             self.position = page.next;
             let is_at_end = self.is_at_end()?;
             if page.records > 0 || is_at_end || is_first {
+                if let Some(bucket) = &mut self.pace {
+                    bucket.spend(page.data, clock::monotonic());
+                }
                 self.send(pieces, &page, is_at_end).await?;
                 is_first = false;
             } else if has_moved {
@@ -200,6 +216,14 @@ impl Feed {
         }
     }
 
+    /// Waits until what was sent is within the quota.
+    async fn keep_pace(&mut self) {
+        let owed = self.pace.as_mut().and_then(|bucket| bucket.is_paid(clock::monotonic()).err());
+        if let Some(wait) = owed {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// Whether the shard is closed and read. A shard that is gone can only have been read by this one.
     fn is_at_end(&mut self) -> Result<bool, Failure> {
         let layout = self.stream.layout();
@@ -210,7 +234,7 @@ impl Feed {
         Ok(self.facts.end.is_some_and(|end| self.position >= end))
     }
 
-    async fn send(&self, pieces: &Pieces, page: &Page, is_at_end: bool) -> Result<(), Failure> {
+    async fn send(&mut self, pieces: &Pieces, page: &Page, is_at_end: bool) -> Result<(), Failure> {
         let permit = self.pay(page.written_bytes(self.encoding)).await;
         // The record before the next one: whoever goes on after it, or at it, misses nothing.
         let before = SequenceNumber(self.position.0.saturating_sub(1));
@@ -226,13 +250,16 @@ impl Feed {
         let payload = self.encoding.write(&event)?;
         let bytes = event_stream::event("SubscribeToShardEvent", self.encoding, &payload);
         drop(payload);
+        let len = bytes.len();
+        self.open.waits();
         pieces.send(Bytes::from_owner(PaidBytes::new(bytes, permit))).await;
+        self.open.sent(len, page.records as u64);
         Ok(())
     }
 
-    async fn pay(&self, bytes: u64) -> Permit {
+    async fn pay(&mut self, bytes: u64) -> PagePermit {
         loop {
-            if let Some(permit) = self.payer.budget.try_take(bytes) {
+            if let Some(permit) = self.payer.pay(bytes) {
                 return permit;
             }
             tokio::time::sleep(MEMORY_WAIT).await;

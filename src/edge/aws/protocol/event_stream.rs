@@ -18,6 +18,16 @@ const CRC_BYTES: usize = 4;
 /// The type of a header that is a text.
 const TEXT: u8 = 7;
 
+/// The first event: an answer of no members.
+pub fn initial_response(encoding: Encoding) -> Vec<u8> {
+    let nothing: &[u8] = match encoding {
+        Encoding::Json => b"{}",
+        // A map of no pairs.
+        Encoding::Cbor => b"\xa0",
+    };
+    event("initial-response", encoding, nothing)
+}
+
 /// An event of type `kind`.
 pub fn event(kind: &str, encoding: Encoding, payload: &[u8]) -> Vec<u8> {
     let headers =
@@ -73,11 +83,15 @@ mod tests {
 
     #[test]
     fn an_event_names_its_type_and_its_encoding() {
-        let event = event("initial-response", Encoding::Json, b"{}");
-        assert_eq!(event.len(), u32::from_be_bytes(event[..4].try_into().unwrap()) as usize);
-        let text = String::from_utf8_lossy(&event);
-        for part in ["initial-response", "application/x-amz-json-1.1", "{}"] {
-            assert!(text.contains(part), "{text}");
+        for (encoding, media_type, nothing) in [
+            (Encoding::Json, "application/x-amz-json-1.1", &b"{}"[..]),
+            (Encoding::Cbor, "application/x-amz-cbor-1.1", b"\xa0"),
+        ] {
+            let event = initial_response(encoding);
+            assert_eq!(event.len(), u32::from_be_bytes(event[..4].try_into().unwrap()) as usize);
+            let text = String::from_utf8_lossy(&event);
+            assert!(text.contains("initial-response") && text.contains(media_type), "{text}");
+            assert!(event[..event.len() - CRC_BYTES].ends_with(nothing));
         }
     }
 }

@@ -105,7 +105,7 @@ impl Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let kind = match &problem {
-            Problem::MemoryFull => FailureKind::ThroughputExceeded,
+            Problem::MemoryFull | Problem::Throttled(_) => FailureKind::ThroughputExceeded,
             Problem::Starting | Problem::Draining | Problem::DiskFull | Problem::LogUnavailable(_) => {
                 FailureKind::ServiceUnavailable
             }

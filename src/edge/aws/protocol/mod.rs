@@ -1,5 +1,6 @@
 //! How requests and replies of the services stand in bodies: JSON 1.1, and CBOR 1.1 as the SDKs for Java have it.
 
+pub mod blobs;
 pub mod cbor;
 pub mod event_stream;
 pub mod failure;
@@ -55,9 +56,16 @@ impl Encoding {
             Encoding::Json if body.is_empty() => {
                 serde_json::from_slice(b"{}").map_err(|e| unreadable(e.to_string()))
             }
+            Encoding::Json if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') => {
+                Err(unreadable("the body is no structure".to_owned()))
+            }
             Encoding::Json => serde_json::from_slice(body).map_err(|error| unreadable(error.to_string())),
             Encoding::Cbor if body.is_empty() => {
                 cbor::from_slice(&[0xa0]).map_err(|e| unreadable(e.to_string()))
+            }
+            // The first byte of a map, with or without a length.
+            Encoding::Cbor if !matches!(body.first(), Some(0xa0..=0xbf)) => {
+                Err(unreadable("the body is no structure".to_owned()))
             }
             Encoding::Cbor => cbor::from_slice(body).map_err(|error| unreadable(error.to_string())),
         }

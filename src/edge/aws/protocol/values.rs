@@ -1,9 +1,9 @@
 //! Values that the two encodings write in different ways.
 
 use base64::display::Base64Display;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::blobs::engine;
 use crate::runtime::clock::UnixMicros;
 
 /// Tells the CBOR writer that a number is a time.
@@ -41,7 +41,7 @@ pub struct Blob<'a>(pub &'a [u8]);
 impl Serialize for Blob<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+            serializer.collect_str(&Base64Display::new(self.0, engine()))
         } else {
             serializer.serialize_bytes(self.0)
         }

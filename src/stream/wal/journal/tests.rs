@@ -75,7 +75,7 @@ impl Bench {
         Self {
             journal,
             shard: Arc::new(shard),
-            notices: Arc::new(Notices::new(0, &Registry::new().unwrap().stream("s"))),
+            notices: Arc::new(Notices::new(&Registry::new().unwrap().stream("s"))),
         }
     }
 

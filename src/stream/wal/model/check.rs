@@ -20,7 +20,7 @@ pub fn read(stream: &Stream, shard: usize, from: u64, limit: ReadLimit) -> Resul
     match stream.shard(ShardId(shard as u32)).unwrap().read(SequenceNumber(from), limit) {
         Found::Here(read) => Ok(Answer { read, from_disk: false }),
         Found::Stored(stored) => {
-            stored.load(&payer, &stream.captures).map(|read| Answer { read, from_disk: true })
+            stored.load(&payer, &stream.captures()).map(|read| Answer { read, from_disk: true })
         }
     }
 }

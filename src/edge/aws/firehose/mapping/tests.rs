@@ -2,7 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::checked::{
-    ColumnsSource, Format, JsonCompression, OrcCompression, ParquetCompression, Selection,
+    ColumnsSource, Content, Delimiter, Format, JsonCompression, OrcCompression, ParquetCompression,
+    RawFormat, Selection,
 };
 use crate::config::node_for_tests;
 use crate::edge::aws::firehose::delivery_stream::CreateInput;
@@ -81,7 +82,9 @@ fn the_least_configuration_has_the_defaults_of_the_service() {
     assert_eq!((delivery.buffer.size_bytes, delivery.buffer.interval.as_secs()), (5 << 20, 300));
     assert_eq!(delivery.prefix.as_str(), "!{timestamp:yyyy/MM/dd/HH}/");
     assert_eq!(delivery.error_prefix.as_str(), "!{firehose:error-output-type}/!{timestamp:yyyy/MM/dd/HH}/");
-    assert_eq!(delivery.format.compression(), ("none", None));
+    let raw = RawFormat { compression: JsonCompression::None, delimiter: Delimiter::None };
+    assert!(matches!(delivery.format, Format::Raw(format) if format == raw), "{:?}", delivery.format);
+    assert_eq!((pipeline.ingest.content, &delivery.extension), (Content::Any, &None));
 }
 
 #[test]
@@ -94,7 +97,7 @@ fn each_member_has_its_place() {
         "EncryptionConfiguration": { "NoEncryptionConfig": "NoEncryption" },
         "CloudWatchLoggingOptions": { "Enabled": true, "LogGroupName": "g", "LogStreamName": "s" },
         "CustomTimeZone": "Europe/Berlin",
-        "FileExtension": "",
+        "FileExtension": ".log.gz",
         "S3BackupMode": "Enabled",
         "S3BackupConfiguration": {
             "RoleARN": ROLE, "BucketARN": "arn:aws:s3:::raw", "Prefix": "all/", "CompressionFormat": "Snappy",
@@ -107,15 +110,18 @@ fn each_member_has_its_place() {
     assert_eq!(delivery.error_prefix.as_str(), "errors/!{firehose:error-output-type}/!{timestamp:yyyy}/");
     assert_eq!((delivery.buffer.size_bytes, delivery.buffer.interval.as_secs()), (64 << 20, 1));
     assert!(
-        matches!(delivery.format, Format::Json(format) if matches!(format.compression, JsonCompression::Gzip { .. }))
+        matches!(delivery.format, Format::Raw(format) if matches!(format.compression, JsonCompression::Gzip { .. }))
     );
+    assert_eq!(delivery.extension.as_deref(), Some(".log.gz"));
     assert!(!delivery.placement.terms.time_zone.is_utc());
     assert_eq!(backup.name, "s3-backup");
     assert_eq!(backup.sink.url.as_str(), "s3://raw/");
     assert_eq!(backup.prefix.as_str(), "all/!{timestamp:yyyy/MM/dd/HH}/");
     assert_eq!((backup.buffer.size_bytes, backup.buffer.interval.as_secs()), (1 << 20, 900));
     assert!(matches!(backup.selection, Selection::All));
-    assert!(matches!(backup.format, Format::Json(format) if format.compression == JsonCompression::Snappy));
+    let raw = RawFormat { compression: JsonCompression::Snappy, delimiter: Delimiter::None };
+    assert!(matches!(backup.format, Format::Raw(format) if format == raw), "{:?}", backup.format);
+    assert_eq!(backup.extension, None);
 }
 
 #[test]
@@ -158,6 +164,7 @@ fn files_of_columns_take_them_from_the_nodes_tables() {
         json!({ "OpenXJsonSerDe": { "CaseInsensitive": true, "ColumnToJsonKeyMappings": { "id": "ID" } } });
     let Mapped { pipeline, .. } = with(conversion(parquet.clone(), open_x.clone(), "clicks")).unwrap();
     assert_eq!(pipeline.columns_source, Some(ColumnsSource::Declared));
+    assert_eq!(pipeline.ingest.content, Content::Json);
     let Format::Parquet(format) = &pipeline.deliveries[0].format else { panic!("Parquet") };
     assert!(matches!(format.compression, ParquetCompression::Gzip { .. }));
     let columns: Vec<_> =
@@ -247,6 +254,39 @@ fn files_of_columns_take_them_from_the_nodes_tables() {
 }
 
 #[test]
+fn a_line_feed_stands_behind_records_where_it_is_asked_for_and_nothing_else_can() {
+    let appended = |parameters: Value| {
+        with(json!({ "ProcessingConfiguration": processors(json!([
+            { "Type": "AppendDelimiterToRecord", "Parameters": parameters },
+        ]))}))
+    };
+    let delimiter = |value: &str| json!([{ "ParameterName": "Delimiter", "ParameterValue": value }]);
+    for parameters in [json!([]), delimiter("\\n"), delimiter("\n")] {
+        let Mapped { pipeline, .. } = appended(parameters).unwrap();
+        let Format::Raw(format) = &pipeline.deliveries[0].format else { panic!("raw") };
+        assert_eq!(format.delimiter, Delimiter::Newline);
+    }
+    let input: CreateInput = serde_json::from_value(json!({
+        "DeliveryStreamName": "a",
+        "ExtendedS3DestinationConfiguration": destination(&json!({ "ProcessingConfiguration": processors(json!([
+            { "Type": "AppendDelimiterToRecord", "Parameters": delimiter(";") },
+        ]))})),
+    }))
+    .unwrap();
+    let kept = input.delivery_stream(0).unwrap();
+    let error = refuse_anew(&kept).unwrap_err();
+    assert_eq!(
+        error.message,
+        "the Delimiter \";\" of AppendDelimiterToRecord is not supported by this server"
+    );
+    // One that was taken before is served as it was then.
+    let Mapped { pipeline, .. } = map(&kept, &node_for_tests(NODE)).unwrap();
+    assert!(
+        matches!(&pipeline.deliveries[0].format, Format::Raw(format) if format.delimiter == Delimiter::Newline)
+    );
+}
+
+#[test]
 fn processors_take_records_apart() {
     let one = |kind: &str, parameters: Value| json!({ "ProcessingConfiguration": processors(json!([{ "Type": kind, "Parameters": parameters }])) });
     let parameter = |name: &str, value: &str| json!({ "ParameterName": name, "ParameterValue": value });
@@ -306,7 +346,6 @@ fn processors_take_records_apart() {
 fn what_does_not_go_together_or_is_not_here_is_refused_by_name() {
     for (more, said) in [
         (json!({ "CompressionFormat": "ZIP" }), "CompressionFormat ZIP is not supported by this server"),
-        (json!({ "FileExtension": ".log" }), "FileExtension is not supported by this server"),
         (json!({ "CustomTimeZone": "Europe/Nowhere" }), "CustomTimeZone: time_zone: "),
         (
             json!({ "EncryptionConfiguration": { "KMSEncryptionConfig": { "AWSKMSKeyARN": "x" } } }),

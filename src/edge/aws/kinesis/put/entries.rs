@@ -30,6 +30,20 @@ pub enum Data<'a> {
 }
 
 impl Data<'_> {
+    /// Bytes of it, if it is what it should be.
+    fn bytes(&self) -> usize {
+        let decoded = |text: &str| {
+            let padding = text.bytes().rev().take(2).filter(|&letter| letter == b'=').count();
+            (text.len() / 4 * 3).saturating_sub(padding)
+        };
+        match self {
+            // Some writers put a backslash before each slash.
+            Data::Base64(text) if text.is_escaped() => decoded(&text.decode()),
+            Data::Base64(text) => decoded(text.raw()),
+            Data::Plain(bytes) => bytes.len(),
+        }
+    }
+
     /// Bytes of it, at most: exact for what stands there plainly.
     pub fn bytes_max(&self) -> usize {
         match self {
@@ -124,14 +138,9 @@ impl Entry<'_> {
         self.data.is_some() && (1..=KEY_CHARS_MAX).contains(&key.len()) && self.hash.is_none()
     }
 
-    /// Bytes of data and key, two more at most.
+    /// Bytes of data and key.
     fn bytes(&self) -> usize {
-        let data = match &self.data {
-            Some(Data::Base64(text)) => text.raw().len() / 4 * 3,
-            Some(Data::Plain(bytes)) => bytes.len(),
-            None => 0,
-        };
-        data + self.key.as_deref().map_or(0, str::len)
+        self.data.as_ref().map_or(0, Data::bytes) + self.key.as_deref().map_or(0, str::len)
     }
 
     fn check(&self, path: &str, violations: &mut Violations) {

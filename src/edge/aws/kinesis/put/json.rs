@@ -96,7 +96,7 @@ fn entry<'a>(scanner: &mut Scanner<'a>) -> Result<Entry<'a>, Unreadable> {
 
 fn member<'a>(scanner: &mut Scanner<'a>, name: &str, entry: &mut Entry<'a>) -> Result<(), Unreadable> {
     match name {
-        "Data" => entry.data = text(scanner)?.map(Data::Base64),
+        "Data" => entry.data = base64(scanner)?.map(Data::Base64),
         "PartitionKey" => entry.key = text(scanner)?.map(decoded),
         "ExplicitHashKey" => entry.hash = text(scanner)?.map(decoded),
         _ => scanner.skip_value()?,
@@ -117,6 +117,14 @@ fn text<'a>(scanner: &mut Scanner<'a>) -> Result<Option<RawString<'a>>, Unreadab
             Ok(None)
         }
         found => Err(Unreadable::Shape(found, "a String")),
+    }
+}
+
+/// A text of which decoding refuses all that does not belong there.
+fn base64<'a>(scanner: &mut Scanner<'a>) -> Result<Option<RawString<'a>>, Unreadable> {
+    match scanner.peek()? {
+        Kind::String => Ok(Some(scanner.opaque_string()?)),
+        _ => text(scanner),
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::entries::{Data, Entry, Put, unreadable};
+use crate::edge::aws::protocol::blobs::decode_base64;
 use crate::edge::aws::protocol::failure::Failure;
 use crate::json::RawString;
 use crate::record::Span;
@@ -67,7 +65,7 @@ fn decode(text: RawString<'_>, unescaped: &mut String, block: &mut Vec<u8>) -> R
     } else {
         text.raw()
     };
-    STANDARD.decode_vec(text, block).map_err(|error| unreadable(format_args!("Data is no Base64: {error}")))
+    decode_base64(text, block).map_err(|error| unreadable(format_args!("Data is no Base64: {error}")))
 }
 
 /// Where `bytes` are in the body, if they are a slice of it.

@@ -15,21 +15,21 @@ use http::Response;
 
 use super::position::only_if_wet;
 use crate::config::limits::REQUEST_OVERHEAD_BYTES;
-use crate::edge::aws::Request;
 use crate::edge::aws::protocol::failure::Failure;
 use crate::edge::aws::protocol::{self, Encoding};
+use crate::edge::aws::{Caller, Request};
 use crate::edge::body::Paid;
 use crate::edge::judge::{self, Entry};
-use crate::edge::partition::{self, Shared};
+use crate::edge::partition::{self, Shards, Shared};
 use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
 use crate::edge::{Edge, Intake};
 use crate::runtime::clock;
 use crate::runtime::phases::Phase;
-use crate::stream::{HashKey, Receipt};
+use crate::stream::HashKey;
 pub use entries::{Form, Put};
 pub use layout::{LaidOut, lay_out};
-pub use reply::Placed;
+pub use reply::{Place, Placed};
 
 /// PutRecord.
 ///
@@ -37,8 +37,8 @@ pub use reply::Placed;
 /// Why it is refused.
 pub async fn record(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
     let encoding = request.encoding;
-    let placed = put(edge, request, Form::Record).await?;
-    Ok(protocol::reply(encoding, encoding.write(&placed.only()?)?))
+    let (placed, caller) = put(edge, request, Form::Record).await?;
+    Ok(protocol::reply(encoding, encoding.write(&placed.only(caller.account())?)?))
 }
 
 /// PutRecords.
@@ -47,8 +47,8 @@ pub async fn record(edge: &Edge, request: Request) -> Result<Response<Body>, Fai
 /// Why all of it is refused.
 pub async fn records(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
     let encoding = request.encoding;
-    let placed = put(edge, request, Form::Records).await?;
-    Ok(protocol::reply(encoding, encoding.write(&placed.all())?))
+    let (placed, caller) = put(edge, request, Form::Records).await?;
+    Ok(protocol::reply(encoding, placed.all(encoding, caller.account())?))
 }
 
 /// Finds the members of a body.
@@ -62,7 +62,7 @@ pub fn read(encoding: Encoding, body: &[u8], form: Form) -> Result<Put<'_>, Fail
     }
 }
 
-async fn put(edge: &Edge, request: Request, form: Form) -> Result<Placed, Failure> {
+async fn put(edge: &Edge, request: Request, form: Form) -> Result<(Placed, Caller), Failure> {
     let Request { encoding, paid, caller } = request;
     let put = read(encoding, &paid.bytes, form)?;
     put.check(form)?;
@@ -76,7 +76,17 @@ async fn put(edge: &Edge, request: Request, form: Form) -> Result<Placed, Failur
     let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + put.laid_out_bytes())?;
     let LaidOut { block, records, hashes } = lay_out(&put, &paid.bytes)?;
     let paid = Paid { bytes: block.unwrap_or(paid.bytes), permit };
-    append(&intake, paid, &records, &hashes).await
+    let placed = append(&intake, paid, &records, &hashes, Throttling::EachRecord).await?;
+    Ok((placed, caller))
+}
+
+/// What becomes of a request that is beyond the quotas of its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Throttling {
+    /// The records within them are appended.
+    EachRecord,
+    /// None is.
+    AllOrNone,
 }
 
 /// Judges and appends.
@@ -88,6 +98,7 @@ pub async fn append(
     paid: Paid,
     records: &[layout::Spans],
     hashes: &[Option<HashKey>],
+    throttling: Throttling,
 ) -> Result<Placed, Failure> {
     let hashes = hashes.iter().copied().chain(std::iter::repeat(None));
     let entry = |(&(payload, key), hash_key): (&layout::Spans, _)| Entry { payload, key, hash_key };
@@ -99,7 +110,7 @@ pub async fn append(
     }
     let count = records.len();
     if decoded.records.is_empty() {
-        return Ok(Placed::nowhere(count, refused));
+        return Ok(Placed::nowhere(stream, count, refused));
     }
     let arrival = clock::wall();
     let (body, permit) = paid.into_shared();
@@ -108,14 +119,29 @@ pub async fn append(
     let (receipt, numberings) = {
         let writing = stream.writing().await;
         let layout = writing.layout();
-        let note = |place, count| places.push((place, count));
-        let batches = partition::split(intake.slots, decoded, shared, layout, note);
+        let each = stream.quotas().filter(|_| throttling == Throttling::EachRecord);
+        let shards = Shards { layout, quotas: each.map(|quotas| quotas.writing(layout)) };
+        let batches = partition::split(intake.slots, decoded, shared, shards, |place, taken| {
+            places
+                .push(taken.map_or_else(Place::Throttled, |numbers| Place::Taken { shard: place, numbers }));
+        });
+        if throttling == Throttling::AllOrNone {
+            stream.within_quotas(layout, &batches).map_err(Problem::from)?;
+        }
         let numberings = reply::numberings(layout, &batches);
-        (writing.append(batches, None)?, numberings)
+        let receipt = if batches.is_empty() { None } else { Some(writing.append(batches, None)?) };
+        (receipt, numberings)
     };
-    let Receipt { appended, commit, .. } = receipt;
-    commit.await?;
-    Ok(Placed::new(count, refused, places, &appended, &numberings))
+    let mut appended = Vec::new();
+    if let Some(receipt) = receipt {
+        receipt.commit.await?;
+        appended = receipt.appended;
+    }
+    let placed = Placed::new(stream, count, refused, places, (&appended, &numberings));
+    if placed.throttled > 0 {
+        stream.count_throttled(placed.throttled as u64);
+    }
+    Ok(placed)
 }
 
 #[cfg(test)]

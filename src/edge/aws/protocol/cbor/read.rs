@@ -131,6 +131,10 @@ impl<'a> MapAccess<'a> for Members<'_, 'a> {
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, CborError> {
         match self.reader.next_item(&mut self.items)? {
+            // A number would be taken for the place of a member.
+            true if !matches!(self.reader.peek()?, Type::String | Type::StringIndef) => {
+                Err(self.reader.unexpected("the name of a member"))
+            }
             true => seed.deserialize(&mut *self.reader).map(Some),
             false => Ok(None),
         }

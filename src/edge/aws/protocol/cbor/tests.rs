@@ -80,6 +80,12 @@ fn a_few_bytes_cannot_ask_for_gigabytes_or_for_the_stack() {
 }
 
 #[test]
+fn arrays_of_known_length_are_arrays() {
+    assert_eq!(to_vec(&[[1_u8], [2]]).unwrap(), [0x82, 0x81, 1, 0x81, 2]);
+    assert_eq!(to_vec(&("a", true)).unwrap(), [0x82, 0x61, b'a', 0xf5]);
+}
+
+#[test]
 fn what_stands_behind_the_value_is_refused() {
     let mut bytes = to_vec(&sample()).unwrap();
     bytes.push(0);

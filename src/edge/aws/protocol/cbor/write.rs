@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use minicbor::Encoder;
 use serde::Serialize;
-use serde::ser::{Impossible, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
+use serde::ser::{Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple, Serializer};
 
 use super::{CborError, TIME_TAG};
 use crate::edge::aws::protocol::values::TIME_NAME;
@@ -59,7 +59,7 @@ impl<'e> Serializer for Writer<'e> {
     type SerializeSeq = Open<'e>;
     type SerializeMap = Open<'e>;
     type SerializeStruct = Open<'e>;
-    type SerializeTuple = Impossible<(), CborError>;
+    type SerializeTuple = Open<'e>;
     type SerializeTupleStruct = Impossible<(), CborError>;
     type SerializeTupleVariant = Impossible<(), CborError>;
     type SerializeStructVariant = Impossible<(), CborError>;
@@ -163,8 +163,9 @@ impl<'e> Serializer for Writer<'e> {
         self.serialize_map(Some(length))
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, CborError> {
-        none()
+    /// An array of Rust, whose length is part of its type.
+    fn serialize_tuple(self, length: usize) -> Result<Open<'e>, CborError> {
+        self.serialize_seq(Some(length))
     }
 
     fn serialize_tuple_struct(
@@ -201,6 +202,19 @@ impl<'e> Serializer for Writer<'e> {
 }
 
 impl SerializeSeq for Open<'_> {
+    type Ok = ();
+    type Error = CborError;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CborError> {
+        value.serialize(Writer(self.encoder))
+    }
+
+    fn end(self) -> Result<(), CborError> {
+        self.close()
+    }
+}
+
+impl SerializeTuple for Open<'_> {
     type Ok = ();
     type Error = CborError;
 

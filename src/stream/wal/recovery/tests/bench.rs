@@ -127,7 +127,7 @@ impl Bench {
             shards: (0..SHARDS).map(shard).collect(),
             replies: recovered.replies,
             damaged_bytes: recovered.damaged_bytes,
-            notices: Arc::new(Notices::new(0, &Registry::new().unwrap().stream("s"))),
+            notices: Arc::new(Notices::new(&Registry::new().unwrap().stream("s"))),
         })
     }
 

@@ -60,6 +60,7 @@ fn write_time(line: &mut Vec<u8>, time: UnixMicros) {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::super::Payload;
     use super::*;
     use crate::record::{SequenceNumber, ShardId};
 
@@ -74,7 +75,7 @@ mod tests {
     #[test]
     fn an_envelope_is_written_as_documented() {
         let row = Row {
-            payload: "{\"a\":1}",
+            payload: Payload::Text("{\"a\":1}"),
             key: "größe\n\"x\"\u{1}".as_bytes(),
             shard: ShardId(2),
             sequence_number: SequenceNumber(u64::MAX),

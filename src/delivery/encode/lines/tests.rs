@@ -1,9 +1,10 @@
 use std::io::Read as _;
 
 use flate2::read::MultiGzDecoder;
+use proptest::prelude::*;
 
+use super::super::Payload;
 use super::*;
-use crate::config::checked::Format;
 use crate::delivery::verify::unpack::{Packing, Unpacker};
 
 const GZIP: JsonCompression = JsonCompression::Gzip { level: 1 };
@@ -16,8 +17,8 @@ const CODECS: [JsonCompression; 5] = [
     JsonCompression::HadoopSnappy,
 ];
 
-fn encoder(compression: JsonCompression) -> Box<JsonLinesEncoder> {
-    Box::new(JsonLinesEncoder::new(compression.into()))
+fn encoder(compression: JsonCompression) -> Box<LinesEncoder> {
+    Box::new(LinesEncoder::new(JsonFormat::from(compression)))
 }
 
 fn gunzip(chunks: &[Bytes]) -> String {
@@ -62,11 +63,14 @@ fn a_gzip_file_of_many_members_is_read_as_one() {
 }
 
 /// Through the tools that verifying uses, which know nothing of the encoder.
-fn unpack(compression: JsonCompression, chunks: &[Bytes]) -> String {
-    let name = format!("file{}", Format::from(compression).extension());
-    let mut unpacker = Unpacker::new(Packing::of_key(&name).unwrap(), Vec::new()).unwrap();
+fn unpack_bytes(compression: JsonCompression, chunks: &[Bytes]) -> Vec<u8> {
+    let mut unpacker = Unpacker::new(Packing::from(compression), Vec::new()).unwrap();
     unpacker.take(&chunks.concat()).unwrap();
-    String::from_utf8(unpacker.finish().unwrap()).unwrap()
+    unpacker.finish().unwrap()
+}
+
+fn unpack(compression: JsonCompression, chunks: &[Bytes]) -> String {
+    String::from_utf8(unpack_bytes(compression, chunks)).unwrap()
 }
 
 #[test]
@@ -74,7 +78,7 @@ fn a_payload_of_several_lines_becomes_one_line() {
     let pretty = "{\r\n  \"text\": \"a\\nb\",\n\t\"list\": [\n1,\r2]\n}";
     for compression in CODECS {
         for envelope in [false, true] {
-            let mut encoder = Box::new(JsonLinesEncoder::new(JsonFormat { compression, envelope }));
+            let mut encoder = Box::new(LinesEncoder::new(JsonFormat { compression, envelope }));
             for record in ["{}", pretty, "{}"] {
                 encoder.push(Row::of_payload(record)).unwrap();
             }
@@ -165,5 +169,35 @@ fn a_level_that_does_not_exist_is_an_error() {
         let finished = encoder.finish(&[]);
         // Level 0 is libdeflate's name for "stored".
         assert_eq!(finished.is_err(), level != 0, "{level}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn raw_files_are_the_bytes_of_the_records_whatever_they_are(
+        records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..40),
+        newlines in prop::collection::vec(0_usize..40, 0..20),
+        codec in 0..CODECS.len(),
+        repeat in 1_usize..200,
+    ) {
+        let mut records = records;
+        for at in newlines {
+            if let Some(record) = records.get_mut(at) {
+                record.extend_from_slice(b"\r\n");
+            }
+        }
+        let compression = CODECS[codec];
+        for (delimiter, behind) in [(Delimiter::Newline, &b"\n"[..]), (Delimiter::None, b"")] {
+            let mut encoder = Box::new(LinesEncoder::new(RawFormat { compression, delimiter }));
+            let (mut expected, mut chunks) = (Vec::new(), Vec::new());
+            for record in records.iter().cycle().take(records.len() * repeat) {
+                encoder.push(Row { payload: Payload::Bytes(record), ..Row::of_payload("") }).unwrap();
+                expected.extend_from_slice(record);
+                expected.extend_from_slice(behind);
+                chunks.extend(encoder.take_finished());
+            }
+            chunks.extend(encoder.finish(&[]).unwrap());
+            prop_assert!(unpack_bytes(compression, &chunks) == expected, "{compression:?} {delimiter:?}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! JSON lines: the payloads as they came, one a line, alone or in an envelope; plain or in blocks of a codec.
+//! Lines: payloads one behind the other, plain or in blocks of a codec. JSON lines have one payload a line, alone or in
+//! an envelope; raw files have the bytes of the payloads, whatever they are, with a line feed behind each or without.
 
 mod blocks;
 mod envelope;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use self::blocks::BLOCK_BYTES;
 use super::pieces::Pieces;
 use super::{EncodeError, Encoder, PushError, Row};
-use crate::config::checked::{JsonCompression, JsonFormat};
+use crate::config::checked::{Delimiter, JsonCompression, JsonFormat, RawFormat};
 
 /// Compressed size over input before the first block is there to tell. JSON events are compressed to a fourth or
 /// less; too high a guess only seals a small file early.
@@ -20,10 +21,43 @@ const ROOM_PART: u64 = 4;
 /// Room for the line that fills up a block.
 const LAST_LINE_BYTES: usize = 16 << 10;
 
-/// An open file of JSON lines.
+/// How a record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// A line of JSON.
+    Json {
+        /// See [`JsonFormat::envelope`].
+        envelope: bool,
+    },
+    /// The payload's bytes.
+    Raw(Delimiter),
+}
+
+/// What the lines of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinesFormat {
+    /// Codec of the file.
+    pub compression: JsonCompression,
+    /// How a record is written.
+    pub line: Line,
+}
+
+impl From<JsonFormat> for LinesFormat {
+    fn from(JsonFormat { compression, envelope }: JsonFormat) -> Self {
+        Self { compression, line: Line::Json { envelope } }
+    }
+}
+
+impl From<RawFormat> for LinesFormat {
+    fn from(RawFormat { compression, delimiter }: RawFormat) -> Self {
+        Self { compression, line: Line::Raw(delimiter) }
+    }
+}
+
+/// An open file of lines.
 #[derive(Debug)]
-pub struct JsonLinesEncoder {
-    format: JsonFormat,
+pub struct LinesEncoder {
+    format: LinesFormat,
     /// Lines that are not in `chunks` yet. Grows with what comes, so that a file with few records stays small.
     staged: Pieces,
     chunks: Vec<Bytes>,
@@ -35,11 +69,11 @@ pub struct JsonLinesEncoder {
     input_bytes: u64,
 }
 
-impl JsonLinesEncoder {
+impl LinesEncoder {
     /// A file without records.
-    pub fn new(format: JsonFormat) -> Self {
+    pub fn new(format: impl Into<LinesFormat>) -> Self {
         Self {
-            format,
+            format: format.into(),
             staged: Pieces::default(),
             chunks: Vec::new(),
             held_bytes: 0,
@@ -52,7 +86,8 @@ impl JsonLinesEncoder {
     /// a part of what the file has had.
     #[inline]
     fn room(&mut self, row: &Row<'_>) -> &mut Vec<u8> {
-        let bytes = row.payload.len() + 1 + if self.format.envelope { envelope::bytes_about(row) } else { 0 };
+        let around = if self.format.line.has_envelope() { envelope::bytes_about(row) } else { 0 };
+        let bytes = row.payload.as_bytes().len() + 1 + around;
         if self.staged.len() == 0 && self.input_bytes > 0 {
             let block = blocks::input_bytes(self.format.compression) + LAST_LINE_BYTES;
             let room = usize::try_from(self.input_bytes / ROOM_PART).map_or(block, |room| room.min(block));
@@ -91,15 +126,33 @@ impl JsonLinesEncoder {
     }
 }
 
-/// Appends the line of a record to `lines`.
-pub fn write_line(row: &Row<'_>, in_envelope: bool, lines: &mut Vec<u8>) {
+impl Line {
+    fn has_envelope(self) -> bool {
+        self == Line::Json { envelope: true }
+    }
+
+    /// Appends what a record makes to `lines`.
+    pub fn write(self, row: &Row<'_>, lines: &mut Vec<u8>) {
+        match self {
+            Line::Json { envelope } => write_json(row, envelope, lines),
+            Line::Raw(delimiter) => {
+                lines.extend_from_slice(row.payload.as_bytes());
+                if delimiter == Delimiter::Newline {
+                    lines.push(b'\n');
+                }
+            }
+        }
+    }
+}
+
+fn write_json(row: &Row<'_>, in_envelope: bool, lines: &mut Vec<u8>) {
     if in_envelope {
         envelope::write_begin(lines, row);
     }
-    let start = lines.len();
-    lines.extend_from_slice(row.payload.as_bytes());
+    let (start, payload) = (lines.len(), row.payload.as_bytes());
+    lines.extend_from_slice(payload);
     // Line breaks can only be white space between tokens: inside strings JSON has them escaped.
-    if memchr::memchr2(b'\n', b'\r', row.payload.as_bytes()).is_some() {
+    if memchr::memchr2(b'\n', b'\r', payload).is_some() {
         for byte in &mut lines[start..] {
             if matches!(*byte, b'\n' | b'\r') {
                 *byte = b' ';
@@ -112,11 +165,11 @@ pub fn write_line(row: &Row<'_>, in_envelope: bool, lines: &mut Vec<u8>) {
     lines.push(b'\n');
 }
 
-impl Encoder for JsonLinesEncoder {
+impl Encoder for LinesEncoder {
     fn push(&mut self, row: Row<'_>) -> Result<u64, PushError> {
         let (before, room) = (self.staged.len(), self.staged.memory_bytes());
-        let in_envelope = self.format.envelope;
-        write_line(&row, in_envelope, self.room(&row));
+        let line = self.format.line;
+        line.write(&row, self.room(&row));
         // Room that was made for what comes is held as well.
         let made = self.staged.memory_bytes().saturating_sub(room);
         let taken = (self.staged.len() - before).max(made);

@@ -1,0 +1,73 @@
+//! The end of a worker: with the process, or told to stop while that goes on.
+//!
+//! One that is told to stop leaves its ledger as a crash would, but for what has been stored by then, which it writes
+//! down: open files are not closed, and what is closed and not stored is made again from the log. In return it is quick,
+//! and nothing of it touches ledger or sink any more when it has ended, so that another worker may go on at once.
+//!
+//! Without a ledger nobody could make a file again. Such a worker reads nothing more and stores what it has, for as long
+//! as that takes, or until the wish is taken back.
+
+use super::Worker;
+use crate::delivery::Stop;
+use crate::delivery::sink::ObjectSink;
+use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::phases::Phases;
+
+/// The first record of each shard that a worker has not read.
+pub type Positions = Vec<(ShardId, SequenceNumber)>;
+
+impl Worker {
+    /// Works until the drain is over: returns once everything that was accepted is stored. Whoever cannot wait that
+    /// long drops the future; what was not stored then shows as pending in the status, and with a ledger is delivered
+    /// after the next start.
+    ///
+    /// If it is told to stop it returns as soon as another worker can go on with its ledger; or, without one, where it
+    /// has ended reading, once what it has read is stored.
+    pub async fn run(mut self, phases: Phases, stop: Stop) -> Positions {
+        let (sinks, has_ledger) = (self.sinks(), self.book.is_some());
+        tokio::select! {
+            () = self.work(&phases, &stop) => {}
+            () = stop.overdue(), if has_ledger => {
+                tracing::info!(
+                    stream = %self.stream.name(), delivery = self.status.name(),
+                    "uploads are broken off: what they have not stored is stored again"
+                );
+            }
+        }
+        // Also where it was not told to: it costs next to nothing then, and the wish may have been taken back just now.
+        self.let_go(&sinks).await;
+        self.positions()
+    }
+
+    /// Waits for uploads that are under way, and writes down what has been stored. Begins nothing.
+    pub(super) async fn come_to_rest(&mut self) {
+        while let Some(ended) = self.uploads.next().await {
+            self.ended(ended);
+        }
+        if let Some(book) = &mut self.book {
+            book.let_go_of_unwritten();
+        }
+        self.write_book().await;
+        self.publish();
+    }
+
+    /// Breaks off what is still under way, and waits for writes that the disk has been given. Wherever the work was
+    /// broken off, this worker is of no more use than after a crash.
+    async fn let_go(&mut self, sinks: &[ObjectSink]) {
+        self.uploads.break_off().await;
+        self.outflows = Default::default();
+        if let Some(book) = &self.book {
+            book.ledger().settled().await;
+        }
+        for sink in sinks {
+            sink.settled().await;
+        }
+    }
+
+    /// All that files of this worker go to.
+    fn sinks(&self) -> Vec<ObjectSink> {
+        let stages = self.stages.iter().chain(self.undone.iter().map(|undone| &undone.stage));
+        let sinks = stages.map(|stage| stage.intake.sink());
+        sinks.chain(self.outflows.sinks_of_leftovers()).cloned().collect()
+    }
+}
