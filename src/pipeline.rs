@@ -285,6 +285,7 @@ impl Pipelines {
         let now = clock::wall();
         for intake in self.site.edge.intakes() {
             intake.stream.enforce_retention(now);
+            intake.cursors.follow();
             self.site.forget_outlived(&intake.stream, now);
         }
         if let Some(logs) = self.site.logs().as_ref() {
@@ -308,6 +309,7 @@ impl Pipelines {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);
             intake.stream.metrics.retained_bytes.set(bytes as f64);
+            intake.cursors.list().iter().for_each(|cursor| cursor.refresh_gauges());
         }
         if let Some(logs) = self.site.logs().as_ref() {
             logs.refresh_gauges(&self.registry);

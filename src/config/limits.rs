@@ -210,6 +210,23 @@ pub const WEBSOCKET_MESSAGES_MAX: usize = 64;
 /// Bytes of a WebSocket's read buffer, which it has from its beginning: larger messages take more while they come in.
 pub const WEBSOCKET_BUFFER_BYTES: usize = 8 << 10;
 
+/// Named cursors of a stream: a position of 40 bytes a shard each, 170 KB with the most shards that there can be.
+pub const CURSORS_MAX: usize = 256;
+
+/// Workers that share a named cursor: a quarter of the shards that a stream can have.
+pub const CURSOR_WORKERS_MAX: usize = 1_024;
+
+/// Bytes of a worker's name: that of a host and a process.
+pub const WORKER_NAME_BYTES_MAX: usize = 128;
+
+/// How long a worker may keep its shards without a sign of life; where it is not told, [`CURSOR_LEASE_DEFAULT`].
+pub const CURSOR_LEASE_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3_600);
+/// See [`CURSOR_LEASE_RANGE`]. As long as the longest long poll.
+pub const CURSOR_LEASE_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Bytes of the body of a request about a named cursor: a position in each of 20,480 shards, which have 32 at most.
+pub const CURSOR_BODY_BYTES_MAX: usize = 1 << 20;
 /// Streams of an HTTP/2 connection at a time, each a request, a subscription or a WebSocket: with the buffers of a
 /// WebSocket 1.6 MB a connection. What hyper has by default.
 pub const HTTP2_STREAMS_MAX: u32 = 200;

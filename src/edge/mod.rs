@@ -14,6 +14,7 @@ pub mod aws;
 pub mod body;
 mod connection;
 pub mod cors;
+pub mod cursors;
 pub mod decode;
 pub mod identity;
 pub mod ingest;
@@ -39,6 +40,7 @@ use crate::schema::inference::OnConflict;
 use crate::schema::registry::Registry as Schemas;
 use crate::schema::validation::{Plan, SchemaError};
 use crate::stream::{Captures, Stream};
+use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 
@@ -67,6 +69,8 @@ pub struct Intake {
     pub key_slot: Option<usize>,
     /// The stream's account of the ingest share.
     pub budget: Arc<Budget>,
+    /// Cursors that workers share.
+    pub cursors: Arc<NamedCursors>,
 }
 
 impl Intake {
@@ -91,7 +95,8 @@ impl Intake {
         let learned_plan =
             enforced.map(|schema| LearnedPlan::new(Arc::clone(schema), all.pointers())).transpose()?;
         let slots = captures.pointers().len();
-        Ok(Self { stream, ingest, plan, learned_plan, slots, captures, schema, key_slot, budget })
+        let cursors = NamedCursors::in_memory(&stream, None);
+        Ok(Self { stream, ingest, plan, learned_plan, slots, captures, schema, key_slot, budget, cursors })
     }
 }
 

@@ -26,6 +26,15 @@ pub enum Problem {
     UnknownStream(String),
     /// No such shard.
     UnknownShard(String),
+    /// The stream has no named cursor of that name.
+    UnknownCursor(String),
+    /// A worker says that records are done of shards that it does not have any more.
+    LeaseLost {
+        /// Their ids.
+        shards: Vec<String>,
+    },
+    /// A named cursor cannot be kept: its checkpoint is where it was.
+    CursorNotKept(String),
     /// A page of another origin must not open a WebSocket here.
     OriginNotAllowed,
     /// A query parameter or header that cannot be read.
@@ -126,6 +135,8 @@ struct Document<'a> {
     status: u16,
     code: &'static str,
     detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    shards: &'a [String],
     /// Which quota is used up.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'static str>,
@@ -140,12 +151,15 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 26] = [
+    pub const CODES: [&'static str; 29] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
         "unknown_stream",
         "unknown_shard",
+        "unknown_cursor",
+        "lease_lost",
+        "cursor_not_kept",
         "origin_not_allowed",
         "bad_parameter",
         "unsupported_media_type",
@@ -190,6 +204,11 @@ impl Problem {
             }
             Problem::UnknownStream(_) => (StatusCode::NOT_FOUND, "unknown_stream", "Unknown stream"),
             Problem::UnknownShard(_) => (StatusCode::NOT_FOUND, "unknown_shard", "Unknown shard"),
+            Problem::UnknownCursor(_) => (StatusCode::NOT_FOUND, "unknown_cursor", "Unknown cursor"),
+            Problem::LeaseLost { .. } => (StatusCode::CONFLICT, "lease_lost", "Lease lost"),
+            Problem::CursorNotKept(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "cursor_not_kept", "Cursor cannot be kept")
+            }
             Problem::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed", "Origin not allowed"),
             Problem::BadParameter { .. } => (StatusCode::BAD_REQUEST, "bad_parameter", "Invalid parameter"),
             Problem::UnsupportedMediaType(_) => {
@@ -240,6 +259,17 @@ impl Problem {
             Problem::HeadersTooLarge { limit } => format!("request line and headers may have {limit} bytes"),
             Problem::UnknownStream(name) => format!("there is no stream named '{name}' here"),
             Problem::UnknownShard(name) => format!("the stream has no shard '{name}'"),
+            Problem::UnknownCursor(name) => {
+                format!("the stream has no cursor '{name}': make it with PUT")
+            }
+            Problem::LeaseLost { shards } => format!(
+                "{} went to another worker, which reads on from its last checkpoint; what this worker still has was \
+                 taken: ask for records again",
+                shards.join(", ")
+            ),
+            Problem::CursorNotKept(why) => {
+                format!("the cursor cannot be written at the moment ({why}): its checkpoint is where it was")
+            }
             Problem::OriginNotAllowed => {
                 "pages of this origin may not open a WebSocket here: name it in [server] cors".to_owned()
             }
@@ -296,9 +326,12 @@ impl Problem {
             Problem::Throttled(throttled) => (Some(throttled.quota.name()), self.retry_after()),
             _ => (None, None),
         };
-        let status = status.as_u16();
-        let document =
-            Document { r#type: "about:blank", title, status, code, detail: &detail, limit, retry_after };
+        let shards = match self {
+            Problem::LeaseLost { shards } => shards.as_slice(),
+            _ => &[],
+        };
+        let (r#type, status, detail) = ("about:blank", status.as_u16(), detail.as_str());
+        let document = Document { r#type, title, status, code, detail, shards, limit, retry_after };
         // A struct of strings always serialises.
         serde_json::to_vec(&document).unwrap_or_default()
     }

@@ -12,7 +12,7 @@ use super::aws::{self, Target};
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
-use super::{Edge, cors, ingest, reshard, streams};
+use super::{Edge, cors, cursors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
 use crate::telemetry::access_log::{self, Access};
@@ -24,15 +24,17 @@ enum Route<'a> {
     Records(&'a str),
     Stream(&'a str),
     Shards(&'a str),
+    Cursors(&'a str),
+    Cursor(&'a str, &'a str),
     Streams,
     Aws(Target),
     Unknown,
 }
 
 /// Routes, [`Route::index`] being below.
-const ROUTES: usize = 5 + Target::COUNT;
+const ROUTES: usize = 7 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 16] = [101, 200, 204, 400, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
+const CODES: [u16; 17] = [101, 200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
 
 impl<'a> Route<'a> {
     fn of(head: &'a request::Parts) -> Self {
@@ -44,14 +46,16 @@ impl<'a> Route<'a> {
 
     fn of_path(path: &'a str) -> Self {
         let Some(rest) = path.strip_prefix("/v1/streams") else { return Route::Unknown };
-        let mut segments = rest.strip_prefix('/').unwrap_or(rest).split('/');
-        match (segments.next().unwrap_or_default(), segments.next(), segments.next()) {
-            ("", None, None) => Route::Streams,
+        let mut segments = rest.strip_prefix('/').unwrap_or(rest).splitn(4, '/');
+        match (segments.next().unwrap_or_default(), segments.next(), segments.next(), segments.next()) {
+            ("", None, ..) => Route::Streams,
             ("", ..) => Route::Unknown,
             _ if !rest.starts_with('/') => Route::Unknown,
-            (stream, Some("records"), None) => Route::Records(stream),
-            (stream, Some("shards"), None) => Route::Shards(stream),
-            (stream, None, None) => Route::Stream(stream),
+            (stream, Some("records"), None, _) => Route::Records(stream),
+            (stream, Some("shards"), None, _) => Route::Shards(stream),
+            (stream, Some("cursors"), None, _) => Route::Cursors(stream),
+            (stream, Some("cursors"), Some(cursor), None) => Route::Cursor(stream, cursor),
+            (stream, None, ..) => Route::Stream(stream),
             _ => Route::Unknown,
         }
     }
@@ -63,7 +67,9 @@ impl<'a> Route<'a> {
             Route::Shards(_) => 2,
             Route::Streams => 3,
             Route::Unknown => 4,
-            Route::Aws(target) => 5 + target.index(),
+            Route::Cursors(_) => 5,
+            Route::Cursor(..) => 6,
+            Route::Aws(target) => 7 + target.index(),
         }
     }
 
@@ -73,6 +79,8 @@ impl<'a> Route<'a> {
             Route::Records(_) => "records",
             Route::Stream(_) => "stream",
             Route::Shards(_) => "shards",
+            Route::Cursors(_) => "cursors",
+            Route::Cursor(..) => "cursor",
             Route::Streams => "streams",
             Route::Unknown => "unknown",
             Route::Aws(target) => target.name(),
@@ -82,6 +90,7 @@ impl<'a> Route<'a> {
     fn allow(self) -> &'static str {
         match self {
             Route::Records(_) | Route::Shards(_) => "GET, HEAD, POST, OPTIONS",
+            Route::Cursor(..) => "GET, HEAD, PUT, DELETE, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -189,6 +198,14 @@ async fn dispatch(
         (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
         (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),
         (Route::Shards(name), &Method::POST) => reshard::post(edge, &*edge.intake(name)?, head, body).await,
+        (Route::Cursors(name), &Method::GET) => Ok(cursors::list(&*edge.intake(name)?)),
+        (Route::Cursor(name, cursor), &Method::GET) => cursors::describe(&*edge.intake(name)?, cursor),
+        (Route::Cursor(name, cursor), &Method::PUT) => {
+            cursors::put(edge, &*edge.intake(name)?, cursor, body).await
+        }
+        (Route::Cursor(name, cursor), &Method::DELETE) => {
+            cursors::delete(&*edge.intake(name)?, cursor, head).await
+        }
         (Route::Streams, &Method::GET) => streams::list(edge),
         (Route::Aws(target), &Method::POST) => Ok(aws::post(edge, target, head, body).await),
         (Route::Unknown, _) => Err(Problem::NotFound),
@@ -214,8 +231,15 @@ mod tests {
     fn every_route_has_a_place_and_a_name_of_its_own() {
         let targets = Operation::ALL.map(Target::Kinesis).into_iter().chain([Target::Unknown]);
         let targets = targets.chain(firehose::Operation::ALL.map(Target::Firehose));
-        let native =
-            [Route::Records(""), Route::Stream(""), Route::Shards(""), Route::Streams, Route::Unknown];
+        let native = [
+            Route::Records(""),
+            Route::Stream(""),
+            Route::Shards(""),
+            Route::Cursors(""),
+            Route::Cursor("", ""),
+            Route::Streams,
+            Route::Unknown,
+        ];
         let routes: Vec<_> = native.into_iter().chain(targets.map(Route::Aws)).collect();
         let places: BTreeSet<_> = routes.iter().map(|route| route.index()).collect();
         let names: BTreeSet<_> = routes.iter().map(|route| route.name()).collect();
@@ -227,6 +251,9 @@ mod tests {
         assert_eq!(Route::of_path("/v1/streams/a/records"), Route::Records("a"));
         assert_eq!(Route::of_path("/v1/streams/a/shards"), Route::Shards("a"));
         assert_eq!(Route::of_path("/v1/streams/a"), Route::Stream("a"));
+        assert_eq!(Route::of_path("/v1/streams/a/cursors"), Route::Cursors("a"));
+        assert_eq!(Route::of_path("/v1/streams/a/cursors/b"), Route::Cursor("a", "b"));
+        assert_eq!(Route::of_path("/v1/streams/a/cursors/b/c"), Route::Unknown);
         assert_eq!(Route::of_path("/v1/streams"), Route::Streams);
         for path in
             ["/", "/v1", "/v1/streamsa", "/v1/streams//records", "/v1/streams/a/records/b", "/v1/streams/a/x"]

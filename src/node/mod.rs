@@ -9,6 +9,7 @@
 //!   log/          the write-ahead log
 //!   ledger/       a folder a stream and delivery
 //!   schema/       a file a stream whose columns are learned: see [`schemas`]
+//!   cursors/      a folder a stream, with a file a named cursor: see [`cursors`]
 //!   delivery-streams/  a file each, of the Firehose API: see [`delivery_streams`]
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! that this process must not use is looked at and not touched: every check comes before the first write.
 
 pub mod catalog;
+mod cursors;
 mod delivery_streams;
 mod document;
 mod ledgers;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use cursors::CursorFiles;
 pub use delivery_streams::{DELIVERY_STREAMS, DeliveryStreamFiles};
 pub use schemas::SchemaFile;
 pub use token_key::TOKEN_KEY_BYTES;
@@ -50,7 +53,7 @@ const LOG: &str = "log";
 const LEDGER: &str = "ledger";
 
 /// What only ever appears after `node.json`.
-const AFTER_NODE: [&str; 5] = [LOG, CATALOG, LEDGER, schemas::SCHEMA, DELIVERY_STREAMS];
+const AFTER_NODE: [&str; 6] = [LOG, CATALOG, LEDGER, schemas::SCHEMA, cursors::CURSORS, DELIVERY_STREAMS];
 
 /// Why a folder cannot be this node's. Nothing in it has been touched, unless a write has failed.
 #[derive(Debug, Error)]

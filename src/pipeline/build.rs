@@ -15,8 +15,10 @@ use crate::edge::Intake;
 use crate::node::{CatalogStream, StreamOrigin};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::UnixMicros;
+use crate::runtime::disk::RealDisk;
 use crate::schema::registry::Registry;
 use crate::stream::{Backing, Captures, ReaderId, Stream};
+use crate::tap::named::all::NamedCursors;
 
 /// Builds pipelines, and gathers what is to be started.
 pub(super) struct Builder<'a> {
@@ -122,7 +124,10 @@ impl<'a> Builder<'a> {
         let name = stream.name().to_string();
         let failed = |source| StartError::Schema { stream: name.clone(), source };
         let budget = self.site.edge.budget.account(account);
-        Intake::new(stream, ingest, (captures, schema), budget).map_err(failed)
+        let mut intake = Intake::new(stream, ingest, (captures, schema), budget).map_err(failed)?;
+        let (disk, data_dir) = (Arc::new(RealDisk), &self.site.node.data_dir);
+        intake.cursors = NamedCursors::open(&intake.stream, disk, data_dir, &self.site.registry)?;
+        Ok(intake)
     }
 }
 

@@ -172,6 +172,7 @@ impl Control {
         if let Some(logs) = logs.as_mut() {
             logs.leave(&intake.stream);
             intake.stream.delete();
+            intake.cursors.delete_all();
             logs.folder.forget_ledgers(name)?;
         }
         tracing::info!(stream = name, "a client has deleted a stream");

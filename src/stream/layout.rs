@@ -57,6 +57,29 @@ impl ShardFacts {
     pub fn parents(&self) -> impl Iterator<Item = ShardId> + use<> {
         self.parents.into_iter().flatten()
     }
+
+    /// Whether a reader that stands at `position` of each shard may take records of this one: its parents are read to
+    /// their end, and so are theirs, since a parent may have had no records at all. A shard that is not `known` is gone,
+    /// and read; one that `position` does not know is none of the reader's.
+    pub fn may_be_read<'a>(
+        &self,
+        known: impl Fn(ShardId) -> Option<&'a ShardFacts>,
+        position: impl Fn(ShardId) -> Option<SequenceNumber>,
+    ) -> bool {
+        let is_read = |facts: &ShardFacts| {
+            let at = facts.end.map(|end| (end, position(facts.id)));
+            at.is_none_or(|(end, position)| position.is_none_or(|position| position >= end))
+        };
+        let (mut ancestors, mut seen): (Vec<_>, HashSet<_>) = (self.parents().collect(), HashSet::new());
+        while let Some(id) = ancestors.pop() {
+            let Some(ancestor) = known(id).filter(|_| seen.insert(id)) else { continue };
+            if !is_read(ancestor) {
+                return false;
+            }
+            ancestors.extend(ancestor.parents());
+        }
+        true
+    }
 }
 
 /// One shard of a stream.
@@ -179,23 +202,9 @@ impl Layout {
         self.shards.iter().filter(move |shard| shard.facts.parents().any(|parent| parent == id))
     }
 
-    /// Whether a reader that stands at `position` of each shard may take records of `shard`: its parents are read to
-    /// their end, and so are theirs, since a parent may have had no records at all. A shard that is gone is read; one that
-    /// `position` does not know is none of the reader's.
+    /// [`ShardFacts::may_be_read`], among these shards.
     pub fn may_read(&self, shard: &ShardFacts, position: impl Fn(ShardId) -> Option<SequenceNumber>) -> bool {
-        let is_read = |facts: &ShardFacts| {
-            let at = facts.end.map(|end| (end, position(facts.id)));
-            at.is_none_or(|(end, position)| position.is_none_or(|position| position >= end))
-        };
-        let (mut ancestors, mut seen): (Vec<_>, HashSet<_>) = (shard.parents().collect(), HashSet::new());
-        while let Some(id) = ancestors.pop() {
-            let Some(ancestor) = self.get(id).filter(|_| seen.insert(id)) else { continue };
-            if !is_read(&ancestor.facts) {
-                return false;
-            }
-            ancestors.extend(ancestor.facts.parents());
-        }
-        true
+        shard.may_be_read(|id| self.get(id).map(|shard| &shard.facts), position)
     }
 
     /// A clone without the shards that `goes` says so of.

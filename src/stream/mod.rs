@@ -252,6 +252,15 @@ impl Stream {
         matches!(self.store, Store::Durable { .. })
     }
 
+    /// What a durable stream is known by in the node's folder, for ever: one that is made again under its name has
+    /// another number.
+    pub fn number(&self) -> Option<u32> {
+        match self.store {
+            Store::Memory => None,
+            Store::Durable { number, .. } => Some(number),
+        }
+    }
+
     /// The log of one shard.
     pub fn shard(&self, id: ShardId) -> Option<Arc<dyn ShardLog>> {
         Some(self.gate.read().layout.get(id)?.log())

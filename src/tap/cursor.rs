@@ -23,6 +23,11 @@ impl Cursor {
         positions.is_sorted_by(|(a, _), (b, _)| a < b).then_some(Self { positions })
     }
 
+    /// The same, where a reader may have no shard: its cursor has no text.
+    pub fn parse_any(text: &str) -> Option<Self> {
+        if text.is_empty() { Some(Self::default()) } else { Self::parse(text) }
+    }
+
     /// The position in `shard`.
     pub fn position(&self, shard: ShardId) -> Option<SequenceNumber> {
         let index = self.positions.binary_search_by_key(&shard, |(id, _)| *id).ok()?;

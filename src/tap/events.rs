@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `record` | the JSON object that pages have; its `id` is the cursor from which to read on behind it |
 //! | `gap` | `{"skipped":N}`: so many records were gone (retention) before this reader got to them |
+//! | `shards` | `{"shards":[…]}`: the shards that a worker that shares a named cursor has from now on |
 //! | `end` | `{"reason":"draining"}`, or another word: the server ends the stream; a client may come again |
 //!
 //! A client that comes again with the header `Last-Event-ID`, as browsers do by themselves, gets what follows, nothing
@@ -16,14 +17,14 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Response, header, request};
 
 use super::feed::Format;
+use super::named::live::AnyReader;
 use super::query;
-use super::reader::{Next, Piece, Reader};
+use super::reader::{Next, Piece};
 use super::taps::OpenTap;
-use super::text::write_id;
+use super::text::{write_id, write_shards};
 use crate::edge::problem::Problem;
 use crate::edge::reply::{Body, Pieces};
 use crate::edge::{Edge, Intake};
-use crate::stream::ReadError;
 
 /// The header by which a client reads on.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -55,9 +56,9 @@ pub async fn get(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<
     };
     let query = head.uri.query().unwrap_or_default();
     // An `EventSource` that has seen no id sends none, and some clients an empty one.
-    let live = query::events(&intake.stream, query, last_event_id.filter(|id| !id.is_empty())).await?;
+    let reads = query::events(&intake.stream, query, last_event_id.filter(|id| !id.is_empty())).await?;
     let taps = &edge.taps;
-    let reader = taps.reader(&intake.stream, live, Format::Events);
+    let reader = taps.any_reader(intake, reads, Format::Events)?;
     let open = OpenTap::new(&taps.events, taps.slow_after());
     let heartbeat = taps.heartbeat();
     let mut response =
@@ -85,7 +86,7 @@ impl Outlet {
     }
 
     /// Something that is no record, and from where to read on.
-    async fn say(&mut self, reader: &Reader, what: &str) {
+    async fn say(&mut self, reader: &AnyReader, what: &str) {
         let mut text = Vec::with_capacity(what.len() + 64);
         write_id(&mut text, reader.cursor());
         // Writing to a vector cannot fail.
@@ -94,7 +95,7 @@ impl Outlet {
     }
 }
 
-async fn send(mut outlet: Outlet, mut reader: Reader, heartbeat: Duration) {
+async fn send(mut outlet: Outlet, mut reader: AnyReader, heartbeat: Duration) {
     outlet.say(&reader, &format!("retry: {RETRY_MS}")).await;
     let mut heartbeats = tokio::time::interval(heartbeat);
     heartbeats.reset();
@@ -112,23 +113,20 @@ async fn send(mut outlet: Outlet, mut reader: Reader, heartbeat: Duration) {
             Ok(Next::Gap(skipped)) => {
                 outlet.say(&reader, &format!("event: gap\ndata: {{\"skipped\":{skipped}}}")).await;
             }
+            Ok(Next::Shards(shards)) => {
+                let mut list = Vec::new();
+                write_shards(&mut list, &shards);
+                let list = String::from_utf8_lossy(&list);
+                outlet.say(&reader, &format!("event: shards\ndata: {{\"shards\":{list}}}")).await;
+            }
             Ok(Next::Ended(end)) => {
                 let what = format!("event: end\ndata: {{\"reason\":\"{}\"}}", end.word());
                 return outlet.say(&reader, &what).await;
             }
-            Err(error) => {
-                let data = serde_json::json!({ "reason": reason(&error), "detail": error.to_string() });
+            Err(problem) => {
+                let data = serde_json::json!({ "reason": problem.code(), "detail": problem.detail() });
                 return outlet.say(&reader, &format!("event: end\ndata: {data}")).await;
             }
         }
-    }
-}
-
-/// The word for an error, which is the code of the same problem elsewhere.
-pub fn reason(error: &ReadError) -> &'static str {
-    match error {
-        ReadError::NoMemory { .. } => "memory_full",
-        ReadError::Stopped => "draining",
-        _ => "log_unreadable",
     }
 }

@@ -39,6 +39,8 @@ pub struct Found {
     pub skipped: u64,
     /// Where to read on.
     pub next: Cursor,
+    /// The shards of the reader, if it is a worker that shares a named cursor.
+    pub shards: Option<Vec<ShardId>>,
 }
 
 /// Records of one batch.

@@ -6,6 +6,7 @@ pub mod events;
 pub mod feed;
 pub mod filter;
 pub mod found;
+pub mod named;
 pub mod page;
 pub mod query;
 pub mod reader;

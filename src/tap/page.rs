@@ -8,12 +8,13 @@
 //! with a filter, then `next` tells by having moved that there may be some further on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Response, StatusCode, request};
 
 use super::found::{self, Found, Scope};
-use super::query::{self, Query};
-use super::text;
+use super::query::{self, Live, Query, Reads};
+use super::{named, text};
 use crate::config::limits::{TAP_BYTES_MAX, TAP_LOOKS_MAX};
 use crate::edge::problem::Problem;
 use crate::edge::reply::{self, Body};
@@ -24,26 +25,36 @@ use crate::stream::{Payer, Stream};
 /// Answers one page. Waits for the first record if the client asked for that.
 pub async fn get(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<Response<Body>, Problem> {
     let query = query::page(&intake.stream, head.uri.query().unwrap_or_default()).await?;
-    let found = find(edge, &intake.stream, query).await?;
+    let Query { reads, limit, wait } = query;
+    let found = match reads {
+        Reads::Live(live) => find(edge, &intake.stream, live, (limit, wait)).await?,
+        Reads::Worker(worker) => {
+            named::page::find(edge, intake, worker.ask(&intake.cursors)?, (limit, wait)).await?
+        }
+    };
     let mut response = reply::json(StatusCode::OK, Vec::new());
     *response.body_mut() = Body::whole(text::page(&found, |bytes| edge.admit_tap(bytes))?);
     Ok(response)
 }
 
 /// Registers, looks, and sleeps, until there is a record or the time is over.
-async fn find(edge: &Edge, stream: &Arc<Stream>, query: Query) -> Result<Found, Problem> {
+async fn find(
+    edge: &Edge,
+    stream: &Arc<Stream>,
+    live: Live,
+    (limit, wait): (usize, Duration),
+) -> Result<Found, Problem> {
     let payer = Payer { budget: Arc::clone(&edge.taps_budget), overdraws: false };
-    let deadline = tokio::time::sleep(query.wait);
+    let deadline = tokio::time::sleep(wait);
     tokio::pin!(deadline);
-    let scope =
-        Scope { records: query.limit, bytes: TAP_BYTES_MAX, filter: query.filter.as_ref(), upto: None };
-    let (mut cursor, mut skipped, mut looks) = (query.cursor, 0, 0);
+    let scope = Scope { records: limit, bytes: TAP_BYTES_MAX, filter: live.filter.as_ref(), upto: None };
+    let (mut cursor, mut skipped, mut looks) = (live.cursor, 0, 0);
     loop {
-        let waiter = (!query.wait.is_zero()).then(|| stream.taps().wait());
+        let waiter = (!wait.is_zero()).then(|| stream.taps().wait());
         if stream.is_deleted() {
             return Err(Problem::UnknownStream(stream.name().to_string()));
         }
-        if query.shard.is_none() {
+        if live.shard.is_none() {
             cursor.follow(&stream.layout());
         }
         let mut found = found::look(stream, &cursor, scope, &payer).await?;

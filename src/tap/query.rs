@@ -6,9 +6,12 @@
 //! | `after` | all | a cursor: the `next` of a page or the id of an event; overrules `from` |
 //! | `shard` | all | only this shard |
 //! | `key`, `where` | all | see [`Filter`] |
+//! | `cursor`, `worker` | all | a named cursor, and the name of one of the workers that share it; then `from` and `shard` are none |
 //! | `limit` | pages | records of a page |
 //! | `wait` | pages | how long to wait for a record if there is none: seconds, at most [`TAP_WAIT_SECONDS_MAX`] |
 //! | `messages` | WebSockets | `envelope` (the default) or `body`: what the client's messages are |
+
+mod shared;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -23,19 +26,26 @@ use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
 use crate::stream::{ShardFacts, ShardLog, Stream};
 
+pub use shared::{Worker, worker_name};
+
 /// The parameters of a page, checked.
 #[derive(Debug)]
 pub struct Query {
-    /// Where to read on in each of the shards that are asked for.
-    pub cursor: Cursor,
-    /// The shard, if it is only one of the stream's.
-    pub shard: Option<ShardId>,
+    /// What is read.
+    pub reads: Reads,
     /// Records that the page may have, at least one.
     pub limit: usize,
     /// How long to wait for the first of them.
     pub wait: Duration,
-    /// Which records are shown.
-    pub filter: Option<Filter>,
+}
+
+/// Who reads.
+#[derive(Debug)]
+pub enum Reads {
+    /// Somebody who keeps the place.
+    Live(Live),
+    /// A worker that shares a named cursor.
+    Worker(Worker),
 }
 
 /// What a live reader reads, checked.
@@ -76,6 +86,8 @@ struct Sent<'a> {
     wait: Option<Cow<'a, str>>,
     messages: Option<Cow<'a, str>>,
     key: Option<Cow<'a, str>>,
+    cursor: Option<Cow<'a, str>>,
+    worker: Option<Cow<'a, str>>,
     conditions: Vec<String>,
 }
 
@@ -90,9 +102,9 @@ enum Form {
 impl Form {
     fn names(self) -> &'static str {
         match self {
-            Form::Page => "from, after, shard, key, where, limit and wait",
-            Form::Events => "from, after, shard, key and where for server-sent events",
-            Form::WebSocket => "from, after, shard, key, where and messages for a WebSocket",
+            Form::Page => "from, after, shard, key, where, cursor, worker, limit and wait",
+            Form::Events => "from, after, shard, key, where, cursor and worker for server-sent events",
+            Form::WebSocket => "from, after, shard, key, where, cursor, worker and messages for a WebSocket",
         }
     }
 }
@@ -120,8 +132,8 @@ pub async fn page(stream: &Stream, query: &str) -> Result<Query, Problem> {
             })?
         }
     };
-    let Live { cursor, shard, filter } = sent.live(stream, None).await?;
-    Ok(Query { cursor, shard, limit, wait: Duration::from_secs(wait), filter })
+    let reads = sent.reads(stream, None).await?;
+    Ok(Query { reads, limit, wait: Duration::from_secs(wait) })
 }
 
 /// Reads the query part of a URI of server-sent events. `last_event_id` is the header of that name, by which a client
@@ -129,15 +141,15 @@ pub async fn page(stream: &Stream, query: &str) -> Result<Query, Problem> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub async fn events(stream: &Stream, query: &str, last_event_id: Option<&str>) -> Result<Live, Problem> {
-    Sent::read(query, Form::Events)?.live(stream, last_event_id).await
+pub async fn events(stream: &Stream, query: &str, last_event_id: Option<&str>) -> Result<Reads, Problem> {
+    Sent::read(query, Form::Events)?.reads(stream, last_event_id).await
 }
 
 /// Reads the query part of a WebSocket's URI: what it reads, if anything, and what its client sends.
 ///
 /// # Errors
 /// What is wrong with it.
-pub async fn websocket(stream: &Stream, query: &str) -> Result<(Option<Live>, Messages), Problem> {
+pub async fn websocket(stream: &Stream, query: &str) -> Result<(Option<Reads>, Messages), Problem> {
     let sent = Sent::read(query, Form::WebSocket)?;
     let messages = match sent.messages.as_deref() {
         None | Some("envelope") => Messages::Envelope,
@@ -147,10 +159,10 @@ pub async fn websocket(stream: &Stream, query: &str) -> Result<(Option<Live>, Me
             return Err(Problem::BadParameter { name: "messages", detail });
         }
     };
-    if sent.from.as_deref() == Some("none") && sent.after.is_none() {
+    if sent.from.as_deref() == Some("none") && sent.after.is_none() && sent.cursor.is_none() {
         return Ok((None, messages));
     }
-    Ok((Some(sent.live(stream, None).await?), messages))
+    Ok((Some(sent.reads(stream, None).await?), messages))
 }
 
 impl<'a> Sent<'a> {
@@ -162,6 +174,8 @@ impl<'a> Sent<'a> {
                 ("after", _) => sent.after = Some(value),
                 ("shard", _) => sent.shard = Some(value),
                 ("key", _) => sent.key = Some(value),
+                ("cursor", _) => sent.cursor = Some(value),
+                ("worker", _) => sent.worker = Some(value),
                 ("where", _) => sent.conditions.push(value.into_owned()),
                 ("limit", Form::Page) => sent.limit = Some(value),
                 ("wait", Form::Page) => sent.wait = Some(value),
@@ -173,6 +187,14 @@ impl<'a> Sent<'a> {
             }
         }
         Ok(sent)
+    }
+
+    /// Who reads what.
+    async fn reads(self, stream: &Stream, last_event_id: Option<&str>) -> Result<Reads, Problem> {
+        match (&self.cursor, &self.worker) {
+            (None, None) => Ok(Reads::Live(self.live(stream, last_event_id).await?)),
+            _ => Ok(Reads::Worker(self.shared(stream, last_event_id)?)),
+        }
     }
 
     /// What is to be read, and from where.
@@ -215,6 +237,36 @@ fn resume(shards: &[&ShardFacts], text: &str, name: &'static str) -> Result<Curs
         Some((facts.id, cursor.position(facts.id).or(made_since)?))
     };
     Ok(Cursor { positions: shards.iter().map(position).collect::<Option<_>>().ok_or_else(bad)? })
+}
+
+/// Where a reader without a cursor begins in the stream's shards: `earliest`, `latest` or a time.
+///
+/// # Errors
+/// If it is none of these, or the log cannot be read.
+pub async fn start_of_all(stream: &Stream, from: &str) -> Result<Cursor, Problem> {
+    let shards: Vec<_> = stream.shard_ids().collect();
+    if from.parse::<u64>().is_ok() {
+        let detail = "earliest, latest or an RFC 3339 time".to_owned();
+        return Err(Problem::BadParameter { name: "from", detail });
+    }
+    start(stream, &shards, from).await
+}
+
+/// `text` as a cursor of all shards, whose positions are not beyond their ends.
+///
+/// # Errors
+/// If it is none.
+pub fn position_in_all(stream: &Stream, text: &str, name: &'static str) -> Result<Cursor, Problem> {
+    let layout = stream.layout();
+    let facts: Vec<_> = layout.shards().iter().map(|shard| &shard.facts).collect();
+    let cursor = resume(&facts, text, name)?;
+    let is_there = |(shard, position): &(ShardId, SequenceNumber)| {
+        layout.get(*shard).is_some_and(|shard| *position <= shard.log_ref().bounds().next)
+    };
+    if cursor.positions.iter().all(is_there) {
+        return Ok(cursor);
+    }
+    Err(Problem::BadParameter { name, detail: "it is beyond the last record".to_owned() })
 }
 
 async fn start(stream: &Stream, shards: &[ShardId], from: &str) -> Result<Cursor, Problem> {
@@ -288,6 +340,7 @@ mod tests {
     fn each_form_takes_its_own_parameters() {
         for (query, forms) in [
             ("from=latest&after=0-1&shard=x&key=&where=/a=1&where=/b=2", 3),
+            ("cursor=a&worker=b", 3),
             ("limit=1&wait=1", 1),
             ("messages=body", 1),
             ("form=latest", 0),

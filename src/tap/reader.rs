@@ -29,6 +29,8 @@ pub enum Next {
     Records(Piece),
     /// So many records were gone before they could be read.
     Gap(u64),
+    /// A worker that shares a named cursor has these shards now.
+    Shards(Vec<ShardId>),
     /// Nothing will.
     Ended(End),
 }

@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::feed::Feed;
 use super::feed::Format;
-use super::query::Live;
+use super::named::live::{AnyReader, LiveWorker};
+use super::named::reader::WorkerReader;
+use super::query::{Live, Reads};
 use super::reader::Reader;
+use crate::edge::Intake;
+use crate::edge::problem::Problem;
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
 use crate::runtime::phases::Phases;
@@ -73,6 +77,25 @@ impl Taps {
     pub fn reader(self: &Arc<Self>, stream: &Arc<Stream>, live: Live, format: Format) -> Reader {
         let payer = Payer { budget: Arc::clone(&self.budget), overdraws: false };
         Reader::new(self.subscribe(stream), live, format, payer)
+    }
+
+    /// The same for whoever reads.
+    ///
+    /// # Errors
+    /// If there is no such named cursor.
+    pub fn any_reader(
+        self: &Arc<Self>,
+        intake: &Intake,
+        reads: Reads,
+        format: Format,
+    ) -> Result<AnyReader, Problem> {
+        let worker = match reads {
+            Reads::Live(live) => return Ok(AnyReader::Own(self.reader(&intake.stream, live, format))),
+            Reads::Worker(worker) => worker,
+        };
+        let payer = Payer { budget: Arc::clone(&self.budget), overdraws: false };
+        let reader = WorkerReader::new(&intake.stream, worker.ask(&intake.cursors)?, payer.clone());
+        Ok(AnyReader::Worker(LiveWorker::new(reader, format, payer, self.phases.clone())))
     }
 
     /// Who tells of new records of `stream`, shard by shard. Has to be called on a runtime, as [`Taps::reader`].

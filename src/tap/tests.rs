@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::feed::{End, Format};
 use super::page::tests::{append, batch, edge};
-use super::query;
+use super::query::{self, Reads};
 use super::reader::{Next, Reader};
 use crate::edge::Edge;
 use crate::record::ShardId;
@@ -19,7 +19,8 @@ use crate::stream::{Change, HashKey, Stream};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn reader(edge: &Edge, stream: &Arc<Stream>, query: &str) -> Reader {
-    let live = query::events(stream, query, None).await.expect("a query");
+    let reads = query::events(stream, query, None).await.expect("a query");
+    let Reads::Live(live) = reads else { panic!("{reads:?}") };
     edge.taps.reader(stream, live, Format::Page)
 }
 

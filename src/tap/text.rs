@@ -19,8 +19,11 @@ use crate::runtime::clock::UnixMicros;
 /// Bytes of a shard's position in a cursor: ten digits, a dash, twenty digits and a separator.
 const POSITION_BYTES: u64 = 32;
 
+/// Bytes of a shard in the list of those that a worker has: `"shardId-000000000000",`.
+const SHARD_BYTES: u64 = 24;
+
 /// Bytes of what stands around the records and the cursor of a page.
-const PAGE_BYTES: u64 = 64;
+const PAGE_BYTES: u64 = 80;
 
 /// Bytes of what stands around a record and the cursor of an event.
 const EVENT_BYTES: u64 = 40;
@@ -50,7 +53,9 @@ pub fn page<E>(found: &Found, pay: impl FnOnce(u64) -> Result<Permit, E>) -> Res
     if found.records == 0 {
         return Ok(write_page(found, 0).into());
     }
-    let bytes = found.bytes + PAGE_BYTES + POSITION_BYTES * found.next.positions.len() as u64;
+    let shards = found.shards.as_ref().map_or(0, Vec::len) as u64;
+    let bytes =
+        found.bytes + PAGE_BYTES + POSITION_BYTES * found.next.positions.len() as u64 + SHARD_BYTES * shards;
     let permit = pay(bytes)?;
     Ok(Bytes::from_owner(PaidText { text: write_page(found, bytes), _permit: permit }))
 }
@@ -69,8 +74,23 @@ fn write_page(found: &Found, capacity: u64) -> Vec<u8> {
             write_record(&mut text, place, &part.slice.batch.source, record);
         }
     }
-    let _ = write!(text, "],\"next\":\"{}\",\"skipped\":{}}}", found.next, found.skipped);
+    let _ = write!(text, "],\"next\":\"{}\",\"skipped\":{}", found.next, found.skipped);
+    if let Some(shards) = &found.shards {
+        text.extend_from_slice(b",\"shards\":");
+        write_shards(&mut text, shards);
+    }
+    text.push(b'}');
     text
+}
+
+/// A list of shards. Writing to a vector cannot fail.
+pub fn write_shards(text: &mut Vec<u8>, shards: &[ShardId]) {
+    text.push(b'[');
+    for (index, shard) in shards.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "," };
+        let _ = write!(text, "{separator}\"{shard}\"");
+    }
+    text.push(b']');
 }
 
 /// Server-sent events, one a record, for a reader that stood at `start`. The id of an event is the cursor from which to

@@ -26,11 +26,13 @@ macro_rules! metric {
 }
 
 // Behind the macro, which it uses.
+mod cursors;
 mod delivery;
 mod log;
 mod stream;
 mod taps;
 
+pub use cursors::CursorMetrics;
 pub use delivery::DeliveryMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};
 pub use stream::StreamMetrics;
@@ -82,11 +84,15 @@ const GAUGES: &[Metric] = &[HTTP_CONNECTIONS, MEMORY_USED, MEMORY_CAPACITY, BUIL
 const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 
 fn counters() -> impl Iterator<Item = &'static Metric> {
-    [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS].into_iter().flatten()
+    [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS, cursors::COUNTERS]
+        .into_iter()
+        .flatten()
 }
 
 fn gauges() -> impl Iterator<Item = &'static Metric> {
-    [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES].into_iter().flatten()
+    [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES, cursors::GAUGES]
+        .into_iter()
+        .flatten()
 }
 
 fn histograms() -> impl Iterator<Item = &'static Metric> {

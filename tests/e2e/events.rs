@@ -28,6 +28,17 @@ impl Events {
     }
 
     async fn open_by(client: &reqwest::Client, server: &Server, query: &str, last_id: &str) -> Self {
+        let events = Self::open_anywhere_by(client, server, query, last_id).await;
+        assert!(!events.last_id.is_empty());
+        events
+    }
+
+    /// Connects where a reader may have no place yet.
+    pub async fn open_anywhere(server: &Server, query: &str, last_id: &str) -> Self {
+        Self::open_anywhere_by(&reqwest::Client::new(), server, query, last_id).await
+    }
+
+    async fn open_anywhere_by(client: &reqwest::Client, server: &Server, query: &str, last_id: &str) -> Self {
         let url = format!("http://{}/v1/streams/s/records?{query}", server.address);
         let mut request = client.get(url).header("accept", "text/event-stream");
         if !last_id.is_empty() {
@@ -39,7 +50,6 @@ impl Events {
         let mut events = Self { response, text: Vec::new(), last_id: last_id.to_owned() };
         // The first block tells where the reader stands.
         events.block().await.unwrap();
-        assert!(!events.last_id.is_empty());
         events
     }
 

@@ -7,6 +7,7 @@ mod aws;
 mod backup;
 mod bad_input;
 mod conformance;
+mod cursors;
 mod delivery;
 mod dlq;
 mod edge;

@@ -11,7 +11,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::server::{PATIENCE, Server, Setup, durable_stream, stream};
 
-struct Client(WebSocketStream<TcpStream>);
+/// A client.
+pub struct Client(WebSocketStream<TcpStream>);
 
 impl Client {
     async fn try_open(server: &Server, query: &str, origin: Option<&str>) -> Result<Self, Error> {
@@ -24,16 +25,18 @@ impl Client {
         Ok(Self(tokio_tungstenite::client_async(request, socket).await?.0))
     }
 
-    async fn open(server: &Server, query: &str) -> Self {
+    /// Connects.
+    pub async fn open(server: &Server, query: &str) -> Self {
         Self::try_open(server, query, None).await.unwrap()
     }
 
-    async fn send(&mut self, text: impl Into<String>) {
+    /// Sends a message.
+    pub async fn send(&mut self, text: impl Into<String>) {
         self.0.send(Message::text(text.into())).await.unwrap();
     }
 
     /// The next message that is JSON, or the code of the close.
-    async fn next(&mut self) -> Result<Value, u16> {
+    pub async fn next(&mut self) -> Result<Value, u16> {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("in time");
             match message.expect("a close first").expect("a connection") {

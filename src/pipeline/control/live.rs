@@ -134,8 +134,9 @@ impl Control {
         }
         let ingest = if *is_own { pipeline.ingest.clone() } else { intake.ingest.clone() };
         let budget = Arc::clone(&intake.budget);
-        let intake = Intake::new(Arc::clone(stream), ingest, (captures, schema), budget).map_err(failed)?;
-        Ok((intake, built))
+        let mut next = Intake::new(Arc::clone(stream), ingest, (captures, schema), budget).map_err(failed)?;
+        next.cursors = Arc::clone(&intake.cursors);
+        Ok((next, built))
     }
 
     fn build_one(

@@ -8,6 +8,7 @@
 //! | `id` | a number or a string that the ack repeats; the message's number, from 1, where it is missing |
 //! | `key` | the partition key of all records, as `X-Partition-Key` |
 //! | `idempotency_key` | as the header `Idempotency-Key` |
+//! | `commit` | in the place of `records`, by a worker that shares a named cursor: everything before this `next` is done |
 //!
 //! With `messages=body` a message is what the body of a `POST` would be: one JSON object, an array, or a record a line.
 
@@ -16,9 +17,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::edge::append::Done;
+use crate::edge::cursors::next_of;
 use crate::edge::decode::Framing;
 use crate::edge::ingest::{checked_idempotency_key, checked_partition_key};
 use crate::edge::problem::Problem;
+use crate::tap::cursor::Cursor;
 use crate::tap::query::Messages;
 
 /// Bytes of an id, as written in JSON.
@@ -37,23 +40,33 @@ pub struct Message<'a> {
     pub idempotency_key: Option<String>,
 }
 
+/// What a message is for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// Records for the stream.
+    Records(Message<'a>),
+    /// A worker's checkpoint.
+    Commit(Cursor),
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Envelope<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
-    records: &'a RawValue,
+    records: Option<&'a RawValue>,
+    commit: Option<String>,
     key: Option<String>,
     idempotency_key: Option<String>,
 }
 
 /// Reads the message of that number. The first of the result is the id that its ack has.
-pub fn read(messages: Messages, content: &Bytes, number: u64) -> (String, Result<Message<'_>, Problem>) {
+pub fn read(messages: Messages, content: &Bytes, number: u64) -> (String, Result<Content<'_>, Problem>) {
     if messages == Messages::Body {
         let message =
             Message { framing: Framing::Detect, records: content, key: None, idempotency_key: None };
-        return (number.to_string(), Ok(message));
+        return (number.to_string(), Ok(Content::Records(message)));
     }
     let envelope = match serde_json::from_slice::<Envelope<'_>>(content) {
         Ok(envelope) => envelope,
@@ -63,8 +76,8 @@ pub fn read(messages: Messages, content: &Bytes, number: u64) -> (String, Result
         }
     };
     match envelope.id.map(|id| id.get()) {
-        None => (number.to_string(), envelope.into_message()),
-        Some(id) if is_id(id) => (id.to_owned(), envelope.into_message()),
+        None => (number.to_string(), envelope.into_content()),
+        Some(id) if is_id(id) => (id.to_owned(), envelope.into_content()),
         Some(_) => {
             let detail = format!("a number or a string of at most {ID_BYTES_MAX} bytes");
             (number.to_string(), Err(Problem::BadParameter { name: "id", detail }))
@@ -78,13 +91,31 @@ fn is_id(id: &str) -> bool {
 }
 
 impl<'a> Envelope<'a> {
-    fn into_message(self) -> Result<Message<'a>, Problem> {
-        let Envelope { records, key, idempotency_key, .. } = self;
+    fn into_content(self) -> Result<Content<'a>, Problem> {
+        let records = match self {
+            Envelope { records: None, commit: Some(next), key: None, idempotency_key: None, .. } => {
+                return Ok(Content::Commit(next_of(&next)?));
+            }
+            Envelope { records: Some(records), commit: None, .. } => records,
+            _ => {
+                let detail = "a message is an object with records, or with commit and nothing else but id";
+                return Err(Problem::NotJson(detail.to_owned()));
+            }
+        };
+        let Envelope { key, idempotency_key, .. } = self;
         if let Some(key) = &idempotency_key {
             checked_idempotency_key(key.as_bytes())?;
         }
-        let key = key.map(checked_partition_key).transpose()?;
-        Ok(Message { framing: Framing::Json, records: records.get().as_bytes(), key, idempotency_key })
+        let (key, records) = (key.map(checked_partition_key).transpose()?, records.get().as_bytes());
+        Ok(Content::Records(Message { framing: Framing::Json, records, key, idempotency_key }))
+    }
+}
+
+/// What a worker is told about its checkpoint.
+pub fn ack_of_commit(id: &str, done: &Result<Cursor, Problem>) -> String {
+    match done {
+        Ok(next) => format!("{{\"ack\":{id},\"committed\":\"{next}\"}}"),
+        Err(problem) => refusal(id, &problem.document()),
     }
 }
 
@@ -118,7 +149,11 @@ mod tests {
     fn read_envelope(text: &str) -> (String, Result<String, Problem>) {
         let content = Bytes::from(text.to_owned());
         let (id, message) = read(Messages::Envelope, &content, 7);
-        (id, message.map(|message| String::from_utf8_lossy(message.records).into_owned()))
+        let text = |content| match content {
+            Content::Records(message) => String::from_utf8_lossy(message.records).into_owned(),
+            Content::Commit(next) => format!("commit {next}"),
+        };
+        (id, message.map(text))
     }
 
     #[test]
@@ -131,6 +166,7 @@ mod tests {
                 "{\"a\": [1,\n2]}",
             ),
             ("{\"records\":[]}", "7", "[]"),
+            ("{\"commit\":\"0-5_1-7\",\"id\":2}", "2", "commit 0-5_1-7"),
         ] {
             assert_eq!(read_envelope(text), (id.to_owned(), Ok(records.to_owned())), "{text}");
         }
@@ -143,6 +179,8 @@ mod tests {
             "{\"records\":[],\"recrods\":[]}",
             "{\"records\":[]}{",
             "{\"records\":[],\"idempotency_key\":\"\"}",
+            "{\"records\":[],\"commit\":\"0-1\"}",
+            "{\"commit\":\"x\"}",
         ] {
             assert!(read_envelope(text).1.is_err(), "{text}");
         }

@@ -11,7 +11,7 @@
 //! | 1000 | the client has closed it |
 //! | 1001 | the server stops |
 //! | 1002, 1007 | the client breaks the protocol, or sends text that is none |
-//! | 1008 | the client has been silent, pings included, for `[server] idle_timeout` |
+//! | 1008 | the client has been silent, pings included, for `[server] idle_timeout`; or its named cursor is gone |
 //! | 1009 | a message is larger than `[server] max_body` |
 //! | 1011 | the log cannot be read |
 //! | 1013 | the byte budget is spent |
@@ -79,8 +79,8 @@ pub async fn get(
     if !is_of_allowed_origin(edge, head) {
         return Err(Problem::OriginNotAllowed);
     }
-    let (live, messages) = query::websocket(&intake.stream, head.uri.query().unwrap_or_default()).await?;
-    let reader = live.map(|live| edge.taps.reader(&intake.stream, live, Format::Page));
+    let (reads, messages) = query::websocket(&intake.stream, head.uri.query().unwrap_or_default()).await?;
+    let reader = reads.map(|reads| edge.taps.any_reader(intake, reads, Format::Page)).transpose()?;
     let session = session::Session::new(edge, intake.stream.name(), reader, messages);
     let on_upgrade = leaving.on_upgrade;
     leaving.upgrade.leave(Box::pin(async move {

@@ -1,6 +1,7 @@
 //! One WebSocket, from the handshake to its close.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::message;
+use super::message::{self, Content};
 use super::socket::PaidSocket;
 use crate::config::limits::{REQUEST_OVERHEAD_BYTES, WEBSOCKET_BUFFER_BYTES, WEBSOCKET_MESSAGES_MAX};
 use crate::edge::append::{self, Arrived, Begun};
@@ -22,11 +23,15 @@ use crate::edge::problem::Problem;
 use crate::edge::{Edge, Intake};
 use crate::runtime::clock;
 use crate::runtime::phases::Phase;
-use crate::stream::{ReadError, Stream};
+use crate::stream::Stream;
+use crate::tap::cursor::Cursor;
 use crate::tap::feed::End as StreamEnd;
+use crate::tap::named::cursor::NamedCursor;
+use crate::tap::named::live::AnyReader;
 use crate::tap::query::Messages;
-use crate::tap::reader::{Next, Piece, Reader};
+use crate::tap::reader::{Next, Piece};
 use crate::tap::taps::OpenTap;
+use crate::tap::text::write_shards;
 
 /// How long a client may take to answer a close.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,7 +43,7 @@ type Socket = WebSocketStream<PaidSocket>;
 pub struct Session {
     edge: Arc<Edge>,
     stream: Arc<str>,
-    reader: Option<Reader>,
+    reader: Option<AnyReader>,
     messages: Messages,
     open: OpenTap,
 }
@@ -53,10 +58,19 @@ enum End {
 }
 
 /// A message whose client is not told yet.
-#[derive(Debug)]
 struct Waiting {
     id: String,
-    begun: Result<Begun, Problem>,
+    under_way: Result<UnderWay, Problem>,
+}
+
+/// What a message has begun.
+enum UnderWay {
+    /// Records become durable.
+    Records(Begun),
+    /// A checkpoint is kept.
+    Commit(Pin<Box<dyn Future<Output = Result<Cursor, Problem>> + Send>>),
+    /// It is.
+    Committed(Result<Cursor, Problem>),
 }
 
 /// A session that runs.
@@ -65,6 +79,8 @@ struct Running {
     edge: Arc<Edge>,
     stream: Arc<str>,
     messages: Messages,
+    /// The worker that it is, and its named cursor.
+    worker: Option<(Arc<NamedCursor>, Arc<str>)>,
     open: OpenTap,
     /// In the order in which they came.
     waiting: VecDeque<Waiting>,
@@ -75,7 +91,7 @@ struct Running {
 
 impl Session {
     /// Reads what `reader` reads, if there is one, and takes messages for `stream`.
-    pub fn new(edge: &Arc<Edge>, stream: &Arc<str>, reader: Option<Reader>, messages: Messages) -> Self {
+    pub fn new(edge: &Arc<Edge>, stream: &Arc<str>, reader: Option<AnyReader>, messages: Messages) -> Self {
         let open = OpenTap::new(&edge.taps.websockets, edge.taps.slow_after());
         Self { edge: Arc::clone(edge), stream: Arc::clone(stream), reader, messages, open }
     }
@@ -93,8 +109,9 @@ impl Session {
         let paid = PaidSocket::new(connection, Arc::clone(&edge), intake.budget.take_anyway(0));
         let socket = WebSocketStream::from_raw_socket(paid, Role::Server, Some(config)).await;
         let (waiting, heard) = (VecDeque::new(), clock::monotonic());
-        let mut running =
-            Running { socket, edge: Arc::clone(&edge), stream, messages, open, waiting, count: 0, heard };
+        let worker = reader.as_ref().and_then(AnyReader::worker);
+        let edge = Arc::clone(&edge);
+        let mut running = Running { socket, edge, stream, messages, worker, open, waiting, count: 0, heard };
         let end = running.until_end(reader.as_mut(), &intake.stream).await;
         if let End::Close(code, reason) = end {
             running.close(code, reason).await;
@@ -103,27 +120,39 @@ impl Session {
 }
 
 /// What comes next; never, if there is nothing to read.
-async fn next_of(reader: &mut Option<&mut Reader>) -> Result<Next, ReadError> {
+async fn next_of(reader: &mut Option<&mut AnyReader>) -> Result<Next, Problem> {
     match reader {
         Some(reader) => reader.next().await,
         None => std::future::pending().await,
     }
 }
 
+impl UnderWay {
+    /// Returns when it is durable, or cannot be. The wait may be given up and taken up again.
+    async fn over(&mut self) {
+        match self {
+            // What comes of it is asked for once more when it is told.
+            UnderWay::Records(begun) => drop(begun.durable().await),
+            UnderWay::Commit(commit) => {
+                let result = commit.await;
+                *self = UnderWay::Committed(result);
+            }
+            UnderWay::Committed(_) => {}
+        }
+    }
+}
+
 /// Returns when the oldest message is durable; never, if none waits.
 async fn durable(waiting: &mut VecDeque<Waiting>) {
     match waiting.front_mut() {
-        Some(Waiting { begun: Ok(begun), .. }) => {
-            // What comes of it is asked for once more when it is told.
-            let _ = begun.durable().await;
-        }
+        Some(Waiting { under_way: Ok(under_way), .. }) => under_way.over().await,
         Some(_) => {}
         None => std::future::pending().await,
     }
 }
 
 impl Running {
-    async fn until_end(&mut self, mut reader: Option<&mut Reader>, stream: &Stream) -> End {
+    async fn until_end(&mut self, mut reader: Option<&mut AnyReader>, stream: &Stream) -> End {
         let phases = self.edge.phases.clone();
         let stopping = phases.reached(Phase::StoppingEdge);
         let deleted = stream.deleted();
@@ -137,7 +166,13 @@ impl Running {
                 () = &mut stopping => return self.drain(StreamEnd::Draining).await,
                 () = &mut deleted => return self.drain(StreamEnd::Deleted).await,
                 message = self.socket.next(), if self.waiting.len() < WEBSOCKET_MESSAGES_MAX => self.receive(message).await,
-                next = next_of(&mut reader) => self.show(next).await,
+                next = next_of(&mut reader) => {
+                    let at = match (&next, &reader) {
+                        (Ok(Next::Shards(_)), Some(reader)) => reader.cursor().to_string(),
+                        _ => String::new(),
+                    };
+                    self.show(next, &at).await
+                }
                 _ = heartbeats.tick() => self.beat().await,
             };
             if let Err(end) = ended {
@@ -163,7 +198,7 @@ impl Running {
         }
     }
 
-    async fn show(&mut self, next: Result<Next, ReadError>) -> Result<(), End> {
+    async fn show(&mut self, next: Result<Next, Problem>, at: &str) -> Result<(), End> {
         match next {
             Ok(Next::Records(Piece { text, records })) => {
                 // A page is UTF-8 as its records are; one of other bytes must not break the connection.
@@ -175,19 +210,30 @@ impl Running {
                 self.send(Message::text(format!("{{\"records\":[],\"skipped\":{skipped}}}")), 0).await
             }
             Ok(Next::Ended(end)) => Err(self.drain(end).await),
-            Err(ReadError::NoMemory { .. }) => Err(End::Close(CloseCode::Again, "memory_full")),
+            Ok(Next::Shards(shards)) => {
+                let mut text =
+                    format!("{{\"records\":[],\"next\":\"{at}\",\"skipped\":0,\"shards\":").into_bytes();
+                write_shards(&mut text, &shards);
+                text.push(b'}');
+                self.send(Message::text(String::from_utf8_lossy(&text).into_owned()), 0).await
+            }
+            Err(Problem::MemoryFull) => Err(End::Close(CloseCode::Again, "memory_full")),
+            Err(Problem::CursorNotKept(_)) => Err(End::Close(CloseCode::Again, "cursor_not_kept")),
+            Err(Problem::UnknownCursor(_)) => Err(End::Close(CloseCode::Policy, "unknown_cursor")),
             Err(_) => Err(End::Close(CloseCode::Error, "log_unreadable")),
         }
     }
 
     /// Tells about the messages that are durable, oldest first.
     async fn acknowledge(&mut self) -> Result<(), End> {
-        let Some(Waiting { id, begun }) = self.waiting.pop_front() else { return Ok(()) };
-        let done = match begun {
-            Ok(begun) => begun.done().await,
-            Err(problem) => Err(problem),
+        let Some(Waiting { id, under_way }) = self.waiting.pop_front() else { return Ok(()) };
+        let text = match under_way {
+            Ok(UnderWay::Records(begun)) => message::ack(&id, &begun.done().await),
+            Ok(UnderWay::Commit(commit)) => message::ack_of_commit(&id, &commit.await),
+            Ok(UnderWay::Committed(done)) => message::ack_of_commit(&id, &done),
+            Err(problem) => message::ack(&id, &Err(problem)),
         };
-        self.send(Message::text(message::ack(&id, &done)), 0).await
+        self.send(Message::text(text), 0).await
     }
 
     async fn receive(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
@@ -222,12 +268,24 @@ impl Running {
         self.count += 1;
         let (id, message) = message::read(self.messages, content, self.count);
         let edge = Arc::clone(&self.edge);
-        let begun = match (edge.intake(&self.stream), message) {
-            (Ok(intake), Ok(message)) => begin(&edge, &intake, message).await,
+        let under_way = match (edge.intake(&self.stream), message) {
+            (Ok(intake), Ok(Content::Records(message))) => {
+                begin(&edge, &intake, message).await.map(UnderWay::Records)
+            }
+            (Ok(_), Ok(Content::Commit(next))) => self.commit(next),
             (Err(problem), _) | (_, Err(problem)) => Err(problem),
         };
         self.socket.get_mut().taken();
-        self.waiting.push_back(Waiting { id, begun });
+        self.waiting.push_back(Waiting { id, under_way });
+    }
+
+    /// A checkpoint, to be kept in the order of the messages.
+    fn commit(&self, next: Cursor) -> Result<UnderWay, Problem> {
+        let Some((cursor, worker)) = self.worker.clone() else {
+            let detail = "this WebSocket has none: open it with cursor=NAME and worker=NAME".to_owned();
+            return Err(Problem::BadParameter { name: "cursor", detail });
+        };
+        Ok(UnderWay::Commit(Box::pin(async move { cursor.commit(&worker, next).await })))
     }
 
     fn end_of(&mut self, error: &Error) -> End {

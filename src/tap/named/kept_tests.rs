@@ -1,0 +1,151 @@
+//! Named cursors on a disk that fails, and workers that wait for shards.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cursor::{NamedCursor, Place};
+use super::kept::KeptText;
+use super::leases::Leases;
+use super::page;
+use super::reader::Asked;
+use crate::edge::Edge;
+use crate::edge::problem::Problem;
+use crate::node::CursorFiles;
+use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::clock;
+use crate::runtime::disk::Disk;
+use crate::stream::Stream;
+use crate::tap::cursor::Cursor;
+use crate::tap::found::Found;
+use crate::tap::page::tests::{append, batch, edge};
+use crate::telemetry::metrics::CursorMetrics;
+use crate::testkit::disk::{Failure, Fault, Operation, SimulatedDisk};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn disk() -> SimulatedDisk {
+    let disk = SimulatedDisk::new(3);
+    disk.create_folder(Path::new("/data")).unwrap();
+    disk
+}
+
+fn files(disk: &SimulatedDisk) -> CursorFiles {
+    CursorFiles::at(Arc::new(disk.clone()), Path::new("/data"), "s")
+}
+
+/// A cursor of the edge's stream, from its beginning.
+fn cursor(edge: &Edge, disk: &SimulatedDisk) -> (Arc<NamedCursor>, Arc<Stream>) {
+    let stream = Arc::clone(&edge.intake("s").unwrap().stream);
+    let layout = stream.layout();
+    let leases = Leases::new(LEASE, layout.shards().iter().map(|shard| &shard.facts), |_| None);
+    let place = Place { files: files(disk), stream: 7 };
+    let cursor = NamedCursor::new("c", &stream, (leases, layout), Some(place), CursorMetrics::noop());
+    (Arc::new(cursor), stream)
+}
+
+fn put(stream: &Stream, shard: u32, number: u64) {
+    append(stream, vec![(ShardId(shard), batch(&[(number.to_string().as_bytes(), b"", false)]))]);
+}
+
+async fn poll(edge: &Edge, cursor: &Arc<NamedCursor>, worker: &str, wait: u64) -> Result<Found, Problem> {
+    let asked =
+        Asked { cursor: Arc::clone(cursor), worker: worker.into(), after: Cursor::default(), filter: None };
+    let intake = edge.intake("s").unwrap();
+    page::find(edge, &intake, asked, (100, Duration::from_secs(wait))).await
+}
+
+fn kept(disk: &SimulatedDisk) -> Option<KeptText> {
+    files(disk).read_all::<KeptText>().unwrap().pop().map(|(_, text)| text)
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_cannot_be_kept_moves_nothing_and_one_that_is_survives_the_power() {
+    let (edge, disk) = (edge(2, 16 << 20), disk());
+    let (cursor, stream) = cursor(&edge, &disk);
+    put(&stream, 0, 1);
+    put(&stream, 1, 2);
+    let worker: Arc<str> = "w1".into();
+    let page = poll(&edge, &cursor, "w1", 0).await.unwrap();
+    assert_eq!(page.records, 2);
+    let begin = cursor.view().unwrap().done();
+    for operation in
+        [Operation::Create, Operation::Write, Operation::Sync, Operation::Rename, Operation::SyncFolder]
+    {
+        disk.inject(Fault::new(operation, Failure::Io));
+        let failed = cursor.commit(&worker, page.next.clone()).await;
+        assert!(matches!(failed, Err(Problem::CursorNotKept(_))), "{operation:?}: {failed:?}");
+        assert_eq!(cursor.view().unwrap().done(), begin, "{operation:?}");
+    }
+    disk.inject(Fault::new(Operation::Write, Failure::Full));
+    let reset = cursor.reset(page.next.clone(), true).await;
+    assert!(matches!(reset, Err(Problem::CursorNotKept(_))), "{reset:?}");
+    assert_eq!(cursor.view().unwrap().done(), begin);
+    disk.heal();
+    assert_eq!(cursor.commit(&worker, page.next.clone()).await.unwrap(), page.next);
+    let disk = disk.crash();
+    let kept = kept(&disk).unwrap();
+    assert_eq!((kept.cursor.as_str(), kept.stream), ("c", 7));
+    let kept = kept.read().unwrap();
+    assert_eq!((&kept.next, kept.lease), (&page.next, LEASE));
+    assert_eq!(kept.held[&worker], [ShardId(0), ShardId(1)]);
+}
+
+#[tokio::test]
+async fn who_has_a_shard_is_on_the_disk_before_its_records_are_sent() {
+    let (edge, disk) = (edge(1, 16 << 20), disk());
+    let (cursor, stream) = cursor(&edge, &disk);
+    put(&stream, 0, 1);
+    disk.inject(Fault::new(Operation::Rename, Failure::Io));
+    assert!(matches!(poll(&edge, &cursor, "w1", 0).await, Err(Problem::CursorNotKept(_))));
+    assert!(kept(&disk).is_none());
+    assert_eq!(poll(&edge, &cursor, "w1", 0).await.unwrap().records, 1);
+    assert_eq!(kept(&disk).unwrap().read().unwrap().held.len(), 1);
+    cursor.leave("w1").await.unwrap();
+    assert_eq!(kept(&disk).unwrap().read().unwrap().held.len(), 0);
+    cursor.remove(false).unwrap();
+    assert!(kept(&disk).is_none());
+    assert!(matches!(poll(&edge, &cursor, "w1", 0).await, Err(Problem::UnknownCursor(_))));
+}
+
+#[tokio::test]
+async fn a_log_that_has_lost_its_end_takes_the_checkpoint_back_to_it() {
+    let (edge, disk) = (edge(1, 16 << 20), disk());
+    let (cursor, stream) = cursor(&edge, &disk);
+    put(&stream, 0, 1);
+    let page = poll(&edge, &cursor, "w1", 0).await.unwrap();
+    cursor.commit(&"w1".into(), page.next.clone()).await.unwrap();
+    let kept = kept(&disk).unwrap().read().unwrap();
+    let facts: Vec<_> = stream.layout().shards().iter().map(|shard| shard.facts).collect();
+    let end = SequenceNumber(page.next.positions[0].1.0 - 1);
+    let leases = Leases::restore(&kept, &facts, |_| Some(end), clock::monotonic());
+    assert_eq!(leases.done().positions, [(ShardId(0), end)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_worker_gets_the_shards_of_a_dead_one_when_its_lease_is_over() {
+    let (edge, disk) = (edge(2, 16 << 20), disk());
+    let (cursor, stream) = cursor(&edge, &disk);
+    put(&stream, 0, 1);
+    put(&stream, 1, 2);
+    assert_eq!(poll(&edge, &cursor, "w1", 0).await.unwrap().records, 2);
+    let begun = clock::monotonic();
+    let found = poll(&edge, &cursor, "w2", 300).await.unwrap();
+    let waited = clock::monotonic() - begun;
+    assert!((LEASE..2 * LEASE).contains(&waited), "{waited:?}");
+    assert_eq!((found.records, found.shards.unwrap().len()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_waits_longer_than_its_lease_keeps_its_shards() {
+    let (edge, disk) = (edge(1, 16 << 20), disk());
+    let (cursor, stream) = cursor(&edge, &disk);
+    poll(&edge, &cursor, "w1", 0).await.unwrap();
+    let appending = async {
+        tokio::time::sleep(4 * LEASE).await;
+        put(&stream, 0, 1);
+    };
+    let (waited, other, ()) =
+        tokio::join!(poll(&edge, &cursor, "w1", 300), poll(&edge, &cursor, "w2", 130), appending);
+    assert_eq!((waited.unwrap().records, other.unwrap().records), (1, 0));
+}

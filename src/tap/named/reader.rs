@@ -1,0 +1,182 @@
+//! A worker that reads by a named cursor: the records of the shards that it has, from where they are not done.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::cursor::NamedCursor;
+use super::leases::Held;
+use crate::edge::problem::Problem;
+use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::clock;
+use crate::stream::{Payer, Stream, Waiter};
+use crate::tap::cursor::Cursor;
+use crate::tap::filter::Filter;
+use crate::tap::found::{self, Found, Scope};
+
+/// What a worker asks for.
+#[derive(Debug)]
+pub struct Asked {
+    /// The cursor.
+    pub cursor: Arc<NamedCursor>,
+    /// The worker.
+    pub worker: Arc<str>,
+    /// Where it has been sent records up to, although not all of them are done.
+    pub after: Cursor,
+    /// Which records are shown.
+    pub filter: Option<Filter>,
+}
+
+/// What is found at a time, at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Amount {
+    /// Records that are shown.
+    pub records: usize,
+    /// Bytes of records that are looked at.
+    pub bytes: u64,
+}
+
+/// What a step has brought.
+#[derive(Debug)]
+pub struct Taken {
+    /// Where it began.
+    pub start: Cursor,
+    /// The records, which may be sent now. `next` is to be handed back once they are done.
+    pub found: Found,
+    /// Whether `next` is further on.
+    pub has_moved: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct WorkerReader {
+    stream: Arc<Stream>,
+    asked: Asked,
+    payer: Payer,
+    /// The shards that it has.
+    shards: Vec<ShardId>,
+    /// Records that have gone unread, until they are told.
+    unread: u64,
+}
+
+impl WorkerReader {
+    /// Reads `stream` for a worker.
+    pub fn new(stream: &Arc<Stream>, asked: Asked, payer: Payer) -> Self {
+        Self { stream: Arc::clone(stream), asked, payer, shards: Vec::new(), unread: 0 }
+    }
+
+    /// Where it has been sent records up to, in the shards that it has.
+    pub fn cursor(&self) -> &Cursor {
+        &self.asked.after
+    }
+
+    /// The cursor, and the worker.
+    pub fn worker(&self) -> (Arc<NamedCursor>, Arc<str>) {
+        (Arc::clone(&self.asked.cursor), Arc::clone(&self.asked.worker))
+    }
+
+    /// The shards that it has.
+    pub fn shards(&self) -> &[ShardId] {
+        &self.shards
+    }
+
+    /// Renews the leases and looks for records once.
+    ///
+    /// # Errors
+    /// If the cursor is gone or cannot be kept, or records cannot be read.
+    pub async fn step(&mut self, amount: Amount) -> Result<Taken, Problem> {
+        loop {
+            let (held, unread) = self.asked.cursor.join(&self.asked.worker).await?;
+            self.unread += unread;
+            let (start, leaving) = self.positions(&held);
+            let scope = Scope {
+                records: amount.records,
+                bytes: amount.bytes,
+                filter: self.asked.filter.as_ref(),
+                // Nothing more is sent of shards that are handed over.
+                upto: Some(&leaving),
+            };
+            let mut found = found::look(&self.stream, &start, scope, &self.payer).await?;
+            let moved = moved(&start, &found.next);
+            if !self.asked.cursor.grant(&self.asked.worker, &moved)? {
+                // Shards have changed hands while they were read.
+                continue;
+            }
+            // From here on nothing is waited for, so that what was granted is sent.
+            found.skipped += std::mem::take(&mut self.unread);
+            self.shards = held.iter().filter(|held| !held.is_leaving).map(|held| held.shard).collect();
+            found.shards = Some(self.shards.clone());
+            self.asked.after = found.next.clone();
+            return Ok(Taken { start, found, has_moved: !moved.is_empty() });
+        }
+    }
+
+    /// Where to read on in the shards that the worker has; and those of them of which it gets no more.
+    fn positions(&self, held: &[Held]) -> (Cursor, Cursor) {
+        let (mut start, mut leaving) = (Cursor::default(), Cursor::default());
+        for &Held { shard, done, is_leaving } in held {
+            let sent = self.asked.after.position(shard);
+            match (is_leaving, sent) {
+                (false, _) => start.positions.push((shard, sent.map_or(done, |sent| sent.max(done)))),
+                (true, Some(sent)) => {
+                    start.positions.push((shard, sent));
+                    leaving.positions.push((shard, sent));
+                }
+                // This connection has been sent nothing of it.
+                (true, None) => {}
+            }
+        }
+        (start, leaving)
+    }
+
+    /// What it waits for.
+    pub fn sources(&self) -> Sources {
+        Sources { stream: Arc::clone(&self.stream), cursor: Arc::clone(&self.asked.cursor) }
+    }
+}
+
+/// What a reader waits for.
+#[derive(Debug)]
+pub struct Sources {
+    stream: Arc<Stream>,
+    cursor: Arc<NamedCursor>,
+}
+
+/// A registration: to be made before the look that finds nothing.
+#[derive(Debug)]
+pub struct Waiting<'a> {
+    records: Waiter<'a>,
+    changes: Waiter<'a>,
+    cursor: &'a NamedCursor,
+}
+
+impl Sources {
+    /// Whether the stream is gone.
+    pub fn is_deleted(&self) -> bool {
+        self.stream.is_deleted()
+    }
+
+    /// Registers.
+    pub fn wait(&self) -> Waiting<'_> {
+        let (records, changes) = (self.stream.taps().wait(), self.cursor.changed().wait());
+        Waiting { records, changes, cursor: &self.cursor }
+    }
+}
+
+impl Waiting<'_> {
+    /// Returns when there may be records, shards have changed hands, or the leases have to be renewed.
+    pub async fn over(self) {
+        let again = Instant::from_std(self.cursor.look_again_at(clock::monotonic()));
+        tokio::select! {
+            () = self.records.woken() => {}
+            () = self.changes.woken() => {}
+            () = tokio::time::sleep_until(again) => {}
+        }
+    }
+}
+
+/// In which shards `next` is further on than `start`, and where.
+fn moved(start: &Cursor, next: &Cursor) -> Vec<(ShardId, SequenceNumber)> {
+    let both = next.positions.iter().zip(&start.positions);
+    both.filter(|(next, start)| next != start).map(|(next, _)| *next).collect()
+}

@@ -1,0 +1,392 @@
+//! The state machine under whatever workers, clocks and reshards do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::balance::Changes;
+use super::leases::{Checked, Leases};
+use crate::record::{SequenceNumber, ShardId};
+use crate::stream::{HashRange, ShardFacts};
+use crate::tap::cursor::Cursor;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(prop::sample::Index, u64),
+    /// A worker asks, and gets so many records of a shard at most.
+    Poll(usize, u64),
+    /// The same from where its last page ended, although that is not done.
+    PollOn(usize, u64),
+    /// A worker says that all of one of its pages is done.
+    Commit(usize, prop::sample::Index),
+    Leave(usize),
+    Wait(u64),
+    Split(prop::sample::Index),
+    Merge(prop::sample::Index),
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let worker = 0..4_usize;
+    prop_oneof![
+        4 => (any::<prop::sample::Index>(), 1..5_u64).prop_map(|(shard, count)| Step::Append(shard, count)),
+        6 => (worker.clone(), 0..4_u64).prop_map(|(worker, limit)| Step::Poll(worker, limit)),
+        2 => (worker.clone(), 0..4_u64).prop_map(|(worker, limit)| Step::PollOn(worker, limit)),
+        6 => (worker.clone(), any::<prop::sample::Index>()).prop_map(|(worker, page)| Step::Commit(worker, page)),
+        1 => worker.prop_map(Step::Leave),
+        3 => (1..40_u64).prop_map(Step::Wait),
+        1 => any::<prop::sample::Index>().prop_map(Step::Split),
+        1 => any::<prop::sample::Index>().prop_map(Step::Merge),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// Who has a shard.
+#[derive(Debug, Clone)]
+struct Owner {
+    worker: usize,
+    /// It has been sent records up to here.
+    sent: u64,
+    /// It is to hand it over, and has until then.
+    leaving: Option<Instant>,
+}
+
+struct World {
+    names: Vec<Arc<str>>,
+    facts: Vec<ShardFacts>,
+    ends: BTreeMap<ShardId, u64>,
+    leases: Leases,
+    now: Instant,
+    /// The pages that each worker has got in this life of the process, by their cursors.
+    pages: Vec<Vec<Cursor>>,
+    handed: BTreeMap<ShardId, BTreeSet<u64>>,
+    owners: BTreeMap<ShardId, Owner>,
+    /// When each worker was heard last.
+    heard: Vec<Instant>,
+}
+
+impl World {
+    fn new(shards: u32) -> Self {
+        let facts: Vec<_> = ShardFacts::even(shards, 0, SequenceNumber(100)).collect();
+        let leases = Leases::new(LEASE, &facts, |_| None);
+        let now = Instant::now();
+        Self {
+            names: (0..4).map(|index| format!("w{index}").into()).collect(),
+            ends: facts.iter().map(|shard| (shard.id, 100)).collect(),
+            facts,
+            leases,
+            now,
+            pages: vec![Vec::new(); 4],
+            handed: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            heard: vec![now; 4],
+        }
+    }
+
+    fn facts(&self, id: ShardId) -> &ShardFacts {
+        self.facts.iter().find(|shard| shard.id == id).unwrap()
+    }
+
+    fn done(&self, id: ShardId) -> u64 {
+        self.leases.done().position(id).unwrap().0
+    }
+
+    fn poll(&mut self, worker: usize, limit: u64, after: Option<&Cursor>) {
+        let name = Arc::clone(&self.names[worker]);
+        self.leases.follow(&self.facts);
+        let changes = self.leases.join(&name, self.now).unwrap();
+        self.note(worker, &changes);
+        let (mut moved, mut page) = (Vec::new(), Cursor::default());
+        for held in self.leases.held(&name) {
+            let at = after.and_then(|after| after.position(held.shard));
+            if held.is_leaving {
+                page.positions.extend(at.map(|at| (held.shard, at)));
+                continue;
+            }
+            let from = held.done.max(at.unwrap_or_default());
+            let next = SequenceNumber((from.0 + limit).min(self.ends[&held.shard]));
+            self.hand_out(worker, held.shard, from.0..next.0);
+            page.positions.push((held.shard, next));
+            moved.push((held.shard, next));
+        }
+        assert!(self.leases.grant(&name, &moved));
+        self.pages[worker].push(page);
+    }
+
+    /// A shard gets another worker only when its last one was silent for a lease, has left, or has nothing of it that is
+    /// not done. `heard` has just given a sign of life.
+    fn note(&mut self, heard: usize, changes: &Changes) {
+        for given in &changes.given {
+            let worker = self.names.iter().position(|name| *name == given.worker).unwrap();
+            if let Some(owner) = self.owners.get(&given.shard) {
+                let until = owner.leaving.unwrap_or(self.heard[owner.worker] + LEASE);
+                let is_free = until <= self.now || owner.sent <= self.done(given.shard);
+                assert!(is_free, "{given:?}, but it is {owner:?}'s until {until:?}, now {:?}", self.now);
+            }
+            let sent = self.done(given.shard);
+            self.owners.insert(given.shard, Owner { worker, sent, leaving: None });
+        }
+        self.heard[heard] = self.now;
+        for (shard, _) in &changes.leaving {
+            if let Some(owner) = self.owners.get_mut(shard) {
+                owner.leaving = Some(self.heard[owner.worker] + LEASE);
+            }
+        }
+        for held in self.leases.held(&self.names[heard]).iter().filter(|held| !held.is_leaving) {
+            self.owners.get_mut(&held.shard).unwrap().leaving = None;
+        }
+    }
+
+    /// A record goes to the one who has the shard, and none before all of those of its ancestors are done.
+    fn hand_out(&mut self, worker: usize, shard: ShardId, numbers: std::ops::Range<u64>) {
+        let mut ancestors: Vec<_> = self.facts(shard).parents().collect();
+        while let Some(id) = ancestors.pop() {
+            assert_eq!(Some(SequenceNumber(self.done(id))), self.facts(id).end, "{id} is an ancestor");
+            ancestors.extend(self.facts(id).parents());
+        }
+        let owner = self.owners.get_mut(&shard).unwrap();
+        assert_eq!(owner.worker, worker, "{shard}");
+        owner.sent = owner.sent.max(numbers.end);
+        self.handed.entry(shard).or_default().extend(numbers);
+    }
+
+    fn commit(&mut self, worker: usize, next: &Cursor) -> Checked {
+        let name = Arc::clone(&self.names[worker]);
+        self.leases.follow(&self.facts);
+        let before = self.leases.done();
+        let checked = self.leases.check(&name, next);
+        for (shard, position) in &checked.forward {
+            assert!(before.position(*shard).unwrap() < *position);
+            let owner = &self.owners[shard];
+            assert_eq!(owner.worker, worker, "w{worker} moves {shard}, which is {owner:?}'s");
+            let handed = &self.handed[shard];
+            assert!((self.done(*shard)..position.0).all(|number| handed.contains(&number)), "{shard}");
+        }
+        self.leases.apply(&checked.forward);
+        let changes = self.leases.live_on(&name, self.now);
+        self.note(worker, &changes);
+        for (shard, position) in &before.positions {
+            assert!(self.done(*shard) >= position.0, "{shard} went back");
+        }
+        checked
+    }
+
+    fn leave(&mut self, worker: usize) {
+        self.owners.retain(|_, owner| owner.worker != worker);
+        let (_, changes) = self.leases.leave(&Arc::clone(&self.names[worker]), self.now);
+        self.note(worker, &changes);
+    }
+
+    fn close(&mut self, id: ShardId) -> (HashRange, u64) {
+        let end = self.ends[&id];
+        let shard = self.facts.iter_mut().find(|shard| shard.id == id).unwrap();
+        shard.end = Some(SequenceNumber(end));
+        (shard.hash_keys, end)
+    }
+
+    fn open(&self) -> Vec<ShardId> {
+        self.facts.iter().filter(|shard| shard.is_open()).map(|shard| shard.id).collect()
+    }
+
+    fn add(&mut self, hash_keys: HashRange, parents: [Option<ShardId>; 2], first: u64) {
+        let id = ShardId(self.facts.len() as u32);
+        let first = SequenceNumber(first);
+        self.facts.push(ShardFacts { id, hash_keys, parents, created: 0, first, end: None });
+        self.ends.insert(id, first.0);
+    }
+
+    fn split(&mut self, id: ShardId) {
+        let (range, end) = self.close(id);
+        for _ in 0..2 {
+            self.add(range, [Some(id), None], end);
+        }
+    }
+
+    fn merge(&mut self, one: ShardId, other: ShardId) {
+        let (range, end) = self.close(one);
+        let (_, other_end) = self.close(other);
+        self.add(range, [Some(one), Some(other)], end.max(other_end));
+    }
+
+    fn restart(&mut self) {
+        let kept = self.leases.kept(&[]);
+        let end = |id: ShardId| self.ends.get(&id).map(|end| SequenceNumber(*end));
+        self.leases = Leases::restore(&kept, &self.facts, end, self.now);
+        // Whoever had a shard has it for a lease from now on.
+        self.heard = vec![self.now; 4];
+        self.owners.values_mut().for_each(|owner| owner.leaving = None);
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Append(shard, count) => {
+                let open = self.open();
+                *self.ends.get_mut(shard.get(&open)).unwrap() += count;
+            }
+            Step::Poll(worker, limit) => self.poll(worker, limit, None),
+            Step::PollOn(worker, limit) => {
+                let after = self.pages[worker].last().cloned();
+                self.poll(worker, limit, after.as_ref());
+            }
+            Step::Commit(worker, page) if !self.pages[worker].is_empty() => {
+                let page = page.get(&self.pages[worker]).clone();
+                self.commit(worker, &page);
+            }
+            Step::Commit(..) => {}
+            Step::Leave(worker) => self.leave(worker),
+            Step::Wait(seconds) => self.now += Duration::from_secs(seconds),
+            Step::Split(shard) => self.split(*shard.get(&self.open())),
+            Step::Merge(shard) => {
+                let open = self.open();
+                let at = shard.index(open.len());
+                if at + 1 < open.len() {
+                    self.merge(open[at], open[at + 1]);
+                }
+            }
+            Step::Restart => self.restart(),
+        }
+    }
+
+    /// Everybody asks and says that all is done, often enough for shards to be handed over and children to follow.
+    fn run_all(&mut self, workers: std::ops::Range<usize>) {
+        for _ in 0..12 {
+            for worker in workers.clone() {
+                self.poll(worker, 1_000, None);
+                let page = self.pages[worker].last().cloned().unwrap();
+                self.commit(worker, &page);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_shard_has_one_worker_and_no_record_is_missed(
+        shards in 1..5_u32,
+        steps in prop::collection::vec(step(), 0..120),
+    ) {
+        let mut world = World::new(shards);
+        for step in steps {
+            world.take(step);
+        }
+        // Whoever has died is found out, and the others read all there is.
+        world.now += LEASE;
+        world.run_all(0..3);
+        for (id, end) in world.ends.clone() {
+            prop_assert_eq!(world.done(id), end);
+            let first = world.facts(id).first.0;
+            let handed = world.handed.get(&id).cloned().unwrap_or_default();
+            prop_assert!((first..end).all(|number| handed.contains(&number)), "{}", id);
+        }
+        let counts: Vec<_> = world.names[..3].iter().map(|name| world.leases.held(name).len()).collect();
+        prop_assert_eq!(counts.iter().sum::<usize>(), world.open().len());
+        prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{:?}", counts);
+    }
+}
+
+fn held(world: &World, worker: usize) -> Vec<u32> {
+    world.leases.held(&world.names[worker]).iter().map(|held| held.shard.0).collect()
+}
+
+fn append_all(world: &mut World, count: u64) {
+    world.ends.values_mut().for_each(|end| *end += count);
+}
+
+#[test]
+fn a_worker_that_joins_gets_idle_shards_at_once_and_others_once_they_are_done() {
+    let mut world = World::new(4);
+    world.poll(0, 10, None);
+    assert_eq!(held(&world, 0), [0, 1, 2, 3]);
+    *world.ends.get_mut(&ShardId(3)).unwrap() += 5;
+    *world.ends.get_mut(&ShardId(2)).unwrap() += 5;
+    *world.ends.get_mut(&ShardId(1)).unwrap() += 5;
+    world.poll(0, 10, None);
+    world.poll(1, 10, None);
+    assert_eq!((held(&world, 0), held(&world, 1)), (vec![1, 2, 3], vec![0]));
+    append_all(&mut world, 5);
+    world.poll(0, 10, None);
+    let page = world.pages[0].last().cloned().unwrap();
+    assert_eq!(page.to_string(), "1-110_2-110", "the third shard is handed over");
+    assert_eq!(world.commit(0, &Cursor::parse("1-105_2-105_3-105").unwrap()).lost, []);
+    assert_eq!((held(&world, 0), held(&world, 1)), (vec![1, 2], vec![0, 3]));
+}
+
+#[test]
+fn a_worker_that_does_not_finish_what_it_hands_over_loses_it_with_its_lease() {
+    let mut world = World::new(2);
+    append_all(&mut world, 5);
+    world.poll(0, 10, None);
+    world.poll(1, 10, None);
+    assert_eq!((held(&world, 0), held(&world, 1)), (vec![0, 1], vec![]));
+    for _ in 0..3 {
+        world.now += LEASE / 3;
+        world.poll(0, 10, None);
+        world.poll(1, 10, None);
+    }
+    assert_eq!((held(&world, 0), held(&world, 1)), (vec![0], vec![1]));
+    let late = world.commit(0, &Cursor::parse("0-105_1-105").unwrap());
+    assert_eq!((late.forward, late.lost), (vec![(ShardId(0), SequenceNumber(105))], vec![ShardId(1)]));
+    assert_eq!(world.done(ShardId(1)), 100);
+}
+
+#[test]
+fn a_dead_workers_shards_go_to_the_living_and_its_word_counts_no_more() {
+    let mut world = World::new(2);
+    append_all(&mut world, 5);
+    world.poll(0, 10, None);
+    world.now += LEASE;
+    let page = world.pages[0].last().cloned().unwrap();
+    assert_eq!(world.commit(0, &page).lost, [], "nobody has taken them");
+    append_all(&mut world, 5);
+    world.poll(0, 10, None);
+    world.now += LEASE;
+    let changes = world.leases.join(&Arc::clone(&world.names[1]), world.now).unwrap();
+    world.note(1, &changes);
+    let from: Vec<_> = changes.given.iter().map(|given| given.taken_from.as_deref()).collect();
+    assert_eq!(from, [Some("w0"), Some("w0")]);
+    let page = world.pages[0].last().cloned().unwrap();
+    assert_eq!(world.commit(0, &page).lost, [ShardId(0), ShardId(1)]);
+    world.poll(1, 10, None);
+    assert_eq!(world.pages[1].last().unwrap().to_string(), "0-110_1-110");
+    assert!((105..110).all(|number| world.handed[&ShardId(0)].contains(&number)));
+}
+
+#[test]
+fn after_a_reset_old_pages_count_no_more_although_the_worker_has_the_shards_again() {
+    let mut world = World::new(1);
+    append_all(&mut world, 9);
+    world.poll(0, 10, None);
+    let page = world.pages[0].last().cloned().unwrap();
+    world.commit(0, &page);
+    append_all(&mut world, 9);
+    world.poll(0, 10, None);
+    let page = world.pages[0].last().cloned().unwrap();
+    world.leases.reset(|_| Some(SequenceNumber(100)), world.now);
+    world.leases.join(&Arc::clone(&world.names[0]), world.now).unwrap();
+    assert_eq!(held(&world, 0), [0]);
+    assert_eq!(world.leases.check("w0", &page).lost, [ShardId(0)]);
+    assert_eq!(world.done(ShardId(0)), 100);
+}
+
+#[test]
+fn shards_that_go_unread_are_told_and_a_grant_is_refused_for_what_has_changed_hands() {
+    let mut world = World::new(1);
+    append_all(&mut world, 7);
+    world.poll(0, 3, None);
+    world.commit(0, &Cursor::parse("0-103").unwrap());
+    world.split(ShardId(0));
+    world.leases.follow(&world.facts);
+    let children = world.facts.split_off(1);
+    world.leases.follow(&children);
+    assert_eq!((world.leases.take_unread(), world.leases.take_unread()), (4, 0));
+    let moved = [(ShardId(0), SequenceNumber(107))];
+    assert!(!world.leases.grant("w0", &moved), "it is gone");
+    assert!(!world.leases.grant("w1", &[(ShardId(1), SequenceNumber(108))]), "it is nobody's");
+    assert_eq!(world.leases.check("w0", &Cursor::parse("0-107").unwrap()), Checked::default());
+    assert_ne!(world.leases.join(&Arc::clone(&world.names[0]), world.now), Ok(Changes::default()));
+    assert_eq!(held(&world, 0), [1, 2]);
+}
