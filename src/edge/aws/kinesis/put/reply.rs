@@ -38,7 +38,7 @@ pub struct Written<'a> {
     /// In the order of the layout.
     pub appended: &'a [(ShardId, Appended)],
     /// How their numbers are printed, with their places in the layout.
-    pub numberings: &'a [(usize, Numbering)],
+    pub numberings: &'a [ShardNumbering],
 }
 
 /// What became of a record that is well.
