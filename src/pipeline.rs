@@ -279,8 +279,8 @@ impl Pipelines {
         reasons
     }
 
-    /// Lets streams forget what has outlived its retention, and moves samples into histograms. To be called every
-    /// second or so.
+    /// Lets streams forget what has outlived its retention, takes away what is deleted, and moves samples into
+    /// histograms. To be called every second or so, and by no task: blocks the thread.
     pub fn housekeeping(&self) {
         let now = clock::wall();
         for intake in self.site.edge.intakes() {
@@ -294,6 +294,8 @@ impl Pipelines {
         let delivery_streams = self.site.edge.aws.delivery_streams.get();
         if let (Some(streams), Ok(control)) = (delivery_streams, self.site.edge.control())
             && streams.has_deleted()
+            // A drain ends the deliveries by itself; what is to be deleted is so after the next start.
+            && self.phases.current() == Phase::Serving
         {
             control.alone_now(|control| streams.finish_deleted(control));
         }

@@ -141,7 +141,13 @@ async fn housekeeping(pipelines: Arc<Pipelines>) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     loop {
         ticks.tick().await;
-        pipelines.housekeeping();
+        let pipelines = Arc::clone(&pipelines);
+        // It writes to the disk, and may wait for deliveries: this thread answers probes meanwhile.
+        match tokio::task::spawn_blocking(move || pipelines.housekeeping()).await {
+            Ok(()) => {}
+            Err(error) if error.is_cancelled() => return,
+            Err(error) => tracing::error!(%error, "housekeeping has broken off, and is tried again"),
+        }
     }
 }
 
