@@ -21,12 +21,13 @@ use thiserror::Error;
 use tokio::runtime::Runtime;
 
 use crate::config::Problems;
-use crate::config::checked::Config;
+use crate::config::checked::{Config, ListenAt};
 use crate::delivery::sink::SinkError;
 use crate::delivery::{Memory, OpenError, StatusReport};
 use crate::edge::Edge;
-use crate::edge::accept::Listeners;
 use crate::edge::aws::firehose::registry::{DeliveryStreams, LoadError};
+use crate::edge::listen::tls::Terminator;
+use crate::edge::listen::{Door, ListenError, Listeners};
 use crate::node::{CatalogError, NodeError};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
@@ -56,14 +57,9 @@ fn account_of_clients(config: &Config) -> usize {
 /// Why the process cannot start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// An address cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// An address cannot be bound, or certificates cannot be used.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A thread or runtime cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -147,7 +143,8 @@ pub struct Pipelines {
     /// All metrics.
     pub registry: Registry,
     site: Arc<Site>,
-    address: std::net::SocketAddr,
+    addresses: Vec<std::net::SocketAddr>,
+    doors: Vec<Arc<Door>>,
     threads: usize,
     drain_timeout: Duration,
     /// `None` once it is being ended.
@@ -164,7 +161,7 @@ struct Running {
 
 impl std::fmt::Debug for Pipelines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pipelines").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Pipelines").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
@@ -180,9 +177,8 @@ impl Pipelines {
         let ingest = Share::new(node.memory_budget_bytes / 2, pipelines.len() + ACCOUNTS_BESIDES);
         let deliveries_count = pipelines.iter().map(|pipeline| pipeline.deliveries.len()).sum();
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
-        let listeners = Listeners::bind(node.server.listen, threads)
-            .map_err(|source| StartError::Listen { address: node.server.listen, source })?;
-        let address = listeners.address();
+        let listeners = Listeners::bind(&node.server.listeners, threads)?;
+        let (addresses, doors) = (listeners.addresses(), listeners.doors());
         let edge = Arc::new(Edge::new(node.server.clone(), &node.aws, ingest, phases.clone(), &registry));
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
@@ -192,7 +188,8 @@ impl Pipelines {
             phases,
             registry,
             site,
-            address,
+            addresses,
+            doors,
             threads,
             drain_timeout: node.server.drain_timeout,
             running: Mutex::new(Some(Running { edge_threads, deliveries: None })),
@@ -255,9 +252,37 @@ impl Pipelines {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the edge listens.
+    /// Where the edge listens first of all.
     pub fn address(&self) -> std::net::SocketAddr {
-        self.address
+        self.addresses.first().copied().unwrap_or(self.site.node.server.listen)
+    }
+
+    /// Everywhere that it listens, as URLs, in the order of the configuration.
+    pub fn places(&self) -> Vec<String> {
+        let mut addresses = self.addresses.iter();
+        let place = |door: &Arc<Door>| {
+            let scheme = if door.tls.is_some() { "https" } else { "http" };
+            match &door.at {
+                ListenAt::Tcp(address) => format!("{scheme}://{}", addresses.next().unwrap_or(address)),
+                at @ ListenAt::Unix(_) => at.to_string(),
+            }
+        };
+        self.doors.iter().map(place).collect()
+    }
+
+    /// Reads the certificates of all listeners again. Where that fails the old ones stay.
+    pub fn reload_certificates(&self) {
+        for door in &self.doors {
+            match door.tls.as_ref().map(Terminator::reload) {
+                Some(Ok(())) => {
+                    tracing::info!(listen = %door.at, "new connections get the certificates as they are now")
+                }
+                Some(Err(error)) => {
+                    tracing::error!(listen = %door.at, %error, "the certificates cannot be used: the old ones stay");
+                }
+                None => {}
+            }
+        }
     }
 
     /// The balance of each delivery; of none before they are built.

@@ -21,6 +21,7 @@ mod check_firehose;
 mod check_format;
 mod check_inference;
 mod check_ingest;
+mod check_listener;
 mod check_log;
 mod check_named_columns;
 mod check_node;
