@@ -249,6 +249,30 @@ async fn events_and_a_websocket_share_a_cursor() {
 }
 
 #[tokio::test]
+async fn a_reset_sends_a_connection_that_stays_the_records_again() {
+    let server = Setup::pipeline(stream("s", 1)).start();
+    make(&server, "1h").await;
+    let mut events = Events::open_anywhere(&server, "cursor=c&worker=w1", "").await;
+    assert_eq!(events.next().await.unwrap().name, "shards");
+    server.accept("s", lines(0..10)).await;
+    assert_eq!(events.numbers(10).await, (0..10).collect::<Vec<_>>());
+    let far = events.last_id.clone();
+    assert_eq!(put(&server, json!({"worker": "w1", "next": far})).await.0, 200);
+    let (status, view) = put(&server, json!({"reset": "earliest", "force": true})).await;
+    assert_eq!((status, &view["lag"]), (200, &json!(10)), "{view}");
+    server.accept("s", lines(10..11)).await;
+    assert_eq!(events.numbers(11).await, (0..11).collect::<Vec<_>>(), "and not the newest one alone");
+    // Nor does a client pass over them that comes again with where it was.
+    assert_eq!(put(&server, json!({"reset": "earliest", "force": true})).await.0, 200);
+    drop(events);
+    assert_eq!(send(&server, "DELETE", "/c?worker=w1", Value::Null).await.0, 204);
+    let again = page(&server, "w1", &format!("&limit=3&after={far}")).await;
+    assert_eq!(numbers(&again), [0, 1, 2]);
+    assert_eq!(commit(&server, "w1", &json!({"next": far})).await.0, 409);
+    assert_eq!(commit(&server, "w1", &again).await.0, 200);
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said_and_a_filter_moves_on() {
     let server = Setup::pipeline(stream("s", 1)).start();
     make(&server, "1h").await;

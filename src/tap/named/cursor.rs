@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::balance::Changes;
 use super::kept::{Kept, KeptText};
-use super::leases::{Held, Leases, ShardState};
+use super::leases::{Held, Leases, ShardState, Stretch};
 use crate::edge::problem::Problem;
 use crate::node::CursorFiles;
-use crate::record::{SequenceNumber, ShardId};
+use crate::record::ShardId;
 use crate::runtime::clock;
 use crate::stream::{Layout, Signal, Stream};
 use crate::tap::cursor::Cursor;
@@ -151,8 +151,8 @@ impl NamedCursor {
     ///
     /// # Errors
     /// If the cursor is gone.
-    pub fn grant(&self, worker: &str, moved: &[(ShardId, SequenceNumber)]) -> Result<bool, Problem> {
-        Ok(self.state()?.leases.grant(worker, moved))
+    pub fn grant(&self, worker: &str, records: &[Stretch]) -> Result<bool, Problem> {
+        Ok(self.state()?.leases.grant(worker, records))
     }
 
     /// When a waiting worker looks again: to renew its leases, or because those of others are over.
@@ -225,15 +225,12 @@ impl NamedCursor {
         }
         self.write(|leases| {
             let mut next = leases.clone();
-            next.reset(position, clock::monotonic());
+            next.reset(position);
             next.kept(&[])
         })?;
-        let mut state = self.state()?;
-        let changes = state.leases.reset(position, clock::monotonic());
-        self.tell(&mut state, &changes);
-        drop(state);
+        self.state()?.leases.reset(position);
         tracing::info!(stream = %self.stream.name(), cursor = %self.name, %to, "a named cursor was reset");
-        // Also whoever has the same shards as before.
+        // Whoever waits asks for shards again.
         self.changed.notify();
         Ok(())
     }
