@@ -272,6 +272,44 @@ async fn a_reset_sends_a_connection_that_stays_the_records_again() {
     assert_eq!(commit(&server, "w1", &again).await.0, 200);
 }
 
+/// What a WebSocket was told last, once that is the end of the only shard.
+async fn told_end(socket: &mut Client, end: u64) -> Value {
+    loop {
+        let told = socket.next().await.unwrap();
+        assert_eq!(numbers(&told), Vec::<u64>::new());
+        if told["next"].as_str().unwrap().ends_with(&format!("-{end}")) {
+            return told;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_with_a_filter_that_passes_nothing_comes_to_the_children() {
+    let server = Setup::pipeline(keyed("s", 1)).start();
+    make(&server, "1h").await;
+    let mut socket = Client::open(&server, "cursor=c&worker=w1&where=/n=99").await;
+    assert_eq!(shards(&socket.next().await.unwrap()), ["shardId-000000000000"]);
+    server.accept("s", lines(0..20)).await;
+    let (_, all) = server.get("/v1/streams/s/records?from=earliest").await;
+    let end = all["next"].as_str().unwrap().rsplit('-').next().unwrap().parse().unwrap();
+    let url = server.records("s").replace("/records", "/shards");
+    let wish = json!({"split": "shardId-000000000000"}).to_string();
+    assert!(reqwest::Client::new().post(url).body(wish).send().await.unwrap().status().is_success());
+    let told = told_end(&mut socket, end).await;
+    socket.send(json!({"commit": told["next"]}).to_string()).await;
+    server.accept("s", lines(90..100)).await;
+    let (mut committed, mut seen) = (false, Vec::new());
+    while !committed || seen.is_empty() {
+        let message = socket.next().await.unwrap();
+        assert_eq!(message["error"], Value::Null, "{message}");
+        match message["records"].is_array() {
+            true => seen.extend(numbers(&message)),
+            false => committed = true,
+        }
+    }
+    assert_eq!(seen, [99]);
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_said_and_a_filter_moves_on() {
     let server = Setup::pipeline(stream("s", 1)).start();
