@@ -168,6 +168,14 @@ impl NamedCursor {
         state.leases.next_expiry(now).map_or(renewal, |expiry| expiry.min(renewal))
     }
 
+    /// What of `next` is about shards that are there: no more positions than those. What is gone is done.
+    pub fn only_known(&self, mut next: Cursor) -> Cursor {
+        let layout = self.stream.layout();
+        next.positions.retain(|(shard, _)| layout.get(*shard).is_some());
+        next.positions.shrink_to_fit();
+        next
+    }
+
     /// A worker says that everything before `next` is done, or only that it is alive. What it has then.
     ///
     /// # Errors

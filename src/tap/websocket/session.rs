@@ -286,7 +286,13 @@ impl Running {
             let detail = "this WebSocket has none: open it with cursor=NAME and worker=NAME".to_owned();
             return Err(Problem::BadParameter { name: "cursor", detail });
         };
-        Ok(UnderWay::Commit(Box::pin(async move { cursor.commit(&worker, next).await })))
+        let next = cursor.only_known(next);
+        let permit = self.edge.admit_tap(size_of_val(next.positions.as_slice()) as u64)?;
+        Ok(UnderWay::Commit(Box::pin(async move {
+            let done = cursor.commit(&worker, next).await;
+            drop(permit);
+            done
+        })))
     }
 
     fn end_of(&mut self, error: &Error) -> End {
