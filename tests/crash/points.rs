@@ -136,7 +136,8 @@ fn nothing_is_lost_or_doubled_when_it_dies_while_it_splits_and_merges_shards() {
         let _ = trial.node.try_request(
             "POST",
             "/v1/streams/sensors/shards",
-            &format!("{{\"count\":{}}}", 3 + round % 5),
+            // More than it can have, so that there is something to be done.
+            &format!("{{\"count\":{}}}", 7 + round % 5),
         );
         assert!(trial.died(PASSING), "round {round}: nothing came by {RESHARD}\n{}", trial.node.log());
         trial.node.start();
