@@ -55,6 +55,15 @@ fn begin_balance(parts: &Parts, positions: &BTreeMap<ShardId, SequenceNumber>) {
     parts.status.begin(found.sum(), census.accepted);
 }
 
+/// Lets the log go of what is not read any more. Shards of which nothing is read would keep all that they have otherwise.
+fn release(parts: &Parts, positions: &BTreeMap<ShardId, SequenceNumber>) {
+    for (&shard, &position) in positions {
+        if let Some(log) = parts.stream.shard(shard) {
+            log.release(parts.reader, position);
+        }
+    }
+}
+
 impl Worker {
     /// A worker that goes on where its ledger says, or begins where it is told. The shards of the stream must not be
     /// split or merged meanwhile, but it may take records. Blocks the thread while it reads the ledger.
@@ -66,6 +75,7 @@ impl Worker {
             None => {
                 let positions = positions(parts, &BTreeMap::new())?;
                 begin_balance(parts, &positions);
+                release(parts, &positions);
                 let stages = vec![Stage::of_run(parts)];
                 Ok(Self::with_stages(parts, stages, &positions, BTreeMap::new()))
             }
@@ -101,12 +111,8 @@ impl Worker {
         let mut worker = Self::with_stages(parts, stages, &positions, floors.collect());
         worker.undone = Undone::of(parts, &plan, &state)?;
         worker.outflows = Outflows::new(Leftover::of(parts, &plan, &state)?);
-        for (&shard, &position) in &positions {
-            // The log has been told before the last stop, and forgets what it is told.
-            if let Some(log) = parts.stream.shard(shard) {
-                log.release(parts.reader, position);
-            }
-        }
+        // The log has been told before the last stop, and forgets what it is told.
+        release(parts, &positions);
         let mut news = plan.news;
         if state.epochs.is_empty() && !matches!(parts.begin, Begin::Oldest) {
             // Where it begins does not follow from the log, so it must not be forgotten.
