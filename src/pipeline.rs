@@ -322,7 +322,8 @@ impl Pipelines {
             // A drain ends the deliveries by itself; what is to be deleted is so after the next start.
             && self.phases.current() == Phase::Serving
         {
-            control.alone_now(|control| streams.finish_deleted(control));
+            let streams = Arc::clone(streams);
+            control.alone_now(move |control| streams.finish_deleted(control));
         }
         self.registry.run_upkeep();
     }

@@ -159,7 +159,7 @@ impl Control {
     /// Stops the deliveries of a stream, and takes it away with all that they have noted.
     fn end_now(&self, name: &str, intake: &Intake) -> Result<(), ControlError> {
         let all = Which::all_of(name);
-        self.runtime.block_on(self.site.stop(&all))?;
+        self.runtime.block_on(self.site.stop_for_good(&all))?;
         let mut logs = self.site.logs();
         if let Some(logs) = logs.as_mut() {
             logs.change_catalog(|catalog| {

@@ -23,11 +23,15 @@ impl Control {
         self.change_blocking(move |control| Ok(change(control))).await
     }
 
-    /// The same at once, or not at all if another change is under way. Blocks the thread.
-    pub fn alone_now(&self, change: impl FnOnce(&Self)) {
-        if let Ok(_alone) = self.changing.try_lock() {
-            change(self);
-        }
+    /// The same for one that is begun at once, or not at all if another change is under way. It goes on by itself; a
+    /// drain waits for it.
+    pub fn alone_now(self: &Arc<Self>, change: impl FnOnce(&Self) + Send + 'static) {
+        let Ok(alone) = Arc::clone(&self.changing).try_lock_owned() else { return };
+        let (control, held) = (Arc::clone(self), self.site.workers.hold());
+        self.runtime.spawn_blocking(move || {
+            change(&control);
+            drop((alone, held));
+        });
     }
 
     /// Makes the durable stream of a pipeline that is in no file, and starts its deliveries. Blocks the thread.

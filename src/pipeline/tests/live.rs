@@ -218,3 +218,31 @@ fn one_that_is_added_to_a_stream_in_memory_holds_nothing_that_came_before() {
     assert_eq!(stream.retained().0, 0, "nothing of the shard is read, and nothing of it kept");
     pipelines.drain();
 }
+
+#[test]
+fn one_of_a_stream_in_memory_is_deleted_though_its_sink_is_away_and_nobody_waits_for_that() {
+    let (config, folder) = configure(MEMORY);
+    let lake = folder.path().join("lake");
+    let pipelines = Pipelines::listen(&config).unwrap();
+    pipelines.build(config.clone(), false).unwrap();
+    change(&pipelines, &pipeline_of(MEMORY, &config, &lake, &[("d", "format = \"json\"")])).unwrap();
+    let _ = fs::remove_dir_all(&lake);
+    fs::write(&lake, "in the way").unwrap();
+    send(&pipelines, 0);
+    while pipelines.reports()[0].paused.is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let looked = || {
+        let (tell, told) = std::sync::mpsc::channel();
+        let control = Arc::clone(pipelines.site.edge.control().unwrap());
+        control.alone_now(move |control| tell.send(control.have_stopped("s", &["d".to_owned()])).unwrap());
+        told.recv().ok()
+    };
+    assert_eq!(looked(), Some(false), "it tries for a while, and others may change something meanwhile");
+    while looked() != Some(true) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    alone(&pipelines, |control| control.forget_deliveries("s", &["d".to_owned()])).unwrap();
+    assert!(pipelines.reports().is_empty());
+    pipelines.drain();
+}

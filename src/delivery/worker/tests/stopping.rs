@@ -66,6 +66,21 @@ fn one_whose_sink_takes_nothing_is_stopped_all_the_same() {
 }
 
 #[test]
+fn without_a_ledger_only_one_that_is_deleted_gives_up_what_its_sink_does_not_take() {
+    runtime().block_on(async {
+        let mut world = World::new(5);
+        world.keeps_ledger = false;
+        world.start(config(0), MEMORY).unwrap();
+        world.disk.inject(Fault::new(Operation::Create, Failure::Io).on(".tmp").times(u64::MAX));
+        world.send(&records(30)).await;
+        world.run(u64::MAX, SECOND).await;
+        tokio::time::timeout(SECOND * 600, world.stop()).await.expect_err("another one may follow");
+        tokio::time::timeout(SECOND * 10, world.stop_for_good()).await.unwrap();
+        assert!(lake::files(&world.disk).is_empty());
+    });
+}
+
+#[test]
 fn without_a_ledger_the_next_begins_where_the_one_before_has_stored_all() {
     runtime().block_on(async {
         let mut world = World::new(3);

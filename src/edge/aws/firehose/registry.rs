@@ -285,6 +285,12 @@ impl DeliveryStreams {
     /// Takes those away that are to go and have delivered their records. To be called alone, in [`Control::alone`].
     pub fn finish_deleted(&self, control: &Control) {
         for entry in self.all().into_iter().filter(|entry| entry.delivery_stream.is_deleting) {
+            // Those that have not ended yet are looked at again later: all other changes would wait with this one.
+            let stream = mapping::stream_name(&entry.delivery_stream);
+            let is_put_to = entry.delivery_stream.source.is_none();
+            if is_put_to && control.is_pending(&stream) || !control.have_stopped(&stream, &entry.deliveries) {
+                continue;
+            }
             if let Err(failure) = self.finish(control, &entry, false) {
                 let name = &entry.delivery_stream.name;
                 tracing::warn!(delivery_stream = name, why = failure.message, "it is not deleted for now");
