@@ -139,16 +139,12 @@ impl Control {
         Ok(())
     }
 
-    /// Deletes a stream that a client has made, with all of its records.
+    /// Deletes a stream that a client has made, with all of its records. To be called alone, in [`Control::alone`]: who
+    /// still needs it is to be looked at there as well. Blocks the thread.
     ///
     /// # Errors
     /// If there is none, a pipeline file names it, or it cannot be written down.
-    pub async fn delete(self: &Arc<Self>, name: &str) -> Result<(), ControlError> {
-        let name = name.to_owned();
-        self.change_blocking(move |control| control.delete_now(&name)).await
-    }
-
-    fn delete_now(&self, name: &str) -> Result<(), ControlError> {
+    pub fn delete(&self, name: &str) -> Result<(), ControlError> {
         let intake = self.intake(name)?;
         if self.properties(name)?.origin != StreamOrigin::Client {
             return Err(ControlError::Declared { stream: name.to_owned(), what: "the existence" });

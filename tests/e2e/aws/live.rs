@@ -83,7 +83,7 @@ impl Load {
     }
 }
 
-fn create(name: &str, interval: u32) -> Value {
+pub(super) fn create(name: &str, interval: u32) -> Value {
     json!({ "DeliveryStreamName": name, "ExtendedS3DestinationConfiguration": {
         "RoleARN": "arn:aws:iam::000000000000:role/firehose",
         "BucketARN": "arn:aws:s3:::bucket",
