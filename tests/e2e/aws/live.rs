@@ -115,7 +115,7 @@ fn conversion() -> Value {
 }
 
 /// How often each number is in the objects whose keys have `below` in them.
-fn numbers(store: &FaultyStore, below: &str) -> BTreeMap<u64, usize> {
+pub(super) fn numbers(store: &FaultyStore, below: &str) -> BTreeMap<u64, usize> {
     let mut numbers = BTreeMap::new();
     for (key, object) in store.objects().into_iter().filter(|(key, _)| key.contains(below)) {
         let found: Vec<u64> = if key.ends_with(".parquet") {

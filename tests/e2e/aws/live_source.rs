@@ -1,11 +1,14 @@
 //! Delivery streams beside what happens to their sources and to the node at the same time.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use forebay::testkit::faulty_store::FaultyStore;
 use serde_json::{Value, json};
 
 use super::UNSIGNED;
 use super::firehose::{call, done, setup};
-use super::live::create;
+use super::live::{create, numbers};
+use crate::server::Server;
 
 fn create_of(name: &str, source: &str) -> Value {
     let mut create = create(name, 900);
@@ -15,6 +18,37 @@ fn create_of(name: &str, source: &str) -> Value {
         "RoleARN": "arn:aws:iam::000000000000:role/firehose",
     });
     create
+}
+
+/// An operation that the node does not survive.
+async fn dies(server: &Server, operation: &str, body: Value) {
+    let request = reqwest::Client::new()
+        .post(format!("http://{}/", server.address))
+        .header("x-amz-target", format!("Firehose_20150804.{operation}"))
+        .header("content-type", "application/x-amz-json-1.1")
+        .body(body.to_string());
+    assert!(request.send().await.is_err(), "{operation} is answered");
+}
+
+async fn put(server: &Server, name: &str, id: u64) {
+    let record = json!({ "Data": STANDARD.encode(format!("{{\"id\":{id}}}")) });
+    done(server, "PutRecord", json!({ "DeliveryStreamName": name, "Record": record })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_a_delivery_stream_whose_making_a_crash_has_cut_off_can_be_used() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(UNSIGNED).env("FOREBAY_CRASH_AT", "deliveries.begun:1").start();
+    dies(&server, "CreateDeliveryStream", create("cut", 900)).await;
+    let server = setup(&store).node(UNSIGNED).in_folder(server.kill()).start();
+    let name = json!({ "DeliveryStreamName": "cut" });
+    assert_eq!(call(&server, "DescribeDeliveryStream", name).await.0, 400, "nobody was told of it");
+    done(&server, "CreateDeliveryStream", create("cut", 900)).await;
+    put(&server, "cut", 1).await;
+    let server = setup(&store).node(UNSIGNED).in_folder(server.kill()).start();
+    put(&server, "cut", 2).await;
+    server.stop().assert_drained();
+    assert_eq!(numbers(&store, "cut/"), [(1, 1), (2, 1)].into());
 }
 
 #[tokio::test(flavor = "multi_thread")]

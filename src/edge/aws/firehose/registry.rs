@@ -176,6 +176,7 @@ impl DeliveryStreams {
         let (stream, deliveries) = (pipeline.stream.name.clone(), names(&pipeline));
         if delivery_stream.source.is_none() {
             control.begin(pipeline).map_err(failed)?;
+            crate::crash_point!("deliveries.begun");
             if let Err(error) = self.files.keep(&name, &delivery_stream) {
                 control.end(&stream).map_err(failed)?;
                 return Err(failed(error.into()));
