@@ -37,6 +37,8 @@ use crate::stream::wal::journals;
 use crate::stream::wal::recovery::RecoveryError;
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 
+pub use build::made_by_clients;
+
 use build::Builder;
 use control::Control;
 use logs::{Logs, Recovery};

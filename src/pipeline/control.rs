@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::build::Builder;
+use super::build::{Builder, pipeline_of_client};
 use super::logs::{Logs, NotNoted};
 use super::running::Which;
 use super::site::Site;
@@ -117,7 +117,7 @@ impl Control {
             return Err(ControlError::Reserved { stream: name });
         }
         // First of all: what is in the catalog must be possible to serve after a restart, too.
-        let pipeline = self.site.pipeline_of_client(&name, shards, retention, Durability::Fsync)?;
+        let pipeline = pipeline_of_client(&self.site.node, &name, shards, (retention, Durability::Fsync))?;
         let mut logs = self.site.logs();
         let is_first = logs.is_none();
         let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;

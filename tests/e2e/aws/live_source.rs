@@ -70,3 +70,26 @@ async fn a_stream_does_not_go_while_a_delivery_stream_of_it_is_being_made() {
     }
     server.stop().assert_drained();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_looks_at_delivery_streams_of_streams_that_clients_have_made() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(UNSIGNED).start();
+    done(&server, "Kinesis_20131202.CreateStream", json!({ "StreamName": "made", "ShardCount": 1 })).await;
+    done(&server, "CreateDeliveryStream", create_of("reader", "made")).await;
+    for id in 0..5 {
+        let data = STANDARD.encode(format!("{{\"id\":{id}}}"));
+        let record = json!({ "StreamName": "made", "PartitionKey": "k", "Data": data });
+        done(&server, "Kinesis_20131202.PutRecord", record).await;
+    }
+    let stopped = server.stop();
+    stopped.assert_drained();
+    assert_eq!(numbers(&store, "reader/").len(), 5);
+    let reports = crate::verify::well(stopped.folder.path(), &[]);
+    let of_reader: Vec<_> = reports.iter().filter(|report| report["delivery"] == "firehose.reader").collect();
+    assert_eq!((of_reader.len(), &of_reader[0]["delivered"]), (1, &json!(5)));
+    let object = store.objects().into_keys().find(|key| key.contains("reader/")).unwrap();
+    store.remove(&object);
+    let findings = crate::verify::findings(stopped.folder.path());
+    assert!(findings.contains("reader"), "{findings}");
+}
