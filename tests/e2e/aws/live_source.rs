@@ -93,3 +93,38 @@ async fn verify_looks_at_delivery_streams_of_streams_that_clients_have_made() {
     let findings = crate::verify::findings(stopped.folder.path());
     assert!(findings.contains("reader"), "{findings}");
 }
+
+/// An update that gives a delivery stream a backup.
+fn with_backup(name: &str) -> Value {
+    let backup = json!({
+        "RoleARN": "arn:aws:iam::000000000000:role/firehose", "BucketARN": "arn:aws:s3:::bucket",
+        "Prefix": format!("backup-of-{name}/"),
+    });
+    json!({
+        "DeliveryStreamName": name, "CurrentDeliveryStreamVersionId": "1",
+        "DestinationId": "destinationId-000000000001",
+        "ExtendedS3DestinationUpdate": { "S3BackupMode": "Enabled", "S3BackupUpdate": backup },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_begins_with_its_update_though_the_node_dies_before_it_runs() {
+    // What is noted first of one that taps a stream is its making.
+    for (name, passing) in [("direct", 1), ("tapped", 2)] {
+        let store = FaultyStore::start().unwrap();
+        let crash = format!("deliveries.noted:{passing}");
+        let server = setup(&store).node(UNSIGNED).env("FOREBAY_CRASH_AT", &crash).start();
+        let made = if name == "tapped" { create_of(name, "orders") } else { create(name, 900) };
+        done(&server, "CreateDeliveryStream", made).await;
+        let to = if name == "tapped" { "orders" } else { name };
+        put(&server, to, 0).await;
+        // The time of an update is told in milliseconds.
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        dies(&server, "UpdateDestination", with_backup(name)).await;
+        let server = setup(&store).node(UNSIGNED).in_folder(server.kill()).start();
+        put(&server, to, 1).await;
+        server.stop().assert_drained();
+        assert_eq!(numbers(&store, &format!("backup-of-{name}/")), [(1, 1)].into());
+        assert_eq!(numbers(&store, &format!("{name}/v1/")).len(), 2);
+    }
+}
