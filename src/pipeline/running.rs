@@ -234,7 +234,7 @@ impl Parts {
         let status = Arc::new(Status::new(Arc::clone(&self.stream), &self.config.name, registry));
         let begin = match &self.ledger {
             Some(_) => self.begin.clone(),
-            None => Begin::Behind(positions),
+            None => Begin::Behind(positions, Arc::clone(&self.status)),
         };
         Self { begin, status, ..self.clone() }
     }

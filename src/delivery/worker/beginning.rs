@@ -30,7 +30,7 @@ fn positions(
         _ if !cursor.is_empty() => Ok(shard.log_ref().bounds().first),
         Begin::Oldest => Ok(shard.log_ref().bounds().first),
         Begin::At(time) => shard.log_ref().position_at(*time).find(),
-        Begin::Behind(positions) => {
+        Begin::Behind(positions, _) => {
             let position =
                 positions.iter().find(|(id, _)| *id == shard.facts.id).map(|&(_, position)| position);
             Ok(position.unwrap_or(shard.log_ref().bounds().first))
@@ -44,7 +44,8 @@ fn positions(
     layout.shards().iter().map(position).collect()
 }
 
-/// Begins the balance of a delivery that reads on at `positions`.
+/// Begins the balance of a delivery that reads on at `positions`. What one before it without a ledger has not stored of
+/// what lies before them is lost: it has halted, or the log has let go of it.
 fn begin_balance(parts: &Parts, positions: &BTreeMap<ShardId, SequenceNumber>) {
     let census = parts.stream.census();
     let found = census.ends.iter().map(|(id, end)| {
@@ -52,7 +53,14 @@ fn begin_balance(parts: &Parts, positions: &BTreeMap<ShardId, SequenceNumber>) {
         let position = positions.get(id).copied().unwrap_or(oldest);
         end.0.saturating_sub(position.max(oldest).0)
     });
-    parts.status.begin(found.sum(), census.accepted);
+    let found = found.sum();
+    let lost = match &parts.begin {
+        Begin::Behind(_, before) if parts.ledger.is_none() => {
+            before.pending_of(census.accepted).saturating_sub(found)
+        }
+        _ => 0,
+    };
+    parts.status.begin(found, lost, census.accepted);
 }
 
 /// Lets the log go of what is not read any more. Shards of which nothing is read would keep all that they have otherwise.

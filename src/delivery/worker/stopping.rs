@@ -26,6 +26,7 @@ impl Worker {
     /// has ended reading, once what it has read is stored.
     pub async fn run(mut self, phases: Phases, stop: Stop) -> Positions {
         let (sinks, has_ledger) = (self.sinks(), self.book.is_some());
+        self.status.tell_lost();
         tokio::select! {
             () = self.work(&phases, &stop) => {}
             () = stop.overdue(has_ledger) => {

@@ -150,9 +150,10 @@ impl Control {
             None => self.site.memory.share.account(usize::MAX),
         };
         let mut parts = self.site.parts(self.site.logs().as_ref(), stream, new, budget)?;
-        let end = before.and_then(|before| self.site.end_of(before));
-        if let Some(positions) = end.filter(|_| parts.ledger.is_none()) {
-            parts.begin = Begin::Behind(positions);
+        if let Some(before) = before.filter(|_| parts.ledger.is_none())
+            && let Some(positions) = self.site.end_of(before)
+        {
+            parts.begin = Begin::Behind(positions, Arc::clone(&before.status));
         }
         let worker = self.site.worker(&parts)?;
         Ok((Arc::new(parts), worker))

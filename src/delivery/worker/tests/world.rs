@@ -466,9 +466,10 @@ impl World {
         let Some(process) = &mut self.process else { return };
         tell(&process.stop);
         let positions = process.worker.as_mut().await;
+        let status = Arc::clone(&process.status);
         self.process = None;
         if !self.keeps_ledger {
-            self.begin = Begin::Behind(positions);
+            self.begin = Begin::Behind(positions, status);
         }
     }
 
