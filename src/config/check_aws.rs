@@ -22,7 +22,7 @@ use crate::edge::identity::pattern::Pattern;
 #[serde(deny_unknown_fields, default)]
 pub struct AwsTable {
     /// Whether requests of AWS clients must be signed: `required`, or `off`, which lets everybody do everything and is
-    /// taken only where `[server] listen` is a loopback address. Default: `required`.
+    /// taken only where all listeners are loopback addresses or Unix sockets. Default: `required`.
     #[schemars(extend("enum" = ["required", "off"]), example = &"required")]
     pub signature: Option<String>,
     /// How far the clock of a client may be from ours. Default: `15m`.

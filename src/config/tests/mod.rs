@@ -5,6 +5,7 @@ mod dead_letters;
 mod editor;
 mod files;
 mod inference;
+mod listeners;
 mod named_columns;
 mod node;
 mod pipeline;

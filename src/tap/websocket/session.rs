@@ -168,7 +168,7 @@ impl Running {
                 message = self.socket.next(), if self.waiting.len() < WEBSOCKET_MESSAGES_MAX => self.receive(message).await,
                 next = next_of(&mut reader) => {
                     let at = match (&next, &reader) {
-                        (Ok(Next::Shards(_)), Some(reader)) => reader.cursor().to_string(),
+                        (Ok(Next::Shards(_) | Next::Gap(_)), Some(reader)) => reader.cursor().to_string(),
                         _ => String::new(),
                     };
                     self.show(next, &at).await
@@ -207,7 +207,8 @@ impl Running {
                 self.send(Message::Text(text), records).await
             }
             Ok(Next::Gap(skipped)) => {
-                self.send(Message::text(format!("{{\"records\":[],\"skipped\":{skipped}}}")), 0).await
+                let text = format!("{{\"records\":[],\"next\":\"{at}\",\"skipped\":{skipped}}}");
+                self.send(Message::text(text), 0).await
             }
             Ok(Next::Ended(end)) => Err(self.drain(end).await),
             Ok(Next::Shards(shards)) => {
@@ -285,7 +286,13 @@ impl Running {
             let detail = "this WebSocket has none: open it with cursor=NAME and worker=NAME".to_owned();
             return Err(Problem::BadParameter { name: "cursor", detail });
         };
-        Ok(UnderWay::Commit(Box::pin(async move { cursor.commit(&worker, next).await })))
+        let next = cursor.only_known(next);
+        let permit = self.edge.admit_tap(size_of_val(next.positions.as_slice()) as u64)?;
+        Ok(UnderWay::Commit(Box::pin(async move {
+            let done = cursor.commit(&worker, next).await;
+            drop(permit);
+            done
+        })))
     }
 
     fn end_of(&mut self, error: &Error) -> End {
