@@ -37,6 +37,8 @@ use crate::stream::wal::journals;
 use crate::stream::wal::recovery::RecoveryError;
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 
+pub use build::made_by_clients;
+
 use build::Builder;
 use control::Control;
 use logs::{Logs, Recovery};
@@ -322,7 +324,8 @@ impl Pipelines {
             // A drain ends the deliveries by itself; what is to be deleted is so after the next start.
             && self.phases.current() == Phase::Serving
         {
-            control.alone_now(|control| streams.finish_deleted(control));
+            let streams = Arc::clone(streams);
+            control.alone_now(move |control| streams.finish_deleted(control));
         }
         self.registry.run_upkeep();
     }

@@ -49,8 +49,8 @@ const PARTS: &[&str] = &[
 const GROWING: &[Strike] =
     &[("stream.begun", 2), ("stream.part", 3), ("stream.complete", 2), ("stream.rename", 2)];
 
-/// Passed when a client of Firehose changes deliveries: see `tests/e2e/aws/live.rs`.
-const DELIVERIES: &str = "deliveries.noted";
+/// Passed when a client of Firehose makes or changes deliveries: see `tests/e2e/aws/live.rs` and `live_source.rs`.
+const DELIVERIES: &[&str] = &["deliveries.begun", "deliveries.noted"];
 
 /// Of `forebay dlq replay`, which is another process: see `tests/e2e/dlq/`.
 const REPLAY: &[&str] = &["replay.send.before", "replay.send.after"];
@@ -157,11 +157,11 @@ fn nothing_is_lost_or_doubled_when_it_dies_while_it_splits_and_merges_shards() {
 #[test]
 fn each_point_has_a_row() {
     let strikes = [LOG, DELIVERY, FIRST_START].concat();
-    let others = PARTS.iter().chain(REPLAY).copied();
+    let others = PARTS.iter().chain(DELIVERIES).chain(REPLAY).copied();
     let mut names: Vec<_> = strikes
         .iter()
         .map(|(name, _)| *name)
-        .chain([DRAIN, RESHARD, DELIVERIES, "stream.rename"])
+        .chain([DRAIN, RESHARD, "stream.rename"])
         .chain(others)
         .collect();
     let mut points = POINTS.to_vec();

@@ -134,15 +134,19 @@ impl DeliveryStreams {
         self.entries().get(name).cloned()
     }
 
-    /// Since when deliveries of other streams deliver: stream, delivery and that.
+    /// Since when those deliveries deliver that do not with the first record of their stream: stream, delivery and that.
     pub fn begins(&self) -> Vec<(String, String, UnixMicros)> {
         let entries = self.entries();
-        let of_others = entries.values().filter(|entry| entry.delivery_stream.source.is_some());
-        let begins = of_others.flat_map(|entry| {
+        let begins = entries.values().flat_map(|entry| {
             let Entry { delivery_stream, deliveries, .. } = &**entry;
-            let stream = mapping::stream_name(delivery_stream);
-            let begin = move |name: &String| (stream.clone(), name.clone(), delivery_stream.made_at());
-            deliveries.iter().map(begin)
+            let (stream, main) =
+                (mapping::stream_name(delivery_stream), mapping::delivery_name(delivery_stream));
+            let made = delivery_stream.source.as_ref().map(|_| delivery_stream.made_at());
+            let begin = move |name: &String| {
+                let backup = delivery_stream.backup_since().filter(|_| *name != main);
+                Some((stream.clone(), name.clone(), backup.or(made)?))
+            };
+            deliveries.iter().filter_map(begin)
         });
         begins.collect()
     }
@@ -176,6 +180,7 @@ impl DeliveryStreams {
         let (stream, deliveries) = (pipeline.stream.name.clone(), names(&pipeline));
         if delivery_stream.source.is_none() {
             control.begin(pipeline).map_err(failed)?;
+            crate::crash_point!("deliveries.begun");
             if let Err(error) = self.files.keep(&name, &delivery_stream) {
                 control.end(&stream).map_err(failed)?;
                 return Err(failed(error.into()));
@@ -243,6 +248,9 @@ impl DeliveryStreams {
         if entry.deliveries.iter().any(|before| !deliveries.contains(before)) {
             return Err(Failure::invalid("S3BackupMode cannot be disabled once it is enabled"));
         }
+        if deliveries.iter().any(|name| !entry.deliveries.contains(name)) {
+            delivery_stream.begin_backup();
+        }
         let made = self::change(&delivery_stream, pipeline);
         if entry.is_running {
             control.check_change(&made).map_err(refused)?;
@@ -285,6 +293,12 @@ impl DeliveryStreams {
     /// Takes those away that are to go and have delivered their records. To be called alone, in [`Control::alone`].
     pub fn finish_deleted(&self, control: &Control) {
         for entry in self.all().into_iter().filter(|entry| entry.delivery_stream.is_deleting) {
+            // Those that have not ended yet are looked at again later: all other changes would wait with this one.
+            let stream = mapping::stream_name(&entry.delivery_stream);
+            let is_put_to = entry.delivery_stream.source.is_none();
+            if is_put_to && control.is_pending(&stream) || !control.have_stopped(&stream, &entry.deliveries) {
+                continue;
+            }
             if let Err(failure) = self.finish(control, &entry, false) {
                 let name = &entry.delivery_stream.name;
                 tracing::warn!(delivery_stream = name, why = failure.message, "it is not deleted for now");
@@ -358,7 +372,9 @@ fn names(pipeline: &Pipeline) -> Vec<String> {
 
 /// What is to run of a delivery stream.
 fn change(delivery_stream: &DeliveryStream, pipeline: Pipeline) -> DeliveryChange {
-    DeliveryChange { pipeline, is_own: delivery_stream.source.is_none(), since: delivery_stream.changed_at() }
+    // Of an update, what is news is a backup.
+    let since = delivery_stream.backup_since().unwrap_or(delivery_stream.made_at());
+    DeliveryChange { pipeline, is_own: delivery_stream.source.is_none(), since }
 }
 
 /// What does not go with what there is.
