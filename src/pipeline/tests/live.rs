@@ -203,7 +203,7 @@ fn a_delivery_that_comes_later_has_what_came_later_and_one_that_has_gone_holds_n
 
 #[test]
 fn one_that_is_added_to_a_stream_in_memory_holds_nothing_that_came_before() {
-    let stream = format!("{MEMORY}retention = \"1s\"\n");
+    let stream = format!("{MEMORY}retention = \"1h\"\n");
     let (config, folder) = configure(&stream);
     let pipelines = Pipelines::listen(&config).unwrap();
     pipelines.build(config.clone(), false).unwrap();
@@ -214,7 +214,7 @@ fn one_that_is_added_to_a_stream_in_memory_holds_nothing_that_came_before() {
     change(&pipelines, &pipeline_of(&stream, &config, &lake, &[("d", "format = \"json\"")])).unwrap();
     let stream = Arc::clone(&pipelines.site.edge.intake("s").unwrap().stream);
     assert_eq!(stream.retained().0, 3);
-    stream.enforce_retention(UnixMicros(clock::wall().0 + 10_000_000));
+    stream.enforce_retention(UnixMicros(clock::wall().0 + 7_200_000_000));
     assert_eq!(stream.retained().0, 0, "nothing of the shard is read, and nothing of it kept");
     pipelines.drain();
 }
