@@ -1,6 +1,6 @@
 //! Death at each named point, which chance would hardly ever hit.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay::runtime::crash_point::POINTS;
 use rustix::process::Signal;
@@ -132,13 +132,14 @@ fn nothing_is_lost_or_doubled_when_it_dies_while_it_splits_and_merges_shards() {
         trial.kill();
         trial.node.launch(Some(&format!("{RESHARD}:1")));
         trial.progress(20);
-        // The connection ends with the process.
-        let _ = trial.node.try_request(
-            "POST",
-            "/v1/streams/sensors/shards",
-            // More than it can have, so that there is something to be done.
-            &format!("{{\"count\":{}}}", 7 + round % 5),
-        );
+        // More than it can have, so that there is something to be done.
+        let wish = format!("{{\"count\":{}}}", 7 + round % 5);
+        let began = Instant::now();
+        // The connection ends with the process, which answers 503 for as long as it starts.
+        let ask = || trial.node.try_request("POST", "/v1/streams/sensors/shards", &wish);
+        while ask().is_some_and(|(status, _)| status == 503) && began.elapsed() < PASSING {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         assert!(trial.died(PASSING), "round {round}: nothing came by {RESHARD}\n{}", trial.node.log());
         trial.node.start();
         for stream in ["sensors", "clicks"] {
