@@ -9,17 +9,16 @@
 //!   log/          the write-ahead log
 //!   ledger/       a folder a stream and delivery
 //!   schema/       a file a stream whose columns are learned: see [`schemas`]
-//!   cursors/      a folder a stream, with a file a named cursor: see [`cursors`]
-//!   delivery-streams/  a file each, of the Firehose API: see [`delivery_streams`]
+//!   cursors/      a folder a stream, with a file a named cursor: see [`document_folder`]
+//!   delivery-streams/  a file each, of the Firehose API: see [`document_folder`]
 //! ```
 //!
 //! `node.json` is written before anything else, so a folder with a log and without it is no folder of ours. A folder
 //! that this process must not use is looked at and not touched: every check comes before the first write.
 
 pub mod catalog;
-mod cursors;
-mod delivery_streams;
 mod document;
+mod document_folder;
 mod ledgers;
 mod lock;
 mod schemas;
@@ -34,8 +33,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use cursors::CursorFiles;
-pub use delivery_streams::{DELIVERY_STREAMS, DeliveryStreamFiles};
+pub use document_folder::{DELIVERY_STREAMS, DocumentFolder};
 pub use schemas::SchemaFile;
 pub use token_key::TOKEN_KEY_BYTES;
 
@@ -53,7 +51,8 @@ const LOG: &str = "log";
 const LEDGER: &str = "ledger";
 
 /// What only ever appears after `node.json`.
-const AFTER_NODE: [&str; 6] = [LOG, CATALOG, LEDGER, schemas::SCHEMA, cursors::CURSORS, DELIVERY_STREAMS];
+const AFTER_NODE: [&str; 6] =
+    [LOG, CATALOG, LEDGER, schemas::SCHEMA, document_folder::CURSORS, DELIVERY_STREAMS];
 
 /// Why a folder cannot be this node's. Nothing in it has been touched, unless a write has failed.
 #[derive(Debug, Error)]

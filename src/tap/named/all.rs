@@ -10,7 +10,7 @@ use super::kept::KeptText;
 use super::leases::Leases;
 use crate::config::limits::CURSORS_MAX;
 use crate::edge::problem::Problem;
-use crate::node::{CursorFiles, NodeError};
+use crate::node::{DocumentFolder, NodeError};
 use crate::record::ShardId;
 use crate::runtime::clock;
 use crate::runtime::disk::Disk;
@@ -25,7 +25,7 @@ pub struct NamedCursors {
     cursors: Mutex<Cursors>,
     /// One is made or deleted at a time.
     changing: Arc<tokio::sync::Mutex<()>>,
-    files: Option<(CursorFiles, u32)>,
+    files: Option<(DocumentFolder, u32)>,
     registry: Option<Registry>,
 }
 
@@ -71,7 +71,7 @@ impl NamedCursors {
         registry: &Registry,
     ) -> Result<Arc<Self>, NodeError> {
         let Some(number) = stream.number() else { return Ok(Self::in_memory(stream, Some(registry))) };
-        let files = CursorFiles::at(disk, data_dir, stream.name());
+        let files = DocumentFolder::of_cursors(disk, data_dir, stream.name());
         let mut by_name = BTreeMap::new();
         for (path, text) in files.read_all::<KeptText>()? {
             if text.stream != number {

@@ -10,7 +10,7 @@ use super::balance::Changes;
 use super::kept::{Kept, KeptText};
 use super::leases::{Held, Leases, ShardState, Stretch};
 use crate::edge::problem::Problem;
-use crate::node::CursorFiles;
+use crate::node::DocumentFolder;
 use crate::record::ShardId;
 use crate::runtime::clock;
 use crate::stream::{Layout, Signal, Stream};
@@ -20,7 +20,7 @@ use crate::telemetry::metrics::CursorMetrics;
 /// Where a cursor is kept.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub files: CursorFiles,
+    pub files: DocumentFolder,
     /// The stream's number in the catalog.
     pub stream: u32,
 }

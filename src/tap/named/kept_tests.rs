@@ -16,7 +16,7 @@ use super::page;
 use super::reader::Asked;
 use crate::edge::Edge;
 use crate::edge::problem::Problem;
-use crate::node::CursorFiles;
+use crate::node::DocumentFolder;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock;
 use crate::runtime::disk::{Disk, DiskFile};
@@ -35,8 +35,8 @@ fn disk() -> SimulatedDisk {
     disk
 }
 
-fn files(disk: &SimulatedDisk) -> CursorFiles {
-    CursorFiles::at(Arc::new(disk.clone()), Path::new("/data"), "s")
+fn files(disk: &SimulatedDisk) -> DocumentFolder {
+    DocumentFolder::of_cursors(Arc::new(disk.clone()), Path::new("/data"), "s")
 }
 
 /// A cursor of the edge's stream, from its beginning.
@@ -44,7 +44,7 @@ fn cursor(edge: &Edge, disk: &SimulatedDisk) -> (Arc<NamedCursor>, Arc<Stream>) 
     cursor_in(edge, files(disk))
 }
 
-fn cursor_in(edge: &Edge, files: CursorFiles) -> (Arc<NamedCursor>, Arc<Stream>) {
+fn cursor_in(edge: &Edge, files: DocumentFolder) -> (Arc<NamedCursor>, Arc<Stream>) {
     let stream = Arc::clone(&edge.intake("s").unwrap().stream);
     let layout = stream.layout();
     let leases = Leases::new(LEASE, layout.shards().iter().map(|shard| &shard.facts), |_| None);
@@ -163,7 +163,7 @@ async fn while_who_has_a_shard_is_being_written_nobody_is_sent_its_records() {
     let (edge, disk) = (edge(1, 16 << 20), disk());
     let ((arrived, arrival), (release, released)) = (mpsc::channel(), mpsc::channel());
     let held = HeldDisk { disk: disk.clone(), arrived, released: Mutex::new(released) };
-    let files = CursorFiles::at(Arc::new(held), Path::new("/data"), "s");
+    let files = DocumentFolder::of_cursors(Arc::new(held), Path::new("/data"), "s");
     let (cursor, stream) = cursor_in(&edge, files);
     put(&stream, 0, 1);
     let (mut first, mut second) =

@@ -14,7 +14,7 @@ use super::processing::DeAggregation;
 use crate::config::checked::{ColumnsSource, Config, Node, Pipeline};
 use crate::config::limits::DELIVERY_STREAMS_MAX;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
-use crate::node::{DeliveryStreamFiles, NodeError, NodeFolder, StreamOrigin};
+use crate::node::{DocumentFolder, NodeError, NodeFolder, StreamOrigin};
 use crate::pipeline::control::{Control, ControlError, DeliveryChange};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::{Disk, RealDisk};
@@ -23,7 +23,7 @@ use crate::runtime::disk::{Disk, RealDisk};
 #[derive(Debug)]
 pub struct DeliveryStreams {
     node: Node,
-    files: DeliveryStreamFiles,
+    files: DocumentFolder,
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
     /// Those whose source is in no file, by name: it may be one that a client has made.
     waiting: Mutex<Vec<(String, Pipeline)>>,
@@ -65,13 +65,13 @@ impl DeliveryStreams {
     /// If one cannot be read, or not be run any more.
     pub fn load(config: &mut Config) -> Result<Self, LoadError> {
         let (disk, node): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), config.node.clone());
-        let files = DeliveryStreamFiles::at(Arc::clone(&disk), &node.data_dir);
+        let files = DocumentFolder::of_delivery_streams(Arc::clone(&disk), &node.data_dir);
         let (mut entries, mut waiting) = (BTreeMap::new(), Vec::new());
-        let found: Vec<DeliveryStream> = match NodeFolder::is_begun(&*disk, &node.data_dir) {
+        let found: Vec<(_, DeliveryStream)> = match NodeFolder::is_begun(&*disk, &node.data_dir) {
             true => files.read_all()?,
             false => Vec::new(),
         };
-        for delivery_stream in found {
+        for (_, delivery_stream) in found {
             let name = delivery_stream.name.clone();
             let failed = |why: String| LoadError::Mapping { name: name.clone(), why };
             let Mapped { pipeline, de_aggregation } =

@@ -1,11 +1,20 @@
-//! `delivery-streams/NAME.json`: what clients of the Firehose API have made, a file each.
+//! What clients have made, a file each.
+//!
+//! `delivery-streams/NAME.json`, of clients of the Firehose API. A delivery stream is gone once its file is.
 //!
 //! ```json
 //! { "format": 1, "name": "clicks", "version": 1, …, "checksum": … }
 //! ```
 //!
+//! `cursors/STREAM/CURSOR.json`, how far the workers of a named cursor are. `stream` is its number in the catalog.
+//!
+//! ```json
+//! { "format": 1, "cursor": "billing", "stream": 0, "lease_ms": 30000, "next": "0-1763000000000007_1-1763000000000000",
+//!   "held": { "w1": [0], "w2": [1] }, "checksum": … }
+//! ```
+//!
 //! What the members say is the business of who keeps them. A file is replaced as a whole, and durable, before a client
-//! is told; a delivery stream is gone once its file is.
+//! is told.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,30 +26,38 @@ use serde::de::DeserializeOwned;
 use super::{NodeError, document};
 use crate::runtime::disk::Disk;
 
-/// The folder of these files.
+/// The folder of delivery streams.
 pub const DELIVERY_STREAMS: &str = "delivery-streams";
 
-/// What a file's name has behind that of the delivery stream.
+/// The folder of named cursors, which has one for each stream.
+pub(super) const CURSORS: &str = "cursors";
+
+/// What a file's name has behind that of what it is of.
 const ENDING: &str = ".json";
 
-/// The folder in a node's folder.
+/// One such folder in a node's folder. Nothing is made before something is kept.
 #[derive(Debug, Clone)]
-pub struct DeliveryStreamFiles {
+pub struct DocumentFolder {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
 }
 
-impl DeliveryStreamFiles {
-    /// Those of the node whose folder is at `data_dir`. Nothing is made before something is kept.
-    pub fn at(disk: Arc<dyn Disk>, data_dir: &Path) -> Self {
+impl DocumentFolder {
+    /// Delivery streams of the node whose folder is at `data_dir`.
+    pub fn of_delivery_streams(disk: Arc<dyn Disk>, data_dir: &Path) -> Self {
         Self { disk, folder: data_dir.join(DELIVERY_STREAMS) }
     }
 
-    /// Reads all of them, in the order of their names.
+    /// The named cursors of `stream`.
+    pub fn of_cursors(disk: Arc<dyn Disk>, data_dir: &Path, stream: &str) -> Self {
+        Self { disk, folder: data_dir.join(CURSORS).join(stream) }
+    }
+
+    /// Reads all of them, each with its path, in the order of their names.
     ///
     /// # Errors
     /// If one is damaged, cannot be read, or is of another version of the program.
-    pub fn read_all<T: DeserializeOwned>(&self) -> Result<Vec<T>, NodeError> {
+    pub fn read_all<T: DeserializeOwned>(&self) -> Result<Vec<(PathBuf, T)>, NodeError> {
         let names = super::names_in(&*self.disk, &self.folder);
         let names = names.map_err(|source| NodeError::io(&self.folder, source))?;
         let is_ours = |path: &PathBuf| {
@@ -50,7 +67,8 @@ impl DeliveryStreamFiles {
         };
         let mut paths: Vec<_> = names.unwrap_or_default().into_iter().filter(is_ours).collect();
         paths.sort();
-        paths.iter().map(|path| document::read(&*self.disk, path)).collect()
+        let read = |path: PathBuf| Ok((path.clone(), document::read(&*self.disk, &path)?));
+        paths.into_iter().map(read).collect()
     }
 
     /// Puts `content` in the place of what there is of that name. Durable when it returns.
@@ -85,12 +103,12 @@ mod tests {
     use super::*;
     use crate::testkit::disk::{Failure, Fault, Operation, SimulatedDisk};
 
-    fn files(disk: &SimulatedDisk) -> DeliveryStreamFiles {
-        DeliveryStreamFiles::at(Arc::new(disk.clone()), Path::new("/data"))
+    fn files(disk: &SimulatedDisk) -> DocumentFolder {
+        DocumentFolder::of_delivery_streams(Arc::new(disk.clone()), Path::new("/data"))
     }
 
     fn all(disk: &SimulatedDisk) -> Vec<Value> {
-        files(disk).read_all().unwrap()
+        files(disk).read_all().unwrap().into_iter().map(|(_, document)| document).collect()
     }
 
     #[test]
