@@ -22,9 +22,19 @@ pub fn node_url(base: &str, segments: &[&str]) -> Result<Url, WrongUrl> {
     Ok(url)
 }
 
+/// Nothing has reached the node.
+#[derive(Debug, Error)]
+#[error("the node at {url} cannot be reached ({}): start it, or name another one with --url", root_cause(.source))]
+pub struct Unreachable {
+    /// Where.
+    pub url: Url,
+    /// What the client said.
+    pub source: reqwest::Error,
+}
+
 /// What is behind an error that a request has ended with: the innermost cause, such as a refused connection or a
 /// certificate that nobody vouches for, without what reqwest says around it.
-pub fn root_cause(error: &reqwest::Error) -> String {
+fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;

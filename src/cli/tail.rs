@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::node_url::{WrongUrl, node_url, root_cause};
+use super::node_url::{Unreachable, WrongUrl, node_url};
 use super::{Exit, Session};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
@@ -69,11 +69,8 @@ enum TailError {
     Url(#[from] WrongUrl),
     #[error("an HTTP client cannot be made ({0})")]
     Client(reqwest::Error),
-    #[error(
-        "the node at {url} cannot be reached ({}): start it, or name another one with --url",
-        root_cause(.source)
-    )]
-    Unreachable { url: Url, source: reqwest::Error },
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     #[error("{url} answers {status}: {detail}")]
     Refused { url: Url, status: u16, detail: String },
     #[error("{url} has been away for {} s: run the command again later", PATIENCE.as_secs())]
@@ -181,7 +178,7 @@ impl<'a> Tail<'a> {
         if !self.last_id.is_empty() {
             request = request.header("last-event-id", &self.last_id);
         }
-        let unreachable = |source| TailError::Unreachable { url: self.url.clone(), source };
+        let unreachable = |source| TailError::from(Unreachable { url: self.url.clone(), source });
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         if status == StatusCode::OK {
@@ -270,7 +267,7 @@ impl<'a> Tail<'a> {
 /// Whether the node may be starting again.
 fn may_come_back(error: &TailError) -> bool {
     match error {
-        TailError::Unreachable { .. } => true,
+        TailError::Unreachable(_) => true,
         TailError::Refused { status, .. } => *status >= 500,
         _ => false,
     }

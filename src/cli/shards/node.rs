@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::cli::node_url::{WrongUrl, node_url, root_cause};
+use crate::cli::node_url::{Unreachable, WrongUrl, node_url};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,16 +26,8 @@ pub enum ShardsError {
     #[error("an HTTP client cannot be made ({0})")]
     Client(reqwest::Error),
     /// Nothing has reached the node.
-    #[error(
-        "the node at {url} cannot be reached ({}): start it, or name another one with --url",
-        root_cause(.source)
-    )]
-    Unreachable {
-        /// Where.
-        url: Url,
-        /// What the system said.
-        source: reqwest::Error,
-    },
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     /// The request may have reached the node.
     #[error(
         "no answer from {url} ({source}): look at the shards before you try again, it may have been done"
@@ -155,7 +147,7 @@ impl Node {
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Answer, ShardsError> {
         let url = || self.url.clone();
         let response = request.send().await.map_err(|source| match source.is_connect() {
-            true => ShardsError::Unreachable { url: url(), source },
+            true => Unreachable { url: url(), source }.into(),
             false => ShardsError::Broken { url: url(), source },
         })?;
         let status = response.status();

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::window::Request;
-use crate::cli::node_url::root_cause;
+use crate::cli::node_url::Unreachable;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
@@ -42,16 +42,8 @@ pub enum Answer {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// Nothing has reached the node.
-    #[error(
-        "the node at {url} cannot be reached ({}): start it, or name another one with --url",
-        root_cause(.source)
-    )]
-    Unreachable {
-        /// Where.
-        url: Url,
-        /// What the system said.
-        source: reqwest::Error,
-    },
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     /// The request may have reached the node.
     #[error("no answer from {url} ({source}): run the same command again; what was sent is not sent twice")]
     Broken {
@@ -96,7 +88,7 @@ impl ClientError {
     /// Whether it is known that nothing of the request was taken.
     pub fn is_void(&self) -> bool {
         match self {
-            ClientError::Unreachable { .. } | ClientError::NoStream { .. } => true,
+            ClientError::Unreachable(_) | ClientError::NoStream { .. } => true,
             // Somebody else's refusal. With any other status it may have been handed on.
             ClientError::Foreign { status, .. } => (300..500).contains(status),
             _ => false,
@@ -163,7 +155,7 @@ impl Client {
                     let pause = pause.unwrap_or_else(|| backoff.next_pause());
                     (ClientError::Busy { url: url.clone(), status: status.as_u16(), code }, pause)
                 }
-                Err(error @ (ClientError::Unreachable { .. } | ClientError::Broken { .. })) => {
+                Err(error @ (ClientError::Unreachable(_) | ClientError::Broken { .. })) => {
                     (error, backoff.next_pause())
                 }
                 Err(error) => return Err(error),
@@ -191,7 +183,7 @@ impl Client {
             post = post.header("X-Partition-Key", key);
         }
         let broken = |source: reqwest::Error| match source.is_connect() {
-            true => ClientError::Unreachable { url: url.clone(), source },
+            true => Unreachable { url: url.clone(), source }.into(),
             false => ClientError::Broken { url: url.clone(), source },
         };
         let mut response = post.send().await.map_err(broken)?;
@@ -274,7 +266,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
 /// A node that was never reached is given less time than one that is at work.
 fn is_over(started: Instant, pause: Duration, error: &ClientError) -> bool {
     let patience = match error {
-        ClientError::Unreachable { .. } => PATIENCE / 20,
+        ClientError::Unreachable(_) => PATIENCE / 20,
         _ => PATIENCE,
     };
     started.elapsed() + pause > patience
