@@ -7,6 +7,7 @@
 
 mod build;
 pub mod control;
+mod functions;
 mod learned;
 pub mod logs;
 pub mod running;
@@ -27,6 +28,7 @@ use crate::delivery::{Memory, OpenError, StatusReport};
 use crate::edge::Edge;
 use crate::edge::accept::Listeners;
 use crate::edge::aws::firehose::registry::{DeliveryStreams, LoadError};
+use crate::function::stage::StageError;
 use crate::node::{CatalogError, NodeError};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
@@ -117,6 +119,14 @@ pub enum StartError {
         delivery: String,
         /// Why.
         source: OpenError,
+    },
+    /// What runs between two streams cannot go on where it was.
+    #[error("the function of stream '{stream}': {source}")]
+    Function {
+        /// The stream.
+        stream: String,
+        /// Why.
+        source: StageError,
     },
     /// A stream that a client has made is not what pipeline files can say any more.
     #[error("stream '{stream}', which a client has made, cannot be served: {problems}")]
@@ -229,6 +239,8 @@ impl Pipelines {
             intakes.push(builder.build(clients, pipeline)?);
         }
         let built = builder.built();
+        let transformations = delivery_streams.transformations();
+        let functions = self.site.build_functions(&transformations, &mut intakes)?;
         let mut running = self.lock_running();
         let Some(running) = running.as_mut().filter(|_| !self.phases.progress().is_stopped()) else {
             return Err(StartError::Stopped);
@@ -242,6 +254,7 @@ impl Pipelines {
         let resized = logs.as_ref().map(|logs| logs.resized().to_vec()).unwrap_or_default();
         *self.site.logs() = logs;
         self.site.start(built, deliveries.handle());
+        self.site.start_functions(functions, deliveries.handle());
         deliveries.block_on(control.resize_declared(&intakes, resized));
         running.deliveries = Some(deliveries);
         self.site.edge.obey(control);

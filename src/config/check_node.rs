@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::check_aws::check_aws;
+use super::check_function::check_functions;
 use super::check_log::check_log;
 use super::check_sink::Env;
 use super::checked::{Cors, Node, Server};
@@ -33,6 +34,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let listen = server.as_ref().map(|server| server.listen);
     let keys = raw.access_key.unwrap_or_default();
     let aws = check_aws(raw.aws.unwrap_or_default(), keys, listen, env, checker);
+    let functions = check_functions(raw.function.unwrap_or_default(), checker);
     Some(Node {
         name: name?,
         data_dir: PathBuf::from(data_dir),
@@ -40,6 +42,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         log: log?,
         server: server?,
         aws: aws?,
+        functions: functions?,
     })
 }
 

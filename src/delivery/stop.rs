@@ -40,7 +40,7 @@ impl Stop {
     }
 
     /// Returns once the wish is another one than `told`.
-    pub(super) async fn turned(&self, told: bool) {
+    pub(crate) async fn turned(&self, told: bool) {
         // The sender lives in `self`, so the wait cannot fail for want of one.
         let _ = self.wish.subscribe().wait_for(|wish| *wish != told).await;
     }

@@ -30,6 +30,8 @@ pub const POINTS: &[&str] = &[
     "catalog.rename",
     "reshard.noted",
     "deliveries.noted",
+    "function.noted",
+    "function.appended",
     "node.rename",
     "drain.begin",
     "replay.send.before",

@@ -70,7 +70,7 @@ fn partitioned(query: &str, prefix: &str) -> Value {
 
 #[test]
 fn the_least_configuration_has_the_defaults_of_the_service() {
-    let Mapped { pipeline, de_aggregation } = with(json!({})).unwrap();
+    let Mapped { pipeline, de_aggregation, .. } = with(json!({})).unwrap();
     assert_eq!(de_aggregation, None);
     assert_eq!(pipeline.stream.name, "firehose.clicks");
     assert_eq!(pipeline.stream.durability.as_str(), "fsync");
