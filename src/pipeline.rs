@@ -318,6 +318,7 @@ impl Pipelines {
         for status in self.site.statuses() {
             status.refresh_gauges();
         }
+        self.site.refresh_function_gauges();
         for intake in self.site.edge.intakes() {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);

@@ -559,6 +559,3 @@ pub const FUNCTION_RECORDS_MAX: usize = 10_000;
 
 /// Bytes of the answer of a function: the 6 MB that Lambda allows, and a third more for those that are less strict.
 pub const FUNCTION_ANSWER_BYTES_MAX: usize = 8 << 20;
-
-/// How long records of a delivery stream stay readable that a function has made: nobody but its delivery reads them.
-pub const FUNCTION_RETENTION: Duration = Duration::from_secs(600);

@@ -1,15 +1,16 @@
 //! The loop of one stage: read, call, write down, append, wait.
 
 mod commit;
+mod seen;
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+pub use self::seen::Seen;
 use super::Spec;
 use super::call::{CallError, Caller};
 use super::contract::{self, Outcome, Outcomes, shown};
@@ -66,31 +67,6 @@ pub enum StageError {
     /// A stream does not outlive the process.
     #[error("records go through a function only between durable streams")]
     InMemory,
-}
-
-/// How far a stage is, for others to see.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    source: Arc<Stream>,
-    positions: Arc<Mutex<BTreeMap<ShardId, SequenceNumber>>>,
-}
-
-impl Seen {
-    fn positions(&self) -> MutexGuard<'_, BTreeMap<ShardId, SequenceNumber>> {
-        // Nothing panics while it is changed.
-        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Records that have not gone through.
-    pub fn lag(&self) -> u64 {
-        let (layout, positions) = (self.source.layout(), self.positions());
-        let lag = |shard: &Shard| {
-            let log = shard.log_ref();
-            let position = positions.get(&shard.facts.id).copied().unwrap_or(log.bounds().first);
-            log.end().0.saturating_sub(position.0)
-        };
-        layout.shards().iter().map(lag).sum()
-    }
 }
 
 /// See the module.
@@ -154,7 +130,7 @@ impl Stage {
                 log.release(parts.reader, position);
             }
         }
-        let seen = Seen { source: Arc::clone(&parts.source), positions: Arc::new(Mutex::new(positions)) };
+        let seen = Seen::new(&parts.source, parts.metrics.clone(), positions);
         Ok(Self {
             parts,
             caller,
@@ -174,11 +150,19 @@ impl Stage {
     /// Works until the drain, or until it is told to stop. A call under way is given up then: the source keeps its
     /// records. Results that are being appended are waited for.
     pub async fn run(mut self, phases: Phases, stop: Stop) {
+        self.work(&phases, &stop).await;
+        let (stream, function, lag) = (self.parts.source.name(), self.caller.name(), self.seen.lag());
+        if lag > 0 && !self.parts.source.is_deleted() {
+            tracing::info!(%stream, function, records = lag, "records go through the function at the next start");
+        }
+    }
+
+    async fn work(&mut self, phases: &Phases, stop: &Stop) {
         let signal = self.parts.source.delivery_signal();
         loop {
             // Before the look at the stream, so that nothing that comes after it is missed.
             let waiter = signal.wait();
-            if phases.current() >= Phase::Draining || stop.is_told() || self.parts.source.is_deleted() {
+            if phases.current() >= Phase::Draining || stop.is_told() || self.is_gone() {
                 return;
             }
             let step = tokio::select! {
@@ -187,15 +171,14 @@ impl Stage {
                 () = stop.turned(false) => return,
                 step = self.prepare() => step,
             };
-            self.parts.metrics.lag.set(self.seen.lag() as f64);
             let pause = match step {
                 Step::Wait(pause) => pause,
                 Step::Passed(shard, to) => {
-                    self.commit_nothing(shard, to, (&phases, &stop)).await;
+                    self.commit_nothing(shard, to, (phases, stop)).await;
                     continue;
                 }
                 Step::Made(made) => {
-                    self.commit(made, (&phases, &stop)).await;
+                    self.commit(made, (phases, stop)).await;
                     continue;
                 }
             };
@@ -206,6 +189,10 @@ impl Stage {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.parts.source.is_deleted() || self.parts.target.is_deleted()
     }
 
     /// Looks for records that are due, and has them go through the function.
@@ -391,3 +378,6 @@ fn target_end(target: &Stream) -> SequenceNumber {
     let layout = target.layout();
     layout.open().next().map_or(SequenceNumber(0), |shard| shard.log_ref().end())
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,6 +110,11 @@ impl Site {
         }
     }
 
+    /// Brings the gauges of all stages up to date.
+    pub(super) fn refresh_function_gauges(&self) {
+        self.functions().iter().for_each(|stage| stage.seen.refresh_gauge());
+    }
+
     /// Whether the stage of a source has still something to do, and does it.
     pub(super) fn is_function_pending(&self, source: &str) -> bool {
         let is_pending =

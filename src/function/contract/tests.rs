@@ -68,7 +68,7 @@ fn outcomes_are_in_the_order_of_the_request_whatever_that_of_the_answer() {
 fn an_answer_of_a_wrong_shape_says_what_is_wrong_with_it() {
     let record = |number, result: &str| json!({ "recordId": id(number), "result": result, "data": "WA==" });
     for (answer, wanted) in [
-        (json!([]), "the answer is not {\"records\":[…]} (invalid length 0"),
+        (json!(1), "the answer is not {\"records\":[…]} (invalid type: integer"),
         (json!("x"), "the answer is not {\"records\":[…]} (invalid type: string"),
         (json!({}), "the answer is not {\"records\":[…]} (it has no records)"),
         (json!({ "records": null }), "the answer is not {\"records\":[…]} (it has no records)"),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
 use forebay::testkit::faulty_store::FaultyStore;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -191,7 +192,11 @@ async fn put(server: &Server, name: &str, ids: std::ops::Range<u64>) -> bool {
 fn numbers(store: &FaultyStore, below: &str) -> BTreeMap<u64, usize> {
     let mut numbers = BTreeMap::new();
     for (_, object) in store.objects().into_iter().filter(|(key, _)| key.starts_with(below)) {
-        for value in serde_json::Deserializer::from_slice(&object.bytes).into_iter::<Value>() {
+        let mut text = String::from_utf8_lossy(&object.bytes).into_owned();
+        if object.bytes.starts_with(b"\x1f\x8b") {
+            text = std::io::read_to_string(MultiGzDecoder::new(&*object.bytes)).unwrap();
+        }
+        for value in serde_json::Deserializer::from_str(&text).into_iter::<Value>() {
             let value = value.unwrap();
             let id = match value["rawData"].as_str() {
                 None => {

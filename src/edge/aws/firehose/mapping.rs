@@ -25,11 +25,8 @@ use super::unsupported;
 use super::validation::bucket_of;
 use super::{columns, folders};
 use crate::config::checked::{BucketStore, Node, Pipeline};
-use crate::config::limits::FUNCTION_RETENTION;
 use crate::config::raw::{BufferTable, DeliveryTable, IngestTable, PipelineFile, SchemaTable, StreamTable};
-use crate::config::{
-    BackupTable, DeadLettersTable, MADE_NAME_PREFIX, Problem, check_made_pipeline, print_duration,
-};
+use crate::config::{BackupTable, DeadLettersTable, MADE_NAME_PREFIX, Problem, check_made_pipeline};
 use crate::edge::aws::protocol::failure::Failure;
 use crate::function::Spec;
 use crate::function::contract::Origin;
@@ -110,9 +107,8 @@ pub fn map(delivery_stream: &DeliveryStream, node: &Node) -> Result<Mapped, Fail
     let columns = columns::of(destination, &node.aws.tables)?;
     let delivery = delivery(delivery_stream, store, &steps)?;
     let Steps { de_aggregation, function, .. } = steps;
-    let retention = function.as_ref().map(|_| print_duration(FUNCTION_RETENTION));
     let raw = PipelineFile {
-        stream: Some(StreamTable { retention, ..stream_table(stream_name(delivery_stream)) }),
+        stream: Some(stream_table(stream_name(delivery_stream))),
         ingest: Some(IngestTable {
             // What has columns is looked at when it comes in, as they may be learned; nothing else is.
             content: Some(if columns.is_some() { "json" } else { "any" }.to_owned()),
