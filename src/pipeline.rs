@@ -22,12 +22,13 @@ use thiserror::Error;
 use tokio::runtime::Runtime;
 
 use crate::config::Problems;
-use crate::config::checked::Config;
+use crate::config::checked::{Config, ListenAt};
 use crate::delivery::sink::SinkError;
 use crate::delivery::{Memory, OpenError, StatusReport};
 use crate::edge::Edge;
-use crate::edge::accept::Listeners;
 use crate::edge::aws::firehose::registry::{DeliveryStreams, LoadError};
+use crate::edge::listen::tls::Terminator;
+use crate::edge::listen::{Door, ListenError, Listeners};
 use crate::function::stage::StageError;
 use crate::node::{CatalogError, NodeError};
 use crate::runtime::budget::Share;
@@ -58,14 +59,9 @@ fn account_of_clients(config: &Config) -> usize {
 /// Why the process cannot start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// An address cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// An address cannot be bound, or certificates cannot be used.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A thread or runtime cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -157,7 +153,8 @@ pub struct Pipelines {
     /// All metrics.
     pub registry: Registry,
     site: Arc<Site>,
-    address: std::net::SocketAddr,
+    addresses: Vec<std::net::SocketAddr>,
+    doors: Vec<Arc<Door>>,
     threads: usize,
     drain_timeout: Duration,
     /// `None` once it is being ended.
@@ -174,7 +171,7 @@ struct Running {
 
 impl std::fmt::Debug for Pipelines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pipelines").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Pipelines").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
@@ -190,9 +187,8 @@ impl Pipelines {
         let ingest = Share::new(node.memory_budget_bytes / 2, pipelines.len() + ACCOUNTS_BESIDES);
         let deliveries_count = pipelines.iter().map(|pipeline| pipeline.deliveries.len()).sum();
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
-        let listeners = Listeners::bind(node.server.listen, threads)
-            .map_err(|source| StartError::Listen { address: node.server.listen, source })?;
-        let address = listeners.address();
+        let listeners = Listeners::bind(&node.server.listeners, threads)?;
+        let (addresses, doors) = (listeners.addresses(), listeners.doors());
         let edge = Arc::new(Edge::new(node.server.clone(), &node.aws, ingest, phases.clone(), &registry));
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
@@ -202,7 +198,8 @@ impl Pipelines {
             phases,
             registry,
             site,
-            address,
+            addresses,
+            doors,
             threads,
             drain_timeout: node.server.drain_timeout,
             running: Mutex::new(Some(Running { edge_threads, deliveries: None })),
@@ -268,9 +265,37 @@ impl Pipelines {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the edge listens.
+    /// Where the edge listens first of all.
     pub fn address(&self) -> std::net::SocketAddr {
-        self.address
+        self.addresses.first().copied().unwrap_or(self.site.node.server.listen)
+    }
+
+    /// Everywhere that it listens, as URLs, in the order of the configuration.
+    pub fn places(&self) -> Vec<String> {
+        let mut addresses = self.addresses.iter();
+        let place = |door: &Arc<Door>| {
+            let scheme = if door.tls.is_some() { "https" } else { "http" };
+            match &door.at {
+                ListenAt::Tcp(address) => format!("{scheme}://{}", addresses.next().unwrap_or(address)),
+                at @ ListenAt::Unix(_) => at.to_string(),
+            }
+        };
+        self.doors.iter().map(place).collect()
+    }
+
+    /// Reads the certificates of all listeners again. Where that fails the old ones stay.
+    pub fn reload_certificates(&self) {
+        for door in &self.doors {
+            match door.tls.as_ref().map(Terminator::reload) {
+                Some(Ok(())) => {
+                    tracing::info!(listen = %door.at, "new connections get the certificates as they are now")
+                }
+                Some(Err(error)) => {
+                    tracing::error!(listen = %door.at, %error, "the certificates cannot be used: the old ones stay");
+                }
+                None => {}
+            }
+        }
     }
 
     /// The balance of each delivery; of none before they are built.
@@ -292,8 +317,8 @@ impl Pipelines {
         reasons
     }
 
-    /// Lets streams forget what has outlived its retention, and moves samples into histograms. To be called every
-    /// second or so.
+    /// Lets streams forget what has outlived its retention, takes away what is deleted, and moves samples into
+    /// histograms. To be called every second or so, and by no task: blocks the thread.
     pub fn housekeeping(&self) {
         let now = clock::wall();
         for intake in self.site.edge.intakes() {
@@ -307,6 +332,8 @@ impl Pipelines {
         let delivery_streams = self.site.edge.aws.delivery_streams.get();
         if let (Some(streams), Ok(control)) = (delivery_streams, self.site.edge.control())
             && streams.has_deleted()
+            // A drain ends the deliveries by itself; what is to be deleted is so after the next start.
+            && self.phases.current() == Phase::Serving
         {
             control.alone_now(|control| streams.finish_deleted(control));
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use self::delivery::DeliveryReport;
 use super::{Exit, Session};
-use crate::config::checked::{ColumnsSource, Config, Pipeline};
+use crate::config::checked::{ColumnsSource, Config, Listener, Pipeline};
 use crate::config::{Problem, Size, load, node_schema, pipeline_schema, print_duration};
 use crate::schema::inference::Rules;
 
@@ -83,6 +83,7 @@ struct NodeReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     listen: String,
+    listeners: Vec<String>,
     admin: String,
     data_dir: String,
     memory_budget_bytes: u64,
@@ -125,6 +126,7 @@ impl<'a> Report<'a> {
             node: Some(NodeReport {
                 name: node.name.as_deref(),
                 listen: node.server.listen.to_string(),
+                listeners: node.server.listeners.iter().map(shown).collect(),
                 admin: node.server.admin.to_string(),
                 data_dir: node.data_dir.display().to_string(),
                 memory_budget_bytes: node.memory_budget_bytes,
@@ -156,14 +158,21 @@ impl<'a> Report<'a> {
     }
 }
 
+/// Where a listener is, and what is spoken there.
+fn shown(listener: &Listener) -> String {
+    let scheme = if listener.tls.is_some() { "HTTPS" } else { "HTTP" };
+    format!("{scheme} on {}", listener.at)
+}
+
 impl NodeReport<'_> {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Self { listen, admin, data_dir, .. } = self;
+        let Self { admin, data_dir, .. } = self;
+        let listeners = self.listeners.join(", ");
         let name = self.name.map(|name| format!(" {name}")).unwrap_or_default();
         let (budget, segment) = (Size(self.memory_budget_bytes), Size(self.log_segment_bytes));
         writeln!(
             out,
-            "node{name}: HTTP on {listen}, admin on {admin}, data in {data_dir}, memory budget {budget}, log segments of {segment}"
+            "node{name}: {listeners}, admin on {admin}, data in {data_dir}, memory budget {budget}, log segments of {segment}"
         )
     }
 }

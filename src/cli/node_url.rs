@@ -21,3 +21,13 @@ pub fn node_url(base: &str, segments: &[&str]) -> Result<Url, WrongUrl> {
     url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().extend(segments);
     Ok(url)
 }
+
+/// What is behind an error that a request has ended with: the innermost cause, such as a refused connection or a
+/// certificate that nobody vouches for, without what reqwest says around it.
+pub fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

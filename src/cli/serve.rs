@@ -92,6 +92,8 @@ async fn run_until_stopped(
     out: &mut dyn Write,
 ) -> Result<Exit, ServeError> {
     let mut stop = Stop::new()?;
+    // From the beginning: its default is to end the process.
+    let mut hang_up = signal(SignalKind::hangup())?;
     let (admin_address, banner) = (config.node.server.admin, Banner::of(&config));
     let listener = admin::bind(admin_address)
         .await
@@ -119,7 +121,12 @@ async fn run_until_stopped(
 
     let signal = match signal {
         Some(signal) => signal,
-        None => stop.next().await,
+        None => loop {
+            tokio::select! {
+                signal = stop.next() => break signal,
+                Some(()) = hang_up.recv() => pipelines.reload_certificates(),
+            }
+        },
     };
     tracing::info!(signal, "stopping: answering what is in flight, then closing and uploading open files");
     crate::crash_point!("drain.begin");
@@ -141,7 +148,13 @@ async fn housekeeping(pipelines: Arc<Pipelines>) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     loop {
         ticks.tick().await;
-        pipelines.housekeeping();
+        let pipelines = Arc::clone(&pipelines);
+        // It writes to the disk, and may wait for deliveries: this thread answers probes meanwhile.
+        match tokio::task::spawn_blocking(move || pipelines.housekeeping()).await {
+            Ok(()) => {}
+            Err(error) if error.is_cancelled() => return,
+            Err(error) => tracing::error!(%error, "housekeeping has broken off, and is tried again"),
+        }
     }
 }
 
@@ -191,11 +204,14 @@ impl Banner {
     }
 
     fn print(&self, pipelines: &Pipelines, admin: std::net::SocketAddr, out: &mut dyn Write) {
-        let address = pipelines.address();
-        let mut text = format!(
-            "forebay {} listens on http://{address}, admin on http://{admin}\n",
-            env!("CARGO_PKG_VERSION")
-        );
+        let places = pipelines.places();
+        let (main, others) =
+            places.split_first().map_or(("", &[][..]), |(main, others)| (main.as_str(), others));
+        let mut text =
+            format!("forebay {} listens on {main}, admin on http://{admin}\n", env!("CARGO_PKG_VERSION"));
+        if !others.is_empty() {
+            text.push_str(&format!("  and on {}\n", others.join(", ")));
+        }
         const STREAMS_SHOWN: usize = 10;
         for (stream, sinks) in self.streams.iter().take(STREAMS_SHOWN) {
             text.push_str(&format!("  stream {stream}\n"));
@@ -213,7 +229,7 @@ impl Banner {
                 false => "-H 'Content-Type: application/json' -d '{\"hello\":\"world\"}'".to_owned(),
             };
             text.push_str(&format!(
-                "try:\n  curl -s http://{address}/v1/streams/{stream}/records {body}\n  curl -s 'http://{address}/v1/streams/{stream}/records?from=earliest&limit=2'\n\
+                "try:\n  curl -s {main}/v1/streams/{stream}/records {body}\n  curl -s '{main}/v1/streams/{stream}/records?from=earliest&limit=2'\n\
                  stop with Ctrl-C: open files are then closed and stored\n"
             ));
         }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::node_url::{WrongUrl, node_url};
+use super::node_url::{WrongUrl, node_url, root_cause};
 use super::{Exit, Session};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
@@ -69,7 +69,10 @@ enum TailError {
     Url(#[from] WrongUrl),
     #[error("an HTTP client cannot be made ({0})")]
     Client(reqwest::Error),
-    #[error("the node at {url} cannot be reached ({source}): start it, or name another one with --url")]
+    #[error(
+        "the node at {url} cannot be reached ({}): start it, or name another one with --url",
+        root_cause(.source)
+    )]
     Unreachable { url: Url, source: reqwest::Error },
     #[error("{url} answers {status}: {detail}")]
     Refused { url: Url, status: u16, detail: String },

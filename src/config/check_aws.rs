@@ -1,6 +1,5 @@
 //! `[aws]` of `forebay.toml`: raw → checked.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -12,6 +11,7 @@ use super::check_access_key::{
 use super::check_firehose::{
     BucketStore, BucketStoreTable, Table, TableTable, check_bucket_store, check_tables,
 };
+use super::check_listener::ListenAt;
 use super::check_sink::Env;
 use super::checker::Checker;
 use super::limits::{AWS_REGION_BYTES_MAX, CLOCK_SKEW_MAX, CLOCK_SKEW_MIN, CLOCK_SKEW_SECONDS_DEFAULT};
@@ -22,7 +22,7 @@ use crate::edge::identity::pattern::Pattern;
 #[serde(deny_unknown_fields, default)]
 pub struct AwsTable {
     /// Whether requests of AWS clients must be signed: `required`, or `off`, which lets everybody do everything and is
-    /// taken only where `[server] listen` is a loopback address. Default: `required`.
+    /// taken only where all listeners are loopback addresses or Unix sockets. Default: `required`.
     #[schemars(extend("enum" = ["required", "off"]), example = &"required")]
     pub signature: Option<String>,
     /// How far the clock of a client may be from ours. Default: `15m`.
@@ -80,15 +80,15 @@ impl Default for Aws {
 const REGION_DEFAULT: &str = "us-east-1";
 const ACCOUNT_DEFAULT: &str = "000000000000";
 
-/// `[aws]`. `listen` is the address of the edge, where it is right; `None` where a problem was added.
+/// `[aws]`. `exposed` is a listener that others than this machine reach; `None` where a problem was added.
 pub(super) fn check_aws(
     raw: AwsTable,
     keys: Vec<AccessKeyTable>,
-    listen: Option<SocketAddr>,
+    exposed: Option<&ListenAt>,
     env: Env<'_>,
     checker: &mut Checker<'_>,
 ) -> Option<Aws> {
-    let access = check_access(&raw, keys, listen, checker);
+    let access = check_access(&raw, keys, exposed, checker);
     let region = raw.region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
     let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if region.is_empty() || region.len() > AWS_REGION_BYTES_MAX || !region.bytes().all(is_region) {
@@ -121,18 +121,16 @@ pub(super) fn check_aws(
 fn check_access(
     raw: &AwsTable,
     keys: Vec<AccessKeyTable>,
-    listen: Option<SocketAddr>,
+    exposed: Option<&ListenAt>,
     checker: &mut Checker<'_>,
 ) -> Option<Access> {
     let words = [("required", SignatureRule::Required), ("off", SignatureRule::Off)];
     let word = raw.signature.as_deref();
     let signature = checker.word("aws.signature", word, SignatureRule::Required, &words);
-    if let (Some(SignatureRule::Off), Some(listen)) = (signature, listen)
-        && !listen.ip().is_loopback()
-    {
+    if let (Some(SignatureRule::Off), Some(listen)) = (signature, exposed) {
         checker.problem_with_help(
             "aws.signature",
-            format!("signature = \"off\" lets everybody who can reach listen = {listen} do everything"),
+            format!("signature = \"off\" lets everybody who can reach {listen} do everything"),
             "write signature = \"required\", or listen on a loopback address such as 127.0.0.1:8080",
         );
     }

@@ -1,6 +1,5 @@
 //! `forebay.toml`: raw → checked.
 
-use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +8,9 @@ use url::Url;
 
 use super::check_aws::check_aws;
 use super::check_function::check_functions;
+use super::check_listener::{
+    Listener, ListenerTable, check_address, check_listeners, check_tls, check_trusted_proxies, collide,
+};
 use super::check_log::check_log;
 use super::check_sink::Env;
 use super::checked::{Cors, Node, Server};
@@ -28,13 +30,14 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         name => checker.name("node", name, "write node = \"node-1\" or another name").map(Some),
     };
     let budget = check_budget(raw.memory_budget.as_deref(), checker);
-    let server = check_server(raw.server.unwrap_or_default(), budget, checker);
+    let listeners = raw.listener.unwrap_or_default();
+    let server = check_server(raw.server.unwrap_or_default(), listeners, budget, checker);
     let body_bytes_max = server.as_ref().map(|server| server.body_bytes_max);
     let log = check_log(raw.log.unwrap_or_default(), body_bytes_max, checker);
-    let listen = server.as_ref().map(|server| server.listen);
+    let exposed = server.as_ref().and_then(Server::exposed);
     let keys = raw.access_key.unwrap_or_default();
-    let aws = check_aws(raw.aws.unwrap_or_default(), keys, listen, env, checker);
     let functions = check_functions(raw.function.unwrap_or_default(), checker);
+    let aws = check_aws(raw.aws.unwrap_or_default(), keys, exposed, env, checker);
     Some(Node {
         name: name?,
         data_dir: PathBuf::from(data_dir),
@@ -56,15 +59,28 @@ fn check_budget(text: Option<&str>, checker: &mut Checker<'_>) -> Option<u64> {
     None
 }
 
-fn check_server(raw: ServerTable, budget: Option<u64>, checker: &mut Checker<'_>) -> Option<Server> {
-    let listen = address("server.listen", raw.listen.as_deref(), 8080, checker);
-    let admin = address("server.admin", raw.admin.as_deref(), 9090, checker);
+fn check_server(
+    raw: ServerTable,
+    listeners: Vec<ListenerTable>,
+    budget: Option<u64>,
+    checker: &mut Checker<'_>,
+) -> Option<Server> {
+    let listen = check_address("server.listen", raw.listen.as_deref(), 8080, checker);
+    let admin = check_address("server.admin", raw.admin.as_deref(), 9090, checker);
     if let (Some(listen), Some(admin)) = (listen, admin)
         && collide(listen, admin)
     {
         let path = if checker.document.has("server.admin") { "server.admin" } else { "server.listen" };
         checker.problem(path, format!("listen = {listen} and admin = {admin} need different ports"));
     }
+    let tls = check_tls(raw.tls, "server.tls", checker);
+    let main = listen.zip(tls).map(|(address, tls)| Listener {
+        tls,
+        is_behind_proxy: raw.proxy_protocol.unwrap_or(false),
+        ..Listener::plain(address)
+    });
+    let listeners = check_listeners(listeners, (main.iter().cloned().collect(), admin), checker);
+    let trusted_proxies = check_trusted_proxies(raw.trusted_proxies, checker);
     // The default does not matter where the number is wrong: the problem is what comes out.
     let threads = match raw.threads {
         None => Some(None),
@@ -94,8 +110,11 @@ fn check_server(raw: ServerTable, budget: Option<u64>, checker: &mut Checker<'_>
         Some(cors) => Some(check_cors(cors, checker)?),
         None => None,
     };
+    main?;
     Some(Server {
         listen: listen?,
+        listeners: listeners?,
+        trusted_proxies: trusted_proxies?,
         admin: admin?,
         threads: threads?,
         connections_max: connections?,
@@ -127,29 +146,6 @@ fn check_body(text: Option<&str>, budget: Option<u64>, checker: &mut Checker<'_>
         ),
     );
     None
-}
-
-fn address(path: &str, text: Option<&str>, port: u16, checker: &mut Checker<'_>) -> Option<SocketAddr> {
-    let Some(text) = text else {
-        return Some(SocketAddr::from(([127, 0, 0, 1], port)));
-    };
-    let address = text.parse().ok();
-    if address.is_none() {
-        let quoted = checker.quote(path, text);
-        let message = format!(
-            "{quoted} is no address: write an IP address and a port, such as \"127.0.0.1:{port}\" or \"[::]:{port}\""
-        );
-        checker.problem(path, message);
-    }
-    address
-}
-
-/// Whether both cannot be bound: port 0 is a free one each time, and an unspecified address takes in every other.
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
-    let any = |ip: IpAddr| ip.is_unspecified();
-    one.port() == other.port()
-        && one.port() != 0
-        && (one.ip() == other.ip() || any(one.ip()) || any(other.ip()))
 }
 
 fn check_cors(raw: CorsTable, checker: &mut Checker<'_>) -> Option<Cors> {

@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
 pub use super::check_aws::Aws;
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
+pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
 pub use super::format::{
     Delimiter, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
     ParquetFormat, RawFormat, SortColumn,
@@ -90,6 +92,10 @@ impl LogWriter {
 pub struct Server {
     /// Public address of the edge.
     pub listen: SocketAddr,
+    /// Everywhere that connections to the edge come in, `listen` first.
+    pub listeners: Vec<Listener>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Address of metrics and health.
     pub admin: SocketAddr,
     /// Edge threads; one a core where it is not given.
@@ -124,7 +130,14 @@ impl Server {
                 false => Ipv6Addr::LOCALHOST.into(),
             });
         }
-        (listen.port() != 0).then(|| format!("http://{listen}"))
+        let is_encrypted = self.listeners.first().is_some_and(|main| main.tls.is_some());
+        let scheme = if is_encrypted { "https" } else { "http" };
+        (listen.port() != 0).then(|| format!("{scheme}://{listen}"))
+    }
+
+    /// A listener that is reached from other machines, if there is one.
+    pub fn exposed(&self) -> Option<&ListenAt> {
+        self.listeners.iter().map(|listener| &listener.at).find(|at| !at.is_local())
     }
 }
 

@@ -33,6 +33,21 @@ pub const HEADERS_MAX: usize = 100;
 /// between single events are 500 MiB beside the byte budget.
 pub const CONNECTIONS_DEFAULT: usize = 20_000;
 
+/// `[[listener]]` of a node: each costs a socket and a task in every edge thread.
+pub const LISTENERS_MAX: usize = 16;
+
+/// Addresses and networks of proxies that are believed: each is compared with once or a few times a request.
+pub const TRUSTED_PROXIES_MAX: usize = 64;
+
+/// Entries of `X-Forwarded-For` that are looked at. Chains of proxies have a few.
+pub const FORWARDED_HOPS_MAX: usize = 16;
+
+/// Bytes of a PROXY header: addresses of Unix sockets need 232, and what load balancers tell besides stays below this.
+pub const PROXY_HEADER_BYTES_MAX: usize = 2 << 10;
+
+/// Bytes of the path of a Unix socket: `sun_path` has 108, the last of them 0.
+pub const UNIX_PATH_BYTES_MAX: usize = 107;
+
 /// How far a connection's read buffer may grow. It stays that large while the connection is open, so it is kept small;
 /// a body of 33 kB takes two system calls with it.
 pub const READ_BUFFER_BYTES_MAX: usize = 32 << 10;

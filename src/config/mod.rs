@@ -22,6 +22,7 @@ mod check_format;
 mod check_function;
 mod check_inference;
 mod check_ingest;
+mod check_listener;
 mod check_log;
 mod check_named_columns;
 mod check_node;

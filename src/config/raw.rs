@@ -12,6 +12,7 @@ use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
+use super::check_listener::{ListenerTable, TlsTable};
 use super::limits;
 use super::secret::Secret;
 use crate::schema::columns::COLUMN_LEAVES_MAX;
@@ -295,6 +296,8 @@ pub struct NodeFile {
     pub log: Option<LogTable>,
     /// The listeners and their bounds.
     pub server: Option<ServerTable>,
+    /// Where producers and consumers come in besides `[server] listen`.
+    pub listener: Option<Vec<ListenerTable>>,
     /// The Kinesis and Firehose APIs.
     pub aws: Option<AwsTable>,
     /// Who may use them.
@@ -324,6 +327,14 @@ pub struct ServerTable {
     /// Address for producers and consumers. Default: `127.0.0.1:8080`.
     #[schemars(example = &"127.0.0.1:8080")]
     pub listen: Option<String>,
+    /// Certificates of `listen`. Default: nothing is encrypted.
+    pub tls: Option<TlsTable>,
+    /// Whether each connection to `listen` begins with a PROXY header, version 2. Default: false.
+    #[schemars(example = true)]
+    pub proxy_protocol: Option<bool>,
+    /// Proxies whose `X-Forwarded-For` is believed: addresses and networks. Default: none.
+    #[schemars(extend("examples" = [["10.0.0.0/8"]]))]
+    pub trusted_proxies: Option<Vec<String>>,
     /// Address of metrics and health. Default: `127.0.0.1:9090`.
     #[schemars(example = &"127.0.0.1:9090")]
     pub admin: Option<String>,

@@ -194,10 +194,10 @@ impl Shaper<'_> {
             let unknown = format!("unknown key {name:?} {}", place_name(path));
             let keys: Vec<&str> =
                 schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
-            if let Some(near) = nearest(name, keys.iter().copied()) {
-                problem(format!("{unknown}: did you mean {near:?}?"))
-            } else if let Some(home) = self.home_of(name) {
+            if let Some(home) = self.home_of(name) {
                 problem(format!("{unknown}: it belongs in {home}"))
+            } else if let Some(near) = nearest(name, keys.iter().copied()) {
+                problem(format!("{unknown}: did you mean {near:?}?"))
             } else {
                 problem(unknown).with_help(format!("the keys here are {}", listed(keys)))
             }

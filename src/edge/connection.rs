@@ -1,7 +1,6 @@
 //! One connection: what it is waiting for, and when that has taken too long.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -14,9 +13,14 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::either::Either;
 
+use super::listen::accept::Arrival;
+use super::listen::certificate::ClientCertificate;
+use super::listen::proxy_protocol;
+use super::listen::socket::{Peer, Socket};
 use super::upgrade::{Takeovers, Upgrade};
 use super::{Edge, route};
 use crate::config::checked::Server;
@@ -139,7 +143,7 @@ impl Progress {
 
 /// The socket, reporting what comes in.
 struct Watched {
-    io: TokioIo<TcpStream>,
+    io: TokioIo<Socket>,
     progress: Arc<Progress>,
 }
 
@@ -196,17 +200,59 @@ impl Write for Watched {
     }
 }
 
+/// Why a connection has come to no request.
+enum Unopened {
+    /// What should stand before TLS, or its handshake, is wrong or has broken.
+    Broken(&'static str, String),
+    /// It has taken too long.
+    Late,
+}
+
+/// Takes what stands before the first request off a connection.
+async fn open(arrival: Arrival) -> Result<(Socket, Peer), (&'static str, String)> {
+    let Arrival { mut socket, mut address, door } = arrival;
+    if door.is_behind_proxy {
+        let told = proxy_protocol::read(&mut socket).await.map_err(|error| ("proxy", error.to_string()))?;
+        address = told.or(address);
+    }
+    let Some(tls) = &door.tls else {
+        return Ok((Either::Left(socket), Peer { address, ..Peer::default() }));
+    };
+    let socket = TlsAcceptor::from(tls.current()).accept(socket).await;
+    let socket = socket.map_err(|error| ("tls", error.to_string()))?;
+    let shown = socket.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let certificate = shown.map(ClientCertificate::read).transpose();
+    let certificate = certificate.map_err(|error| ("tls", error.to_string()))?.map(Arc::new);
+    Ok((Either::Right(Box::new(socket)), Peer { address, is_encrypted: true, certificate }))
+}
+
 /// Serves a connection until it ends, is late, or `stop` turns true.
-pub async fn serve(edge: Arc<Edge>, socket: TcpStream, client: SocketAddr, mut stop: watch::Receiver<bool>) {
+pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<bool>) {
+    let from = arrival.address;
+    let opened = tokio::select! {
+        opened = open(arrival) => opened.map_err(|(what, why)| Unopened::Broken(what, why)),
+        () = tokio::time::sleep(edge.server.header_timeout) => Err(Unopened::Late),
+        () = async { drop(stop.wait_for(|stop| *stop).await) } => return,
+    };
+    let (socket, peer) = match opened {
+        Ok(opened) => opened,
+        Err(Unopened::Late) => return edge.connection_metrics.late_head.increment(1),
+        Err(Unopened::Broken(what, why)) => {
+            // Not louder: everybody on the internet can bring this about.
+            tracing::debug!(client = ?from, what, why, "edge: connection refused");
+            return edge.connection_metrics.broken(what).increment(1);
+        }
+    };
+    let peer = Arc::new(peer);
     let progress = Arc::new(Progress::new());
     let io = Watched { io: TokioIo::new(socket), progress: Arc::clone(&progress) };
     let takeovers = Arc::new(Takeovers::default());
     let service = service_fn(|request: Request<Incoming>| {
         let (edge, answering) = (Arc::clone(&edge), Answering::new(&progress, request.version()));
-        let takeovers = Arc::clone(&takeovers);
+        let (takeovers, peer) = (Arc::clone(&takeovers), Arc::clone(&peer));
         async move {
             let upgrade = Upgrade::default();
-            let response = route::answer(&edge, client, request, &upgrade).await;
+            let response = route::answer(&edge, &peer, request, &upgrade).await;
             match upgrade.take() {
                 // The connection is not silent while somebody has it or a stream of it, who looks for that itself.
                 Some(takeover) => takeovers.begin(async move {

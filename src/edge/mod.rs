@@ -1,13 +1,12 @@
 //! Edge: from a socket to an appended batch and its reply.
 //!
 //! ```text
-//! accept ─▶ connection ─▶ route ─▶ admit ─▶ body ─▶ decode (validate, capture) ─▶ partition ─▶ append ─▶ reply
+//! listen ─▶ connection ─▶ route ─▶ admit ─▶ body ─▶ decode (validate, capture) ─▶ partition ─▶ append ─▶ reply
 //! ```
 //!
 //! One current-thread runtime a core does all of it for the connections that the kernel gave to its listener
 //! (`SO_REUSEPORT`), so a request never changes cores.
 
-pub mod accept;
 pub mod admit;
 pub mod append;
 pub mod aws;
@@ -20,6 +19,7 @@ pub mod identity;
 pub mod ingest;
 pub mod judge;
 mod learned_plan;
+pub mod listen;
 pub mod partition;
 pub mod problem;
 pub mod reply;

@@ -1,6 +1,5 @@
 //! Method and path → handler, with what every answer gets: metrics, CORS, the access log.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use http::{Method, Request, Response, request};
@@ -9,6 +8,8 @@ use hyper::upgrade::OnUpgrade;
 use metrics::{Counter, Histogram};
 
 use super::aws::{self, Target};
+use super::listen::client;
+use super::listen::socket::Peer;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
@@ -139,7 +140,7 @@ impl RouteMetrics {
 /// Answers one request.
 pub async fn answer(
     edge: &Arc<Edge>,
-    client: SocketAddr,
+    peer: &Peer,
     request: Request<Incoming>,
     upgrade: &Upgrade,
 ) -> Response<Body> {
@@ -165,6 +166,7 @@ pub async fn answer(
     let status = response.status().as_u16();
     edge.route_metrics.observe(route, status, duration.as_secs_f64());
     if edge.server.access_log {
+        let client = client::address(peer.address, &head.headers, &edge.server.trusted_proxies);
         access_log::write(&Access { client, method: &head.method, path: head.uri.path(), status, duration });
     }
     response

@@ -55,6 +55,12 @@ metric!(
     "Connections closed because the connection cap was reached."
 );
 metric!(
+    HTTP_CONNECTIONS_BROKEN,
+    "forebay_http_connections_broken_total",
+    None,
+    "Connections that came to no request, by what was wrong: the header of the proxy in front, or TLS."
+);
+metric!(
     HTTP_CONNECTIONS_TIMED_OUT,
     "forebay_http_connections_timed_out_total",
     None,
@@ -80,8 +86,13 @@ metric!(
 );
 metric!(BUILD_INFO, "forebay_build_info", None, "Always 1; the labels tell the version.");
 
-const COUNTERS: &[Metric] =
-    &[HTTP_REQUESTS, HTTP_CONNECTIONS_REFUSED, HTTP_CONNECTIONS_TIMED_OUT, INGEST_REFUSED];
+const COUNTERS: &[Metric] = &[
+    HTTP_REQUESTS,
+    HTTP_CONNECTIONS_REFUSED,
+    HTTP_CONNECTIONS_BROKEN,
+    HTTP_CONNECTIONS_TIMED_OUT,
+    INGEST_REFUSED,
+];
 const GAUGES: &[Metric] = &[HTTP_CONNECTIONS, MEMORY_USED, MEMORY_CAPACITY, BUILD_INFO];
 const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 
@@ -184,6 +195,8 @@ impl Registry {
             refused: self.counter(HTTP_CONNECTIONS_REFUSED, &[]),
             late_head: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "head")]),
             late_idle: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "next_request")]),
+            broken_tls: self.counter(HTTP_CONNECTIONS_BROKEN, &[("what", "tls")]),
+            broken_proxy: self.counter(HTTP_CONNECTIONS_BROKEN, &[("what", "proxy")]),
         }
     }
 
@@ -213,6 +226,15 @@ pub struct ConnectionMetrics {
     pub refused: Counter,
     pub late_head: Counter,
     pub late_idle: Counter,
+    pub broken_tls: Counter,
+    pub broken_proxy: Counter,
+}
+
+impl ConnectionMetrics {
+    /// Connections that have come to no request because of their `proxy` header or `tls`.
+    pub fn broken(&self, what: &'static str) -> &Counter {
+        if what == "proxy" { &self.broken_proxy } else { &self.broken_tls }
+    }
 }
 
 /// Handles of the byte budget.

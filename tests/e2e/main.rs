@@ -15,6 +15,7 @@ mod events;
 mod idempotency;
 mod lake;
 mod learned;
+mod listen;
 mod node_folder;
 mod partitions;
 mod real_data;

@@ -86,6 +86,7 @@ impl Setup {
 
     /// Starts the binary and waits until it says where it listens.
     pub fn start(self) -> Server {
+        let has_others = self.node.contains("[[listener]]");
         let (mut child, folder) = self.spawn();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = drain(child.stderr.take().unwrap());
@@ -96,7 +97,12 @@ impl Setup {
             let _ = child.kill();
             panic!("the server did not start: {banner}\n{}", stderr.join().unwrap());
         };
-        Server { child, stdout: Some(stdout), stderr: Some(stderr), address, admin, folder }
+        let mut others = String::new();
+        if has_others {
+            stdout.read_line(&mut others).unwrap();
+        }
+        let others = others.trim().trim_start_matches("and on ").split(", ").map(str::to_owned).collect();
+        Server { child, stdout: Some(stdout), stderr: Some(stderr), address, others, admin, folder }
     }
 
     /// Starts the binary, which must end with exit code 1; returns what it had to say.
@@ -117,8 +123,12 @@ impl Setup {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let listen = if self.server.contains("listen = ") { "" } else { "listen = \"127.0.0.1:0\"\n" };
-        let node =
-            format!("{}\n[server]\n{listen}admin = \"127.0.0.1:0\"\nthreads = 2\n{}", self.node, self.server);
+        let node = format!("[server]\n{listen}admin = \"127.0.0.1:0\"\nthreads = 2\n{}", self.server);
+        let node = match self.node.split_once("[[") {
+            // Tables stand behind the lines of the top level.
+            Some((lines, tables)) => format!("{lines}\n{node}\n[[{tables}"),
+            None => format!("{}\n{node}", self.node),
+        };
         std::fs::write(folder.path().join("forebay.toml"), node).unwrap();
         let mut words = self.under.iter().copied().chain([env!("CARGO_BIN_EXE_forebay")]);
         let mut command = Command::new(words.next().unwrap());
@@ -156,6 +166,8 @@ pub struct Server {
     stderr: Option<JoinHandle<String>>,
     /// Where the edge listens.
     pub address: SocketAddr,
+    /// Where it listens besides, as URLs.
+    pub others: Vec<String>,
     /// Where metrics and health are.
     pub admin: SocketAddr,
     folder: TempDir,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::cli::node_url::{WrongUrl, node_url};
+use crate::cli::node_url::{WrongUrl, node_url, root_cause};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,7 +26,10 @@ pub enum ShardsError {
     #[error("an HTTP client cannot be made ({0})")]
     Client(reqwest::Error),
     /// Nothing has reached the node.
-    #[error("the node at {url} cannot be reached ({source}): start it, or name another one with --url")]
+    #[error(
+        "the node at {url} cannot be reached ({}): start it, or name another one with --url",
+        root_cause(.source)
+    )]
     Unreachable {
         /// Where.
         url: Url,

@@ -80,7 +80,7 @@ fn signatures_are_switched_off_on_loopback_addresses_only() {
         assert_eq!(
             complaints(&format!("server.listen = \"{listen}\"\naws.signature = \"off\"")),
             format!(
-                "2:17: signature = \"off\" lets everybody who can reach listen = {listen} do everything\n  \
+                "2:17: signature = \"off\" lets everybody who can reach {listen} do everything\n  \
                  help: write signature = \"required\", or listen on a loopback address such as 127.0.0.1:8080"
             )
         );

@@ -6,6 +6,7 @@ mod editor;
 mod files;
 mod functions;
 mod inference;
+mod listeners;
 mod named_columns;
 mod node;
 mod pipeline;

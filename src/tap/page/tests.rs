@@ -79,6 +79,8 @@ fn parse(page: &[u8]) -> Value {
 pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
     let registry = Registry::new().expect("a registry");
     let server = checked::Server {
+        listeners: Vec::new(),
+        trusted_proxies: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),
         admin: ([127, 0, 0, 1], 0).into(),
         threads: None,

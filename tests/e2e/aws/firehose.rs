@@ -8,7 +8,7 @@ use forebay::testkit::faulty_store::{FaultyStore, StoredObject};
 use serde_json::{Value, json};
 
 use super::{ACCESS_KEY, UNSIGNED, javascript, operations, run};
-use crate::server::{Server, Setup, durable_stream, stream};
+use crate::server::{PATIENCE, Server, Setup, durable_stream, stream};
 
 /// A node whose buckets are in `store`, with a pipeline beside.
 pub(super) fn setup(store: &FaultyStore) -> Setup {
@@ -233,6 +233,30 @@ fn the_javascript_sdk_calls_every_operation_of_firehose() {
     operations::check_firehose(&output);
     server.stop().assert_drained();
     assert_eq!(values(&store, "js/data/"), 501);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_delivery_stream_goes_by_itself_once_its_records_are_delivered() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(UNSIGNED).start();
+    let hints = json!({ "BufferingHints": { "SizeInMBs": 1, "IntervalInSeconds": 0 } });
+    let create = json!({
+        "DeliveryStreamName": "brief",
+        "ExtendedS3DestinationConfiguration": plain("brief/", &hints),
+    });
+    done(&server, "CreateDeliveryStream", create).await;
+    let put = json!({ "DeliveryStreamName": "brief", "Record": data(b"last words") });
+    done(&server, "PutRecord", put).await;
+    let name = json!({ "DeliveryStreamName": "brief" });
+    done(&server, "DeleteDeliveryStream", name.clone()).await;
+    let began = std::time::Instant::now();
+    while call(&server, "DescribeDeliveryStream", name.clone()).await.0 == 200 {
+        assert!(began.elapsed() < PATIENCE, "it stays");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(refused(&server, "DescribeDeliveryStream", name).await.0, "ResourceNotFoundException");
+    assert_eq!(bytes(&store, "brief/"), b"last words");
+    server.stop().assert_drained();
 }
 
 /// The bytes of all objects below a prefix, in the order of their names.

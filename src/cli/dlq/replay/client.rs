@@ -8,6 +8,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::window::Request;
+use crate::cli::node_url::root_cause;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
@@ -41,7 +42,10 @@ pub enum Answer {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// Nothing has reached the node.
-    #[error("the node at {url} cannot be reached ({source}): start it, or name another one with --url")]
+    #[error(
+        "the node at {url} cannot be reached ({}): start it, or name another one with --url",
+        root_cause(.source)
+    )]
     Unreachable {
         /// Where.
         url: Url,
