@@ -32,6 +32,7 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 
+pub use build::made_by_clients;
 pub use error::StartError;
 
 use build::Builder;
@@ -240,7 +241,8 @@ impl Pipelines {
             // A drain ends the deliveries by itself; what is to be deleted is so after the next start.
             && self.phases.current() == Phase::Serving
         {
-            control.alone_now(|control| streams.finish_deleted(control));
+            let streams = Arc::clone(streams);
+            control.alone_now(move |control| streams.finish_deleted(control));
         }
         self.registry.run_upkeep();
     }

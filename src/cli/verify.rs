@@ -21,6 +21,7 @@ use crate::delivery::verify::{
 };
 use crate::edge::aws::firehose::registry::{DeliveryStreams, LoadError};
 use crate::node::{Catalog, NodeError, NodeFolder};
+use crate::pipeline::{StartError, made_by_clients};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::{Disk, RealDisk};
 use crate::runtime::progress;
@@ -57,6 +58,9 @@ enum VerifyError {
     /// What clients have made cannot be told.
     #[error(transparent)]
     DeliveryStreams(#[from] LoadError),
+    /// The same.
+    #[error(transparent)]
+    Streams(#[from] StartError),
     /// The threads that ask stores cannot be started.
     #[error("cannot start a thread: {0}")]
     Runtime(#[from] io::Error),
@@ -88,8 +92,7 @@ pub fn run(args: VerifyArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     };
     // The object stores' client is built without a TLS provider of its own; a second call finds one installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let loaded = DeliveryStreams::load(&mut config).map_err(VerifyError::from);
-    let report = match loaded.and_then(|_| verify_node(&config, args.quick, &Display::new(session.err))) {
+    let report = match verify_node(&mut config, args.quick, &Display::new(session.err)) {
         Ok(report) => report,
         Err(error) => {
             writeln!(session.err, "forebay verify: {error}")?;
@@ -105,7 +108,8 @@ pub fn run(args: VerifyArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     Ok(if report.ok { Exit::Well } else { Exit::NotWell })
 }
 
-fn verify_node(config: &Config, quick: bool, display: &Display<'_>) -> Result<Report, VerifyError> {
+fn verify_node(config: &mut Config, quick: bool, display: &Display<'_>) -> Result<Report, VerifyError> {
+    let delivery_streams = DeliveryStreams::load(config)?;
     let durable = |pipeline: &&Pipeline| pipeline.stream.durability.is_durable();
     let (disk, path): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), &config.node.data_dir);
     if !config.pipelines.iter().any(|pipeline| durable(&pipeline)) && !NodeFolder::is_begun(&*disk, path) {
@@ -115,8 +119,11 @@ fn verify_node(config: &Config, quick: bool, display: &Display<'_>) -> Result<Re
     // Held to the end: nobody writes meanwhile.
     let folder = NodeFolder::open_existing_for_reading(disk, path)?;
     let catalog = Catalog::open(&folder)?;
+    let waiting = add_made_by_clients(config, &catalog, &delivery_streams)?;
+    let config = &*config;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut report = Report { notes: left_out(config, &folder, &catalog)?, ..Report::default() };
+    report.notes.extend(waiting);
     display.begin("reading the log", 0);
     let content = match read_log(config, &folder) {
         Ok(content) => Some(content),
@@ -148,6 +155,20 @@ fn verify_node(config: &Config, quick: bool, display: &Display<'_>) -> Result<Re
     display.end();
     report.ok = report.log_error.is_none() && report.deliveries.iter().all(DeliveryReport::is_well);
     Ok(report)
+}
+
+/// Adds the streams that clients have made and that delivery streams read. Returns which of these have no source.
+fn add_made_by_clients(
+    config: &mut Config,
+    catalog: &Catalog,
+    delivery_streams: &DeliveryStreams,
+) -> Result<Vec<String>, VerifyError> {
+    let mut made = made_by_clients(catalog, &config.node)?;
+    delivery_streams.attach_to_made(&mut made)?;
+    config.pipelines.extend(made.into_iter().filter(|pipeline| !pipeline.deliveries.is_empty()));
+    let all = delivery_streams.all();
+    let waiting = all.iter().filter(|entry| !entry.is_running).map(|entry| &entry.delivery_stream.name);
+    Ok(waiting.map(|name| format!("delivery stream '{name}' has no source here: not verified")).collect())
 }
 
 /// Reads the log as a start does, but keeps to itself what a start would repair.

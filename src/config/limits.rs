@@ -242,9 +242,24 @@ pub const CURSOR_LEASE_DEFAULT: Duration = Duration::from_secs(30);
 
 /// Bytes of the body of a request about a named cursor: a position in each of 20,480 shards, which have 32 at most.
 pub const CURSOR_BODY_BYTES_MAX: usize = 1 << 20;
-/// Streams of an HTTP/2 connection at a time, each a request, a subscription or a WebSocket: with the buffers of a
-/// WebSocket 1.6 MB a connection. What hyper has by default.
+
+/// Streams of an HTTP/2 connection at a time, each a request, a subscription or a WebSocket: with the read buffers of
+/// WebSockets 1.6 MB a connection, and with all that [`WEBSOCKET_WRITE_BYTES`] adds up to 26 MB where none of them is
+/// read. What hyper has by default.
 pub const HTTP2_STREAMS_MAX: u32 = 200;
+
+/// Bytes of a stream of an HTTP/2 connection that wait for the socket, while its client gives it a window. As a
+/// connection sends frames of 16 KiB in turn, four of them keep it busy.
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 64 << 10;
+
+/// Bytes that a WebSocket writes in one go, header included: a frame of HTTP/2. Each is a copy outside of the byte
+/// budget there, of which hyper has 3 (two in a channel, one that waits for a window: 48 KiB) and of what the client has
+/// given a window for [`HTTP2_SEND_BUFFER_BYTES`] and one more: 128 KiB a stream.
+pub const WEBSOCKET_WRITE_BYTES: usize = 16 << 10;
+
+/// Bytes of a fragment of a WebSocket's message, so that with its header (10 at most) it is one write: the whole text
+/// is paid for until its last fragment is written, and nobody else has a copy of more than a fragment.
+pub const WEBSOCKET_FRAGMENT_BYTES: usize = WEBSOCKET_WRITE_BYTES - 10;
 
 /// Seconds that a long poll may wait.
 pub const TAP_WAIT_SECONDS_MAX: u64 = 30;

@@ -166,8 +166,8 @@ pub enum Begin {
     Oldest,
     /// At the first record that has arrived then or later.
     At(UnixMicros),
-    /// Where one before it has ended.
-    Behind(Positions),
+    /// Where one before it has ended, whose balance this is. What that has read and not stored is lost.
+    Behind(Positions, Arc<Status>),
 }
 
 /// The place of a ledger.

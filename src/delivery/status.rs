@@ -67,7 +67,8 @@ pub struct StatusReport {
     pub delivered: u64,
     /// Records in stored dead letters.
     pub dead_lettered: u64,
-    /// Records that the log did not have any more when they were to be read, or that it cannot read any more.
+    /// Records that the log did not have any more when they were to be read, or that it cannot read any more; of a stream
+    /// in memory, also those that the delivery had read and could not store before it was changed.
     pub skipped: u64,
     /// Records that are none of the delivery's: a backup of what fails passes over what does not.
     pub passed: u64,
@@ -134,10 +135,24 @@ impl Status {
     }
 
     /// Tells how many records from the cursor on the log had at the moment when the stream had accepted
-    /// `accepted_before`: the balance begins there.
-    pub(super) fn begin(&self, records: u64, accepted_before: u64) {
-        self.found.store(records, Ordering::Relaxed);
+    /// `accepted_before`, and how many a delivery before this one has lost: the balance begins there.
+    pub(super) fn begin(&self, records: u64, lost: u64, accepted_before: u64) {
+        self.found.store(records.saturating_add(lost), Ordering::Relaxed);
+        self.skipped.store(lost, Ordering::Relaxed);
         self.accepted_before.store(accepted_before, Ordering::Relaxed);
+    }
+
+    /// Tells once the delivery runs what one before it has lost.
+    pub(super) fn tell_lost(&self) {
+        let records = self.skipped.load(Ordering::Relaxed);
+        if records > 0 {
+            self.metrics.skipped.increment(records);
+            tracing::error!(
+                stream = %self.stream.name(), delivery = self.name, records,
+                "records are lost that the delivery had read and not stored before it was changed: a stream in memory \
+                 has no ledger to make their files again by"
+            );
+        }
     }
 
     /// Counts records that the log did not have any more at the start and that are delivered nevertheless.
@@ -202,6 +217,14 @@ impl Status {
     pub fn broken(&self, why: &str) {
         self.pauses.lock().unwrap_or_else(PoisonError::into_inner).add_for_ever(why);
         self.metrics.paused.set(1.0);
+    }
+
+    /// Records that are pending of all that the stream had accepted when that were `accepted`. Of a delivery that has ended.
+    pub(super) fn pending_of(&self, accepted: u64) -> u64 {
+        let settled = [&self.delivered, &self.dead_lettered, &self.skipped, &self.passed, &self.known];
+        let settled: u64 = settled.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        let since = accepted.saturating_sub(self.accepted_before.load(Ordering::Relaxed));
+        since.saturating_add(self.found.load(Ordering::Relaxed)).saturating_sub(settled)
     }
 
     /// The balance.

@@ -107,9 +107,9 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
     let receipt = {
         let writing = stream.writing().await;
         let batches = partition::partition(intake.slots, decoded, shared, writing.layout());
-        stream.within_quotas(writing.layout(), &batches)?;
+        let spent = stream.within_quotas(writing.layout(), &batches)?;
         let reply = claim.map(|claim| verdict.reply(claim, arrival, batches.len()));
-        writing.append(batches, reply)?
+        writing.append(batches, reply).inspect_err(|_| stream.refund(&spent))?
     };
     let Receipt { appended, reply, commit } = receipt;
     Ok(match reply {

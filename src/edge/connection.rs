@@ -24,7 +24,7 @@ use super::listen::socket::{Peer, Socket};
 use super::upgrade::{Takeovers, Upgrade};
 use super::{Edge, route};
 use crate::config::checked::Server;
-use crate::config::limits::{HEADERS_MAX, HTTP2_STREAMS_MAX, READ_BUFFER_BYTES_MAX};
+use crate::config::limits::{HEADERS_MAX, HTTP2_SEND_BUFFER_BYTES, HTTP2_STREAMS_MAX, READ_BUFFER_BYTES_MAX};
 use crate::runtime::clock;
 
 /// In place of the beginning of a wait: it has begun since the timer fired last. A slow head therefore has between one
@@ -226,7 +226,22 @@ async fn open(arrival: Arrival) -> Result<(Socket, Peer), (&'static str, String)
     Ok((Either::Right(Box::new(socket)), Peer { address, is_encrypted: true, certificate }))
 }
 
-/// Serves a connection until it ends, is late, or `stop` turns true.
+/// HTTP/1.1 and HTTP/2 within the limits.
+fn http(server: &Server) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // No `pipeline_flush`: with it hyper does not send the answer that stands before a request it cannot parse.
+    builder.http1().max_headers(HEADERS_MAX).max_buf_size(server.header_bytes_max.max(READ_BUFFER_BYTES_MAX));
+    builder
+        .http2()
+        .max_header_list_size(u32::try_from(server.header_bytes_max).unwrap_or(u32::MAX))
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_send_buf_size(HTTP2_SEND_BUFFER_BYTES)
+        // A WebSocket may have a stream.
+        .enable_connect_protocol();
+    builder
+}
+
+/// Serves a connection until it ends, is late, leaves a stream behind that only its end ends, or `stop` turns true.
 pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<bool>) {
     let from = arrival.address;
     let opened = tokio::select! {
@@ -256,35 +271,25 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
             match upgrade.take() {
                 // The connection is not silent while somebody has it or a stream of it, who looks for that itself.
                 Some(takeover) => takeovers.begin(async move {
-                    takeover.await;
+                    let left = takeover.await;
                     drop(answering);
+                    left
                 }),
                 None => drop(answering),
             }
             Ok::<_, std::convert::Infallible>(response)
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    // No `pipeline_flush`: with it hyper does not send the answer that stands before a request it cannot parse.
-    builder
-        .http1()
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(edge.server.header_bytes_max.max(READ_BUFFER_BYTES_MAX));
-    builder
-        .http2()
-        .max_header_list_size(u32::try_from(edge.server.header_bytes_max).unwrap_or(u32::MAX))
-        .max_concurrent_streams(HTTP2_STREAMS_MAX)
-        // A WebSocket may have a stream.
-        .enable_connect_protocol();
+    let builder = http(&edge.server);
     let connection = builder.serve_connection_with_upgrades(io, service);
     tokio::pin!(connection);
     let mut stopped = false;
-    loop {
+    let is_cut = loop {
         tokio::select! {
             // The connection first: it is what nearly every wake-up is about.
             biased;
             // A connection that breaks is the client's affair; what it had sent whole is kept.
-            _ = connection.as_mut() => break,
+            _ = connection.as_mut() => break false,
             late = progress.late(&edge.server) => {
                 match late {
                     Late::Head => {
@@ -293,10 +298,11 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
                     }
                     Late::NextRequest => edge.connection_metrics.late_idle.increment(1),
                 }
-                // Over HTTP/2 the client is told; over HTTP/1.1 the connection just ends.
-                connection.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(GOODBYE_TIMEOUT, connection.as_mut()).await;
-                return;
+                break true;
+            }
+            () = takeovers.stuck() => {
+                tracing::debug!(client = ?from, "edge: connection closed, one of its streams takes nothing");
+                break true;
             }
             // The thread outlives its connections, so the sender is there.
             () = async { drop(stop.wait_for(|stop| *stop).await) }, if !stopped => {
@@ -304,6 +310,12 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
                 connection.as_mut().graceful_shutdown();
             }
         }
+    };
+    if is_cut {
+        // Over HTTP/2 the client is told; over HTTP/1.1 the connection just ends.
+        connection.as_mut().graceful_shutdown();
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, connection.as_mut()).await;
+        return;
     }
     takeovers.ended().await;
 }

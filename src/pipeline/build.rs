@@ -7,12 +7,12 @@ use super::logs::Logs;
 use super::running::Built;
 use super::site::Site;
 use super::{StartError, learned};
-use crate::config::checked::{self, ColumnsSource, Delivery, Durability, ShardQuotas};
+use crate::config::checked::{self, ColumnsSource, Delivery, Durability, Node, ShardQuotas};
 use crate::config::limits::KINESIS_BYTES_MAX;
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::{Begin, Fields, LedgerParts, Parts, Slots, Status, Worker};
 use crate::edge::Intake;
-use crate::node::{CatalogStream, StreamOrigin};
+use crate::node::{Catalog, CatalogStream, StreamOrigin};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::RealDisk;
@@ -78,13 +78,8 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// If one is not what pipeline files can say any more.
     pub fn made_by_clients(&self) -> Result<Vec<checked::Pipeline>, StartError> {
-        let streams = self.logs.iter().flat_map(|logs| logs.catalog.streams());
-        let made = streams.filter(|stream| stream.properties.origin == StreamOrigin::Client);
-        let pipeline = |stream: &CatalogStream| {
-            let CatalogStream { name, declared_shards, retention, durability, .. } = stream;
-            self.site.pipeline_of_client(name, *declared_shards, *retention, *durability)
-        };
-        made.map(pipeline).collect()
+        let catalog = self.logs.as_ref().map(|logs| &logs.catalog);
+        catalog.map_or(Ok(Vec::new()), |catalog| made_by_clients(catalog, &self.site.node))
     }
 
     /// Builds one; `account` of the ingest share pays for its records. To be called once a stream.
@@ -185,27 +180,39 @@ impl Site {
             source,
         })
     }
+}
 
-    /// The pipeline of a stream that a client makes: it keeps records of any bytes, and delivers them nowhere.
-    ///
-    /// # Errors
-    /// If it is not what pipeline files can say.
-    pub(super) fn pipeline_of_client(
-        &self,
-        name: &str,
-        shards: u32,
-        retention: Duration,
-        durability: Durability,
-    ) -> Result<checked::Pipeline, StartError> {
-        let (seconds, durability) = (retention.as_secs(), durability.as_str());
-        let is_limited = self.node.aws.quotas.iter().any(|pattern| pattern.matches(name));
-        let quotas = if is_limited { ShardQuotas::Kinesis } else { ShardQuotas::None }.as_str();
-        let record_bytes = self.node.server.body_bytes_max.min(KINESIS_BYTES_MAX);
-        let text = format!(
-            "[stream]\nname = \"{name}\"\nshards = {shards}\nretention = \"{seconds}s\"\n\
-             durability = \"{durability}\"\nquotas = \"{quotas}\"\n[ingest]\ncontent = \"any\"\nmax_record = \"{record_bytes}B\"\n"
-        );
-        crate::config::pipeline_of_text(&text, &self.node)
-            .map_err(|problems| StartError::MadeByClient { stream: name.to_owned(), problems })
-    }
+/// The pipelines of streams that clients have made, and that no pipeline file names.
+///
+/// # Errors
+/// If one is not what pipeline files can say any more.
+pub fn made_by_clients(catalog: &Catalog, node: &Node) -> Result<Vec<checked::Pipeline>, StartError> {
+    let made = catalog.streams().filter(|stream| stream.properties.origin == StreamOrigin::Client);
+    let pipeline = |stream: &CatalogStream| {
+        let CatalogStream { name, declared_shards, retention, durability, .. } = stream;
+        pipeline_of_client(node, name, *declared_shards, (*retention, *durability))
+    };
+    made.map(pipeline).collect()
+}
+
+/// The pipeline of a stream that a client makes: it keeps records of any bytes, and delivers them nowhere.
+///
+/// # Errors
+/// If it is not what pipeline files can say.
+pub(super) fn pipeline_of_client(
+    node: &Node,
+    name: &str,
+    shards: u32,
+    (retention, durability): (Duration, Durability),
+) -> Result<checked::Pipeline, StartError> {
+    let (seconds, durability) = (retention.as_secs(), durability.as_str());
+    let is_limited = node.aws.quotas.iter().any(|pattern| pattern.matches(name));
+    let quotas = if is_limited { ShardQuotas::Kinesis } else { ShardQuotas::None }.as_str();
+    let record_bytes = node.server.body_bytes_max.min(KINESIS_BYTES_MAX);
+    let text = format!(
+        "[stream]\nname = \"{name}\"\nshards = {shards}\nretention = \"{seconds}s\"\n\
+         durability = \"{durability}\"\nquotas = \"{quotas}\"\n[ingest]\ncontent = \"any\"\nmax_record = \"{record_bytes}B\"\n"
+    );
+    crate::config::pipeline_of_text(&text, node)
+        .map_err(|problems| StartError::MadeByClient { stream: name.to_owned(), problems })
 }

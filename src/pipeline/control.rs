@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::build::Builder;
+use super::build::{Builder, pipeline_of_client};
 use super::logs::{Logs, NotNoted};
 use super::running::Which;
 use super::site::Site;
@@ -119,7 +119,7 @@ impl Control {
             return Err(ControlError::Reserved { stream: name });
         }
         // First of all: what is in the catalog must be possible to serve after a restart, too.
-        let pipeline = self.site.pipeline_of_client(&name, shards, retention, Durability::Fsync)?;
+        let pipeline = pipeline_of_client(&self.site.node, &name, shards, (retention, Durability::Fsync))?;
         let mut logs = self.site.logs();
         let is_first = logs.is_none();
         let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;
@@ -141,16 +141,12 @@ impl Control {
         Ok(())
     }
 
-    /// Deletes a stream that a client has made, with all of its records.
+    /// Deletes a stream that a client has made, with all of its records. To be called alone, in [`Control::alone`]: who
+    /// still needs it is to be looked at there as well. Blocks the thread.
     ///
     /// # Errors
     /// If there is none, a pipeline file names it, or it cannot be written down.
-    pub async fn delete(self: &Arc<Self>, name: &str) -> Result<(), ControlError> {
-        let name = name.to_owned();
-        self.change_blocking(move |control| control.delete_now(&name)).await
-    }
-
-    fn delete_now(&self, name: &str) -> Result<(), ControlError> {
+    pub fn delete(&self, name: &str) -> Result<(), ControlError> {
         let intake = self.intake(name)?;
         if self.properties(name)?.origin != StreamOrigin::Client {
             return Err(ControlError::Declared { stream: name.to_owned(), what: "the existence" });
@@ -161,7 +157,7 @@ impl Control {
     /// Stops the deliveries of a stream, and takes it away with all that they have noted.
     fn end_now(&self, name: &str, intake: &Intake) -> Result<(), ControlError> {
         let all = Which::all_of(name);
-        self.runtime.block_on(self.site.stop(&all))?;
+        self.runtime.block_on(self.site.stop_for_good(&all))?;
         let mut logs = self.site.logs();
         if let Some(logs) = logs.as_mut() {
             logs.change_catalog(|catalog| {

@@ -117,6 +117,28 @@ impl Site {
     /// If they do not for a long time. They stop when they can.
     pub(super) async fn stop(&self, which: &Which) -> Result<(), StillAtWork> {
         self.tell(which, Stop::tell);
+        self.stopped(which).await
+    }
+
+    /// The same for deliveries that nothing follows: what they cannot store is given up after a while.
+    ///
+    /// # Errors
+    /// If they do not for a long time.
+    pub(super) async fn stop_for_good(&self, which: &Which) -> Result<(), StillAtWork> {
+        self.tell(which, Stop::tell_for_good);
+        self.stopped(which).await
+    }
+
+    /// Tells deliveries to stop for good. Returns whether all of them have already, and does not wait for it.
+    pub(super) fn has_stopped_for_good(&self, which: &Which) -> bool {
+        self.tell(which, Stop::tell_for_good);
+        self.running()
+            .iter()
+            .filter(|running| which.has(&running.parts))
+            .all(|running| running.positions().is_some())
+    }
+
+    async fn stopped(&self, which: &Which) -> Result<(), StillAtWork> {
         let ended = tokio::time::timeout(DELIVERY_STOP_WAIT, self.ended(which)).await;
         ended.map_err(|_| StillAtWork::of(&which.stream))
     }
@@ -219,7 +241,7 @@ impl Parts {
         let status = Arc::new(Status::new(Arc::clone(&self.stream), &self.config.name, registry));
         let begin = match &self.ledger {
             Some(_) => self.begin.clone(),
-            None => Begin::Behind(positions),
+            None => Begin::Behind(positions, Arc::clone(&self.status)),
         };
         Self { begin, status, ..self.clone() }
     }

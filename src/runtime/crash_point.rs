@@ -29,6 +29,7 @@ pub const POINTS: &[&str] = &[
     "ledger.snapshot.rename",
     "catalog.rename",
     "reshard.noted",
+    "deliveries.begun",
     "deliveries.noted",
     "function.noted",
     "function.appended",

@@ -49,8 +49,8 @@ const PARTS: &[&str] = &[
 const GROWING: &[Strike] =
     &[("stream.begun", 2), ("stream.part", 3), ("stream.complete", 2), ("stream.rename", 2)];
 
-/// Passed when a client of Firehose changes deliveries: see `tests/e2e/aws/live.rs`.
-const DELIVERIES: &str = "deliveries.noted";
+/// Passed when a client of Firehose makes or changes deliveries: see `tests/e2e/aws/live.rs` and `live_source.rs`.
+const DELIVERIES: &[&str] = &["deliveries.begun", "deliveries.noted"];
 
 /// Passed while records go through a function: see `tests/e2e/aws/functions.rs`.
 const FUNCTION: [&str; 2] = ["function.noted", "function.appended"];
@@ -139,7 +139,8 @@ fn nothing_is_lost_or_doubled_when_it_dies_while_it_splits_and_merges_shards() {
         let _ = trial.node.try_request(
             "POST",
             "/v1/streams/sensors/shards",
-            &format!("{{\"count\":{}}}", 3 + round % 5),
+            // More than it can have, so that there is something to be done.
+            &format!("{{\"count\":{}}}", 7 + round % 5),
         );
         assert!(trial.died(PASSING), "round {round}: nothing came by {RESHARD}\n{}", trial.node.log());
         trial.node.start();
@@ -159,11 +160,11 @@ fn nothing_is_lost_or_doubled_when_it_dies_while_it_splits_and_merges_shards() {
 #[test]
 fn each_point_has_a_row() {
     let strikes = [LOG, DELIVERY, FIRST_START].concat();
-    let others = PARTS.iter().chain(REPLAY).copied();
+    let others = PARTS.iter().chain(DELIVERIES).chain(REPLAY).copied();
     let mut names: Vec<_> = strikes
         .iter()
         .map(|(name, _)| *name)
-        .chain([DRAIN, RESHARD, DELIVERIES, "stream.rename"])
+        .chain([DRAIN, RESHARD, "stream.rename"])
         .chain(FUNCTION)
         .chain(others)
         .collect();

@@ -249,6 +249,68 @@ async fn events_and_a_websocket_share_a_cursor() {
 }
 
 #[tokio::test]
+async fn a_reset_sends_a_connection_that_stays_the_records_again() {
+    let server = Setup::pipeline(stream("s", 1)).start();
+    make(&server, "1h").await;
+    let mut events = Events::open_anywhere(&server, "cursor=c&worker=w1", "").await;
+    assert_eq!(events.next().await.unwrap().name, "shards");
+    server.accept("s", lines(0..10)).await;
+    assert_eq!(events.numbers(10).await, (0..10).collect::<Vec<_>>());
+    let far = events.last_id.clone();
+    assert_eq!(put(&server, json!({"worker": "w1", "next": far})).await.0, 200);
+    let (status, view) = put(&server, json!({"reset": "earliest", "force": true})).await;
+    assert_eq!((status, &view["lag"]), (200, &json!(10)), "{view}");
+    server.accept("s", lines(10..11)).await;
+    assert_eq!(events.numbers(11).await, (0..11).collect::<Vec<_>>(), "and not the newest one alone");
+    // Nor does a client pass over them that comes again with where it was.
+    assert_eq!(put(&server, json!({"reset": "earliest", "force": true})).await.0, 200);
+    drop(events);
+    assert_eq!(send(&server, "DELETE", "/c?worker=w1", Value::Null).await.0, 204);
+    let again = page(&server, "w1", &format!("&limit=3&after={far}")).await;
+    assert_eq!(numbers(&again), [0, 1, 2]);
+    assert_eq!(commit(&server, "w1", &json!({"next": far})).await.0, 409);
+    assert_eq!(commit(&server, "w1", &again).await.0, 200);
+}
+
+/// What a WebSocket was told last, once that is the end of the only shard.
+async fn told_end(socket: &mut Client, end: u64) -> Value {
+    loop {
+        let told = socket.next().await.unwrap();
+        assert_eq!(numbers(&told), Vec::<u64>::new());
+        if told["next"].as_str().unwrap().ends_with(&format!("-{end}")) {
+            return told;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_with_a_filter_that_passes_nothing_comes_to_the_children() {
+    let server = Setup::pipeline(keyed("s", 1)).start();
+    make(&server, "1h").await;
+    let mut socket = Client::open(&server, "cursor=c&worker=w1&where=/n=99").await;
+    assert_eq!(shards(&socket.next().await.unwrap()), ["shardId-000000000000"]);
+    server.accept("s", lines(0..20)).await;
+    let (_, all) = server.get("/v1/streams/s/records?from=earliest").await;
+    let end = all["next"].as_str().unwrap().rsplit('-').next().unwrap().parse().unwrap();
+    let url = server.records("s").replace("/records", "/shards");
+    let wish = json!({"split": "shardId-000000000000"}).to_string();
+    assert!(reqwest::Client::new().post(url).body(wish).send().await.unwrap().status().is_success());
+    let told = told_end(&mut socket, end).await;
+    socket.send(json!({"commit": told["next"]}).to_string()).await;
+    server.accept("s", lines(90..100)).await;
+    let (mut committed, mut seen) = (false, Vec::new());
+    while !committed || seen.is_empty() {
+        let message = socket.next().await.unwrap();
+        assert_eq!(message["error"], Value::Null, "{message}");
+        match message["records"].is_array() {
+            true => seen.extend(numbers(&message)),
+            false => committed = true,
+        }
+    }
+    assert_eq!(seen, [99]);
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said_and_a_filter_moves_on() {
     let server = Setup::pipeline(stream("s", 1)).start();
     make(&server, "1h").await;

@@ -1,5 +1,7 @@
 //! Taps: WebSockets on streams of one HTTP/2 connection (RFC 8441), beside requests.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{Method, Request, Response};
@@ -8,9 +10,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper::ext::Protocol;
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -28,14 +31,25 @@ struct Client(WebSocketStream<TokioIo<Upgraded>>);
 
 impl Connection {
     async fn open(server: &Server) -> Self {
+        Self::open_with(server, http2::Builder::new(TokioExecutor::new())).await.0
+    }
+
+    /// One whose client takes no byte of a body, and is never silent; with its end.
+    async fn open_without_window(server: &Server) -> (Self, JoinHandle<()>) {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(0).timer(TokioTimer::new());
+        builder.keep_alive_interval(Duration::from_millis(100)).keep_alive_while_idle(true);
+        Self::open_with(server, builder).await
+    }
+
+    async fn open_with(server: &Server, builder: http2::Builder<TokioExecutor>) -> (Self, JoinHandle<()>) {
         let socket = TcpStream::connect(server.address).await.unwrap();
-        let opening = http2::handshake(TokioExecutor::new(), TokioIo::new(socket));
-        let (requests, connection) = opening.await.unwrap();
-        tokio::spawn(connection);
+        let (requests, connection) = builder.handshake(TokioIo::new(socket)).await.unwrap();
+        let ended = tokio::spawn(async move { drop(connection.await) });
         // What the server can do stands in its first frame.
         let own = Self { requests, authority: server.address.to_string() };
         assert_eq!(own.get("/v1/streams").await.status(), 200);
-        own
+        (own, ended)
     }
 
     fn request(&self, method: Method, path: &str) -> http::request::Builder {
@@ -160,6 +174,47 @@ async fn the_limits_are_those_of_other_websockets() {
     assert_eq!(quiet.next().await, Err(1001));
     drop((quiet, silent, connection));
     stopping.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_takes_nothing_loses_its_connection_and_others_go_on() {
+    let server = Setup::pipeline(durable_stream("s", 1, "os")).server("idle_timeout = \"3s\"").start();
+    let other = Connection::open(&server).await;
+    let mut writer = other.websocket("from=none").await;
+    let pad = "x".repeat(100_000);
+    for n in 0..20 {
+        writer.send(format!("{{\"id\":{n},\"records\":[{{\"n\":{n},\"pad\":\"{pad}\"}}]}}")).await;
+        assert_eq!(writer.next().await.unwrap()["accepted"], 1);
+    }
+    let (open, slow, used) =
+        ("forebay_tap_open", "forebay_tap_slow_readers_total", "forebay_memory_used_bytes");
+    let kind = "kind=\"websocket\"";
+    let before = server.metric(used, "").await;
+    // Pages that wait for a window, and an answered close that does.
+    let (greedy, greedy_ended) = Connection::open_without_window(&server).await;
+    let mut readers = Vec::new();
+    for _ in 0..8 {
+        readers.push(greedy.websocket("from=earliest").await);
+    }
+    let (polite, polite_ended) = Connection::open_without_window(&server).await;
+    let mut leaving = polite.websocket("from=none").await;
+    leaving.0.close(None).await.unwrap();
+    let all_ended = async {
+        tokio::time::timeout(PATIENCE, greedy_ended).await.expect("in time").unwrap();
+        tokio::time::timeout(PATIENCE, polite_ended).await.expect("in time").unwrap();
+        server.until(open, kind, |open| open == 1.0).await;
+        server.until("forebay_http_connections", "", |open| open == 1.0).await;
+        server.until(used, "", |used| used <= before).await;
+    };
+    tokio::select! {
+        heard = writer.next() => panic!("{heard:?}"),
+        () = all_ended => {}
+    }
+    assert!(server.metric(slow, kind).await >= 1.0);
+    writer.send("{\"id\":1,\"records\":[{\"n\":1}]}".to_owned()).await;
+    assert_eq!(writer.next().await.unwrap()["accepted"], 1);
+    drop((readers, leaving, greedy, polite, writer, other));
+    server.stop().assert_drained();
 }
 
 // Of several threads: the connection goes on while the server stops.

@@ -30,7 +30,7 @@ fn positions(
         _ if !cursor.is_empty() => Ok(shard.log_ref().bounds().first),
         Begin::Oldest => Ok(shard.log_ref().bounds().first),
         Begin::At(time) => shard.log_ref().position_at(*time).find(),
-        Begin::Behind(positions) => {
+        Begin::Behind(positions, _) => {
             let position =
                 positions.iter().find(|(id, _)| *id == shard.facts.id).map(|&(_, position)| position);
             Ok(position.unwrap_or(shard.log_ref().bounds().first))
@@ -44,7 +44,8 @@ fn positions(
     layout.shards().iter().map(position).collect()
 }
 
-/// Begins the balance of a delivery that reads on at `positions`.
+/// Begins the balance of a delivery that reads on at `positions`. What one before it without a ledger has not stored of
+/// what lies before them is lost: it has halted, or the log has let go of it.
 fn begin_balance(parts: &Parts, positions: &BTreeMap<ShardId, SequenceNumber>) {
     let census = parts.stream.census();
     let found = census.ends.iter().map(|(id, end)| {
@@ -52,7 +53,23 @@ fn begin_balance(parts: &Parts, positions: &BTreeMap<ShardId, SequenceNumber>) {
         let position = positions.get(id).copied().unwrap_or(oldest);
         end.0.saturating_sub(position.max(oldest).0)
     });
-    parts.status.begin(found.sum(), census.accepted);
+    let found = found.sum();
+    let lost = match &parts.begin {
+        Begin::Behind(_, before) if parts.ledger.is_none() => {
+            before.pending_of(census.accepted).saturating_sub(found)
+        }
+        _ => 0,
+    };
+    parts.status.begin(found, lost, census.accepted);
+}
+
+/// Lets the log go of what is not read any more. Shards of which nothing is read would keep all that they have otherwise.
+fn release(parts: &Parts, positions: &BTreeMap<ShardId, SequenceNumber>) {
+    for (&shard, &position) in positions {
+        if let Some(log) = parts.stream.shard(shard) {
+            log.release(parts.reader, position);
+        }
+    }
 }
 
 impl Worker {
@@ -66,6 +83,7 @@ impl Worker {
             None => {
                 let positions = positions(parts, &BTreeMap::new())?;
                 begin_balance(parts, &positions);
+                release(parts, &positions);
                 let stages = vec![Stage::of_run(parts)];
                 Ok(Self::with_stages(parts, stages, &positions, BTreeMap::new()))
             }
@@ -101,12 +119,8 @@ impl Worker {
         let mut worker = Self::with_stages(parts, stages, &positions, floors.collect());
         worker.undone = Undone::of(parts, &plan, &state)?;
         worker.outflows = Outflows::new(Leftover::of(parts, &plan, &state)?);
-        for (&shard, &position) in &positions {
-            // The log has been told before the last stop, and forgets what it is told.
-            if let Some(log) = parts.stream.shard(shard) {
-                log.release(parts.reader, position);
-            }
-        }
+        // The log has been told before the last stop, and forgets what it is told.
+        release(parts, &positions);
         let mut news = plan.news;
         if state.epochs.is_empty() && !matches!(parts.begin, Begin::Oldest) {
             // Where it begins does not follow from the log, so it must not be forgotten.

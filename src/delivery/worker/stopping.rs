@@ -5,7 +5,8 @@
 //! and nothing of it touches ledger or sink any more when it has ended, so that another worker may go on at once.
 //!
 //! Without a ledger nobody could make a file again. Such a worker reads nothing more and stores what it has, for as long
-//! as that takes, or until the wish is taken back.
+//! as that takes, or until the wish is taken back. Only where it is told to stop for good it gives that up after a while:
+//! the records of a delivery that is deleted are forgotten.
 
 use super::Worker;
 use crate::delivery::Stop;
@@ -25,12 +26,13 @@ impl Worker {
     /// has ended reading, once what it has read is stored.
     pub async fn run(mut self, phases: Phases, stop: Stop) -> Positions {
         let (sinks, has_ledger) = (self.sinks(), self.book.is_some());
+        self.status.tell_lost();
         tokio::select! {
             () = self.work(&phases, &stop) => {}
-            () = stop.overdue(), if has_ledger => {
+            () = stop.overdue(has_ledger) => {
                 tracing::info!(
-                    stream = %self.stream.name(), delivery = self.status.name(),
-                    "uploads are broken off: what they have not stored is stored again"
+                    stream = %self.stream.name(), delivery = self.status.name(), is_stored_again = has_ledger,
+                    "uploads are broken off"
                 );
             }
         }

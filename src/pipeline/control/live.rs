@@ -151,9 +151,10 @@ impl Control {
             None => self.site.memory.share.account(usize::MAX),
         };
         let mut parts = self.site.parts(self.site.logs().as_ref(), stream, new, budget)?;
-        let end = before.and_then(|before| self.site.end_of(before));
-        if let Some(positions) = end.filter(|_| parts.ledger.is_none()) {
-            parts.begin = Begin::Behind(positions);
+        if let Some(before) = before.filter(|_| parts.ledger.is_none())
+            && let Some(positions) = self.site.end_of(before)
+        {
+            parts.begin = Begin::Behind(positions, Arc::clone(&before.status));
         }
         let worker = self.site.worker(&parts)?;
         Ok((Arc::new(parts), worker))
@@ -171,13 +172,19 @@ impl Control {
         }
     }
 
-    /// Stops deliveries for good. To be called alone, in [`Control::alone`]; may be called again. Blocks the thread.
+    /// Stops deliveries for good: without a ledger, what they cannot store within a few seconds is lost. To be called
+    /// alone, in [`Control::alone`]; may be called again. Blocks the thread.
     ///
     /// # Errors
     /// If they do not stop in time.
     pub fn stop_deliveries(&self, stream: &str, deliveries: &[String]) -> Result<(), ControlError> {
         let which = Which::named(stream, deliveries.iter().map(String::as_str));
-        Ok(self.runtime.block_on(self.site.stop(&which))?)
+        Ok(self.runtime.block_on(self.site.stop_for_good(&which))?)
+    }
+
+    /// The same without a wait: whether they have ended. To be called alone, in [`Control::alone`].
+    pub fn have_stopped(&self, stream: &str, deliveries: &[String]) -> bool {
+        self.site.has_stopped_for_good(&Which::named(stream, deliveries.iter().map(String::as_str)))
     }
 
     /// Knows deliveries no more that were stopped for good, and takes away what they have noted: the stream keeps nothing

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{Control, ControlError};
+use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::Pipeline;
 use crate::node::StreamOrigin;
 use crate::pipeline::build::Builder;
@@ -23,11 +24,15 @@ impl Control {
         self.change_blocking(move |control| Ok(change(control))).await
     }
 
-    /// The same at once, or not at all if another change is under way. Blocks the thread.
-    pub fn alone_now(&self, change: impl FnOnce(&Self)) {
-        if let Ok(_alone) = self.changing.try_lock() {
-            change(self);
-        }
+    /// The same for one that is begun at once, or not at all if another change is under way. It goes on by itself; a
+    /// drain waits for it.
+    pub fn alone_now(self: &Arc<Self>, change: impl FnOnce(&Self) + Send + 'static) {
+        let Ok(alone) = Arc::clone(&self.changing).try_lock_owned() else { return };
+        let (control, held) = (Arc::clone(self), self.site.workers.hold());
+        self.runtime.spawn_blocking(move || {
+            change(&control);
+            drop((alone, held));
+        });
     }
 
     /// Makes the durable stream of a pipeline that is in no file, and starts its deliveries. Blocks the thread.
@@ -46,12 +51,18 @@ impl Control {
         let mut logs = self.site.logs();
         let logs = Logs::for_clients(&mut logs, &self.site.node, &self.site.registry)?;
         logs.change_catalog(|catalog| {
+            // One that was begun, and never kept by whoever keeps the pipeline: a process has died in between, or it could
+            // not be built. Nobody else may use such a name, and nobody was told that it takes records.
+            if name.starts_with(MADE_NAME_PREFIX) {
+                catalog.remove(&name);
+            }
             catalog.create(&pipeline.stream, clock::wall())?;
             // Whoever keeps the pipeline names its stream at the next start, as a file does.
             catalog.stream_mut(&name)?.properties.origin = StreamOrigin::Pipeline;
             Ok(())
         })?;
         // Of an earlier stream of that name.
+        logs.delete_unnamed(&name);
         logs.folder.forget_ledgers(&name)?;
         let mut builder = Builder::later(&self.site, Some(logs));
         let mut intake = builder.build(self.account, pipeline)?;

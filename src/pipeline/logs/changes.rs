@@ -112,6 +112,18 @@ impl Logs {
         self.shards.retain(|log| !logs.iter().any(|gone| Arc::ptr_eq(gone, log)));
     }
 
+    /// Lets go of all that there is of a stream that no pipeline names.
+    pub fn delete_unnamed(&mut self, name: &str) {
+        let (gone, kept) =
+            std::mem::take(&mut self.unnamed).into_iter().partition(|stream| **stream.name() == *name);
+        self.unnamed = kept;
+        let gone: Vec<Stream> = gone;
+        for stream in &gone {
+            self.leave(stream);
+            stream.delete();
+        }
+    }
+
     /// Lets go of records of shards that the catalog does not name any more: a process has ended between that and the
     /// removal of their files.
     pub(super) fn leave_leftovers(&mut self) {

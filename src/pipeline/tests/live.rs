@@ -12,7 +12,11 @@ use crate::stream::reshard::Change;
 
 /// A stream's deliveries, each a name and its settings, below `lake`.
 fn pipeline(config: &Config, lake: &Path, deliveries: &[(&str, &str)]) -> Pipeline {
-    let mut text = DURABLE.to_owned();
+    pipeline_of(DURABLE, config, lake, deliveries)
+}
+
+fn pipeline_of(stream: &str, config: &Config, lake: &Path, deliveries: &[(&str, &str)]) -> Pipeline {
+    let mut text = stream.to_owned();
     for (name, settings) in deliveries {
         text += &format!(
             "[[delivery]]\nname = \"{name}\"\nsink = {{ path = {:?} }}\n\
@@ -195,4 +199,50 @@ fn a_delivery_that_comes_later_has_what_came_later_and_one_that_has_gone_holds_n
     assert_eq!(outlived, [crate::record::ShardId(0)], "nobody needs its records");
     pipelines.drain();
     assert_eq!(numbers(&lake), once(3..6));
+}
+
+#[test]
+fn one_that_is_added_to_a_stream_in_memory_holds_nothing_that_came_before() {
+    let stream = format!("{MEMORY}retention = \"1h\"\n");
+    let (config, folder) = configure(&stream);
+    let pipelines = Pipelines::listen(&config).unwrap();
+    pipelines.build(config.clone(), false).unwrap();
+    (0..3).for_each(|n| send(&pipelines, n));
+    // It has what arrives in the microsecond of its making or later.
+    std::thread::sleep(Duration::from_millis(2));
+    let lake = folder.path().join("lake");
+    change(&pipelines, &pipeline_of(&stream, &config, &lake, &[("d", "format = \"json\"")])).unwrap();
+    let stream = Arc::clone(&pipelines.site.edge.intake("s").unwrap().stream);
+    assert_eq!(stream.retained().0, 3);
+    stream.enforce_retention(UnixMicros(clock::wall().0 + 7_200_000_000));
+    assert_eq!(stream.retained().0, 0, "nothing of the shard is read, and nothing of it kept");
+    pipelines.drain();
+}
+
+#[test]
+fn one_of_a_stream_in_memory_is_deleted_though_its_sink_is_away_and_nobody_waits_for_that() {
+    let (config, folder) = configure(MEMORY);
+    let lake = folder.path().join("lake");
+    let pipelines = Pipelines::listen(&config).unwrap();
+    pipelines.build(config.clone(), false).unwrap();
+    change(&pipelines, &pipeline_of(MEMORY, &config, &lake, &[("d", "format = \"json\"")])).unwrap();
+    let _ = fs::remove_dir_all(&lake);
+    fs::write(&lake, "in the way").unwrap();
+    send(&pipelines, 0);
+    while pipelines.reports()[0].paused.is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let looked = || {
+        let (tell, told) = std::sync::mpsc::channel();
+        let control = Arc::clone(pipelines.site.edge.control().unwrap());
+        control.alone_now(move |control| tell.send(control.have_stopped("s", &["d".to_owned()])).unwrap());
+        told.recv().ok()
+    };
+    assert_eq!(looked(), Some(false), "it tries for a while, and others may change something meanwhile");
+    while looked() != Some(true) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    alone(&pipelines, |control| control.forget_deliveries("s", &["d".to_owned()])).unwrap();
+    assert!(pipelines.reports().is_empty());
+    pipelines.drain();
 }

@@ -40,6 +40,14 @@ impl Bucket {
         self.level -= i128::from(tokens) * PARTS;
     }
 
+    /// Gives back `tokens` that were spent for something that did not come about; it holds no more than its burst then.
+    /// If nothing else was spent meanwhile, it is as if they never had been. Otherwise what the bucket filled meanwhile
+    /// may be given beyond the bound, so that it has to be done at once.
+    pub fn refund(&mut self, tokens: u64) {
+        // What was filled since `at` comes later, under the same bound.
+        self.level = self.level.saturating_add(i128::from(tokens) * PARTS).min(self.burst);
+    }
+
     /// Whether nothing is owed at `now`.
     ///
     /// # Errors
@@ -136,25 +144,38 @@ mod tests {
         fn it_never_gives_more_than_its_rate_and_its_burst(
             rate in 1_u64..2_000,
             burst in 1_u64..2_000,
-            steps in prop::collection::vec((0_u64..3_000_000, 1_u64..4_000, -1_i8..8), 1..60),
+            steps in prop::collection::vec(
+                (0_u64..3_000_000, 1_u64..4_000, -1_i8..8, prop::option::weighted(0.3, 0_u64..3_000_000)),
+                1..60,
+            ),
         ) {
             let start = after(clock::monotonic(), 1_000_000_000);
             let mut bucket = Bucket::full(rate, burst, start);
             // Whatever was given, with how much time had gone forward by then.
             let (mut now, mut passed, mut given) = (start, 0, Vec::new());
-            for (micros, tokens, way) in steps {
+            for (micros, tokens, way, fails_after) in steps {
                 if way < 0 {
                     now -= Duration::from_micros(micros);
                 } else {
                     now = after(now, micros);
                     passed += micros;
                 }
-                match bucket.check(tokens, now) {
-                    Ok(()) => {
+                match (bucket.check(tokens, now), fails_after) {
+                    (Ok(()), None) => {
                         bucket.spend(tokens, now);
                         given.push((passed, tokens));
                     }
-                    Err(wait) => {
+                    (Ok(()), Some(micros)) => {
+                        let mut unspent = bucket.clone();
+                        bucket.spend(tokens, now);
+                        now = after(now, micros);
+                        passed += micros;
+                        let _ = bucket.check(tokens, now);
+                        bucket.refund(tokens);
+                        let _ = unspent.check(tokens, now);
+                        prop_assert_eq!(bucket.level, unspent.level, "as if it had not been spent");
+                    }
+                    (Err(wait), _) => {
                         let mut later = bucket.clone();
                         prop_assert_eq!(later.check(tokens, now + wait), Ok(()), "it keeps its word");
                         let just_before = now + wait - Duration::from_micros(1);

@@ -127,6 +127,11 @@ impl Buckets {
         self.write_bytes.spend(cost.bytes, now);
         self.write_records.spend(cost.records, now);
     }
+
+    fn refund_write(&mut self, cost: Cost) {
+        self.write_bytes.refund(cost.bytes);
+        self.write_records.refund(cost.records);
+    }
 }
 
 /// What a write costs.
@@ -143,6 +148,16 @@ impl Cost {
             records: cost.records + 1,
         };
         batch.puts(0).fold(Self { bytes: 0, records: 0 }, one)
+    }
+}
+
+/// What a request has cost, so that it can be given back.
+#[derive(Debug, Default)]
+pub struct Spent(Vec<(ShardId, Cost)>);
+
+impl Spent {
+    fn by(batches: &[(ShardId, Batch)]) -> Self {
+        Self(batches.iter().map(|(id, batch)| (*id, Cost::of(batch))).collect())
     }
 }
 
@@ -202,17 +217,35 @@ impl Quotas {
 }
 
 impl Stream {
-    /// Takes what a request costs from the quotas of its shards, where there are any: all of it or nothing.
+    /// Takes what a request costs from the quotas of its shards, where there are any: all of it or nothing. Returns what
+    /// to give back if it is not appended.
     ///
     /// # Errors
     /// If they do not have it.
-    pub fn within_quotas(&self, layout: &Layout, batches: &[(ShardId, Batch)]) -> Result<(), Throttled> {
-        let Some(quotas) = self.quotas() else { return Ok(()) };
+    pub fn within_quotas(&self, layout: &Layout, batches: &[(ShardId, Batch)]) -> Result<Spent, Throttled> {
+        let Some(quotas) = self.quotas() else { return Ok(Spent::default()) };
         let taken = quotas.writing(layout).take_all(batches);
         if taken.is_err() {
             self.count_throttled(batches.iter().map(|(_, batch)| batch.records.len() as u64).sum());
         }
         taken
+    }
+
+    /// What `batches` have cost whose records were taken one by one; nothing where there are no quotas.
+    pub fn spent_by(&self, batches: &[(ShardId, Batch)]) -> Spent {
+        self.quotas().map(|_| Spent::by(batches)).unwrap_or_default()
+    }
+
+    /// Gives back what a request has cost that was not appended. Has to be done at once: see [`Bucket::refund`].
+    pub fn refund(&self, spent: &Spent) {
+        let Some(quotas) = self.quotas().filter(|_| !spent.0.is_empty()) else { return };
+        let mut shards = quotas.lock();
+        for (id, cost) in &spent.0 {
+            // A shard that is gone meanwhile takes no more.
+            if let Some(buckets) = shards.get_mut(id) {
+                buckets.refund_write(*cost);
+            }
+        }
     }
 
     /// Counts a request that was not, or not with all of its records, within the quotas.
@@ -246,18 +279,18 @@ impl Writes<'_> {
     ///
     /// # Errors
     /// If that of one shard is not there; then nothing was taken. Of several, the one that lasts longest.
-    pub fn take_all(&mut self, batches: &[(ShardId, Batch)]) -> Result<(), Throttled> {
-        let costs: Vec<_> = batches.iter().map(|(id, batch)| (*id, Cost::of(batch))).collect();
+    pub fn take_all(&mut self, batches: &[(ShardId, Batch)]) -> Result<Spent, Throttled> {
+        let spent = Spent::by(batches);
         let now = self.now;
         let throttled =
-            costs.iter().filter_map(|&(id, cost)| self.buckets(id).check_write(id, cost, now).err());
+            spent.0.iter().filter_map(|&(id, cost)| self.buckets(id).check_write(id, cost, now).err());
         if let Some(longest) = throttled.max_by_key(|throttled| throttled.wait) {
             return Err(longest);
         }
-        for (id, cost) in costs {
+        for &(id, cost) in &spent.0 {
             self.buckets(id).spend_write(cost, now);
         }
-        Ok(())
+        Ok(spent)
     }
 
     fn buckets(&mut self, shard: ShardId) -> &mut Buckets {

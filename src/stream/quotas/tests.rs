@@ -46,7 +46,7 @@ fn batch(shard: u32, records: usize) -> (ShardId, Batch) {
 fn a_stream_without_quotas_takes_everything() {
     let stream = stream(ShardQuotas::None);
     for _ in 0..3 {
-        assert_eq!(stream.within_quotas(&stream.layout(), &[batch(0, 100_000)]), Ok(()));
+        assert_eq!(stream.within_quotas(&stream.layout(), &[batch(0, 100_000)]).map(drop), Ok(()));
     }
     assert!(stream.quotas().is_none());
 }
@@ -55,12 +55,12 @@ fn a_stream_without_quotas_takes_everything() {
 fn a_full_shard_takes_a_request_of_any_size_and_nothing_more_until_it_is_paid_for() {
     let stream = stream(ShardQuotas::Kinesis);
     let layout = stream.layout();
-    assert_eq!(stream.within_quotas(&layout, &[batch(0, 1_000_000)]), Ok(()));
+    assert_eq!(stream.within_quotas(&layout, &[batch(0, 1_000_000)]).map(drop), Ok(()));
     let throttled = stream.within_quotas(&layout, &[batch(0, 1)]).unwrap_err();
     assert_eq!((throttled.shard, throttled.quota), (ShardId(0), Quota::WriteRecords));
     let wait = throttled.wait.as_secs();
     assert!((1..1_000).contains(&wait), "{wait}");
-    assert_eq!(stream.within_quotas(&layout, &[batch(1, 1)]), Ok(()), "shards have their own");
+    assert_eq!(stream.within_quotas(&layout, &[batch(1, 1)]).map(drop), Ok(()), "shards have their own");
 }
 
 #[test]
@@ -72,7 +72,51 @@ fn a_request_that_is_beyond_the_quota_of_one_shard_takes_nothing_from_another() 
         let throttled = stream.within_quotas(&layout, &[batch(0, 1_000_000), batch(1, 1)]).unwrap_err();
         assert_eq!((throttled.shard, throttled.quota), (ShardId(1), Quota::WriteBytes));
     }
-    assert_eq!(stream.within_quotas(&layout, &[batch(0, 1_000_000)]), Ok(()), "the other one was still full");
+    assert_eq!(
+        stream.within_quotas(&layout, &[batch(0, 1_000_000)]).map(drop),
+        Ok(()),
+        "the other one was still full"
+    );
+}
+
+#[tokio::test]
+async fn what_was_not_appended_costs_nothing() {
+    let stream = stream(ShardQuotas::Kinesis);
+    // A shard that does not exist takes no batch, so that the log takes none.
+    let batches = || vec![batch(0, 1_000_000), batch(9, 1)];
+    for _ in 0..3 {
+        let writing = stream.writing().await;
+        let spent = stream.within_quotas(writing.layout(), &batches()).unwrap();
+        assert!(stream.within_quotas(writing.layout(), &[batch(0, 1)]).is_err(), "spent by now");
+        writing.append(batches(), None).inspect_err(|_| stream.refund(&spent)).unwrap_err();
+    }
+    let layout = stream.layout();
+    let mut writes = stream.quotas().unwrap().writing(&layout);
+    // As much as there is, and no more than that for all the refunds.
+    for _ in 0..QUOTA_WRITE_RECORDS {
+        writes.take_record(ShardId(0), 1).unwrap();
+    }
+    assert_eq!(writes.take_record(ShardId(0), 1).unwrap_err().quota, Quota::WriteRecords);
+}
+
+#[test]
+fn what_was_taken_record_by_record_is_given_back_as_one() {
+    let (stream, free) = (stream(ShardQuotas::Kinesis), stream(ShardQuotas::None));
+    let (layout, quotas) = (stream.layout(), stream.quotas().unwrap());
+    let batches = [batch(0, QUOTA_WRITE_RECORDS as usize)];
+    {
+        let mut writes = quotas.writing(&layout);
+        for _ in 0..QUOTA_WRITE_RECORDS {
+            writes.take_record(ShardId(0), 2).unwrap();
+        }
+        assert!(writes.take_record(ShardId(0), 2).is_err());
+    }
+    stream.refund(&stream.spent_by(&batches));
+    let mut writes = quotas.writing(&layout);
+    for _ in 0..QUOTA_WRITE_RECORDS {
+        writes.take_record(ShardId(0), 2).unwrap();
+    }
+    assert!(free.spent_by(&batches).0.is_empty(), "without quotas nothing is counted");
 }
 
 #[test]

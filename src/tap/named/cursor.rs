@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::balance::Changes;
 use super::kept::{Kept, KeptText};
-use super::leases::{Held, Leases, ShardState};
+use super::leases::{Held, Leases, ShardState, Stretch};
 use crate::edge::problem::Problem;
 use crate::node::CursorFiles;
-use crate::record::{SequenceNumber, ShardId};
+use crate::record::ShardId;
 use crate::runtime::clock;
 use crate::stream::{Layout, Signal, Stream};
 use crate::tap::cursor::Cursor;
@@ -45,8 +45,10 @@ struct State {
     leases: Leases,
     /// The layout that the leases follow.
     layout: Arc<Layout>,
-    /// Whether shards have changed hands since it was written.
-    is_unkept: bool,
+    /// How often something has changed that is to be kept, as who has which shard.
+    changed: u64,
+    /// How many of these changes are on the disk.
+    kept: u64,
     is_gone: bool,
 }
 
@@ -63,7 +65,7 @@ impl NamedCursor {
         place: Option<Place>,
         metrics: CursorMetrics,
     ) -> Self {
-        let state = State { leases, layout, is_unkept: false, is_gone: false };
+        let state = State { leases, layout, changed: 0, kept: 0, is_gone: false };
         Self {
             name: name.into(),
             stream: Arc::clone(stream),
@@ -122,7 +124,7 @@ impl NamedCursor {
         let leaving: Vec<_> =
             changes.leaving.iter().map(|(shard, worker)| format!("{shard} by {worker}")).collect();
         tracing::info!(%stream, %cursor, ?given, handed_over = ?leaving, "shards change hands");
-        state.is_unkept |= !changes.given.is_empty();
+        state.changed += u64::from(!changes.given.is_empty());
         self.changed.notify();
     }
 
@@ -131,28 +133,32 @@ impl NamedCursor {
     /// # Errors
     /// If there are too many workers, the cursor is gone, or who has what cannot be kept.
     pub async fn join(self: &Arc<Self>, worker: &Arc<str>) -> Result<(Vec<Held>, u64), Problem> {
-        let is_unkept = {
+        {
             let mut state = self.state()?;
             let joined = state.leases.join(worker, clock::monotonic());
             let changes = joined.map_err(|_| {
                 Problem::CannotChange(format!("cursor '{}' has as many workers as one may have", self.name))
             })?;
             self.tell(&mut state, &changes);
-            state.is_unkept
-        };
-        if is_unkept {
+        }
+        loop {
+            {
+                let mut state = self.state()?;
+                // Under one lock, so that what it has is what is on the disk. A write may be under way, or have failed.
+                if state.kept >= state.changed {
+                    return Ok((state.leases.held(worker), state.leases.take_unread()));
+                }
+            }
             self.run_alone(Self::keep).await?;
         }
-        let mut state = self.state()?;
-        Ok((state.leases.held(worker), state.leases.take_unread()))
     }
 
     /// [`Leases::grant`].
     ///
     /// # Errors
     /// If the cursor is gone.
-    pub fn grant(&self, worker: &str, moved: &[(ShardId, SequenceNumber)]) -> Result<bool, Problem> {
-        Ok(self.state()?.leases.grant(worker, moved))
+    pub fn grant(&self, worker: &str, records: &[Stretch]) -> Result<bool, Problem> {
+        Ok(self.state()?.leases.grant(worker, records))
     }
 
     /// When a waiting worker looks again: to renew its leases, or because those of others are over.
@@ -160,6 +166,14 @@ impl NamedCursor {
         let state = lock(&self.state);
         let renewal = now + state.leases.length() / RENEWALS;
         state.leases.next_expiry(now).map_or(renewal, |expiry| expiry.min(renewal))
+    }
+
+    /// What of `next` is about shards that are there: no more positions than those. What is gone is done.
+    pub fn only_known(&self, mut next: Cursor) -> Cursor {
+        let layout = self.stream.layout();
+        next.positions.retain(|(shard, _)| layout.get(*shard).is_some());
+        next.positions.shrink_to_fit();
+        next
     }
 
     /// A worker says that everything before `next` is done, or only that it is alive. What it has then.
@@ -199,7 +213,7 @@ impl NamedCursor {
             let mut state = self.state()?;
             let (had_some, changes) = state.leases.leave(worker, clock::monotonic());
             self.tell(&mut state, &changes);
-            state.is_unkept |= had_some;
+            state.changed += u64::from(had_some);
             had_some
         };
         if had_some { self.run_alone(Self::keep).await } else { Ok(()) }
@@ -225,15 +239,12 @@ impl NamedCursor {
         }
         self.write(|leases| {
             let mut next = leases.clone();
-            next.reset(position, clock::monotonic());
+            next.reset(position);
             next.kept(&[])
         })?;
-        let mut state = self.state()?;
-        let changes = state.leases.reset(position, clock::monotonic());
-        self.tell(&mut state, &changes);
-        drop(state);
+        self.state()?.leases.reset(position);
         tracing::info!(stream = %self.stream.name(), cursor = %self.name, %to, "a named cursor was reset");
-        // Also whoever has the same shards as before.
+        // Whoever waits asks for shards again.
         self.changed.notify();
         Ok(())
     }
@@ -247,7 +258,7 @@ impl NamedCursor {
             let mut state = self.state()?;
             let before = state.leases.length();
             state.leases.set_length(length);
-            state.is_unkept |= before != length;
+            state.changed += u64::from(before != length);
             before
         };
         if before == length {
@@ -281,25 +292,33 @@ impl NamedCursor {
 
     fn keep(&self) -> Result<(), Problem> {
         // Somebody may have written it while this one waited.
-        if lock(&self.state).is_unkept { self.write(|leases| leases.kept(&[])) } else { Ok(()) }
+        let is_kept = {
+            let state = self.state()?;
+            state.kept >= state.changed
+        };
+        if is_kept { Ok(()) } else { self.write(|leases| leases.kept(&[])) }
     }
 
     /// Writes what is to be kept.
     pub(super) fn write(&self, kept: impl FnOnce(&Leases) -> Kept) -> Result<(), Problem> {
         let place = self.place.as_ref().map(lock);
-        let kept = {
-            let mut state = self.state()?;
-            state.is_unkept = false;
-            kept(&state.leases)
+        let (kept, changed) = {
+            let state = self.state()?;
+            (kept(&state.leases), state.changed)
         };
-        let Some(place) = place else { return Ok(()) };
+        let Some(place) = place else {
+            lock(&self.state).kept = changed;
+            return Ok(());
+        };
         let text = KeptText::of(&self.name, place.stream, &kept);
         place.files.keep(&self.name, &text).map_err(|error| {
-            lock(&self.state).is_unkept = true;
             let (stream, cursor) = (self.stream.name(), &self.name);
             tracing::warn!(%stream, %cursor, %error, "a named cursor cannot be kept");
             Problem::CursorNotKept(error.to_string())
-        })
+        })?;
+        // One write at a time: nobody has kept more.
+        lock(&self.state).kept = changed;
+        Ok(())
     }
 
     /// Ends it, and takes its file away. Nothing is written any more.

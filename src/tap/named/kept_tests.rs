@@ -1,8 +1,13 @@
 //! Named cursors on a disk that fails, and workers that wait for shards.
 
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use super::cursor::{NamedCursor, Place};
 use super::kept::KeptText;
@@ -14,7 +19,7 @@ use crate::edge::problem::Problem;
 use crate::node::CursorFiles;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock;
-use crate::runtime::disk::Disk;
+use crate::runtime::disk::{Disk, DiskFile};
 use crate::stream::Stream;
 use crate::tap::cursor::Cursor;
 use crate::tap::found::Found;
@@ -36,10 +41,14 @@ fn files(disk: &SimulatedDisk) -> CursorFiles {
 
 /// A cursor of the edge's stream, from its beginning.
 fn cursor(edge: &Edge, disk: &SimulatedDisk) -> (Arc<NamedCursor>, Arc<Stream>) {
+    cursor_in(edge, files(disk))
+}
+
+fn cursor_in(edge: &Edge, files: CursorFiles) -> (Arc<NamedCursor>, Arc<Stream>) {
     let stream = Arc::clone(&edge.intake("s").unwrap().stream);
     let layout = stream.layout();
     let leases = Leases::new(LEASE, layout.shards().iter().map(|shard| &shard.facts), |_| None);
-    let place = Place { files: files(disk), stream: 7 };
+    let place = Place { files, stream: 7 };
     let cursor = NamedCursor::new("c", &stream, (leases, layout), Some(place), CursorMetrics::noop());
     (Arc::new(cursor), stream)
 }
@@ -106,6 +115,66 @@ async fn who_has_a_shard_is_on_the_disk_before_its_records_are_sent() {
     cursor.remove(false).unwrap();
     assert!(kept(&disk).is_none());
     assert!(matches!(poll(&edge, &cursor, "w1", 0).await, Err(Problem::UnknownCursor(_))));
+}
+
+/// A disk that tells when it is to give a file its name, and waits until it may.
+#[derive(Debug)]
+struct HeldDisk {
+    disk: SimulatedDisk,
+    arrived: Sender<()>,
+    released: Mutex<Receiver<()>>,
+}
+
+impl Disk for HeldDisk {
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        self.disk.create_folder(folder)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        self.disk.list(folder)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.create(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _ = self.arrived.send(());
+        // Or until the other side is gone.
+        let _ = self.released.lock().unwrap().recv();
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.disk.sync_folder(folder)
+    }
+}
+
+#[tokio::test]
+async fn while_who_has_a_shard_is_being_written_nobody_is_sent_its_records() {
+    let (edge, disk) = (edge(1, 16 << 20), disk());
+    let ((arrived, arrival), (release, released)) = (mpsc::channel(), mpsc::channel());
+    let held = HeldDisk { disk: disk.clone(), arrived, released: Mutex::new(released) };
+    let files = CursorFiles::at(Arc::new(held), Path::new("/data"), "s");
+    let (cursor, stream) = cursor_in(&edge, files);
+    put(&stream, 0, 1);
+    let (mut first, mut second) =
+        (Box::pin(poll(&edge, &cursor, "w1", 0)), Box::pin(poll(&edge, &cursor, "w1", 0)));
+    assert!((&mut first).now_or_never().is_none());
+    arrival.recv().unwrap();
+    assert!((&mut second).now_or_never().is_none(), "it is not on the disk yet");
+    assert!(kept(&disk).is_none());
+    drop(release);
+    assert_eq!((first.await.unwrap().records, second.await.unwrap().records), (1, 1));
+    assert_eq!(kept(&disk).unwrap().read().unwrap().held.len(), 1);
 }
 
 #[tokio::test]

@@ -66,8 +66,21 @@ pub struct Held {
     pub shard: ShardId,
     /// Everything before it is done.
     pub done: SequenceNumber,
+    /// Under this lease the worker has been sent no record from here on that is not done.
+    pub sent: SequenceNumber,
     /// Whether the worker is to be sent no more of it.
     pub is_leaving: bool,
+}
+
+/// Consecutive records of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// The shard.
+    pub shard: ShardId,
+    /// The first of them.
+    pub from: SequenceNumber,
+    /// Behind the last of them.
+    pub next: SequenceNumber,
 }
 
 /// What is to be seen of a shard.
@@ -233,24 +246,30 @@ impl Leases {
     pub fn held(&self, worker: &str) -> Vec<Held> {
         let held = self.shards.iter().filter_map(|(&id, shard)| {
             let hold = shard.hold.as_ref().filter(|hold| *hold.worker == *worker)?;
-            Some(Held { shard: id, done: shard.done, is_leaving: hold.is_leaving })
+            let (done, is_leaving) = (shard.done, hold.is_leaving);
+            Some(Held { shard: id, done, sent: hold.sent.max(done), is_leaving })
         });
         held.collect()
     }
 
-    /// Whether a worker may be sent records up to `positions`; notes then that it was. To be asked before they go out,
-    /// because the shards may have changed hands while they were read.
-    pub fn grant(&mut self, worker: &str, positions: &[(ShardId, SequenceNumber)]) -> bool {
-        let may_have = |(id, _): &(ShardId, SequenceNumber)| {
-            let hold = self.shards.get(id).and_then(|shard| shard.hold.as_ref());
-            hold.is_some_and(|hold| *hold.worker == *worker && !hold.is_leaving)
+    /// Whether a worker may be sent `records`; notes then that it was. To be asked before they go out, because the shards
+    /// may have changed hands while they were read: then it may have all of a shard's only from the checkpoint on, so
+    /// that its word that they are done passes over nothing.
+    pub fn grant(&mut self, worker: &str, records: &[Stretch]) -> bool {
+        let may_have = |records: &Stretch| {
+            let shard = self.shards.get(&records.shard);
+            let hold = shard.and_then(|shard| Some((shard.done, shard.hold.as_ref()?)));
+            hold.is_some_and(|(done, hold)| {
+                *hold.worker == *worker && !hold.is_leaving && records.from <= hold.sent.max(done)
+            })
         };
-        if !positions.iter().all(may_have) {
+        if !records.iter().all(may_have) {
             return false;
         }
-        for (id, position) in positions {
-            if let Some(hold) = self.shards.get_mut(id).and_then(|shard| shard.hold.as_mut()) {
-                hold.sent = hold.sent.max(*position);
+        for records in records {
+            let shard = self.shards.get_mut(&records.shard);
+            if let Some(hold) = shard.and_then(|shard| shard.hold.as_mut()) {
+                hold.sent = hold.sent.max(records.next);
             }
         }
         true
@@ -279,13 +298,13 @@ impl Leases {
         }
     }
 
-    /// Goes on at other positions, forward or back. Everybody's leases are over.
-    pub fn reset(&mut self, position: impl Fn(ShardId) -> Option<SequenceNumber>, now: Instant) -> Changes {
+    /// Goes on at other positions, forward or back. Everybody's leases are over; workers get shards when one asks, so
+    /// that nobody is kept to have been sent anything since.
+    pub fn reset(&mut self, position: impl Fn(ShardId) -> Option<SequenceNumber>) {
         for (id, shard) in &mut self.shards {
             shard.done = position(*id).unwrap_or(shard.done);
             shard.hold = None;
         }
-        balance(self, now)
     }
 
     /// Whether some worker's lease is not over.

@@ -1,7 +1,7 @@
 //! A worker on a connection that stays: it has its shards for as long as it takes what it is sent.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -9,7 +9,8 @@ use super::cursor::NamedCursor;
 use super::reader::{Amount, Sources, Taken, WorkerReader};
 use crate::config::limits::TAP_LIVE_BYTES_MAX;
 use crate::edge::problem::Problem;
-use crate::record::ShardId;
+use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::stream::{Payer, ReadError};
 use crate::tap::cursor::Cursor;
@@ -21,6 +22,10 @@ use crate::tap::text;
 const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 /// See [`MEMORY_PAUSE`].
 const MEMORY_TRIES: u32 = 100;
+
+/// How long a client waits at the longest to be told that it has been sent nothing, but has moved: by a filter that
+/// passes little on a busy stream it would be told with every append otherwise.
+const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug)]
@@ -36,13 +41,18 @@ pub struct LiveWorker {
     unsent: Option<Taken>,
     /// The shards that it was told to have.
     told: Option<Vec<ShardId>>,
+    /// Where it was told that it stands.
+    told_at: Cursor,
+    /// When it was told so.
+    told_when: Instant,
 }
 
 impl LiveWorker {
     /// Sends what `reader` reads.
     pub fn new(reader: WorkerReader, format: Format, payer: Payer, phases: Phases) -> Self {
         let (sources, at) = (reader.sources(), reader.cursor().clone());
-        Self { reader, sources, format, payer, phases, at, unsent: None, told: None }
+        let (told_at, told_when) = (Cursor::default(), clock::monotonic());
+        Self { reader, sources, format, payer, phases, at, unsent: None, told: None, told_at, told_when }
     }
 
     /// Waits for what comes next. Nothing is lost if the wait is given up.
@@ -70,19 +80,25 @@ impl LiveWorker {
 
     /// What was found and not sent yet; `None` if there is nothing.
     fn step(&mut self) -> Option<Result<Option<Next>, Problem>> {
-        if self.told.as_deref().unwrap_or_default() != self.reader.shards() {
+        if let Some(taken) = self.unsent.as_mut().filter(|taken| taken.found.records == 0) {
+            // Nothing is shown before it.
+            self.at.clone_from(&taken.found.next);
+        }
+        let has_others = self.told.as_deref().unwrap_or_default() != self.reader.shards();
+        if has_others || self.progress_due().is_some_and(|due| due <= clock::monotonic()) {
             let shards = self.reader.shards().to_vec();
             self.told = Some(shards.clone());
+            self.has_told();
             return Some(Ok(Some(Next::Shards(shards))));
         }
         let mut taken = self.unsent.take()?;
         if taken.found.skipped > 0 {
             let skipped = std::mem::take(&mut taken.found.skipped);
             self.unsent = Some(taken);
+            self.has_told();
             return Some(Ok(Some(Next::Gap(skipped))));
         }
         if taken.found.records == 0 {
-            self.at = taken.found.next;
             return Some(Ok(None));
         }
         let text = self.write(&taken);
@@ -90,6 +106,7 @@ impl LiveWorker {
             Ok(text) => {
                 let records = taken.found.records as u64;
                 self.at = taken.found.next;
+                self.has_told();
                 Ok(Some(Next::Records(Piece { text, records })))
             }
             Err(error) => {
@@ -97,6 +114,18 @@ impl LiveWorker {
                 Err(error.into())
             }
         })
+    }
+
+    fn has_told(&mut self) {
+        self.told_at.clone_from(&self.at);
+        self.told_when = clock::monotonic();
+    }
+
+    /// When the client is to be told that it is further on than it knows, although it was sent nothing; `None` if it is
+    /// not. It can say that a shard is done, whose children are waited for, only once it knows.
+    fn progress_due(&self) -> Option<Instant> {
+        let is_news = |&(shard, at): &(ShardId, SequenceNumber)| self.told_at.position(shard) != Some(at);
+        self.at.positions.iter().any(is_news).then(|| self.told_when + PROGRESS_PAUSE)
     }
 
     fn write(&self, taken: &Taken) -> Result<Bytes, ReadError> {
@@ -117,16 +146,31 @@ impl LiveWorker {
         }
         let waiting = self.sources.wait();
         let taken = self.reader.step(Amount { records: usize::MAX, bytes: TAP_LIVE_BYTES_MAX }).await?;
+        // A shard that went back, by a reset or a takeover, is one of which nothing was told.
+        let is_before = |&(shard, told): &(ShardId, SequenceNumber)| {
+            taken.start.position(shard).is_some_and(|start| told <= start)
+        };
+        self.told_at.positions.retain(is_before);
+        self.at.clone_from(&taken.start);
         let is_idle = !taken.has_moved && taken.found.skipped == 0;
         let is_told = self.told.as_deref().unwrap_or_default() == self.reader.shards();
         self.unsent = Some(taken);
         if is_idle && is_told {
+            let progress_due = self.progress_due();
             tokio::select! {
+                () = until(progress_due) => {}
                 () = waiting.over() => {}
                 () = self.phases.reached(Phase::StoppingEdge) => {}
             }
         }
         Ok(None)
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::cursor::NamedCursor;
-use super::leases::Held;
+use super::leases::{Held, Stretch};
 use crate::edge::problem::Problem;
-use crate::record::{SequenceNumber, ShardId};
+use crate::record::ShardId;
 use crate::runtime::clock;
 use crate::stream::{Payer, Stream, Waiter};
 use crate::tap::cursor::Cursor;
@@ -88,7 +88,7 @@ impl WorkerReader {
         loop {
             let (held, unread) = self.asked.cursor.join(&self.asked.worker).await?;
             self.unread += unread;
-            let (start, leaving) = self.positions(&held);
+            let (start, leaving) = positions(&held, &self.asked.after);
             let scope = Scope {
                 records: amount.records,
                 bytes: amount.bytes,
@@ -109,24 +109,6 @@ impl WorkerReader {
             self.asked.after = found.next.clone();
             return Ok(Taken { start, found, has_moved: !moved.is_empty() });
         }
-    }
-
-    /// Where to read on in the shards that the worker has; and those of them of which it gets no more.
-    fn positions(&self, held: &[Held]) -> (Cursor, Cursor) {
-        let (mut start, mut leaving) = (Cursor::default(), Cursor::default());
-        for &Held { shard, done, is_leaving } in held {
-            let sent = self.asked.after.position(shard);
-            match (is_leaving, sent) {
-                (false, _) => start.positions.push((shard, sent.map_or(done, |sent| sent.max(done)))),
-                (true, Some(sent)) => {
-                    start.positions.push((shard, sent));
-                    leaving.positions.push((shard, sent));
-                }
-                // This connection has been sent nothing of it.
-                (true, None) => {}
-            }
-        }
-        (start, leaving)
     }
 
     /// What it waits for.
@@ -175,8 +157,30 @@ impl Waiting<'_> {
     }
 }
 
-/// In which shards `next` is further on than `start`, and where.
-fn moved(start: &Cursor, next: &Cursor) -> Vec<(ShardId, SequenceNumber)> {
-    let both = next.positions.iter().zip(&start.positions);
-    both.filter(|(next, start)| next != start).map(|(next, _)| *next).collect()
+/// Where to read on in the shards that a worker has, for one who was sent everything before `after`; and those of them
+/// of which it gets no more.
+pub(super) fn positions(held: &[Held], after: &Cursor) -> (Cursor, Cursor) {
+    let (mut start, mut leaving) = (Cursor::default(), Cursor::default());
+    for &Held { shard, done, sent, is_leaving } in held {
+        // What it was sent under an earlier lease does not count: the checkpoint may have gone back since, or the worker
+        // was told that its word on those records came too late.
+        let after = after.position(shard).filter(|after| *after <= sent);
+        match (is_leaving, after) {
+            (false, _) => start.positions.push((shard, after.map_or(done, |after| after.max(done)))),
+            (true, Some(after)) => {
+                start.positions.push((shard, after));
+                leaving.positions.push((shard, after));
+            }
+            // This connection has been sent nothing of it.
+            (true, None) => {}
+        }
+    }
+    (start, leaving)
+}
+
+/// What lies between `start` and `next`, in the shards where that is something.
+fn moved(start: &Cursor, next: &Cursor) -> Vec<Stretch> {
+    let both = start.positions.iter().zip(&next.positions);
+    let stretches = both.map(|(&(shard, from), &(_, next))| Stretch { shard, from, next });
+    stretches.filter(|stretch| stretch.from != stretch.next).collect()
 }

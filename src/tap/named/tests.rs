@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::balance::Changes;
-use super::leases::{Checked, Leases};
+use super::leases::{Checked, Leases, Stretch};
+use super::reader::positions;
 use crate::record::{SequenceNumber, ShardId};
 use crate::stream::{HashRange, ShardFacts};
 use crate::tap::cursor::Cursor;
+
+mod scenarios;
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -21,6 +24,10 @@ enum Step {
     Poll(usize, u64),
     /// The same from where its last page ended, although that is not done.
     PollOn(usize, u64),
+    /// A worker's connection looks at records; it is to send them later.
+    Look(usize, u64),
+    /// What it has looked at is sent, if it still may be.
+    Send(usize),
     /// A worker says that all of one of its pages is done.
     Commit(usize, prop::sample::Index),
     Leave(usize),
@@ -28,6 +35,8 @@ enum Step {
     Split(prop::sample::Index),
     Merge(prop::sample::Index),
     Restart,
+    /// Back, or forward, to so much of each shard.
+    Reset(prop::sample::Index),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -36,12 +45,15 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (any::<prop::sample::Index>(), 1..5_u64).prop_map(|(shard, count)| Step::Append(shard, count)),
         6 => (worker.clone(), 0..4_u64).prop_map(|(worker, limit)| Step::Poll(worker, limit)),
         2 => (worker.clone(), 0..4_u64).prop_map(|(worker, limit)| Step::PollOn(worker, limit)),
+        2 => (worker.clone(), 0..4_u64).prop_map(|(worker, limit)| Step::Look(worker, limit)),
+        3 => worker.clone().prop_map(Step::Send),
         6 => (worker.clone(), any::<prop::sample::Index>()).prop_map(|(worker, page)| Step::Commit(worker, page)),
         1 => worker.prop_map(Step::Leave),
         3 => (1..40_u64).prop_map(Step::Wait),
         1 => any::<prop::sample::Index>().prop_map(Step::Split),
         1 => any::<prop::sample::Index>().prop_map(Step::Merge),
         1 => Just(Step::Restart),
+        1 => any::<prop::sample::Index>().prop_map(Step::Reset),
     ]
 }
 
@@ -49,7 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug, Clone)]
 struct Owner {
     worker: usize,
-    /// It has been sent records up to here.
+    /// It has been sent records up to here, all that were not done when it got the shard.
     sent: u64,
     /// It is to hand it over, and has until then.
     leaving: Option<Instant>,
@@ -63,6 +75,8 @@ struct World {
     now: Instant,
     /// The pages that each worker has got in this life of the process, by their cursors.
     pages: Vec<Vec<Cursor>>,
+    /// What each worker has looked at and not been sent, and the page that it will be.
+    looks: Vec<Option<(Vec<Stretch>, Cursor)>>,
     handed: BTreeMap<ShardId, BTreeSet<u64>>,
     owners: BTreeMap<ShardId, Owner>,
     /// When each worker was heard last.
@@ -81,6 +95,7 @@ impl World {
             leases,
             now,
             pages: vec![Vec::new(); 4],
+            looks: vec![None; 4],
             handed: BTreeMap::new(),
             owners: BTreeMap::new(),
             heard: vec![now; 4],
@@ -95,26 +110,58 @@ impl World {
         self.leases.done().position(id).unwrap().0
     }
 
-    fn poll(&mut self, worker: usize, limit: u64, after: Option<&Cursor>) {
+    fn poll(&mut self, worker: usize, limit: u64, after: &Cursor) {
+        self.look(worker, limit, after);
+        assert!(self.send(worker), "nothing has happened in between");
+    }
+
+    fn look(&mut self, worker: usize, limit: u64, after: &Cursor) {
         let name = Arc::clone(&self.names[worker]);
         self.leases.follow(&self.facts);
         let changes = self.leases.join(&name, self.now).unwrap();
         self.note(worker, &changes);
-        let (mut moved, mut page) = (Vec::new(), Cursor::default());
-        for held in self.leases.held(&name) {
-            let at = after.and_then(|after| after.position(held.shard));
-            if held.is_leaving {
-                page.positions.extend(at.map(|at| (held.shard, at)));
-                continue;
+        let (start, leaving) = positions(&self.leases.held(&name), after);
+        let (mut moved, mut page) = (Vec::new(), start.clone());
+        for &(shard, from) in &start.positions {
+            let end = self.ends[&shard].min(from.0 + limit);
+            if leaving.position(shard).is_none() {
+                let next = SequenceNumber(end);
+                page.move_to(shard, next);
+                moved.push(Stretch { shard, from, next });
             }
-            let from = held.done.max(at.unwrap_or_default());
-            let next = SequenceNumber((from.0 + limit).min(self.ends[&held.shard]));
-            self.hand_out(worker, held.shard, from.0..next.0);
-            page.positions.push((held.shard, next));
-            moved.push((held.shard, next));
         }
-        assert!(self.leases.grant(&name, &moved));
+        self.looks[worker] = Some((moved, page));
+    }
+
+    /// False if shards have changed hands since the look.
+    fn send(&mut self, worker: usize) -> bool {
+        let Some((moved, page)) = self.looks[worker].take() else { return false };
+        self.leases.follow(&self.facts);
+        if !self.leases.grant(&Arc::clone(&self.names[worker]), &moved) {
+            return false;
+        }
+        for Stretch { shard, from, next } in moved {
+            self.hand_out(worker, shard, from.0..next.0);
+        }
         self.pages[worker].push(page);
+        true
+    }
+
+    /// Goes on at a part of each shard.
+    fn reset(&mut self, part: &prop::sample::Index) {
+        let ends = &self.ends;
+        let part = |facts: &ShardFacts| {
+            let (first, end) = (facts.first.0, ends[&facts.id]);
+            (facts.id, first + part.index((end - first + 1) as usize) as u64)
+        };
+        let to: BTreeMap<_, _> = self.facts.iter().map(part).collect();
+        self.leases.follow(&self.facts);
+        self.leases.reset(|id| to.get(&id).map(|at| SequenceNumber(*at)));
+        self.owners.clear();
+        for (id, at) in to {
+            // What lies before it is not wanted, and what follows is wanted again.
+            self.handed.insert(id, (self.facts(id).first.0..at).collect());
+        }
     }
 
     /// A shard gets another worker only when its last one was silent for a lease, has left, or has nothing of it that is
@@ -150,6 +197,8 @@ impl World {
         }
         let owner = self.owners.get_mut(&shard).unwrap();
         assert_eq!(owner.worker, worker, "{shard}");
+        let begins_at = owner.sent.max(self.leases.done().position(shard).unwrap().0);
+        assert!(numbers.start <= begins_at, "{shard}: {numbers:?} passes over some, {owner:?}");
         owner.sent = owner.sent.max(numbers.end);
         self.handed.entry(shard).or_default().extend(numbers);
     }
@@ -213,6 +262,11 @@ impl World {
     }
 
     fn restart(&mut self) {
+        // It is not kept what a worker has been sent: what it was sent under an earlier lease has to be over.
+        for (name, pages) in self.names.iter().zip(&mut self.pages) {
+            pages.retain(|page| self.leases.check(name, page).lost.is_empty());
+        }
+        self.looks = vec![None; 4];
         let kept = self.leases.kept(&[]);
         let end = |id: ShardId| self.ends.get(&id).map(|end| SequenceNumber(*end));
         self.leases = Leases::restore(&kept, &self.facts, end, self.now);
@@ -227,11 +281,17 @@ impl World {
                 let open = self.open();
                 *self.ends.get_mut(shard.get(&open)).unwrap() += count;
             }
-            Step::Poll(worker, limit) => self.poll(worker, limit, None),
+            Step::Poll(worker, limit) => self.poll(worker, limit, &Cursor::default()),
             Step::PollOn(worker, limit) => {
-                let after = self.pages[worker].last().cloned();
-                self.poll(worker, limit, after.as_ref());
+                let after = self.pages[worker].last().cloned().unwrap_or_default();
+                self.poll(worker, limit, &after);
             }
+            Step::Look(worker, limit) => {
+                let after = self.pages[worker].last().cloned().unwrap_or_default();
+                self.look(worker, limit, &after);
+            }
+            Step::Send(worker) => drop(self.send(worker)),
+            Step::Reset(part) => self.reset(&part),
             Step::Commit(worker, page) if !self.pages[worker].is_empty() => {
                 let page = page.get(&self.pages[worker]).clone();
                 self.commit(worker, &page);
@@ -255,7 +315,7 @@ impl World {
     fn run_all(&mut self, workers: std::ops::Range<usize>) {
         for _ in 0..12 {
             for worker in workers.clone() {
-                self.poll(worker, 1_000, None);
+                self.poll(worker, 1_000, &Cursor::default());
                 let page = self.pages[worker].last().cloned().unwrap();
                 self.commit(worker, &page);
             }
@@ -286,107 +346,4 @@ proptest! {
         prop_assert_eq!(counts.iter().sum::<usize>(), world.open().len());
         prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{:?}", counts);
     }
-}
-
-fn held(world: &World, worker: usize) -> Vec<u32> {
-    world.leases.held(&world.names[worker]).iter().map(|held| held.shard.0).collect()
-}
-
-fn append_all(world: &mut World, count: u64) {
-    world.ends.values_mut().for_each(|end| *end += count);
-}
-
-#[test]
-fn a_worker_that_joins_gets_idle_shards_at_once_and_others_once_they_are_done() {
-    let mut world = World::new(4);
-    world.poll(0, 10, None);
-    assert_eq!(held(&world, 0), [0, 1, 2, 3]);
-    *world.ends.get_mut(&ShardId(3)).unwrap() += 5;
-    *world.ends.get_mut(&ShardId(2)).unwrap() += 5;
-    *world.ends.get_mut(&ShardId(1)).unwrap() += 5;
-    world.poll(0, 10, None);
-    world.poll(1, 10, None);
-    assert_eq!((held(&world, 0), held(&world, 1)), (vec![1, 2, 3], vec![0]));
-    append_all(&mut world, 5);
-    world.poll(0, 10, None);
-    let page = world.pages[0].last().cloned().unwrap();
-    assert_eq!(page.to_string(), "1-110_2-110", "the third shard is handed over");
-    assert_eq!(world.commit(0, &Cursor::parse("1-105_2-105_3-105").unwrap()).lost, []);
-    assert_eq!((held(&world, 0), held(&world, 1)), (vec![1, 2], vec![0, 3]));
-}
-
-#[test]
-fn a_worker_that_does_not_finish_what_it_hands_over_loses_it_with_its_lease() {
-    let mut world = World::new(2);
-    append_all(&mut world, 5);
-    world.poll(0, 10, None);
-    world.poll(1, 10, None);
-    assert_eq!((held(&world, 0), held(&world, 1)), (vec![0, 1], vec![]));
-    for _ in 0..3 {
-        world.now += LEASE / 3;
-        world.poll(0, 10, None);
-        world.poll(1, 10, None);
-    }
-    assert_eq!((held(&world, 0), held(&world, 1)), (vec![0], vec![1]));
-    let late = world.commit(0, &Cursor::parse("0-105_1-105").unwrap());
-    assert_eq!((late.forward, late.lost), (vec![(ShardId(0), SequenceNumber(105))], vec![ShardId(1)]));
-    assert_eq!(world.done(ShardId(1)), 100);
-}
-
-#[test]
-fn a_dead_workers_shards_go_to_the_living_and_its_word_counts_no_more() {
-    let mut world = World::new(2);
-    append_all(&mut world, 5);
-    world.poll(0, 10, None);
-    world.now += LEASE;
-    let page = world.pages[0].last().cloned().unwrap();
-    assert_eq!(world.commit(0, &page).lost, [], "nobody has taken them");
-    append_all(&mut world, 5);
-    world.poll(0, 10, None);
-    world.now += LEASE;
-    let changes = world.leases.join(&Arc::clone(&world.names[1]), world.now).unwrap();
-    world.note(1, &changes);
-    let from: Vec<_> = changes.given.iter().map(|given| given.taken_from.as_deref()).collect();
-    assert_eq!(from, [Some("w0"), Some("w0")]);
-    let page = world.pages[0].last().cloned().unwrap();
-    assert_eq!(world.commit(0, &page).lost, [ShardId(0), ShardId(1)]);
-    world.poll(1, 10, None);
-    assert_eq!(world.pages[1].last().unwrap().to_string(), "0-110_1-110");
-    assert!((105..110).all(|number| world.handed[&ShardId(0)].contains(&number)));
-}
-
-#[test]
-fn after_a_reset_old_pages_count_no_more_although_the_worker_has_the_shards_again() {
-    let mut world = World::new(1);
-    append_all(&mut world, 9);
-    world.poll(0, 10, None);
-    let page = world.pages[0].last().cloned().unwrap();
-    world.commit(0, &page);
-    append_all(&mut world, 9);
-    world.poll(0, 10, None);
-    let page = world.pages[0].last().cloned().unwrap();
-    world.leases.reset(|_| Some(SequenceNumber(100)), world.now);
-    world.leases.join(&Arc::clone(&world.names[0]), world.now).unwrap();
-    assert_eq!(held(&world, 0), [0]);
-    assert_eq!(world.leases.check("w0", &page).lost, [ShardId(0)]);
-    assert_eq!(world.done(ShardId(0)), 100);
-}
-
-#[test]
-fn shards_that_go_unread_are_told_and_a_grant_is_refused_for_what_has_changed_hands() {
-    let mut world = World::new(1);
-    append_all(&mut world, 7);
-    world.poll(0, 3, None);
-    world.commit(0, &Cursor::parse("0-103").unwrap());
-    world.split(ShardId(0));
-    world.leases.follow(&world.facts);
-    let children = world.facts.split_off(1);
-    world.leases.follow(&children);
-    assert_eq!((world.leases.take_unread(), world.leases.take_unread()), (4, 0));
-    let moved = [(ShardId(0), SequenceNumber(107))];
-    assert!(!world.leases.grant("w0", &moved), "it is gone");
-    assert!(!world.leases.grant("w1", &[(ShardId(1), SequenceNumber(108))]), "it is nobody's");
-    assert_eq!(world.leases.check("w0", &Cursor::parse("0-107").unwrap()), Checked::default());
-    assert_ne!(world.leases.join(&Arc::clone(&world.names[0]), world.now), Ok(Changes::default()));
-    assert_eq!(held(&world, 0), [1, 2]);
 }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::config::limits::CURSOR_BODY_BYTES_MAX;
 use crate::edge::append::Done;
 use crate::edge::cursors::next_of;
 use crate::edge::decode::Framing;
@@ -94,6 +95,9 @@ impl<'a> Envelope<'a> {
     fn into_content(self) -> Result<Content<'a>, Problem> {
         let records = match self {
             Envelope { records: None, commit: Some(next), key: None, idempotency_key: None, .. } => {
+                if next.len() > CURSOR_BODY_BYTES_MAX {
+                    return Err(Problem::BodyTooLarge { limit: CURSOR_BODY_BYTES_MAX as u64 });
+                }
                 return Ok(Content::Commit(next_of(&next)?));
             }
             Envelope { records: Some(records), commit: None, .. } => records,
@@ -184,6 +188,10 @@ mod tests {
         ] {
             assert!(read_envelope(text).1.is_err(), "{text}");
         }
+        let mut long: String = (0..100_000).map(|shard| format!("{shard}-12345_")).collect();
+        long.pop();
+        let long = read_envelope(&format!("{{\"commit\":\"{long}\"}}"));
+        assert_eq!(long.1, Err(Problem::BodyTooLarge { limit: CURSOR_BODY_BYTES_MAX as u64 }));
         let long = format!("{{\"id\":\"{}\",\"records\":[]}}", "x".repeat(ID_BYTES_MAX));
         assert!(read_envelope(&long).1.is_err());
     }

@@ -16,8 +16,10 @@
 //! | 1011 | the log cannot be read |
 //! | 1013 | the byte budget is spent |
 //!
-//! One that takes nothing for `idle_timeout` is cut off.
+//! One that takes nothing for `idle_timeout` is cut off; over HTTP/2 with the whole connection, because nothing less ends
+//! a stream that waits for a window. Texts of more than 16 KiB come in fragments.
 
+mod fragments;
 pub mod message;
 mod session;
 mod socket;
@@ -32,7 +34,7 @@ use super::feed::Format;
 use super::query;
 use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
-use crate::edge::upgrade::Leaving;
+use crate::edge::upgrade::{Leaving, Left};
 use crate::edge::{Edge, Intake, cors};
 
 /// Whether the client asks for a WebSocket.
@@ -85,8 +87,9 @@ pub async fn get(
     let on_upgrade = leaving.on_upgrade;
     leaving.upgrade.leave(Box::pin(async move {
         // An error is a connection that broke before it could be taken over.
-        if let Ok(connection) = on_upgrade.await {
-            session.run(connection).await;
+        match on_upgrade.await {
+            Ok(connection) => session.run(connection, is_stream).await,
+            Err(_) => Left::Nothing,
         }
     }));
     let mut response = Response::new(Body::default());

@@ -8,18 +8,22 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
+use tokio::io::AsyncWriteExt;
+use tokio::time::error::Elapsed;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::fragments;
 use super::message::{self, Content};
 use super::socket::PaidSocket;
 use crate::config::limits::{REQUEST_OVERHEAD_BYTES, WEBSOCKET_BUFFER_BYTES, WEBSOCKET_MESSAGES_MAX};
 use crate::edge::append::{self, Arrived, Begun};
 use crate::edge::body::Paid;
 use crate::edge::problem::Problem;
+use crate::edge::upgrade::Left;
 use crate::edge::{Edge, Intake};
 use crate::runtime::clock;
 use crate::runtime::phases::Phase;
@@ -55,6 +59,8 @@ enum End {
     Close(CloseCode, &'static str),
     /// The connection is of no more use.
     Gone,
+    /// The client takes nothing.
+    Slow,
 }
 
 /// A message whose client is not told yet.
@@ -96,10 +102,10 @@ impl Session {
         Self { edge: Arc::clone(edge), stream: Arc::clone(stream), reader, messages, open }
     }
 
-    /// Runs until either side ends it.
-    pub async fn run(self, connection: Upgraded) {
+    /// Runs until either side ends it. `is_stream` if it has a stream of an HTTP/2 connection.
+    pub async fn run(self, connection: Upgraded, is_stream: bool) -> Left {
         let Session { edge, stream, mut reader, messages, open } = self;
-        let Ok(intake) = edge.intake(&stream) else { return };
+        let Ok(intake) = edge.intake(&stream) else { return Left::Nothing };
         let bytes_max = usize::try_from(edge.server.body_bytes_max).unwrap_or(usize::MAX);
         let config = WebSocketConfig::default()
             .read_buffer_size(WEBSOCKET_BUFFER_BYTES)
@@ -113,9 +119,16 @@ impl Session {
         let edge = Arc::clone(&edge);
         let mut running = Running { socket, edge, stream, messages, worker, open, waiting, count: 0, heard };
         let end = running.until_end(reader.as_mut(), &intake.stream).await;
-        if let End::Close(code, reason) = end {
-            running.close(code, reason).await;
+        // A worker's shards are for others from here on.
+        drop(reader);
+        match end {
+            // Bytes of a socket go with it.
+            End::Slow if !is_stream => return Left::Nothing,
+            End::Slow => return Left::Stuck,
+            End::Close(code, reason) => running.close(code, reason).await,
+            End::Gone => {}
         }
+        if is_stream { running.let_go().await } else { Left::Nothing }
     }
 }
 
@@ -168,7 +181,7 @@ impl Running {
                 message = self.socket.next(), if self.waiting.len() < WEBSOCKET_MESSAGES_MAX => self.receive(message).await,
                 next = next_of(&mut reader) => {
                     let at = match (&next, &reader) {
-                        (Ok(Next::Shards(_)), Some(reader)) => reader.cursor().to_string(),
+                        (Ok(Next::Shards(_) | Next::Gap(_)), Some(reader)) => reader.cursor().to_string(),
                         _ => String::new(),
                     };
                     self.show(next, &at).await
@@ -181,19 +194,23 @@ impl Running {
         }
     }
 
-    /// Sends something, unless the client takes nothing for too long.
-    async fn send(&mut self, message: Message, records: u64) -> Result<(), End> {
-        let bytes = message.len();
+    /// Sends a text, which is UTF-8, unless the client takes nothing for too long.
+    async fn send(&mut self, text: impl Into<Bytes>, records: u64) -> Result<(), End> {
+        let text = text.into();
         self.open.waits();
-        match tokio::time::timeout(self.edge.taps.slow_after(), self.socket.send(message)).await {
-            Ok(Ok(())) => {
-                self.open.sent(bytes, records);
-                Ok(())
-            }
-            Ok(Err(_)) => Err(End::Gone),
+        let sent =
+            tokio::time::timeout(self.edge.taps.slow_after(), fragments::send(&mut self.socket, &text)).await;
+        self.was_taken(sent)?;
+        self.open.sent(text.len(), records);
+        Ok(())
+    }
+
+    fn was_taken(&mut self, sent: Result<Result<(), Error>, Elapsed>) -> Result<(), End> {
+        match sent {
+            Ok(sent) => sent.map_err(|_| End::Gone),
             Err(_) => {
                 self.open.is_slow();
-                Err(End::Gone)
+                Err(End::Slow)
             }
         }
     }
@@ -202,12 +219,14 @@ impl Running {
         match next {
             Ok(Next::Records(Piece { text, records })) => {
                 // A page is UTF-8 as its records are; one of other bytes must not break the connection.
-                let text = Utf8Bytes::try_from(text.clone())
-                    .unwrap_or_else(|_| Utf8Bytes::from(String::from_utf8_lossy(&text).into_owned()));
-                self.send(Message::Text(text), records).await
+                let text = match str::from_utf8(&text) {
+                    Ok(_) => text,
+                    Err(_) => String::from_utf8_lossy(&text).into_owned().into(),
+                };
+                self.send(text, records).await
             }
             Ok(Next::Gap(skipped)) => {
-                self.send(Message::text(format!("{{\"records\":[],\"skipped\":{skipped}}}")), 0).await
+                self.send(format!("{{\"records\":[],\"next\":\"{at}\",\"skipped\":{skipped}}}"), 0).await
             }
             Ok(Next::Ended(end)) => Err(self.drain(end).await),
             Ok(Next::Shards(shards)) => {
@@ -215,7 +234,7 @@ impl Running {
                     format!("{{\"records\":[],\"next\":\"{at}\",\"skipped\":0,\"shards\":").into_bytes();
                 write_shards(&mut text, &shards);
                 text.push(b'}');
-                self.send(Message::text(String::from_utf8_lossy(&text).into_owned()), 0).await
+                self.send(text, 0).await
             }
             Err(Problem::MemoryFull) => Err(End::Close(CloseCode::Again, "memory_full")),
             Err(Problem::CursorNotKept(_)) => Err(End::Close(CloseCode::Again, "cursor_not_kept")),
@@ -233,7 +252,7 @@ impl Running {
             Ok(UnderWay::Committed(done)) => message::ack_of_commit(&id, &done),
             Err(problem) => message::ack(&id, &Err(problem)),
         };
-        self.send(Message::text(text), 0).await
+        self.send(text, 0).await
     }
 
     async fn receive(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
@@ -257,10 +276,8 @@ impl Running {
     }
 
     async fn flush(&mut self) -> Result<(), End> {
-        match tokio::time::timeout(self.edge.taps.slow_after(), self.socket.flush()).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(End::Gone),
-        }
+        let sent = tokio::time::timeout(self.edge.taps.slow_after(), self.socket.flush()).await;
+        self.was_taken(sent)
     }
 
     /// Puts the records of a message into the log, or the reason why not in line.
@@ -285,7 +302,13 @@ impl Running {
             let detail = "this WebSocket has none: open it with cursor=NAME and worker=NAME".to_owned();
             return Err(Problem::BadParameter { name: "cursor", detail });
         };
-        Ok(UnderWay::Commit(Box::pin(async move { cursor.commit(&worker, next).await })))
+        let next = cursor.only_known(next);
+        let permit = self.edge.admit_tap(size_of_val(next.positions.as_slice()) as u64)?;
+        Ok(UnderWay::Commit(Box::pin(async move {
+            let done = cursor.commit(&worker, next).await;
+            drop(permit);
+            done
+        })))
     }
 
     fn end_of(&mut self, error: &Error) -> End {
@@ -305,7 +328,12 @@ impl Running {
         if self.heard.elapsed() >= self.edge.taps.slow_after() && self.waiting.is_empty() {
             return Err(End::Close(CloseCode::Policy, "silent"));
         }
-        self.send(Message::Ping(Bytes::new()), 0).await
+        self.open.waits();
+        let ping = self.socket.send(Message::Ping(Bytes::new()));
+        let sent = tokio::time::timeout(self.edge.taps.slow_after(), ping).await;
+        self.was_taken(sent)?;
+        self.open.sent(0, 0);
+        Ok(())
     }
 
     /// Tells about what is in the log, and takes no more.
@@ -333,6 +361,24 @@ impl Running {
             }
         };
         let _ = tokio::time::timeout(GOODBYE_TIMEOUT, closing).await;
+    }
+
+    /// Waits until hyper has passed on what was written to the stream: it has no other end but that of the connection.
+    async fn let_go(self) -> Left {
+        let Running { mut socket, edge, open, waiting, .. } = self;
+        // It reads no more, and what it has begun is in the log.
+        drop((open, waiting));
+        let stopped = async {
+            edge.phases.reached(Phase::StoppingEdge).await;
+            tokio::time::sleep(GOODBYE_TIMEOUT).await;
+        };
+        tokio::select! {
+            biased;
+            // An error is a stream that is gone.
+            _ = socket.get_mut().shutdown() => Left::Nothing,
+            () = tokio::time::sleep(edge.taps.slow_after()) => Left::Stuck,
+            () = stopped => Left::Stuck,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The bytes of messages that have begun and are not complete, paid for.
+//! The bytes of messages that have begun and are not complete, paid for, and those on their way out, within bounds.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::config::limits::BODY_STEP_BYTES;
+use crate::config::limits::{BODY_STEP_BYTES, WEBSOCKET_WRITE_BYTES};
 use crate::edge::Edge;
 use crate::runtime::budget::Permit;
 
@@ -70,7 +70,9 @@ impl AsyncRead for PaidSocket {
 
 impl AsyncWrite for PaidSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        // Over HTTP/2 hyper takes all of it, whatever window the client gives.
+        let some = buf.get(..WEBSOCKET_WRITE_BYTES).unwrap_or(buf);
+        Pin::new(&mut self.io).poll_write(cx, some)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

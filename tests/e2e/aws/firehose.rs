@@ -245,6 +245,8 @@ async fn a_deleted_delivery_stream_goes_by_itself_once_its_records_are_delivered
         "ExtendedS3DestinationConfiguration": plain("brief/", &hints),
     });
     done(&server, "CreateDeliveryStream", create).await;
+    let listed = done(&server, "Kinesis_20131202.ListStreams", json!({})).await;
+    assert_eq!(listed["StreamNames"], json!(["orders", "other"]), "its stream is no stream of Kinesis");
     let put = json!({ "DeliveryStreamName": "brief", "Record": data(b"last words") });
     done(&server, "PutRecord", put).await;
     let name = json!({ "DeliveryStreamName": "brief" });

@@ -83,7 +83,7 @@ impl Load {
     }
 }
 
-fn create(name: &str, interval: u32) -> Value {
+pub(super) fn create(name: &str, interval: u32) -> Value {
     json!({ "DeliveryStreamName": name, "ExtendedS3DestinationConfiguration": {
         "RoleARN": "arn:aws:iam::000000000000:role/firehose",
         "BucketARN": "arn:aws:s3:::bucket",
@@ -115,7 +115,7 @@ fn conversion() -> Value {
 }
 
 /// How often each number is in the objects whose keys have `below` in them.
-fn numbers(store: &FaultyStore, below: &str) -> BTreeMap<u64, usize> {
+pub(super) fn numbers(store: &FaultyStore, below: &str) -> BTreeMap<u64, usize> {
     let mut numbers = BTreeMap::new();
     for (key, object) in store.objects().into_iter().filter(|(key, _)| key.contains(below)) {
         let found: Vec<u64> = if key.ends_with(".parquet") {

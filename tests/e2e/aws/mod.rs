@@ -10,6 +10,7 @@ mod javascript;
 mod kinesis;
 mod large;
 mod live;
+mod live_source;
 mod operations;
 mod parquet;
 mod quotas;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::lake;
 use super::world::{Kind, SHARDS, Spec, World, config};
-use crate::delivery::Begin;
+use crate::delivery::{Begin, StatusReport};
 use crate::runtime::clock::UnixMicros;
 use crate::testkit::disk::{Failure, Fault, Operation};
 
@@ -66,6 +66,49 @@ fn one_whose_sink_takes_nothing_is_stopped_all_the_same() {
 }
 
 #[test]
+fn without_a_ledger_only_one_that_is_deleted_gives_up_what_its_sink_does_not_take() {
+    runtime().block_on(async {
+        let mut world = World::new(5);
+        world.keeps_ledger = false;
+        world.start(config(0), MEMORY).unwrap();
+        world.disk.inject(Fault::new(Operation::Create, Failure::Io).on(".tmp").times(u64::MAX));
+        world.send(&records(30)).await;
+        world.run(u64::MAX, SECOND).await;
+        tokio::time::timeout(SECOND * 600, world.stop()).await.expect_err("another one may follow");
+        tokio::time::timeout(SECOND * 10, world.stop_for_good()).await.unwrap();
+        assert!(lake::files(&world.disk).is_empty());
+    });
+}
+
+#[test]
+fn without_a_ledger_what_one_has_lost_is_in_the_balance_of_the_next() {
+    runtime().block_on(async {
+        let mut world = World::new(6);
+        world.keeps_ledger = false;
+        world.start(config(0), MEMORY).unwrap();
+        world.send(&records(20)).await;
+        world.run(u64::MAX, SECOND * 60).await;
+        assert_eq!(world.report().delivered, 20);
+        world.disk.inject(Fault::new(Operation::Create, Failure::Io).on(".tmp").times(u64::MAX));
+        world.send(&records(30)).await;
+        world.run(u64::MAX, SECOND).await;
+        world.stop_for_good().await;
+        world.disk.heal();
+        // Not read by the one that has ended.
+        world.send(&records(10)).await;
+        world.start(config(1), MEMORY).unwrap();
+        world.send(&records(10)).await;
+        let (report, has_ended) = world.drain(SECOND * 600).await;
+        assert!(has_ended, "{report:?}");
+        let StatusReport { accepted, backlog, delivered, skipped, pending, .. } = report;
+        assert_eq!((accepted, backlog, delivered + skipped, pending), (10, 40, 50, 0));
+        let stored: usize = lake::files(&world.disk).iter().map(|file| file.records.len()).sum();
+        assert_eq!(stored as u64, 20 + delivered);
+        assert!(skipped > 0, "what it had read of 30 when its sink was away");
+    });
+}
+
+#[test]
 fn without_a_ledger_the_next_begins_where_the_one_before_has_stored_all() {
     runtime().block_on(async {
         let mut world = World::new(3);
@@ -75,7 +118,7 @@ fn without_a_ledger_the_next_begins_where_the_one_before_has_stored_all() {
         world.run(u64::MAX, SECOND / 10).await;
         world.stop().await;
         let stored: usize = lake::files(&world.disk).iter().map(|file| file.records.len()).sum();
-        let Begin::Behind(positions) = world.begin.clone() else { panic!("it has ended somewhere") };
+        let Begin::Behind(positions, _) = world.begin.clone() else { panic!("it has ended somewhere") };
         let read: u64 = positions
             .iter()
             .map(|&(id, position)| position.0 - world.stream.shard(id).unwrap().bounds().first.0)

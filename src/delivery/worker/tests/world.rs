@@ -454,12 +454,22 @@ impl World {
 
     /// Stops the delivery while the process goes on.
     pub async fn stop(&mut self) {
+        self.stop_told(Stop::tell).await;
+    }
+
+    /// The same for one that nothing is to follow.
+    pub async fn stop_for_good(&mut self) {
+        self.stop_told(Stop::tell_for_good).await;
+    }
+
+    async fn stop_told(&mut self, tell: impl Fn(&Stop)) {
         let Some(process) = &mut self.process else { return };
-        process.stop.tell();
+        tell(&process.stop);
         let positions = process.worker.as_mut().await;
+        let status = Arc::clone(&process.status);
         self.process = None;
         if !self.keeps_ledger {
-            self.begin = Begin::Behind(positions);
+            self.begin = Begin::Behind(positions, status);
         }
     }
 

@@ -94,6 +94,9 @@ pub struct DeliveryStream {
     pub created_ms: i64,
     /// When its destination was changed last, in milliseconds since 1970.
     pub updated_ms: Option<i64>,
+    /// When an update has given it its backup, in milliseconds since 1970; none where it was made with one or has none.
+    #[serde(default)]
+    pub backup_since_ms: Option<i64>,
     /// The stream that records come from; none where clients put them.
     pub source: Option<KinesisSource>,
     /// Mebibytes a second that clients have said they will put.
@@ -152,6 +155,7 @@ impl CreateInput {
             version: 1,
             created_ms: now_ms,
             updated_ms: None,
+            backup_since_ms: None,
             source,
             throughput_hint_in_mbs: direct.and_then(|direct| direct.throughput_hint_in_mbs),
             destination,
@@ -281,9 +285,14 @@ impl DeliveryStream {
         UnixMicros(self.created_ms.saturating_mul(1_000))
     }
 
-    /// When it has become what it is: a backup that it has got since has what has arrived then or later.
-    pub fn changed_at(&self) -> UnixMicros {
-        UnixMicros(self.updated_ms.unwrap_or(self.created_ms).saturating_mul(1_000))
+    /// Notes that the update that is being made gives it a backup.
+    pub fn begin_backup(&mut self) {
+        self.backup_since_ms = self.updated_ms;
+    }
+
+    /// When an update has given it its backup, if one has: that has what has arrived then or later.
+    pub fn backup_since(&self) -> Option<UnixMicros> {
+        self.backup_since_ms.map(|since| UnixMicros(since.saturating_mul(1_000)))
     }
 
     /// The stream that records come from, if that is another one.

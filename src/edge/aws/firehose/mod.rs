@@ -84,6 +84,6 @@ fn not_found(name: &str, account: &str) -> Failure {
 }
 
 /// Whether a stream is the own one of a delivery stream, which clients see under the name of that.
-fn is_made_name(stream: &str) -> bool {
+pub fn is_made_name(stream: &str) -> bool {
     stream.starts_with(MADE_NAME_PREFIX)
 }

@@ -6,11 +6,13 @@
 //! once.
 
 mod attach;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::attach::{attach, refuse_to_learn};
+use self::steps::{end, is_pending, transformation};
 use super::delivery_stream::DeliveryStream;
 use super::mapping::{self, Before, Mapped};
 use super::processing::DeAggregation;
@@ -151,15 +153,19 @@ impl DeliveryStreams {
         self.entries().get(name).cloned()
     }
 
-    /// Since when deliveries of other streams deliver: stream, delivery and that.
+    /// Since when those deliveries deliver that do not with the first record of their stream: stream, delivery and that.
     pub fn begins(&self) -> Vec<(String, String, UnixMicros)> {
         let entries = self.entries();
-        let of_others = entries.values().filter(|entry| entry.delivery_stream.source.is_some());
-        let begins = of_others.flat_map(|entry| {
+        let begins = entries.values().flat_map(|entry| {
             let Entry { delivery_stream, deliveries, .. } = &**entry;
-            let stream = mapping::stream_name(delivery_stream);
-            let begin = move |name: &String| (stream.clone(), name.clone(), delivery_stream.made_at());
-            deliveries.iter().map(begin)
+            let (stream, main) =
+                (mapping::stream_name(delivery_stream), mapping::delivery_name(delivery_stream));
+            let made = delivery_stream.source.as_ref().map(|_| delivery_stream.made_at());
+            let begin = move |name: &String| {
+                let backup = delivery_stream.backup_since().filter(|_| *name != main);
+                Some((stream.clone(), name.clone(), backup.or(made)?))
+            };
+            deliveries.iter().filter_map(begin)
         });
         begins.collect()
     }
@@ -203,6 +209,7 @@ impl DeliveryStreams {
                 Some(Before { pipeline: source, spec }) => control.begin_transformed(source, pipeline, &spec),
             }
             .map_err(failed)?;
+            crate::crash_point!("deliveries.begun");
             if let Err(error) = self.files.keep(&name, &delivery_stream) {
                 end(control, &stream, transformation.as_ref()).map_err(failed)?;
                 return Err(failed(error.into()));
@@ -271,6 +278,9 @@ impl DeliveryStreams {
         if entry.deliveries.iter().any(|before| !deliveries.contains(before)) {
             return Err(Failure::invalid("S3BackupMode cannot be disabled once it is enabled"));
         }
+        if deliveries.iter().any(|name| !entry.deliveries.contains(name)) {
+            delivery_stream.begin_backup();
+        }
         let made = self::change(&delivery_stream, pipeline);
         if entry.is_running {
             control.check_change(&made).map_err(refused)?;
@@ -313,6 +323,11 @@ impl DeliveryStreams {
     /// Takes those away that are to go and have delivered their records. To be called alone, in [`Control::alone`].
     pub fn finish_deleted(&self, control: &Control) {
         for entry in self.all().into_iter().filter(|entry| entry.delivery_stream.is_deleting) {
+            // Those that have not ended yet are looked at again later: all other changes would wait with this one.
+            let stream = mapping::stream_name(&entry.delivery_stream);
+            if is_pending(control, &entry, &stream) || !control.have_stopped(&stream, &entry.deliveries) {
+                continue;
+            }
             if let Err(failure) = self.finish(control, &entry, false) {
                 let name = &entry.delivery_stream.name;
                 tracing::warn!(delivery_stream = name, why = failure.message, "it is not deleted for now");
@@ -331,15 +346,10 @@ impl DeliveryStreams {
         if source.is_some() {
             control.stop_deliveries(&stream, &entry.deliveries).map_err(failed)?;
         } else {
-            let before = entry.transformation.as_ref();
-            // In the order of a record's way: what has left one step is seen at the next.
-            let is_before = |before: &Transformation| {
-                control.is_transforming(&before.source) || control.is_pending(&before.source)
-            };
-            if !is_forced && (before.is_some_and(is_before) || control.is_pending(&stream)) {
+            if !is_forced && is_pending(control, entry, &stream) {
                 return Ok(());
             }
-            end(control, &stream, before).map_err(failed)?;
+            end(control, &stream, entry.transformation.as_ref()).map_err(failed)?;
         }
         self.files.remove(name).map_err(|error| failed(error.into()))?;
         self.entries().remove(name);
@@ -352,29 +362,15 @@ impl DeliveryStreams {
     }
 }
 
-/// Ends the streams of a delivery stream that has its own.
-fn end(control: &Control, stream: &str, before: Option<&Transformation>) -> Result<(), ControlError> {
-    match before {
-        None => control.end(stream),
-        Some(before) => control.end_transformed(&before.source, stream),
-    }
-}
-
-fn transformation(before: &Before, behind: &Pipeline) -> Transformation {
-    Transformation {
-        source: before.pipeline.stream.name.as_str().into(),
-        target: behind.stream.name.as_str().into(),
-        spec: before.spec.clone(),
-    }
-}
-
 fn names(pipeline: &Pipeline) -> Vec<String> {
     pipeline.deliveries.iter().map(|delivery| delivery.name.clone()).collect()
 }
 
 /// What is to run of a delivery stream.
 fn change(delivery_stream: &DeliveryStream, pipeline: Pipeline) -> DeliveryChange {
-    DeliveryChange { pipeline, is_own: delivery_stream.source.is_none(), since: delivery_stream.changed_at() }
+    // Of an update, what is news is a backup.
+    let since = delivery_stream.backup_since().unwrap_or(delivery_stream.made_at());
+    DeliveryChange { pipeline, is_own: delivery_stream.source.is_none(), since }
 }
 
 /// What does not go with what there is.

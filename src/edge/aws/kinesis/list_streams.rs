@@ -8,6 +8,7 @@ use super::list_shards::refuse_token;
 use crate::config::limits::KINESIS_PAGE_MAX;
 use crate::edge::Edge;
 use crate::edge::aws::Request;
+use crate::edge::aws::firehose::is_made_name;
 use crate::edge::aws::protocol::failure::Failure;
 use crate::edge::aws::protocol::validation::{Pattern, Violations};
 use crate::edge::aws::protocol::values::Time;
@@ -68,7 +69,9 @@ pub fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure>
     };
     let intakes = edge.open_intakes()?;
     let streams = intakes.iter().map(|intake| &intake.stream);
-    let mut streams: Vec<_> = streams.filter(|stream| request.caller.sees(stream.name())).collect();
+    // The streams of delivery streams are those of another service.
+    let is_shown = |name: &str| request.caller.sees(name) && !is_made_name(name);
+    let mut streams: Vec<_> = streams.filter(|stream| is_shown(stream.name())).collect();
     streams.sort_unstable_by_key(|stream| stream.name());
     let begin = start.map_or(0, |start| streams.partition_point(|stream| **stream.name() <= *start));
     let page = members.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(PAGE_DEFAULT);

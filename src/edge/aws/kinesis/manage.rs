@@ -1,6 +1,7 @@
 //! CreateStream, DeleteStream, and the retention and the mode of a stream.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
@@ -120,14 +121,20 @@ pub async fn delete(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
             format!("Stream {name} has consumers: set EnforceConsumerDeletion to delete them with it.");
         return Err(Failure::new(FailureKind::ResourceInUse, text));
     }
-    let readers = edge.aws.delivery_streams.get().map(|streams| streams.readers_of(name)).unwrap_or_default();
-    if !readers.is_empty() {
-        let readers = readers.join(", ");
-        let text =
-            format!("Stream {name} is the source of the delivery streams {readers}: delete them before it.");
-        return Err(Failure::new(FailureKind::ResourceInUse, text));
-    }
-    control.delete(name).await?;
+    let (delivery_streams, stream) = (edge.aws.delivery_streams.get().map(Arc::clone), name.to_string());
+    let deleting = control.alone(move |control| {
+        // One that is being made just now is there by now, or finds no stream.
+        let readers = delivery_streams.map(|streams| streams.readers_of(&stream)).unwrap_or_default();
+        if !readers.is_empty() {
+            let readers = readers.join(", ");
+            let text = format!(
+                "Stream {stream} is the source of the delivery streams {readers}: delete them before it."
+            );
+            return Err(Failure::new(FailureKind::ResourceInUse, text));
+        }
+        Ok(control.delete(&stream)?)
+    });
+    deleting.await??;
     edge.aws.subscriptions.end_stream(name);
     Ok(request.empty())
 }

@@ -126,11 +126,16 @@ pub async fn append(
             places
                 .push(taken.map_or_else(Place::Throttled, |numbers| Place::Taken { shard: place, numbers }));
         });
-        if throttling == Throttling::AllOrNone {
-            stream.within_quotas(layout, &batches).map_err(Problem::from)?;
-        }
+        let spent = match throttling {
+            Throttling::AllOrNone => stream.within_quotas(layout, &batches).map_err(Problem::from)?,
+            Throttling::EachRecord => stream.spent_by(&batches),
+        };
         let numberings = reply::numberings(layout, &batches);
-        let receipt = if batches.is_empty() { None } else { Some(writing.append(batches, None)?) };
+        let receipt = if batches.is_empty() {
+            None
+        } else {
+            Some(writing.append(batches, None).inspect_err(|_| stream.refund(&spent))?)
+        };
         (receipt, numberings)
     };
     let mut appended = Vec::new();
