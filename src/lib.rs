@@ -9,7 +9,8 @@
 //! 4. [`stream`]: records → shards, numbered, acknowledged;
 //! 5. [`tap`]: live reads of a shard;
 //! 6. [`delivery`]: records → open files → sealed files → objects, or dead letters;
-//! 7. [`telemetry`]: what operators see of all that.
+//! 7. [`function`]: a stage between two streams, where records go through a service of the user;
+//! 8. [`telemetry`]: what operators see of all that.
 //!
 //! [`record`] is what travels.
 
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod edge;
+pub mod function;
 pub mod json;
 pub mod node;
 pub mod pipeline;

@@ -7,6 +7,8 @@
 
 mod build;
 pub mod control;
+mod error;
+mod functions;
 mod learned;
 pub mod logs;
 pub mod running;
@@ -17,27 +19,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::runtime::Runtime;
 
-use crate::config::Problems;
 use crate::config::checked::{Config, ListenAt};
-use crate::delivery::sink::SinkError;
-use crate::delivery::{Memory, OpenError, StatusReport};
+use crate::delivery::{Memory, StatusReport};
 use crate::edge::Edge;
-use crate::edge::aws::firehose::registry::{DeliveryStreams, LoadError};
+use crate::edge::aws::firehose::registry::DeliveryStreams;
 use crate::edge::listen::tls::Terminator;
-use crate::edge::listen::{Door, ListenError, Listeners};
-use crate::node::{CatalogError, NodeError};
+use crate::edge::listen::{Door, Listeners};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
-use crate::schema::validation::SchemaError;
-use crate::stream::wal::journals;
-use crate::stream::wal::recovery::RecoveryError;
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 
 pub use build::made_by_clients;
+pub use error::StartError;
 
 use build::Builder;
 use control::Control;
@@ -54,88 +50,6 @@ const ACCOUNTS_BESIDES: usize = 3;
 /// The account of the streams that clients make.
 fn account_of_clients(config: &Config) -> usize {
     config.pipelines.len()
-}
-
-/// Why the process cannot start.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// An address cannot be bound, or certificates cannot be used.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// A thread or runtime cannot be started.
-    #[error("cannot start a thread: {0}")]
-    Thread(#[from] io::Error),
-    /// A schema cannot be compiled.
-    #[error("stream '{stream}': {source}")]
-    Schema {
-        /// The stream.
-        stream: String,
-        /// What is wrong with it.
-        source: SchemaError,
-    },
-    /// A sink's settings are unusable.
-    #[error("delivery '{delivery}' of stream '{stream}': {source}")]
-    Sink {
-        /// The stream.
-        stream: String,
-        /// The delivery.
-        delivery: String,
-        /// What the store's client said.
-        source: SinkError,
-    },
-    /// The node's folder cannot be used.
-    #[error(transparent)]
-    Node(#[from] NodeError),
-    /// The node's folder has other streams.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// Delivery streams that clients have made cannot be run.
-    #[error(transparent)]
-    DeliveryStreams(#[from] LoadError),
-    /// Whoever wanted it to start wants it no more.
-    #[error("stopped while starting")]
-    Stopped,
-    /// The log cannot be recovered or written.
-    #[error(transparent)]
-    Log(journals::OpenError),
-    /// Learned columns cannot be kept.
-    #[error("stream '{stream}': the version of its columns cannot be kept: {why}")]
-    Learned {
-        /// The stream.
-        stream: String,
-        /// Why.
-        why: String,
-    },
-    /// A delivery cannot go on where it stopped.
-    #[error("delivery '{delivery}' of stream '{stream}': {source}")]
-    Delivery {
-        /// The stream.
-        stream: String,
-        /// The delivery.
-        delivery: String,
-        /// Why.
-        source: OpenError,
-    },
-    /// A stream that a client has made is not what pipeline files can say any more.
-    #[error("stream '{stream}', which a client has made, cannot be served: {problems}")]
-    MadeByClient {
-        /// The stream.
-        stream: String,
-        /// What does not fit.
-        problems: Problems,
-    },
-    /// The metrics registry refused its own buckets.
-    #[error("metrics: {0}")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
-}
-
-impl From<journals::OpenError> for StartError {
-    fn from(error: journals::OpenError) -> Self {
-        match error {
-            journals::OpenError::Recovery(RecoveryError::Stopped) => StartError::Stopped,
-            other => StartError::Log(other),
-        }
-    }
 }
 
 /// Everything that runs, and what is needed to watch and to end it.
@@ -228,6 +142,8 @@ impl Pipelines {
             intakes.push(builder.build(clients, pipeline)?);
         }
         let built = builder.built();
+        let transformations = delivery_streams.transformations();
+        let functions = self.site.build_functions(&transformations, &mut intakes)?;
         let mut running = self.lock_running();
         let Some(running) = running.as_mut().filter(|_| !self.phases.progress().is_stopped()) else {
             return Err(StartError::Stopped);
@@ -241,6 +157,7 @@ impl Pipelines {
         let resized = logs.as_ref().map(|logs| logs.resized().to_vec()).unwrap_or_default();
         *self.site.logs() = logs;
         self.site.start(built, deliveries.handle());
+        self.site.start_functions(functions, deliveries.handle());
         deliveries.block_on(control.resize_declared(&intakes, resized));
         running.deliveries = Some(deliveries);
         self.site.edge.obey(control);
@@ -335,6 +252,7 @@ impl Pipelines {
         for status in self.site.statuses() {
             status.refresh_gauges();
         }
+        self.site.refresh_function_gauges();
         for intake in self.site.edge.intakes() {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);

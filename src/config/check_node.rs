@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::check_aws::check_aws;
+use super::check_function::check_functions;
 use super::check_listener::{
     Listener, ListenerTable, check_address, check_listeners, check_tls, check_trusted_proxies, collide,
 };
@@ -35,6 +36,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let log = check_log(raw.log.unwrap_or_default(), body_bytes_max, checker);
     let exposed = server.as_ref().and_then(Server::exposed);
     let keys = raw.access_key.unwrap_or_default();
+    let functions = check_functions(raw.function.unwrap_or_default(), checker);
     let aws = check_aws(raw.aws.unwrap_or_default(), keys, exposed, env, checker);
     Some(Node {
         name: name?,
@@ -43,6 +45,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         log: log?,
         server: server?,
         aws: aws?,
+        functions: functions?,
     })
 }
 

@@ -14,6 +14,7 @@ use url::Url;
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
 pub use super::check_aws::Aws;
 pub use super::check_firehose::{BucketStore, Table};
+pub use super::check_function::Function;
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
 pub use super::format::{
     Delimiter, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
@@ -50,6 +51,8 @@ pub struct Node {
     pub server: Server,
     /// `[aws]` and `[[access_key]]`.
     pub aws: Aws,
+    /// `[[function]]`. Names are unique.
+    pub functions: Vec<Function>,
 }
 
 /// `[log]`: how the log of durable streams is written.

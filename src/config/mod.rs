@@ -19,6 +19,7 @@ mod check_dead_letters;
 mod check_delivery;
 mod check_firehose;
 mod check_format;
+mod check_function;
 mod check_inference;
 mod check_ingest;
 mod check_listener;

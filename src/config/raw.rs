@@ -11,6 +11,7 @@ use super::check_access_key::AccessKeyTable;
 use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
 use super::check_dead_letters::DeadLettersTable;
+use super::check_function::FunctionTable;
 use super::check_listener::{ListenerTable, TlsTable};
 use super::limits;
 use super::secret::Secret;
@@ -301,6 +302,8 @@ pub struct NodeFile {
     pub aws: Option<AwsTable>,
     /// Who may use them.
     pub access_key: Option<Vec<AccessKeyTable>>,
+    /// What records of delivery streams may go through: what a Lambda processor of the Firehose API names.
+    pub function: Option<Vec<FunctionTable>>,
 }
 
 /// `[log]`.

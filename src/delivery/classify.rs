@@ -35,6 +35,9 @@ const LATE: u8 = 4;
 /// Reason of a record that does not fit the columns.
 pub const COLUMNS: &str = "columns";
 
+/// Reason of a record that a function cannot do anything with, or cannot be called for.
+pub const FUNCTION_FAILED: &str = "processing-failed";
+
 /// Reason of a record whose time is missing, or too far ahead.
 const EVENT_TIME: &str = "event_time";
 
@@ -332,6 +335,10 @@ fn micros(duration: Duration) -> i64 {
 fn refused_at_the_edge(refusal: &[u8]) -> Dead {
     let text = String::from_utf8_lossy(refusal);
     let (code, message) = text.split_once(' ').unwrap_or((&text, ""));
-    let reason = if code == "json" { "json" } else { "schema" };
+    let reason = match code {
+        "json" => "json",
+        FUNCTION_FAILED => FUNCTION_FAILED,
+        _ => "schema",
+    };
     Dead { reason, message: message.to_owned() }
 }

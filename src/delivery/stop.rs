@@ -65,7 +65,7 @@ impl Stop {
     }
 
     /// Returns once the wish is another one than `told`.
-    pub(super) async fn turned(&self, told: bool) {
+    pub(crate) async fn turned(&self, told: bool) {
         self.becomes(|wish| (wish > Wish::Work) != told).await;
     }
 

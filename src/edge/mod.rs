@@ -71,6 +71,8 @@ pub struct Intake {
     pub budget: Arc<Budget>,
     /// Cursors that workers share.
     pub cursors: Arc<NamedCursors>,
+    /// Whether no client sees it: a stage of this process is all that appends to it.
+    pub is_internal: bool,
 }
 
 impl Intake {
@@ -96,7 +98,20 @@ impl Intake {
             enforced.map(|schema| LearnedPlan::new(Arc::clone(schema), all.pointers())).transpose()?;
         let slots = captures.pointers().len();
         let cursors = NamedCursors::in_memory(&stream, None);
-        Ok(Self { stream, ingest, plan, learned_plan, slots, captures, schema, key_slot, budget, cursors })
+        let is_internal = false;
+        Ok(Self {
+            stream,
+            ingest,
+            plan,
+            learned_plan,
+            slots,
+            captures,
+            schema,
+            key_slot,
+            budget,
+            cursors,
+            is_internal,
+        })
     }
 }
 
@@ -199,8 +214,14 @@ impl Edge {
         self.intakes.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The stream of that name.
+    /// The stream of that name that clients see.
     pub fn intake(&self, name: &str) -> Result<Arc<Intake>, Problem> {
+        let intake = self.any_intake(name)?;
+        if intake.is_internal { Err(Problem::UnknownStream(name.to_owned())) } else { Ok(intake) }
+    }
+
+    /// The stream of that name, whoever sees it.
+    pub fn any_intake(&self, name: &str) -> Result<Arc<Intake>, Problem> {
         match &*self.read_intakes() {
             Some(intakes) => {
                 intakes.get(name).cloned().ok_or_else(|| Problem::UnknownStream(name.to_owned()))
@@ -209,15 +230,15 @@ impl Edge {
         }
     }
 
-    /// All streams; none before [`Edge::open`].
+    /// All streams, whoever sees them; none before [`Edge::open`].
     pub fn intakes(&self) -> Vec<Arc<Intake>> {
-        self.open_intakes().unwrap_or_default()
+        self.read_intakes().as_ref().map(|intakes| intakes.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// All streams, or why there are none yet.
+    /// All streams that clients see, or why there are none yet.
     pub fn open_intakes(&self) -> Result<Vec<Arc<Intake>>, Problem> {
         match &*self.read_intakes() {
-            Some(intakes) => Ok(intakes.values().cloned().collect()),
+            Some(intakes) => Ok(intakes.values().filter(|intake| !intake.is_internal).cloned().collect()),
             None => Err(self.closed()),
         }
     }

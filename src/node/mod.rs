@@ -11,6 +11,7 @@
 //!   schema/       a file a stream whose columns are learned: see [`schemas`]
 //!   cursors/      a folder a stream, with a file a named cursor: see [`document_folder`]
 //!   delivery-streams/  a file each, of the Firehose API: see [`document_folder`]
+//!   functions/    a file a stream whose records go through a function: see [`functions`]
 //! ```
 //!
 //! `node.json` is written before anything else, so a folder with a log and without it is no folder of ours. A folder
@@ -19,6 +20,7 @@
 pub mod catalog;
 mod document;
 mod document_folder;
+mod functions;
 mod ledgers;
 mod lock;
 mod schemas;
@@ -34,6 +36,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use document_folder::{DELIVERY_STREAMS, DocumentFolder};
+pub use functions::FunctionFile;
 pub use schemas::SchemaFile;
 pub use token_key::TOKEN_KEY_BYTES;
 
@@ -51,8 +54,8 @@ const LOG: &str = "log";
 const LEDGER: &str = "ledger";
 
 /// What only ever appears after `node.json`.
-const AFTER_NODE: [&str; 6] =
-    [LOG, CATALOG, LEDGER, schemas::SCHEMA, document_folder::CURSORS, DELIVERY_STREAMS];
+const AFTER_NODE: [&str; 7] =
+    [LOG, CATALOG, LEDGER, schemas::SCHEMA, document_folder::CURSORS, DELIVERY_STREAMS, functions::FUNCTIONS];
 
 /// Why a folder cannot be this node's. Nothing in it has been touched, unless a write has failed.
 #[derive(Debug, Error)]

@@ -6,9 +6,11 @@
 mod error;
 mod live;
 mod made;
+mod transformed;
 
 pub use error::ControlError;
 pub use live::Change as DeliveryChange;
+pub use transformed::Transformation;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -97,7 +99,7 @@ impl Control {
             Problem::Starting | Problem::Draining => ControlError::Stopped,
             _ => ControlError::NoStream { stream: stream.to_owned() },
         };
-        self.site.edge.intake(stream).map_err(missing)
+        self.site.edge.any_intake(stream).map_err(missing)
     }
 
     /// Makes a durable stream.

@@ -40,6 +40,13 @@ pub struct StillAtWork {
     stream: String,
 }
 
+impl StillAtWork {
+    /// Those of a stream.
+    pub fn of(stream: &str) -> Self {
+        Self { stream: stream.to_owned() }
+    }
+}
+
 impl Which {
     /// All of a stream.
     pub fn all_of(stream: &str) -> Self {
@@ -133,7 +140,7 @@ impl Site {
 
     async fn stopped(&self, which: &Which) -> Result<(), StillAtWork> {
         let ended = tokio::time::timeout(DELIVERY_STOP_WAIT, self.ended(which)).await;
-        ended.map_err(|_| StillAtWork { stream: which.stream.clone() })
+        ended.map_err(|_| StillAtWork::of(&which.stream))
     }
 
     fn tell(&self, which: &Which, what: impl Fn(&Stop)) {

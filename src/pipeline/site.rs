@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::functions::RunningFunction;
 use super::logs::Logs;
 use super::running::Running;
 use crate::config::checked::Node;
@@ -35,6 +36,8 @@ pub struct Site {
     logs: Mutex<Option<Logs>>,
     /// The deliveries, whose workers may have ended.
     running: Mutex<Vec<Running>>,
+    /// What runs between two streams, and may have ended.
+    functions: Mutex<Vec<RunningFunction>>,
 }
 
 impl std::fmt::Debug for Site {
@@ -67,12 +70,18 @@ impl Site {
             workers: Tasks::new(),
             logs: Mutex::new(None),
             running: Mutex::default(),
+            functions: Mutex::default(),
         }
     }
 
     /// The deliveries.
     pub(super) fn running(&self) -> MutexGuard<'_, Vec<Running>> {
         lock(&self.running)
+    }
+
+    /// What runs between two streams.
+    pub(super) fn functions(&self) -> MutexGuard<'_, Vec<RunningFunction>> {
+        lock(&self.functions)
     }
 
     /// What durable streams live in, if there are any.

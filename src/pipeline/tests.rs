@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config;
-use crate::node::{Catalog, NodeFolder};
+use crate::node::{Catalog, NodeError, NodeFolder};
 use crate::runtime::disk::RealDisk;
 
 const MEMORY: &str = "[stream]\nname = \"s\"\ndurability = \"memory\"\n";

@@ -31,6 +31,8 @@ pub const POINTS: &[&str] = &[
     "reshard.noted",
     "deliveries.begun",
     "deliveries.noted",
+    "function.noted",
+    "function.appended",
     "node.rename",
     "drain.begin",
     "replay.send.before",

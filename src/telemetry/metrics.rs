@@ -28,12 +28,14 @@ macro_rules! metric {
 // Behind the macro, which it uses.
 mod cursors;
 mod delivery;
+mod functions;
 mod log;
 mod stream;
 mod taps;
 
 pub use cursors::CursorMetrics;
 pub use delivery::DeliveryMetrics;
+pub use functions::FunctionMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};
 pub use stream::StreamMetrics;
 pub use taps::TapMetrics;
@@ -95,15 +97,13 @@ const GAUGES: &[Metric] = &[HTTP_CONNECTIONS, MEMORY_USED, MEMORY_CAPACITY, BUIL
 const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 
 fn counters() -> impl Iterator<Item = &'static Metric> {
-    [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS, cursors::COUNTERS]
-        .into_iter()
-        .flatten()
+    let own = [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS];
+    own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS]).flatten()
 }
 
 fn gauges() -> impl Iterator<Item = &'static Metric> {
-    [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES, cursors::GAUGES]
-        .into_iter()
-        .flatten()
+    let own = [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES];
+    own.into_iter().chain([cursors::GAUGES, functions::GAUGES]).flatten()
 }
 
 fn histograms() -> impl Iterator<Item = &'static Metric> {

@@ -52,6 +52,9 @@ const GROWING: &[Strike] =
 /// Passed when a client of Firehose makes or changes deliveries: see `tests/e2e/aws/live.rs` and `live_source.rs`.
 const DELIVERIES: &[&str] = &["deliveries.begun", "deliveries.noted"];
 
+/// Passed while records go through a function: see `tests/e2e/aws/functions.rs`.
+const FUNCTION: [&str; 2] = ["function.noted", "function.appended"];
+
 /// Of `forebay dlq replay`, which is another process: see `tests/e2e/dlq/`.
 const REPLAY: &[&str] = &["replay.send.before", "replay.send.after"];
 
@@ -163,6 +166,7 @@ fn each_point_has_a_row() {
         .iter()
         .map(|(name, _)| *name)
         .chain([DRAIN, RESHARD, "stream.rename"])
+        .chain(FUNCTION)
         .chain(others)
         .collect();
     let mut points = POINTS.to_vec();

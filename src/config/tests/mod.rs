@@ -4,6 +4,7 @@ mod aws;
 mod dead_letters;
 mod editor;
 mod files;
+mod functions;
 mod inference;
 mod listeners;
 mod named_columns;

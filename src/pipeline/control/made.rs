@@ -40,6 +40,10 @@ impl Control {
     /// # Errors
     /// If there is one of its name, or it cannot be written down or served.
     pub fn begin(&self, pipeline: Pipeline) -> Result<(), ControlError> {
+        self.begin_as(pipeline, false)
+    }
+
+    pub(super) fn begin_as(&self, pipeline: Pipeline, is_internal: bool) -> Result<(), ControlError> {
         let name = pipeline.stream.name.clone();
         if self.intake(&name).is_ok() {
             return Err(ControlError::Exists { stream: name });
@@ -61,7 +65,8 @@ impl Control {
         logs.delete_unnamed(&name);
         logs.folder.forget_ledgers(&name)?;
         let mut builder = Builder::later(&self.site, Some(logs));
-        let intake = builder.build(self.account, pipeline)?;
+        let mut intake = builder.build(self.account, pipeline)?;
+        intake.is_internal = is_internal;
         self.site.start(builder.built(), &self.runtime);
         self.site.edge.add(intake);
         tracing::info!(stream = name, "a client has made a stream with deliveries");

@@ -10,7 +10,8 @@
 //! | `FileExtension` | `extension` |
 //! | `DataFormatConversionConfiguration` | `format` and `[schema]`, see [`super::columns`] |
 //! | `ProcessingConfiguration` | `partition_keys`, `delimiter`, and how records are taken apart |
-//! | `S3BackupConfiguration` | `backup` of all records, raw |
+//! | the processor `Lambda` | a stream before it, whose records go through the function |
+//! | `S3BackupConfiguration` | `backup` of all records, raw; of those that have not gone through a function yet |
 //! | `CustomTimeZone` | `time_zone` |
 //!
 //! The pipeline goes through the same check as one in a file. What that says is told with the member's name.
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 
 use super::delivery_stream::DeliveryStream;
 use super::destination::{BufferingHints, Destination};
-use super::processing::{DeAggregation, Steps};
+use super::processing::{DeAggregation, FunctionStep, Steps};
 use super::unsupported;
 use super::validation::bucket_of;
 use super::{columns, folders};
@@ -27,6 +28,8 @@ use crate::config::checked::{BucketStore, Node, Pipeline};
 use crate::config::raw::{BufferTable, DeliveryTable, IngestTable, PipelineFile, SchemaTable, StreamTable};
 use crate::config::{BackupTable, DeadLettersTable, MADE_NAME_PREFIX, Problem, check_made_pipeline};
 use crate::edge::aws::protocol::failure::Failure;
+use crate::function::Spec;
+use crate::function::contract::Origin;
 
 /// Name of the delivery of a stream that is a delivery stream's own.
 const DELIVERY: &str = "s3";
@@ -46,9 +49,23 @@ pub struct Mapped {
     pub pipeline: Pipeline,
     /// How a record of a client is taken for several.
     pub de_aggregation: Option<DeAggregation>,
+    /// What is before the pipeline, if records go through a function.
+    pub before: Option<Before>,
 }
 
-/// The stream that records of a delivery stream are in.
+/// The stream that takes the records of clients, and what they go through.
+#[derive(Debug, Clone)]
+pub struct Before {
+    /// That stream, with the backup.
+    pub pipeline: Pipeline,
+    /// How records go on.
+    pub spec: Spec,
+}
+
+/// What the name of the stream before a function has behind that of the one behind it.
+const BEFORE: &str = ".source";
+
+/// The stream that a delivery stream delivers.
 pub fn stream_name(delivery_stream: &DeliveryStream) -> String {
     match delivery_stream.source_stream() {
         Some(source) => source.to_owned(),
@@ -88,14 +105,10 @@ pub fn map(delivery_stream: &DeliveryStream, node: &Node) -> Result<Mapped, Fail
     let steps = processing.map(|processing| processing.steps()).transpose()?.unwrap_or_default();
     refuse_what_is_missing(delivery_stream, &steps)?;
     let columns = columns::of(destination, &node.aws.tables)?;
-    let (delivery, de_aggregation) = (delivery(delivery_stream, store, &steps)?, steps.de_aggregation);
+    let delivery = delivery(delivery_stream, store, &steps)?;
+    let Steps { de_aggregation, function, .. } = steps;
     let raw = PipelineFile {
-        stream: Some(StreamTable {
-            name: Some(stream_name(delivery_stream)),
-            durability: Some("fsync".to_owned()),
-            idempotency_window: Some("0s".to_owned()),
-            ..StreamTable::default()
-        }),
+        stream: Some(stream_table(stream_name(delivery_stream))),
         ingest: Some(IngestTable {
             // What has columns is looked at when it comes in, as they may be learned; nothing else is.
             content: Some(if columns.is_some() { "json" } else { "any" }.to_owned()),
@@ -114,9 +127,74 @@ pub fn map(delivery_stream: &DeliveryStream, node: &Node) -> Result<Mapped, Fail
     };
     let file = format!("{}/{}.json", crate::node::DELIVERY_STREAMS, delivery_stream.name);
     let env = |name: &str| store.variable(name);
-    let pipeline =
-        check_made_pipeline(raw, file.as_ref(), node, &env).map_err(|problems| told(problems.as_slice()))?;
-    Ok(Mapped { pipeline, de_aggregation })
+    let check = |raw| {
+        check_made_pipeline(raw, file.as_ref(), node, &env).map_err(|problems| told(problems.as_slice()))
+    };
+    let mut pipeline = check(raw)?;
+    let before = match function {
+        None => None,
+        Some(step) => {
+            let spec = spec(delivery_stream, step, node)?;
+            let mut before = check(raw_before(delivery_stream))?;
+            // The backup has what clients have put.
+            before.deliveries = pipeline.deliveries.split_off(1.min(pipeline.deliveries.len()));
+            Some(Before { pipeline: before, spec })
+        }
+    };
+    Ok(Mapped { pipeline, de_aggregation, before })
+}
+
+fn stream_table(name: String) -> StreamTable {
+    StreamTable {
+        name: Some(name),
+        durability: Some("fsync".to_owned()),
+        idempotency_window: Some("0s".to_owned()),
+        ..StreamTable::default()
+    }
+}
+
+/// The stream before a function: nobody looks at its records.
+fn raw_before(delivery_stream: &DeliveryStream) -> PipelineFile {
+    PipelineFile {
+        stream: Some(stream_table(format!("{}{BEFORE}", stream_name(delivery_stream)))),
+        ingest: Some(IngestTable { content: Some("any".to_owned()), ..IngestTable::default() }),
+        ..PipelineFile::default()
+    }
+}
+
+fn spec(delivery_stream: &DeliveryStream, step: FunctionStep, node: &Node) -> Result<Spec, Failure> {
+    let FunctionStep { name, buffer_bytes, buffer_interval, retries } = step;
+    let function = node.functions.iter().find(|function| function.name == name);
+    let function = function.cloned().ok_or_else(|| {
+        Failure::invalid(format!(
+            "LambdaArn: there is no function {name:?} in the configuration of this node"
+        ))
+    })?;
+    let (region, account) = (node.aws.region.clone(), &node.aws.account);
+    let arn = format!("arn:aws:firehose:{region}:{account}:deliverystream/{}", delivery_stream.name);
+    Ok(Spec { function, buffer_bytes, buffer_interval, retries, origin: Origin { arn, region } })
+}
+
+/// The function that records of a delivery stream go through, and what there is of a backup: neither can be changed
+/// where there is one.
+///
+/// # Errors
+/// [`Failure`] that names the processor that is not supported.
+pub fn refuse_change(before: &DeliveryStream, after: &DeliveryStream) -> Result<(), Failure> {
+    let function = |delivery_stream: &DeliveryStream| -> Result<Option<FunctionStep>, Failure> {
+        let processing = delivery_stream.destination.processing_configuration.as_ref();
+        Ok(processing.map(|processing| processing.steps()).transpose()?.and_then(|steps| steps.function))
+    };
+    let (known, wanted) = (function(before)?, function(after)?);
+    if known != wanted {
+        return Err(unsupported("an update that adds, changes or takes away the processor Lambda"));
+    }
+    let (before, after) = (&before.destination, &after.destination);
+    let has_changed = before.s3_backup != after.s3_backup || before.s3_backup_mode != after.s3_backup_mode;
+    if known.is_some() && has_changed {
+        return Err(unsupported("an update of S3BackupConfiguration beside the processor Lambda"));
+    }
+    Ok(())
 }
 
 /// What is refused of a delivery stream that is made or changed now. One that is kept from before has been taken with it.
@@ -150,9 +228,13 @@ fn refuse_what_is_missing(delivery_stream: &DeliveryStream, steps: &Steps) -> Re
             return Err(unsupported(&format!("{member}CompressionFormat ZIP")));
         }
     }
-    if let Some(name) = &steps.function {
-        let message = format!("LambdaArn: there is no function {name:?} in the configuration of this node");
-        return Err(Failure::invalid(message));
+    if steps.function.is_some() {
+        if delivery_stream.source.is_some() {
+            return Err(unsupported("the processor Lambda for a Kinesis stream as source"));
+        }
+        if steps.de_aggregation.is_some() {
+            return Err(unsupported("the processor RecordDeAggregation beside Lambda"));
+        }
     }
     let (size, _) = buffering(destination);
     let needs_large = [

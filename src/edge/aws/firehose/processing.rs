@@ -1,6 +1,7 @@
 //! The shapes of `ProcessingConfiguration`, and what its processors come to.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,8 +59,28 @@ pub struct Steps {
     /// What is written behind each record.
     pub delimiter: Option<String>,
     /// The function that records go through.
-    pub function: Option<String>,
+    pub function: Option<FunctionStep>,
 }
+
+/// What `Lambda` does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionStep {
+    /// Name of the function.
+    pub name: String,
+    /// Bytes of records that a call is made for.
+    pub buffer_bytes: u64,
+    /// How long a record waits for others.
+    pub buffer_interval: Duration,
+    /// How often a call that has failed is made again.
+    pub retries: u32,
+}
+
+/// `BufferSizeInMBs` of a function where it is not given, its least and its most.
+const FUNCTION_MBS: (f64, f64, f64) = (1.0, 0.2, 3.0);
+/// The same of `BufferIntervalInSeconds`, which begins at 0.
+const FUNCTION_SECONDS: (u32, u32) = (60, 900);
+/// The same of `NumberOfRetries`.
+const FUNCTION_RETRIES: (u32, u32) = (3, 300);
 
 /// Bytes of a delimiter, decoded.
 const DELIMITER_BYTES_MAX: usize = 64;
@@ -88,7 +109,7 @@ impl Processing {
                 "MetadataExtraction" => steps.keys = metadata_extraction(&parameters)?,
                 "RecordDeAggregation" => steps.de_aggregation = Some(de_aggregation(&parameters)?),
                 "AppendDelimiterToRecord" => steps.delimiter = Some(appended_delimiter(&parameters)?),
-                "Lambda" => steps.function = Some(function_name(&parameters)?),
+                "Lambda" => steps.function = Some(function(&parameters)?),
                 _ => {
                     return Err(unsupported(&format!("the processor {kind}")));
                 }
@@ -183,6 +204,36 @@ fn appended_delimiter(parameters: &Parameters<'_>) -> Result<String, Failure> {
 /// `\n` as clients write it in a setting: a backslash and a letter.
 fn unescaped(text: &str) -> String {
     text.replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t")
+}
+
+fn function(parameters: &Parameters<'_>) -> Result<FunctionStep, Failure> {
+    let (default, least, most) = FUNCTION_MBS;
+    let mbs = match parameters.get("BufferSizeInMBs") {
+        None => Some(default),
+        Some(text) => text.parse::<f64>().ok().filter(|mbs| (least..=most).contains(mbs)),
+    };
+    let mbs = mbs.ok_or_else(|| {
+        Failure::invalid(format!("BufferSizeInMBs of Lambda must be a number from {least} to {most}"))
+    })?;
+    let interval = whole_number(parameters, "BufferIntervalInSeconds", FUNCTION_SECONDS)?;
+    Ok(FunctionStep {
+        name: function_name(parameters)?,
+        // Between 0.2 and 3 MiB.
+        buffer_bytes: (mbs * f64::from(1 << 20)) as u64,
+        buffer_interval: Duration::from_secs(interval.into()),
+        retries: whole_number(parameters, "NumberOfRetries", FUNCTION_RETRIES)?,
+    })
+}
+
+fn whole_number(
+    parameters: &Parameters<'_>,
+    name: &str,
+    (default, most): (u32, u32),
+) -> Result<u32, Failure> {
+    let Some(text) = parameters.get(name) else { return Ok(default) };
+    let number = text.parse().ok().filter(|number| *number <= most);
+    number
+        .ok_or_else(|| Failure::invalid(format!("{name} of Lambda must be a whole number from 0 to {most}")))
 }
 
 /// The name in `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION`, or the text itself.

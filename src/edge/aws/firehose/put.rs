@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::apart::take_apart;
 use super::processing::DeAggregation;
 use super::validation::Constraints;
-use super::{is_made_name, mapping, not_found};
+use super::{is_made_name, not_found};
 use crate::config::checked::PartitionKeySource;
 use crate::config::limits::{REQUEST_OVERHEAD_BYTES, REQUEST_RECORDS_MAX};
 use crate::edge::aws::kinesis::put::{Throttling, append};
@@ -173,7 +173,7 @@ fn find(edge: &Edge, name: &str, caller: &Caller) -> Result<(Arc<Intake>, Option
         let text = "Records cannot be put to a delivery stream whose source is a Kinesis stream";
         return Err(Failure::new(FailureKind::InvalidSource, text));
     }
-    let intake = edge.intake(&mapping::stream_name(&entry.delivery_stream)).map_err(|_| missing())?;
+    let intake = edge.intake(&entry.stream_of_puts()).map_err(|_| missing())?;
     Ok((intake, entry.de_aggregation.clone()))
 }
 

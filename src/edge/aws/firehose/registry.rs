@@ -5,17 +5,22 @@
 //! deliveries have stored what there is, or at once if the client forces it; one whose source is another stream goes at
 //! once.
 
+mod attach;
+mod steps;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::attach::{attach, refuse_to_learn};
+use self::steps::{end, is_pending, transformation};
 use super::delivery_stream::DeliveryStream;
-use super::mapping::{self, Mapped};
+use super::mapping::{self, Before, Mapped};
 use super::processing::DeAggregation;
-use crate::config::checked::{ColumnsSource, Config, Node, Pipeline};
+use crate::config::checked::{Config, Node, Pipeline};
 use crate::config::limits::DELIVERY_STREAMS_MAX;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
-use crate::node::{DocumentFolder, NodeError, NodeFolder, StreamOrigin};
-use crate::pipeline::control::{Control, ControlError, DeliveryChange};
+use crate::node::{DocumentFolder, NodeError, NodeFolder};
+use crate::pipeline::control::{Control, ControlError, DeliveryChange, Transformation};
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::{Disk, RealDisk};
 
@@ -40,6 +45,18 @@ pub struct Entry {
     pub deliveries: Vec<String>,
     /// Whether it runs: not where its source is not there.
     pub is_running: bool,
+    /// What the records of clients go through before they are delivered.
+    pub transformation: Option<Transformation>,
+}
+
+impl Entry {
+    /// The stream that takes the records of clients.
+    pub fn stream_of_puts(&self) -> String {
+        match &self.transformation {
+            Some(transformation) => transformation.source.to_string(),
+            None => mapping::stream_name(&self.delivery_stream),
+        }
+    }
 }
 
 /// Why the delivery streams of a node cannot be run.
@@ -74,9 +91,11 @@ impl DeliveryStreams {
         for (_, delivery_stream) in found {
             let name = delivery_stream.name.clone();
             let failed = |why: String| LoadError::Mapping { name: name.clone(), why };
-            let Mapped { pipeline, de_aggregation } =
+            let Mapped { pipeline, de_aggregation, before } =
                 mapping::map(&delivery_stream, &node).map_err(|failure| failed(failure.message))?;
             let deliveries = names(&pipeline);
+            let transformation = before.as_ref().map(|before| transformation(before, &pipeline));
+            config.pipelines.extend(before.map(|before| before.pipeline));
             let is_running = match delivery_stream.source {
                 None => {
                     config.pipelines.push(pipeline);
@@ -90,7 +109,7 @@ impl DeliveryStreams {
                     }
                 },
             };
-            let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running };
+            let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running, transformation };
             entries.insert(name, Arc::new(entry));
         }
         Ok(Self { node, files, entries: Mutex::new(entries), waiting: Mutex::new(waiting) })
@@ -151,6 +170,11 @@ impl DeliveryStreams {
         begins.collect()
     }
 
+    /// Where records of clients go through functions.
+    pub fn transformations(&self) -> Vec<Transformation> {
+        self.entries().values().filter_map(|entry| entry.transformation.clone()).collect()
+    }
+
     /// All of them, in the order of their names.
     pub fn all(&self) -> Vec<Arc<Entry>> {
         self.entries().values().cloned().collect()
@@ -176,13 +200,18 @@ impl DeliveryStreams {
             return Err(Failure::new(FailureKind::LimitExceeded, text));
         }
         mapping::refuse_anew(&delivery_stream)?;
-        let Mapped { pipeline, de_aggregation } = mapping::map(&delivery_stream, &self.node)?;
+        let Mapped { pipeline, de_aggregation, before } = mapping::map(&delivery_stream, &self.node)?;
         let (stream, deliveries) = (pipeline.stream.name.clone(), names(&pipeline));
+        let transformation = before.as_ref().map(|before| transformation(before, &pipeline));
         if delivery_stream.source.is_none() {
-            control.begin(pipeline).map_err(failed)?;
+            match before {
+                None => control.begin(pipeline),
+                Some(Before { pipeline: source, spec }) => control.begin_transformed(source, pipeline, &spec),
+            }
+            .map_err(failed)?;
             crate::crash_point!("deliveries.begun");
             if let Err(error) = self.files.keep(&name, &delivery_stream) {
-                control.end(&stream).map_err(failed)?;
+                end(control, &stream, transformation.as_ref()).map_err(failed)?;
                 return Err(failed(error.into()));
             }
         } else if control.serves(&stream) {
@@ -202,7 +231,7 @@ impl DeliveryStreams {
             let text = format!("KinesisStreamARN: there is no stream {stream:?} here");
             return Err(Failure::invalid(text));
         }
-        let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running: true };
+        let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running: true, transformation };
         self.entries().insert(name, Arc::new(entry));
         Ok(())
     }
@@ -243,7 +272,8 @@ impl DeliveryStreams {
         let mut delivery_stream = entry.delivery_stream.clone();
         change(&mut delivery_stream)?;
         mapping::refuse_anew(&delivery_stream)?;
-        let Mapped { pipeline, de_aggregation } = mapping::map(&delivery_stream, &self.node)?;
+        mapping::refuse_change(&entry.delivery_stream, &delivery_stream)?;
+        let Mapped { pipeline, de_aggregation, .. } = mapping::map(&delivery_stream, &self.node)?;
         let deliveries = names(&pipeline);
         if entry.deliveries.iter().any(|before| !deliveries.contains(before)) {
             return Err(Failure::invalid("S3BackupMode cannot be disabled once it is enabled"));
@@ -265,8 +295,8 @@ impl DeliveryStreams {
             }
             return Err(failed(error));
         }
-        let is_running = entry.is_running;
-        let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running };
+        let Entry { is_running, transformation, .. } = (*entry).clone();
+        let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running, transformation };
         self.entries().insert(name.to_owned(), Arc::new(entry));
         Ok(())
     }
@@ -295,8 +325,7 @@ impl DeliveryStreams {
         for entry in self.all().into_iter().filter(|entry| entry.delivery_stream.is_deleting) {
             // Those that have not ended yet are looked at again later: all other changes would wait with this one.
             let stream = mapping::stream_name(&entry.delivery_stream);
-            let is_put_to = entry.delivery_stream.source.is_none();
-            if is_put_to && control.is_pending(&stream) || !control.have_stopped(&stream, &entry.deliveries) {
+            if is_pending(control, &entry, &stream) || !control.have_stopped(&stream, &entry.deliveries) {
                 continue;
             }
             if let Err(failure) = self.finish(control, &entry, false) {
@@ -317,10 +346,10 @@ impl DeliveryStreams {
         if source.is_some() {
             control.stop_deliveries(&stream, &entry.deliveries).map_err(failed)?;
         } else {
-            if !is_forced && control.is_pending(&stream) {
+            if !is_forced && is_pending(control, entry, &stream) {
                 return Ok(());
             }
-            control.end(&stream).map_err(failed)?;
+            end(control, &stream, entry.transformation.as_ref()).map_err(failed)?;
         }
         self.files.remove(name).map_err(|error| failed(error.into()))?;
         self.entries().remove(name);
@@ -331,39 +360,6 @@ impl DeliveryStreams {
         tracing::info!(delivery_stream = name, "a client has deleted a delivery stream");
         Ok(())
     }
-}
-
-fn learns(source: Option<ColumnsSource>) -> bool {
-    matches!(source, Some(ColumnsSource::Inferred(_)))
-}
-
-/// Of a stream that a client has made nothing is learned.
-fn refuse_to_learn(control: &Control, made: &Pipeline) -> Result<(), Failure> {
-    let origin = control.properties(&made.stream.name).map_err(failed)?.origin;
-    if origin == StreamOrigin::Client && learns(made.columns_source) {
-        let text = format!(
-            "SchemaConfiguration: the columns cannot be learned from stream '{}', which a client has made: name a table that has columns",
-            made.stream.name
-        );
-        return Err(Failure::invalid(text));
-    }
-    Ok(())
-}
-
-/// Adds the delivery of `made` to the pipeline of its stream. Returns it if there is none.
-fn attach(made: Pipeline, pipelines: &mut [Pipeline]) -> Result<Option<Pipeline>, String> {
-    let stream = &made.stream.name;
-    let Some(pipeline) = pipelines.iter_mut().find(|pipeline| pipeline.stream.name == *stream) else {
-        return Ok(Some(made));
-    };
-    let has_columns = made.deliveries.iter().any(|delivery| delivery.format.columns().is_some());
-    if has_columns && learns(made.columns_source) != learns(pipeline.columns_source) {
-        return Err(format!(
-            "SchemaConfiguration: the columns are learned for either all deliveries of stream '{stream}' or none"
-        ));
-    }
-    pipeline.deliveries.extend(made.deliveries);
-    Ok(None)
 }
 
 fn names(pipeline: &Pipeline) -> Vec<String> {

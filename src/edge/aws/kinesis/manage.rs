@@ -86,7 +86,7 @@ pub async fn create(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
         Failure::new(FailureKind::LimitExceeded, text)
     })?;
     request.caller.authorize(&name)?;
-    if edge.intake(&name).is_ok() {
+    if edge.any_intake(&name).is_ok() {
         let text = format!("Stream {name} under account {} already exists.", request.caller.account());
         return Err(Failure::new(FailureKind::ResourceInUse, text));
     }
