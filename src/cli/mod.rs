@@ -9,6 +9,7 @@ pub mod shards;
 pub mod tail;
 pub mod verify;
 
+mod node_key;
 mod node_url;
 mod recovery_display;
 mod start;

@@ -135,6 +135,16 @@ pub const API_KEY_BYTES_MIN: usize = 16;
 /// See [`API_KEY_BYTES_MIN`].
 pub const API_KEY_BYTES_MAX: usize = 256;
 
+/// `[[client_certificate]]` of a node: names are looked for in a map, and take about 500 bytes each, 10 MB together.
+pub const CLIENT_CERTIFICATES_MAX: usize = 20_000;
+
+/// Those of them with `*` in their name: each costs a comparison with every request whose certificate is nobody's by its
+/// whole name, about 20 ns, 2 µs together.
+pub const CERTIFICATE_PATTERNS_MAX: usize = 100;
+
+/// Characters of a name of a certificate: a URI in one has seldom more than 100, a DNS name at most 253.
+pub const CERTIFICATE_NAME_BYTES_MAX: usize = 1_024;
+
 /// Actions, and streams, that an access key names: each costs a comparison of a name with every request of the key.
 pub const ACCESS_KEY_PATTERNS_MAX: usize = 100;
 
@@ -352,8 +362,9 @@ pub const CONNECTIONS_MAX: usize = 1_000_000;
 /// Bytes of request line and headers that the configuration may ask for: a buffer of this size per connection.
 pub const HEADER_BYTES_MAX: u64 = 1 << 20;
 
-/// Bytes of one configuration file. The largest sensible one, with hundreds of columns, has 100 KiB.
-pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of one configuration file: [`API_KEYS_MAX`] keys by their digests, 200 bytes each, and as much again. The largest
+/// sensible one of a pipeline, with hundreds of columns, has 100 KiB.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// Scalar columns that `schema = "infer"` learns where `max_columns` is not given: at about 10 KiB of writer state
 /// each, an open file costs 10 MiB before its first record.

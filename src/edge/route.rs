@@ -38,7 +38,8 @@ enum Route<'a> {
 /// Routes, [`Route::index`] being below.
 const ROUTES: usize = 7 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 17] = [101, 200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
+const CODES: [u16; 18] =
+    [101, 200, 201, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
 
 impl<'a> Route<'a> {
     fn of(head: &'a request::Parts) -> Self {
