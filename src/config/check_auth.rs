@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check_access_key::check_patterns;
+use super::check_client_certificate::{CertificateHolder, ClientCertificateTable, check_client_certificates};
 use super::check_listener::ListenAt;
 use super::checker::Checker;
 use super::limits::{API_KEY_BYTES_MAX, API_KEY_BYTES_MIN, API_KEYS_MAX};
@@ -63,6 +64,8 @@ pub struct Auth {
     pub are_in_query: bool,
     /// `[[api_key]]`. Names and digests are unique.
     pub api_keys: Vec<ApiKey>,
+    /// `[[client_certificate]]`, in the order of the file. Names are unique.
+    pub client_certificates: Vec<CertificateHolder>,
 }
 
 /// What lets somebody in.
@@ -100,14 +103,14 @@ impl fmt::Debug for ApiKey {
 impl Default for Auth {
     /// Nobody is asked, and nobody is known.
     fn default() -> Self {
-        Self { demands: std::array::from_fn(|_| Demand::Open), are_in_query: false, api_keys: Vec::new() }
+        Self::new(std::array::from_fn(|_| Demand::Open), Vec::new())
     }
 }
 
 impl Auth {
     /// Demands by action, and keys whose names and digests are unique; no secret stands in the query.
     pub fn new(demands: [Demand; Action::COUNT], api_keys: Vec<ApiKey>) -> Self {
-        Self { demands, are_in_query: false, api_keys }
+        Self { demands, are_in_query: false, api_keys, client_certificates: Vec::new() }
     }
 
     /// What an action takes.
@@ -121,18 +124,24 @@ impl Auth {
 pub(super) struct Principals {
     /// `[[api_key]]`.
     pub api_keys: Vec<ApiKeyTable>,
+    /// `[[client_certificate]]`.
+    pub client_certificates: Vec<ClientCertificateTable>,
 }
 
 impl Principals {
     /// The first table of a kind.
     fn first_of(&self, kind: IdentityKind) -> Option<&'static str> {
-        match kind {
-            IdentityKind::ApiKey => (!self.api_keys.is_empty()).then_some("api_key[0]"),
-        }
+        let (is_there, path) = match kind {
+            IdentityKind::ApiKey => (!self.api_keys.is_empty(), "api_key[0]"),
+            IdentityKind::ClientCertificate => {
+                (!self.client_certificates.is_empty(), "client_certificate[0]")
+            }
+        };
+        is_there.then_some(path)
     }
 }
 
-const NAME_HELP: &str = "write name = \"mobile\" or another name";
+pub(super) const NAME_HELP: &str = "write name = \"mobile\" or another name";
 const KEY_HELP: &str = "write key = \"${NAME}\" and put it into the environment, or key_sha256 = \"…\"";
 const ALLOW_HELP: &str = "write allow = [\"ingest:web\"], or what the key is for";
 const NONE: &str = "none";
@@ -157,9 +166,14 @@ pub(super) fn check_auth(
         });
     }
     let api_keys = check_api_keys(principals.api_keys, checker);
+    let client_certificates = check_client_certificates(principals.client_certificates, checker);
     let demands: Option<Vec<Demand>> = demands.into_iter().collect();
     let are_in_query = raw.credentials_in_query.unwrap_or(false);
-    Some(Auth { are_in_query, ..Auth::new(demands?.try_into().ok()?, api_keys?) })
+    Some(Auth {
+        are_in_query,
+        client_certificates: client_certificates?,
+        ..Auth::new(demands?.try_into().ok()?, api_keys?)
+    })
 }
 
 /// Without `[auth]` nobody is asked, which is for this machine alone.
@@ -268,20 +282,13 @@ fn check_api_key(
     checker: &mut Checker<'_>,
 ) -> Option<ApiKey> {
     let path = format!("api_key[{index}]");
-    let name = checker.name(&format!("{path}.name"), table.name, NAME_HELP);
-    if let Some(name) = &name {
-        let first = *seen.names.entry(name.clone()).or_insert(index);
-        if first != index {
-            let message =
-                format!("name = {name:?} is also that of API key {}: each needs its own", first + 1);
-            checker.problem(&format!("{path}.name"), message);
-        }
-    }
+    let names = (&mut seen.names, index);
+    let name = checker.unique_name(&format!("{path}.name"), table.name, NAME_HELP, names);
     let digest = check_key(table.key, table.key_sha256, &path, checker);
     if let Some(digest) = digest {
         let first = *seen.digests.entry(digest).or_insert(index);
         if first != index {
-            let message = format!("its secret is also that of API key {}: each needs its own", first + 1);
+            let message = format!("its secret is also that of api_key {}: each needs its own", first + 1);
             checker.problem(&path, message);
             return None;
         }

@@ -14,6 +14,7 @@ use url::Url;
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
 pub use super::check_auth::{ApiKey, Auth, Demand};
 pub use super::check_aws::Aws;
+pub use super::check_client_certificate::{CertificateHolder, CertificateName};
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};

@@ -11,6 +11,7 @@ use super::check_access_key::AccessKeyTable;
 use super::check_auth::{ApiKeyTable, AuthTable};
 use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
+use super::check_client_certificate::ClientCertificateTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
 use super::check_listener::{ListenerTable, TlsTable};
@@ -303,6 +304,8 @@ pub struct NodeFile {
     pub auth: Option<AuthTable>,
     /// Clients that send a secret along.
     pub api_key: Option<Vec<ApiKeyTable>>,
+    /// Clients that show a certificate.
+    pub client_certificate: Option<Vec<ClientCertificateTable>>,
     /// The Kinesis and Firehose APIs.
     pub aws: Option<AwsTable>,
     /// Who may use them.

@@ -17,6 +17,7 @@ use http::HeaderValue;
 
 use self::facts::Facts;
 use super::identity::api_key::ApiKeys;
+use super::identity::certificate::Certificates;
 use super::identity::credentials::Credentials;
 use super::identity::policy::Action;
 use super::identity::principal::{Attempt, IdentityKind, Principal};
@@ -31,6 +32,7 @@ pub struct Gate {
     challenges: [Option<HeaderValue>; Action::COUNT],
     are_in_query: bool,
     api_keys: ApiKeys,
+    certificates: Certificates,
 }
 
 /// A request that was let in.
@@ -53,6 +55,7 @@ impl Gate {
             challenges: Action::ALL.map(challenge),
             are_in_query: auth.are_in_query,
             api_keys: ApiKeys::new(&auth.api_keys),
+            certificates: Certificates::new(&auth.client_certificates),
         }
     }
 
@@ -70,7 +73,7 @@ impl Gate {
         };
         let credentials = Credentials::of(facts.head, self.are_in_query);
         let principal =
-            self.identify(kinds, &credentials).map_err(|why| self.unauthenticated(action, why))?;
+            self.identify(kinds, &credentials, facts).map_err(|why| self.unauthenticated(action, why))?;
         let entry = self.let_in(Some(principal));
         entry.permit(action, facts.stream)?;
         Ok(entry)
@@ -80,18 +83,24 @@ impl Gate {
         &self,
         kinds: &[IdentityKind],
         credentials: &Credentials<'_>,
+        facts: &Facts<'_>,
     ) -> Result<Arc<Principal>, &'static str> {
+        let mut is_unknown = false;
         for kind in kinds {
             let attempt = match kind {
                 IdentityKind::ApiKey => self.api_keys.identify(credentials),
+                IdentityKind::ClientCertificate => {
+                    self.certificates.identify(facts.peer.certificate.as_deref())
+                }
             };
             match attempt {
                 Attempt::Is(principal) => return Ok(principal),
                 Attempt::Wrong(why) => return Err(why),
-                Attempt::Absent | Attempt::Unknown => {}
+                Attempt::Unknown => is_unknown = true,
+                Attempt::Absent => {}
             }
         }
-        Err(if credentials.are_there() { UNKNOWN } else { MISSING })
+        Err(if is_unknown || credentials.are_there() { UNKNOWN } else { MISSING })
     }
 
     fn unauthenticated(&self, action: Action, why: &str) -> Problem {

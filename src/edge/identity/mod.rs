@@ -7,6 +7,7 @@
 //! Signature Version 4 is besides what clients of AWS services use, whose protocols have errors of their own.
 
 pub mod api_key;
+pub mod certificate;
 pub mod credentials;
 pub mod pattern;
 pub mod policy;

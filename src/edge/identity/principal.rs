@@ -9,23 +9,28 @@ use super::policy::Policy;
 pub enum IdentityKind {
     /// A key of `[[api_key]]`.
     ApiKey,
+    /// A certificate of `[[client_certificate]]`.
+    ClientCertificate,
 }
 
 impl IdentityKind {
     /// Every kind, with its word in the configuration.
-    pub const WORDS: [(&'static str, IdentityKind); 1] = [("api_key", IdentityKind::ApiKey)];
+    pub const WORDS: [(&'static str, IdentityKind); 2] =
+        [("api_key", IdentityKind::ApiKey), ("client_certificate", IdentityKind::ClientCertificate)];
 
     /// Its word.
     pub fn as_str(self) -> &'static str {
         match self {
             IdentityKind::ApiKey => "api_key",
+            IdentityKind::ClientCertificate => "client_certificate",
         }
     }
 
-    /// The scheme of `WWW-Authenticate` by which a client is asked for it.
+    /// The scheme of `WWW-Authenticate` by which a client is asked for it. Not for all of them is one registered.
     pub fn challenge(self) -> &'static str {
         match self {
             IdentityKind::ApiKey => "Bearer realm=\"forebay\"",
+            IdentityKind::ClientCertificate => "ClientCertificate",
         }
     }
 }
