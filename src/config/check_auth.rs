@@ -7,8 +7,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check_access_key::check_patterns;
+use super::check_basic_user::{BasicUser, BasicUserTable, check_basic_users};
 use super::check_client_certificate::{CertificateHolder, ClientCertificateTable, check_client_certificates};
 use super::check_listener::ListenAt;
+use super::check_webhook::{Webhook, WebhookTable, check_webhooks};
 use super::checker::Checker;
 use super::limits::{API_KEY_BYTES_MAX, API_KEY_BYTES_MIN, API_KEYS_MAX};
 use super::secret::Secret;
@@ -64,8 +66,12 @@ pub struct Auth {
     pub are_in_query: bool,
     /// `[[api_key]]`. Names and digests are unique.
     pub api_keys: Vec<ApiKey>,
+    /// `[[basic_user]]`. Names are unique.
+    pub basic_users: Vec<BasicUser>,
     /// `[[client_certificate]]`, in the order of the file. Names are unique.
     pub client_certificates: Vec<CertificateHolder>,
+    /// `[[webhook]]`, in the order of the file. Names are unique.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// What lets somebody in.
@@ -110,7 +116,14 @@ impl Default for Auth {
 impl Auth {
     /// Demands by action, and keys whose names and digests are unique; no secret stands in the query.
     pub fn new(demands: [Demand; Action::COUNT], api_keys: Vec<ApiKey>) -> Self {
-        Self { demands, are_in_query: false, api_keys, client_certificates: Vec::new() }
+        Self {
+            demands,
+            are_in_query: false,
+            api_keys,
+            basic_users: Vec::new(),
+            client_certificates: Vec::new(),
+            webhooks: Vec::new(),
+        }
     }
 
     /// What an action takes.
@@ -124,8 +137,14 @@ impl Auth {
 pub(super) struct Principals {
     /// `[[api_key]]`.
     pub api_keys: Vec<ApiKeyTable>,
+    /// `[[basic_user]]`.
+    pub basic_users: Vec<BasicUserTable>,
     /// `[[client_certificate]]`.
     pub client_certificates: Vec<ClientCertificateTable>,
+    /// `[[webhook]]`.
+    pub webhooks: Vec<WebhookTable>,
+    /// Whether there is any `[[access_key]]`, which are used without `[auth]` as well.
+    pub has_access_keys: bool,
 }
 
 impl Principals {
@@ -133,9 +152,12 @@ impl Principals {
     fn first_of(&self, kind: IdentityKind) -> Option<&'static str> {
         let (is_there, path) = match kind {
             IdentityKind::ApiKey => (!self.api_keys.is_empty(), "api_key[0]"),
+            IdentityKind::Basic => (!self.basic_users.is_empty(), "basic_user[0]"),
             IdentityKind::ClientCertificate => {
                 (!self.client_certificates.is_empty(), "client_certificate[0]")
             }
+            IdentityKind::Hmac => (!self.webhooks.is_empty(), "webhook[0]"),
+            IdentityKind::SignatureV4 => (self.has_access_keys, "access_key[0]"),
         };
         is_there.then_some(path)
     }
@@ -166,12 +188,16 @@ pub(super) fn check_auth(
         });
     }
     let api_keys = check_api_keys(principals.api_keys, checker);
+    let basic_users = check_basic_users(principals.basic_users, checker);
     let client_certificates = check_client_certificates(principals.client_certificates, checker);
+    let webhooks = check_webhooks(principals.webhooks, checker);
     let demands: Option<Vec<Demand>> = demands.into_iter().collect();
     let are_in_query = raw.credentials_in_query.unwrap_or(false);
     Some(Auth {
         are_in_query,
+        basic_users: basic_users?,
         client_certificates: client_certificates?,
+        webhooks: webhooks?,
         ..Auth::new(demands?.try_into().ok()?, api_keys?)
     })
 }
@@ -183,8 +209,10 @@ fn check_no_auth(
     checker: &mut Checker<'_>,
 ) -> Option<Auth> {
     let help = "write [auth] with ingest = [\"api_key\"], tap = [\"api_key\"], and an [[api_key]]";
-    if let Some((word, path)) =
-        IdentityKind::WORDS.iter().find_map(|(word, kind)| Some((word, principals.first_of(*kind)?)))
+    if let Some((word, path)) = IdentityKind::WORDS
+        .iter()
+        .filter(|(_, kind)| *kind != IdentityKind::SignatureV4)
+        .find_map(|(word, kind)| Some((word, principals.first_of(*kind)?)))
     {
         checker.problem_with_help(path, format!("nobody is asked for a proof of the kind {word:?}"), help);
         return None;
@@ -241,8 +269,11 @@ fn check_demand(
         };
         if kinds.contains(&kind) {
             checker.problem(&path, format!("{word:?} is named twice"));
+        } else if kind == IdentityKind::Hmac && action != Action::Ingest {
+            checker
+                .problem(&path, "\"hmac\" is a signature of a body: it proves who puts records, and no more");
         } else if principals.first_of(kind).is_none() {
-            checker.problem(&path, format!("there is no [[{word}]], so that this lets nobody in"));
+            checker.problem(&path, format!("there is no [[{}]], so that this lets nobody in", kind.table()));
         } else {
             kinds.push(kind);
         }

@@ -39,7 +39,10 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let keys = raw.access_key.unwrap_or_default();
     let principals = Principals {
         api_keys: raw.api_key.unwrap_or_default(),
+        basic_users: raw.basic_user.unwrap_or_default(),
         client_certificates: raw.client_certificate.unwrap_or_default(),
+        webhooks: raw.webhook.unwrap_or_default(),
+        has_access_keys: !keys.is_empty(),
     };
     let auth = check_auth(raw.auth, principals, exposed, checker);
     let functions = check_functions(raw.function.unwrap_or_default(), checker);

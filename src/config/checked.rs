@@ -14,10 +14,12 @@ use url::Url;
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
 pub use super::check_auth::{ApiKey, Auth, Demand};
 pub use super::check_aws::Aws;
+pub use super::check_basic_user::{BasicUser, Password};
 pub use super::check_client_certificate::{CertificateHolder, CertificateName};
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
+pub use super::check_webhook::{HmacAlgorithm, SignatureEncoding, SignedTime, TimestampAt, Webhook};
 pub use super::format::{
     Delimiter, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
     ParquetFormat, RawFormat, SortColumn,

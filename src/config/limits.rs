@@ -145,6 +145,34 @@ pub const CERTIFICATE_PATTERNS_MAX: usize = 100;
 /// Characters of a name of a certificate: a URI in one has seldom more than 100, a DNS name at most 253.
 pub const CERTIFICATE_NAME_BYTES_MAX: usize = 1_024;
 
+/// `[[basic_user]]` of a node: looked for in a map, and about 700 bytes each, 14 MB together.
+pub const BASIC_USERS_MAX: usize = 20_000;
+
+/// Bytes of a password: more than people type, and its name and Base64 fit into a header of the default size.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+
+/// Passwords that are checked at a time: each takes a core for 0.1 s and more, so that who guesses takes two at most and
+/// has about 15 guesses a second.
+pub const PASSWORD_CHECKS_MAX: usize = 2;
+
+/// Requests that wait until their password is checked: the last one for 64 / 2 × 0.2 s = 6.4 s.
+pub const PASSWORD_CHECKS_WAITING_MAX: usize = 64;
+
+/// `[[webhook]]` of a node: a request costs a look for the header of each, about 20 ns, 2 µs together.
+pub const WEBHOOKS_MAX: usize = 100;
+
+/// Secrets of a webhook: the body is hashed once for each.
+pub const WEBHOOK_SECRETS_MAX: usize = 4;
+
+/// Bytes of a secret of a webhook: senders make up to 100, and people choose some of theirs.
+pub const WEBHOOK_SECRET_BYTES_RANGE: std::ops::RangeInclusive<usize> = 8..=1_024;
+
+/// How far the time of a signature may be from ours at most.
+pub const WEBHOOK_TOLERANCE_MAX: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+
+/// Signatures in one header: Stripe sends one for each secret that is not over, two at most.
+pub const WEBHOOK_SIGNATURES_MAX: usize = 8;
+
 /// Actions, and streams, that an access key names: each costs a comparison of a name with every request of the key.
 pub const ACCESS_KEY_PATTERNS_MAX: usize = 100;
 

@@ -11,10 +11,12 @@ use super::check_access_key::AccessKeyTable;
 use super::check_auth::{ApiKeyTable, AuthTable};
 use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
+use super::check_basic_user::BasicUserTable;
 use super::check_client_certificate::ClientCertificateTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
 use super::check_listener::{ListenerTable, TlsTable};
+use super::check_webhook::WebhookTable;
 use super::limits;
 use super::secret::Secret;
 use crate::schema::columns::COLUMN_LEAVES_MAX;
@@ -304,6 +306,10 @@ pub struct NodeFile {
     pub auth: Option<AuthTable>,
     /// Clients that send a secret along.
     pub api_key: Option<Vec<ApiKeyTable>>,
+    /// Clients that show a name and a password.
+    pub basic_user: Option<Vec<BasicUserTable>>,
+    /// Clients that sign bodies.
+    pub webhook: Option<Vec<WebhookTable>>,
     /// Clients that show a certificate.
     pub client_certificate: Option<Vec<ClientCertificateTable>>,
     /// The Kinesis and Firehose APIs.

@@ -8,6 +8,8 @@ use hyper::body::Incoming;
 use super::append::{self, Arrived, Done};
 use super::body::{self, Bounds, Encoding};
 use super::decode::Framing;
+use super::gate::Entry;
+use super::gate::body_proof::BodyProof;
 use super::problem::Problem;
 use super::reply::{self, Body};
 use super::{Edge, Intake};
@@ -24,11 +26,11 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub async fn post(
     edge: &Edge,
     intake: Result<Arc<Intake>, Problem>,
-    head: &request::Parts,
+    (entry, head): (&Entry, &request::Parts),
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let result = match intake {
-        Ok(intake) => ingest(edge, &intake, head, &mut body).await,
+        Ok(intake) => ingest(edge, &intake, (entry, head), &mut body).await,
         Err(problem) => Err(problem),
     };
     // One that was too slow, or has gone, will not send more.
@@ -43,15 +45,15 @@ pub async fn post(
 async fn ingest(
     edge: &Edge,
     intake: &Intake,
-    head: &request::Parts,
+    (entry, head): (&Entry, &request::Parts),
     body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
     let key = request_key(intake, head)?;
     let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max };
-    let paid = body::read(edge, bounds, encoding, body).await?;
-    let idempotency_key = idempotency_key(&head.headers)?;
+    let paid = body::read(edge, bounds, (encoding, entry.proof()), body).await?;
+    let idempotency_key = idempotency_key(entry, &head.headers)?;
     let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid };
     Ok(match append::begin(edge, intake, arrived).await?.done().await? {
         Done::Fresh { body, all_refused } => reply::ingest(body, all_refused),
@@ -60,9 +62,15 @@ async fn ingest(
     })
 }
 
-/// The key with which the client may send the same request again.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
-    headers.get(IDEMPOTENCY_KEY).map(|value| checked_idempotency_key(value.as_bytes())).transpose()
+/// The key with which the client may send the same request again: senders of webhooks have a header of their own for
+/// it.
+fn idempotency_key<'h>(entry: &Entry, headers: &'h HeaderMap) -> Result<Option<&'h [u8]>, Problem> {
+    let own = || entry.proof().and_then(BodyProof::idempotency_header).and_then(|name| headers.get(name));
+    headers
+        .get(IDEMPOTENCY_KEY)
+        .or_else(own)
+        .map(|value| checked_idempotency_key(value.as_bytes()))
+        .transpose()
 }
 
 /// An idempotency key of a length that is taken.

@@ -163,12 +163,14 @@ impl Edge {
         let taps_budget = budget.account(usize::MAX);
         let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
+        let aws = aws::Gateway::new(budget.account_before_last(), aws);
+        let gate = Gate::new(auth, Arc::clone(&aws.identities));
         Self {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
-            gate: RwLock::new(Arc::new(Gate::new(auth))),
-            aws: aws::Gateway::new(budget.account_before_last(), aws),
+            gate: RwLock::new(Arc::new(gate)),
+            aws,
             taps_budget,
             taps,
             budget,

@@ -42,6 +42,8 @@ pub enum Problem {
         /// What is missing or wrong, without anything of what was shown.
         detail: String,
     },
+    /// Who has sent it cannot be told at the moment, for this reason.
+    IdentityUnavailable(&'static str),
     /// Whoever has sent it may not do what it asks for.
     Forbidden(String),
     /// A page of another origin must not open a WebSocket here.
@@ -160,7 +162,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 31] = [
+    pub const CODES: [&'static str; 32] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -170,6 +172,7 @@ impl Problem {
         "lease_lost",
         "cursor_not_kept",
         "unauthenticated",
+        "identity_unavailable",
         "forbidden",
         "origin_not_allowed",
         "bad_parameter",
@@ -222,6 +225,9 @@ impl Problem {
             }
             Problem::Unauthenticated { .. } => {
                 (StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated")
+            }
+            Problem::IdentityUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "identity_unavailable", "Identity cannot be checked")
             }
             Problem::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Problem::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed", "Origin not allowed"),
@@ -286,6 +292,9 @@ impl Problem {
                 format!("the cursor cannot be written at the moment ({why}): its checkpoint is where it was")
             }
             Problem::Unauthenticated { detail, .. } | Problem::Forbidden(detail) => detail.clone(),
+            Problem::IdentityUnavailable(why) => {
+                format!("it cannot be told at the moment who has sent this ({why}); nothing of it was read")
+            }
             Problem::OriginNotAllowed => {
                 "pages of this origin may not open a WebSocket here: name it in [server] cors".to_owned()
             }

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
 
+use super::gate::Entry;
 use super::problem::Problem;
 use super::reply::Body;
 use super::{Edge, Intake, streams};
@@ -35,13 +36,16 @@ struct Wish {
 pub async fn post(
     edge: &Edge,
     intake: &Intake,
-    head: &request::Parts,
+    (entry, head): (&Entry, &request::Parts),
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let body = Limited::new(body, RESHARD_BODY_BYTES_MAX);
     let body = tokio::time::timeout(edge.server.body_timeout, body.collect());
     let body = body.await.map_err(|_| Problem::BodyTimeout)?;
     let body = body.map_err(|error| Problem::BodyIncomplete(error.to_string()))?.to_bytes();
+    if let Some(proof) = entry.proof() {
+        proof.check(&body)?;
+    }
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| Problem::NotJson(error.to_string()))?;
     let (control, name) = (edge.control()?, intake.stream.name());
     match wish {

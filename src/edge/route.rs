@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use http::{Method, Request, Response, request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use metrics::{Counter, Histogram};
 
@@ -117,6 +117,15 @@ impl<'a> Route<'a> {
             (Route::Records(_), &Method::POST) => Some(Action::Ingest),
             (Route::Shards(_), &Method::POST) => Some(Action::Admin),
             _ => Some(Action::Tap),
+        }
+    }
+
+    /// Whether a handler reads the body, and asks whether it is its sender's.
+    fn reads_body(self, method: &Method) -> bool {
+        match self {
+            Route::Records(_) | Route::Shards(_) => method == Method::POST,
+            Route::Cursor(..) => method == Method::PUT,
+            _ => false,
         }
     }
 
@@ -238,10 +247,17 @@ async fn dispatch(
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
+    if let Some(proof) = entry.proof()
+        && !route.reads_body(&head.method)
+    {
+        proof.check_unread(body.is_end_stream())?;
+    }
     // hyper leaves the body away where a client asks for the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
-        (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
+        (Route::Records(name), &Method::POST) => {
+            ingest::post(edge, edge.intake(name), (entry, head), body).await
+        }
         (Route::Records(name), _) if tap::websocket::is_wanted(head) => {
             tap::websocket::get(edge, &*edge.intake(name)?, entry, (head, leaving)).await
         }
@@ -251,11 +267,13 @@ async fn dispatch(
         (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
         (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
         (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),
-        (Route::Shards(name), &Method::POST) => reshard::post(edge, &*edge.intake(name)?, head, body).await,
+        (Route::Shards(name), &Method::POST) => {
+            reshard::post(edge, &*edge.intake(name)?, (entry, head), body).await
+        }
         (Route::Cursors(name), &Method::GET) => Ok(cursors::list(&*edge.intake(name)?)),
         (Route::Cursor(name, cursor), &Method::GET) => cursors::describe(&*edge.intake(name)?, cursor),
         (Route::Cursor(name, cursor), &Method::PUT) => {
-            cursors::put(edge, &*edge.intake(name)?, cursor, body).await
+            cursors::put(edge, &*edge.intake(name)?, (entry, cursor), body).await
         }
         (Route::Cursor(name, cursor), &Method::DELETE) => {
             cursors::delete(&*edge.intake(name)?, cursor, head).await

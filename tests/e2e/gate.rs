@@ -1,7 +1,10 @@
 //! Who is let in: proofs of identity as real clients send them, and what they are for.
 
+mod basic;
 mod certificate;
 mod commands;
+mod signature;
+mod webhook;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};

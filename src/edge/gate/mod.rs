@@ -1,51 +1,64 @@
 //! The gate: who may come in, and for what, before a byte of the body is read.
 //!
 //! ```text
-//! facts ─▶ identity ─▶ policy ─▶ Entry
-//!          who?        may they?
+//! facts ─▶ identity ─▶ policy ─▶ Entry (─▶ body ─▶ BodyProof)
+//!          who?        may they?           said by them?
 //! ```
 //!
 //! What is asked for is one of three actions ([`Action`]). For each the configuration says which kinds of identity
 //! count; a request is let in by the first of them whose proof it shows. One that shows a wrong proof is not tried as
 //! nobody's, or as another kind's.
 
+pub mod body_proof;
 pub mod facts;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
+use self::body_proof::BodyProof;
 use self::facts::Facts;
 use super::identity::api_key::ApiKeys;
+use super::identity::basic::BasicUsers;
+use super::identity::body_claim::BodyClaim;
 use super::identity::certificate::Certificates;
 use super::identity::credentials::Credentials;
 use super::identity::policy::Action;
 use super::identity::principal::{Attempt, IdentityKind, Principal};
+use super::identity::signature_v4::Identities;
+use super::identity::webhook::Webhooks;
 use super::problem::Problem;
 use crate::config::checked::{self, Demand};
+use crate::runtime::clock;
 
 /// Who may come in. Made of the configuration, and replaced as a whole.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gate {
     demands: [Demand; Action::COUNT],
     /// What a client is told to prove itself by, by action.
     challenges: [Option<HeaderValue>; Action::COUNT],
     are_in_query: bool,
     api_keys: ApiKeys,
+    basic_users: BasicUsers,
     certificates: Certificates,
+    webhooks: Webhooks,
+    signatures: Arc<Identities>,
 }
 
 /// A request that was let in.
 #[derive(Debug, Clone)]
 pub struct Entry {
     gate: Arc<Gate>,
-    /// Who has sent it, where anybody was asked.
+    /// Who has sent it, where anybody was asked; what [`Entry::proof`] is besides, if there is anything, is still to be
+    /// looked at.
     pub principal: Option<Arc<Principal>>,
+    proof: Option<Arc<BodyProof>>,
 }
 
 impl Gate {
-    /// As `[auth]` and the principals of the configuration say.
-    pub fn new(auth: &checked::Auth) -> Self {
+    /// As `[auth]` and the principals of the configuration say; `signatures` are those of access keys.
+    pub fn new(auth: &checked::Auth, signatures: Arc<Identities>) -> Self {
         let challenge = |action: Action| match auth.demand(action) {
             Demand::AnyOf(kinds) => challenge(kinds),
             Demand::Open | Demand::Closed => None,
@@ -55,15 +68,18 @@ impl Gate {
             challenges: Action::ALL.map(challenge),
             are_in_query: auth.are_in_query,
             api_keys: ApiKeys::new(&auth.api_keys),
+            basic_users: BasicUsers::new(&auth.basic_users),
             certificates: Certificates::new(&auth.client_certificates),
+            webhooks: Webhooks::new(&auth.webhooks),
+            signatures,
         }
     }
 
     /// Lets a request in, or says why not.
     ///
     /// # Errors
-    /// [`Problem::Unauthenticated`] if it does not prove who has sent it, [`Problem::Forbidden`] if they may not do what
-    /// they ask for.
+    /// [`Problem::Unauthenticated`] if it does not prove who has sent it, [`Problem::IdentityUnavailable`] if that cannot be
+    /// told, [`Problem::Forbidden`] if they may not do what they ask for.
     pub async fn enter(self: &Arc<Self>, facts: &Facts<'_>) -> Result<Entry, Problem> {
         let Some(action) = facts.action else { return Ok(self.let_in(None)) };
         let kinds = match &self.demands[action as usize] {
@@ -72,47 +88,66 @@ impl Gate {
             Demand::AnyOf(kinds) => kinds,
         };
         let credentials = Credentials::of(facts.head, self.are_in_query);
-        let principal =
-            self.identify(kinds, &credentials, facts).map_err(|why| self.unauthenticated(action, why))?;
-        let entry = self.let_in(Some(principal));
+        let (principal, claim) =
+            self.identify(kinds, &credentials, facts).await.map_err(|why| match why {
+                Refusal::Wrong(why) => self.unauthenticated(action, why),
+                Refusal::Unavailable(why) => Problem::IdentityUnavailable(why),
+            })?;
+        let mut entry = self.let_in(Some(principal));
+        let challenge = || self.challenges[action as usize].clone();
+        entry.proof = claim.map(|claim| Arc::new(BodyProof::new(claim, challenge())));
         entry.permit(action, facts.stream)?;
         Ok(entry)
     }
 
-    fn identify(
+    async fn identify(
         &self,
         kinds: &[IdentityKind],
         credentials: &Credentials<'_>,
         facts: &Facts<'_>,
-    ) -> Result<Arc<Principal>, &'static str> {
+    ) -> Result<(Arc<Principal>, Option<BodyClaim>), Refusal> {
         let mut is_unknown = false;
         for kind in kinds {
             let attempt = match kind {
                 IdentityKind::ApiKey => self.api_keys.identify(credentials),
+                IdentityKind::Basic => self.basic_users.identify(credentials).await,
                 IdentityKind::ClientCertificate => {
                     self.certificates.identify(facts.peer.certificate.as_deref())
                 }
+                IdentityKind::Hmac => self.webhooks.identify(facts.head, facts.stream, clock::wall()),
+                IdentityKind::SignatureV4 => self.signatures.identify(facts.head, clock::wall()),
             };
             match attempt {
-                Attempt::Is(principal) => return Ok(principal),
-                Attempt::Wrong(why) => return Err(why),
+                Attempt::Is(principal) => return Ok((principal, None)),
+                Attempt::IsIf(principal, claim) => return Ok((principal, Some(claim))),
+                Attempt::Wrong(why) => return Err(Refusal::Wrong(why)),
+                Attempt::Unavailable(why) => return Err(Refusal::Unavailable(why)),
                 Attempt::Unknown => is_unknown = true,
                 Attempt::Absent => {}
             }
         }
-        Err(if is_unknown || credentials.are_there() { UNKNOWN } else { MISSING })
+        let why = if is_unknown || credentials.are_there() { UNKNOWN } else { MISSING };
+        Err(Refusal::Wrong(why.into()))
     }
 
-    fn unauthenticated(&self, action: Action, why: &str) -> Problem {
+    fn unauthenticated(&self, action: Action, why: Cow<'static, str>) -> Problem {
         Problem::Unauthenticated {
             challenge: self.challenges[action as usize].clone(),
-            detail: why.to_owned(),
+            detail: why.into_owned(),
         }
     }
 
     fn let_in(self: &Arc<Self>, principal: Option<Arc<Principal>>) -> Entry {
-        Entry { gate: Arc::clone(self), principal }
+        Entry { gate: Arc::clone(self), principal, proof: None }
     }
+}
+
+/// Why it is not known who has sent a request.
+enum Refusal {
+    /// The proof is missing or wrong.
+    Wrong(Cow<'static, str>),
+    /// It cannot be told at the moment.
+    Unavailable(&'static str),
 }
 
 /// What a request without any proof is told.
@@ -136,6 +171,11 @@ fn challenge(kinds: &[IdentityKind]) -> Option<HeaderValue> {
 }
 
 impl Entry {
+    /// What the body still has to prove: it has to be asked before anything is done for the sender.
+    pub fn proof(&self) -> Option<&BodyProof> {
+        self.proof.as_deref()
+    }
+
     /// Whether it may do `action` besides: a connection that stays open may turn to something else.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! Who a request is from.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::body_claim::BodyClaim;
 use super::policy::Policy;
 
 /// How somebody proves who they are. The words are those of `[auth]`.
@@ -9,20 +11,45 @@ use super::policy::Policy;
 pub enum IdentityKind {
     /// A key of `[[api_key]]`.
     ApiKey,
+    /// A name and a password of `[[basic_user]]`.
+    Basic,
     /// A certificate of `[[client_certificate]]`.
     ClientCertificate,
+    /// A signature by the secret of a webhook.
+    Hmac,
+    /// A signature by an access key.
+    SignatureV4,
 }
 
 impl IdentityKind {
     /// Every kind, with its word in the configuration.
-    pub const WORDS: [(&'static str, IdentityKind); 2] =
-        [("api_key", IdentityKind::ApiKey), ("client_certificate", IdentityKind::ClientCertificate)];
+    pub const WORDS: [(&'static str, IdentityKind); 5] = [
+        ("api_key", IdentityKind::ApiKey),
+        ("basic", IdentityKind::Basic),
+        ("client_certificate", IdentityKind::ClientCertificate),
+        ("hmac", IdentityKind::Hmac),
+        ("signature_v4", IdentityKind::SignatureV4),
+    ];
 
     /// Its word.
     pub fn as_str(self) -> &'static str {
         match self {
             IdentityKind::ApiKey => "api_key",
+            IdentityKind::Basic => "basic",
             IdentityKind::ClientCertificate => "client_certificate",
+            IdentityKind::Hmac => "hmac",
+            IdentityKind::SignatureV4 => "signature_v4",
+        }
+    }
+
+    /// The table of the configuration with those who are known by it.
+    pub fn table(self) -> &'static str {
+        match self {
+            IdentityKind::ApiKey => "api_key",
+            IdentityKind::Basic => "basic_user",
+            IdentityKind::ClientCertificate => "client_certificate",
+            IdentityKind::Hmac => "webhook",
+            IdentityKind::SignatureV4 => "access_key",
         }
     }
 
@@ -30,7 +57,10 @@ impl IdentityKind {
     pub fn challenge(self) -> &'static str {
         match self {
             IdentityKind::ApiKey => "Bearer realm=\"forebay\"",
+            IdentityKind::Basic => "Basic realm=\"forebay\", charset=\"UTF-8\"",
             IdentityKind::ClientCertificate => "ClientCertificate",
+            IdentityKind::Hmac => "HMAC",
+            IdentityKind::SignatureV4 => "AWS4-HMAC-SHA256",
         }
     }
 }
@@ -55,6 +85,10 @@ pub enum Attempt {
     Unknown,
     /// It is this principal.
     Is(Arc<Principal>),
+    /// It is this principal, if the body says the same.
+    IsIf(Arc<Principal>, BodyClaim),
     /// It is of this kind, and nobody's. The words say why, and quote nothing of the request.
-    Wrong(&'static str),
+    Wrong(Cow<'static, str>),
+    /// It cannot be told at the moment, for this reason.
+    Unavailable(&'static str),
 }
