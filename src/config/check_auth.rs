@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check_access_key::check_patterns;
+use super::check_authorizer::{Authorizer, AuthorizerTable, check_authorizer};
 use super::check_basic_user::{BasicUser, BasicUserTable, check_basic_users};
 use super::check_client_certificate::{CertificateHolder, ClientCertificateTable, check_client_certificates};
 use super::check_listener::ListenAt;
@@ -72,6 +73,8 @@ pub struct Auth {
     pub client_certificates: Vec<CertificateHolder>,
     /// `[[webhook]]`, in the order of the file. Names are unique.
     pub webhooks: Vec<Webhook>,
+    /// `[authorizer]`.
+    pub authorizer: Option<Authorizer>,
 }
 
 /// What lets somebody in.
@@ -123,6 +126,7 @@ impl Auth {
             basic_users: Vec::new(),
             client_certificates: Vec::new(),
             webhooks: Vec::new(),
+            authorizer: None,
         }
     }
 
@@ -145,6 +149,8 @@ pub(super) struct Principals {
     pub webhooks: Vec<WebhookTable>,
     /// Whether there is any `[[access_key]]`, which are used without `[auth]` as well.
     pub has_access_keys: bool,
+    /// `[authorizer]`.
+    pub authorizer: Option<AuthorizerTable>,
 }
 
 impl Principals {
@@ -156,6 +162,7 @@ impl Principals {
             IdentityKind::ClientCertificate => {
                 (!self.client_certificates.is_empty(), "client_certificate[0]")
             }
+            IdentityKind::Http => (self.authorizer.is_some(), "authorizer"),
             IdentityKind::Hmac => (!self.webhooks.is_empty(), "webhook[0]"),
             IdentityKind::SignatureV4 => (self.has_access_keys, "access_key[0]"),
         };
@@ -191,6 +198,10 @@ pub(super) fn check_auth(
     let basic_users = check_basic_users(principals.basic_users, checker);
     let client_certificates = check_client_certificates(principals.client_certificates, checker);
     let webhooks = check_webhooks(principals.webhooks, checker);
+    let authorizer = match principals.authorizer {
+        None => Some(None),
+        Some(table) => check_authorizer(table, checker).map(Some),
+    };
     let demands: Option<Vec<Demand>> = demands.into_iter().collect();
     let are_in_query = raw.credentials_in_query.unwrap_or(false);
     Some(Auth {
@@ -198,6 +209,7 @@ pub(super) fn check_auth(
         basic_users: basic_users?,
         client_certificates: client_certificates?,
         webhooks: webhooks?,
+        authorizer: authorizer?,
         ..Auth::new(demands?.try_into().ok()?, api_keys?)
     })
 }
@@ -273,7 +285,7 @@ fn check_demand(
             checker
                 .problem(&path, "\"hmac\" is a signature of a body: it proves who puts records, and no more");
         } else if principals.first_of(kind).is_none() {
-            checker.problem(&path, format!("there is no [[{}]], so that this lets nobody in", kind.table()));
+            checker.problem(&path, format!("there is no {}, so that this lets nobody in", kind.table()));
         } else {
             kinds.push(kind);
         }

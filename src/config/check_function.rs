@@ -121,7 +121,7 @@ fn check_name(name: Option<String>, path: &str, checker: &mut Checker<'_>) -> Op
 }
 
 /// Says what is wrong without showing any of it: it may have a password in it.
-fn check_url(url: &Secret, path: &str, checker: &mut Checker<'_>) -> Option<Url> {
+pub(super) fn check_url(url: &Secret, path: &str, checker: &mut Checker<'_>) -> Option<Url> {
     let url = Url::parse(url.reveal()).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if url.is_none() {
@@ -130,7 +130,7 @@ fn check_url(url: &Secret, path: &str, checker: &mut Checker<'_>) -> Option<Url>
     url
 }
 
-fn check_headers(
+pub(super) fn check_headers(
     table: BTreeMap<String, Secret>,
     path: &str,
     checker: &mut Checker<'_>,

@@ -43,6 +43,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         client_certificates: raw.client_certificate.unwrap_or_default(),
         webhooks: raw.webhook.unwrap_or_default(),
         has_access_keys: !keys.is_empty(),
+        authorizer: raw.authorizer,
     };
     let auth = check_auth(raw.auth, principals, exposed, checker);
     let functions = check_functions(raw.function.unwrap_or_default(), checker);

@@ -13,6 +13,7 @@ use url::Url;
 
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
 pub use super::check_auth::{ApiKey, Auth, Demand};
+pub use super::check_authorizer::{Authorizer, IdentitySource};
 pub use super::check_aws::Aws;
 pub use super::check_basic_user::{BasicUser, Password};
 pub use super::check_client_certificate::{CertificateHolder, CertificateName};

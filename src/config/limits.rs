@@ -173,6 +173,27 @@ pub const WEBHOOK_TOLERANCE_MAX: std::time::Duration = std::time::Duration::from
 /// Signatures in one header: Stripe sends one for each secret that is not over, two at most.
 pub const WEBHOOK_SIGNATURES_MAX: usize = 8;
 
+/// How long an HTTP authorizer may take at most: the client waits for it.
+pub const AUTHORIZER_TIMEOUT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a decision of it may hold at most: so long somebody comes in who may not any more.
+pub const AUTHORIZER_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Decisions that may be kept: about 400 bytes with a grant, 40 MB together.
+pub const AUTHORIZER_CACHE_MAX: usize = 100_000;
+
+/// What a request may have to show to be asked about.
+pub const AUTHORIZER_SOURCES_MAX: usize = 8;
+
+/// Calls at a time: with one of 10 ms, 6,400 a second.
+pub const AUTHORIZER_CALLS_MAX: usize = 64;
+
+/// Bytes of an answer: a hundred grants of 128 characters, or a policy of as many statements.
+pub const AUTHORIZER_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of the name of a principal.
+pub const AUTHORIZER_NAME_BYTES_MAX: usize = 256;
+
 /// Actions, and streams, that an access key names: each costs a comparison of a name with every request of the key.
 pub const ACCESS_KEY_PATTERNS_MAX: usize = 100;
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::check_access_key::AccessKeyTable;
 use super::check_auth::{ApiKeyTable, AuthTable};
+use super::check_authorizer::AuthorizerTable;
 use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
 use super::check_basic_user::BasicUserTable;
@@ -310,6 +311,8 @@ pub struct NodeFile {
     pub basic_user: Option<Vec<BasicUserTable>>,
     /// Clients that sign bodies.
     pub webhook: Option<Vec<WebhookTable>>,
+    /// A service that says who requests are from.
+    pub authorizer: Option<AuthorizerTable>,
     /// Clients that show a certificate.
     pub client_certificate: Option<Vec<ClientCertificateTable>>,
     /// The Kinesis and Firehose APIs.

@@ -164,7 +164,7 @@ impl Edge {
         let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         let aws = aws::Gateway::new(budget.account_before_last(), aws);
-        let gate = Gate::new(auth, Arc::clone(&aws.identities));
+        let gate = Gate::new(auth, Arc::clone(&aws.identities), registry);
         Self {
             server,
             intakes: RwLock::new(None),

@@ -26,6 +26,7 @@ macro_rules! metric {
 }
 
 // Behind the macro, which it uses.
+mod authorizer;
 mod cursors;
 mod delivery;
 mod functions;
@@ -33,6 +34,7 @@ mod log;
 mod stream;
 mod taps;
 
+pub use authorizer::AuthorizerMetrics;
 pub use cursors::CursorMetrics;
 pub use delivery::DeliveryMetrics;
 pub use functions::FunctionMetrics;
@@ -97,7 +99,8 @@ const GAUGES: &[Metric] = &[HTTP_CONNECTIONS, MEMORY_USED, MEMORY_CAPACITY, BUIL
 const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 
 fn counters() -> impl Iterator<Item = &'static Metric> {
-    let own = [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS];
+    let own =
+        [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS, authorizer::COUNTERS];
     own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS]).flatten()
 }
 

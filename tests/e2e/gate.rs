@@ -1,5 +1,6 @@
 //! Who is let in: proofs of identity as real clients send them, and what they are for.
 
+mod authorizer;
 mod basic;
 mod certificate;
 mod commands;

@@ -205,3 +205,44 @@ fn access_keys_are_for_our_own_routes_where_they_say_so() {
          help: write one such as \"ingest:web\", \"tap:*\" or \"*:web-*\""
     );
 }
+
+const AUTHORIZER: &str = "[auth]\ntap = [\"http\"]\n[authorizer]\nurl = \"http://user:pass@127.0.0.1:1/a\"\n\
+    headers = { X-Token = \"hunter2\" }\nidentity = [\"header:X-Token\", \"query:t\"]\n";
+
+#[test]
+fn the_authorizer_has_bounds_and_hides_its_secrets() {
+    let found = auth(AUTHORIZER);
+    let shown = format!("{found:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains("pass"), "{shown}");
+    let authorizer = found.authorizer.unwrap();
+    assert_eq!(
+        authorizer.identity.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["header:x-token", "query:t"]
+    );
+    assert_eq!(
+        (authorizer.timeout.as_secs(), authorizer.cache_ttl.as_secs(), authorizer.cache_size),
+        (2, 60, 10_000)
+    );
+    let with = |from: &str, to: &str| AUTHORIZER.replace(from, to);
+    for (text, message) in [
+        (
+            "[auth]\ntap = [\"http\"]\n".to_owned(),
+            "2:8: there is no [authorizer], so that this lets nobody in",
+        ),
+        (
+            with("http://user", "ftp://user"),
+            "4:7: url is no http:// or https:// address\n  help: write url = \"http://HOST:PORT/…\" or one with https",
+        ),
+        (
+            with("\"query:t\"", "\"query:\""),
+            "6:31: \"query:\" is none: write \"header:NAME\" or \"query:NAME\"",
+        ),
+        (with("[\"header:X-Token\", \"query:t\"]", "[]"), "6:12: identity has 1 to 8 entries"),
+        (with("identity", "timeout = \"31s\"\nidentity"), "6:11: timeout must be at most 30s"),
+        (with("identity", "timeout = \"0s\"\nidentity"), "6:11: timeout must be longer than zero"),
+        (with("identity", "cache_ttl = \"2h\"\nidentity"), "6:13: cache_ttl must be at most 1h"),
+        (with("identity", "cache_size = 0\nidentity"), "6:14: cache_size must be from 1 to 100000, found 0"),
+    ] {
+        assert_eq!(complaints(&text), message, "{text}");
+    }
+}

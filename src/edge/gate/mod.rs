@@ -20,6 +20,7 @@ use http::HeaderValue;
 use self::body_proof::BodyProof;
 use self::facts::Facts;
 use super::identity::api_key::ApiKeys;
+use super::identity::authorizer::Authorizer;
 use super::identity::basic::BasicUsers;
 use super::identity::body_claim::BodyClaim;
 use super::identity::certificate::Certificates;
@@ -31,6 +32,7 @@ use super::identity::webhook::Webhooks;
 use super::problem::Problem;
 use crate::config::checked::{self, Demand};
 use crate::runtime::clock;
+use crate::telemetry::metrics::Registry;
 
 /// Who may come in. Made of the configuration, and replaced as a whole.
 #[derive(Debug)]
@@ -44,6 +46,7 @@ pub struct Gate {
     certificates: Certificates,
     webhooks: Webhooks,
     signatures: Arc<Identities>,
+    authorizer: Option<Authorizer>,
 }
 
 /// A request that was let in.
@@ -58,7 +61,7 @@ pub struct Entry {
 
 impl Gate {
     /// As `[auth]` and the principals of the configuration say; `signatures` are those of access keys.
-    pub fn new(auth: &checked::Auth, signatures: Arc<Identities>) -> Self {
+    pub fn new(auth: &checked::Auth, signatures: Arc<Identities>, registry: &Registry) -> Self {
         let challenge = |action: Action| match auth.demand(action) {
             Demand::AnyOf(kinds) => challenge(kinds),
             Demand::Open | Demand::Closed => None,
@@ -72,6 +75,7 @@ impl Gate {
             certificates: Certificates::new(&auth.client_certificates),
             webhooks: Webhooks::new(&auth.webhooks),
             signatures,
+            authorizer: auth.authorizer.as_ref().and_then(|settings| authorizer(settings, registry)),
         }
     }
 
@@ -89,8 +93,9 @@ impl Gate {
         };
         let credentials = Credentials::of(facts.head, self.are_in_query);
         let (principal, claim) =
-            self.identify(kinds, &credentials, facts).await.map_err(|why| match why {
+            self.identify((action, kinds), &credentials, facts).await.map_err(|why| match why {
                 Refusal::Wrong(why) => self.unauthenticated(action, why),
+                Refusal::Denied(why) => Problem::Forbidden(why.to_owned()),
                 Refusal::Unavailable(why) => Problem::IdentityUnavailable(why),
             })?;
         let mut entry = self.let_in(Some(principal));
@@ -102,7 +107,7 @@ impl Gate {
 
     async fn identify(
         &self,
-        kinds: &[IdentityKind],
+        (action, kinds): (Action, &[IdentityKind]),
         credentials: &Credentials<'_>,
         facts: &Facts<'_>,
     ) -> Result<(Arc<Principal>, Option<BodyClaim>), Refusal> {
@@ -114,6 +119,10 @@ impl Gate {
                 IdentityKind::ClientCertificate => {
                     self.certificates.identify(facts.peer.certificate.as_deref())
                 }
+                IdentityKind::Http => match &self.authorizer {
+                    Some(authorizer) => authorizer.identify(facts, action).await,
+                    None => Attempt::Unavailable("the authorizer cannot be asked"),
+                },
                 IdentityKind::Hmac => self.webhooks.identify(facts.head, facts.stream, clock::wall()),
                 IdentityKind::SignatureV4 => self.signatures.identify(facts.head, clock::wall()),
             };
@@ -121,6 +130,7 @@ impl Gate {
                 Attempt::Is(principal) => return Ok((principal, None)),
                 Attempt::IsIf(principal, claim) => return Ok((principal, Some(claim))),
                 Attempt::Wrong(why) => return Err(Refusal::Wrong(why)),
+                Attempt::Denied(why) => return Err(Refusal::Denied(why)),
                 Attempt::Unavailable(why) => return Err(Refusal::Unavailable(why)),
                 Attempt::Unknown => is_unknown = true,
                 Attempt::Absent => {}
@@ -146,8 +156,16 @@ impl Gate {
 enum Refusal {
     /// The proof is missing or wrong.
     Wrong(Cow<'static, str>),
+    /// It is known, and they may not.
+    Denied(&'static str),
     /// It cannot be told at the moment.
     Unavailable(&'static str),
+}
+
+/// The authorizer; without an HTTP client it lets nobody in.
+fn authorizer(settings: &checked::Authorizer, registry: &Registry) -> Option<Authorizer> {
+    let made = Authorizer::new(settings, registry.authorizer());
+    made.inspect_err(|error| tracing::error!(%error, "there is no HTTP client for the authorizer")).ok()
 }
 
 /// What a request without any proof is told.

@@ -10,6 +10,7 @@ use crate::config::checked::{Access, ApiKey, Auth, SignatureRule};
 use crate::edge::identity::credentials::sha256;
 use crate::edge::identity::policy::{Grant, Policy};
 use crate::edge::listen::socket::Peer;
+use crate::telemetry::metrics::Registry;
 
 fn key(name: &str, secret: &str, allow: &[&str]) -> ApiKey {
     let grants = allow.iter().map(|text| Grant::parse(text).unwrap()).collect();
@@ -18,7 +19,7 @@ fn key(name: &str, secret: &str, allow: &[&str]) -> ApiKey {
 
 fn gate_of(auth: &Auth) -> Arc<Gate> {
     let access = Access { signature: SignatureRule::Required, clock_skew: Duration::ZERO, keys: Vec::new() };
-    Arc::new(Gate::new(auth, Arc::new(Identities::new(&access, "000000000000"))))
+    Arc::new(Gate::new(auth, Arc::new(Identities::new(&access, "000000000000")), &Registry::new().unwrap()))
 }
 
 /// Producers need a key, nobody reads, and everybody on this machine changes streams.

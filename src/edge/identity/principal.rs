@@ -15,6 +15,8 @@ pub enum IdentityKind {
     Basic,
     /// A certificate of `[[client_certificate]]`.
     ClientCertificate,
+    /// Whatever the service of `[authorizer]` knows them by.
+    Http,
     /// A signature by the secret of a webhook.
     Hmac,
     /// A signature by an access key.
@@ -23,11 +25,12 @@ pub enum IdentityKind {
 
 impl IdentityKind {
     /// Every kind, with its word in the configuration.
-    pub const WORDS: [(&'static str, IdentityKind); 5] = [
+    pub const WORDS: [(&'static str, IdentityKind); 6] = [
         ("api_key", IdentityKind::ApiKey),
         ("basic", IdentityKind::Basic),
         ("client_certificate", IdentityKind::ClientCertificate),
         ("hmac", IdentityKind::Hmac),
+        ("http", IdentityKind::Http),
         ("signature_v4", IdentityKind::SignatureV4),
     ];
 
@@ -38,6 +41,7 @@ impl IdentityKind {
             IdentityKind::Basic => "basic",
             IdentityKind::ClientCertificate => "client_certificate",
             IdentityKind::Hmac => "hmac",
+            IdentityKind::Http => "http",
             IdentityKind::SignatureV4 => "signature_v4",
         }
     }
@@ -45,18 +49,19 @@ impl IdentityKind {
     /// The table of the configuration with those who are known by it.
     pub fn table(self) -> &'static str {
         match self {
-            IdentityKind::ApiKey => "api_key",
-            IdentityKind::Basic => "basic_user",
-            IdentityKind::ClientCertificate => "client_certificate",
-            IdentityKind::Hmac => "webhook",
-            IdentityKind::SignatureV4 => "access_key",
+            IdentityKind::ApiKey => "[[api_key]]",
+            IdentityKind::Basic => "[[basic_user]]",
+            IdentityKind::ClientCertificate => "[[client_certificate]]",
+            IdentityKind::Hmac => "[[webhook]]",
+            IdentityKind::Http => "[authorizer]",
+            IdentityKind::SignatureV4 => "[[access_key]]",
         }
     }
 
     /// The scheme of `WWW-Authenticate` by which a client is asked for it. Not for all of them is one registered.
     pub fn challenge(self) -> &'static str {
         match self {
-            IdentityKind::ApiKey => "Bearer realm=\"forebay\"",
+            IdentityKind::ApiKey | IdentityKind::Http => "Bearer realm=\"forebay\"",
             IdentityKind::Basic => "Basic realm=\"forebay\", charset=\"UTF-8\"",
             IdentityKind::ClientCertificate => "ClientCertificate",
             IdentityKind::Hmac => "HMAC",
@@ -89,6 +94,8 @@ pub enum Attempt {
     IsIf(Arc<Principal>, BodyClaim),
     /// It is of this kind, and nobody's. The words say why, and quote nothing of the request.
     Wrong(Cow<'static, str>),
+    /// It is somebody, who may not do it, for this reason.
+    Denied(&'static str),
     /// It cannot be told at the moment, for this reason.
     Unavailable(&'static str),
 }
