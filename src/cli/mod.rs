@@ -13,6 +13,7 @@ mod hash_password;
 mod node_key;
 mod node_url;
 mod recovery_display;
+pub mod reload;
 mod start;
 
 use std::io::{self, Write};

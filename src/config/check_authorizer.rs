@@ -42,7 +42,7 @@ pub struct AuthorizerTable {
 }
 
 /// A service that says who requests are from.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Authorizer {
     /// Where it is asked.
     pub url: Url,

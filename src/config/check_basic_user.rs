@@ -32,7 +32,7 @@ pub struct BasicUserTable {
 }
 
 /// One of `[[basic_user]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BasicUser {
     /// The name that clients show.
     pub name: String,
@@ -43,7 +43,7 @@ pub struct BasicUser {
 }
 
 /// A password, or what there is of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Password {
     /// Itself.
     Plain(Secret),

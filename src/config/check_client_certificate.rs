@@ -31,7 +31,7 @@ pub struct ClientCertificateTable {
 }
 
 /// Certificates of clients that are somebody's. That they are genuine is what their listener has checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CertificateHolder {
     /// The name in logs and metrics.
     pub name: String,

@@ -63,7 +63,7 @@ pub struct WebhookTable {
 }
 
 /// One of `[[webhook]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Webhook {
     /// The name in logs and metrics.
     pub name: String,

@@ -43,7 +43,7 @@ use crate::schema::validation::{Plan, SchemaError};
 use crate::stream::{Captures, Stream};
 use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
-use crate::telemetry::metrics::{ConnectionMetrics, Registry};
+use crate::telemetry::metrics::{AuthorizerMetrics, ConnectionMetrics, Registry};
 
 use gate::Gate;
 use learned_plan::LearnedPlan;
@@ -143,6 +143,8 @@ pub struct Edge {
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
     pub route_metrics: RouteMetrics,
+    /// Calls of the HTTP authorizer, whichever there is.
+    authorizer_metrics: AuthorizerMetrics,
     /// Who may come in.
     gate: RwLock<Arc<Gate>>,
     /// What is there for clients of AWS services.
@@ -163,12 +165,14 @@ impl Edge {
         let taps_budget = budget.account(usize::MAX);
         let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
+        let authorizer_metrics = registry.authorizer();
         let aws = aws::Gateway::new(budget.account_before_last(), aws);
-        let gate = Gate::new(auth, Arc::clone(&aws.identities), registry);
+        let gate = Gate::new(auth, Arc::clone(&aws.identities), &authorizer_metrics);
         Self {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
+            authorizer_metrics,
             gate: RwLock::new(Arc::new(gate)),
             aws,
             taps_budget,
@@ -186,6 +190,12 @@ impl Edge {
     pub fn gate(&self) -> Arc<Gate> {
         // Nothing panics while it is replaced.
         Arc::clone(&self.gate.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has others come in from now on. Connections that are open stay.
+    pub fn replace_gate(&self, auth: &checked::Auth) {
+        let gate = Gate::new(auth, Arc::clone(&self.aws.identities), &self.authorizer_metrics);
+        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
     }
 
     /// Has streams changed by `control`. To be called before [`Edge::open`].

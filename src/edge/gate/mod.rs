@@ -32,7 +32,7 @@ use super::identity::webhook::Webhooks;
 use super::problem::Problem;
 use crate::config::checked::{self, Demand};
 use crate::runtime::clock;
-use crate::telemetry::metrics::Registry;
+use crate::telemetry::metrics::AuthorizerMetrics;
 
 /// Who may come in. Made of the configuration, and replaced as a whole.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub struct Entry {
 
 impl Gate {
     /// As `[auth]` and the principals of the configuration say; `signatures` are those of access keys.
-    pub fn new(auth: &checked::Auth, signatures: Arc<Identities>, registry: &Registry) -> Self {
+    pub fn new(auth: &checked::Auth, signatures: Arc<Identities>, metrics: &AuthorizerMetrics) -> Self {
         let challenge = |action: Action| match auth.demand(action) {
             Demand::AnyOf(kinds) => challenge(kinds),
             Demand::Open | Demand::Closed => None,
@@ -75,7 +75,7 @@ impl Gate {
             certificates: Certificates::new(&auth.client_certificates),
             webhooks: Webhooks::new(&auth.webhooks),
             signatures,
-            authorizer: auth.authorizer.as_ref().and_then(|settings| authorizer(settings, registry)),
+            authorizer: auth.authorizer.as_ref().and_then(|settings| authorizer(settings, metrics)),
         }
     }
 
@@ -163,8 +163,8 @@ enum Refusal {
 }
 
 /// The authorizer; without an HTTP client it lets nobody in.
-fn authorizer(settings: &checked::Authorizer, registry: &Registry) -> Option<Authorizer> {
-    let made = Authorizer::new(settings, registry.authorizer());
+fn authorizer(settings: &checked::Authorizer, metrics: &AuthorizerMetrics) -> Option<Authorizer> {
+    let made = Authorizer::new(settings, metrics.clone());
     made.inspect_err(|error| tracing::error!(%error, "there is no HTTP client for the authorizer")).ok()
 }
 

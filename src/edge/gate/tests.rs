@@ -19,7 +19,11 @@ fn key(name: &str, secret: &str, allow: &[&str]) -> ApiKey {
 
 fn gate_of(auth: &Auth) -> Arc<Gate> {
     let access = Access { signature: SignatureRule::Required, clock_skew: Duration::ZERO, keys: Vec::new() };
-    Arc::new(Gate::new(auth, Arc::new(Identities::new(&access, "000000000000")), &Registry::new().unwrap()))
+    Arc::new(Gate::new(
+        auth,
+        Arc::new(Identities::new(&access, "000000000000")),
+        &Registry::new().unwrap().authorizer(),
+    ))
 }
 
 /// Producers need a key, nobody reads, and everybody on this machine changes streams.
