@@ -106,6 +106,12 @@ impl BasicUsers {
         {
             return Attempt::Is(Arc::clone(&user.principal));
         }
+        // Most requests do not come so far: what it takes stays out of theirs.
+        Box::pin(self.check_new(user, password, digest)).await
+    }
+
+    /// Checks a password that was not right before.
+    async fn check_new(&self, user: Option<&User>, password: Vec<u8>, digest: Digest) -> Attempt {
         let Some(place) = self.place().await else {
             return Attempt::Unavailable("too many passwords are being checked");
         };
