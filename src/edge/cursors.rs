@@ -27,7 +27,8 @@ use crate::config::{parse_duration, print_duration};
 use crate::runtime::clock;
 use crate::tap::cursor::Cursor;
 use crate::tap::named::all::NewCursor;
-use crate::tap::named::cursor::{NamedCursor, View};
+use crate::tap::named::cursor::NamedCursor;
+use crate::tap::named::view::View;
 use crate::tap::query;
 
 #[derive(Debug, Default, Deserialize)]

@@ -109,8 +109,11 @@ async fn a_worker_takes_over_from_a_dead_one_and_every_record_is_seen() {
     assert_eq!(status, 200, "all of it is done by now: {problem}");
     let (_, view) = send(&server, "GET", "/c", Value::Null).await;
     assert_eq!((&view["lag"], &view["lease"]), (&json!(0), &json!("2s")), "{view}");
-    assert!(server.metric("forebay_cursor_takeovers_total", "cursor=\"c\"").await >= 2.0);
+    assert!(server.metric("forebay_cursor_takeovers_total", "stream=\"s\"").await >= 2.0);
     assert_eq!(server.metric("forebay_cursor_lag_records", "cursor=\"c\"").await, 0.0);
+    assert_eq!(send(&server, "DELETE", "/c", Value::Null).await.0, 204);
+    let (_, text) = server.admin_get("/metrics").await;
+    assert!(!text.contains("cursor=\"c\""), "what is gone is shown no more: {text}");
     let log = server.stop().stderr;
     assert!(log.contains("a worker's lease is over"), "{log}");
 }

@@ -16,7 +16,7 @@ use crate::runtime::clock;
 use crate::runtime::disk::Disk;
 use crate::stream::{ShardFacts, Stream};
 use crate::tap::cursor::Cursor;
-use crate::telemetry::metrics::{CursorMetrics, Registry};
+use crate::telemetry::metrics::{CursorGauges, CursorMetrics, Registry};
 
 /// See the module. Those of a durable stream are in the node's folder.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl NamedCursors {
             let end = |shard: ShardId| Some(layout.get(shard)?.log_ref().bounds().next);
             let leases = Leases::restore(&kept, facts, end, clock::monotonic());
             let place = Place { files: files.clone(), stream: number };
-            let metrics = registry.cursor(stream.name(), &text.cursor);
+            let metrics = registry.cursors(stream.name());
             let cursor = NamedCursor::new(&text.cursor, stream, (leases, layout), Some(place), metrics);
             by_name.insert(Arc::clone(cursor.name()), Arc::new(cursor));
         }
@@ -116,6 +116,16 @@ impl NamedCursors {
         self.cursors().by_name.values().cloned().collect()
     }
 
+    /// The gauges of all of them.
+    pub fn gauges(&self) -> Vec<CursorGauges> {
+        let gauges = |cursor: Arc<NamedCursor>| {
+            let totals = cursor.totals()?;
+            let (stream, cursor) = (Arc::clone(self.stream.name()), Arc::clone(cursor.name()));
+            Some(CursorGauges { stream, cursor, lag: totals.lag, leases: totals.leased_shards as u64 })
+        };
+        self.list().into_iter().filter_map(gauges).collect()
+    }
+
     /// Makes one, durable where the stream is, unless there is one of its name; returns whether it was made.
     ///
     /// # Errors
@@ -142,7 +152,7 @@ impl NamedCursors {
         let leases = Leases::new(new.lease, facts, |shard| new.from.position(shard));
         let place =
             self.files.as_ref().map(|(files, number)| Place { files: files.clone(), stream: *number });
-        let metrics = self.registry.as_ref().map(|registry| registry.cursor(stream.name(), name));
+        let metrics = self.registry.as_ref().map(|registry| registry.cursors(stream.name()));
         let metrics = metrics.unwrap_or_else(CursorMetrics::noop);
         let cursor = Arc::new(NamedCursor::new(name, stream, (leases, layout), place, metrics));
         cursor.write(|leases| leases.kept(&[]))?;

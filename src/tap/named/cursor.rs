@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::balance::Changes;
 use super::kept::{Kept, KeptText};
-use super::leases::{Held, Leases, ShardState, Stretch};
+use super::leases::{Held, Leases, Stretch};
+use super::view::{Totals, View};
 use crate::edge::problem::Problem;
 use crate::node::DocumentFolder;
 use crate::record::ShardId;
@@ -333,8 +334,6 @@ impl NamedCursor {
             lock(&self.state).is_gone = false;
         }
         self.changed.notify();
-        self.metrics.lag.set(0.0);
-        self.metrics.leases.set(0.0);
         removed.map_err(|error| Problem::CursorNotKept(error.to_string()))
     }
 
@@ -351,45 +350,13 @@ impl NamedCursor {
         })
     }
 
-    /// Brings its gauges up to date.
-    pub fn refresh_gauges(&self) {
-        let Some(view) = self.view() else { return };
-        self.metrics.lag.set(view.lag() as f64);
-        self.metrics.leases.set(view.shards.iter().filter(|shard| shard.held.is_some()).count() as f64);
+    /// The same in numbers, at one pass over its shards.
+    pub fn totals(&self) -> Option<Totals> {
+        let now = clock::monotonic();
+        let state = self.state().ok()?;
+        Some(Totals::of(&state.leases, &state.layout, now))
     }
 }
 
 /// Signs of life that a waiting connection gives in the time of a lease.
 const RENEWALS: u32 = 3;
-
-/// A named cursor at a moment.
-#[derive(Debug)]
-pub struct View {
-    /// The moment.
-    pub now: Instant,
-    /// How long a worker keeps its shards without a sign of life.
-    pub lease: Duration,
-    /// Every shard.
-    pub shards: Vec<ShardState>,
-    /// Workers that are alive, and until when without another sign of life.
-    pub workers: Vec<(Arc<str>, Instant)>,
-    layout: Arc<Layout>,
-}
-
-impl View {
-    /// Records of a shard that are there and not done.
-    pub fn lag_of(&self, state: &ShardState) -> u64 {
-        let bounds = self.layout.get(state.shard).map(|shard| shard.log_ref().bounds());
-        bounds.map_or(0, |bounds| bounds.next.0.saturating_sub(state.done.max(bounds.first).0))
-    }
-
-    /// The same of all shards.
-    pub fn lag(&self) -> u64 {
-        self.shards.iter().map(|state| self.lag_of(state)).sum()
-    }
-
-    /// The checkpoint.
-    pub fn done(&self) -> Cursor {
-        Cursor { positions: self.shards.iter().map(|state| (state.shard, state.done)).collect() }
-    }
-}

@@ -329,10 +329,21 @@ impl Leases {
         self.shards.iter().map(state).collect()
     }
 
+    /// Up to where every shard is done, and whether some worker has it.
+    pub fn positions(&self, now: Instant) -> impl Iterator<Item = (ShardId, SequenceNumber, bool)> {
+        let is_leased = move |shard: &LeasedShard| shard.hold.as_ref().is_some_and(|hold| hold.until > now);
+        self.shards.iter().map(move |(id, shard)| (*id, shard.done, is_leased(shard)))
+    }
+
     /// Workers that are alive, and until when they are without another sign of life.
+    pub fn alive(&self, now: Instant) -> impl Iterator<Item = (&Arc<str>, Instant)> {
+        let alive = self.workers.iter().filter(move |(_, until)| **until > now);
+        alive.map(|(worker, until)| (worker, *until))
+    }
+
+    /// The same.
     pub fn workers(&self, now: Instant) -> Vec<(Arc<str>, Instant)> {
-        let alive = self.workers.iter().filter(|(_, until)| **until > now);
-        alive.map(|(worker, until)| (Arc::clone(worker), *until)).collect()
+        self.alive(now).map(|(worker, until)| (Arc::clone(worker), until)).collect()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod leases;
 pub mod live;
 pub mod page;
 pub mod reader;
+pub mod view;
 
 #[cfg(test)]
 mod kept_tests;
