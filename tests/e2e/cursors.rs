@@ -151,7 +151,11 @@ async fn a_late_checkpoint_is_refused_and_names_the_shards() {
     let (status, _) = send(&server, "DELETE", "/c?worker=w2", Value::Null).await;
     assert_eq!(status, 204);
     let (_, list) = send(&server, "GET", "", Value::Null).await;
-    assert_eq!(list["cursors"][0]["workers"], json!([]), "{list}");
+    let expected =
+        json!({"cursor": "c", "lease": "1h", "lag": 10, "worker_count": 0, "leased_shard_count": 0});
+    assert_eq!(list["cursors"], json!([expected]), "{list}");
+    let (_, whole) = send(&server, "GET", "/c", Value::Null).await;
+    assert_eq!((&whole["workers"], whole["shards"].as_array().unwrap().len()), (&json!([]), 1), "{whole}");
     assert_eq!(send(&server, "DELETE", "/c", Value::Null).await.0, 204);
     let (status, problem) = server.get("/v1/streams/s/records?cursor=c&worker=w1").await;
     assert_eq!((status, &problem["code"]), (404, &json!("unknown_cursor")), "{problem}");

@@ -28,9 +28,14 @@ impl View {
         lag(&self.layout, state.shard, state.done)
     }
 
-    /// The same of all shards.
-    pub fn lag(&self) -> u64 {
-        self.shards.iter().map(|state| self.lag_of(state)).sum()
+    /// The same in numbers.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            lease: self.lease,
+            lag: self.shards.iter().map(|state| self.lag_of(state)).sum(),
+            leased_shards: self.shards.iter().filter(|state| state.held.is_some()).count(),
+            workers: self.workers.len(),
+        }
     }
 
     /// The checkpoint.
