@@ -279,6 +279,21 @@ async fn a_reset_sends_a_connection_that_stays_the_records_again() {
     assert_eq!(commit(&server, "w1", &again).await.0, 200);
 }
 
+#[tokio::test]
+async fn a_worker_that_leaves_takes_its_connections_with_it() {
+    let server = Setup::pipeline(stream("s", 1)).start();
+    make(&server, "1h").await;
+    let mut events = Events::open_anywhere(&server, "cursor=c&worker=w1", "").await;
+    assert_eq!(events.next().await.unwrap().name, "shards");
+    let mut socket = Client::open(&server, "cursor=c&worker=w1").await;
+    assert_eq!(shards(&socket.next().await.unwrap()), ["shardId-000000000000"]);
+    assert_eq!(send(&server, "DELETE", "/c?worker=w1", Value::Null).await.0, 204);
+    assert_eq!(events.next().await.unwrap().data["reason"], "worker_left");
+    assert_eq!(socket.next().await, Err(1000));
+    let (_, view) = send(&server, "GET", "/c", Value::Null).await;
+    assert_eq!((&view["workers"], &view["leased_shard_count"]), (&json!([]), &json!(0)), "{view}");
+}
+
 /// What a WebSocket was told last, once that is the end of the only shard.
 async fn told_end(socket: &mut Client, end: u64) -> Value {
     loop {

@@ -31,7 +31,7 @@ async fn what_is_written_of_cursors_is_never_more_than_was_paid_for_and_that_com
     // Every character of these names is written as two.
     for worker in ["\"", "\\"] {
         let worker: Arc<str> = worker.repeat(64).into();
-        cursors[0].join(&worker).await.unwrap();
+        cursors[0].join(&worker, None).await.unwrap();
     }
     let response = describe(&edge, &intake, cursors[0].name()).unwrap();
     let paid = edge.taps_budget.used();

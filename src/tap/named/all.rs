@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::alone::{self, Turn};
 use super::cursor::{NamedCursor, Place};
 use super::kept::KeptText;
 use super::leases::Leases;
@@ -24,7 +25,7 @@ pub struct NamedCursors {
     stream: Arc<Stream>,
     cursors: Mutex<Cursors>,
     /// One is made or deleted at a time.
-    changing: Arc<tokio::sync::Mutex<()>>,
+    changing: Turn,
     files: Option<(DocumentFolder, u32)>,
     registry: Option<Registry>,
 }
@@ -208,18 +209,7 @@ impl NamedCursors {
         self: &Arc<Self>,
         change: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let guard = Arc::clone(&self.changing).lock_owned().await;
-        if self.files.is_none() {
-            return change(self);
-        }
-        let cursors = Arc::clone(self);
-        let task = tokio::task::spawn_blocking(move || {
-            let result = change(&cursors);
-            drop(guard);
-            result
-        });
-        // Only a panic or the end of the runtime ends it without a result.
-        task.await.unwrap_or(Err(Problem::Draining))
+        alone::run(&self.changing, (self, self.files.is_some()), change).await
     }
 
     /// Where a cursor begins that reads from the first record or behind the last one.

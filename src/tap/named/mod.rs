@@ -9,7 +9,9 @@
 //! of a child shard only once its ancestors are done.
 
 pub mod all;
+mod alone;
 mod balance;
+pub mod connection;
 pub mod cursor;
 mod kept;
 pub mod leases;
