@@ -12,6 +12,7 @@ pub mod verify;
 mod node_url;
 mod recovery_display;
 mod start;
+mod stop;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
