@@ -290,7 +290,6 @@ impl Pipelines {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);
             intake.stream.metrics.retained_bytes.set(bytes as f64);
-            intake.cursors.list().iter().for_each(|cursor| cursor.refresh_gauges());
         }
         if let Some(logs) = self.site.logs().as_ref() {
             logs.refresh_gauges(&self.registry);
@@ -302,6 +301,9 @@ impl Pipelines {
         gauges.delivery_used.set(delivery.used() as f64);
         gauges.delivery_capacity.set(delivery.capacity() as f64);
         let mut text = self.registry.render();
+        let intakes = self.site.edge.intakes();
+        let cursors: Vec<_> = intakes.iter().flat_map(|intake| intake.cursors.gauges()).collect();
+        crate::telemetry::metrics::render_cursors(&mut text, &cursors);
         crate::telemetry::process::render(&mut text);
         text
     }

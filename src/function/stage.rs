@@ -18,7 +18,7 @@ use super::progress::Progress;
 use super::work::{Group, Work};
 use crate::config::limits::{DELIVERY_LINGER_MS, FUNCTION_RECORDS_MAX};
 use crate::delivery::Stop;
-use crate::node::{FunctionFile, NodeError};
+use crate::node::{DocumentFolder, NodeError};
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::budget::{Budget, Permit};
@@ -49,8 +49,8 @@ pub struct Parts {
     pub admit: Admit,
     /// Pays for everything else: an account of the delivery share.
     pub budget: Arc<Budget>,
-    /// Where it keeps how far it is.
-    pub file: FunctionFile,
+    /// Where it keeps how far it is, by the name of the source.
+    pub files: DocumentFolder,
     /// Its metrics.
     pub metrics: FunctionMetrics,
 }
@@ -121,7 +121,7 @@ impl Stage {
             return Err(StageError::InMemory);
         };
         let end = target_end(&parts.target);
-        let kept: Option<Progress> = parts.file.read()?;
+        let kept: Option<Progress> = parts.files.read(parts.source.name())?;
         // One of earlier streams of these names says nothing of these.
         let kept = kept.filter(|kept| (kept.source, kept.target) == (source, target));
         let positions = kept.map(|kept| kept.positions(end)).unwrap_or_default();

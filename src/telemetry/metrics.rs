@@ -33,7 +33,7 @@ mod log;
 mod stream;
 mod taps;
 
-pub use cursors::CursorMetrics;
+pub use cursors::{CursorGauges, CursorMetrics, render_cursors};
 pub use delivery::DeliveryMetrics;
 pub use functions::FunctionMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};

@@ -28,6 +28,7 @@ mod shipped;
 mod shutdown;
 mod store;
 mod tail;
+mod tail_cursor;
 mod tap;
 mod verify;
 mod websocket;

@@ -154,7 +154,7 @@ impl Life {
             target: Arc::clone(&self.target),
             admit: Arc::new(move |bytes| Some(paying.take_anyway(bytes))),
             budget,
-            file: FunctionFile::at(Arc::new(self.disk.clone()), Path::new("/data"), "source"),
+            files: DocumentFolder::of_functions(Arc::new(self.disk.clone()), Path::new("/data")),
             metrics: self.registry.function("target", "f"),
         })
         .unwrap()
