@@ -8,6 +8,7 @@
 //! (`SO_REUSEPORT`), so a request never changes cores.
 
 pub mod admit;
+mod answers;
 pub mod append;
 pub mod aws;
 pub mod body;
