@@ -137,12 +137,14 @@ impl Answers {
         }
         let open = &mut self.open;
         self.sent.pass(bytes, |Frame { kind, flags, stream }| match kind {
-            HEADERS | DATA if flags & END_STREAM == 0 => match open.iter_mut().find(|known| known.0 == stream) {
-                Some(known) => known.1 = now,
-                None if kind == HEADERS => open.push((stream, now)),
-                // Of one that the client has reset meanwhile.
-                None => {}
-            },
+            HEADERS | DATA if flags & END_STREAM == 0 => {
+                match open.iter_mut().find(|known| known.0 == stream) {
+                    Some(known) => known.1 = now,
+                    None if kind == HEADERS => open.push((stream, now)),
+                    // Of one that the client has reset meanwhile.
+                    None => {}
+                }
+            }
             HEADERS | DATA | RST_STREAM => open.retain(|known| known.0 != stream),
             _ => {}
         });

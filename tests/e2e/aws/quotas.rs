@@ -82,7 +82,8 @@ async fn firehose(server: &Server, operation: &str, body: Value) -> (u16, Value)
 
 #[tokio::test]
 async fn firehose_asks_its_clients_to_slow_down() {
-    let delivered = format!("{}[[delivery]]\nname = \"d\"\nbuffer = {{ interval = \"1h\" }}\n", limited("s", 1));
+    let delivered =
+        format!("{}[[delivery]]\nname = \"d\"\nbuffer = {{ interval = \"1h\" }}\n", limited("s", 1));
     let server = Setup::pipeline(delivered).node(UNSIGNED).start();
     let record = json!({"Data": "eyJuIjoxfQ=="});
     let put = json!({"DeliveryStreamName": "s", "Record": record});

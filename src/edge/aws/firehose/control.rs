@@ -13,10 +13,10 @@ use super::destination::Destination;
 use super::registry::{DeliveryStreams, Entry};
 use super::validation::{Constraints, TAGS_MAX};
 use super::{describe, not_found, pipeline, unsupported};
+use crate::edge::Edge;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::{Caller, Request};
 use crate::edge::reply::Body;
-use crate::edge::Edge;
 use crate::runtime::clock;
 
 /// Names of a page where the client does not say how many.
