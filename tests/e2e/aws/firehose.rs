@@ -240,6 +240,15 @@ fn boto3_calls_every_operation_of_firehose() {
 }
 
 #[test]
+fn each_member_of_a_destination_is_kept_or_refused_by_its_name() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(UNSIGNED).start();
+    let Some(output) = run(&server, "firehose_members.py", &[]) else { return };
+    println!("{output}");
+    server.stop().assert_drained();
+}
+
+#[test]
 fn the_aws_cli_calls_every_operation_of_firehose() {
     let store = FaultyStore::start().unwrap();
     let server = setup(&store).node(ACCESS_KEY).start();

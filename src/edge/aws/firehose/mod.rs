@@ -80,6 +80,11 @@ fn unsupported(what: &str) -> Failure {
     Failure::invalid(format!("{what} is not supported by this server"))
 }
 
+/// The same, with what there is in its place.
+fn unsupported_beside(what: &str, there: &str) -> Failure {
+    Failure::invalid(format!("{what} is not supported by this server; supported are {there}"))
+}
+
 /// No such delivery stream.
 fn not_found(name: &str, account: &str) -> Failure {
     Failure::not_found(format!("Firehose {name} under account {account} not found."))
