@@ -11,6 +11,7 @@ mod error;
 mod functions;
 mod learned;
 pub mod logs;
+pub mod reload;
 pub mod running;
 mod site;
 
@@ -59,6 +60,8 @@ pub struct Pipelines {
     /// All metrics.
     pub registry: Registry,
     site: Arc<Site>,
+    /// What the files say that hold.
+    config: tokio::sync::Mutex<Config>,
     addresses: Vec<std::net::SocketAddr>,
     doors: Vec<Arc<Door>>,
     threads: usize,
@@ -95,7 +98,13 @@ impl Pipelines {
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
         let (addresses, doors) = (listeners.addresses(), listeners.doors());
-        let edge = Arc::new(Edge::new(node.server.clone(), &node.aws, ingest, phases.clone(), &registry));
+        let edge = Arc::new(Edge::new(
+            node.server.clone(),
+            (&node.auth, &node.aws),
+            ingest,
+            phases.clone(),
+            &registry,
+        ));
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();
@@ -104,6 +113,7 @@ impl Pipelines {
             phases,
             registry,
             site,
+            config: tokio::sync::Mutex::new(config.clone()),
             addresses,
             doors,
             threads,

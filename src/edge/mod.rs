@@ -1,7 +1,7 @@
 //! Edge: from a socket to an appended batch and its reply.
 //!
 //! ```text
-//! listen ─▶ connection ─▶ route ─▶ admit ─▶ body ─▶ decode (validate, capture) ─▶ partition ─▶ append ─▶ reply
+//! listen ─▶ connection ─▶ route ─▶ gate ─▶ admit ─▶ body ─▶ decode (validate, capture) ─▶ partition ─▶ append ─▶ reply
 //! ```
 //!
 //! One current-thread runtime a core does all of it for the connections that the kernel gave to its listener
@@ -16,6 +16,7 @@ mod connection;
 pub mod cors;
 pub mod cursors;
 pub mod decode;
+pub mod gate;
 pub mod identity;
 pub mod ingest;
 pub mod judge;
@@ -45,6 +46,7 @@ use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 
+use gate::Gate;
 use learned_plan::LearnedPlan;
 use problem::Problem;
 pub use route::RouteMetrics;
@@ -146,6 +148,8 @@ pub struct Edge {
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
     pub route_metrics: RouteMetrics,
+    /// Who may come in.
+    gate: RwLock<Arc<Gate>>,
     /// What is there for clients of AWS services.
     pub aws: aws::Gateway,
     /// One reclaim at a time.
@@ -156,7 +160,7 @@ impl Edge {
     /// Puts the edge together. Until [`Edge::open`] it refuses what is about a stream.
     pub fn new(
         server: checked::Server,
-        aws: &checked::Aws,
+        (auth, aws): (&checked::Auth, &checked::Aws),
         budget: Share,
         phases: Phases,
         registry: &Registry,
@@ -168,6 +172,7 @@ impl Edge {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
+            gate: RwLock::new(Arc::new(Gate::new(auth))),
             aws: aws::Gateway::new(budget.account_before_last(), aws),
             taps_budget,
             taps,
@@ -178,6 +183,17 @@ impl Edge {
             route_metrics: RouteMetrics::new(registry.clone()),
             reclaiming: admit::Reclaiming::default(),
         }
+    }
+
+    /// Who may come in now. A request is judged by one and the same all its way.
+    pub fn gate(&self) -> Arc<Gate> {
+        // Nothing panics while it is replaced.
+        Arc::clone(&self.gate.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has others come in from now on. Connections that are open stay.
+    pub fn replace_gate(&self, gate: Gate) {
+        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
     }
 
     /// Has streams changed by `control`. To be called before [`Edge::open`].

@@ -78,7 +78,7 @@ fn signatures_are_switched_off_on_loopback_addresses_only() {
     }
     for listen in ["0.0.0.0:80", "[::]:80", "10.0.0.1:80"] {
         assert_eq!(
-            complaints(&format!("server.listen = \"{listen}\"\naws.signature = \"off\"")),
+            complaints(&format!("server.listen = \"{listen}\"\naws.signature = \"off\"\nauth = {{}}")),
             format!(
                 "2:17: signature = \"off\" lets everybody who can reach {listen} do everything\n  \
                  help: write signature = \"required\", or listen on a loopback address such as 127.0.0.1:8080"
@@ -159,8 +159,8 @@ fn every_wrong_setting_of_a_key_is_refused_without_showing_a_secret() {
         ),
         (KEY.replace("\"a\"", "\"\""), "2:6: id = \"\": an id must not be empty"),
         (
-            KEY.replace("id", "key"),
-            "1:1: missing \"id\"\n  help: write id = \"AKIDEXAMPLE\" or another name\n2:1: unknown key \"key\" in [[access_key]]\n  help: the keys here are \"id\", \"secret\", \"session_token\", \"allow\" or \"streams\"",
+            KEY.replace("id", "ident"),
+            "1:1: missing \"id\"\n  help: write id = \"AKIDEXAMPLE\" or another name\n2:1: unknown key \"ident\" in [[access_key]]\n  help: the keys here are \"id\", \"secret\", \"session_token\", \"allow\" or \"streams\"",
         ),
         (
             KEY.replace("[[access_key]]", "[access_key]"),

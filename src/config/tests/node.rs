@@ -50,6 +50,7 @@ fn every_setting_of_the_node_is_taken_over() {
         drain_timeout = "4s"
         access_log = "${FLAG}"
         cors = { origins = ["https://shop.example", "http://localhost:3000"], max_age = "1h" }
+        [auth]
         "#,
     );
     let server = &node.server;
@@ -128,7 +129,7 @@ fn every_wrong_setting_of_the_node_is_refused() {
             "2:9: listen = 127.0.0.1:8080 and admin = 127.0.0.1:8080 need different ports".to_owned(),
         ),
         (
-            "[server]\nlisten = \"0.0.0.0:9090\"",
+            "[server]\nlisten = \"0.0.0.0:9090\"\n[auth]",
             "2:10: listen = 0.0.0.0:9090 and admin = 127.0.0.1:9090 need different ports".to_owned(),
         ),
         ("[server]\nthreads = 0", "2:11: threads must be from 1 to 1024, found 0".to_owned()),
