@@ -12,6 +12,7 @@ mod delivery;
 mod dlq;
 mod edge;
 mod events;
+mod http2;
 mod idempotency;
 mod lake;
 mod learned;
