@@ -31,6 +31,8 @@ use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
+use crate::telemetry::observer::Observer;
+use crate::telemetry::otlp::Exporter;
 
 pub use build::made_by_clients;
 pub use error::StartError;
@@ -95,13 +97,10 @@ impl Pipelines {
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
         let (addresses, doors) = (listeners.addresses(), listeners.doors());
-        let edge = Arc::new(Edge::new(
-            node.server.clone(),
-            (&node.auth, &node.aws),
-            ingest,
-            phases.clone(),
-            &registry,
-        ));
+        let observer = Arc::new(Observer::open(node, &registry)?);
+        let auth = (&node.auth, &node.aws);
+        let edge = Edge::new(node.server.clone(), auth, ingest, phases.clone(), &registry);
+        let edge = Arc::new(edge.observed_by(observer));
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();
@@ -195,6 +194,18 @@ impl Pipelines {
         self.doors.iter().map(place).collect()
     }
 
+    /// What tells a collector of traces and metrics, if there is one. To be run by a task.
+    pub fn exporter(self: &Arc<Self>) -> Option<Exporter> {
+        let (pipelines, tracer) = (Arc::clone(self), self.site.edge.observer.tracer.clone());
+        let render = Box::new(move || pipelines.render_metrics());
+        Exporter::new(&self.site.node, tracer, &self.registry, render)
+    }
+
+    /// Opens the files of logs again, because somebody has moved them.
+    pub fn reopen_logs(&self) {
+        self.site.edge.observer.reopen();
+    }
+
     /// Reads the certificates of all listeners again. Where that fails the old ones stay.
     pub fn reload_certificates(&self) {
         for door in &self.doors {
@@ -250,6 +261,7 @@ impl Pipelines {
             let streams = Arc::clone(streams);
             control.alone_now(move |control| streams.finish_deleted(control));
         }
+        self.site.edge.observer.housekeeping();
         self.registry.run_upkeep();
     }
 
@@ -308,6 +320,7 @@ impl Pipelines {
                 }
             }
         }
+        self.site.edge.observer.end();
         self.phases.advance(Phase::Stopped);
         self.reports()
     }

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::start::{self, Built};
 use super::{Exit, ServeArgs, Session};
 use crate::config::checked::Config;
+use crate::config::limits::OTLP_FLUSH_WAIT;
 use crate::config::{self, print_duration};
 use crate::delivery::StatusReport;
 use crate::pipeline::{Pipelines, StartError};
@@ -102,6 +103,11 @@ async fn run_until_stopped(
     let tasks = Tasks::new();
     tasks.spawn(admin::serve(listener, Arc::clone(pipelines)));
     tasks.spawn(housekeeping(Arc::clone(pipelines)));
+    let exports = Tasks::new();
+    pipelines
+        .exporter()
+        .into_iter()
+        .for_each(|exporter| exports.spawn(exporter.run(pipelines.phases.clone())));
     tracing::info!(listen = %pipelines.address(), admin = %admin_address, "starting");
 
     let building = tokio::task::spawn_blocking({
@@ -124,7 +130,10 @@ async fn run_until_stopped(
         None => loop {
             tokio::select! {
                 signal = stop.next() => break signal,
-                Some(()) = hang_up.recv() => pipelines.reload_certificates(),
+                Some(()) = hang_up.recv() => {
+                    pipelines.reload_certificates();
+                    pipelines.reopen_logs();
+                }
             }
         },
     };
@@ -135,7 +144,11 @@ async fn run_until_stopped(
         move || pipelines.drain()
     });
     let reports = tokio::select! {
-        reports = draining => reports.unwrap_or_else(|_| pipelines.reports()),
+        reports = draining => {
+            // It knows by the phase that there is nothing more to come.
+            let _ = tokio::time::timeout(OTLP_FLUSH_WAIT, exports.joined()).await;
+            reports.unwrap_or_else(|_| pipelines.reports())
+        }
         _ = stop.next() => {
             tracing::error!("second signal: giving up the drain");
             pipelines.reports()

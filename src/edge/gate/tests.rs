@@ -54,7 +54,7 @@ fn who_is_not_known_is_told_by_what_to_prove_themselves() {
     let problem = enter(Some(Action::Ingest), &[]).unwrap_err();
     assert_eq!((problem.status().as_u16(), problem.code()), (401, "unauthenticated"));
     assert_eq!(problem.detail(), MISSING);
-    let response = problem.into_response();
+    let response = problem.into_response(&Default::default());
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer realm=\"forebay\"");
     let wrong = |header| refused(Action::Ingest, &[header]);
     assert_eq!(wrong(("authorization", "Bearer mobile")), (401, UNKNOWN.to_owned()));
