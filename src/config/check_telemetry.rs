@@ -45,7 +45,7 @@ pub struct OtlpTable {
 }
 
 /// A collector.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Otlp {
     /// Where traces are posted to. May hold a secret: only its host is printed.
     pub traces_url: Url,

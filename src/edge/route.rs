@@ -15,11 +15,10 @@ use super::listen::socket::Peer;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
-use super::visit::{Ended, Visit};
+use super::visit::Visit;
 use super::{Edge, body, cors, cursors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
-use crate::telemetry::audit::Who;
 use crate::telemetry::metrics::Registry;
 use crate::telemetry::request_id;
 
@@ -184,10 +183,8 @@ pub async fn answer(
     let route = Route::of(&head);
     let visit = Visit::begin(edge, peer, &head, started);
     let (action, stream) = (route.action(&head), route.stream());
-    if let Some(stream) = stream {
-        visit.is_about(stream);
-    }
-    let facts = Facts { head: &head, peer, client: visit.client, route: route.name(), action, stream };
+    let (client, name, noted) = (visit.client, route.name(), Some(&visit));
+    let facts = Facts { head: &head, peer, client, route: name, action, stream, visit: noted };
     let rest = Rest { body, leaving, visit: &visit };
     let mut response = match pass(edge, route, &facts, rest).await {
         Ok(response) => response,
@@ -195,7 +192,7 @@ pub async fn answer(
             if matches!(route, Route::Records(_)) {
                 edge.route_metrics.refuse(problem.code());
             }
-            visit.refuse_by(edge, &problem, (route.name(), &head));
+            visit.refuse_by(edge, &problem, &facts);
             problem.into_response(&visit.id)
         }
     };
@@ -207,7 +204,7 @@ pub async fn answer(
         cors::decorate(&mut response, origin);
     }
     edge.route_metrics.observe(route, response.status().as_u16(), visit.elapsed().as_secs_f64());
-    visit.conclude(edge, Ended { peer, head: &head, route: route.name(), response: &response });
+    visit.conclude(edge, &facts, &response);
     response
 }
 
@@ -231,13 +228,7 @@ async fn pass(
         return Err(Problem::HeadersTooLarge { limit });
     }
     match edge.gate().enter(facts).await {
-        Ok(entry) => {
-            if let Some(principal) = &entry.principal {
-                let (name, identity) = (Arc::clone(&principal.name), principal.kind.as_str());
-                rest.visit.is_of(Who { name, identity });
-            }
-            dispatch(edge, route, &entry, facts.head, rest).await
-        }
+        Ok(entry) => dispatch(edge, route, &entry, facts.head, rest).await,
         Err(problem) => {
             let bytes_max = edge.server.body_bytes_max;
             body::discard_refused(&facts.head.headers, &mut rest.body, bytes_max).await;

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, header, request};
 
-pub use conclude::Ended;
-
 use super::Edge;
+use super::gate::facts::Facts;
 use super::identity::credentials::API_KEY;
 use super::listen::client;
 use super::listen::socket::Peer;
@@ -35,6 +34,8 @@ pub struct Visit {
     /// Its step of a trace, if it belongs to one.
     pub step: Option<Step>,
     started: Instant,
+    /// Whether anybody wants to know how long it takes.
+    is_timed: bool,
     body_us: AtomicU64,
     appended_us: AtomicU64,
     bytes_in: AtomicU64,
@@ -47,11 +48,14 @@ pub struct Visit {
 impl Visit {
     /// Begins with the head of a request that has come at `started`.
     pub fn begin(edge: &Edge, peer: &Peer, head: &request::Parts, started: Instant) -> Self {
+        let step = edge.observer.step(&head.headers);
+        let is_recorded = step.as_ref().is_some_and(|step| step.recorded.is_some());
         Self {
             id: id(&edge.server, peer, &head.headers),
             client: client::address(peer.address, &head.headers, &edge.server.trusted_proxies),
-            step: edge.observer.step(&head.headers),
+            step,
             started,
+            is_timed: edge.observer.access.is_some() || is_recorded,
             body_us: AtomicU64::new(UNKNOWN),
             appended_us: AtomicU64::new(UNKNOWN),
             bytes_in: AtomicU64::new(UNKNOWN),
@@ -64,17 +68,21 @@ impl Visit {
 
     /// The body has come in whole, of so many bytes as they came.
     pub fn has_body(&self, bytes: u64) {
-        self.bytes_in.store(bytes, Ordering::Relaxed);
-        self.body_us.store(micros(self.elapsed()), Ordering::Relaxed);
+        if self.is_timed {
+            self.bytes_in.store(bytes, Ordering::Relaxed);
+            self.body_us.store(micros(self.elapsed()), Ordering::Relaxed);
+        }
     }
 
     /// So many records were appended, and are as durable as their stream has it.
     pub fn has_appended(&self, records: u64) {
-        self.records.store(records, Ordering::Relaxed);
-        self.appended_us.store(micros(self.elapsed()), Ordering::Relaxed);
+        if self.is_timed {
+            self.records.store(records, Ordering::Relaxed);
+            self.appended_us.store(micros(self.elapsed()), Ordering::Relaxed);
+        }
     }
 
-    /// It is about that stream.
+    /// It is about that stream, which its path does not name.
     pub fn is_about(&self, stream: &str) {
         self.stream.get_or_init(|| Arc::from(stream));
     }
@@ -99,7 +107,7 @@ impl Visit {
         UnixMicros(clock::wall().0.saturating_sub_unsigned(micros(elapsed)))
     }
 
-    /// The stream that it is about.
+    /// The stream that it is about, unless its path names it.
     pub fn stream(&self) -> Option<&str> {
         self.stream.get().map(|stream| &**stream)
     }
@@ -146,17 +154,17 @@ impl Visit {
     }
 
     /// The same of a request that is answered with `problem`, if that is about who has sent it.
-    pub fn refuse_by(&self, edge: &Edge, problem: &Problem, (route, head): (&'static str, &request::Parts)) {
+    pub fn refuse_by(&self, edge: &Edge, problem: &Problem, facts: &Facts<'_>) {
         self.is_refused(problem.code());
         if let Problem::Unauthenticated { detail, .. } | Problem::Forbidden(detail) = problem {
             let refused = Refused {
                 status: problem.status().as_u16(),
                 reason: problem.code(),
                 detail: Some(detail),
-                identity: self.who().map_or_else(|| shown_by(&head.headers), |who| who.identity),
+                identity: self.who().map_or_else(|| shown_by(&facts.head.headers), |who| who.identity),
                 claims: None,
-                action: route,
-                stream: self.stream(),
+                action: facts.route,
+                stream: self.stream().or(facts.stream),
             };
             self.refuse(edge, refused);
         }

@@ -1,48 +1,34 @@
 //! A request that was answered → its line in the access log, and its steps of a trace.
 
 use http::header::USER_AGENT;
-use http::{Method, Response, request};
+use http::{Method, Response};
 use hyper::body::Body as _;
 
 use super::Visit;
 use crate::config::limits::{LOG_LINE_PATH_BYTES, LOG_LINE_TEXT_BYTES};
 use crate::edge::Edge;
-use crate::edge::listen::socket::Peer;
+use crate::edge::gate::facts::Facts;
 use crate::edge::reply::Body;
 use crate::runtime::clock::UnixMicros;
 use crate::telemetry::access_log::{Access, AccessLog};
 use crate::telemetry::text;
 use crate::telemetry::trace::{Recorded, Span, SpanKind, Step, Tracer};
 
-/// What a visit itself does not know of its request.
-#[derive(Debug, Clone, Copy)]
-pub struct Ended<'a> {
-    /// The other end of the connection.
-    pub peer: &'a Peer,
-    /// The request.
-    pub head: &'a request::Parts,
-    /// The label of its route.
-    pub route: &'static str,
-    /// The answer.
-    pub response: &'a Response<Body>,
-}
-
 impl Visit {
     /// Puts it on record, where that is wanted, now that there is an answer.
-    pub fn conclude(&self, edge: &Edge, ended: Ended<'_>) {
+    pub fn conclude(&self, edge: &Edge, facts: &Facts<'_>, response: &Response<Body>) {
         let observer = &edge.observer;
-        if let Some(log) = observer.access.as_ref().filter(|log| log.wants(ended.response.status().as_u16()))
-        {
-            self.log(log, ended);
+        if let Some(log) = observer.access.as_ref().filter(|log| log.wants(response.status().as_u16())) {
+            self.log(log, facts, response);
         }
         if let (Some(tracer), Some(Step { recorded: Some(recorded), .. })) = (&observer.tracer, &self.step) {
-            self.trace_to(tracer, *recorded, ended);
+            self.trace_to((tracer, *recorded), facts, response);
         }
     }
 
-    fn log(&self, log: &AccessLog, ended: Ended<'_>) {
+    fn log(&self, log: &AccessLog, facts: &Facts<'_>, response: &Response<Body>) {
         let elapsed = self.elapsed();
-        let Ended { peer, head, route, response } = ended;
+        let Facts { peer, head, route, .. } = *facts;
         log.write(&Access {
             time: Self::began(elapsed),
             request_id: self.id.as_str(),
@@ -51,7 +37,7 @@ impl Visit {
             method: &head.method,
             path: head.uri.path(),
             route,
-            stream: self.stream(),
+            stream: self.stream().or(facts.stream),
             status: response.status().as_u16(),
             code: self.code(),
             bytes_in: self.bytes_in(),
@@ -69,9 +55,14 @@ impl Visit {
     }
 
     /// By the semantic conventions of OpenTelemetry for HTTP servers.
-    fn trace_to(&self, tracer: &Tracer, recorded: Recorded, ended: Ended<'_>) {
+    fn trace_to(
+        &self,
+        (tracer, recorded): (&Tracer, Recorded),
+        facts: &Facts<'_>,
+        response: &Response<Body>,
+    ) {
         let Some(context) = self.trace() else { return };
-        let Ended { peer, head, route, response } = ended;
+        let Facts { peer, head, route, .. } = *facts;
         let elapsed = self.elapsed();
         let start = Self::began(elapsed);
         let after = |micros: u64| UnixMicros(start.0.saturating_add_unsigned(micros));
@@ -92,7 +83,7 @@ impl Visit {
             .with_some("http.request.body.size", self.bytes_in())
             .with_some("http.response.body.size", response.body().size_hint().exact())
             .with_some("error.type", self.code().filter(|_| status.is_server_error()))
-            .with_some("forebay.stream", self.stream().map(str::to_owned))
+            .with_some("forebay.stream", self.stream().or(facts.stream).map(str::to_owned))
             .with_some("forebay.principal", self.who().map(|who| who.name.to_string()))
             .with("forebay.request_id", self.id.as_str().to_owned());
         // Its own id is what the steps that it causes have as their parent.
@@ -102,7 +93,7 @@ impl Visit {
         if let (Some(body), Some(appended)) = (self.body_us(), self.appended_us()) {
             let append = Span::of(context, "append", SpanKind::Internal)
                 .between(after(body), after(appended))
-                .with_some("forebay.stream", self.stream().map(str::to_owned))
+                .with_some("forebay.stream", self.stream().or(facts.stream).map(str::to_owned))
                 .with_some("forebay.records", self.records());
             tracer.record(append);
         }

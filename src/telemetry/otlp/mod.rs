@@ -15,9 +15,10 @@ mod post;
 mod spans;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use self::post::{Collector, Outcome};
 use super::metrics::{ExportMetrics, Registry};
@@ -80,11 +81,8 @@ impl Exporter {
 
     /// Works until the process has stopped everything else, and then tells what is left.
     pub async fn run(mut self, phases: Phases) {
-        let mut ticks = self.config.metrics_interval.map(|interval| {
-            let mut ticks = interval_at(Instant::now() + interval, interval);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks
-        });
+        let mut ticks = self.config.metrics_interval.map(every);
+        let mut pauses = every(TRACE_SPANS_PAUSE);
         let tracer = Arc::clone(&self.tracer);
         loop {
             tokio::select! {
@@ -92,7 +90,7 @@ impl Exporter {
                 () = phases.reached(Phase::Stopped) => break,
                 () = tick(&mut ticks) => self.tell_points(&phases).await,
                 () = tracer.enough.notified() => self.tell_spans(&phases).await,
-                () = sleep(TRACE_SPANS_PAUSE) => self.tell_spans(&phases).await,
+                _ = pauses.tick() => self.tell_spans(&phases).await,
             }
         }
         self.tell_spans(&phases).await;
@@ -117,6 +115,13 @@ impl Exporter {
         let outcome = self.collector.send(&self.config.metrics_url, body, phases).await;
         count(&self.points, told, &outcome);
     }
+}
+
+/// Ticks so often, the first time after one interval.
+fn every(interval: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + interval, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Returns when metrics are due; never if they are not told.

@@ -97,5 +97,6 @@ async fn the_trace_of_a_request_goes_on_in_the_call_of_the_function() {
     assert_eq!(put(None).await.unwrap().status(), 200);
     let headers = calls(2).await;
     assert!(!headers.contains_key("traceparent"), "{headers:?}");
-    server.stop().assert_drained();
+    // What has not come through by then does so after the next start.
+    assert_eq!(server.stop().status.code(), Some(0));
 }

@@ -9,8 +9,8 @@ const NODE: &str = r#"
 audit_log = { path = "audit.log" }
 auth = { ingest = ["api_key"], tap = ["api_key"], admin = ["api_key"] }
 api_key = [
-    { name = "ops", key = "ops-secret", allow = ["*:*"] },
-    { name = "mobile", key = "mobile-secret", allow = ["ingest:s"] },
+    { name = "ops", key = "ops-secret-0123456789", allow = ["*:*"] },
+    { name = "mobile", key = "mobile-secret-0123456789", allow = ["ingest:s"] },
 ]
 access_key = [{ id = "AKIDEXAMPLE", secret = "secret", allow = ["kinesis:*"] }]
 "#;
@@ -26,14 +26,14 @@ async fn refusals_and_changes_are_on_record_with_who_what_from_where_and_the_out
     for number in 0..100 {
         assert_eq!(status(key(client.get(at("")), &format!("wrong-{number}"))).await, 401);
     }
-    assert_eq!(status(key(client.delete(at("/cursors/c")), "mobile-secret")).await, 403);
-    let post = |body: &'static str| key(client.post(at("/shards")), "ops-secret").body(body);
+    assert_eq!(status(key(client.delete(at("/cursors/c")), "mobile-secret-0123456789")).await, 403);
+    let post = |body: &'static str| key(client.post(at("/shards")), "ops-secret-0123456789").body(body);
     assert_eq!(status(post("{\"count\":2}")).await, 200);
     assert_eq!(status(post("{\"count\":0}")).await, 400);
-    let put = |body: &'static str| key(client.put(at("/cursors/c")), "ops-secret").body(body);
+    let put = |body: &'static str| key(client.put(at("/cursors/c")), "ops-secret-0123456789").body(body);
     assert_eq!(status(put("{}")).await, 201);
     assert_eq!(status(put("{\"reset\":\"earliest\",\"force\":true}")).await, 200);
-    assert_eq!(status(key(client.delete(at("/cursors/c")), "ops-secret")).await, 204);
+    assert_eq!(status(key(client.delete(at("/cursors/c")), "ops-secret-0123456789")).await, 204);
     let aws = |target: &str| {
         client
             .post(format!("http://{}/", server.address))
@@ -68,7 +68,7 @@ async fn refusals_and_changes_are_on_record_with_who_what_from_where_and_the_out
         [
             "refused stream refused unauthenticated null none null null",
             "refused stream refused unauthenticated null api_key null null",
-            "refused cursor refused forbidden null api_key null null",
+            "refused cursor refused forbidden mobile api_key null null",
             "acted shards.change done null ops api_key null null",
             "acted shards.change refused bad_parameter ops api_key null null",
             "acted cursor.create done null ops api_key c null",

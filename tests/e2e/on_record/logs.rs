@@ -216,7 +216,8 @@ async fn files_are_closed_when_they_are_full_and_opened_again_on_sighup() {
     let path = folder.join("a.log");
     assert_eq!(count(), 4);
     server.stop().assert_drained_into(&path, |found| {
-        assert_eq!(found.iter().map(|line| &line["route"]).collect::<Vec<_>>(), ["records"]);
+        // Lines that had not been written come first.
+        assert_eq!(found.last().unwrap()["route"], "records");
     });
 }
 

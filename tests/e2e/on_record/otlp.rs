@@ -131,8 +131,10 @@ async fn a_collector_that_takes_nothing_keeps_nobody_waiting_and_what_is_lost_is
     let server = Setup::pipeline(stream("s", 1))
         .node(&node(&collector, "traces_sample = 1.0, metrics_interval = \"0s\""))
         .start();
+    let client = reqwest::Client::new();
     for _ in 0..600 {
-        server.accept("s", "{\"n\":1}").await;
+        let request = client.get(format!("http://{}/v1/streams", server.address));
+        assert_eq!(request.send().await.unwrap().status(), 200);
     }
     server
         .until("forebay_otlp_dropped_total", "signal=\"spans\",why=\"refused\"", |dropped| dropped >= 512.0)

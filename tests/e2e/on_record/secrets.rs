@@ -14,7 +14,7 @@ use crate::server::{Server, Setup, stream};
 const SECRETS: [&str; 17] = [
     "right-api-key-3f",
     "wrong-api-key-3f",
-    "right-bearer-9a",
+    "right-bearer-9a-01",
     "wrong-bearer-9a",
     "basic-password-77",
     "YmFzaWMtcGFzc3dvcmQtNzc",
@@ -37,7 +37,7 @@ audit_log = { path = "audit.log" }
 auth = { ingest = ["api_key"], tap = ["api_key"], admin = ["api_key"] }
 api_key = [
     { name = "mobile", key = "right-api-key-3f", allow = ["*:*"] },
-    { name = "bearer", key = "right-bearer-9a", allow = ["ingest:other"] },
+    { name = "bearer", key = "right-bearer-9a-01", allow = ["ingest:other"] },
 ]
 access_key = [
     { id = "AKIDEXAMPLE", secret = "sigv4-secret-8b", allow = ["kinesis:*"] },
@@ -64,7 +64,7 @@ fn requests() -> Vec<Vec<&'static str>> {
         vec!["-H", "x-api-key: right-api-key-3f", "-d", "{\"secret\":query-value-5d}"],
         vec!["-H", "x-api-key: right-api-key-3f", "-H", "content-encoding: gzip", "-d", "query-value-5d"],
         vec!["-H", "x-api-key: wrong-api-key-3f", "-d", "{}"],
-        vec!["-H", "authorization: Bearer right-bearer-9a", "-d", "{}"],
+        vec!["-H", "authorization: Bearer right-bearer-9a-01", "-d", "{}"],
         vec!["-H", "authorization: Bearer wrong-bearer-9a", "-d", "{}"],
         vec!["--user", "somebody:basic-password-77", "-d", "{}"],
         vec!["-H", "authorization: query-value-5d", "-d", "{}"],
