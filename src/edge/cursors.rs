@@ -277,7 +277,7 @@ pub async fn delete(
         Some(worker) => intake.cursors.get(name)?.leave(&worker).await?,
         None => {
             let change = visit.change("cursor.delete", intake.stream.name(), Some(name));
-            change.told(edge, intake.cursors.delete(name).await.map_err(Problem::from))?;
+            change.told(edge, intake.cursors.delete(name).await)?;
         }
     }
     let mut response = Response::new(Body::default());

@@ -19,7 +19,7 @@ pub(super) enum Sink {
     /// Standard output or error, or what stands for them.
     Stream(Box<dyn Write + Send>),
     /// Files.
-    File(RotatedFile),
+    File(Box<RotatedFile>),
 }
 
 impl Sink {
@@ -27,7 +27,7 @@ impl Sink {
         Ok(match to {
             LogTo::Stdout => Sink::Stream(Box::new(io::stdout())),
             LogTo::Stderr => Sink::Stream(Box::new(io::stderr())),
-            LogTo::File(rule) => Sink::File(RotatedFile::open(rule.clone())?),
+            LogTo::File(rule) => Sink::File(Box::new(RotatedFile::open(rule.clone())?)),
         })
     }
 

@@ -4,6 +4,9 @@
 
 use std::borrow::Cow;
 
+/// Names and values.
+type Labels<'a> = Vec<(&'a str, Cow<'a, str>)>;
+
 /// A metric with all of its samples.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Family<'a> {
@@ -22,8 +25,8 @@ pub(super) struct Family<'a> {
 pub(super) struct Sample<'a> {
     /// What stands behind the name of the family: `_bucket`, `_sum`, `_count` or nothing.
     pub suffix: &'a str,
-    /// Names and values.
-    pub labels: Vec<(&'a str, Cow<'a, str>)>,
+    /// What tells it from other samples of its family.
+    pub labels: Labels<'a>,
     /// Not always finite.
     pub value: f64,
 }
@@ -61,7 +64,7 @@ fn sample(rest: &str) -> Option<Sample<'_>> {
 }
 
 /// Labels up to their brace, and what stands behind it.
-fn labels(mut rest: &str) -> Option<(Vec<(&str, Cow<'_, str>)>, &str)> {
+fn labels(mut rest: &str) -> Option<(Labels<'_>, &str)> {
     let mut found = Vec::new();
     loop {
         rest = rest.trim_start_matches([',', ' ']);

@@ -60,17 +60,17 @@ fn requests() -> Vec<Vec<&'static str>> {
     };
     let with = |more: &[&'static str], words: &[&'static str]| [words, more].concat();
     vec![
-        vec!["-H", "x-api-key: right-api-key-3f", "-d", "{\"secret\":\"query-value-5d\"}"],
-        vec!["-H", "x-api-key: right-api-key-3f", "-d", "{\"secret\":query-value-5d}"],
-        vec!["-H", "x-api-key: right-api-key-3f", "-H", "content-encoding: gzip", "-d", "query-value-5d"],
-        vec!["-H", "x-api-key: wrong-api-key-3f", "-d", "{}"],
-        vec!["-H", "authorization: Bearer right-bearer-9a-01", "-d", "{}"],
-        vec!["-H", "authorization: Bearer wrong-bearer-9a", "-d", "{}"],
-        vec!["--user", "somebody:basic-password-77", "-d", "{}"],
-        vec!["-H", "authorization: query-value-5d", "-d", "{}"],
+        vec!["-H", "x-api-key: right-api-key-3f", "--json", "{\"secret\":\"query-value-5d\"}"],
+        vec!["-H", "x-api-key: right-api-key-3f", "--json", "{\"secret\":query-value-5d}"],
+        vec!["-H", "x-api-key: right-api-key-3f", "-H", "content-encoding: gzip", "--json", "query-value-5d"],
+        vec!["-H", "x-api-key: wrong-api-key-3f", "--json", "{}"],
+        vec!["-H", "authorization: Bearer right-bearer-9a-01", "--json", "{}"],
+        vec!["-H", "authorization: Bearer wrong-bearer-9a", "--json", "{}"],
+        vec!["--user", "somebody:basic-password-77", "--json", "{}"],
+        vec!["-H", "authorization: query-value-5d", "--json", "{}"],
         vec!["-H", "x-api-key: right-api-key-3f", "-H", "cookie: session=cookie-value-4e", "-X", "DELETE"],
-        vec!["-H", "x-api-key: right-api-key-3f", "-H", "traceparent: query-value-5d", "-d", "{}"],
-        vec!["-H", "x-api-key: right-api-key-3f", "-H", "x-request-id: query-value-5d", "-d", "{}"],
+        vec!["-H", "x-api-key: right-api-key-3f", "-H", "traceparent: query-value-5d", "--json", "{}"],
+        vec!["-H", "x-api-key: right-api-key-3f", "-H", "x-request-id: query-value-5d", "--json", "{}"],
         with(&["--path-as-is"], &signed("AKIDEXAMPLE:sigv4-secret-8b")),
         signed("AKIDEXAMPLE:wrong-sigv4-secret-8b"),
         with(&["-H", "x-amz-security-token: session-token-2d"], &signed("SESSION:sigv4-secret-8b")),
@@ -82,7 +82,7 @@ fn requests() -> Vec<Vec<&'static str>> {
 /// Paths that each of them is sent to.
 fn urls(server: &Server) -> [String; 3] {
     let at = |rest: &str| format!("http://{}{rest}", server.address);
-    let query = "?api_key=query-key-1c&token=query-value-5d&from=query-value-5d";
+    let query = "?api_key=query-key-1c&from=query-value-5d&token=query-value-5d";
     [at("/v1/streams/s/records") + query, at("/") + query, at("/v1/streams/none/shards") + query]
 }
 
