@@ -11,6 +11,7 @@ mod error;
 mod functions;
 mod learned;
 pub mod logs;
+pub mod reload;
 pub mod running;
 mod site;
 
@@ -61,6 +62,8 @@ pub struct Pipelines {
     /// All metrics.
     pub registry: Registry,
     site: Arc<Site>,
+    /// What the files say that hold.
+    config: tokio::sync::Mutex<Config>,
     addresses: Vec<std::net::SocketAddr>,
     doors: Vec<Arc<Door>>,
     threads: usize,
@@ -109,6 +112,7 @@ impl Pipelines {
             phases,
             registry,
             site,
+            config: tokio::sync::Mutex::new(config.clone()),
             addresses,
             doors,
             threads,

@@ -20,6 +20,7 @@ mod node_folder;
 mod on_record;
 mod partitions;
 mod real_data;
+mod reload;
 mod reshard;
 mod restart;
 mod server;
