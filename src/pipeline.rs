@@ -33,10 +33,13 @@ use crate::edge::listen::socket::Peer;
 use crate::edge::listen::tls::Terminator;
 use crate::edge::listen::{Door, Listeners};
 use crate::edge::problem::Problem;
+use crate::edge::visit::Visit;
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
+use crate::telemetry::observer::Observer;
+use crate::telemetry::otlp::Exporter;
 
 pub use build::made_by_clients;
 pub use error::StartError;
@@ -103,13 +106,10 @@ impl Pipelines {
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
         let (addresses, doors) = (listeners.addresses(), listeners.doors());
-        let edge = Arc::new(Edge::new(
-            node.server.clone(),
-            (&node.auth, &node.aws),
-            ingest,
-            phases.clone(),
-            &registry,
-        ));
+        let observer = Arc::new(Observer::open(node, &registry)?);
+        let auth = (&node.auth, &node.aws);
+        let edge = Edge::new(node.server.clone(), auth, ingest, phases.clone(), &registry);
+        let edge = Arc::new(edge.observed_by(observer));
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();
@@ -204,6 +204,18 @@ impl Pipelines {
         self.doors.iter().map(place).collect()
     }
 
+    /// What tells a collector of traces and metrics, if there is one. To be run by a task.
+    pub fn exporter(self: &Arc<Self>) -> Option<Exporter> {
+        let (pipelines, tracer) = (Arc::clone(self), self.site.edge.observer.tracer.clone());
+        let render = Box::new(move || pipelines.render_metrics());
+        Exporter::new(&self.site.node, tracer, &self.registry, render)
+    }
+
+    /// Opens the files of logs again, because somebody has moved them.
+    pub fn reopen_logs(&self) {
+        self.site.edge.observer.reopen();
+    }
+
     /// Reads the certificates of all listeners again. Where that fails the old ones stay.
     pub fn reload_certificates(&self) {
         for door in &self.doors {
@@ -259,6 +271,7 @@ impl Pipelines {
             let streams = Arc::clone(streams);
             control.alone_now(move |control| streams.finish_deleted(control));
         }
+        self.site.edge.observer.housekeeping();
         self.registry.run_upkeep();
     }
 
@@ -267,17 +280,21 @@ impl Pipelines {
     ///
     /// # Errors
     /// Why not.
-    pub async fn enter_admin(&self, head: &Parts, peer: &Peer) -> Result<(), Problem> {
-        let action = Some(Action::Admin);
-        let facts = Facts { head, peer, client: peer.ip(), route: "admin", action, stream: None };
-        let entry = self.site.edge.gate().enter(&facts).await?;
+    pub async fn enter_admin(&self, head: &Parts, peer: &Peer) -> Result<Visit, (Visit, Problem)> {
+        let edge = &self.site.edge;
+        let visit = Visit::begin(edge, peer, head, clock::monotonic());
+        let (client, action, noted) = (peer.ip(), Some(Action::Admin), Some(&visit));
+        let facts = Facts { head, peer, client, route: "admin", action, stream: None, visit: noted };
         let is_local = peer.ip().is_none_or(|address| address.to_canonical().is_loopback());
-        match entry.principal.is_some() || is_local {
-            true => Ok(()),
-            false => Err(Problem::Forbidden(
-                "nobody is asked who they are, so that only this machine may".to_owned(),
-            )),
-        }
+        let problem = match edge.gate().enter(&facts).await {
+            Ok(entry) if entry.principal.is_some() || is_local => return Ok(visit),
+            Ok(_) => {
+                Problem::Forbidden("nobody is asked who they are, so that only this machine may".to_owned())
+            }
+            Err(problem) => problem,
+        };
+        visit.refuse_by(edge, &problem, &facts);
+        Err((visit, problem))
     }
 
     /// Brings gauges up to date and renders all metrics.
@@ -337,6 +354,7 @@ impl Pipelines {
                 }
             }
         }
+        self.site.edge.observer.end();
         self.phases.advance(Phase::Stopped);
         self.reports()
     }

@@ -29,6 +29,7 @@ mod reshard;
 mod route;
 mod streams;
 pub mod upgrade;
+pub mod visit;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
@@ -45,6 +46,7 @@ use crate::stream::{Captures, Stream};
 use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
+use crate::telemetry::observer::Observer;
 
 use gate::Gate;
 use learned_plan::LearnedPlan;
@@ -148,6 +150,8 @@ pub struct Edge {
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
     pub route_metrics: RouteMetrics,
+    /// What is put on record of requests.
+    pub observer: Arc<Observer>,
     /// Who may come in.
     gate: RwLock<Arc<Gate>>,
     /// What is there for clients of AWS services.
@@ -181,8 +185,15 @@ impl Edge {
             connections: AtomicUsize::new(0),
             connection_metrics: registry.connections(),
             route_metrics: RouteMetrics::new(registry.clone()),
+            observer: Arc::new(Observer::off()),
             reclaiming: admit::Reclaiming::default(),
         }
+    }
+
+    /// Has requests put on record by `observer`. To be called before the first of them.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Who may come in now. A request is judged by one and the same all its way.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::reply::Body;
 use crate::stream::quotas::Throttled;
 use crate::stream::{AppendError, CommitError, ReadError};
+use crate::telemetry::request_id::RequestId;
 
 /// Why a request was refused as a whole. One place maps each to a status and a code; both are part of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +153,9 @@ struct Document<'a> {
     /// Seconds, as in the header, for whoever sees no header.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// As in the header, for whoever reports the problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 /// Seconds after which a client may try again when memory is short: about the time in which a stalled sink shows
@@ -334,8 +338,8 @@ impl Problem {
         }
     }
 
-    /// The problem document.
-    pub fn document(&self) -> Vec<u8> {
+    /// The problem document. Of a message there is no id of a request.
+    pub fn document(&self, request_id: Option<&str>) -> Vec<u8> {
         let (status, code, title) = self.facts();
         let detail = self.detail();
         let (limit, retry_after) = match self {
@@ -347,15 +351,16 @@ impl Problem {
             _ => &[],
         };
         let (r#type, status, detail) = ("about:blank", status.as_u16(), detail.as_str());
-        let document = Document { r#type, title, status, code, detail, shards, limit, retry_after };
+        let document =
+            Document { r#type, title, status, code, detail, shards, limit, retry_after, request_id };
         // A struct of strings always serialises.
         serde_json::to_vec(&document).unwrap_or_default()
     }
 
-    /// The whole answer.
-    pub fn into_response(self) -> Response<Body> {
+    /// The whole answer to the request of that id.
+    pub fn into_response(self, request_id: &RequestId) -> Response<Body> {
         let status = self.status();
-        let mut response = Response::new(Body::whole(self.document()));
+        let mut response = Response::new(Body::whole(self.document(Some(request_id.as_str()))));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -18,6 +18,7 @@ mod lake;
 mod learned;
 mod listen;
 mod node_folder;
+mod on_record;
 mod partitions;
 mod real_data;
 mod reload;

@@ -10,6 +10,7 @@ mod inference;
 mod listeners;
 mod named_columns;
 mod node;
+mod on_record;
 mod pipeline;
 mod prefix;
 mod raw_files;

@@ -22,6 +22,7 @@ use super::identity::policy::Action;
 use super::identity::principal::{Attempt, IdentityKind, Principal};
 use super::problem::Problem;
 use crate::config::checked::{self, Demand};
+use crate::telemetry::audit::Who;
 
 /// Who may come in. Made of the configuration, and replaced as a whole.
 #[derive(Debug, Default)]
@@ -71,6 +72,9 @@ impl Gate {
         let credentials = Credentials::of(facts.head, self.are_in_query);
         let principal =
             self.identify(kinds, &credentials).map_err(|why| self.unauthenticated(action, why))?;
+        if let Some(visit) = facts.visit {
+            visit.is_of(Who { name: Arc::clone(&principal.name), identity: principal.kind.as_str() });
+        }
         let entry = self.let_in(Some(principal));
         entry.permit(action, facts.stream)?;
         Ok(entry)

@@ -4,6 +4,7 @@ mod aggregated;
 mod cli;
 mod expired;
 mod firehose;
+mod function_traces;
 mod functions;
 mod identity;
 mod javascript;
