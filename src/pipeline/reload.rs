@@ -10,8 +10,6 @@
 
 pub mod plan;
 
-use std::net::IpAddr;
-
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -21,6 +19,7 @@ use super::control::{Control, ControlError, DeliveryChange};
 use crate::config::Problems;
 use crate::config::checked::{Config, Pipeline};
 use crate::edge::gate::Gate;
+use crate::edge::visit::Visit;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::phases::Phase;
 use crate::telemetry::audit::{Acted, Origin, Who};
@@ -93,13 +92,15 @@ impl Pipelines {
 }
 
 impl Pipelines {
-    /// Has it on record that the files were to be read again: by a client of the admin port, or by a signal.
-    pub fn note_reload(&self, client: Option<IpAddr>, outcome: &Outcome) {
-        let name = if client.is_some() { "the admin port" } else { "SIGHUP" };
-        let (id, who) = (RequestId::new(), Who { name: name.into(), identity: "none" });
+    /// Has it on record that the files were to be read again: by a request over the admin port, or by a signal.
+    pub fn note_reload(&self, visit: Option<&Visit>, outcome: &Outcome) {
         let refused = outcome.as_ref().err().map(ReloadError::code);
         let acted = Acted { action: "reload", stream: None, target: None, refused };
-        let origin = Origin { request_id: id.as_str(), trace: None, client, who: Some(&who) };
+        if let Some(visit) = visit {
+            return visit.act(&self.site.edge, &acted);
+        }
+        let (id, who) = (RequestId::new(), Who { name: "SIGHUP".into(), identity: "none" });
+        let origin = Origin { request_id: id.as_str(), trace: None, client: None, who: Some(&who) };
         self.site.edge.observer.audit.acted(&acted, &origin);
     }
 }
