@@ -280,21 +280,24 @@ impl Pipelines {
     ///
     /// # Errors
     /// Why not.
-    pub async fn enter_admin(&self, head: &Parts, peer: &Peer) -> Result<Visit, (Visit, Problem)> {
-        let edge = &self.site.edge;
-        let visit = Visit::begin(edge, peer, head, clock::monotonic());
-        let (client, action, noted) = (peer.ip(), Some(Action::Admin), Some(&visit));
-        let facts = Facts { head, peer, client, route: "admin", action, stream: None, visit: noted };
-        let is_local = peer.ip().is_none_or(|address| address.to_canonical().is_loopback());
-        let problem = match edge.gate().enter(&facts).await {
-            Ok(entry) if entry.principal.is_some() || is_local => return Ok(visit),
-            Ok(_) => {
-                Problem::Forbidden("nobody is asked who they are, so that only this machine may".to_owned())
-            }
-            Err(problem) => problem,
-        };
-        visit.refuse_by(edge, &problem, &facts);
-        Err((visit, problem))
+    pub async fn enter_admin(&self, (head, peer): (&Parts, &Peer), visit: &Visit) -> Result<(), Problem> {
+        let (client, visit) = (peer.ip(), Some(visit));
+        let action = Some(Action::Admin);
+        let facts = Facts { head, peer, client, route: "admin", action, stream: None, visit };
+        let is_local = client.is_none_or(|address| address.to_canonical().is_loopback());
+        let entered = self.site.edge.gate().enter(&facts).await.and_then(|entry| {
+            let nobody = || "nobody is asked who they are, so that only this machine may".to_owned();
+            (entry.principal.is_some() || is_local).then_some(()).ok_or_else(|| Problem::Forbidden(nobody()))
+        });
+        if let (Err(problem), Some(visit)) = (&entered, facts.visit) {
+            visit.refuse_by(&self.site.edge, problem, &facts);
+        }
+        entered
+    }
+
+    /// A request that has come over the admin port.
+    pub fn visit(&self, head: &Parts, peer: &Peer) -> Visit {
+        Visit::begin(&self.site.edge, peer, head, clock::monotonic())
     }
 
     /// Brings gauges up to date and renders all metrics.

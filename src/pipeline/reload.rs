@@ -94,17 +94,14 @@ impl Pipelines {
 impl Pipelines {
     /// Has it on record that the files were to be read again: by a request over the admin port, or by a signal.
     pub fn note_reload(&self, visit: Option<&Visit>, outcome: &Outcome) {
-        let edge = &self.site.edge;
         let refused = outcome.as_ref().err().map(ReloadError::code);
         let acted = Acted { action: "reload", stream: None, target: None, refused };
-        match visit {
-            Some(visit) => visit.act(edge, &acted),
-            None => {
-                let (id, who) = (RequestId::new(), Who { name: "SIGHUP".into(), identity: "none" });
-                let origin = Origin { request_id: id.as_str(), trace: None, client: None, who: Some(&who) };
-                edge.observer.audit.acted(&acted, &origin);
-            }
+        if let Some(visit) = visit {
+            return visit.act(&self.site.edge, &acted);
         }
+        let (id, who) = (RequestId::new(), Who { name: "SIGHUP".into(), identity: "none" });
+        let origin = Origin { request_id: id.as_str(), trace: None, client: None, who: Some(&who) };
+        self.site.edge.observer.audit.acted(&acted, &origin);
     }
 }
 

@@ -73,9 +73,10 @@ async fn answer(
     ask: &mpsc::Sender<Asked>,
 ) -> Response<Full<Bytes>> {
     if head.uri.path() == "/reload" {
-        return match pipelines.enter_admin(head, peer).await {
-            Ok(visit) => reload(pipelines, &visit, ask, head).await,
-            Err((visit, problem)) => refused(&visit, &problem),
+        let visit = pipelines.visit(head, peer);
+        return match pipelines.enter_admin((head, peer), &visit).await {
+            Ok(()) => reload((pipelines, ask), &visit, head).await,
+            Err(problem) => refused(&problem, &visit),
         };
     }
     if head.method != Method::GET && head.method != Method::HEAD {
@@ -96,7 +97,7 @@ async fn answer(
 }
 
 /// Why a request for a change is not let in.
-fn refused(visit: &Visit, problem: &Problem) -> Response<Full<Bytes>> {
+fn refused(problem: &Problem, visit: &Visit) -> Response<Full<Bytes>> {
     let document = String::from_utf8_lossy(&problem.document(Some(visit.id.as_str()))).into_owned();
     let mut response = text(problem.status(), "application/problem+json", document);
     if let Problem::Unauthenticated { challenge: Some(challenge), .. } = problem {
@@ -107,9 +108,8 @@ fn refused(visit: &Visit, problem: &Problem) -> Response<Full<Bytes>> {
 
 /// Has the files read again, and tells what has changed or why nothing has.
 async fn reload(
-    pipelines: &Pipelines,
+    (pipelines, ask): (&Pipelines, &mpsc::Sender<Asked>),
     visit: &Visit,
-    ask: &mpsc::Sender<Asked>,
     head: &Parts,
 ) -> Response<Full<Bytes>> {
     let refuse = |status, why: &str| {

@@ -52,8 +52,9 @@ async fn refusals_and_changes_are_on_record_with_who_what_from_where_and_the_out
     let said = String::from_utf8_lossy(&delete.stdout).into_owned();
     assert!(said.contains("ResourceNotFoundException"), "{said}");
 
-    let reloaded = client.post(format!("http://{}/reload", server.admin)).send().await.unwrap();
-    assert_eq!(reloaded.status(), 200);
+    let reload = || client.post(format!("http://{}/reload", server.admin));
+    assert_eq!(status(reload()).await, 401);
+    assert_eq!(status(key(reload(), "ops-secret-0123456789")).await, 200);
     let stopped = server.stop();
     stopped.assert_drained();
     let found = lines(&stopped.path("audit.log"));
@@ -78,7 +79,8 @@ async fn refusals_and_changes_are_on_record_with_who_what_from_where_and_the_out
             "acted cursor.delete done null ops api_key c null",
             "refused kinesis_list_shards refused MissingAuthenticationTokenException null signature_v4 null null",
             "acted kinesis:MergeShards refused ResourceNotFoundException AKIDEXAMPLE signature_v4 null null",
-            "acted reload done null the admin port none null null",
+            "refused admin refused unauthenticated null none null null",
+            "acted reload done null ops api_key null null",
             "refused_again stream refused unauthenticated null api_key null 99",
         ]
     );
