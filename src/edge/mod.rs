@@ -8,6 +8,7 @@
 //! (`SO_REUSEPORT`), so a request never changes cores.
 
 pub mod admit;
+mod answers;
 pub mod append;
 pub mod aws;
 pub mod body;
@@ -75,6 +76,9 @@ pub struct Intake {
     pub cursors: Arc<NamedCursors>,
     /// Whether no client sees it: a stage of this process is all that appends to it.
     pub is_internal: bool,
+    /// Whether its pipeline has deliveries: clients of Firehose see it as a delivery stream of its name then. Those that
+    /// delivery streams add do not count.
+    pub has_deliveries: bool,
 }
 
 impl Intake {
@@ -100,7 +104,7 @@ impl Intake {
             enforced.map(|schema| LearnedPlan::new(Arc::clone(schema), all.pointers())).transpose()?;
         let slots = captures.pointers().len();
         let cursors = NamedCursors::in_memory(&stream, None);
-        let is_internal = false;
+        let (is_internal, has_deliveries) = (false, false);
         Ok(Self {
             stream,
             ingest,
@@ -113,6 +117,7 @@ impl Intake {
             budget,
             cursors,
             is_internal,
+            has_deliveries,
         })
     }
 }
@@ -184,6 +189,11 @@ impl Edge {
     pub fn gate(&self) -> Arc<Gate> {
         // Nothing panics while it is replaced.
         Arc::clone(&self.gate.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has others come in from now on. Connections that are open stay.
+    pub fn replace_gate(&self, gate: Gate) {
+        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
     }
 
     /// Has streams changed by `control`. To be called before [`Edge::open`].

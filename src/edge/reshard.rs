@@ -107,8 +107,10 @@ impl From<ControlError> for Problem {
             ControlError::Reshard(ResizeError::Commit(error)) => error.into(),
             ControlError::Reshard(_)
             | ControlError::Exists { .. }
+            | ControlError::HasConsumers { .. }
             | ControlError::Reserved { .. }
             | ControlError::Declared { .. }
+            | ControlError::Delivered { .. }
             | ControlError::Columns { .. }
             | ControlError::StillAtWork(_) => Problem::CannotChange(error.to_string()),
             ControlError::Catalog(_) | ControlError::Start(_) => Problem::LogUnavailable(error.to_string()),

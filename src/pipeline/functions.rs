@@ -33,8 +33,10 @@ pub(super) struct BuiltFunction {
 }
 
 impl RunningFunction {
-    fn has_ended(&self) -> bool {
-        *self.ended.borrow() || self.ended.has_changed().is_err()
+    /// Whether records have still to go through it. Those of one that has ended with the process, or has panicked, go
+    /// through it after the next start; of one that was told to stop, nobody wants them any more.
+    fn is_pending(&self) -> bool {
+        !self.stop.is_told() && self.seen.lag() > 0
     }
 }
 
@@ -115,11 +117,9 @@ impl Site {
         self.functions().iter().for_each(|stage| stage.seen.refresh_gauge());
     }
 
-    /// Whether the stage of a source has still something to do, and does it.
+    /// Whether records of a source have still to go through its function.
     pub(super) fn is_function_pending(&self, source: &str) -> bool {
-        let is_pending =
-            |stage: &RunningFunction| *stage.source == *source && !stage.has_ended() && stage.seen.lag() > 0;
-        self.functions().iter().any(is_pending)
+        self.functions().iter().any(|stage| *stage.source == *source && stage.is_pending())
     }
 
     /// Stops the stage of a source for good, if there is one.

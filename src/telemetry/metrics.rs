@@ -195,6 +195,7 @@ impl Registry {
             refused: self.counter(HTTP_CONNECTIONS_REFUSED, &[]),
             late_head: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "head")]),
             late_idle: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "next_request")]),
+            late_answer: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "answer")]),
             broken_tls: self.counter(HTTP_CONNECTIONS_BROKEN, &[("what", "tls")]),
             broken_proxy: self.counter(HTTP_CONNECTIONS_BROKEN, &[("what", "proxy")]),
         }
@@ -226,6 +227,7 @@ pub struct ConnectionMetrics {
     pub refused: Counter,
     pub late_head: Counter,
     pub late_idle: Counter,
+    pub late_answer: Counter,
     pub broken_tls: Counter,
     pub broken_proxy: Counter,
 }

@@ -38,6 +38,12 @@ pub enum ControlError {
         /// What cannot be changed.
         what: &'static str,
     },
+    /// It would go with its consumers, which was not asked for.
+    #[error("Stream {stream} has consumers: set EnforceConsumerDeletion to delete them with it.")]
+    HasConsumers {
+        /// The stream.
+        stream: String,
+    },
     /// The shards cannot be changed so.
     #[error(transparent)]
     Reshard(#[from] ResizeError),
@@ -50,6 +56,12 @@ pub enum ControlError {
     /// Another delivery of it has its columns from elsewhere.
     #[error("the columns are learned for either all deliveries of stream '{stream}' or none")]
     Columns {
+        /// The stream.
+        stream: String,
+    },
+    /// Somebody else has it delivered.
+    #[error("delivery streams of clients read stream '{stream}': delete them first")]
+    Delivered {
         /// The stream.
         stream: String,
     },
