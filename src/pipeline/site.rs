@@ -2,6 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
+
+use super::error::StartError;
 use super::functions::RunningFunction;
 use super::logs::Logs;
 use super::running::Running;
@@ -11,7 +14,7 @@ use crate::edge::Edge;
 use crate::node::{NodeError, NodeFolder};
 use crate::record::ShardId;
 use crate::runtime::clock::{self, UnixMicros};
-use crate::runtime::phases::Phases;
+use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
 use crate::stream::Stream;
 use crate::telemetry::metrics::Registry;
@@ -97,6 +100,24 @@ impl Site {
         let seal = &self.edge.aws.seal;
         if let Some(fresh) = seal.fresh_key() {
             seal.adopt(folder.map_or(Ok(fresh), |folder| folder.keep_token_key(fresh))?);
+        }
+        Ok(())
+    }
+
+    /// Keeps the keys that issuers of tokens publish, until the edge stops.
+    ///
+    /// # Errors
+    /// [`StartError::Keys`].
+    pub fn keep_keys(&self, runtime: &Handle) -> Result<(), StartError> {
+        let _guard = runtime.enter();
+        for keeper in self.edge.gate().jwt().key_keepers().map_err(StartError::Keys)? {
+            let phases = self.phases.clone();
+            self.workers.spawn(async move {
+                tokio::select! {
+                    () = phases.reached(Phase::StoppingEdge) => {}
+                    () = keeper => {}
+                }
+            });
         }
         Ok(())
     }

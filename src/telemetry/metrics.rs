@@ -29,6 +29,7 @@ macro_rules! metric {
 mod cursors;
 mod delivery;
 mod functions;
+mod jwt;
 mod log;
 mod stream;
 mod taps;
@@ -36,6 +37,7 @@ mod taps;
 pub use cursors::CursorMetrics;
 pub use delivery::DeliveryMetrics;
 pub use functions::FunctionMetrics;
+pub use jwt::JwtKeyMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};
 pub use stream::StreamMetrics;
 pub use taps::TapMetrics;
@@ -98,12 +100,12 @@ const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 
 fn counters() -> impl Iterator<Item = &'static Metric> {
     let own = [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS];
-    own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS]).flatten()
+    own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS, jwt::COUNTERS]).flatten()
 }
 
 fn gauges() -> impl Iterator<Item = &'static Metric> {
     let own = [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES];
-    own.into_iter().chain([cursors::GAUGES, functions::GAUGES]).flatten()
+    own.into_iter().chain([cursors::GAUGES, functions::GAUGES, jwt::GAUGES]).flatten()
 }
 
 fn histograms() -> impl Iterator<Item = &'static Metric> {

@@ -18,7 +18,7 @@ fn key(name: &str, secret: &str, allow: &[&str]) -> ApiKey {
 fn gate() -> Arc<Gate> {
     let demands = [Demand::AnyOf(vec![IdentityKind::ApiKey]), Demand::Closed, Demand::Open];
     let keys = vec![key("mobile", "mobile-secret", &["ingest:web", "tap:web"]), key("all", "root", &["*:*"])];
-    Arc::new(Gate::new(&Auth::new(demands, keys)))
+    Arc::new(Gate::new(&Auth::new(demands, keys), Arc::default()))
 }
 
 /// What `enter` says to a request for `action` to the stream `web`.
@@ -79,7 +79,7 @@ fn what_no_identity_is_named_for_nobody_does() {
 fn who_is_known_does_no_more_than_they_may() {
     let demands = Action::ALL.map(|_| Demand::AnyOf(vec![IdentityKind::ApiKey]));
     let keys = vec![key("mobile", "mobile-secret", &["ingest:web"])];
-    let gate = Arc::new(Gate::new(&Auth::new(demands, keys)));
+    let gate = Arc::new(Gate::new(&Auth::new(demands, keys), Arc::default()));
     let (head, ()) = Request::post("/").header("x-api-key", "mobile-secret").body(()).unwrap().into_parts();
     let peer = Peer::default();
     let facts = |action, stream| Facts {

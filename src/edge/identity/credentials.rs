@@ -1,7 +1,7 @@
 //! What a request shows of its sender.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -30,7 +30,7 @@ pub struct Credentials<'a> {
 /// A secret that a request shows.
 pub struct Shown<'a> {
     text: Cow<'a, [u8]>,
-    digest: OnceCell<Digest>,
+    digest: OnceLock<Digest>,
 }
 
 impl std::fmt::Debug for Shown<'_> {
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Shown<'_> {
 
 impl<'a> Shown<'a> {
     fn new(text: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { text: text.into(), digest: OnceCell::new() }
+        Self { text: text.into(), digest: OnceLock::new() }
     }
 
     /// As it was shown.
