@@ -167,16 +167,13 @@ fn check_text(text: Option<String>, path: &str, help: &str, checker: &mut Checke
     if is_right {
         return Some(text);
     }
-    let message = format!("{} has 1 to {JWT_ISSUER_BYTES_MAX} characters, and none that controls", last_key(path));
+    let message =
+        format!("{} has 1 to {JWT_ISSUER_BYTES_MAX} characters, and none that controls", last_key(path));
     checker.problem_with_help(path, message, help);
     None
 }
 
-fn check_audience(
-    texts: Option<Vec<String>>,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<Vec<String>> {
+fn check_audience(texts: Option<Vec<String>>, path: &str, checker: &mut Checker<'_>) -> Option<Vec<String>> {
     let texts = checker.required(path, texts, AUDIENCE_HELP)?;
     if texts.is_empty() || texts.iter().any(String::is_empty) || texts.len() > JWT_SCOPES_MAX {
         let message = format!("audience must have 1 to {JWT_SCOPES_MAX} texts that are not empty");
@@ -207,12 +204,10 @@ fn check_scopes(
     checked.into_iter().collect()
 }
 
-fn check_scope_claim(
-    text: Option<String>,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<Vec<ClaimName>> {
-    let Some(text) = text else { return Some(["scope", "scp"].map(|name| ClaimName::Plain(name.to_owned())).into()) };
+fn check_scope_claim(text: Option<String>, path: &str, checker: &mut Checker<'_>) -> Option<Vec<ClaimName>> {
+    let Some(text) = text else {
+        return Some(["scope", "scp"].map(|name| ClaimName::Plain(name.to_owned())).into());
+    };
     if text.starts_with('/') {
         let pointer = Pointer::parse(&text).map_err(|error| checker.refused(path, &error)).ok()?;
         return Some(vec![ClaimName::At(pointer)]);

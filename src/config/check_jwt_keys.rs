@@ -63,7 +63,8 @@ impl fmt::Debug for KeysPlace {
     }
 }
 
-const KEYS_HELP: &str = "write jwks_url = \"https://…\", discovery = true, public_key = \"issuer.pem\" or secret = \"${NAME}\"";
+const KEYS_HELP: &str =
+    "write jwks_url = \"https://…\", discovery = true, public_key = \"issuer.pem\" or secret = \"${NAME}\"";
 
 /// The one place that its keys come from; `None` where a problem was added.
 pub(super) fn check_keys(
@@ -96,7 +97,8 @@ pub(super) fn check_keys(
             None
         }
         _ => {
-            let message = "the keys of an issuer come from one place: jwks_url, discovery, public_key or secret";
+            let message =
+                "the keys of an issuer come from one place: jwks_url, discovery, public_key or secret";
             checker.problem(path, message);
             None
         }
@@ -156,7 +158,9 @@ fn read_public_keys(file: &Path) -> Result<Vec<PublicKey>, String> {
     let name = file.display();
     let bytes = std::fs::metadata(file).map_err(|error| format!("{name}: {error}"))?.len();
     if bytes > JWT_PUBLIC_KEY_FILE_BYTES_MAX {
-        return Err(format!("{name} has {bytes} bytes, and {JWT_PUBLIC_KEY_FILE_BYTES_MAX} are the most that are read"));
+        return Err(format!(
+            "{name} has {bytes} bytes, and {JWT_PUBLIC_KEY_FILE_BYTES_MAX} are the most that are read"
+        ));
     }
     let blocks = SubjectPublicKeyInfoDer::pem_file_iter(file).map_err(|error| format!("{name}: {error}"))?;
     let mut keys = Vec::new();
@@ -210,7 +214,10 @@ pub(super) fn check_algorithms(
             &path,
             match near {
                 Some(near) => format!("{quoted} is no algorithm that is known: did you mean {near:?}?"),
-                None => format!("{quoted} does not go with these keys: write {}", listed(possible.iter().copied())),
+                None => format!(
+                    "{quoted} does not go with these keys: write {}",
+                    listed(possible.iter().copied())
+                ),
             },
         );
         found = None;
@@ -239,4 +246,3 @@ fn check_secret(
     checker.problem_with_help(&format!("{table}.secret"), message, help);
     None
 }
-

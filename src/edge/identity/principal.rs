@@ -15,7 +15,8 @@ pub enum IdentityKind {
 
 impl IdentityKind {
     /// Every kind, with its word in the configuration.
-    pub const WORDS: [(&'static str, IdentityKind); 2] = [("api_key", IdentityKind::ApiKey), ("jwt", IdentityKind::Jwt)];
+    pub const WORDS: [(&'static str, IdentityKind); 2] =
+        [("api_key", IdentityKind::ApiKey), ("jwt", IdentityKind::Jwt)];
 
     /// Its word.
     pub fn as_str(self) -> &'static str {

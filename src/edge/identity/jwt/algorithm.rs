@@ -31,9 +31,7 @@ pub enum Algorithm {
     Hs512,
 }
 
-use Algorithm::{
-    EdDsa, Es256, Es384, Hs256, Hs384, Hs512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512,
-};
+use Algorithm::{EdDsa, Es256, Es384, Hs256, Hs384, Hs512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
 
 impl Algorithm {
     /// Those that public keys verify.
@@ -96,7 +94,9 @@ mod tests {
             assert_eq!(Algorithm::named(algorithm.name()), Some(algorithm));
             assert_eq!(algorithm.needs_secret(), algorithm.secret_bytes_min() > 0);
         }
-        for name in ["none", "None", "NONE", "nOnE", "", "rs256", "RS256 ", "ES512", "ES256K", "HS1", "Ed25519"] {
+        for name in
+            ["none", "None", "NONE", "nOnE", "", "rs256", "RS256 ", "ES512", "ES256K", "HS1", "Ed25519"]
+        {
             assert_eq!(Algorithm::named(name), None, "{name}");
         }
     }

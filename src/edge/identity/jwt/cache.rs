@@ -8,8 +8,8 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::claims::Validity;
-use crate::edge::identity::credentials::Digest;
 use crate::config::limits::{JWT_CACHE_BYTES, JWT_CACHE_ENTRIES, JWT_CACHE_SHARDS};
+use crate::edge::identity::credentials::Digest;
 
 /// See the module.
 #[derive(Debug)]

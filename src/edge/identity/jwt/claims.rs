@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
-use crate::config::limits::{JWT_SCOPES_MAX, JWT_SUBJECT_BYTES_MAX};
 use crate::config::checked::{ClaimName, JwtIssuer};
+use crate::config::limits::{JWT_SCOPES_MAX, JWT_SUBJECT_BYTES_MAX};
 use crate::json;
 use crate::runtime::clock::UnixMicros;
 
@@ -126,7 +126,9 @@ impl Claims {
         let scopes: Vec<&str> = match found {
             None => Vec::new(),
             Some(Value::String(texts)) => texts.split_ascii_whitespace().take(JWT_SCOPES_MAX + 1).collect(),
-            Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).take(JWT_SCOPES_MAX + 1).collect(),
+            Some(Value::Array(texts)) => {
+                texts.iter().filter_map(Value::as_str).take(JWT_SCOPES_MAX + 1).collect()
+            }
             Some(_) => return Err(Refusal::BadClaim),
         };
         if scopes.len() > JWT_SCOPES_MAX { Err(Refusal::BadClaim) } else { Ok(scopes) }

@@ -53,7 +53,8 @@ impl Issuer {
         let keys = match &settings.keys {
             JwtKeys::Secret(secret) => Keys::Secret(SharedSecret::new(secret.reveal().as_bytes())),
             JwtKeys::Public(keys) => {
-                let published = |key: &PublicKey| PublishedKey { id: None, algorithm: None, key: key.clone() };
+                let published =
+                    |key: &PublicKey| PublishedKey { id: None, algorithm: None, key: key.clone() };
                 Keys::Public(KeySet::new(keys.iter().map(published).collect()))
             }
             JwtKeys::Fetched(rules) => {
@@ -72,7 +73,9 @@ impl Issuer {
     ///
     /// # Errors
     /// If there can be no HTTP client.
-    pub fn keep_keys(&self) -> Result<Option<impl Future<Output = ()> + Send + 'static + use<>>, reqwest::Error> {
+    pub fn keep_keys(
+        &self,
+    ) -> Result<Option<impl Future<Output = ()> + Send + 'static + use<>>, reqwest::Error> {
         let Keys::Fetched(Refreshed { keys, rules, ends, .. }) = &self.keys else { return Ok(None) };
         let (place, issuer) = (rules.place.clone(), &self.settings.issuer);
         let source = HttpSource::new(issuer, place, rules.allows_http)?;

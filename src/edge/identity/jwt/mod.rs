@@ -70,9 +70,8 @@ impl std::fmt::Debug for Metrics {
 impl Jwt {
     /// As `[[jwt_issuer]]` has them. Keys that they publish are there once [`Jwt::key_keepers`] run.
     pub fn new(issuers: &[JwtIssuer], registry: &Registry) -> Self {
-        let issuer = |settings: &JwtIssuer| {
-            (settings.issuer.clone(), Arc::new(Issuer::new(settings, registry)))
-        };
+        let issuer =
+            |settings: &JwtIssuer| (settings.issuer.clone(), Arc::new(Issuer::new(settings, registry)));
         let metrics = (!issuers.is_empty()).then(|| Metrics {
             cached: registry.jwt_tokens("cache"),
             verified: registry.jwt_tokens("signature"),

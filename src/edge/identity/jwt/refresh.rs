@@ -168,7 +168,7 @@ impl FetchedKeys {
             let is_new = current.keys.as_ref().is_none_or(|known| !known.is_same(&keys));
             if is_new {
                 self.number.store(keys.number, Ordering::Release);
-                self.metrics.keys.set(keys.len() as f64);
+                self.metrics.keys.set(keys.count() as f64);
                 current.keys = Some(Arc::new(keys));
             }
             current.at = Some(now);
@@ -177,12 +177,23 @@ impl FetchedKeys {
             is_new
         };
         if is_new {
-            let (keys, unused) = (self.read().keys.as_ref().map_or(0, |keys| keys.len()), skipped.as_ref());
+            let (keys, unused) = (self.read().keys.as_ref().map_or(0, |keys| keys.count()), skipped.as_ref());
             let (unused, why) = unused.map_or((0, String::new()), |it| (it.count, it.first.to_string()));
             match (keys, unused) {
-                (0, _) => tracing::warn!(issuer, unused, why, "the issuer has no key that can be used: its tokens are refused"),
+                (0, _) => tracing::warn!(
+                    issuer,
+                    unused,
+                    why,
+                    "the issuer has no key that can be used: its tokens are refused"
+                ),
                 (_, 0) => tracing::info!(issuer, keys, "keys of the issuer"),
-                _ => tracing::info!(issuer, keys, unused, why, "keys of the issuer, some of which cannot be used"),
+                _ => tracing::info!(
+                    issuer,
+                    keys,
+                    unused,
+                    why,
+                    "keys of the issuer, some of which cannot be used"
+                ),
             }
         } else if matches!(state, State::Failing | State::Denied) {
             tracing::info!(issuer, "the keys of the issuer can be fetched again");

@@ -76,7 +76,9 @@ impl Refusal {
             Refusal::TooLarge => "the token is too large",
             Refusal::Malformed => "this is no signed JSON web token",
             Refusal::Critical => "the header of the token asks for an extension that is not supported",
-            Refusal::UnknownAlgorithm => "the token is not signed, or with an algorithm that is not supported",
+            Refusal::UnknownAlgorithm => {
+                "the token is not signed, or with an algorithm that is not supported"
+            }
             Refusal::WrongAlgorithm => "the issuer does not sign with this algorithm",
             Refusal::UnknownIssuer => "tokens of this issuer are not taken",
             Refusal::UnknownKey => "the issuer has no such key",
@@ -110,7 +112,10 @@ mod tests {
         assert_eq!(reasons.len(), Refusal::ALL.len());
         for refusal in Refusal::ALL {
             let text = refusal.to_string();
-            assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"\"\\".contains(&byte)), "{text}");
+            assert!(
+                text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"\"\\".contains(&byte)),
+                "{text}"
+            );
         }
     }
 }

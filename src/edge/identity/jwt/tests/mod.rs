@@ -111,7 +111,8 @@ fn a_token_of_every_algorithm_is_taken_and_no_other_algorithm_fits_its_signature
             let principal = verify(&jwt, &token, NOW).unwrap();
             assert_eq!(&*principal.name, "https://i.example/#mobile", "{algorithm}");
             let (_, rest) = token.split_once('.').unwrap();
-            for other in Algorithm::PUBLIC.into_iter().chain(Algorithm::SECRET).filter(|it| *it != algorithm) {
+            for other in Algorithm::PUBLIC.into_iter().chain(Algorithm::SECRET).filter(|it| *it != algorithm)
+            {
                 let header = sign::encoded(format!("{{\"alg\":\"{other}\"}}").as_bytes());
                 assert!(verify(&jwt, &format!("{header}.{rest}"), NOW).is_err(), "{algorithm} as {other}");
             }
@@ -130,7 +131,9 @@ fn a_token_may_do_what_its_scopes_and_its_issuer_allow() {
     assert!(may(json!({}), Action::Tap, "public"));
     assert!(!may(json!({}), Action::Ingest, "web"));
     // By a scope that the configuration knows, and by one that is a grant itself.
-    for scope in [json!("openid events.write"), json!(["openid", 7, "events.write"]), json!("ingest:web tap:x")] {
+    for scope in
+        [json!("openid events.write"), json!(["openid", 7, "events.write"]), json!("ingest:web tap:x")]
+    {
         assert!(may(json!({ "scope": scope }), Action::Ingest, "web"), "{scope}");
     }
     for scope in [json!("events.write2"), json!("ingest:w"), json!(""), json!([]), json!([["ingest:web"]])] {

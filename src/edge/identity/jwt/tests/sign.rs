@@ -3,10 +3,10 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::rsa::{KeyPairComponents, PublicKeyComponents};
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair};
-use ring::hmac;
 use serde_json::Value;
 
 use super::super::algorithm::Algorithm;
@@ -48,7 +48,8 @@ impl Signer {
         let [n, e, d, p, q] = [RSA_N, "AQAB", RSA_D, RSA_P, RSA_Q].map(decoded);
         let [dp, dq, qi] = [RSA_DP, RSA_DQ, RSA_QI].map(decoded);
         let public_key = PublicKeyComponents { n, e };
-        let key = RsaKeyPair::from_components(&KeyPairComponents { public_key, d, p, q, dP: dp, dQ: dq, qInv: qi });
+        let key =
+            RsaKeyPair::from_components(&KeyPairComponents { public_key, d, p, q, dP: dp, dQ: dq, qInv: qi });
         Signer::Rsa(Box::new(key.unwrap()))
     }
 

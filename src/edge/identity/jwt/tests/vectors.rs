@@ -9,12 +9,17 @@ use super::sign::{ED25519_X, P256_X, P256_Y, RSA_N, Signer, decoded};
 
 /// The claims of all examples of RFC 7515, and of RFC 7519, section 3.1.
 const CLAIMS: &str = "{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n \"http://example.com/is_root\":true}";
-const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+const PAYLOAD: &str =
+    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
 #[test]
 fn rfc_7515_a_1_hs256() {
-    let token = format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{PAYLOAD}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
-    let secret = SharedSecret::new(&decoded("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"));
+    let token = format!(
+        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{PAYLOAD}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    );
+    let secret = SharedSecret::new(&decoded(
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
+    ));
     let token = Token::read(&token).unwrap();
     assert_eq!((token.algorithm, &*token.payload), (Algorithm::Hs256, CLAIMS.as_bytes()));
     assert_eq!(secret.verify(token.algorithm, token.signed, &token.signature), Ok(()));
@@ -47,7 +52,10 @@ fn rfc_7515_a_3_es256() {
 
 #[test]
 fn rfc_7515_a_5_is_not_signed() {
-    assert_eq!(Token::read(&format!("eyJhbGciOiJub25lIn0.{PAYLOAD}.")).unwrap_err(), Refusal::UnknownAlgorithm);
+    assert_eq!(
+        Token::read(&format!("eyJhbGciOiJub25lIn0.{PAYLOAD}.")).unwrap_err(),
+        Refusal::UnknownAlgorithm
+    );
 }
 
 #[test]
@@ -69,7 +77,7 @@ fn rfc_7517_a_1_has_a_key_for_signatures_and_one_for_something_else() {
             {{"kty":"RSA","n":"{n}","e":"AQAB","alg":"RS256","kid":"2011-04-29"}}]}}"#
     );
     let (keys, skipped) = KeySet::read(set.as_bytes()).unwrap();
-    assert_eq!((keys.len(), skipped), (1, Some(Skipped { count: 1, first: KeyError::Purpose })));
+    assert_eq!((keys.count(), skipped), (1, Some(Skipped { count: 1, first: KeyError::Purpose })));
     let found = |id, algorithm| keys.candidates(id, algorithm).count();
     assert_eq!(found(Some("2011-04-29"), Algorithm::Rs256), 1);
     assert_eq!(found(None, Algorithm::Rs256), 1);
@@ -85,7 +93,7 @@ fn rfc_8037_a_1_is_private_and_a_2_is_not() {
         KeySet::read(text.as_bytes()).unwrap()
     };
     let (private, skipped) = set(r#","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A""#);
-    assert_eq!((private.len(), skipped.unwrap().first), (0, KeyError::Private));
+    assert_eq!((private.count(), skipped.unwrap().first), (0, KeyError::Private));
     let (public, skipped) = set("");
-    assert_eq!((public.len(), skipped), (1, None));
+    assert_eq!((public.count(), skipped), (1, None));
 }
