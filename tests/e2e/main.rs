@@ -13,6 +13,7 @@ mod dlq;
 mod edge;
 mod events;
 mod idempotency;
+mod jwt;
 mod lake;
 mod learned;
 mod listen;

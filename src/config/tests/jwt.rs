@@ -60,7 +60,9 @@ fn every_setting_of_an_issuer_is_taken_over() {
     let KeysPlace::Discovery(url) = &fetched.place else { panic!("a discovery document") };
     assert_eq!(url.as_str(), "https://i.example/.well-known/openid-configuration");
     assert_eq!((fetched.refresh.as_secs(), fetched.outage_grace.as_secs()), (300, 0));
-    assert!(matches!(&found.scope_claims[..], [ClaimName::At(pointer)] if pointer.as_str() == "/realm_access/roles"));
+    assert!(
+        matches!(&found.scope_claims[..], [ClaimName::At(pointer)] if pointer.as_str() == "/realm_access/roles")
+    );
     let grants = |texts: &[&str]| texts.iter().map(|text| Grant::parse(text).unwrap()).collect::<Vec<_>>();
     assert_eq!(found.allow, grants(&["tap:public"]));
     assert_eq!(found.scopes["events.write"], grants(&["ingest:*", "tap:a"]));
@@ -98,12 +100,18 @@ fn public_keys_come_from_a_file_and_say_what_they_can() {
     assert_eq!(found.algorithms, [Algorithm::Es256, Algorithm::EdDsa]);
     for (content, message) in [
         ("", "there is no block PUBLIC KEY in it"),
-        ("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2Vw\n-----END PUBLIC KEY-----\n", "the key is incomplete or damaged"),
+        (
+            "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2Vw\n-----END PUBLIC KEY-----\n",
+            "the key is incomplete or damaged",
+        ),
         ("-----BEGIN PUBLIC KEY-----\n!\n-----END PUBLIC KEY-----\n", "keys.pem: "),
     ] {
         fs::write(&file, content).unwrap();
         let found = complaints(&format!("{ISSUER}{setting}"));
-        assert!(found.starts_with("6:14: the public key cannot be used: ") && found.contains(message), "{found}");
+        assert!(
+            found.starts_with("6:14: the public key cannot be used: ") && found.contains(message),
+            "{found}"
+        );
     }
     fs::remove_file(&file).unwrap();
     assert!(complaints(&format!("{ISSUER}{setting}")).contains("No such file"));
@@ -115,20 +123,35 @@ fn every_wrong_setting_of_an_issuer_is_refused() {
     for (text, message) in [
         (String::new(), "there is no [[jwt_issuer]], so that this lets nobody in"),
         (format!("[[jwt_issuer]]\n{URL}"), "missing \"issuer\""),
-        (format!("[[jwt_issuer]]\nissuer = \"\"\naudience = [\"x\"]\n{URL}"), "issuer has 1 to 512 characters"),
+        (
+            format!("[[jwt_issuer]]\nissuer = \"\"\naudience = [\"x\"]\n{URL}"),
+            "issuer has 1 to 512 characters",
+        ),
         (format!("[[jwt_issuer]]\nissuer = \"i\"\n{URL}"), "missing \"audience\""),
-        (format!("[[jwt_issuer]]\nissuer = \"i\"\naudience = []\n{URL}"), "audience must have 1 to 128 texts"),
+        (
+            format!("[[jwt_issuer]]\nissuer = \"i\"\naudience = []\n{URL}"),
+            "audience must have 1 to 128 texts",
+        ),
         (with(""), "the issuer has no keys"),
         (with(&format!("{URL}discovery = true\n")), "the keys of an issuer come from one place"),
         (with(&format!("{URL}secret = \"{SECRET}\"\n")), "the keys of an issuer come from one place"),
         (with("jwks_url = \"http://i.example/hunter2\"\n"), "jwks_url is no https:// address"),
         (with("jwks_url = \"hunter2\"\n"), "jwks_url is no https:// address"),
         (with("jwks_url = \"ftp://i.example/\"\nallow_http = true\n"), "jwks_url is no https:// address"),
-        (with(&format!("{URL}algorithms = [\"HS256\"]\n")), "\"HS256\" does not go with these keys: write \"RS256\""),
+        (
+            with(&format!("{URL}algorithms = [\"HS256\"]\n")),
+            "\"HS256\" does not go with these keys: write \"RS256\"",
+        ),
         (with(&format!("{URL}algorithms = [\"none\"]\n")), "\"none\" does not go with these keys"),
-        (with(&format!("{URL}algorithms = [\"RS265\"]\n")), "\"RS265\" is no algorithm that is known: did you mean \"RS256\"?"),
+        (
+            with(&format!("{URL}algorithms = [\"RS265\"]\n")),
+            "\"RS265\" is no algorithm that is known: did you mean \"RS256\"?",
+        ),
         (with(&format!("{URL}algorithms = []\n")), "algorithms must not be empty"),
-        (with(&format!("secret = \"{SECRET}\"\nalgorithms = [\"RS256\"]\n")), "\"RS256\" does not go with these keys"),
+        (
+            with(&format!("secret = \"{SECRET}\"\nalgorithms = [\"RS256\"]\n")),
+            "\"RS256\" does not go with these keys",
+        ),
         (with(&format!("{URL}refresh = \"0s\"\n")), "refresh must be at least 1s"),
         (with(&format!("{URL}refresh = \"2d\"\n")), "refresh must be at most 1d"),
         (with(&format!("{URL}outage_grace = \"8d\"\n")), "outage_grace must be at most 7d"),
@@ -138,7 +161,10 @@ fn every_wrong_setting_of_an_issuer_is_refused() {
         (with(&format!("{URL}allow = [\"web\"]\n")), "\"web\" is no grant"),
         (with(&format!("{URL}[jwt_issuer.scopes]\nx = [\"put:web\"]\n")), "\"put:web\" is no grant"),
         (with(&format!("{URL}[jwt_issuer.scopes]\nx = []\n")), "x must not be empty"),
-        (with(&format!("{URL}{ISSUER}{URL}")), "issuer = \"https://i.example/\" is also that of another [[jwt_issuer]]"),
+        (
+            with(&format!("{URL}{ISSUER}{URL}")),
+            "issuer = \"https://i.example/\" is also that of another [[jwt_issuer]]",
+        ),
         (format!("{ISSUER}{URL}").repeat(33), "33 issuers are too many: there may be 32"),
         (with(&format!("{URL}audiance = [\"x\"]\n")), "audiance"),
     ] {

@@ -57,7 +57,7 @@ fn who_is_not_known_is_told_by_what_to_prove_themselves() {
     let response = problem.into_response();
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer realm=\"forebay\"");
     let wrong = |header| refused(Action::Ingest, &[header]);
-    assert_eq!(wrong(("authorization", "Bearer mobile")), (401, UNKNOWN.to_owned()));
+    assert_eq!(wrong(("authorization", "Bearer mobile")), (401, "the bearer token is not known".to_owned()));
     assert_eq!(wrong(("x-api-key", "mobile")), (401, "the API key is not known".to_owned()));
     assert_eq!(wrong(("authorization", "Basic bW9iaWxlLXNlY3JldA==")).0, 401);
 }

@@ -32,7 +32,7 @@ pub(super) enum Keys {
     /// Keys that it has told once.
     Public(KeySet),
     /// A secret that it shares with us.
-    Secret(SharedSecret),
+    Secret(Box<SharedSecret>),
 }
 
 /// Keys with a task that keeps them, which ends with this.
@@ -51,7 +51,7 @@ impl Issuer {
     /// With what `settings` say. Keys that it publishes are not there before [`Issuer::keep_keys`].
     pub fn new(settings: &JwtIssuer, registry: &Registry) -> Self {
         let keys = match &settings.keys {
-            JwtKeys::Secret(secret) => Keys::Secret(SharedSecret::new(secret.reveal().as_bytes())),
+            JwtKeys::Secret(secret) => Keys::Secret(Box::new(SharedSecret::new(secret.reveal().as_bytes()))),
             JwtKeys::Public(keys) => {
                 let published =
                     |key: &PublicKey| PublishedKey { id: None, algorithm: None, key: key.clone() };
