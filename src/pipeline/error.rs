@@ -54,9 +54,6 @@ pub enum StartError {
     /// Whoever wanted it to start wants it no more.
     #[error("stopped while starting")]
     Stopped,
-    /// The keys of issuers of tokens cannot be fetched.
-    #[error("an HTTP client for the keys of [[jwt_issuer]] cannot be made ({0})")]
-    Keys(reqwest::Error),
     /// The log cannot be recovered or written.
     #[error(transparent)]
     Log(journals::OpenError),

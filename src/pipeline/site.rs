@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 
-use super::error::StartError;
 use super::functions::RunningFunction;
 use super::logs::Logs;
 use super::running::Running;
 use crate::config::checked::Node;
 use crate::delivery::Memory;
 use crate::edge::Edge;
+use crate::edge::identity::jwt::Jwt;
 use crate::node::{NodeError, NodeFolder};
 use crate::record::ShardId;
 use crate::runtime::clock::{self, UnixMicros};
@@ -105,12 +105,9 @@ impl Site {
     }
 
     /// Keeps the keys that issuers of tokens publish, until the edge stops.
-    ///
-    /// # Errors
-    /// [`StartError::Keys`].
-    pub fn keep_keys(&self, runtime: &Handle) -> Result<(), StartError> {
+    pub fn keep_keys(&self, jwt: &Jwt, runtime: &Handle) {
         let _guard = runtime.enter();
-        for keeper in self.edge.gate().jwt().key_keepers().map_err(StartError::Keys)? {
+        for keeper in jwt.key_keepers() {
             let phases = self.phases.clone();
             self.workers.spawn(async move {
                 tokio::select! {
@@ -119,7 +116,6 @@ impl Site {
                 }
             });
         }
-        Ok(())
     }
 
     /// Forgets closed shards whose records have all gone.

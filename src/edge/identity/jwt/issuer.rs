@@ -1,6 +1,7 @@
 //! One issuer: its keys, and the rules for its tokens.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -40,6 +41,7 @@ pub(super) enum Keys {
 pub(super) struct Refreshed {
     pub keys: Arc<FetchedKeys>,
     rules: FetchedJwtKeys,
+    is_kept: AtomicBool,
     ends: CancellationToken,
     _end: DropGuard,
 }
@@ -63,29 +65,40 @@ impl Issuer {
                 let keys = Arc::new(FetchedKeys::new(keeping, registry.jwt_keys(&settings.issuer)));
                 let ends = CancellationToken::new();
                 let _end = ends.clone().drop_guard();
-                Keys::Fetched(Refreshed { keys, rules: rules.clone(), ends, _end })
+                Keys::Fetched(Refreshed {
+                    keys,
+                    rules: rules.clone(),
+                    is_kept: AtomicBool::new(false),
+                    ends,
+                    _end,
+                })
             }
         };
         Self { settings: settings.clone(), keys }
     }
 
-    /// What keeps its keys, for a task of its own. It ends with the issuer.
-    ///
-    /// # Errors
-    /// If there can be no HTTP client.
-    pub fn keep_keys(
-        &self,
-    ) -> Result<Option<impl Future<Output = ()> + Send + 'static + use<>>, reqwest::Error> {
-        let Keys::Fetched(Refreshed { keys, rules, ends, .. }) = &self.keys else { return Ok(None) };
-        let (place, issuer) = (rules.place.clone(), &self.settings.issuer);
-        let source = HttpSource::new(issuer, place, rules.allows_http)?;
+    /// What keeps its keys, for a task of its own, which ends with the issuer. Given once.
+    pub fn keep_keys(&self) -> Option<impl Future<Output = ()> + Send + 'static + use<>> {
+        let Keys::Fetched(Refreshed { keys, rules, ends, is_kept, .. }) = &self.keys else { return None };
+        if is_kept.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        let (issuer, place) = (self.settings.issuer.clone(), rules.place.clone());
+        let source = HttpSource::new(&issuer, place, rules.allows_http);
         let (keys, ends) = (Arc::clone(keys), ends.clone());
-        Ok(Some(async move {
-            tokio::select! {
-                () = ends.cancelled() => {}
-                () = keys.run(source) => {}
+        Some(async move {
+            match source {
+                Ok(source) => {
+                    tokio::select! {
+                        () = ends.cancelled() => {}
+                        () = keys.run(source) => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(issuer, %error, "no keys can be fetched: tokens of the issuer are refused");
+                }
             }
-        }))
+        })
     }
 
     /// Whether the token was signed with its key. Returns the number of the keys, for [`Issuer::has_still`].

@@ -70,8 +70,29 @@ impl std::fmt::Debug for Metrics {
 impl Jwt {
     /// As `[[jwt_issuer]]` has them. Keys that they publish are there once [`Jwt::key_keepers`] run.
     pub fn new(issuers: &[JwtIssuer], registry: &Registry) -> Self {
-        let issuer =
-            |settings: &JwtIssuer| (settings.issuer.clone(), Arc::new(Issuer::new(settings, registry)));
+        Self::with(&Self::default(), issuers, registry)
+    }
+
+    /// What takes the place of this one when the configuration is read again: issuers whose settings are the same stay, with
+    /// their keys, and where all do, so does everything.
+    pub fn reloaded(self: &Arc<Self>, issuers: &[JwtIssuer], registry: &Registry) -> Arc<Self> {
+        let has = |settings: &JwtIssuer| self.issuer(settings).is_some();
+        match issuers.len() == self.issuers.len() && issuers.iter().all(has) {
+            true => Arc::clone(self),
+            false => Arc::new(Self::with(self, issuers, registry)),
+        }
+    }
+
+    /// The issuer of exactly these settings.
+    fn issuer(&self, settings: &JwtIssuer) -> Option<&Arc<Issuer>> {
+        self.issuers.get(&settings.issuer).filter(|known| known.settings == *settings)
+    }
+
+    fn with(known: &Self, issuers: &[JwtIssuer], registry: &Registry) -> Self {
+        let issuer = |settings: &JwtIssuer| {
+            let known = known.issuer(settings).cloned();
+            (settings.issuer.clone(), known.unwrap_or_else(|| Arc::new(Issuer::new(settings, registry))))
+        };
         let metrics = (!issuers.is_empty()).then(|| Metrics {
             cached: registry.jwt_tokens("cache"),
             verified: registry.jwt_tokens("signature"),
@@ -80,14 +101,10 @@ impl Jwt {
         Self { issuers: issuers.iter().map(issuer).collect(), cache: Cache::default(), metrics }
     }
 
-    /// What keeps the keys of issuers that publish theirs: a task each, which ends when nobody has this any more.
-    ///
-    /// # Errors
-    /// If there can be no HTTP client.
-    pub fn key_keepers(
-        &self,
-    ) -> Result<Vec<impl Future<Output = ()> + Send + 'static + use<>>, reqwest::Error> {
-        self.issuers.values().filter_map(|issuer| issuer.keep_keys().transpose()).collect()
+    /// What keeps the keys of issuers that publish theirs: a task each, which ends when nobody has the issuer any more.
+    /// Each is given once.
+    pub fn key_keepers(&self) -> Vec<impl Future<Output = ()> + Send + 'static + use<>> {
+        self.issuers.values().filter_map(|issuer| issuer.keep_keys()).collect()
     }
 
     /// Brings gauges up to date.

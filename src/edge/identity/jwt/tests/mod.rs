@@ -18,7 +18,7 @@ use super::algorithm::Algorithm;
 use super::key::PublicKey;
 use super::*;
 use crate::config::Secret;
-use crate::config::checked::{ClaimName, JwtKeys};
+use crate::config::checked::{ClaimName, FetchedJwtKeys, JwtKeys, KeysPlace};
 use crate::edge::identity::policy::{Action, Grant};
 
 /// 2023-11-14T22:13:20Z.
@@ -179,6 +179,33 @@ async fn tokens_of_others_may_be_somebody_elses_and_ours_are_right_or_wrong() {
     assert!(matches!(attempt(&forged).await, Attempt::Wrong("the signature is wrong")));
     let (nothing, ()) = Request::get("/").body(()).unwrap().into_parts();
     assert!(matches!(jwt.identify(&Credentials::of(&nothing, false)).await, Attempt::Absent));
+}
+
+#[tokio::test]
+async fn a_reload_keeps_issuers_that_are_the_same_and_ends_the_tasks_of_others() {
+    let registry = Registry::new().unwrap();
+    let fetched = |name: &str| {
+        let place = KeysPlace::KeySet("http://127.0.0.1:1/".parse().unwrap());
+        let (refresh, outage_grace) = (Duration::from_secs(60), Duration::ZERO);
+        let keys = JwtKeys::Fetched(FetchedJwtKeys { place, refresh, outage_grace, allows_http: false });
+        JwtIssuer { issuer: name.to_owned(), ..issuer(keys) }
+    };
+    let first = Arc::new(Jwt::new(&[fetched("a"), fetched("b")], &registry));
+    let mut keepers = first.key_keepers();
+    assert_eq!((keepers.len(), first.key_keepers().len()), (2, 0), "one task each");
+    assert!(Arc::ptr_eq(&first, &first.reloaded(&[fetched("b"), fetched("a")], &registry)));
+    let changed = JwtIssuer { clock_skew: Duration::ZERO, ..fetched("b") };
+    let second = first.reloaded(&[fetched("a"), changed], &registry);
+    assert!(Arc::ptr_eq(&first.issuers["a"], &second.issuers["a"]));
+    assert!(!Arc::ptr_eq(&first.issuers["b"], &second.issuers["b"]));
+    assert_eq!(second.key_keepers().len(), 1, "that of the changed one");
+    let third = second.reloaded(&[], &registry);
+    drop((first, second));
+    assert!(third.issuers.is_empty());
+    // Nobody has the issuers any more, so that what kept their keys ends.
+    while let Some(keeper) = keepers.pop() {
+        keeper.await;
+    }
 }
 
 #[tokio::test]
