@@ -275,6 +275,20 @@ async fn a_token_that_another_key_has_signed_or_none_is_refused() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_a_reload_takes_away_lets_nobody_in_any_more() {
+    let server = with_secret("").start();
+    let (before, after) = (token(json!({})), token(json!({ "iss": "j" })));
+    assert_eq!((put(&server, &before).await.status, put(&server, &after).await.status), (200, 401));
+    let file = server.folder().join("forebay.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("issuer = \"i\"", "issuer = \"j\"")).unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    until(&server, &after, 200).await;
+    assert_eq!(put(&server, &before).await.status, 401, "also in the cache");
+    server.stop().assert_drained();
+}
+
+#[tokio::test]
 async fn tokens_of_an_issuer_whose_keys_never_came_may_come_again() {
     let table =
         "[[jwt_issuer]]\nissuer = \"i\"\naudience = [\"forebay\"]\njwks_url = \"http://127.0.0.1:1/keys\"\n";
