@@ -19,7 +19,6 @@ use super::control::{Control, ControlError, DeliveryChange};
 use crate::config::Problems;
 use crate::config::checked::{Config, Pipeline};
 use crate::edge::gate::Gate;
-use crate::edge::identity::jwt::Jwt;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::phases::Phase;
 
@@ -81,10 +80,6 @@ impl Pipelines {
 }
 
 impl Control {
-    fn keep_keys(&self, jwt: &Jwt) {
-        self.site.keep_keys(jwt, &self.runtime);
-    }
-
     /// Takes all steps, or none of them. To be called alone. Blocks the thread.
     fn reload(&self, old: &Config, steps: &[Step]) -> Result<(), ReloadError> {
         let failed = |step: &Step, source| ReloadError::Stream { stream: step.stream().to_owned(), source };
