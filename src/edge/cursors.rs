@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
 use super::body::{self, Bounds, Encoding};
+use super::identity::credentials::{API_KEY_PARAMETER, TOKEN_PARAMETER};
 use super::problem::Problem;
 use super::reply::{self, Body};
 use super::{Edge, Intake};
@@ -254,6 +255,10 @@ fn check_name(name: &str) -> Result<(), Problem> {
 pub async fn delete(intake: &Intake, name: &str, head: &request::Parts) -> Result<Response<Body>, Problem> {
     let mut worker = None;
     for (name, value) in url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()) {
+        // The gate has looked at these.
+        if matches!(&*name, API_KEY_PARAMETER | TOKEN_PARAMETER) {
+            continue;
+        }
         if name != "worker" {
             let detail = format!("'{name}' is none: there is worker");
             return Err(Problem::BadParameter { name: "query parameter", detail });

@@ -29,7 +29,7 @@ fn issuer(settings: &str) -> JwtIssuer {
 fn complaints(text: &str) -> String {
     let (node, problems) = node_from(&format!("{AUTH}{text}"));
     assert!(node.is_none(), "{text}");
-    printed(&problems)
+    printed(&problems).replace("forebay.toml:", "")
 }
 
 #[test]

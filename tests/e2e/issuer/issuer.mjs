@@ -12,7 +12,7 @@ server.issuer.url = url;
 const actions = {
   generate: async ({ alg }) => (await server.issuer.keys.generate(alg)).kid,
   sign: ({ kid, claims }) => server.issuer.buildToken({
-    kid,
+    kid: kid ?? undefined,
     scopesOrTransform: (_header, payload) => Object.assign(payload, { aud: 'forebay', sub: 'a producer' }, claims),
   }),
   stop: async () => { await server.stop(); return 'stopped'; },

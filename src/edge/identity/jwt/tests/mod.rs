@@ -183,6 +183,7 @@ async fn tokens_of_others_may_be_somebody_elses_and_ours_are_right_or_wrong() {
 
 #[tokio::test]
 async fn a_reload_keeps_issuers_that_are_the_same_and_ends_the_tasks_of_others() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let registry = Registry::new().unwrap();
     let fetched = |name: &str| {
         let place = KeysPlace::KeySet("http://127.0.0.1:1/".parse().unwrap());
