@@ -145,6 +145,7 @@ impl Pipelines {
             .thread_name("delivery")
             .enable_all()
             .build()?;
+        self.site.keep_keys(self.site.edge.gate().jwt(), deliveries.handle());
         let control = Arc::new(Control::new(Arc::clone(&self.site), deliveries.handle().clone(), clients));
         let mut builder = Builder::new(&self.site, logs.as_mut()).beginning(delivery_streams.begins());
         let mut intakes = Vec::new();
@@ -306,6 +307,7 @@ impl Pipelines {
             status.refresh_gauges();
         }
         self.site.refresh_function_gauges();
+        self.site.edge.gate().jwt().refresh_gauges();
         for intake in self.site.edge.intakes() {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);

@@ -42,7 +42,10 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let otlp = check_telemetry(raw.telemetry, checker);
     let exposed = server.as_ref().and_then(Server::exposed);
     let keys = raw.access_key.unwrap_or_default();
-    let principals = Principals { api_keys: raw.api_key.unwrap_or_default() };
+    let principals = Principals {
+        api_keys: raw.api_key.unwrap_or_default(),
+        jwt_issuers: raw.jwt_issuer.unwrap_or_default(),
+    };
     let auth = check_auth(raw.auth, principals, exposed, checker);
     let functions = check_functions(raw.function.unwrap_or_default(), checker);
     let aws = check_aws(raw.aws.unwrap_or_default(), keys, exposed, env, checker);

@@ -16,6 +16,8 @@ pub use super::check_auth::{ApiKey, Auth, Demand};
 pub use super::check_aws::Aws;
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
+pub use super::check_jwt::{ClaimName, JwtIssuer};
+pub use super::check_jwt_keys::{FetchedJwtKeys, JwtKeys, KeysPlace};
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
 pub use super::check_logs::{AccessLog, LogFile, LogTo};
 pub use super::check_telemetry::Otlp;

@@ -165,6 +165,79 @@ pub const CLOCK_SKEW_MIN: Duration = Duration::from_secs(1);
 
 /// The longest life of a presigned URL in seconds, as in AWS: a week.
 pub const PRESIGNED_SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
+
+/// `[[jwt_issuer]]` of a node: each has a task, and up to [`JWT_KEYS_MAX`] keys of 1 KiB.
+pub const JWT_ISSUERS_MAX: usize = 32;
+
+/// Bytes of a token. Those of large issuers have 1 to 4 KiB; half of the headers of a request, where these have their
+/// default. What is larger is refused before a byte of it is decoded.
+pub const JWT_BYTES_MAX: usize = 8 << 10;
+
+/// Bytes of the name of a key. Usual ones are a hash: 43.
+pub const JWT_KEY_ID_BYTES_MAX: usize = 256;
+
+/// Bytes of `iss`; most are an address.
+pub const JWT_ISSUER_BYTES_MAX: usize = 512;
+
+/// Bytes of `sub`, which is written to logs.
+pub const JWT_SUBJECT_BYTES_MAX: usize = 256;
+
+/// Scopes of a token, each of which is looked up; and entries of `[jwt_issuer.scopes]` and of the other lists.
+pub const JWT_SCOPES_MAX: usize = 128;
+
+/// What a token may do, all scopes together: each costs a comparison with every request.
+pub const JWT_GRANTS_MAX: usize = 256;
+
+/// Keys of an issuer. Two or three are usual while they change; multi-tenant ones publish a few dozen.
+pub const JWT_KEYS_MAX: usize = 100;
+
+/// Keys that a token is tried with. One that names its key has one candidate; without a name, an issuer that is
+/// changing its keys has two or three, at up to 0.1 ms each.
+pub const JWT_KEYS_TRIED_MAX: usize = 4;
+
+/// Bytes of an answer with keys: 100 of them with an RSA key of 4,096 bits and some certificates, 2.5 KiB each.
+pub const JWT_KEY_SET_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of a file with public keys: 100 of 4,096 bits are 80 KB of PEM.
+pub const JWT_PUBLIC_KEY_FILE_BYTES_MAX: u64 = 256 << 10;
+
+/// How long a fetch of keys may take, and the connection of it.
+pub const JWT_FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// See [`JWT_FETCH_TIMEOUT`].
+pub const JWT_FETCH_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a request waits for keys that are being fetched because its own is not known. As it has no body yet, it holds
+/// what a silent connection does.
+pub const JWT_KEYS_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// Time between two fetches for keys that nobody knows: tokens that name keys at random have an issuer asked six times a
+/// minute, however many they are, and a key that is new is known after this time at the latest.
+pub const JWT_UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(10);
+
+/// `refresh` where it is not given, and what it may be.
+pub const JWT_REFRESH_DEFAULT: Duration = Duration::from_secs(15 * 60);
+/// See [`JWT_REFRESH_DEFAULT`]. The least is what an issuer notices.
+pub const JWT_REFRESH_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+
+/// `outage_grace` where it is not given: a day, in which somebody notices. And the most: a week.
+pub const JWT_OUTAGE_GRACE_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+/// See [`JWT_OUTAGE_GRACE_DEFAULT`].
+pub const JWT_OUTAGE_GRACE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// `clock_skew` of an issuer where it is not given, and the most: tokens live for minutes.
+pub const JWT_CLOCK_SKEW_DEFAULT: Duration = Duration::from_secs(60);
+/// See [`JWT_CLOCK_SKEW_DEFAULT`].
+pub const JWT_CLOCK_SKEW_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Tokens that are remembered as verified, the bytes of all of them, and the parts that this is divided into so that
+/// threads do not wait for each other. A usual one takes 500 bytes: 65,536 × 500 = 32 MiB.
+pub const JWT_CACHE_ENTRIES: usize = 65_536;
+/// See [`JWT_CACHE_ENTRIES`].
+pub const JWT_CACHE_BYTES: usize = 32 << 20;
+/// See [`JWT_CACHE_ENTRIES`].
+pub const JWT_CACHE_SHARDS: usize = 64;
+
 /// Bytes of the body of an AWS request that is about no records: a thousand names or tags.
 pub const AWS_REQUEST_BYTES_MAX: u64 = 256 << 10;
 

@@ -23,6 +23,8 @@ mod check_format;
 mod check_function;
 mod check_inference;
 mod check_ingest;
+mod check_jwt;
+mod check_jwt_keys;
 mod check_listener;
 mod check_log;
 mod check_logs;

@@ -13,6 +13,7 @@ use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
+use super::check_jwt::JwtIssuerTable;
 use super::check_listener::{ListenerTable, TlsTable};
 use super::check_logs::{AccessLogTable, AuditLogTable};
 use super::check_telemetry::TelemetryTable;
@@ -311,6 +312,8 @@ pub struct NodeFile {
     pub auth: Option<AuthTable>,
     /// Clients that send a secret along.
     pub api_key: Option<Vec<ApiKeyTable>>,
+    /// Issuers of JSON Web Tokens that are taken.
+    pub jwt_issuer: Option<Vec<JwtIssuerTable>>,
     /// The Kinesis and Firehose APIs.
     pub aws: Option<AwsTable>,
     /// Who may use them.

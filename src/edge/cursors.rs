@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
 use super::body::{self, Bounds, Encoding};
+use super::identity::credentials::{API_KEY_PARAMETER, TOKEN_PARAMETER};
 use super::problem::Problem;
 use super::reply::{self, Body};
 use super::visit::Visit;
@@ -228,6 +229,10 @@ pub async fn delete(
 ) -> Result<Response<Body>, Problem> {
     let mut worker = None;
     for (name, value) in url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()) {
+        // The gate has looked at these.
+        if matches!(&*name, API_KEY_PARAMETER | TOKEN_PARAMETER) {
+            continue;
+        }
         if name != "worker" {
             let detail = format!("'{name}' is none: there is worker");
             return Err(Problem::BadParameter { name: "query parameter", detail });

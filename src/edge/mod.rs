@@ -49,6 +49,7 @@ use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 use crate::telemetry::observer::Observer;
 
 use gate::Gate;
+use identity::jwt::Jwt;
 use learned_plan::LearnedPlan;
 use problem::Problem;
 pub use route::RouteMetrics;
@@ -176,7 +177,7 @@ impl Edge {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
-            gate: RwLock::new(Arc::new(Gate::new(auth))),
+            gate: RwLock::new(Arc::new(Gate::new(auth, Arc::new(Jwt::new(&auth.jwt_issuers, registry))))),
             aws: aws::Gateway::new(budget.account_before_last(), aws),
             taps_budget,
             taps,

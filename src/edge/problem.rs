@@ -45,6 +45,8 @@ pub enum Problem {
     },
     /// Whoever has sent it may not do what it asks for.
     Forbidden(String),
+    /// Whether it proves who has sent it cannot be told at the moment, for want of what these words say.
+    IdentityUnavailable(&'static str),
     /// A page of another origin must not open a WebSocket here.
     OriginNotAllowed,
     /// A query parameter or header that cannot be read.
@@ -164,7 +166,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 31] = [
+    pub const CODES: [&'static str; 32] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -175,6 +177,7 @@ impl Problem {
         "cursor_not_kept",
         "unauthenticated",
         "forbidden",
+        "identity_unavailable",
         "origin_not_allowed",
         "bad_parameter",
         "unsupported_media_type",
@@ -228,6 +231,9 @@ impl Problem {
                 (StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated")
             }
             Problem::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
+            Problem::IdentityUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "identity_unavailable", "Identity unavailable")
+            }
             Problem::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed", "Origin not allowed"),
             Problem::BadParameter { .. } => (StatusCode::BAD_REQUEST, "bad_parameter", "Invalid parameter"),
             Problem::UnsupportedMediaType(_) => {
@@ -289,6 +295,7 @@ impl Problem {
             Problem::CursorNotKept(why) => {
                 format!("the cursor cannot be written at the moment ({why}): its checkpoint is where it was")
             }
+            Problem::IdentityUnavailable(why) => format!("{why}; nothing of this request was kept"),
             Problem::Unauthenticated { detail, .. } | Problem::Forbidden(detail) => detail.clone(),
             Problem::OriginNotAllowed => {
                 "pages of this origin may not open a WebSocket here: name it in [server] cors".to_owned()

@@ -83,7 +83,10 @@ impl Pipelines {
         let changed = control.alone(move |control| control.reload(&old, &steps)).await;
         changed.map_err(|_| ReloadError::NotServing)??;
         if plan.changes_auth {
-            self.site.edge.replace_gate(Gate::new(&new.node.auth));
+            // Keys of issuers whose settings are the same stay.
+            let jwt = self.site.edge.gate().jwt().reloaded(&new.node.auth.jwt_issuers, &self.registry);
+            control.keep_keys(&jwt);
+            self.site.edge.replace_gate(Gate::new(&new.node.auth, jwt));
         }
         self.reload_certificates();
         *holding = new;

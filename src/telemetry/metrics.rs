@@ -31,6 +31,7 @@ macro_rules! metric {
 mod cursors;
 mod delivery;
 mod functions;
+mod jwt;
 mod log;
 mod record;
 mod stream;
@@ -39,6 +40,7 @@ mod taps;
 pub use cursors::{CursorGauges, CursorMetrics, render_cursors};
 pub use delivery::DeliveryMetrics;
 pub use functions::FunctionMetrics;
+pub use jwt::JwtKeyMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};
 pub use record::{ExportMetrics, LineMetrics};
 pub use stream::StreamMetrics;
@@ -102,12 +104,13 @@ const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 
 fn counters() -> impl Iterator<Item = &'static Metric> {
     let own = [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS];
-    own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS, record::COUNTERS]).flatten()
+    let own = own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS, record::COUNTERS, jwt::COUNTERS]);
+    own.flatten()
 }
 
 fn gauges() -> impl Iterator<Item = &'static Metric> {
     let own = [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES];
-    own.into_iter().chain([cursors::GAUGES, functions::GAUGES]).flatten()
+    own.into_iter().chain([cursors::GAUGES, functions::GAUGES, jwt::GAUGES]).flatten()
 }
 
 fn histograms() -> impl Iterator<Item = &'static Metric> {

@@ -14,6 +14,7 @@ mod edge;
 mod events;
 mod http2;
 mod idempotency;
+mod jwt;
 mod lake;
 mod learned;
 mod listen;

@@ -2,7 +2,7 @@
 
 mod aggregated;
 mod cli;
-mod expired;
+pub mod expired;
 mod firehose;
 mod function_traces;
 mod functions;
