@@ -10,6 +10,7 @@ use super::check_access_key::check_patterns;
 use super::check_authorizer::{Authorizer, AuthorizerTable, check_authorizer};
 use super::check_basic_user::{BasicUser, BasicUserTable, check_basic_users};
 use super::check_client_certificate::{CertificateHolder, ClientCertificateTable, check_client_certificates};
+use super::check_jwt::{JwtIssuer, JwtIssuerTable, check_jwt_issuers};
 use super::check_listener::ListenAt;
 use super::check_webhook::{Webhook, WebhookTable, check_webhooks};
 use super::checker::Checker;
@@ -75,6 +76,8 @@ pub struct Auth {
     pub webhooks: Vec<Webhook>,
     /// `[authorizer]`.
     pub authorizer: Option<Authorizer>,
+    /// `[[jwt_issuer]]`. Issuers are unique.
+    pub jwt_issuers: Vec<JwtIssuer>,
 }
 
 /// What lets somebody in.
@@ -127,6 +130,7 @@ impl Auth {
             client_certificates: Vec::new(),
             webhooks: Vec::new(),
             authorizer: None,
+            jwt_issuers: Vec::new(),
         }
     }
 
@@ -151,6 +155,8 @@ pub(super) struct Principals {
     pub has_access_keys: bool,
     /// `[authorizer]`.
     pub authorizer: Option<AuthorizerTable>,
+    /// `[[jwt_issuer]]`.
+    pub jwt_issuers: Vec<JwtIssuerTable>,
 }
 
 impl Principals {
@@ -158,6 +164,7 @@ impl Principals {
     fn first_of(&self, kind: IdentityKind) -> Option<&'static str> {
         let (is_there, path) = match kind {
             IdentityKind::ApiKey => (!self.api_keys.is_empty(), "api_key[0]"),
+            IdentityKind::Jwt => (!self.jwt_issuers.is_empty(), "jwt_issuer[0]"),
             IdentityKind::Basic => (!self.basic_users.is_empty(), "basic_user[0]"),
             IdentityKind::ClientCertificate => {
                 (!self.client_certificates.is_empty(), "client_certificate[0]")
@@ -202,6 +209,7 @@ pub(super) fn check_auth(
         None => Some(None),
         Some(table) => check_authorizer(table, checker).map(Some),
     };
+    let jwt_issuers = check_jwt_issuers(principals.jwt_issuers, checker);
     let demands: Option<Vec<Demand>> = demands.into_iter().collect();
     let are_in_query = raw.credentials_in_query.unwrap_or(false);
     Some(Auth {
@@ -210,6 +218,7 @@ pub(super) fn check_auth(
         client_certificates: client_certificates?,
         webhooks: webhooks?,
         authorizer: authorizer?,
+        jwt_issuers: jwt_issuers?,
         ..Auth::new(demands?.try_into().ok()?, api_keys?)
     })
 }

@@ -12,7 +12,8 @@ use url::Url;
 use super::check_function::{check_headers, check_url};
 use super::checker::Checker;
 use super::limits::{
-    AUTHORIZER_CACHE_MAX, AUTHORIZER_SOURCES_MAX, AUTHORIZER_TIMEOUT_MAX, AUTHORIZER_TTL_MAX,
+    AUTHORIZER_CACHE_MAX, AUTHORIZER_HEADERS_MAX, AUTHORIZER_SOURCES_MAX, AUTHORIZER_TIMEOUT_MAX,
+    AUTHORIZER_TTL_MAX,
 };
 use super::secret::Secret;
 
@@ -84,14 +85,16 @@ impl fmt::Display for IdentitySource {
 
 /// The table; `None` where a problem was added.
 pub(super) fn check_authorizer(table: AuthorizerTable, checker: &mut Checker<'_>) -> Option<Authorizer> {
-    let url = checker.required("authorizer.url", table.url, "write url = \"http://HOST:PORT/…\"");
-    let url = url.and_then(|url| check_url(&url, "authorizer.url", checker));
+    let help = "write url = \"http://HOST:PORT/…\"";
+    let url = checker.required("authorizer.url", table.url, help);
+    let url = url.and_then(|url| check_url(&url, "authorizer.url", help, checker));
     let (path, default) = ("authorizer.timeout", Duration::from_secs(2));
     let timeout = checker.duration_up_to(path, table.timeout.as_deref(), default, AUTHORIZER_TIMEOUT_MAX);
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
         checker.problem(path, "timeout must be longer than zero");
     }
-    let headers = check_headers(table.headers.unwrap_or_default(), "authorizer.headers", checker);
+    let headers = table.headers.unwrap_or_default();
+    let headers = check_headers(headers, "authorizer.headers", AUTHORIZER_HEADERS_MAX, checker);
     let identity = table.identity.unwrap_or_else(|| vec!["header:Authorization".to_owned()]);
     let identity = check_sources(&identity, checker);
     let (path, default) = ("authorizer.cache_ttl", Duration::from_secs(60));

@@ -8,6 +8,7 @@
 //! (`SO_REUSEPORT`), so a request never changes cores.
 
 pub mod admit;
+mod answers;
 pub mod append;
 pub mod aws;
 pub mod body;
@@ -28,6 +29,7 @@ mod reshard;
 mod route;
 mod streams;
 pub mod upgrade;
+pub mod visit;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
@@ -44,8 +46,10 @@ use crate::stream::{Captures, Stream};
 use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{AuthorizerMetrics, ConnectionMetrics, Registry};
+use crate::telemetry::observer::Observer;
 
 use gate::Gate;
+use identity::jwt::Jwt;
 use learned_plan::LearnedPlan;
 use problem::Problem;
 pub use route::RouteMetrics;
@@ -75,6 +79,9 @@ pub struct Intake {
     pub cursors: Arc<NamedCursors>,
     /// Whether no client sees it: a stage of this process is all that appends to it.
     pub is_internal: bool,
+    /// Whether its pipeline has deliveries: clients of Firehose see it as a delivery stream of its name then. Those that
+    /// delivery streams add do not count.
+    pub has_deliveries: bool,
 }
 
 impl Intake {
@@ -100,7 +107,7 @@ impl Intake {
             enforced.map(|schema| LearnedPlan::new(Arc::clone(schema), all.pointers())).transpose()?;
         let slots = captures.pointers().len();
         let cursors = NamedCursors::in_memory(&stream, None);
-        let is_internal = false;
+        let (is_internal, has_deliveries) = (false, false);
         Ok(Self {
             stream,
             ingest,
@@ -113,6 +120,7 @@ impl Intake {
             budget,
             cursors,
             is_internal,
+            has_deliveries,
         })
     }
 }
@@ -145,6 +153,8 @@ pub struct Edge {
     pub route_metrics: RouteMetrics,
     /// Calls of the HTTP authorizer, whichever there is.
     authorizer_metrics: AuthorizerMetrics,
+    /// What is put on record of requests.
+    pub observer: Arc<Observer>,
     /// Who may come in.
     gate: RwLock<Arc<Gate>>,
     /// What is there for clients of AWS services.
@@ -167,7 +177,8 @@ impl Edge {
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         let authorizer_metrics = registry.authorizer();
         let aws = aws::Gateway::new(budget.account_before_last(), aws);
-        let gate = Gate::new(auth, Arc::clone(&aws.identities), &authorizer_metrics);
+        let jwt = Arc::new(Jwt::new(&auth.jwt_issuers, registry));
+        let gate = Gate::new(auth, (Arc::clone(&aws.identities), jwt), &authorizer_metrics);
         Self {
             server,
             intakes: RwLock::new(None),
@@ -182,8 +193,15 @@ impl Edge {
             connections: AtomicUsize::new(0),
             connection_metrics: registry.connections(),
             route_metrics: RouteMetrics::new(registry.clone()),
+            observer: Arc::new(Observer::off()),
             reclaiming: admit::Reclaiming::default(),
         }
+    }
+
+    /// Has requests put on record by `observer`. To be called before the first of them.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Who may come in now. A request is judged by one and the same all its way.
@@ -193,8 +211,8 @@ impl Edge {
     }
 
     /// Has others come in from now on. Connections that are open stay.
-    pub fn replace_gate(&self, auth: &checked::Auth) {
-        let gate = Gate::new(auth, Arc::clone(&self.aws.identities), &self.authorizer_metrics);
+    pub fn replace_gate(&self, auth: &checked::Auth, jwt: Arc<Jwt>) {
+        let gate = Gate::new(auth, (Arc::clone(&self.aws.identities), jwt), &self.authorizer_metrics);
         *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
     }
 

@@ -8,7 +8,7 @@
 //! `at` is `middle` (the default), `hottest` (the heaviest key comes to lie at the edge of a child), or a hash key as a
 //! decimal number. The answer is the stream's shards, as `GET` gives them.
 
-use http::{Response, request};
+use http::Response;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::gate::Entry;
 use super::problem::Problem;
 use super::reply::Body;
+use super::visit::Visit;
 use super::{Edge, Intake, streams};
 use crate::config::limits::{RESHARD_BODY_BYTES_MAX, SHARDS_MAX};
 use crate::pipeline::control::ControlError;
@@ -36,13 +37,24 @@ struct Wish {
 pub async fn post(
     edge: &Edge,
     intake: &Intake,
-    (entry, head): (&Entry, &request::Parts),
+    (entry, visit): (&Entry, &Visit),
+    body: Incoming,
+) -> Result<Response<Body>, Problem> {
+    let change = visit.change("shards.change", intake.stream.name(), None);
+    change.told(edge, reshard(edge, intake, (entry, visit), body).await)
+}
+
+async fn reshard(
+    edge: &Edge,
+    intake: &Intake,
+    (entry, visit): (&Entry, &Visit),
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let body = Limited::new(body, RESHARD_BODY_BYTES_MAX);
     let body = tokio::time::timeout(edge.server.body_timeout, body.collect());
     let body = body.await.map_err(|_| Problem::BodyTimeout)?;
     let body = body.map_err(|error| Problem::BodyIncomplete(error.to_string()))?.to_bytes();
+    visit.has_body(body.len() as u64);
     if let Some(proof) = entry.proof() {
         proof.check(&body)?;
     }
@@ -68,7 +80,7 @@ pub async fn post(
             return Err(Problem::BadParameter { name: "body", detail });
         }
     }
-    tracing::info!(stream = %name, path = head.uri.path(), "resharded at a client's request");
+    tracing::info!(stream = %name, request_id = visit.id.as_str(), "resharded at a client's request");
     Ok(streams::shards(intake))
 }
 
@@ -111,6 +123,7 @@ impl From<ControlError> for Problem {
             ControlError::Reshard(ResizeError::Commit(error)) => error.into(),
             ControlError::Reshard(_)
             | ControlError::Exists { .. }
+            | ControlError::HasConsumers { .. }
             | ControlError::Reserved { .. }
             | ControlError::Declared { .. }
             | ControlError::Delivered { .. }

@@ -25,6 +25,7 @@ use super::identity::basic::BasicUsers;
 use super::identity::body_claim::BodyClaim;
 use super::identity::certificate::Certificates;
 use super::identity::credentials::Credentials;
+use super::identity::jwt::Jwt;
 use super::identity::policy::Action;
 use super::identity::principal::{Attempt, IdentityKind, Principal};
 use super::identity::signature_v4::Identities;
@@ -32,6 +33,7 @@ use super::identity::webhook::Webhooks;
 use super::problem::Problem;
 use crate::config::checked::{self, Demand};
 use crate::runtime::clock;
+use crate::telemetry::audit::Who;
 use crate::telemetry::metrics::AuthorizerMetrics;
 
 /// Who may come in. Made of the configuration, and replaced as a whole.
@@ -47,6 +49,7 @@ pub struct Gate {
     webhooks: Webhooks,
     signatures: Arc<Identities>,
     authorizer: Option<Authorizer>,
+    jwt: Arc<Jwt>,
 }
 
 /// A request that was let in.
@@ -60,8 +63,13 @@ pub struct Entry {
 }
 
 impl Gate {
-    /// As `[auth]` and the principals of the configuration say; `signatures` are those of access keys.
-    pub fn new(auth: &checked::Auth, signatures: Arc<Identities>, metrics: &AuthorizerMetrics) -> Self {
+    /// As `[auth]` and the principals of the configuration say; `signatures` are those of access keys. Tokens are checked
+    /// by `jwt`, which outlives it.
+    pub fn new(
+        auth: &checked::Auth,
+        (signatures, jwt): (Arc<Identities>, Arc<Jwt>),
+        metrics: &AuthorizerMetrics,
+    ) -> Self {
         let challenge = |action: Action| match auth.demand(action) {
             Demand::AnyOf(kinds) => challenge(kinds),
             Demand::Open | Demand::Closed => None,
@@ -76,7 +84,13 @@ impl Gate {
             webhooks: Webhooks::new(&auth.webhooks),
             signatures,
             authorizer: auth.authorizer.as_ref().and_then(|settings| authorizer(settings, metrics)),
+            jwt,
         }
+    }
+
+    /// What checks tokens.
+    pub fn jwt(&self) -> &Arc<Jwt> {
+        &self.jwt
     }
 
     /// Lets a request in, or says why not.
@@ -94,10 +108,13 @@ impl Gate {
         let credentials = Credentials::of(facts.head, self.are_in_query);
         let (principal, claim) =
             self.identify((action, kinds), &credentials, facts).await.map_err(|why| match why {
-                Refusal::Wrong(why) => self.unauthenticated(action, why),
+                Refusal::Wrong(why) => self.unauthenticated(action, why, &credentials),
                 Refusal::Denied(why) => Problem::Forbidden(why.to_owned()),
                 Refusal::Unavailable(why) => Problem::IdentityUnavailable(why),
             })?;
+        if let Some(visit) = facts.visit {
+            visit.is_of(Who { name: Arc::clone(&principal.name), identity: principal.kind.as_str() });
+        }
         let mut entry = self.let_in(Some(principal));
         let challenge = || self.challenges[action as usize].clone();
         entry.proof = claim.map(|claim| Arc::new(BodyProof::new(claim, challenge())));
@@ -111,10 +128,11 @@ impl Gate {
         credentials: &Credentials<'_>,
         facts: &Facts<'_>,
     ) -> Result<(Arc<Principal>, Option<BodyClaim>), Refusal> {
-        let mut is_unknown = false;
+        let mut unknown = if credentials.are_there() { UNKNOWN } else { MISSING };
         for kind in kinds {
             let attempt = match kind {
                 IdentityKind::ApiKey => self.api_keys.identify(credentials),
+                IdentityKind::Jwt => self.jwt.identify(credentials).await,
                 IdentityKind::Basic => self.basic_users.identify(credentials).await,
                 IdentityKind::ClientCertificate => {
                     self.certificates.identify(facts.peer.certificate.as_deref())
@@ -132,19 +150,25 @@ impl Gate {
                 Attempt::Wrong(why) => return Err(Refusal::Wrong(why)),
                 Attempt::Denied(why) => return Err(Refusal::Denied(why)),
                 Attempt::Unavailable(why) => return Err(Refusal::Unavailable(why)),
-                Attempt::Unknown => is_unknown = true,
+                Attempt::Unknown(why) => unknown = why,
                 Attempt::Absent => {}
             }
         }
-        let why = if is_unknown || credentials.are_there() { UNKNOWN } else { MISSING };
-        Err(Refusal::Wrong(why.into()))
+        Err(Refusal::Wrong(unknown.into()))
     }
 
-    fn unauthenticated(&self, action: Action, why: Cow<'static, str>) -> Problem {
-        Problem::Unauthenticated {
-            challenge: self.challenges[action as usize].clone(),
-            detail: why.into_owned(),
-        }
+    fn unauthenticated(
+        &self,
+        action: Action,
+        why: Cow<'static, str>,
+        credentials: &Credentials<'_>,
+    ) -> Problem {
+        let challenge = self.challenges[action as usize].clone();
+        let challenge = match credentials.bearer() {
+            Some(_) => challenge.map(|challenge| with_error(challenge, &why)),
+            None => challenge,
+        };
+        Problem::Unauthenticated { challenge, detail: why.into_owned() }
     }
 
     fn let_in(self: &Arc<Self>, principal: Option<Arc<Principal>>) -> Entry {
@@ -166,6 +190,14 @@ enum Refusal {
 fn authorizer(settings: &checked::Authorizer, metrics: &AuthorizerMetrics) -> Option<Authorizer> {
     let made = Authorizer::new(settings, metrics.clone());
     made.inspect_err(|error| tracing::error!(%error, "there is no HTTP client for the authorizer")).ok()
+}
+
+/// The challenge with what is wrong with a bearer token that was shown (RFC 6750, section 3). Where there are several
+/// challenges, that of bearer tokens has to be the last for it.
+fn with_error(challenge: HeaderValue, why: &str) -> HeaderValue {
+    let text = challenge.to_str().ok().filter(|text| text.starts_with("Bearer "));
+    let text = text.map(|text| format!("{text}, error=\"invalid_token\", error_description=\"{why}\""));
+    text.and_then(|text| HeaderValue::from_str(&text).ok()).unwrap_or(challenge)
 }
 
 /// What a request without any proof is told.

@@ -63,7 +63,9 @@ impl Certificates {
             };
             self.patterns.iter().find(is_like).map(|(_, _, principal)| principal)
         });
-        found.map_or(Attempt::Unknown, |principal| Attempt::Is(Arc::clone(principal)))
+        found.map_or(Attempt::Unknown("the certificate is not known"), |principal| {
+            Attempt::Is(Arc::clone(principal))
+        })
     }
 }
 
@@ -96,7 +98,7 @@ mod tests {
         };
         match Certificates::new(&holders).identify(Some(&shown)) {
             Attempt::Is(principal) => Some(principal.name.to_string()),
-            Attempt::Unknown => None,
+            Attempt::Unknown(_) => None,
             other => panic!("{other:?}"),
         }
     }

@@ -10,9 +10,9 @@ use ring::digest::{SHA256, digest};
 /// The header of API keys.
 pub const API_KEY: &str = "x-api-key";
 /// The query parameter of API keys, where the query may have credentials.
-const API_KEY_PARAMETER: &str = "api_key";
+pub const API_KEY_PARAMETER: &str = "api_key";
 /// The query parameter of bearer tokens (RFC 6750, section 2.3), where the query may have credentials.
-const TOKEN_PARAMETER: &str = "access_token";
+pub const TOKEN_PARAMETER: &str = "access_token";
 /// The scheme of RFC 6750.
 const BEARER: &[u8] = b"Bearer ";
 /// The scheme of RFC 7617.

@@ -13,6 +13,7 @@ pub mod basic;
 pub mod body_claim;
 pub mod certificate;
 pub mod credentials;
+pub mod jwt;
 pub mod password;
 pub mod pattern;
 pub mod policy;

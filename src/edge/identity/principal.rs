@@ -21,16 +21,19 @@ pub enum IdentityKind {
     Hmac,
     /// A signature by an access key.
     SignatureV4,
+    /// A token of a `[[jwt_issuer]]`.
+    Jwt,
 }
 
 impl IdentityKind {
     /// Every kind, with its word in the configuration.
-    pub const WORDS: [(&'static str, IdentityKind); 6] = [
+    pub const WORDS: [(&'static str, IdentityKind); 7] = [
         ("api_key", IdentityKind::ApiKey),
         ("basic", IdentityKind::Basic),
         ("client_certificate", IdentityKind::ClientCertificate),
         ("hmac", IdentityKind::Hmac),
         ("http", IdentityKind::Http),
+        ("jwt", IdentityKind::Jwt),
         ("signature_v4", IdentityKind::SignatureV4),
     ];
 
@@ -43,6 +46,7 @@ impl IdentityKind {
             IdentityKind::Hmac => "hmac",
             IdentityKind::Http => "http",
             IdentityKind::SignatureV4 => "signature_v4",
+            IdentityKind::Jwt => "jwt",
         }
     }
 
@@ -50,6 +54,7 @@ impl IdentityKind {
     pub fn table(self) -> &'static str {
         match self {
             IdentityKind::ApiKey => "[[api_key]]",
+            IdentityKind::Jwt => "[[jwt_issuer]]",
             IdentityKind::Basic => "[[basic_user]]",
             IdentityKind::ClientCertificate => "[[client_certificate]]",
             IdentityKind::Hmac => "[[webhook]]",
@@ -61,7 +66,7 @@ impl IdentityKind {
     /// The scheme of `WWW-Authenticate` by which a client is asked for it. Not for all of them is one registered.
     pub fn challenge(self) -> &'static str {
         match self {
-            IdentityKind::ApiKey | IdentityKind::Http => "Bearer realm=\"forebay\"",
+            IdentityKind::ApiKey | IdentityKind::Http | IdentityKind::Jwt => "Bearer realm=\"forebay\"",
             IdentityKind::Basic => "Basic realm=\"forebay\", charset=\"UTF-8\"",
             IdentityKind::ClientCertificate => "ClientCertificate",
             IdentityKind::Hmac => "HMAC",
@@ -86,8 +91,9 @@ pub struct Principal {
 pub enum Attempt {
     /// Nothing in the request is of this kind.
     Absent,
-    /// Something may be of this kind, or of another one that looks the same, and is not known here.
-    Unknown,
+    /// Something may be of this kind, or of another one that looks the same, and is not known here. The words are for
+    /// the case that it is no other's either.
+    Unknown(&'static str),
     /// It is this principal.
     Is(Arc<Principal>),
     /// It is this principal, if the body says the same.

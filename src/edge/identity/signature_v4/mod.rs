@@ -158,7 +158,7 @@ impl Identities {
                     rest => Attempt::IsIf(principal, BodyClaim::Signature(Box::new(SignedBody(rest)))),
                 }
             }
-            Ok(_) => Attempt::Unknown,
+            Ok(_) => Attempt::Unknown("what is signed is not known here"),
             Err(error) => Attempt::Wrong(error.to_string().into()),
         }
     }
