@@ -104,7 +104,8 @@ const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 
 fn counters() -> impl Iterator<Item = &'static Metric> {
     let own = [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS];
-    let own = own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS, record::COUNTERS, jwt::COUNTERS]);
+    let own =
+        own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS, record::COUNTERS, jwt::COUNTERS]);
     own.flatten()
 }
 
