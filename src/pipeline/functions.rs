@@ -14,7 +14,7 @@ use crate::delivery::Stop;
 use crate::edge::Intake;
 use crate::function::Spec;
 use crate::function::stage::{Parts, Seen, Stage};
-use crate::node::FunctionFile;
+use crate::node::DocumentFolder;
 use crate::runtime::disk::RealDisk;
 
 /// A stage.
@@ -79,7 +79,7 @@ impl Site {
             target: Arc::clone(&target.stream),
             admit: Arc::new(move |bytes| edge.admit(&budget, bytes).ok()),
             budget: self.memory.share.account(usize::MAX),
-            file: self.function_file(&name),
+            files: self.function_files(),
             metrics: self.registry.function(target.stream.name(), &spec.function.name),
             spec: spec.clone(),
         };
@@ -93,8 +93,8 @@ impl Site {
         }
     }
 
-    fn function_file(&self, source: &str) -> FunctionFile {
-        FunctionFile::at(Arc::new(RealDisk), &self.node.data_dir, source)
+    fn function_files(&self) -> DocumentFolder {
+        DocumentFolder::of_functions(Arc::new(RealDisk), &self.node.data_dir)
     }
 
     /// Starts stages.
@@ -152,6 +152,6 @@ impl Site {
     /// # Errors
     /// If the disk fails.
     pub(super) fn forget_function(&self, source: &str) -> Result<(), crate::node::NodeError> {
-        self.function_file(source).remove()
+        self.function_files().remove(source)
     }
 }

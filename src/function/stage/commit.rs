@@ -1,6 +1,7 @@
 //! Results → the target, each once: written down, appended, gone on behind them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Made, Stage, target_end};
 use crate::config::limits::FUNCTION_RECORDS_MAX;
@@ -126,8 +127,9 @@ impl Stage {
         let progress = Progress { source, target, next: next(positions), passed, under_way };
         let mut backoff = Backoff::default();
         loop {
-            let (file, progress) = (self.parts.file.clone(), progress.clone());
-            let keeping = tokio::task::spawn_blocking(move || file.keep(&progress));
+            let (files, progress) = (self.parts.files.clone(), progress.clone());
+            let source = Arc::clone(self.parts.source.name());
+            let keeping = tokio::task::spawn_blocking(move || files.keep(&source, &progress));
             let why = match keeping.await {
                 Ok(Ok(())) => return true,
                 Ok(Err(error)) => NodeError::to_string(&error),

@@ -190,9 +190,13 @@ fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
         ("[server] or a [[listener]]", old.server != new.server),
         ("[aws] or an [[access_key]]", old.aws != new.aws),
         ("a [[function]]", old.functions != new.functions),
+        ("[access_log]", old.access_log != new.access_log),
+        ("[audit_log]", old.audit_log != new.audit_log),
+        ("[telemetry]", old.otlp != new.otlp),
     ]
     .into_iter()
-    .filter_map(|(what, is_other)| is_other.then(|| format!("{what} has changed")))
+    .filter(|(_, is_other)| *is_other)
+    .map(|(what, _)| format!("{what} has changed"))
     .collect()
 }
 
@@ -209,7 +213,8 @@ fn fixed_of_stream(old: &Pipeline, new: &Pipeline) -> Vec<String> {
         ("a delivery that goes, while what it has not stored is in memory only,", loses),
     ]
     .into_iter()
-    .filter_map(|(what, is_other)| is_other.then(|| format!("{what} of stream '{name}' has changed")))
+    .filter(|(_, is_other)| *is_other)
+    .map(|(what, _)| format!("{what} of stream '{name}' has changed"))
     .collect()
 }
 
