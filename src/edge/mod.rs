@@ -32,7 +32,7 @@ pub mod upgrade;
 pub mod visit;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::config::checked;
@@ -81,7 +81,7 @@ pub struct Intake {
     pub is_internal: bool,
     /// Whether its pipeline has deliveries: clients of Firehose see it as a delivery stream of its name then. Those that
     /// delivery streams add do not count.
-    pub has_deliveries: bool,
+    pub has_deliveries: AtomicBool,
 }
 
 impl Intake {
@@ -107,7 +107,7 @@ impl Intake {
             enforced.map(|schema| LearnedPlan::new(Arc::clone(schema), all.pointers())).transpose()?;
         let slots = captures.pointers().len();
         let cursors = NamedCursors::in_memory(&stream, None);
-        let (is_internal, has_deliveries) = (false, false);
+        let (is_internal, has_deliveries) = (false, AtomicBool::new(false));
         Ok(Self {
             stream,
             ingest,

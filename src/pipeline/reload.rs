@@ -39,7 +39,7 @@ pub enum ReloadError {
         /// Its name.
         stream: String,
         /// Why not.
-        source: ControlError,
+        source: Box<ControlError>,
     },
     /// The node does not serve, or not yet.
     #[error("the node does not serve at the moment")]
@@ -110,7 +110,10 @@ impl Pipelines {
 impl Control {
     /// Takes all steps, or none of them. To be called alone. Blocks the thread.
     fn reload(&self, old: &Config, steps: &[Step]) -> Result<(), ReloadError> {
-        let failed = |step: &Step, source| ReloadError::Stream { stream: step.stream().to_owned(), source };
+        let failed = |step: &Step, source| ReloadError::Stream {
+            stream: step.stream().to_owned(),
+            source: Box::new(source),
+        };
         steps.iter().try_for_each(|step| self.check_step(step).map_err(|error| failed(step, error)))?;
         for (done, step) in steps.iter().enumerate() {
             if let Err(error) = self.take(step) {
