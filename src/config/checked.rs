@@ -17,6 +17,8 @@ pub use super::check_aws::Aws;
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
+pub use super::check_mapping::{Add, Fact, OnForged};
+pub use super::check_stage::Stage;
 pub use super::format::{
     Delimiter, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
     ParquetFormat, RawFormat, SortColumn,
@@ -260,8 +262,14 @@ pub struct Ingest {
     pub on_invalid: OnInvalid,
     /// What records may be.
     pub content: Content,
-    /// Bytes of one record.
+    /// Bytes of one record, with what is added to it.
     pub record_bytes_max: u64,
+    /// Whether parameters of a query may be a record.
+    pub takes_clicks: bool,
+    /// What is added to each record.
+    pub add: Option<Add>,
+    /// Other ways in to the stream. Names are unique; those of a stage itself has none.
+    pub stages: Vec<Stage>,
 }
 
 /// Where a record's partition key comes from.

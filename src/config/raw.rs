@@ -14,6 +14,8 @@ use super::check_backup::BackupTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
 use super::check_listener::{ListenerTable, TlsTable};
+use super::check_mapping::AddTable;
+use super::check_stage::StageTable;
 use super::limits;
 use super::secret::Secret;
 use crate::schema::columns::COLUMN_LEAVES_MAX;
@@ -30,6 +32,8 @@ pub struct PipelineFile {
     pub ingest: Option<IngestTable>,
     /// Where records are delivered. Each delivery has its own files, its own pace and its own dead letters.
     pub delivery: Option<Vec<DeliveryTable>>,
+    /// Other ways in to the same stream, each with settings of its own.
+    pub stage: Option<Vec<StageTable>>,
     /// The columns of Parquet files. Without it they are derived from the JSON Schema of `[ingest]`.
     pub schema: Option<SchemaTable>,
 }
@@ -89,6 +93,11 @@ pub struct IngestTable {
     /// Largest record. Default: `1MiB`, or `max_body` of the node where that is less.
     #[schemars(example = &"1MiB")]
     pub max_record: Option<String>,
+    /// Whether `GET …/pixel.gif?…` and `GET` or `POST …/event?…` make a record of the parameters. Default: false.
+    #[schemars(example = true)]
+    pub pixel: Option<bool>,
+    /// Facts of the request that are added to each of its records. Default: none.
+    pub add: Option<AddTable>,
 }
 
 /// `[[delivery]]`.

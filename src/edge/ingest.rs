@@ -1,13 +1,13 @@
 //! `POST /v1/streams/{stream}/records`.
 
-use std::sync::Arc;
-
-use http::{HeaderMap, Response, request};
+use http::{HeaderMap, Method, Response, request};
 use hyper::body::Incoming;
 
 use super::append::{self, Arrived, Done};
-use super::body::{self, Bounds, Encoding};
+use super::body::{self, Bounds, Encoding, Paid};
+use super::clicks;
 use super::decode::Framing;
+use super::mapping::Sender;
 use super::problem::Problem;
 use super::reply::{self, Body};
 use super::{Edge, Intake};
@@ -20,15 +20,39 @@ const PARTITION_KEY: &str = "x-partition-key";
 /// The header with which a client may send the same request again and have its records once.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Answers one request, whose stream was found or not.
-pub async fn post(
+/// How records are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// In the body.
+    Records,
+    /// By parameters.
+    Click(clicks::Kind),
+}
+
+impl Told {
+    /// Whether a request of that method tells so.
+    pub fn takes(self, method: &Method) -> bool {
+        match self {
+            Told::Records => method == Method::POST,
+            Told::Click(kind) => kind.takes(method),
+        }
+    }
+}
+
+/// Answers one request by a way in, which is the stage and the stream.
+pub async fn take(
     edge: &Edge,
-    intake: Result<Arc<Intake>, Problem>,
-    head: &request::Parts,
+    (stage, stream): (Option<&str>, &str),
+    (told, sender): (Told, Sender<'_>),
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
+    let head = sender.head;
+    let intake = edge.intake(stream).and_then(|intake| intake.way(stage, &sender));
     let result = match intake {
-        Ok(intake) => ingest(edge, &intake, head, &mut body).await,
+        Ok(intake) => match told {
+            Told::Records => ingest(edge, &intake, sender, &mut body).await,
+            Told::Click(kind) => clicks::take(edge, &intake, (kind, sender), &mut body).await,
+        },
         Err(problem) => Err(problem),
     };
     // One that was too slow, or has gone, will not send more.
@@ -43,21 +67,35 @@ pub async fn post(
 async fn ingest(
     edge: &Edge,
     intake: &Intake,
-    head: &request::Parts,
+    sender: Sender<'_>,
     body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
+    let head = sender.head;
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
-    let key = request_key(intake, head)?;
     let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max };
+    let key = request_key(intake, head)?;
     let paid = body::read(edge, bounds, encoding, body).await?;
-    let idempotency_key = idempotency_key(&head.headers)?;
-    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid };
-    Ok(match append::begin(edge, intake, arrived).await?.done().await? {
+    Ok(match append(edge, intake, (framing, key.as_deref(), sender), paid).await? {
         Done::Fresh { body, all_refused } => reply::ingest(body, all_refused),
         Done::Kept(body) => reply::kept(body),
         Done::Replayed(body) => reply::replayed(body),
     })
+}
+
+/// Appends the records of a body, and waits until they are durable.
+///
+/// # Errors
+/// Why nothing of it was kept.
+pub async fn append(
+    edge: &Edge,
+    intake: &Intake,
+    (framing, key, sender): (Framing, Option<&str>, Sender<'_>),
+    paid: Paid,
+) -> Result<Done, Problem> {
+    let idempotency_key = idempotency_key(&sender.head.headers)?;
+    let arrived = Arrived { framing, key, idempotency_key, paid, sender: Some(sender) };
+    append::begin(edge, intake, arrived).await?.done().await
 }
 
 /// The key with which the client may send the same request again.
@@ -89,7 +127,7 @@ pub fn checked_partition_key(key: String) -> Result<String, Problem> {
 }
 
 /// The key that the request gives to all its records, if it does.
-fn request_key(intake: &Intake, head: &request::Parts) -> Result<Option<String>, Problem> {
+pub(super) fn request_key(intake: &Intake, head: &request::Parts) -> Result<Option<String>, Problem> {
     let key = match header_text(&head.headers, PARTITION_KEY)? {
         Some(key) => Some(key),
         None => match &intake.ingest.partition_key {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use http::{Method, Request, Response, request};
+use http::{HeaderValue, Method, Request, Response, header, request};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use metrics::{Counter, Histogram};
@@ -11,12 +11,14 @@ use super::aws::{self, Target};
 use super::gate::Entry;
 use super::gate::facts::Facts;
 use super::identity::policy::Action;
+use super::ingest::Told;
 use super::listen::client;
 use super::listen::socket::Peer;
+use super::mapping::Sender;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
-use super::{Edge, body, cors, cursors, ingest, reshard, streams};
+use super::{Edge, body, clicks, cors, cursors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
 use crate::telemetry::access_log::{self, Access};
@@ -26,6 +28,10 @@ use crate::telemetry::metrics::Registry;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route<'a> {
     Records(&'a str),
+    /// Records that are told by parameters.
+    Click(clicks::Kind, &'a str),
+    /// The same two by another way in: the stage and the stream.
+    Staged(&'a str, &'a str, Told),
     Stream(&'a str),
     Shards(&'a str),
     Cursors(&'a str),
@@ -36,7 +42,7 @@ enum Route<'a> {
 }
 
 /// Routes, [`Route::index`] being below.
-const ROUTES: usize = 7 + Target::COUNT;
+const ROUTES: usize = 9 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
 const CODES: [u16; 17] = [101, 200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
 
@@ -49,13 +55,15 @@ impl<'a> Route<'a> {
     }
 
     fn of_path(path: &'a str) -> Self {
-        let Some(rest) = path.strip_prefix("/v1/streams") else { return Route::Unknown };
+        let Some(rest) = path.strip_prefix("/v1/streams") else { return Route::of_stage(path) };
         let mut segments = rest.strip_prefix('/').unwrap_or(rest).splitn(4, '/');
         match (segments.next().unwrap_or_default(), segments.next(), segments.next(), segments.next()) {
             ("", None, ..) => Route::Streams,
             ("", ..) => Route::Unknown,
             _ if !rest.starts_with('/') => Route::Unknown,
             (stream, Some("records"), None, _) => Route::Records(stream),
+            (stream, Some("pixel.gif"), None, _) => Route::Click(clicks::Kind::Pixel, stream),
+            (stream, Some("event"), None, _) => Route::Click(clicks::Kind::Event, stream),
             (stream, Some("shards"), None, _) => Route::Shards(stream),
             (stream, Some("cursors"), None, _) => Route::Cursors(stream),
             (stream, Some("cursors"), Some(cursor), None) => Route::Cursor(stream, cursor),
@@ -64,23 +72,56 @@ impl<'a> Route<'a> {
         }
     }
 
-    fn index(self) -> usize {
+    /// `/STAGE/streams/STREAM/…`.
+    fn of_stage(path: &'a str) -> Self {
+        let mut segments = path.splitn(5, '/');
+        let first = [segments.next(), segments.next(), segments.next(), segments.next(), segments.next()];
+        let [Some(""), Some(stage), Some("streams"), Some(stream), Some(last)] = first else {
+            return Route::Unknown;
+        };
+        let told = match last {
+            "records" => Told::Records,
+            "pixel.gif" => Told::Click(clicks::Kind::Pixel),
+            "event" => Told::Click(clicks::Kind::Event),
+            _ => return Route::Unknown,
+        };
+        if stage.is_empty() || stream.is_empty() {
+            Route::Unknown
+        } else {
+            Route::Staged(stage, stream, told)
+        }
+    }
+
+    /// What metrics take it for: by another way in it is the same.
+    fn measured(self) -> Self {
         match self {
-            Route::Records(_) => 0,
+            Route::Staged(_, stream, Told::Records) => Route::Records(stream),
+            Route::Staged(_, stream, Told::Click(kind)) => Route::Click(kind, stream),
+            other => other,
+        }
+    }
+
+    fn index(self) -> usize {
+        match self.measured() {
+            Route::Records(_) | Route::Staged(..) => 0,
             Route::Stream(_) => 1,
             Route::Shards(_) => 2,
             Route::Streams => 3,
             Route::Unknown => 4,
             Route::Cursors(_) => 5,
             Route::Cursor(..) => 6,
-            Route::Aws(target) => 7 + target.index(),
+            Route::Click(clicks::Kind::Pixel, _) => 7,
+            Route::Click(clicks::Kind::Event, _) => 8,
+            Route::Aws(target) => 9 + target.index(),
         }
     }
 
     /// The label.
     fn name(self) -> &'static str {
-        match self {
-            Route::Records(_) => "records",
+        match self.measured() {
+            Route::Records(_) | Route::Staged(..) => "records",
+            Route::Click(clicks::Kind::Pixel, _) => "pixel",
+            Route::Click(clicks::Kind::Event, _) => "event",
             Route::Stream(_) => "stream",
             Route::Shards(_) => "shards",
             Route::Cursors(_) => "cursors",
@@ -95,6 +136,8 @@ impl<'a> Route<'a> {
     fn stream(self) -> Option<&'a str> {
         match self {
             Route::Records(stream)
+            | Route::Click(_, stream)
+            | Route::Staged(_, stream, _)
             | Route::Stream(stream)
             | Route::Shards(stream)
             | Route::Cursors(stream)
@@ -109,6 +152,7 @@ impl<'a> Route<'a> {
         match (self, &head.method) {
             (Route::Aws(_) | Route::Unknown, _) | (_, &Method::OPTIONS) => None,
             // What it reads or sends besides is looked at when it is known.
+            (Route::Click(..) | Route::Staged(..), _) => Some(Action::Ingest),
             (Route::Records(_), _) if tap::websocket::is_wanted(head) && tap::query::reads_nothing(head) => {
                 Some(Action::Ingest)
             }
@@ -121,7 +165,11 @@ impl<'a> Route<'a> {
 
     fn allow(self) -> &'static str {
         match self {
-            Route::Records(_) | Route::Shards(_) => "GET, HEAD, POST, OPTIONS",
+            Route::Staged(_, _, Told::Records) => "POST, OPTIONS",
+            Route::Staged(_, _, Told::Click(clicks::Kind::Event)) => "GET, HEAD, POST, OPTIONS",
+            Route::Records(_) | Route::Shards(_) | Route::Click(clicks::Kind::Event, _) => {
+                "GET, HEAD, POST, OPTIONS"
+            }
             Route::Cursor(..) => "GET, HEAD, PUT, DELETE, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
@@ -151,6 +199,11 @@ impl RouteMetrics {
             durations: std::array::from_fn(|_| OnceLock::new()),
             refused: std::array::from_fn(|_| OnceLock::new()),
         }
+    }
+
+    /// Counters of records that one way in has accepted and refused.
+    pub fn stage_records(&self, stream: &str, stage: &str) -> [Counter; 2] {
+        ["accepted", "rejected"].map(|verdict| self.registry.stage_records(stream, stage, verdict))
     }
 
     fn refuse(&self, code: &'static str) {
@@ -187,12 +240,16 @@ pub async fn answer(
     let mut response = match pass(edge, route, &facts, body, leaving).await {
         Ok(response) => response,
         Err(problem) => {
-            if matches!(route, Route::Records(_)) {
+            if matches!(route.measured(), Route::Records(_) | Route::Click(..)) {
                 edge.route_metrics.refuse(problem.code());
             }
             problem.into_response()
         }
     };
+    if matches!(route.measured(), Route::Click(..)) {
+        // Of two that are the same, both have happened.
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     if let Some(origin) = origin {
         cors::decorate(&mut response, origin);
     }
@@ -218,7 +275,7 @@ async fn pass(
         return Err(Problem::HeadersTooLarge { limit });
     }
     match edge.gate().enter(facts).await {
-        Ok(entry) => dispatch(edge, route, &entry, facts.head, body, leaving).await,
+        Ok(entry) => dispatch(edge, route, (&entry, facts), body, leaving).await,
         Err(problem) => {
             body::discard_refused(&facts.head.headers, &mut body, edge.server.body_bytes_max).await;
             Err(problem)
@@ -229,20 +286,30 @@ async fn pass(
 async fn dispatch(
     edge: &Arc<Edge>,
     route: Route<'_>,
-    entry: &Entry,
-    head: &request::Parts,
+    (entry, facts): (&Entry, &Facts<'_>),
     body: Incoming,
     leaving: Option<Leaving<'_>>,
 ) -> Result<Response<Body>, Problem> {
+    let head = facts.head;
+    let principal = entry.principal.as_ref().map(|principal| &*principal.name);
+    let sender = Sender { head, client: facts.client, principal };
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
     // hyper leaves the body away where a client asks for the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
-        (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
+        (Route::Records(name), &Method::POST) => {
+            ingest::take(edge, (None, name), (Told::Records, sender), body).await
+        }
+        (Route::Click(kind, name), method) if kind.takes(method) => {
+            ingest::take(edge, (None, name), (Told::Click(kind), sender), body).await
+        }
+        (Route::Staged(stage, name, told), method) if told.takes(method) => {
+            ingest::take(edge, (Some(stage), name), (told, sender), body).await
+        }
         (Route::Records(name), _) if tap::websocket::is_wanted(head) => {
-            tap::websocket::get(edge, &*edge.intake(name)?, entry, (head, leaving)).await
+            tap::websocket::get(edge, &*edge.intake(name)?, (entry, sender), leaving).await
         }
         (Route::Records(name), &Method::GET) if tap::events::are_wanted(&head.headers) => {
             tap::events::get(edge, &*edge.intake(name)?, head).await
@@ -290,6 +357,8 @@ mod tests {
             Route::Shards(""),
             Route::Cursors(""),
             Route::Cursor("", ""),
+            Route::Click(clicks::Kind::Pixel, ""),
+            Route::Click(clicks::Kind::Event, ""),
             Route::Streams,
             Route::Unknown,
         ];
@@ -307,7 +376,21 @@ mod tests {
         assert_eq!(Route::of_path("/v1/streams/a/cursors"), Route::Cursors("a"));
         assert_eq!(Route::of_path("/v1/streams/a/cursors/b"), Route::Cursor("a", "b"));
         assert_eq!(Route::of_path("/v1/streams/a/cursors/b/c"), Route::Unknown);
+        assert_eq!(Route::of_path("/v1/streams/a/pixel.gif"), Route::Click(clicks::Kind::Pixel, "a"));
+        assert_eq!(Route::of_path("/v1/streams/a/event"), Route::Click(clicks::Kind::Event, "a"));
         assert_eq!(Route::of_path("/v1/streams"), Route::Streams);
+        let beta = |told| Route::Staged("beta", "a", told);
+        assert_eq!(Route::of_path("/beta/streams/a/records"), beta(Told::Records));
+        assert_eq!(Route::of_path("/beta/streams/a/event"), beta(Told::Click(clicks::Kind::Event)));
+        let tricks =
+            ["//streams/a/records", "/beta/streams//records", "/beta//streams/a/records", "/beta/streams/a"];
+        for path in tricks.into_iter().chain([
+            "beta/streams/a/records",
+            "/beta/streams/a/records/",
+            "/beta/streams/a/shards",
+        ]) {
+            assert_eq!(Route::of_path(path), Route::Unknown, "{path}");
+        }
         for path in
             ["/", "/v1", "/v1/streamsa", "/v1/streams//records", "/v1/streams/a/records/b", "/v1/streams/a/x"]
         {

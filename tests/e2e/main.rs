@@ -16,6 +16,7 @@ mod idempotency;
 mod lake;
 mod learned;
 mod listen;
+mod mapping;
 mod node_folder;
 mod partitions;
 mod real_data;

@@ -8,6 +8,7 @@ mod files;
 mod functions;
 mod inference;
 mod listeners;
+mod mapping;
 mod named_columns;
 mod node;
 mod pipeline;

@@ -16,6 +16,11 @@ const TOKEN_PARAMETER: &str = "access_token";
 /// The scheme of RFC 6750.
 const BEARER: &[u8] = b"Bearer ";
 
+/// Whether a parameter of a query may be a secret of whoever has sent it.
+pub fn is_secret_parameter(name: &str) -> bool {
+    matches!(name, API_KEY_PARAMETER | TOKEN_PARAMETER)
+}
+
 /// SHA-256 of a secret that a request shows: what it is looked for by, so that how long the search takes says nothing
 /// about secrets that are known.
 pub type Digest = [u8; 32];
