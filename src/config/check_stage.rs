@@ -50,7 +50,7 @@ pub struct StageIngestTable {
 }
 
 /// Another way in to a stream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
     /// The first part of its URLs.
     pub name: String,
