@@ -30,6 +30,7 @@ mod reshard;
 mod route;
 pub mod stages;
 mod streams;
+mod tagged;
 pub mod upgrade;
 
 use std::collections::HashMap;

@@ -65,7 +65,7 @@ pub async fn post(
         }
     }
     tracing::info!(stream = %name, path = head.uri.path(), "resharded at a client's request");
-    Ok(streams::shards(intake))
+    Ok(streams::changed_shards(intake))
 }
 
 fn shard_id(text: &str) -> Result<ShardId, Problem> {

@@ -44,7 +44,8 @@ enum Route<'a> {
 /// Routes, [`Route::index`] being below.
 const ROUTES: usize = 9 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 17] = [101, 200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
+const CODES: [u16; 18] =
+    [101, 200, 201, 204, 304, 400, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
 
 impl<'a> Route<'a> {
     fn of(head: &'a request::Parts) -> Self {
@@ -315,8 +316,8 @@ async fn dispatch(
             tap::events::get(edge, &*edge.intake(name)?, head).await
         }
         (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
-        (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
-        (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),
+        (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?, &head.headers)),
+        (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?, &head.headers)),
         (Route::Shards(name), &Method::POST) => reshard::post(edge, &*edge.intake(name)?, head, body).await,
         (Route::Cursors(name), &Method::GET) => Ok(cursors::list(&*edge.intake(name)?)),
         (Route::Cursor(name, cursor), &Method::GET) => cursors::describe(&*edge.intake(name)?, cursor),
@@ -326,7 +327,7 @@ async fn dispatch(
         (Route::Cursor(name, cursor), &Method::DELETE) => {
             cursors::delete(&*edge.intake(name)?, cursor, head).await
         }
-        (Route::Streams, &Method::GET) => streams::list(edge, entry),
+        (Route::Streams, &Method::GET) => streams::list(edge, entry, &head.headers),
         (Route::Aws(target), &Method::POST) => Ok(aws::post(edge, target, head, body).await),
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),
