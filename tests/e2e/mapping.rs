@@ -98,7 +98,7 @@ async fn facts_are_in_records_from_the_tap_to_the_files() {
 #[tokio::test]
 async fn records_of_a_websocket_have_the_facts_of_its_handshake() {
     let server = Setup::pipeline(stream("s", 1) + ADD).start();
-    let mut client = websocket::Client::open(&server, "messages=envelope").await;
+    let mut client = websocket::Client::open(&server, "from=none").await;
     for number in 0..2 {
         client.send(json!({"records": [{"n": number, "request": "forged"}]}).to_string()).await;
         assert_eq!(client.next().await.unwrap()["accepted"], 1);
