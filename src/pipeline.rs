@@ -20,18 +20,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use http::request::Parts;
 use tokio::runtime::Runtime;
 
 use crate::config::checked::{Config, ListenAt};
 use crate::delivery::{Memory, StatusReport};
 use crate::edge::Edge;
 use crate::edge::aws::firehose::registry::DeliveryStreams;
+use crate::edge::gate::facts::Facts;
+use crate::edge::identity::policy::Action;
+use crate::edge::listen::socket::Peer;
 use crate::edge::listen::tls::Terminator;
 use crate::edge::listen::{Door, Listeners};
+use crate::edge::problem::Problem;
+use crate::edge::visit::Visit;
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
+use crate::telemetry::observer::Observer;
+use crate::telemetry::otlp::Exporter;
 
 pub use build::made_by_clients;
 pub use error::StartError;
@@ -98,13 +106,10 @@ impl Pipelines {
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
         let (addresses, doors) = (listeners.addresses(), listeners.doors());
-        let edge = Arc::new(Edge::new(
-            node.server.clone(),
-            (&node.auth, &node.aws),
-            ingest,
-            phases.clone(),
-            &registry,
-        ));
+        let observer = Arc::new(Observer::open(node, &registry)?);
+        let auth = (&node.auth, &node.aws);
+        let edge = Edge::new(node.server.clone(), auth, ingest, phases.clone(), &registry);
+        let edge = Arc::new(edge.observed_by(observer));
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();
@@ -140,6 +145,7 @@ impl Pipelines {
             .thread_name("delivery")
             .enable_all()
             .build()?;
+        self.site.keep_keys(self.site.edge.gate().jwt(), deliveries.handle());
         let control = Arc::new(Control::new(Arc::clone(&self.site), deliveries.handle().clone(), clients));
         let mut builder = Builder::new(&self.site, logs.as_mut()).beginning(delivery_streams.begins());
         let mut intakes = Vec::new();
@@ -199,6 +205,18 @@ impl Pipelines {
         self.doors.iter().map(place).collect()
     }
 
+    /// What tells a collector of traces and metrics, if there is one. To be run by a task.
+    pub fn exporter(self: &Arc<Self>) -> Option<Exporter> {
+        let (pipelines, tracer) = (Arc::clone(self), self.site.edge.observer.tracer.clone());
+        let render = Box::new(move || pipelines.render_metrics());
+        Exporter::new(&self.site.node, tracer, &self.registry, render)
+    }
+
+    /// Opens the files of logs again, because somebody has moved them.
+    pub fn reopen_logs(&self) {
+        self.site.edge.observer.reopen();
+    }
+
     /// Reads the certificates of all listeners again. Where that fails the old ones stay.
     pub fn reload_certificates(&self) {
         for door in &self.doors {
@@ -254,7 +272,33 @@ impl Pipelines {
             let streams = Arc::clone(streams);
             control.alone_now(move |control| streams.finish_deleted(control));
         }
+        self.site.edge.observer.housekeeping();
         self.registry.run_upkeep();
+    }
+
+    /// Lets a request for a change in that came over the admin port: with the proofs that `[auth] admin` names, or, where
+    /// nobody is asked, from this machine.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn enter_admin(&self, (head, peer): (&Parts, &Peer), visit: &Visit) -> Result<(), Problem> {
+        let (client, visit) = (peer.ip(), Some(visit));
+        let action = Some(Action::Admin);
+        let facts = Facts { head, peer, client, route: "admin", action, stream: None, visit };
+        let is_local = client.is_none_or(|address| address.to_canonical().is_loopback());
+        let entered = self.site.edge.gate().enter(&facts).await.and_then(|entry| {
+            let nobody = || "nobody is asked who they are, so that only this machine may".to_owned();
+            (entry.principal.is_some() || is_local).then_some(()).ok_or_else(|| Problem::Forbidden(nobody()))
+        });
+        if let (Err(problem), Some(visit)) = (&entered, facts.visit) {
+            visit.refuse_by(&self.site.edge, problem, &facts);
+        }
+        entered
+    }
+
+    /// A request that has come over the admin port.
+    pub fn visit(&self, head: &Parts, peer: &Peer) -> Visit {
+        Visit::begin(&self.site.edge, peer, head, clock::monotonic())
     }
 
     /// Brings gauges up to date and renders all metrics.
@@ -263,11 +307,11 @@ impl Pipelines {
             status.refresh_gauges();
         }
         self.site.refresh_function_gauges();
+        self.site.edge.gate().jwt().refresh_gauges();
         for intake in self.site.edge.intakes() {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);
             intake.stream.metrics.retained_bytes.set(bytes as f64);
-            intake.cursors.list().iter().for_each(|cursor| cursor.refresh_gauges());
         }
         if let Some(logs) = self.site.logs().as_ref() {
             logs.refresh_gauges(&self.registry);
@@ -279,6 +323,9 @@ impl Pipelines {
         gauges.delivery_used.set(delivery.used() as f64);
         gauges.delivery_capacity.set(delivery.capacity() as f64);
         let mut text = self.registry.render();
+        let intakes = self.site.edge.intakes();
+        let cursors: Vec<_> = intakes.iter().flat_map(|intake| intake.cursors.gauges()).collect();
+        crate::telemetry::metrics::render_cursors(&mut text, &cursors);
         crate::telemetry::process::render(&mut text);
         text
     }
@@ -312,6 +359,7 @@ impl Pipelines {
                 }
             }
         }
+        self.site.edge.observer.end();
         self.phases.advance(Phase::Stopped);
         self.reports()
     }

@@ -117,7 +117,13 @@ impl Door {
     pub fn splice(&self, framing: Framing, head: &Parts, body: &[u8]) -> Paid {
         let paid = Paid { bytes: body.to_vec(), permit: self.admit(body.len() as u64) };
         let mapping = self.intake().mapping.as_ref().unwrap();
-        let sender = Sender { head, client: Some([203, 0, 113, 7].into()), principal: None };
+        let sender = Sender {
+            head,
+            client: Some([203, 0, 113, 7].into()),
+            principal: None,
+            request_id: None,
+            trace: None,
+        };
         let added = mapping.render(&sender, clock::wall());
         let given = Given { key: RequestKey::FromRecord, added: Some(&added) };
         let mut decoded = decode(self.intake(), framing, &paid.bytes, given).unwrap();

@@ -13,8 +13,10 @@ use super::check_listener::{
     Listener, ListenerTable, check_address, check_listeners, check_tls, check_trusted_proxies, collide,
 };
 use super::check_log::check_log;
+use super::check_logs::{check_access_log, check_audit_log};
 use super::check_sink::Env;
-use super::checked::{Cors, Node, Server};
+use super::check_telemetry::check_telemetry;
+use super::checked::{Cors, Node, RequestIds, Server};
 use super::checker::Checker;
 use super::limits;
 use super::raw::{CorsTable, NodeFile, ServerTable};
@@ -35,9 +37,15 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let server = check_server(raw.server.unwrap_or_default(), listeners, budget, checker);
     let body_bytes_max = server.as_ref().map(|server| server.body_bytes_max);
     let log = check_log(raw.log.unwrap_or_default(), body_bytes_max, checker);
+    let access_log = check_access_log(raw.access_log, checker);
+    let audit_log = check_audit_log(raw.audit_log, checker);
+    let otlp = check_telemetry(raw.telemetry, checker);
     let exposed = server.as_ref().and_then(Server::exposed);
     let keys = raw.access_key.unwrap_or_default();
-    let principals = Principals { api_keys: raw.api_key.unwrap_or_default() };
+    let principals = Principals {
+        api_keys: raw.api_key.unwrap_or_default(),
+        jwt_issuers: raw.jwt_issuer.unwrap_or_default(),
+    };
     let auth = check_auth(raw.auth, principals, exposed, checker);
     let functions = check_functions(raw.function.unwrap_or_default(), checker);
     let aws = check_aws(raw.aws.unwrap_or_default(), keys, exposed, env, checker);
@@ -48,6 +56,9 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         log: log?,
         server: server?,
         auth: auth?,
+        access_log: access_log?,
+        audit_log: audit_log?,
+        otlp: otlp?,
         aws: aws?,
         functions: functions?,
     })
@@ -110,6 +121,16 @@ fn check_server(
     let body_timeout = time_out("body_timeout", raw.body_timeout.as_deref(), 30);
     let idle_timeout = time_out("idle_timeout", raw.idle_timeout.as_deref(), 75);
     let drain_timeout = time_out("drain_timeout", raw.drain_timeout.as_deref(), 25);
+    let request_ids = checker.word(
+        "server.request_ids",
+        raw.request_ids.as_deref(),
+        RequestIds::Proxies,
+        &[
+            ("proxies", RequestIds::Proxies),
+            ("everybody", RequestIds::Everybody),
+            ("nobody", RequestIds::Nobody),
+        ],
+    );
     let cors = match raw.cors {
         Some(cors) => Some(check_cors(cors, checker)?),
         None => None,
@@ -129,7 +150,7 @@ fn check_server(
         idle_timeout: idle_timeout?,
         drain_timeout: drain_timeout?,
         cors,
-        access_log: raw.access_log.unwrap_or(false),
+        request_ids: request_ids?,
     })
 }
 

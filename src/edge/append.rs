@@ -16,6 +16,7 @@ use crate::record::ShardId;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::Phase;
 use crate::stream::{Appended, Claim, Commit, Known, NewReply, Receipt};
+use crate::telemetry::trace::TraceContext;
 
 /// A body with records.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Arrived<'a> {
     pub paid: Paid,
     /// Who has sent it, where anybody knows.
     pub sender: Option<Sender<'a>>,
+    /// The trace that it belongs to.
+    pub trace: Option<&'a TraceContext>,
 }
 
 /// What the client of a WebSocket is told that is older than what its records are to have.
@@ -45,8 +48,8 @@ pub enum Begun {
     Refused(Verdict),
     /// Records are in the log.
     Appended(Verdict, Vec<(ShardId, Appended)>, Commit),
-    /// Records are in the log, with the reply that it keeps.
-    Kept(Bytes, Commit),
+    /// Records are in the log, so many, with the reply that it keeps.
+    Kept(u64, Bytes, Commit),
 }
 
 /// What a client is told.
@@ -80,7 +83,7 @@ pub struct Verdict {
 /// # Errors
 /// Why nothing of it was kept.
 pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result<Begun, Problem> {
-    let Arrived { framing, key, idempotency_key, paid, sender } = arrived;
+    let Arrived { framing, key, idempotency_key, paid, sender, trace } = arrived;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining);
@@ -131,13 +134,23 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
     };
     intake.count_verdicts(edge, verdict.accepted, verdict.rejected as u64);
     let Receipt { appended, reply, commit } = receipt;
+    stream.note_trace(&appended, trace);
     Ok(match reply {
         None => Begun::Appended(verdict, appended, commit),
-        Some(reply) => Begun::Kept(reply, commit),
+        Some(reply) => Begun::Kept(verdict.accepted, reply, commit),
     })
 }
 
 impl Begun {
+    /// Records that were appended.
+    pub fn records(&self) -> u64 {
+        match self {
+            Begun::Answered(_) | Begun::Refused(_) => 0,
+            Begun::Appended(verdict, ..) => verdict.accepted,
+            Begun::Kept(records, ..) => *records,
+        }
+    }
+
     /// Waits until what was accepted is durable. The wait may be given up and taken up again.
     ///
     /// # Errors
@@ -145,7 +158,7 @@ impl Begun {
     pub async fn durable(&mut self) -> Result<(), Problem> {
         match self {
             Begun::Answered(_) | Begun::Refused(_) => Ok(()),
-            Begun::Appended(.., commit) | Begun::Kept(_, commit) => {
+            Begun::Appended(.., commit) | Begun::Kept(.., commit) => {
                 let result = (&mut *commit).await;
                 // Asked once more, it would not know any more.
                 *commit = Commit::Done;
@@ -168,7 +181,7 @@ impl Begun {
             Begun::Appended(verdict, appended, _) => {
                 Done::Fresh { body: reply::ingest_body(&verdict.outcome(&appended)), all_refused: false }
             }
-            Begun::Kept(body, _) => Done::Kept(body),
+            Begun::Kept(_, body, _) => Done::Kept(body),
         })
     }
 }

@@ -19,6 +19,7 @@ use super::ingest;
 use super::mapping::Sender;
 use super::problem::Problem;
 use super::reply::{self, Body};
+use super::visit::Visit;
 use super::{Edge, Intake};
 use crate::config::limits::{EVENT_FORM_BYTES_MAX, EVENT_PARAMETERS_MAX, REQUEST_OVERHEAD_BYTES};
 
@@ -56,7 +57,7 @@ impl Kind {
 pub async fn take(
     edge: &Edge,
     intake: &Intake,
-    (kind, sender): (Kind, Sender<'_>),
+    (kind, sender, visit): (Kind, Sender<'_>, &Visit),
     body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
     let head = sender.head;
@@ -68,14 +69,19 @@ pub async fn take(
         return Ok(answer(kind));
     }
     let key = ingest::request_key(intake, head)?;
-    let form = form(edge, intake, head, body).await?;
+    let form = form(edge, intake, (head, visit), body).await?;
     let query = head.uri.query().unwrap_or_default().as_bytes();
     let sent = (query.len() + form.bytes.len()) as u64;
     let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + sent * GROWTH)?;
     let bytes = object(query, &form.bytes)?;
     drop(form);
-    match ingest::append(edge, intake, (Framing::Json, key.as_deref(), sender), Paid { bytes, permit })
-        .await?
+    match ingest::append(
+        (edge, visit),
+        intake,
+        (Framing::Json, key.as_deref(), sender),
+        Paid { bytes, permit },
+    )
+    .await?
     {
         Done::Fresh { body, all_refused: true } => Ok(reply::ingest(body, true)),
         Done::Fresh { .. } | Done::Kept(_) | Done::Replayed(_) => Ok(answer(kind)),
@@ -98,14 +104,14 @@ fn answer(kind: Kind) -> Response<Body> {
 async fn form(
     edge: &Edge,
     intake: &Intake,
-    head: &request::Parts,
+    (head, visit): (&request::Parts, &Visit),
     body: &mut Incoming,
 ) -> Result<Paid, Problem> {
     if head.method != Method::POST {
         return Ok(Paid { bytes: Vec::new(), permit: intake.budget.take_anyway(0) });
     }
     let bytes_max = EVENT_FORM_BYTES_MAX.min(edge.server.body_bytes_max);
-    let bounds = Bounds { account: &intake.budget, bytes_max };
+    let bounds = Bounds { account: &intake.budget, bytes_max, visit };
     let form = body::read(edge, bounds, Encoding::of(&head.headers)?, body).await?;
     let content_type = head.headers.get(header::CONTENT_TYPE);
     let is_form = |value: &HeaderValue| {

@@ -10,6 +10,7 @@ use super::decode::Framing;
 use super::mapping::Sender;
 use super::problem::Problem;
 use super::reply::{self, Body};
+use super::visit::Visit;
 use super::{Edge, Intake};
 use crate::config::checked::PartitionKeySource;
 use crate::config::limits::{IDEMPOTENCY_KEY_BYTES_MAX, PARTITION_KEY_BYTES_MAX};
@@ -43,15 +44,15 @@ impl Told {
 pub async fn take(
     edge: &Edge,
     (stage, stream): (Option<&str>, &str),
-    (told, sender): (Told, Sender<'_>),
+    (told, sender, visit): (Told, Sender<'_>, &Visit),
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let head = sender.head;
     let intake = edge.intake(stream).and_then(|intake| intake.way(stage, &sender));
     let result = match intake {
         Ok(intake) => match told {
-            Told::Records => ingest(edge, &intake, sender, &mut body).await,
-            Told::Click(kind) => clicks::take(edge, &intake, (kind, sender), &mut body).await,
+            Told::Records => ingest(edge, &intake, (sender, visit), &mut body).await,
+            Told::Click(kind) => clicks::take(edge, &intake, (kind, sender, visit), &mut body).await,
         },
         Err(problem) => Err(problem),
     };
@@ -67,16 +68,17 @@ pub async fn take(
 async fn ingest(
     edge: &Edge,
     intake: &Intake,
-    sender: Sender<'_>,
+    (sender, visit): (Sender<'_>, &Visit),
     body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
     let head = sender.head;
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
-    let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max };
+    let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max, visit };
     let key = request_key(intake, head)?;
     let paid = body::read(edge, bounds, encoding, body).await?;
-    Ok(match append(edge, intake, (framing, key.as_deref(), sender), paid).await? {
+    let done = append((edge, visit), intake, (framing, key.as_deref(), sender), paid).await?;
+    Ok(match done {
         Done::Fresh { body, all_refused } => reply::ingest(body, all_refused),
         Done::Kept(body) => reply::kept(body),
         Done::Replayed(body) => reply::replayed(body),
@@ -88,14 +90,19 @@ async fn ingest(
 /// # Errors
 /// Why nothing of it was kept.
 pub async fn append(
-    edge: &Edge,
+    (edge, visit): (&Edge, &Visit),
     intake: &Intake,
     (framing, key, sender): (Framing, Option<&str>, Sender<'_>),
     paid: Paid,
 ) -> Result<Done, Problem> {
     let idempotency_key = idempotency_key(&sender.head.headers)?;
-    let arrived = Arrived { framing, key, idempotency_key, paid, sender: Some(sender) };
-    append::begin(edge, intake, arrived).await?.done().await
+    let (sender, trace) = (Some(sender), visit.trace());
+    let arrived = Arrived { framing, key, idempotency_key, paid, sender, trace };
+    let begun = append::begin(edge, intake, arrived).await?;
+    let records = begun.records();
+    let done = begun.done().await?;
+    visit.has_appended(records);
+    Ok(done)
 }
 
 /// The key with which the client may send the same request again.

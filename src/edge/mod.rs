@@ -8,6 +8,7 @@
 //! (`SO_REUSEPORT`), so a request never changes cores.
 
 pub mod admit;
+mod answers;
 pub mod append;
 pub mod aws;
 pub mod body;
@@ -32,6 +33,7 @@ pub mod stages;
 mod streams;
 mod tagged;
 pub mod upgrade;
+pub mod visit;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
@@ -48,8 +50,10 @@ use crate::stream::{Captures, Stream};
 use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
+use crate::telemetry::observer::Observer;
 
 use gate::Gate;
+use identity::jwt::Jwt;
 use learned_plan::LearnedPlan;
 use mapping::Mapping;
 use problem::Problem;
@@ -85,6 +89,9 @@ pub struct Intake {
     pub cursors: Arc<NamedCursors>,
     /// Whether no client sees it: a stage of this process is all that appends to it.
     pub is_internal: bool,
+    /// Whether its pipeline has deliveries: clients of Firehose see it as a delivery stream of its name then. Those that
+    /// delivery streams add do not count.
+    pub has_deliveries: bool,
 }
 
 impl Intake {
@@ -117,7 +124,7 @@ impl Intake {
             enforced.map(|schema| LearnedPlan::new(Arc::clone(schema), all.pointers())).transpose()?;
         let slots = captures.pointers().len();
         let cursors = NamedCursors::in_memory(&stream, None);
-        let is_internal = false;
+        let (is_internal, has_deliveries) = (false, false);
         Ok(Self {
             stream,
             ingest,
@@ -132,6 +139,7 @@ impl Intake {
             stages,
             cursors,
             is_internal,
+            has_deliveries,
         })
     }
 }
@@ -162,6 +170,8 @@ pub struct Edge {
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
     pub route_metrics: RouteMetrics,
+    /// What is put on record of requests.
+    pub observer: Arc<Observer>,
     /// Who may come in.
     gate: RwLock<Arc<Gate>>,
     /// What is there for clients of AWS services.
@@ -186,7 +196,7 @@ impl Edge {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
-            gate: RwLock::new(Arc::new(Gate::new(auth))),
+            gate: RwLock::new(Arc::new(Gate::new(auth, Arc::new(Jwt::new(&auth.jwt_issuers, registry))))),
             aws: aws::Gateway::new(budget.account_before_last(), aws),
             taps_budget,
             taps,
@@ -195,8 +205,15 @@ impl Edge {
             connections: AtomicUsize::new(0),
             connection_metrics: registry.connections(),
             route_metrics: RouteMetrics::new(registry.clone()),
+            observer: Arc::new(Observer::off()),
             reclaiming: admit::Reclaiming::default(),
         }
+    }
+
+    /// Has requests put on record by `observer`. To be called before the first of them.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Who may come in now. A request is judged by one and the same all its way.

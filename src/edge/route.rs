@@ -1,4 +1,4 @@
-//! Method and path → handler, with what every answer gets: metrics, CORS, the access log.
+//! Method and path → handler, with what every answer gets: its id, metrics, CORS, a place on record.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,17 +12,17 @@ use super::gate::Entry;
 use super::gate::facts::Facts;
 use super::identity::policy::Action;
 use super::ingest::Told;
-use super::listen::client;
 use super::listen::socket::Peer;
 use super::mapping::Sender;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
+use super::visit::Visit;
 use super::{Edge, body, clicks, cors, cursors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
-use crate::telemetry::access_log::{self, Access};
 use crate::telemetry::metrics::Registry;
+use crate::telemetry::request_id;
 
 /// What a path stands for. The name is the `route` label of the metrics, so that paths cannot multiply them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,32 +235,43 @@ pub async fn answer(
     let leaving = head.extensions.remove::<OnUpgrade>().map(|on_upgrade| Leaving { on_upgrade, upgrade });
     let origin = cors::allowed_origin(edge.server.cors.as_ref(), &head.headers);
     let route = Route::of(&head);
-    let client = client::address(peer.address, &head.headers, &edge.server.trusted_proxies);
+    let visit = Visit::begin(edge, peer, &head, started);
     let (action, stream) = (route.action(&head), route.stream());
-    let facts = Facts { head: &head, peer, client, route: route.name(), action, stream };
-    let mut response = match pass(edge, route, &facts, body, leaving).await {
+    let (client, name, noted) = (visit.client, route.name(), Some(&visit));
+    let facts = Facts { head: &head, peer, client, route: name, action, stream, visit: noted };
+    let rest = Rest { body, leaving, visit: &visit };
+    let mut response = match pass(edge, route, &facts, rest).await {
         Ok(response) => response,
         Err(problem) => {
             if matches!(route.measured(), Route::Records(_) | Route::Click(..)) {
                 edge.route_metrics.refuse(problem.code());
             }
-            problem.into_response()
+            visit.refuse_by(edge, &problem, &facts);
+            problem.into_response(&visit.id)
         }
     };
     if matches!(route.measured(), Route::Click(..)) {
         // Of two that are the same, both have happened.
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
+    response.headers_mut().insert(request_id::HEADER, visit.id.header());
+    if matches!(route, Route::Aws(_)) {
+        response.headers_mut().insert(request_id::AWS_HEADER, visit.id.header());
+    }
     if let Some(origin) = origin {
         cors::decorate(&mut response, origin);
     }
-    let duration = started.elapsed();
-    let status = response.status().as_u16();
-    edge.route_metrics.observe(route, status, duration.as_secs_f64());
-    if edge.server.access_log {
-        access_log::write(&Access { client, method: &head.method, path: head.uri.path(), status, duration });
-    }
+    edge.route_metrics.observe(route, response.status().as_u16(), visit.elapsed().as_secs_f64());
+    visit.conclude(edge, &facts, &response);
     response
+}
+
+/// What comes with a request besides its facts.
+struct Rest<'a> {
+    body: Incoming,
+    leaving: Option<Leaving<'a>>,
+    /// What is noted of it.
+    visit: &'a Visit,
 }
 
 /// Through the gate, and on.
@@ -268,17 +279,17 @@ async fn pass(
     edge: &Arc<Edge>,
     route: Route<'_>,
     facts: &Facts<'_>,
-    mut body: Incoming,
-    leaving: Option<Leaving<'_>>,
+    mut rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
     let limit = edge.server.header_bytes_max;
     if head_bytes(facts.head) > limit {
         return Err(Problem::HeadersTooLarge { limit });
     }
     match edge.gate().enter(facts).await {
-        Ok(entry) => dispatch(edge, route, (&entry, facts), body, leaving).await,
+        Ok(entry) => dispatch(edge, route, (&entry, facts.head), rest).await,
         Err(problem) => {
-            body::discard_refused(&facts.head.headers, &mut body, edge.server.body_bytes_max).await;
+            let bytes_max = edge.server.body_bytes_max;
+            body::discard_refused(&facts.head.headers, &mut rest.body, bytes_max).await;
             Err(problem)
         }
     }
@@ -287,13 +298,17 @@ async fn pass(
 async fn dispatch(
     edge: &Arc<Edge>,
     route: Route<'_>,
-    (entry, facts): (&Entry, &Facts<'_>),
-    body: Incoming,
-    leaving: Option<Leaving<'_>>,
+    (entry, head): (&Entry, &request::Parts),
+    rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
-    let head = facts.head;
-    let principal = entry.principal.as_ref().map(|principal| &*principal.name);
-    let sender = Sender { head, client: facts.client, principal };
+    let Rest { body, leaving, visit } = rest;
+    let sender = Sender {
+        head,
+        client: visit.client,
+        principal: entry.principal.as_ref().map(|principal| &*principal.name),
+        request_id: Some(visit.id.as_str()),
+        trace: visit.trace(),
+    };
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
@@ -301,13 +316,13 @@ async fn dispatch(
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
         (Route::Records(name), &Method::POST) => {
-            ingest::take(edge, (None, name), (Told::Records, sender), body).await
+            ingest::take(edge, (None, name), (Told::Records, sender, visit), body).await
         }
         (Route::Click(kind, name), method) if kind.takes(method) => {
-            ingest::take(edge, (None, name), (Told::Click(kind), sender), body).await
+            ingest::take(edge, (None, name), (Told::Click(kind), sender, visit), body).await
         }
         (Route::Staged(stage, name, told), method) if told.takes(method) => {
-            ingest::take(edge, (Some(stage), name), (told, sender), body).await
+            ingest::take(edge, (Some(stage), name), (told, sender, visit), body).await
         }
         (Route::Records(name), _) if tap::websocket::is_wanted(head) => {
             tap::websocket::get(edge, &*edge.intake(name)?, (entry, sender), leaving).await
@@ -318,17 +333,19 @@ async fn dispatch(
         (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
         (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?, &head.headers)),
         (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?, &head.headers)),
-        (Route::Shards(name), &Method::POST) => reshard::post(edge, &*edge.intake(name)?, head, body).await,
-        (Route::Cursors(name), &Method::GET) => Ok(cursors::list(&*edge.intake(name)?)),
-        (Route::Cursor(name, cursor), &Method::GET) => cursors::describe(&*edge.intake(name)?, cursor),
+        (Route::Shards(name), &Method::POST) => reshard::post(edge, &*edge.intake(name)?, visit, body).await,
+        (Route::Cursors(name), &Method::GET) => cursors::list(edge, &*edge.intake(name)?),
+        (Route::Cursor(name, cursor), &Method::GET) => cursors::describe(edge, &*edge.intake(name)?, cursor),
         (Route::Cursor(name, cursor), &Method::PUT) => {
-            cursors::put(edge, &*edge.intake(name)?, cursor, body).await
+            cursors::put(edge, &*edge.intake(name)?, cursor, visit, body).await
         }
         (Route::Cursor(name, cursor), &Method::DELETE) => {
-            cursors::delete(&*edge.intake(name)?, cursor, head).await
+            cursors::delete(edge, &*edge.intake(name)?, cursor, (head, visit)).await
         }
         (Route::Streams, &Method::GET) => streams::list(edge, entry, &head.headers),
-        (Route::Aws(target), &Method::POST) => Ok(aws::post(edge, target, head, body).await),
+        (Route::Aws(target), &Method::POST) => {
+            Ok(aws::post(edge, aws::Asked { target, head, visit }, body).await)
+        }
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),
     }

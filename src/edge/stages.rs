@@ -123,7 +123,13 @@ mod tests {
     fn senders_are_spread_evenly_and_each_stays_where_it_is() {
         let (head, ()) = Request::post("/").body(()).unwrap().into_parts();
         let of = |client: [u8; 4], stream: &str| {
-            let sender = Sender { head: &head, client: Some(client.into()), principal: Some("app") };
+            let sender = Sender {
+                head: &head,
+                client: Some(client.into()),
+                principal: Some("app"),
+                request_id: None,
+                trace: None,
+            };
             percent(stream, None, &sender)
         };
         let all: Vec<_> = (0..=255).flat_map(|a| (0..40).map(move |b| [10, 0, a, b])).collect();
@@ -144,6 +150,8 @@ mod tests {
             head: &head,
             client: client.map(Into::into),
             principal,
+            request_id: None,
+            trace: None,
         };
         let (here, there) = (Some([192, 0, 2, 1]), Some([192, 0, 2, 2]));
         let of = |key, client, principal| percent("s", key, &sender(client, principal));

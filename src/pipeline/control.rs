@@ -28,6 +28,7 @@ use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::Durability;
 use crate::config::limits::RESHARD_STEPS_MAX;
 use crate::edge::Intake;
+use crate::edge::identity::jwt::Jwt;
 use crate::edge::problem::Problem;
 use crate::node::{CatalogError, StreamMode, StreamOrigin, StreamProperties};
 use crate::runtime::clock;
@@ -66,6 +67,11 @@ impl Control {
     /// Changes what runs on `site`.
     pub(super) fn new(site: Arc<Site>, runtime: Handle, account: usize) -> Self {
         Self { site, runtime, account, changing: Arc::default(), noted: Mutex::default() }
+    }
+
+    /// Keeps the keys of issuers that nobody keeps yet.
+    pub(super) fn keep_keys(&self, jwt: &Jwt) {
+        self.site.keep_keys(jwt, &self.runtime);
     }
 
     /// Runs a change to its end, one at a time.
@@ -142,15 +148,19 @@ impl Control {
         Ok(())
     }
 
-    /// Deletes a stream that a client has made, with all of its records. To be called alone, in [`Control::alone`]: who
-    /// still needs it is to be looked at there as well. Blocks the thread.
+    /// Deletes a stream that a client has made, with all of its records, and with its consumers if `with_consumers`. To be
+    /// called alone, in [`Control::alone`]: who else needs it is to be looked at there as well. Blocks the thread.
     ///
     /// # Errors
-    /// If there is none, a pipeline file names it, or it cannot be written down.
-    pub fn delete(&self, name: &str) -> Result<(), ControlError> {
-        let intake = self.intake(name)?;
-        if self.properties(name)?.origin != StreamOrigin::Client {
+    /// If there is none, a pipeline file names it, it has consumers that are not to go, or it cannot be written down.
+    pub fn delete(&self, name: &str, with_consumers: bool) -> Result<(), ControlError> {
+        let (intake, properties) = (self.intake(name)?, self.properties(name)?);
+        if properties.origin != StreamOrigin::Client {
             return Err(ControlError::Declared { stream: name.to_owned(), what: "the existence" });
+        }
+        // One that is being registered just now is there by now, or finds no stream.
+        if !with_consumers && !properties.consumers.is_empty() {
+            return Err(ControlError::HasConsumers { stream: name.to_owned() });
         }
         self.end_now(name, &intake)
     }

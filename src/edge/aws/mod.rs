@@ -8,6 +8,7 @@
 
 pub mod firehose;
 pub mod kinesis;
+mod on_record;
 mod operation;
 pub mod protocol;
 pub mod seal;
@@ -23,10 +24,13 @@ use super::body::{self, Bounds, Paid};
 use super::identity::signature_v4::{Identities, Identity, IdentityError};
 use super::problem::Problem;
 use super::reply::Body;
+use super::visit::Visit;
 use crate::config::checked;
 use crate::config::limits::{AWS_BODY_BYTES_MAX, AWS_REQUEST_BYTES_MAX};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::{self, UnixMicros};
+use crate::telemetry::audit::Who;
+use crate::telemetry::trace::TraceContext;
 use kinesis::Operation;
 use protocol::Encoding;
 use protocol::failure::{Failure, FailureKind};
@@ -74,6 +78,15 @@ impl Target {
             Target::Unknown => "aws_unknown",
             Target::Kinesis(operation) => operation.label(),
             Target::Firehose(operation) => operation.label(),
+        }
+    }
+
+    /// Its name in policies; empty if there is none.
+    pub fn action(self) -> &'static str {
+        match self {
+            Target::Kinesis(operation) => operation.action(),
+            Target::Firehose(operation) => operation.action(),
+            Target::Unknown => "",
         }
     }
 
@@ -145,7 +158,8 @@ impl Edge {
 
 /// Who asks.
 #[derive(Debug)]
-pub struct Caller {
+pub struct Caller<'a> {
+    visit: &'a Visit,
     region: String,
     account: String,
     identity: Identity,
@@ -153,7 +167,7 @@ pub struct Caller {
     action: &'static str,
 }
 
-impl Caller {
+impl Caller<'_> {
     /// The account that messages and names tell.
     pub fn account(&self) -> &str {
         &self.account
@@ -164,6 +178,7 @@ impl Caller {
     /// # Errors
     /// `AccessDeniedException`.
     pub fn authorize(&self, stream: &str) -> Result<(), Failure> {
+        self.visit.is_about(stream);
         Ok(self.identity.authorize(self.action, Some(stream), || self.stream_arn(stream))?)
     }
 
@@ -172,7 +187,18 @@ impl Caller {
     /// # Errors
     /// `AccessDeniedException`.
     pub fn authorize_delivery_stream(&self, name: &str) -> Result<(), Failure> {
+        self.visit.is_about(name);
         Ok(self.identity.authorize(self.action, Some(name), || self.delivery_stream_arn(name))?)
+    }
+
+    /// The trace that its request belongs to.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.visit.trace()
+    }
+
+    /// So many records of it were appended, and are durable.
+    pub fn has_appended(&self, records: u64) {
+        self.visit.has_appended(records);
     }
 
     /// Whether a list that it asks for names a stream.
@@ -193,16 +219,16 @@ impl Caller {
 
 /// A request that was read.
 #[derive(Debug)]
-pub struct Request {
+pub struct Request<'a> {
     /// How it is written, and its answer will be.
     pub encoding: Encoding,
     /// Its body.
     pub paid: Paid,
     /// Who asks.
-    pub caller: Caller,
+    pub caller: Caller<'a>,
 }
 
-impl Request {
+impl Request<'_> {
     /// Its members.
     ///
     /// # Errors
@@ -225,23 +251,39 @@ impl Request {
     }
 }
 
+/// A request that nobody has looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What it asks for.
+    pub target: Target,
+    /// Its head.
+    pub head: &'a request::Parts,
+    /// What is noted of it.
+    pub visit: &'a Visit,
+}
+
 /// Answers one request.
-pub async fn post(edge: &Edge, target: Target, head: &request::Parts, mut body: Incoming) -> Response<Body> {
-    let Some(encoding) = Encoding::of(&head.headers) else {
-        let text = "the Content-Type is neither application/x-amz-json-1.1 nor application/x-amz-cbor-1.1";
-        return protocol::refusal(Encoding::Json, &Failure::new(FailureKind::UnknownOperation, text));
+pub async fn post(edge: &Edge, asked: Asked<'_>, mut body: Incoming) -> Response<Body> {
+    let encoding = Encoding::of(&asked.head.headers);
+    let answer = match encoding {
+        Some(encoding) => serve(edge, asked, encoding, &mut body).await,
+        None => {
+            let text =
+                "the Content-Type is neither application/x-amz-json-1.1 nor application/x-amz-cbor-1.1";
+            Err(Failure::new(FailureKind::UnknownOperation, text))
+        }
     };
-    let answer = serve(edge, target, encoding, head, &mut body).await;
-    answer.unwrap_or_else(|failure| protocol::refusal(encoding, &failure))
+    on_record::tell(edge, asked, answer.as_ref().err());
+    answer.unwrap_or_else(|failure| protocol::refusal(encoding.unwrap_or(Encoding::Json), &failure))
 }
 
 async fn serve(
     edge: &Edge,
-    target: Target,
+    asked: Asked<'_>,
     encoding: Encoding,
-    head: &request::Parts,
     body: &mut Incoming,
 ) -> Result<Response<Body>, Failure> {
+    let Asked { target, head, visit } = asked;
     let claimed = edge.aws.identities.claim(head, clock::wall());
     let claim = match claimed {
         Ok(claim) => claim,
@@ -250,8 +292,12 @@ async fn serve(
             return Err(error.into());
         }
     };
-    let mut paid = read(edge, target, head, body).await?;
-    let caller = identify(edge, target, claim.prove(&mut paid.bytes)?)?;
+    let mut paid = read(edge, asked, body).await?;
+    let identity = claim.prove(&mut paid.bytes)?;
+    if let Some(id) = identity.access_key_id() {
+        visit.is_of(Who { name: Arc::from(id), identity: on_record::IDENTITY });
+    }
+    let caller = identify(edge, asked, identity)?;
     let request = Request { encoding, paid, caller };
     match target {
         Target::Kinesis(operation) => kinesis::answer(edge, operation, request).await,
@@ -265,14 +311,10 @@ async fn serve(
 }
 
 /// Reads the body; one that is refused is thrown away, so that a client that is still writing gets its answer.
-async fn read(
-    edge: &Edge,
-    target: Target,
-    head: &request::Parts,
-    body: &mut Incoming,
-) -> Result<Paid, Failure> {
+async fn read(edge: &Edge, asked: Asked<'_>, body: &mut Incoming) -> Result<Paid, Failure> {
+    let Asked { target, head, visit } = asked;
     let bytes_max = target.body_bytes_max(edge.server.body_bytes_max);
-    let bounds = Bounds { account: &edge.aws.budget, bytes_max };
+    let bounds = Bounds { account: &edge.aws.budget, bytes_max, visit };
     let paid = match head.headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
         // Bodies are signed as they come. No client of these services compresses them.
         None | Some(b"" | b"identity" | b"aws-chunked") => {
@@ -290,16 +332,13 @@ async fn read(
 
 /// Tells who asks and what for: an operation that the caller may do to no stream at all is refused before the stream is
 /// looked for.
-fn identify(edge: &Edge, target: Target, identity: Identity) -> Result<Caller, Failure> {
-    let action = match target {
-        Target::Kinesis(operation) => operation.action(),
-        Target::Firehose(operation) => operation.action(),
-        Target::Unknown => "",
-    };
-    if target != Target::Unknown {
+fn identify<'a>(edge: &Edge, asked: Asked<'a>, identity: Identity) -> Result<Caller<'a>, Failure> {
+    let action = asked.target.action();
+    if asked.target != Target::Unknown {
         identity.authorize(action, None, || "*".to_owned())?;
     }
-    Ok(Caller { region: edge.aws.region.clone(), account: edge.aws.account.clone(), identity, action })
+    let (region, account) = (edge.aws.region.clone(), edge.aws.account.clone());
+    Ok(Caller { visit: asked.visit, region, account, identity, action })
 }
 
 impl From<IdentityError> for Failure {

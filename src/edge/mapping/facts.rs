@@ -7,13 +7,9 @@ use http::{HeaderMap, HeaderName, header};
 
 use super::Sender;
 use crate::config::checked::{Add, Fact};
-use crate::config::limits::{FACT_BYTES_MAX, REQUEST_ID_BYTES_MAX};
+use crate::config::limits::FACT_BYTES_MAX;
 use crate::runtime::clock::UnixMicros;
 
-/// The header with the id of a request.
-const REQUEST_ID: &str = "x-request-id";
-/// The header of the W3C's Trace Context.
-const TRACE_PARENT: &str = "traceparent";
 /// What stands for times that have no such form.
 const END_OF_TIME: &[u8] = b"9999-12-31T23:59:59.999999Z";
 
@@ -37,8 +33,8 @@ pub(super) fn object(add: &Add, sender: &Sender<'_>, arrival: UnixMicros) -> (Ve
             Fact::UserAgent => facts.some("user_agent", value_of(&head.headers, &header::USER_AGENT)),
             Fact::Method => facts.some("method", Some(head.method.as_str())),
             Fact::Principal => facts.some("principal", sender.principal),
-            Fact::RequestId => facts.some("request_id", request_id(&head.headers)),
-            Fact::TraceId => facts.some("trace_id", trace_id(&head.headers)),
+            Fact::RequestId => facts.some("request_id", sender.request_id),
+            Fact::TraceId => facts.some("trace_id", sender.trace.map(|context| context.trace.to_string())),
             // Behind the others, in objects of their own.
             Fact::Header(_) | Fact::Query(_) => {}
         }
@@ -157,21 +153,4 @@ fn network(address: IpAddr) -> String {
         IpAddr::V4(address) => format!("{}/24", Ipv4Addr::from_bits(address.to_bits() & !0xff)),
         IpAddr::V6(address) => format!("{}/48", Ipv6Addr::from_bits(address.to_bits() >> 80 << 80)),
     }
-}
-
-/// The id that the request names itself by: letters, digits and a few signs.
-fn request_id(headers: &HeaderMap) -> Option<&str> {
-    let text = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(&byte);
-    ((1..=REQUEST_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_plain)).then_some(text)
-}
-
-/// The second part of `traceparent`: 32 lower-case digits that are not all 0.
-fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let mut parts = headers.get(TRACE_PARENT)?.to_str().ok()?.split('-');
-    let (version, trace) = (parts.next()?, parts.next()?);
-    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_known = version.len() == 2 && is_hex(version) && version != "ff";
-    let is_one = trace.len() == 32 && is_hex(trace) && trace.bytes().any(|byte| byte != b'0');
-    (is_known && is_one && parts.next().is_some()).then_some(trace)
 }

@@ -23,6 +23,7 @@ use crate::record::Span;
 use crate::runtime::clock::UnixMicros;
 use crate::schema::validation::{Plan, SchemaError, Scratch};
 use crate::stream::Captures;
+use crate::telemetry::trace::TraceContext;
 
 pub use splice::spliced;
 
@@ -35,6 +36,10 @@ pub struct Sender<'a> {
     pub client: Option<IpAddr>,
     /// The name of whoever has sent it, where anybody was asked.
     pub principal: Option<&'a str>,
+    /// The id of the request.
+    pub request_id: Option<&'a str>,
+    /// The trace that it belongs to.
+    pub trace: Option<&'a TraceContext>,
 }
 
 /// The same, to be kept.
@@ -43,6 +48,8 @@ pub struct Asked {
     head: Parts,
     client: Option<IpAddr>,
     principal: Option<Box<str>>,
+    request_id: Option<Box<str>>,
+    trace: Option<TraceContext>,
 }
 
 impl Asked {
@@ -53,12 +60,24 @@ impl Asked {
         head.method.clone_from(&sender.head.method);
         head.uri.clone_from(&sender.head.uri);
         head.headers.clone_from(&sender.head.headers);
-        Self { head, client: sender.client, principal: sender.principal.map(Box::from) }
+        Self {
+            head,
+            client: sender.client,
+            principal: sender.principal.map(Box::from),
+            request_id: sender.request_id.map(Box::from),
+            trace: sender.trace.cloned(),
+        }
     }
 
     /// The same again.
     pub fn sender(&self) -> Sender<'_> {
-        Sender { head: &self.head, client: self.client, principal: self.principal.as_deref() }
+        Sender {
+            head: &self.head,
+            client: self.client,
+            principal: self.principal.as_deref(),
+            request_id: self.request_id.as_deref(),
+            trace: self.trace.as_ref(),
+        }
     }
 }
 

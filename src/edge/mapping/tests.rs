@@ -18,6 +18,7 @@ use crate::record::{Content, RecordSpans};
 use crate::runtime::budget::Budget;
 use crate::stream::{Backing, Stream};
 use crate::telemetry::metrics::Registry;
+use crate::telemetry::request_id::RequestId;
 
 const ARRIVAL: UnixMicros = UnixMicros(1_700_000_000_123_456);
 /// Fields that deliveries want: of the record, of the facts, and all facts.
@@ -73,7 +74,7 @@ fn request(target: &str, headers: &[(&str, &[u8])]) -> Parts {
 /// What is found in `body`, and the bytes that the records have in the end.
 fn run(intake: &Intake, body: &[u8]) -> (Decoded, Vec<u8>) {
     let head = request("/v1/streams/s/records?q=%22x&q=2", &[]);
-    let sender = Sender { head: &head, client: None, principal: Some("me") };
+    let sender = Sender { head: &head, client: None, principal: Some("me"), request_id: None, trace: None };
     let mapping = intake.mapping.as_ref().unwrap();
     let added = mapping.render(&sender, ARRIVAL);
     let given = Given { key: RequestKey::FromRecord, added: Some(&added) };
@@ -128,7 +129,14 @@ fn facts_are_what_the_request_says_and_what_it_does_not_say_is_left_out() {
     ];
     let intake = intake(add(&all, OnForged::Replace), "/k", OnInvalid::Reject);
     let rendered = |head: &Parts, client: Option<&str>| {
-        let sender = Sender { head, client: client.map(|text| text.parse().unwrap()), principal: None };
+        let (id, trace) = (RequestId::sent(&head.headers), TraceContext::of(&head.headers));
+        let sender = Sender {
+            head,
+            client: client.map(|text| text.parse().unwrap()),
+            principal: None,
+            request_id: id.as_ref().map(RequestId::as_str),
+            trace: trace.as_ref(),
+        };
         let added = intake.mapping.as_ref().unwrap().render(&sender, ARRIVAL);
         serde_json::from_slice::<Value>(&added.text).unwrap()["request"].clone()
     };

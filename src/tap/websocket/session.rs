@@ -367,7 +367,7 @@ impl Running {
         let code = match why {
             StreamEnd::Draining => CloseCode::Away,
             // There is nothing to come back for.
-            StreamEnd::Deleted => CloseCode::Normal,
+            StreamEnd::Deleted | StreamEnd::WorkerLeft => CloseCode::Normal,
         };
         End::Close(code, why.word())
     }
@@ -414,6 +414,7 @@ async fn begin(
     // A copy, because the message may be a small part of a large buffer.
     let paid = Paid { bytes: records.to_vec(), permit };
     let idempotency_key = idempotency_key.as_deref().map(str::as_bytes);
-    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, sender };
+    // A message has no headers.
+    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, sender, trace: None };
     append::begin(edge, intake, arrived).await
 }

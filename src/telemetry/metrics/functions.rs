@@ -1,14 +1,17 @@
 //! The metrics of functions that records go through.
 
+use std::sync::Arc;
+
 use metrics::{Counter, Gauge};
 
 use super::{Metric, Registry};
+use crate::telemetry::trace::Tracer;
 
 metric!(
     FUNCTION_RECORDS,
     "forebay_function_records_total",
     None,
-    "Records of a stream that have gone through a function, by what became of them: ok, dropped or failed."
+    "Records of a stream that have gone through a function, by what became of them: ok, dropped, failed, or lost from the log before."
 );
 metric!(
     FUNCTION_CALLS,
@@ -36,15 +39,20 @@ pub(super) const GAUGES: &[Metric] = &[FUNCTION_LAG, FUNCTION_FAILING];
 
 /// Handles of a function that the records of one stream go through.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each field is the metric of that name at the top of this file")]
+#[expect(
+    missing_docs,
+    reason = "each field is the metric of that name at the top of this file, but for what takes spans"
+)]
 pub struct FunctionMetrics {
     pub ok: Counter,
     pub dropped: Counter,
     pub failed: Counter,
+    pub lost: Counter,
     pub calls: Counter,
     pub errors: Counter,
     pub lag: Gauge,
     pub failing: Gauge,
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 impl Registry {
@@ -61,10 +69,12 @@ impl Registry {
             ok: records("ok"),
             dropped: records("dropped"),
             failed: records("failed"),
+            lost: records("lost"),
             calls: calls("ok"),
             errors: calls("error"),
             lag: gauge(FUNCTION_LAG),
             failing: gauge(FUNCTION_FAILING),
+            tracer: self.tracer().cloned(),
         }
     }
 }

@@ -12,11 +12,11 @@ use super::delivery_stream::{
 use super::destination::Destination;
 use super::registry::{DeliveryStreams, Entry};
 use super::validation::{Constraints, TAGS_MAX};
-use super::{describe, is_made_name, not_found, unsupported};
+use super::{describe, not_found, pipeline, unsupported};
+use crate::edge::Edge;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::{Caller, Request};
 use crate::edge::reply::Body;
-use crate::edge::{Edge, Intake};
 use crate::runtime::clock;
 
 /// Names of a page where the client does not say how many.
@@ -54,7 +54,7 @@ struct Update {
 }
 
 /// Reads members; one that the API does not have is told apart from a wrong shape.
-fn members<T: DeserializeOwned>(request: &Request) -> Result<T, Failure> {
+fn members<T: DeserializeOwned>(request: &Request<'_>) -> Result<T, Failure> {
     let value: Value = request.members()?;
     serde_json::from_value(value).map_err(|error| {
         let text = error.to_string();
@@ -69,14 +69,6 @@ fn registry(edge: &Edge) -> Result<&Arc<DeliveryStreams>, Failure> {
     edge.control()?;
     let missing = || Failure::new(FailureKind::ServiceUnavailable, "the node is starting");
     edge.aws.delivery_streams.get().ok_or_else(missing)
-}
-
-/// The stream of a pipeline file that clients of Firehose see under its name. Those that clients of Kinesis have made are
-/// no delivery streams, and one may have the same name.
-fn pipeline(edge: &Edge, name: &str) -> Option<Arc<Intake>> {
-    let is_declared =
-        !is_made_name(name) && edge.control().is_ok_and(|control| control.serves_declared(name));
-    edge.intake(name).ok().filter(|_| is_declared)
 }
 
 /// The name, after the constraints of the model; `check` adds more of them.
@@ -101,7 +93,7 @@ async fn alone(
 }
 
 /// One that there is, and that no file says everything about.
-fn changeable(edge: &Edge, name: &str, caller: &Caller) -> Result<Arc<Entry>, Failure> {
+fn changeable(edge: &Edge, name: &str, caller: &Caller<'_>) -> Result<Arc<Entry>, Failure> {
     caller.authorize_delivery_stream(name)?;
     if let Some(entry) = registry(edge)?.get(name) {
         return Ok(entry);
@@ -119,7 +111,7 @@ fn changeable(edge: &Edge, name: &str, caller: &Caller) -> Result<Arc<Entry>, Fa
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn create(edge: &Edge, request: &Request) -> Answer {
+pub async fn create(edge: &Edge, request: &Request<'_>) -> Answer {
     let input: CreateInput = members(request)?;
     let delivery_stream = input.delivery_stream(clock::wall().as_millis())?;
     request.caller.authorize_delivery_stream(&delivery_stream.name)?;
@@ -133,7 +125,7 @@ pub async fn create(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn update(edge: &Edge, request: &Request) -> Answer {
+pub async fn update(edge: &Edge, request: &Request<'_>) -> Answer {
     let update: Update = members(request)?;
     let mut constraints = Constraints::new();
     constraints.name("deliveryStreamName", update.delivery_stream_name.as_ref());
@@ -185,7 +177,7 @@ pub async fn update(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn delete(edge: &Edge, request: &Request) -> Answer {
+pub async fn delete(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |_| {})?;
     changeable(edge, &name, &request.caller)?;
@@ -199,7 +191,7 @@ pub async fn delete(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn describe(edge: &Edge, request: &Request) -> Answer {
+pub fn describe(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |constraints| constraints.range("limit", named.limit, 1, 10_000))?;
     request.caller.authorize_delivery_stream(&name)?;
@@ -218,7 +210,7 @@ pub fn describe(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn list(edge: &Edge, request: &Request) -> Answer {
+pub fn list(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let mut constraints = Constraints::new();
     constraints.range("limit", named.limit, 1, 10_000);
@@ -256,7 +248,7 @@ pub fn list(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn tag(edge: &Edge, request: &Request) -> Answer {
+pub async fn tag(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |constraints| {
         constraints.required("tags", named.tags.as_ref());
@@ -283,7 +275,7 @@ pub async fn tag(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn untag(edge: &Edge, request: &Request) -> Answer {
+pub async fn untag(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |constraints| {
         constraints.required("tagKeys", named.tag_keys.as_ref());
@@ -305,7 +297,7 @@ pub async fn untag(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn list_tags(edge: &Edge, request: &Request) -> Answer {
+pub fn list_tags(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |constraints| constraints.range("limit", named.limit, 1, TAGS_MAX as i64))?;
     request.caller.authorize_delivery_stream(&name)?;
@@ -332,7 +324,7 @@ pub fn list_tags(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn encrypt(edge: &Edge, request: &Request, is_on: bool) -> Answer {
+pub async fn encrypt(edge: &Edge, request: &Request<'_>, is_on: bool) -> Answer {
     let named: Named = members(request)?;
     let key = named.delivery_stream_encryption_configuration_input.clone();
     let name = name(&named, |constraints| {

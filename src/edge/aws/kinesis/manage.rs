@@ -60,7 +60,7 @@ struct CreateMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn create(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn create(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: CreateMembers = request.members()?;
     let mut violations = Violations::default();
     violations.required("streamName", &members.stream_name);
@@ -108,19 +108,14 @@ struct DeleteMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn delete(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn delete(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: DeleteMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);
     violations.finish()?;
     let intake = members.stream.find(edge, &request.caller)?;
     let name = intake.stream.name();
-    let control = edge.control()?;
-    if members.enforce_consumer_deletion != Some(true) && !control.properties(name)?.consumers.is_empty() {
-        let text =
-            format!("Stream {name} has consumers: set EnforceConsumerDeletion to delete them with it.");
-        return Err(Failure::new(FailureKind::ResourceInUse, text));
-    }
+    let (control, with_consumers) = (edge.control()?, members.enforce_consumer_deletion == Some(true));
     let (delivery_streams, stream) = (edge.aws.delivery_streams.get().map(Arc::clone), name.to_string());
     let deleting = control.alone(move |control| {
         // One that is being made just now is there by now, or finds no stream.
@@ -132,7 +127,7 @@ pub async fn delete(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
             );
             return Err(Failure::new(FailureKind::ResourceInUse, text));
         }
-        Ok(control.delete(&stream)?)
+        Ok(control.delete(&stream, with_consumers)?)
     });
     deleting.await??;
     edge.aws.subscriptions.end_stream(name);
@@ -151,7 +146,7 @@ struct RetentionMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn retain(edge: &Edge, request: &Request, is_longer: bool) -> Result<Response<Body>, Failure> {
+pub async fn retain(edge: &Edge, request: &Request<'_>, is_longer: bool) -> Result<Response<Body>, Failure> {
     let members: RetentionMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);
@@ -191,7 +186,7 @@ struct UpdateModeMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn update_mode(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn update_mode(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: UpdateModeMembers = request.members()?;
     let mut violations = Violations::default();
     violations.required("streamARN", &members.stream.stream_arn);
