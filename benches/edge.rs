@@ -39,6 +39,16 @@ fn edge(criterion: &mut Criterion) {
                 bencher.iter(|| door.decode(framing, black_box(body)));
             });
         }
+        let door = Door::new(1, Judging::SchemaKeyAndFacts);
+        let (head, ()) = http::Request::post("/v1/streams/bench/records")
+            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0")
+            .header("referer", "https://shop.example/cart?step=2")
+            .body(())
+            .unwrap()
+            .into_parts();
+        group.bench_function("decode_and_splice/schema_key_and_facts", |bencher| {
+            bencher.iter(|| door.splice(framing, &head, black_box(body)));
+        });
         for shards in [1, 4, 64] {
             let door = Door::new(shards, Judging::SchemaAndKey);
             group.bench_function(format!("decode_partition/{shards}_shards"), |bencher| {

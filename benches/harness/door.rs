@@ -5,7 +5,8 @@ use std::sync::Arc;
 use forebay::config::checked::{Durability, LogWriter};
 use forebay::config::limits::REQUEST_OVERHEAD_BYTES;
 use forebay::edge::body::Paid;
-use forebay::edge::decode::{Decoded, Framing, RequestKey, decode};
+use forebay::edge::decode::{Decoded, Framing, Given, RequestKey, decode};
+use forebay::edge::mapping::{Sender, spliced};
 use forebay::edge::partition::{Shared, partition};
 use forebay::edge::{Edge, Intake};
 use forebay::pipeline::StartError;
@@ -16,6 +17,7 @@ use forebay::runtime::clock;
 use forebay::runtime::phases::Phases;
 use forebay::stream::{Backing, Captures, Receipt, Stream};
 use forebay::telemetry::metrics::Registry;
+use http::request::Parts;
 use tempfile::TempDir;
 
 use super::closed_log::ClosedLog;
@@ -109,6 +111,23 @@ impl Door {
     /// Finds and judges the records.
     pub fn decode(&self, framing: Framing, body: &[u8]) -> Decoded {
         decode(self.intake(), framing, body, RequestKey::FromRecord).unwrap()
+    }
+
+    /// Finds and judges the records, and copies them with the facts of a browser's request.
+    pub fn splice(&self, framing: Framing, head: &Parts, body: &[u8]) -> Paid {
+        let paid = Paid { bytes: body.to_vec(), permit: self.admit(body.len() as u64) };
+        let mapping = self.intake().mapping.as_ref().unwrap();
+        let sender = Sender {
+            head,
+            client: Some([203, 0, 113, 7].into()),
+            principal: None,
+            request_id: None,
+            trace: None,
+        };
+        let added = mapping.render(&sender, clock::wall());
+        let given = Given { key: RequestKey::FromRecord, added: Some(&added) };
+        let mut decoded = decode(self.intake(), framing, &paid.bytes, given).unwrap();
+        spliced(&self.edge, (mapping, &added), &mut decoded, paid).unwrap()
     }
 
     /// Pays for a body, copies it as the edge does from its frames, and cuts it into a batch a shard.

@@ -25,7 +25,12 @@ pub enum Judging {
     Key,
     /// The schema of the web events, and the partition key is a field.
     SchemaAndKey,
+    /// The same, and facts of the request are added.
+    SchemaKeyAndFacts,
 }
+
+/// What web servers write into their logs.
+const FACTS: &str = "add = { field = \"/request\", facts = [\"arrival_time\", \"client_network\", \"user_agent\", \"header:referer\"] }\n";
 
 /// A stream to be configured.
 #[derive(Debug, Clone)]
@@ -55,8 +60,11 @@ impl StreamSpec {
         if self.judging != Judging::Syntax {
             writeln!(text, "partition_key = \"{}\"", web_events::KEY_POINTER).unwrap();
         }
-        if self.judging == Judging::SchemaAndKey {
+        if matches!(self.judging, Judging::SchemaAndKey | Judging::SchemaKeyAndFacts) {
             text.push_str("schema = \"web.schema.json\"\n");
+        }
+        if self.judging == Judging::SchemaKeyAndFacts {
+            text.push_str(FACTS);
         }
         if let Some(seconds) = self.delivery_seconds {
             write!(text, "[[delivery]]\nname = \"lake\"\nbuffer = {{ interval = \"{seconds}s\" }}\n")

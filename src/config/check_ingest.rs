@@ -8,6 +8,7 @@ use http::HeaderName;
 use serde_json::Value;
 
 use super::check_inference::INFER;
+use super::check_mapping::check_add;
 use super::checked::{Content, Durability, Ingest, OnInvalid, PartitionKeySource, ShardQuotas, Stream};
 use super::checker::Checker;
 use super::duration::print_duration;
@@ -100,40 +101,47 @@ fn check_durability(
 }
 
 /// `[ingest]`; `None` where a problem was added. `body_bytes_max` is the node's.
+///
+/// `at` is where it stands: `ingest`, or below a stage.
 pub(super) fn check_ingest(
     raw: IngestTable,
-    deliveries: usize,
-    body_bytes_max: Option<u64>,
+    at: &str,
+    (deliveries, body_bytes_max): (usize, Option<u64>),
     checker: &mut Checker<'_>,
 ) -> Option<Ingest> {
-    let partition_key = check_partition_key(raw.partition_key.as_deref(), checker);
+    let partition_key = check_partition_key(raw.partition_key.as_deref(), at, checker);
     let has_schema = raw.schema.as_deref().is_some_and(|schema| schema != INFER);
     let schema = match raw.schema {
         None => Some(None),
         Some(word) if word == INFER => Some(None),
-        Some(file) => check_schema(&file, checker).map(|schema| Some(Arc::new(schema))),
+        Some(file) => check_schema(&file, at, checker).map(|schema| Some(Arc::new(schema))),
     };
     let on_invalid = checker.word(
-        "ingest.on_invalid",
+        &format!("{at}.on_invalid"),
         raw.on_invalid.as_deref(),
         OnInvalid::Reject,
         &[("reject", OnInvalid::Reject), ("dead_letter", OnInvalid::DeadLetter)],
     );
     if on_invalid == Some(OnInvalid::DeadLetter) && deliveries == 0 {
         checker.problem_with_help(
-            "ingest.on_invalid",
+            &format!("{at}.on_invalid"),
             "on_invalid = \"dead_letter\" needs a delivery, whose sink keeps the dead letters",
             "write on_invalid = \"reject\", or add a [[delivery]]",
         );
     }
     let content = check_content(raw.content.as_deref(), has_schema, checker);
+    let add = match raw.add {
+        None => Some(None),
+        Some(table) => check_add(table, content, at, checker).map(Some),
+    };
     let body_bytes_max = body_bytes_max.unwrap_or(u64::MAX);
     let default = limits::RECORD_BYTES_DEFAULT.min(body_bytes_max);
-    let record = checker.size_within("ingest.max_record", raw.max_record.as_deref(), default, 1..=u64::MAX);
+    let record =
+        checker.size_within(&format!("{at}.max_record"), raw.max_record.as_deref(), default, 1..=u64::MAX);
     if let Some(record) = record.filter(|&record| record > body_bytes_max) {
         let (record, body) = (Size(record), Size(body_bytes_max));
         checker.problem(
-            "ingest.max_record",
+            &format!("{at}.max_record"),
             format!("max_record = {record} is more than the node's max_body = {body}: write at most {body}, or a larger max_body"),
         );
     }
@@ -143,6 +151,9 @@ pub(super) fn check_ingest(
         on_invalid: on_invalid?,
         content: content?,
         record_bytes_max: record?,
+        takes_clicks: raw.pixel.unwrap_or_default(),
+        add: add?,
+        stages: Vec::new(),
     })
 }
 
@@ -162,8 +173,12 @@ fn check_content(text: Option<&str>, has_schema: bool, checker: &mut Checker<'_>
     Some(content)
 }
 
-fn check_partition_key(text: Option<&str>, checker: &mut Checker<'_>) -> Option<PartitionKeySource> {
-    const PATH: &str = "ingest.partition_key";
+fn check_partition_key(
+    text: Option<&str>,
+    at: &str,
+    checker: &mut Checker<'_>,
+) -> Option<PartitionKeySource> {
+    let path = &format!("{at}.partition_key");
     let text = match text {
         None | Some("random") => return Some(PartitionKeySource::Random),
         Some(text) => text,
@@ -171,48 +186,48 @@ fn check_partition_key(text: Option<&str>, checker: &mut Checker<'_>) -> Option<
     if let Some(name) = text.strip_prefix("header:") {
         let header = HeaderName::from_bytes(name.as_bytes()).ok();
         if header.is_none() {
-            let quoted = checker.quote(PATH, name);
-            checker.problem(PATH, format!("{quoted} is no name of a header: write header:x-device"));
+            let quoted = checker.quote(path, name);
+            checker.problem(path, format!("{quoted} is no name of a header: write header:x-device"));
         }
         return header.map(PartitionKeySource::Header);
     }
     if let Some(name) = text.strip_prefix("query:") {
         if name.is_empty() {
-            checker.problem(PATH, "the name of the query parameter is missing: write query:device");
+            checker.problem(path, "the name of the query parameter is missing: write query:device");
             return None;
         }
         return Some(PartitionKeySource::Query(name.to_owned()));
     }
     if text.starts_with('/') {
-        let pointer = Pointer::parse(text).map_err(|error| checker.refused(PATH, &error)).ok();
+        let pointer = Pointer::parse(text).map_err(|error| checker.refused(path, &error)).ok();
         return pointer.map(PartitionKeySource::Pointer);
     }
-    let quoted = checker.quote(PATH, text);
+    let quoted = checker.quote(path, text);
     let message = format!(
         "partition_key = {quoted} is not known: write a JSON pointer such as \"/client_ip\", \"header:NAME\", \"query:NAME\" or \"random\""
     );
-    checker.problem(PATH, message);
+    checker.problem(path, message);
     None
 }
 
 /// Reads the JSON Schema, which lies beside the pipeline file.
-fn check_schema(file: &str, checker: &mut Checker<'_>) -> Option<Value> {
-    const PATH: &str = "ingest.schema";
+fn check_schema(file: &str, at: &str, checker: &mut Checker<'_>) -> Option<Value> {
+    let place = &format!("{at}.schema");
     let folder = checker.document.file().parent().unwrap_or(Path::new(""));
     let path = folder.join(file);
     let bytes = match super::load::read_bounded(&path, limits::SCHEMA_FILE_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let message = format!("JSON Schema {}: {error}", checker.quote(PATH, file));
+            let message = format!("JSON Schema {}: {error}", checker.quote(place, file));
             match nearest(file, [INFER]) {
                 Some(word) => checker.problem_with_help(
-                    PATH,
+                    place,
                     message,
                     format!(
                         "did you mean schema = {word:?}, which has the columns learned from the records?"
                     ),
                 ),
-                None => checker.problem(PATH, message),
+                None => checker.problem(place, message),
             }
             return None;
         }
@@ -225,7 +240,7 @@ fn check_schema(file: &str, checker: &mut Checker<'_>) -> Option<Value> {
             let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
             let mut problem = Problem::of_file(path, format!("not valid JSON: {message}"));
             (problem.line, problem.column) = (error.line(), error.column().max(1));
-            problem.path = PATH.to_owned();
+            problem.path = place.clone();
             checker.problems.push(problem);
             return None;
         }
@@ -233,7 +248,7 @@ fn check_schema(file: &str, checker: &mut Checker<'_>) -> Option<Value> {
     let found = schema_problems(&schema);
     for message in &found {
         let mut problem = Problem::of_file(path.clone(), message);
-        problem.path = PATH.to_owned();
+        problem.path = place.clone();
         checker.problems.push(problem);
     }
     found.is_empty().then_some(schema)

@@ -10,7 +10,8 @@ use super::check_inference::{INFER, check_inference, refuse_without_inference};
 use super::check_ingest::{check_ingest, check_stream};
 use super::check_schema::{check_against, check_declared, check_declared_names, check_derived_names};
 use super::check_sink::Env;
-use super::checked::{ColumnsSource, Content, Delivery, Ingest, Node, Pipeline};
+use super::check_stage::check_stages;
+use super::checked::{Add, ColumnsSource, Content, Delivery, Ingest, Node, Pipeline};
 use super::checker::Checker;
 use super::limits::{EXTENSION_BYTES_SPARE, FILE_NAME_BYTES_MAX};
 use super::raw::{PipelineFile, SchemaTable};
@@ -42,7 +43,16 @@ pub(super) fn check_pipeline(
     let raw_deliveries = raw.delivery.unwrap_or_default();
     let infers = raw.ingest.as_ref().is_some_and(|ingest| ingest.schema.as_deref() == Some(INFER));
     let schema_file = raw.ingest.as_ref().and_then(|ingest| ingest.schema.clone());
-    let ingest = check_ingest(raw.ingest.unwrap_or_default(), raw_deliveries.len(), body_bytes_max, checker);
+    let bounds = (raw_deliveries.len(), body_bytes_max);
+    let raw_ingest = raw.ingest.unwrap_or_default();
+    let mut ingest = check_ingest(raw_ingest.clone(), "ingest", bounds, checker);
+    // What is wrong with `[ingest]` is not said once more of each stage.
+    let stages = raw.stage.unwrap_or_default();
+    if let Some(ingest) = &mut ingest
+        && let Some(stages) = check_stages(stages, &raw_ingest, bounds, checker)
+    {
+        ingest.stages = stages;
+    }
     let columnar = |format: &str| matches!(format, "parquet" | "orc");
     let columnar = raw_deliveries.iter().any(|delivery| delivery.format.as_deref().is_some_and(columnar));
     let (columns, columns_source) = if infers {
@@ -177,7 +187,8 @@ fn check_columns(
         }
         let schema = ingest.and_then(|ingest| ingest.schema.as_deref());
         if let (Some(schema), Some(file)) = (schema, schema_file) {
-            check_against(schema, file, &declared, checker);
+            let added = ingest.and_then(|ingest| ingest.add.as_ref()).map(Add::name);
+            check_against(schema, file, (&declared, added), checker);
         }
         let columns = declared
             .into_columns()

@@ -115,10 +115,21 @@ pub(super) fn check_derived_names(columns: &Columns, checker: &mut Checker<'_>) 
 }
 
 /// Declared columns that the JSON Schema in `file` says the opposite of.
-pub(super) fn check_against(schema: &Value, file: &str, declared: &Declared, checker: &mut Checker<'_>) {
+///
+/// The schema says nothing of the member `added`, which records get after they were judged.
+pub(super) fn check_against(
+    schema: &Value,
+    file: &str,
+    (declared, added): (&Declared, Option<&str>),
+    checker: &mut Checker<'_>,
+) {
     let file = checker.quote("ingest.schema", file);
     let (line, _) = checker.document.place_of("ingest.schema");
-    for found in declared.columns.iter().flat_map(|columns| columns.contradictions(schema)) {
+    let columns = declared.columns.as_ref();
+    let is_added =
+        |column: usize| columns.and_then(|all| all.as_slice().get(column)).map(|column| column.key());
+    let found = columns.into_iter().flat_map(|columns| columns.contradictions(schema));
+    for found in found.filter(|found| added.is_none() || is_added(found.column) != added) {
         let message = format!("{} ({file}, named in line {line})", found.message);
         checker.problem_with_help(&declared.path(found.column), message, found.help);
     }

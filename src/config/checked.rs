@@ -23,6 +23,8 @@ pub use super::check_jwt::{ClaimName, JwtIssuer};
 pub use super::check_jwt_keys::{FetchedJwtKeys, JwtKeys, KeysPlace};
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
 pub use super::check_logs::{AccessLog, LogFile, LogTo};
+pub use super::check_mapping::{Add, Fact, OnForged};
+pub use super::check_stage::Stage;
 pub use super::check_telemetry::Otlp;
 pub use super::check_webhook::{HmacAlgorithm, SignatureEncoding, SignedTime, TimestampAt, Webhook};
 pub use super::format::{
@@ -285,8 +287,14 @@ pub struct Ingest {
     pub on_invalid: OnInvalid,
     /// What records may be.
     pub content: Content,
-    /// Bytes of one record.
+    /// Bytes of one record, with what is added to it.
     pub record_bytes_max: u64,
+    /// Whether parameters of a query may be a record.
+    pub takes_clicks: bool,
+    /// What is added to each record.
+    pub add: Option<Add>,
+    /// Other ways in to the stream. Names are unique; those of a stage itself has none.
+    pub stages: Vec<Stage>,
 }
 
 /// Where a record's partition key comes from.

@@ -112,6 +112,27 @@ pub const IDEMPOTENCY_SECONDS_MAX: u64 = 24 * 60 * 60;
 /// requests, so that the search for it does not show in the cost of one.
 pub const RECLAIM_DIVISOR: u64 = 16;
 
+/// Other ways in to one stream. Each has its own compiled schema, and two series in the metrics.
+pub const STAGES_MAX: usize = 8;
+
+/// Facts of a request that are added to its records. With [`FACT_BYTES_MAX`] each they are at most 128 KiB of text, which
+/// no request of that many header bytes reaches.
+pub const FACTS_MAX: usize = 64;
+
+/// Bytes of one fact; what is longer is cut. Longer than a browser's `User-Agent` or a referring page by far, and a fact
+/// is repeated in each record.
+pub const FACT_BYTES_MAX: usize = 2 << 10;
+
+/// Bytes of the name of a member that is added, or of a query's parameter in it.
+pub const FACT_NAME_BYTES_MAX: usize = 128;
+
+/// Parameters of a query or a form that becomes a record: several times what tag managers send. Each is compared with
+/// those before it, 32,640 comparisons at most, which take some 100 microseconds.
+pub const EVENT_PARAMETERS_MAX: usize = 256;
+
+/// Bytes of a form that becomes a record: what browsers let `sendBeacon` have under way.
+pub const EVENT_FORM_BYTES_MAX: u64 = 64 << 10;
+
 /// What a request costs beside its body: the shared source, a batch a shard, and the log's entries (about 400 bytes
 /// with one shard), rounded up. It keeps the budget true for single small events.
 pub const REQUEST_OVERHEAD_BYTES: u64 = 512;

@@ -19,6 +19,8 @@ use super::check_function::FunctionTable;
 use super::check_jwt::JwtIssuerTable;
 use super::check_listener::{ListenerTable, TlsTable};
 use super::check_logs::{AccessLogTable, AuditLogTable};
+use super::check_mapping::AddTable;
+use super::check_stage::StageTable;
 use super::check_telemetry::TelemetryTable;
 use super::check_webhook::WebhookTable;
 use super::limits;
@@ -37,6 +39,8 @@ pub struct PipelineFile {
     pub ingest: Option<IngestTable>,
     /// Where records are delivered. Each delivery has its own files, its own pace and its own dead letters.
     pub delivery: Option<Vec<DeliveryTable>>,
+    /// Other ways in to the same stream, each with settings of its own.
+    pub stage: Option<Vec<StageTable>>,
     /// The columns of Parquet files. Without it they are derived from the JSON Schema of `[ingest]`.
     pub schema: Option<SchemaTable>,
 }
@@ -96,6 +100,11 @@ pub struct IngestTable {
     /// Largest record. Default: `1MiB`, or `max_body` of the node where that is less.
     #[schemars(example = &"1MiB")]
     pub max_record: Option<String>,
+    /// Whether `GET …/pixel.gif?…` and `GET` or `POST …/event?…` make a record of the parameters. Default: false.
+    #[schemars(example = true)]
+    pub pixel: Option<bool>,
+    /// Facts of the request that are added to each of its records. Default: none.
+    pub add: Option<AddTable>,
 }
 
 /// `[[delivery]]`.

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::body::Paid;
-use super::decode::{self, Framing, Refused, RequestKey};
+use super::decode::{self, Framing, Given, Refused, RequestKey};
+use super::mapping::{self, Sender};
 use super::partition::{self, Shared};
 use super::problem::Problem;
 use super::reply::{self, Outcome};
@@ -28,9 +29,15 @@ pub struct Arrived<'a> {
     pub idempotency_key: Option<&'a [u8]>,
     /// The body.
     pub paid: Paid,
+    /// Who has sent it, where anybody knows.
+    pub sender: Option<Sender<'a>>,
     /// The trace that it belongs to.
     pub trace: Option<&'a TraceContext>,
 }
+
+/// What the client of a WebSocket is told that is older than what its records are to have.
+const UNKNOWN_SENDER: &str =
+    "facts of the request are added to this stream's records since this WebSocket was opened: open another";
 
 /// What has become of a body, as far as it is known before its records are durable.
 #[derive(Debug)]
@@ -76,7 +83,7 @@ pub struct Verdict {
 /// # Errors
 /// Why nothing of it was kept.
 pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result<Begun, Problem> {
-    let Arrived { framing, key, idempotency_key, paid, trace } = arrived;
+    let Arrived { framing, key, idempotency_key, paid, sender, trace } = arrived;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining);
@@ -92,7 +99,13 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
         },
     };
     let key = key.map_or(RequestKey::FromRecord, |key| RequestKey::Given(key.as_bytes()));
-    let mut decoded = decode::decode(intake, framing, &paid.bytes, key)?;
+    let added = match (&intake.mapping, sender) {
+        (None, _) => None,
+        (Some(mapping), Some(sender)) => Some((mapping, mapping.render(&sender, arrival))),
+        (Some(_), None) => return Err(Problem::CannotChange(UNKNOWN_SENDER.to_owned())),
+    };
+    let given = Given { key, added: added.as_ref().map(|(_, added)| added) };
+    let mut decoded = decode::decode(intake, framing, &paid.bytes, given)?;
     let verdict = Verdict {
         refused: std::mem::take(&mut decoded.refused),
         rejected: decoded.rejected,
@@ -103,8 +116,13 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
         stream.metrics.rejected.increment(verdict.rejected as u64);
     }
     if verdict.accepted == 0 {
+        intake.count_verdicts(edge, 0, verdict.rejected as u64);
         return Ok(Begun::Refused(verdict));
     }
+    let paid = match &added {
+        None => paid,
+        Some((mapping, added)) => mapping::spliced(edge, (mapping, added), &mut decoded, paid)?,
+    };
     let (body, permit) = paid.into_shared();
     let shared = Shared { body, permit, arrival };
     let receipt = {
@@ -114,6 +132,7 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
         let reply = claim.map(|claim| verdict.reply(claim, arrival, batches.len()));
         writing.append(batches, reply).inspect_err(|_| stream.refund(&spent))?
     };
+    intake.count_verdicts(edge, verdict.accepted, verdict.rejected as u64);
     let Receipt { appended, reply, commit } = receipt;
     stream.note_trace(&appended, trace);
     Ok(match reply {

@@ -6,6 +6,7 @@ use super::Intake;
 use super::body::shown;
 use super::judge::{self, Entry, Judge};
 pub use super::judge::{Decoded, Refused};
+use super::mapping::Added;
 use super::problem::Problem;
 use crate::json::{Scanner, SyntaxError};
 use crate::record::{Content, Span};
@@ -57,17 +58,33 @@ pub enum RequestKey<'a> {
     FromRecord,
 }
 
-/// Finds and judges the records of `body`.
-pub fn decode(
+/// What a request has besides its body.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    /// The key of its records.
+    pub key: RequestKey<'a>,
+    /// Facts that are added to each of them; there where the stream's [`Intake::mapping`] is.
+    pub added: Option<&'a Added>,
+}
+
+impl<'a> From<RequestKey<'a>> for Given<'a> {
+    fn from(key: RequestKey<'a>) -> Self {
+        Self { key, added: None }
+    }
+}
+
+/// Finds and judges the records of `body`. What is added to them is not in it yet.
+pub fn decode<'a>(
     intake: &Intake,
     framing: Framing,
     body: &[u8],
-    key: RequestKey<'_>,
+    given: impl Into<Given<'a>>,
 ) -> Result<Decoded, Problem> {
+    let Given { key, added } = given.into();
     if framing == Framing::Bytes {
         return bytes(intake, body, key);
     }
-    judge::judged(intake, body, |judge| {
+    judge::judged((intake, added), body, |judge| {
         if let RequestKey::Given(key) = key {
             judge.shared_key = judge.remember(key);
         }
@@ -85,7 +102,7 @@ fn bytes(intake: &Intake, body: &[u8], key: RequestKey<'_>) -> Result<Decoded, P
     if intake.ingest.content != Content::Any {
         return Err(Problem::UnsupportedMediaType(BYTES.to_owned()));
     }
-    judge::judged(intake, body, |judge| {
+    judge::judged((intake, None), body, |judge| {
         let key = match key {
             RequestKey::Given(key) => judge.remember(key),
             RequestKey::FromRecord => Span::ABSENT,

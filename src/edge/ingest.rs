@@ -1,15 +1,14 @@
 //! `POST /v1/streams/{stream}/records`.
 
-use std::sync::Arc;
-
-use http::{HeaderMap, Response, request};
+use http::{HeaderMap, Method, Response, request};
 use hyper::body::Incoming;
 
 use super::append::{self, Arrived, Done};
-use super::body::{self, Bounds, Encoding};
+use super::body::{self, Bounds, Encoding, Paid};
+use super::clicks;
 use super::decode::Framing;
-use super::gate::Entry;
 use super::gate::body_proof::BodyProof;
+use super::mapping::Sender;
 use super::problem::Problem;
 use super::reply::{self, Body};
 use super::visit::Visit;
@@ -23,15 +22,40 @@ const PARTITION_KEY: &str = "x-partition-key";
 /// The header with which a client may send the same request again and have its records once.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Answers one request, whose stream was found or not.
-pub async fn post(
+/// How records are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// In the body.
+    Records,
+    /// By parameters.
+    Click(clicks::Kind),
+}
+
+impl Told {
+    /// Whether a request of that method tells so.
+    pub fn takes(self, method: &Method) -> bool {
+        match self {
+            Told::Records => method == Method::POST,
+            Told::Click(kind) => kind.takes(method),
+        }
+    }
+}
+
+/// Answers one request by a way in, which is the stage and the stream.
+pub async fn take(
     edge: &Edge,
-    intake: Result<Arc<Intake>, Problem>,
-    (entry, head, visit): (&Entry, &request::Parts, &Visit),
+    (stage, stream): (Option<&str>, &str),
+    (told, sender, visit): (Told, Sender<'_>, &Visit),
+    proof: Option<&BodyProof>,
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
+    let head = sender.head;
+    let intake = edge.intake(stream).and_then(|intake| intake.way(stage, &sender));
     let result = match intake {
-        Ok(intake) => ingest(edge, &intake, (entry, head, visit), &mut body).await,
+        Ok(intake) => match told {
+            Told::Records => ingest(edge, &intake, (sender, visit, proof), &mut body).await,
+            Told::Click(kind) => clicks::take(edge, &intake, (kind, sender, visit, proof), &mut body).await,
+        },
         Err(problem) => Err(problem),
     };
     // One that was too slow, or has gone, will not send more.
@@ -46,21 +70,16 @@ pub async fn post(
 async fn ingest(
     edge: &Edge,
     intake: &Intake,
-    (entry, head, visit): (&Entry, &request::Parts, &Visit),
+    (sender, visit, proof): (Sender<'_>, &Visit, Option<&BodyProof>),
     body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
+    let head = sender.head;
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
-    let key = request_key(intake, head)?;
     let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max, visit };
-    let paid = body::read(edge, bounds, (encoding, entry.proof()), body).await?;
-    let idempotency_key = idempotency_key(entry, &head.headers)?;
-    let trace = visit.trace();
-    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, trace };
-    let begun = append::begin(edge, intake, arrived).await?;
-    let records = begun.records();
-    let done = begun.done().await?;
-    visit.has_appended(records);
+    let key = request_key(intake, head)?;
+    let paid = body::read(edge, bounds, (encoding, proof), body).await?;
+    let done = append((edge, visit), intake, (framing, key.as_deref(), sender), (proof, paid)).await?;
     Ok(match done {
         Done::Fresh { body, all_refused } => reply::ingest(body, all_refused),
         Done::Kept(body) => reply::kept(body),
@@ -68,10 +87,33 @@ async fn ingest(
     })
 }
 
+/// Appends the records of a body, and waits until they are durable.
+///
+/// # Errors
+/// Why nothing of it was kept.
+pub async fn append(
+    (edge, visit): (&Edge, &Visit),
+    intake: &Intake,
+    (framing, key, sender): (Framing, Option<&str>, Sender<'_>),
+    (proof, paid): (Option<&BodyProof>, Paid),
+) -> Result<Done, Problem> {
+    let idempotency_key = idempotency_key(proof, &sender.head.headers)?;
+    let (sender, trace) = (Some(sender), visit.trace());
+    let arrived = Arrived { framing, key, idempotency_key, paid, sender, trace };
+    let begun = append::begin(edge, intake, arrived).await?;
+    let records = begun.records();
+    let done = begun.done().await?;
+    visit.has_appended(records);
+    Ok(done)
+}
+
 /// The key with which the client may send the same request again: senders of webhooks have a header of their own for
 /// it.
-fn idempotency_key<'h>(entry: &Entry, headers: &'h HeaderMap) -> Result<Option<&'h [u8]>, Problem> {
-    let own = || entry.proof().and_then(BodyProof::idempotency_header).and_then(|name| headers.get(name));
+fn idempotency_key<'h>(
+    proof: Option<&BodyProof>,
+    headers: &'h HeaderMap,
+) -> Result<Option<&'h [u8]>, Problem> {
+    let own = || proof.and_then(BodyProof::idempotency_header).and_then(|name| headers.get(name));
     headers
         .get(IDEMPOTENCY_KEY)
         .or_else(own)
@@ -103,7 +145,7 @@ pub fn checked_partition_key(key: String) -> Result<String, Problem> {
 }
 
 /// The key that the request gives to all its records, if it does.
-fn request_key(intake: &Intake, head: &request::Parts) -> Result<Option<String>, Problem> {
+pub(super) fn request_key(intake: &Intake, head: &request::Parts) -> Result<Option<String>, Problem> {
     let key = match header_text(&head.headers, PARTITION_KEY)? {
         Some(key) => Some(key),
         None => match &intake.ingest.partition_key {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 
 use super::Intake;
 use super::learned_plan::LearnedPlan;
+use super::mapping::{Added, Mapping, Place};
 use super::problem::Problem;
 use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::OnInvalid;
@@ -19,7 +20,7 @@ use crate::stream::HashKey;
 pub struct Refused {
     /// Its place in the request, from 0.
     pub index: usize,
-    /// The stable code: `json`, `schema`, `record_too_large` or `partition_key_too_long`.
+    /// The stable code: `json`, `schema`, `reserved_field`, `record_too_large` or `partition_key_too_long`.
     pub code: &'static str,
     /// What is wrong with it.
     pub message: String,
@@ -41,6 +42,8 @@ pub struct Decoded {
     pub hash_keys: Vec<(usize, HashKey)>,
     /// See [`crate::record::Source::side`].
     pub side: Vec<u8>,
+    /// Where facts of the request go, a record of `records` each; empty where none are added.
+    pub places: Vec<Place>,
     /// The first refused records, at most [`REPLY_ERRORS_MAX`].
     pub refused: Vec<Refused>,
     /// How many were refused in all.
@@ -74,15 +77,15 @@ pub fn records(
     body: &[u8],
     entries: impl IntoIterator<Item = Entry>,
 ) -> Result<Decoded, Problem> {
-    judged(intake, body, |judge| {
+    judged((intake, None), body, |judge| {
         judge.content(intake.ingest.content);
         entries.into_iter().try_for_each(|entry| judge.entry(entry))
     })
 }
 
-/// What `find` finds in `body` and has judged.
+/// What `find` finds in `body` and has judged, where the records are to have `added`.
 pub(super) fn judged(
-    intake: &Intake,
+    (intake, added): (&Intake, Option<&Added>),
     body: &[u8],
     find: impl FnOnce(&mut Judge<'_>) -> Result<(), Problem>,
 ) -> Result<Decoded, Problem> {
@@ -90,7 +93,21 @@ pub(super) fn judged(
     let plan = learned.as_deref().unwrap_or(&intake.plan);
     SCRATCH.with_borrow_mut(|scratch| {
         let (shared_key, out) = (Span::ABSENT, Decoded::default());
-        let mut judge = Judge { intake, plan, body, scratch, shared_key, index: 0, members: Vec::new(), out };
+        let mapping = intake.mapping.as_ref().zip(added);
+        let (index, members) = (0, Vec::new());
+        let mut judge = Judge {
+            intake,
+            plan,
+            mapping,
+            body,
+            scratch,
+            shared_key,
+            added_key: shared_key,
+            index,
+            members,
+            out,
+        };
+        judge.added_key = judge.find_added_key();
         find(&mut judge)?;
         if judge.index == 0 { Err(Problem::Empty) } else { Ok(judge.out) }
     })
@@ -100,10 +117,14 @@ pub(super) fn judged(
 pub(super) struct Judge<'a> {
     intake: &'a Intake,
     plan: &'a Plan,
+    /// What is added to records, and its text.
+    mapping: Option<(&'a Mapping, &'a Added)>,
     body: &'a [u8],
     scratch: &'a mut Scratch,
     /// The key of all records, where the request gives one.
     pub(super) shared_key: Span,
+    /// The key of all records that are given what is added, where it lies in that.
+    added_key: Span,
     /// Records met so far.
     index: usize,
     /// Those of the aggregate at hand.
@@ -244,7 +265,13 @@ impl Judge<'_> {
                 .refuse("record_too_large", format!("{} bytes, at most {limit} are taken", payload.len()));
         }
         match verdict {
-            Verdict::Fits => self.accept(offset, payload),
+            Verdict::Fits => match self.place() {
+                Some(place) => self.accept((offset, place), payload),
+                None => {
+                    let message = self.mapping.map(|(mapping, _)| mapping.refusal()).unwrap_or_default();
+                    self.invalid(payload, "reserved_field", &message)
+                }
+            },
             Verdict::Breaks => {
                 let message = self.violation();
                 self.invalid(payload, "schema", &message)
@@ -252,14 +279,20 @@ impl Judge<'_> {
         }
     }
 
-    fn accept(&mut self, offset: usize, payload: Span) -> Result<(), Problem> {
+    fn accept(&mut self, (offset, place): (usize, Place), payload: Span) -> Result<(), Problem> {
+        if let Some(message) = self.outgrows(payload, place) {
+            return self.refuse("record_too_large", message);
+        }
         self.count()?;
+        let is_added = |slot| self.mapping.is_some_and(|(mapping, _)| mapping.has(slot));
         let key = match self.intake.key_slot {
-            Some(slot) if !self.shared_key.is_present() => {
+            _ if self.shared_key.is_present() => self.shared_key,
+            Some(slot) if place != Place::Nowhere && is_added(slot) => self.added_key,
+            Some(slot) => {
                 let captured = self.scratch.captures().get(slot).copied().unwrap_or(Span::ABSENT);
                 self.key_of(captured.behind(offset))
             }
-            _ => self.shared_key,
+            None => Span::ABSENT,
         };
         if key.is_present() && key.len() > PARTITION_KEY_BYTES_MAX {
             self.index -= 1;
@@ -267,6 +300,7 @@ impl Judge<'_> {
             return self.refuse("partition_key_too_long", message);
         }
         self.out.records.push(RecordSpans { payload, key, refusal: Span::ABSENT });
+        self.goes_to(place);
         self.capture(offset);
         Ok(())
     }
@@ -320,6 +354,7 @@ impl Judge<'_> {
         let reason = format!("{code} {message}");
         let refusal = self.remember(reason.as_bytes());
         self.out.records.push(RecordSpans { payload, key: self.shared_key, refusal });
+        self.goes_to(Place::Nowhere);
         self.out.captures.extend(std::iter::repeat_n(Span::ABSENT, self.intake.slots));
         self.out.dead += 1;
         Ok(())
@@ -349,5 +384,6 @@ impl Judge<'_> {
     }
 }
 
+mod added;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ mod answers;
 pub mod append;
 pub mod aws;
 pub mod body;
+pub mod clicks;
 mod connection;
 pub mod cors;
 pub mod cursors;
@@ -22,12 +23,15 @@ pub mod ingest;
 pub mod judge;
 mod learned_plan;
 pub mod listen;
+pub mod mapping;
 pub mod partition;
 pub mod problem;
 pub mod reply;
 mod reshard;
 mod route;
+pub mod stages;
 mod streams;
+mod tagged;
 pub mod upgrade;
 pub mod visit;
 
@@ -51,8 +55,10 @@ use crate::telemetry::observer::Observer;
 use gate::Gate;
 use identity::jwt::Jwt;
 use learned_plan::LearnedPlan;
+use mapping::Mapping;
 use problem::Problem;
 pub use route::RouteMetrics;
+use stages::{Stage, Stages};
 
 /// A stream as the edge sees it: where its records go and what they must look like.
 #[derive(Debug)]
@@ -75,6 +81,10 @@ pub struct Intake {
     pub key_slot: Option<usize>,
     /// The stream's account of the ingest share.
     pub budget: Arc<Budget>,
+    /// What is added to its records.
+    pub mapping: Option<Mapping>,
+    /// The ways in.
+    pub stages: Stages,
     /// Cursors that workers share.
     pub cursors: Arc<NamedCursors>,
     /// Whether no client sees it: a stage of this process is all that appends to it.
@@ -96,11 +106,18 @@ impl Intake {
         (captures, schema): (Captures, Option<Arc<Schemas>>),
         budget: Arc<Budget>,
     ) -> Result<Self, SchemaError> {
+        let other = |stage: &checked::Stage| {
+            let parts = ((captures.clone(), schema.clone()), Arc::clone(&budget));
+            let intake = Self::new(Arc::clone(&stream), stage.ingest.clone(), parts.0, parts.1)?;
+            Ok(Stage::new(&stage.name, stage.canary, intake))
+        };
+        let stages = Stages::main(ingest.stages.iter().map(other).collect::<Result<_, SchemaError>>()?);
         let mut all = captures.clone();
         let key_slot = match &ingest.partition_key {
             checked::PartitionKeySource::Pointer(pointer) => Some(all.slot(pointer)),
             _ => None,
         };
+        let mapping = ingest.add.as_ref().map(|add| Mapping::new(add, &mut all)).transpose()?;
         let plan = Plan::compile(ingest.schema.as_deref(), all.pointers())?;
         let enforced = schema.as_ref().filter(|schema| schema.rules().on_conflict == OnConflict::Reject);
         let learned_plan =
@@ -118,6 +135,8 @@ impl Intake {
             schema,
             key_slot,
             budget,
+            mapping,
+            stages,
             cursors,
             is_internal,
             has_deliveries,

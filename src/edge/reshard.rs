@@ -81,7 +81,7 @@ async fn reshard(
         }
     }
     tracing::info!(stream = %name, request_id = visit.id.as_str(), "resharded at a client's request");
-    Ok(streams::shards(intake))
+    Ok(streams::changed_shards(intake))
 }
 
 fn shard_id(text: &str) -> Result<ShardId, Problem> {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use http::{Method, Request, Response, request};
+use http::{HeaderValue, Method, Request, Response, header, request};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use metrics::{Counter, Histogram};
@@ -11,12 +11,14 @@ use super::aws::{self, Target};
 use super::gate::Entry;
 use super::gate::facts::Facts;
 use super::identity::policy::Action;
+use super::ingest::Told;
 use super::listen::socket::Peer;
+use super::mapping::Sender;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
 use super::visit::Visit;
-use super::{Edge, body, cors, cursors, ingest, reshard, streams};
+use super::{Edge, body, clicks, cors, cursors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
 use crate::telemetry::metrics::Registry;
@@ -26,6 +28,10 @@ use crate::telemetry::request_id;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route<'a> {
     Records(&'a str),
+    /// Records that are told by parameters.
+    Click(clicks::Kind, &'a str),
+    /// The same two by another way in: the stage and the stream.
+    Staged(&'a str, &'a str, Told),
     Stream(&'a str),
     Shards(&'a str),
     Cursors(&'a str),
@@ -36,10 +42,10 @@ enum Route<'a> {
 }
 
 /// Routes, [`Route::index`] being below.
-const ROUTES: usize = 7 + Target::COUNT;
+const ROUTES: usize = 9 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 18] =
-    [101, 200, 201, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
+const CODES: [u16; 19] =
+    [101, 200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
 
 impl<'a> Route<'a> {
     fn of(head: &'a request::Parts) -> Self {
@@ -50,13 +56,15 @@ impl<'a> Route<'a> {
     }
 
     fn of_path(path: &'a str) -> Self {
-        let Some(rest) = path.strip_prefix("/v1/streams") else { return Route::Unknown };
+        let Some(rest) = path.strip_prefix("/v1/streams") else { return Route::of_stage(path) };
         let mut segments = rest.strip_prefix('/').unwrap_or(rest).splitn(4, '/');
         match (segments.next().unwrap_or_default(), segments.next(), segments.next(), segments.next()) {
             ("", None, ..) => Route::Streams,
             ("", ..) => Route::Unknown,
             _ if !rest.starts_with('/') => Route::Unknown,
             (stream, Some("records"), None, _) => Route::Records(stream),
+            (stream, Some("pixel.gif"), None, _) => Route::Click(clicks::Kind::Pixel, stream),
+            (stream, Some("event"), None, _) => Route::Click(clicks::Kind::Event, stream),
             (stream, Some("shards"), None, _) => Route::Shards(stream),
             (stream, Some("cursors"), None, _) => Route::Cursors(stream),
             (stream, Some("cursors"), Some(cursor), None) => Route::Cursor(stream, cursor),
@@ -65,23 +73,56 @@ impl<'a> Route<'a> {
         }
     }
 
-    fn index(self) -> usize {
+    /// `/STAGE/streams/STREAM/…`.
+    fn of_stage(path: &'a str) -> Self {
+        let mut segments = path.splitn(5, '/');
+        let first = [segments.next(), segments.next(), segments.next(), segments.next(), segments.next()];
+        let [Some(""), Some(stage), Some("streams"), Some(stream), Some(last)] = first else {
+            return Route::Unknown;
+        };
+        let told = match last {
+            "records" => Told::Records,
+            "pixel.gif" => Told::Click(clicks::Kind::Pixel),
+            "event" => Told::Click(clicks::Kind::Event),
+            _ => return Route::Unknown,
+        };
+        if stage.is_empty() || stream.is_empty() {
+            Route::Unknown
+        } else {
+            Route::Staged(stage, stream, told)
+        }
+    }
+
+    /// What metrics take it for: by another way in it is the same.
+    fn measured(self) -> Self {
         match self {
-            Route::Records(_) => 0,
+            Route::Staged(_, stream, Told::Records) => Route::Records(stream),
+            Route::Staged(_, stream, Told::Click(kind)) => Route::Click(kind, stream),
+            other => other,
+        }
+    }
+
+    fn index(self) -> usize {
+        match self.measured() {
+            Route::Records(_) | Route::Staged(..) => 0,
             Route::Stream(_) => 1,
             Route::Shards(_) => 2,
             Route::Streams => 3,
             Route::Unknown => 4,
             Route::Cursors(_) => 5,
             Route::Cursor(..) => 6,
-            Route::Aws(target) => 7 + target.index(),
+            Route::Click(clicks::Kind::Pixel, _) => 7,
+            Route::Click(clicks::Kind::Event, _) => 8,
+            Route::Aws(target) => 9 + target.index(),
         }
     }
 
     /// The label.
     fn name(self) -> &'static str {
-        match self {
-            Route::Records(_) => "records",
+        match self.measured() {
+            Route::Records(_) | Route::Staged(..) => "records",
+            Route::Click(clicks::Kind::Pixel, _) => "pixel",
+            Route::Click(clicks::Kind::Event, _) => "event",
             Route::Stream(_) => "stream",
             Route::Shards(_) => "shards",
             Route::Cursors(_) => "cursors",
@@ -96,6 +137,8 @@ impl<'a> Route<'a> {
     fn stream(self) -> Option<&'a str> {
         match self {
             Route::Records(stream)
+            | Route::Click(_, stream)
+            | Route::Staged(_, stream, _)
             | Route::Stream(stream)
             | Route::Shards(stream)
             | Route::Cursors(stream)
@@ -110,6 +153,7 @@ impl<'a> Route<'a> {
         match (self, &head.method) {
             (Route::Aws(_) | Route::Unknown, _) | (_, &Method::OPTIONS) => None,
             // What it reads or sends besides is looked at when it is known.
+            (Route::Click(..) | Route::Staged(..), _) => Some(Action::Ingest),
             (Route::Records(_), _) if tap::websocket::is_wanted(head) && tap::query::reads_nothing(head) => {
                 Some(Action::Ingest)
             }
@@ -123,7 +167,9 @@ impl<'a> Route<'a> {
     /// Whether a handler reads the body, and asks whether it is its sender's.
     fn reads_body(self, method: &Method) -> bool {
         match self {
-            Route::Records(_) | Route::Shards(_) => method == Method::POST,
+            Route::Records(_) | Route::Shards(_) | Route::Click(..) | Route::Staged(..) => {
+                method == Method::POST
+            }
             Route::Cursor(..) => method == Method::PUT,
             _ => false,
         }
@@ -131,7 +177,11 @@ impl<'a> Route<'a> {
 
     fn allow(self) -> &'static str {
         match self {
-            Route::Records(_) | Route::Shards(_) => "GET, HEAD, POST, OPTIONS",
+            Route::Staged(_, _, Told::Records) => "POST, OPTIONS",
+            Route::Staged(_, _, Told::Click(clicks::Kind::Event)) => "GET, HEAD, POST, OPTIONS",
+            Route::Records(_) | Route::Shards(_) | Route::Click(clicks::Kind::Event, _) => {
+                "GET, HEAD, POST, OPTIONS"
+            }
             Route::Cursor(..) => "GET, HEAD, PUT, DELETE, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
@@ -161,6 +211,11 @@ impl RouteMetrics {
             durations: std::array::from_fn(|_| OnceLock::new()),
             refused: std::array::from_fn(|_| OnceLock::new()),
         }
+    }
+
+    /// Counters of records that one way in has accepted and refused.
+    pub fn stage_records(&self, stream: &str, stage: &str) -> [Counter; 2] {
+        ["accepted", "rejected"].map(|verdict| self.registry.stage_records(stream, stage, verdict))
     }
 
     fn refuse(&self, code: &'static str) {
@@ -199,13 +254,17 @@ pub async fn answer(
     let mut response = match pass(edge, route, &facts, rest).await {
         Ok(response) => response,
         Err(problem) => {
-            if matches!(route, Route::Records(_)) {
+            if matches!(route.measured(), Route::Records(_) | Route::Click(..)) {
                 edge.route_metrics.refuse(problem.code());
             }
             visit.refuse_by(edge, &problem, &facts);
             problem.into_response(&visit.id)
         }
     };
+    if matches!(route.measured(), Route::Click(..)) {
+        // Of two that are the same, both have happened.
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     response.headers_mut().insert(request_id::HEADER, visit.id.header());
     if matches!(route, Route::Aws(_)) {
         response.headers_mut().insert(request_id::AWS_HEADER, visit.id.header());
@@ -238,7 +297,7 @@ async fn pass(
         return Err(Problem::HeadersTooLarge { limit });
     }
     match edge.gate().enter(facts).await {
-        Ok(entry) => dispatch(edge, route, &entry, facts.head, rest).await,
+        Ok(entry) => dispatch(edge, route, (&entry, facts.head), rest).await,
         Err(problem) => {
             let bytes_max = edge.server.body_bytes_max;
             body::discard_refused(&facts.head.headers, &mut rest.body, bytes_max).await;
@@ -250,11 +309,17 @@ async fn pass(
 async fn dispatch(
     edge: &Arc<Edge>,
     route: Route<'_>,
-    entry: &Entry,
-    head: &request::Parts,
+    (entry, head): (&Entry, &request::Parts),
     rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
     let Rest { body, leaving, visit } = rest;
+    let sender = Sender {
+        head,
+        client: visit.client,
+        principal: entry.principal.as_ref().map(|principal| &*principal.name),
+        request_id: Some(visit.id.as_str()),
+        trace: visit.trace(),
+    };
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
@@ -267,17 +332,23 @@ async fn dispatch(
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
         (Route::Records(name), &Method::POST) => {
-            ingest::post(edge, edge.intake(name), (entry, head, visit), body).await
+            ingest::take(edge, (None, name), (Told::Records, sender, visit), entry.proof(), body).await
+        }
+        (Route::Click(kind, name), method) if kind.takes(method) => {
+            ingest::take(edge, (None, name), (Told::Click(kind), sender, visit), entry.proof(), body).await
+        }
+        (Route::Staged(stage, name, told), method) if told.takes(method) => {
+            ingest::take(edge, (Some(stage), name), (told, sender, visit), entry.proof(), body).await
         }
         (Route::Records(name), _) if tap::websocket::is_wanted(head) => {
-            tap::websocket::get(edge, &*edge.intake(name)?, entry, (head, leaving)).await
+            tap::websocket::get(edge, &*edge.intake(name)?, (entry, sender), leaving).await
         }
         (Route::Records(name), &Method::GET) if tap::events::are_wanted(&head.headers) => {
             tap::events::get(edge, &*edge.intake(name)?, head).await
         }
         (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
-        (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
-        (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),
+        (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?, &head.headers)),
+        (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?, &head.headers)),
         (Route::Shards(name), &Method::POST) => {
             reshard::post(edge, &*edge.intake(name)?, (entry, visit), body).await
         }
@@ -289,7 +360,7 @@ async fn dispatch(
         (Route::Cursor(name, cursor), &Method::DELETE) => {
             cursors::delete(edge, &*edge.intake(name)?, cursor, (head, visit)).await
         }
-        (Route::Streams, &Method::GET) => streams::list(edge, entry),
+        (Route::Streams, &Method::GET) => streams::list(edge, entry, &head.headers),
         (Route::Aws(target), &Method::POST) => {
             Ok(aws::post(edge, aws::Asked { target, head, visit }, body).await)
         }
@@ -305,45 +376,4 @@ fn head_bytes(head: &request::Parts) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::edge::aws::firehose;
-    use crate::edge::aws::kinesis::Operation;
-
-    #[test]
-    fn every_route_has_a_place_and_a_name_of_its_own() {
-        let targets = Operation::ALL.map(Target::Kinesis).into_iter().chain([Target::Unknown]);
-        let targets = targets.chain(firehose::Operation::ALL.map(Target::Firehose));
-        let native = [
-            Route::Records(""),
-            Route::Stream(""),
-            Route::Shards(""),
-            Route::Cursors(""),
-            Route::Cursor("", ""),
-            Route::Streams,
-            Route::Unknown,
-        ];
-        let routes: Vec<_> = native.into_iter().chain(targets.map(Route::Aws)).collect();
-        let places: BTreeSet<_> = routes.iter().map(|route| route.index()).collect();
-        let names: BTreeSet<_> = routes.iter().map(|route| route.name()).collect();
-        assert_eq!((places.len(), names.len(), places.last()), (ROUTES, ROUTES, Some(&(ROUTES - 1))));
-    }
-
-    #[test]
-    fn paths_are_told_apart() {
-        assert_eq!(Route::of_path("/v1/streams/a/records"), Route::Records("a"));
-        assert_eq!(Route::of_path("/v1/streams/a/shards"), Route::Shards("a"));
-        assert_eq!(Route::of_path("/v1/streams/a"), Route::Stream("a"));
-        assert_eq!(Route::of_path("/v1/streams/a/cursors"), Route::Cursors("a"));
-        assert_eq!(Route::of_path("/v1/streams/a/cursors/b"), Route::Cursor("a", "b"));
-        assert_eq!(Route::of_path("/v1/streams/a/cursors/b/c"), Route::Unknown);
-        assert_eq!(Route::of_path("/v1/streams"), Route::Streams);
-        for path in
-            ["/", "/v1", "/v1/streamsa", "/v1/streams//records", "/v1/streams/a/records/b", "/v1/streams/a/x"]
-        {
-            assert_eq!(Route::of_path(path), Route::Unknown, "{path}");
-        }
-    }
-}
+mod tests;

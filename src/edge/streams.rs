@@ -1,13 +1,13 @@
 //! `GET /v1/streams`, `/v1/streams/{stream}` and `…/shards`: what exists.
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
 use super::gate::Entry;
 use super::identity::policy::Action;
 use super::problem::Problem;
 use super::reply::{self, Body};
-use super::{Edge, Intake};
+use super::{Edge, Intake, tagged};
 use crate::stream::{HeavyKey, Shard};
 
 #[derive(Serialize)]
@@ -99,28 +99,37 @@ fn view(intake: &Intake) -> StreamView<'_> {
     }
 }
 
-fn answer(value: &impl Serialize) -> Response<Body> {
+fn answer(headers: &HeaderMap, value: &impl Serialize) -> Response<Body> {
     // Structs of numbers and strings always serialise.
-    reply::json(StatusCode::OK, serde_json::to_vec(value).unwrap_or_default())
+    tagged::tagged(headers, serde_json::to_vec(value).unwrap_or_default())
 }
 
 /// All streams by name.
-pub fn list(edge: &Edge, entry: &Entry) -> Result<Response<Body>, Problem> {
+pub fn list(edge: &Edge, entry: &Entry, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
     let intakes = edge.open_intakes()?;
     let seen = intakes.iter().filter(|intake| entry.may(Action::Tap, Some(intake.stream.name())));
     let mut streams: Vec<_> = seen.map(|intake| view(intake)).collect();
     streams.sort_unstable_by_key(|stream| stream.name);
-    Ok(answer(&serde_json::json!({ "streams": streams })))
+    Ok(answer(headers, &serde_json::json!({ "streams": streams })))
 }
 
 /// One stream.
-pub fn describe(intake: &Intake) -> Response<Body> {
-    answer(&view(intake))
+pub fn describe(intake: &Intake, headers: &HeaderMap) -> Response<Body> {
+    answer(headers, &view(intake))
 }
 
 /// Its shards.
-pub fn shards(intake: &Intake) -> Response<Body> {
+pub fn shards(intake: &Intake, headers: &HeaderMap) -> Response<Body> {
+    answer(headers, &view_of_shards(intake))
+}
+
+/// Its shards, to whoever has changed them.
+pub fn changed_shards(intake: &Intake) -> Response<Body> {
+    reply::json(StatusCode::OK, serde_json::to_vec(&view_of_shards(intake)).unwrap_or_default())
+}
+
+fn view_of_shards(intake: &Intake) -> serde_json::Value {
     let layout = intake.stream.layout();
     let shards: Vec<_> = layout.shards().iter().map(ShardView::of).collect();
-    answer(&serde_json::json!({ "shards": shards }))
+    serde_json::json!({ "shards": shards })
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use reqwest::Client;
 use serde_json::json;
 
 use crate::server::{Setup, stream};
@@ -214,4 +215,27 @@ async fn health_is_on_the_admin_port() {
     let (status, ready) = server.admin_get("/readyz").await;
     assert_eq!(status, 200, "{ready}");
     assert_eq!(server.get("/livez").await.0, 404, "the edge does not show it");
+}
+
+#[tokio::test]
+async fn what_a_client_has_of_a_stream_is_not_sent_again_until_it_changes() {
+    let server = Setup::pipeline(stream("s", 1)).start();
+    for path in ["", "/s"] {
+        let url = format!("http://{}/v1/streams{path}", server.address);
+        let ask =
+            async |tag: &str| Client::new().get(&url).header("if-none-match", tag).send().await.unwrap();
+        let first = ask("\"none\"").await;
+        assert_eq!(
+            (first.status().as_u16(), &first.headers()["cache-control"]),
+            (200, &"private, no-cache".parse().unwrap())
+        );
+        let tag = first.headers()["etag"].to_str().unwrap().to_owned();
+        let again = ask(&tag).await;
+        assert_eq!((again.status().as_u16(), again.headers()["etag"].to_str().unwrap()), (304, tag.as_str()));
+        assert_eq!(again.bytes().await.unwrap().len(), 0);
+        server.accept("s", "{}\n").await;
+        let changed = ask(&tag).await;
+        assert_eq!(changed.status(), 200);
+        assert_ne!(changed.headers()["etag"], tag.as_str());
+    }
 }

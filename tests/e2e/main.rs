@@ -19,6 +19,7 @@ mod jwt;
 mod lake;
 mod learned;
 mod listen;
+mod mapping;
 mod node_folder;
 mod on_record;
 mod partitions;

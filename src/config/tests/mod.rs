@@ -10,6 +10,7 @@ mod identities;
 mod inference;
 mod jwt;
 mod listeners;
+mod mapping;
 mod named_columns;
 mod node;
 mod on_record;

@@ -18,6 +18,11 @@ const BEARER: &[u8] = b"Bearer ";
 /// The scheme of RFC 7617.
 const BASIC: &[u8] = b"Basic ";
 
+/// Whether a parameter of a query may be a secret of whoever has sent it.
+pub fn is_secret_parameter(name: &str) -> bool {
+    matches!(name, API_KEY_PARAMETER | TOKEN_PARAMETER)
+}
+
 /// SHA-256 of a secret that a request shows: what it is looked for by, so that how long the search takes says nothing
 /// about secrets that are known.
 pub type Digest = [u8; 32];

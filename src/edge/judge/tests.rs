@@ -36,6 +36,9 @@ fn intake(content: Content, on_invalid: OnInvalid) -> Intake {
         on_invalid,
         content,
         record_bytes_max: 200,
+        takes_clicks: false,
+        add: None,
+        stages: Vec::new(),
     };
     let mut captures = Captures::default();
     captures.slot(&Pointer::parse("/t").unwrap());

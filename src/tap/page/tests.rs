@@ -109,6 +109,9 @@ pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
         on_invalid: checked::OnInvalid::Reject,
         content: checked::Content::Json,
         record_bytes_max: 1 << 20,
+        takes_clicks: false,
+        add: None,
+        stages: Vec::new(),
     };
     let share = Share::new(budget_bytes, 2);
     let stream = Arc::new(Stream::new(

@@ -34,6 +34,7 @@ use super::feed::Format;
 use super::query;
 use crate::edge::gate::Entry;
 use crate::edge::identity::policy::Action;
+use crate::edge::mapping::{Asked, Sender};
 use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
 use crate::edge::upgrade::{Leaving, Left};
@@ -63,10 +64,11 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
 pub async fn get(
     edge: &Arc<Edge>,
     intake: &Intake,
-    entry: &Entry,
-    (head, leaving): (&request::Parts, Option<Leaving<'_>>),
+    (entry, sender): (&Entry, Sender<'_>),
+    leaving: Option<Leaving<'_>>,
 ) -> Result<Response<Body>, Problem> {
     let bad = |detail: &str| Problem::BadParameter { name: "WebSocket handshake", detail: detail.to_owned() };
+    let head = sender.head;
     let headers = &head.headers;
     let is_stream = is_stream_of_http2(head);
     let key = headers.get(header::SEC_WEBSOCKET_KEY);
@@ -88,7 +90,8 @@ pub async fn get(
         entry.permit(Action::Tap, Some(intake.stream.name()))?;
     }
     let reader = reads.map(|reads| edge.taps.any_reader(intake, reads, Format::Page)).transpose()?;
-    let session = session::Session::new(edge, (intake.stream.name(), entry), reader, messages);
+    let asked = intake.mapping.as_ref().map(|_| Asked::of(&sender));
+    let session = session::Session::new(edge, (intake.stream.name(), entry, asked), reader, messages);
     let on_upgrade = leaving.on_upgrade;
     leaving.upgrade.leave(Box::pin(async move {
         // An error is a connection that broke before it could be taken over.

@@ -24,6 +24,7 @@ use crate::edge::append::{self, Arrived, Begun};
 use crate::edge::body::Paid;
 use crate::edge::gate::Entry;
 use crate::edge::identity::policy::Action;
+use crate::edge::mapping::{Asked, Sender};
 use crate::edge::problem::Problem;
 use crate::edge::upgrade::Left;
 use crate::edge::{Edge, Intake};
@@ -50,6 +51,8 @@ pub struct Session {
     edge: Arc<Edge>,
     stream: Arc<str>,
     entry: Entry,
+    /// What its request was like, where that is added to records.
+    asked: Option<Asked>,
     reader: Option<AnyReader>,
     messages: Messages,
     open: OpenTap,
@@ -88,6 +91,7 @@ struct Running {
     edge: Arc<Edge>,
     stream: Arc<str>,
     entry: Entry,
+    asked: Option<Asked>,
     messages: Messages,
     /// The worker that it is, and its named cursor.
     worker: Option<(Arc<NamedCursor>, Arc<str>)>,
@@ -103,18 +107,18 @@ impl Session {
     /// Reads what `reader` reads, if there is one, and takes messages for `stream`.
     pub fn new(
         edge: &Arc<Edge>,
-        (stream, entry): (&Arc<str>, &Entry),
+        (stream, entry, asked): (&Arc<str>, &Entry, Option<Asked>),
         reader: Option<AnyReader>,
         messages: Messages,
     ) -> Self {
         let open = OpenTap::new(&edge.taps.websockets, edge.taps.slow_after());
         let (edge, stream, entry) = (Arc::clone(edge), Arc::clone(stream), entry.clone());
-        Self { edge, stream, entry, reader, messages, open }
+        Self { edge, stream, entry, asked, reader, messages, open }
     }
 
     /// Runs until either side ends it. `is_stream` if it has a stream of an HTTP/2 connection.
     pub async fn run(self, connection: Upgraded, is_stream: bool) -> Left {
-        let Session { edge, stream, entry, mut reader, messages, open } = self;
+        let Session { edge, stream, entry, asked, mut reader, messages, open } = self;
         let Ok(intake) = edge.intake(&stream) else { return Left::Nothing };
         let bytes_max = usize::try_from(edge.server.body_bytes_max).unwrap_or(usize::MAX);
         let config = WebSocketConfig::default()
@@ -128,7 +132,7 @@ impl Session {
         let worker = reader.as_ref().and_then(AnyReader::worker);
         let edge = Arc::clone(&edge);
         let mut running =
-            Running { socket, edge, stream, entry, messages, worker, open, waiting, count: 0, heard };
+            Running { socket, edge, stream, entry, asked, messages, worker, open, waiting, count: 0, heard };
         let end = running.until_end(reader.as_mut(), &intake.stream).await;
         // A worker's shards are for others from here on.
         drop(reader);
@@ -299,7 +303,10 @@ impl Running {
         let under_way = match (edge.intake(&self.stream), message) {
             (Ok(intake), Ok(Content::Records(message))) => {
                 match self.entry.permit(Action::Ingest, Some(&self.stream)) {
-                    Ok(()) => begin(&edge, &intake, message).await.map(UnderWay::Records),
+                    Ok(()) => {
+                        let sender = self.asked.as_ref().map(Asked::sender);
+                        begin((&edge, &intake), sender, message).await.map(UnderWay::Records)
+                    }
                     Err(problem) => Err(problem),
                 }
             }
@@ -397,13 +404,17 @@ impl Running {
 }
 
 /// Pays for the records of a message, as for a body, and appends them.
-async fn begin(edge: &Edge, intake: &Intake, message: message::Message<'_>) -> Result<Begun, Problem> {
+async fn begin(
+    (edge, intake): (&Edge, &Intake),
+    sender: Option<Sender<'_>>,
+    message: message::Message<'_>,
+) -> Result<Begun, Problem> {
     let message::Message { framing, records, key, idempotency_key } = message;
     let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + records.len() as u64)?;
     // A copy, because the message may be a small part of a large buffer.
     let paid = Paid { bytes: records.to_vec(), permit };
     let idempotency_key = idempotency_key.as_deref().map(str::as_bytes);
     // A message has no headers.
-    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, trace: None };
+    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, sender, trace: None };
     append::begin(edge, intake, arrived).await
 }

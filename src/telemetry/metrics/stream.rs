@@ -10,6 +10,12 @@ metric!(
     None,
     "Records by verdict: accepted, rejected, or accepted as dead_letter."
 );
+metric!(
+    STAGE_RECORDS,
+    "forebay_stage_records_total",
+    None,
+    "Records by the stage that they came by and what became of them, of streams that have stages."
+);
 metric!(INGEST_BYTES, "forebay_ingest_bytes_total", Some(Unit::Bytes), "Payload bytes of accepted records.");
 metric!(
     STREAM_RETAINED_BYTES,
@@ -51,11 +57,23 @@ metric!(
      learned."
 );
 
-pub(super) const COUNTERS: &[Metric] =
-    &[INGEST_RECORDS, INGEST_BYTES, STREAM_EVICTED, IDEMPOTENCY_EVICTED, QUOTA_RECORDS, QUOTA_REQUESTS];
+pub(super) const COUNTERS: &[Metric] = &[
+    INGEST_RECORDS,
+    STAGE_RECORDS,
+    INGEST_BYTES,
+    STREAM_EVICTED,
+    IDEMPOTENCY_EVICTED,
+    QUOTA_RECORDS,
+    QUOTA_REQUESTS,
+];
 pub(super) const GAUGES: &[Metric] = &[STREAM_RETAINED_BYTES, STREAM_RETAINED_RECORDS, SCHEMA_VERSION];
 
 impl Registry {
+    /// `forebay_stage_records_total` of one way in to a stream and one verdict.
+    pub fn stage_records(&self, stream: &str, stage: &str, verdict: &'static str) -> Counter {
+        self.counter(STAGE_RECORDS, &[("stream", stream), ("stage", stage), ("verdict", verdict)])
+    }
+
     /// The metrics of one stream.
     pub fn stream(&self, stream: &str) -> StreamMetrics {
         let verdict = |verdict| self.counter(INGEST_RECORDS, &[("stream", stream), ("verdict", verdict)]);

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use chrono::{DateTime, Datelike, SecondsFormat, Timelike};
+use chrono::{DateTime, SecondsFormat};
 
 use super::super::Row;
 use crate::runtime::clock::UnixMicros;
@@ -29,31 +29,15 @@ pub(super) fn bytes_about(row: &Row<'_>) -> usize {
 /// What stands behind the record.
 pub(super) const END: &[u8] = b"}";
 
-/// RFC 3339 in UTC with microseconds. Digit by digit, because formatting by a pattern takes longer than all the rest of
-/// the line.
+/// RFC 3339 in UTC with microseconds.
 fn write_time(line: &mut Vec<u8>, time: UnixMicros) {
-    let time = DateTime::from_timestamp_micros(time.0).unwrap_or_default().naive_utc();
-    let Ok(year @ 0..=9_999) = u32::try_from(time.year()) else {
-        line.extend_from_slice(time.and_utc().to_rfc3339_opts(SecondsFormat::Micros, true).as_bytes());
-        return;
-    };
-    let mut text = *b"0000-00-00T00:00:00.000000Z";
-    let parts = [
-        (0, 4, year),
-        (5, 2, time.month()),
-        (8, 2, time.day()),
-        (11, 2, time.hour()),
-        (14, 2, time.minute()),
-        (17, 2, time.second()),
-        (20, 6, time.nanosecond() / 1_000),
-    ];
-    for (begin, digits, mut value) in parts {
-        for digit in text[begin..begin + digits].iter_mut().rev() {
-            *digit = b'0' + (value % 10) as u8;
-            value /= 10;
+    match time.rfc3339() {
+        Some(text) => line.extend_from_slice(&text),
+        None => {
+            let time = DateTime::from_timestamp_micros(time.0).unwrap_or_default();
+            line.extend_from_slice(time.to_rfc3339_opts(SecondsFormat::Micros, true).as_bytes());
         }
     }
-    line.extend_from_slice(&text);
 }
 
 #[cfg(test)]

@@ -116,6 +116,7 @@ pub fn map(delivery_stream: &DeliveryStream, node: &Node) -> Result<Mapped, Fail
             on_invalid: Some("dead_letter".to_owned()),
             ..IngestTable::default()
         }),
+        stage: None,
         schema: columns
             .as_ref()
             .and_then(|columns| columns.declared.clone())

@@ -1,0 +1,56 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::edge::aws::firehose;
+use crate::edge::aws::kinesis::Operation;
+
+#[test]
+fn every_route_has_a_place_and_a_name_of_its_own() {
+    let targets = Operation::ALL.map(Target::Kinesis).into_iter().chain([Target::Unknown]);
+    let targets = targets.chain(firehose::Operation::ALL.map(Target::Firehose));
+    let native = [
+        Route::Records(""),
+        Route::Stream(""),
+        Route::Shards(""),
+        Route::Cursors(""),
+        Route::Cursor("", ""),
+        Route::Click(clicks::Kind::Pixel, ""),
+        Route::Click(clicks::Kind::Event, ""),
+        Route::Streams,
+        Route::Unknown,
+    ];
+    let routes: Vec<_> = native.into_iter().chain(targets.map(Route::Aws)).collect();
+    let places: BTreeSet<_> = routes.iter().map(|route| route.index()).collect();
+    let names: BTreeSet<_> = routes.iter().map(|route| route.name()).collect();
+    assert_eq!((places.len(), names.len(), places.last()), (ROUTES, ROUTES, Some(&(ROUTES - 1))));
+}
+
+#[test]
+fn paths_are_told_apart() {
+    assert_eq!(Route::of_path("/v1/streams/a/records"), Route::Records("a"));
+    assert_eq!(Route::of_path("/v1/streams/a/shards"), Route::Shards("a"));
+    assert_eq!(Route::of_path("/v1/streams/a"), Route::Stream("a"));
+    assert_eq!(Route::of_path("/v1/streams/a/cursors"), Route::Cursors("a"));
+    assert_eq!(Route::of_path("/v1/streams/a/cursors/b"), Route::Cursor("a", "b"));
+    assert_eq!(Route::of_path("/v1/streams/a/cursors/b/c"), Route::Unknown);
+    assert_eq!(Route::of_path("/v1/streams/a/pixel.gif"), Route::Click(clicks::Kind::Pixel, "a"));
+    assert_eq!(Route::of_path("/v1/streams/a/event"), Route::Click(clicks::Kind::Event, "a"));
+    assert_eq!(Route::of_path("/v1/streams"), Route::Streams);
+    let beta = |told| Route::Staged("beta", "a", told);
+    assert_eq!(Route::of_path("/beta/streams/a/records"), beta(Told::Records));
+    assert_eq!(Route::of_path("/beta/streams/a/event"), beta(Told::Click(clicks::Kind::Event)));
+    let tricks =
+        ["//streams/a/records", "/beta/streams//records", "/beta//streams/a/records", "/beta/streams/a"];
+    for path in tricks.into_iter().chain([
+        "beta/streams/a/records",
+        "/beta/streams/a/records/",
+        "/beta/streams/a/shards",
+    ]) {
+        assert_eq!(Route::of_path(path), Route::Unknown, "{path}");
+    }
+    for path in
+        ["/", "/v1", "/v1/streamsa", "/v1/streams//records", "/v1/streams/a/records/b", "/v1/streams/a/x"]
+    {
+        assert_eq!(Route::of_path(path), Route::Unknown, "{path}");
+    }
+}

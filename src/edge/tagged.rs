@@ -1,0 +1,71 @@
+//! Answers that a client may keep, and asks for again with the tag that they had (RFC 9110, sections 8.8.3 and 13.1.2).
+//!
+//! The server keeps none of them itself: making one takes less than finding out whether it may still be shown, and to
+//! whom. What a client has kept is for itself alone (`private`), and it is to ask each time (`no-cache`): streams change
+//! with each record.
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::reply::{self, Body};
+
+/// The answer to a `GET`: JSON with its tag, or 304 where the client has it already.
+pub fn tagged(headers: &HeaderMap, body: Vec<u8>) -> Response<Body> {
+    let tag = format!("\"{:032x}\"", xxh3_128(&body));
+    let mut response = match has(headers, &tag) {
+        false => reply::json(StatusCode::OK, body),
+        true => {
+            let mut response = Response::new(Body::default());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    // Digits in quotes always are a value.
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    response
+}
+
+/// Whether the client names the tag as one that it has, or any.
+fn has(headers: &HeaderMap, tag: &str) -> bool {
+    let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut named = values.flat_map(|value| value.split(',')).map(str::trim);
+    named.any(|named| named == "*" || named.strip_prefix("W/").unwrap_or(named) == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(tags: &[&str], body: &str) -> (u16, String, Option<String>) {
+        let mut headers = HeaderMap::new();
+        for tag in tags {
+            headers.append(header::IF_NONE_MATCH, tag.parse().unwrap());
+        }
+        let response = tagged(&headers, body.as_bytes().to_vec());
+        let text = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(text(header::CACHE_CONTROL).as_deref(), Some("private, no-cache"));
+        (response.status().as_u16(), text(header::ETAG).unwrap(), text(header::CONTENT_TYPE))
+    }
+
+    #[test]
+    fn who_has_it_already_is_told_so() {
+        let (status, tag, _) = ask(&[], "{}");
+        assert_eq!(status, 200);
+        let weak = format!("W/{tag}");
+        let listed = format!("\"x\", {tag} ,\"y\"");
+        for known in [&[tag.as_str()][..], &[&weak], &["*"], &[&listed], &["\"x\"", &tag]] {
+            assert_eq!(ask(known, "{}"), (304, tag.clone(), None), "{known:?}");
+        }
+        let unquoted = tag.trim_matches('"');
+        for other in [&["\"x\""][..], &[unquoted], &["", ","], &["W/*"]] {
+            assert_eq!(ask(other, "{}").0, 200, "{other:?}");
+        }
+        let (status, changed, kind) = ask(&[&tag], "{ }");
+        assert_eq!((status, kind.as_deref()), (200, Some("application/json")));
+        assert_ne!(changed, tag);
+    }
+}
