@@ -30,9 +30,10 @@ use crate::edge::aws::protocol::values::Time;
 use crate::edge::aws::protocol::{self, Encoding, event_stream};
 use crate::edge::reply::{Body, Pieces};
 use crate::record::SequenceNumber;
+use crate::runtime::bucket::Bucket;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
-use crate::stream::quotas::{Bucket, Quotas};
+use crate::stream::quotas::Quotas;
 use crate::stream::{ReadError, ShardFacts, Stream};
 use crate::tap::taps::{self, OpenTap};
 
