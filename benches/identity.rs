@@ -8,8 +8,8 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use forebay::config::Secret;
 use forebay::config::checked::{Access, AccessKey, SignatureRule};
-use forebay::edge::identity::policy::{Policy, action_pattern, stream_pattern};
-use forebay::edge::identity::{Identities, authenticate};
+use forebay::edge::identity::policy::{Grant, Policy, action_pattern, stream_pattern};
+use forebay::edge::identity::signature_v4::{Identities, authenticate};
 use forebay::runtime::clock::UnixMicros;
 use harness::aws::{KEY_ID, SECRET, authorization};
 use http::request::Parts;
@@ -39,7 +39,7 @@ fn identities() -> Identities {
             id: KEY_ID.to_owned(),
             secret: Secret::new(SECRET),
             session_token: None,
-            policy: Policy::new(pattern, stream_pattern("*").into_iter().collect()),
+            policy: Policy::new(vec![Grant::new(pattern, stream_pattern("*").into_iter().collect())]),
         }],
     };
     Identities::new(&access, "000000000000")

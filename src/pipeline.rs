@@ -95,7 +95,13 @@ impl Pipelines {
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
         let (addresses, doors) = (listeners.addresses(), listeners.doors());
-        let edge = Arc::new(Edge::new(node.server.clone(), &node.aws, ingest, phases.clone(), &registry));
+        let edge = Arc::new(Edge::new(
+            node.server.clone(),
+            (&node.auth, &node.aws),
+            ingest,
+            phases.clone(),
+            &registry,
+        ));
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();

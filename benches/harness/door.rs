@@ -70,7 +70,8 @@ impl Door {
         let share = Share::new(config.node.memory_budget_bytes / 2, 3);
         let intake =
             Intake::new(stream, pipeline.ingest, (Captures::default(), None), share.account(0)).unwrap();
-        let edge = Edge::new(config.node.server, &config.node.aws, share, phases, &registry);
+        let edge =
+            Edge::new(config.node.server, (&config.node.auth, &config.node.aws), share, phases, &registry);
         edge.open(vec![intake]);
         let intake = edge.intake(STREAM).unwrap();
         Ok(Self { edge, intake, durability, logs: logs.map(|logs| (logs, folder)) })

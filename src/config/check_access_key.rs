@@ -15,7 +15,7 @@ use super::secret::Secret;
 use super::shape::last_key;
 use super::suggest::nearest;
 use crate::edge::identity::pattern::Pattern;
-use crate::edge::identity::policy::{Policy, action_pattern, actions, stream_pattern};
+use crate::edge::identity::policy::{Grant, Policy, action_pattern, actions, stream_pattern};
 
 /// One of `[[access_key]]`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -128,7 +128,7 @@ fn check_access_key(table: AccessKeyTable, path: &str, checker: &mut Checker<'_>
         id: id?,
         secret: secret?,
         session_token: session_token?,
-        policy: Policy::new(actions?, streams?),
+        policy: Policy::new(vec![Grant::new(actions?, streams?)]),
     })
 }
 
@@ -151,7 +151,12 @@ fn check_id(id: Option<String>, path: &str, checker: &mut Checker<'_>) -> Option
 }
 
 /// Says what is wrong with a secret without showing any of it.
-fn check_secret(secret: Secret, path: &str, bytes_max: usize, checker: &mut Checker<'_>) -> Option<Secret> {
+pub(super) fn check_secret(
+    secret: Secret,
+    path: &str,
+    bytes_max: usize,
+    checker: &mut Checker<'_>,
+) -> Option<Secret> {
     let (key, text) = (last_key(path), secret.reveal());
     let wrong = if text.is_empty() {
         format!("{key} must not be empty")
@@ -166,7 +171,7 @@ fn check_secret(secret: Secret, path: &str, bytes_max: usize, checker: &mut Chec
     None
 }
 
-fn check_patterns<T>(
+pub(super) fn check_patterns<T>(
     texts: &[String],
     path: &str,
     check: fn(&str, &str, &mut Checker<'_>) -> Option<T>,

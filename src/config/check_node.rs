@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::check_auth::{Principals, check_auth};
 use super::check_aws::check_aws;
 use super::check_function::check_functions;
 use super::check_listener::{
@@ -36,6 +37,8 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let log = check_log(raw.log.unwrap_or_default(), body_bytes_max, checker);
     let exposed = server.as_ref().and_then(Server::exposed);
     let keys = raw.access_key.unwrap_or_default();
+    let principals = Principals { api_keys: raw.api_key.unwrap_or_default() };
+    let auth = check_auth(raw.auth, principals, exposed, checker);
     let functions = check_functions(raw.function.unwrap_or_default(), checker);
     let aws = check_aws(raw.aws.unwrap_or_default(), keys, exposed, env, checker);
     Some(Node {
@@ -44,6 +47,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         memory_budget_bytes: budget?,
         log: log?,
         server: server?,
+        auth: auth?,
         aws: aws?,
         functions: functions?,
     })

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use url::Url;
 
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
+pub use super::check_auth::{ApiKey, Auth, Demand};
 pub use super::check_aws::Aws;
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
@@ -49,6 +50,8 @@ pub struct Node {
     pub log: Log,
     /// `[server]`.
     pub server: Server,
+    /// `[auth]` and `[[api_key]]`.
+    pub auth: Auth,
     /// `[aws]` and `[[access_key]]`.
     pub aws: Aws,
     /// `[[function]]`. Names are unique.

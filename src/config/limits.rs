@@ -126,6 +126,15 @@ pub const REPLY_ERRORS_MAX: usize = 1_000;
 /// of about 700 bytes, 11 MB together.
 pub const ACCESS_KEYS_MAX: usize = 1_000;
 
+/// `[[api_key]]` of a node: each is looked for by its digest, and takes about 500 bytes, 10 MB together.
+pub const API_KEYS_MAX: usize = 20_000;
+
+/// Characters of an API key. Keys are kept as plain SHA-256, which is safe for what nobody can guess: 16 random
+/// characters of 64 have 96 bits.
+pub const API_KEY_BYTES_MIN: usize = 16;
+/// See [`API_KEY_BYTES_MIN`].
+pub const API_KEY_BYTES_MAX: usize = 256;
+
 /// Actions, and streams, that an access key names: each costs a comparison of a name with every request of the key.
 pub const ACCESS_KEY_PATTERNS_MAX: usize = 100;
 

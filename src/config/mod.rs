@@ -13,6 +13,7 @@ pub mod checked;
 pub mod limits;
 
 mod check_access_key;
+mod check_auth;
 mod check_aws;
 mod check_backup;
 mod check_dead_letters;

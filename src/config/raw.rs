@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check_access_key::AccessKeyTable;
+use super::check_auth::{ApiKeyTable, AuthTable};
 use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
 use super::check_dead_letters::DeadLettersTable;
@@ -298,6 +299,10 @@ pub struct NodeFile {
     pub server: Option<ServerTable>,
     /// Where producers and consumers come in besides `[server] listen`.
     pub listener: Option<Vec<ListenerTable>>,
+    /// Which proofs of identity count for what.
+    pub auth: Option<AuthTable>,
+    /// Clients that send a secret along.
+    pub api_key: Option<Vec<ApiKeyTable>>,
     /// The Kinesis and Firehose APIs.
     pub aws: Option<AwsTable>,
     /// Who may use them.

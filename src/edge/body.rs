@@ -98,8 +98,11 @@ pub async fn read(
 }
 
 /// Throws away what is left of a refused body, within bounds: a client that writes before it reads would otherwise
-/// see a reset connection instead of the answer. Not for a client that waits for `100 Continue`: it has sent nothing.
-pub async fn discard(body: &mut Incoming, bytes_max: u64) {
+/// see a reset connection instead of the answer. A client that waits for `100 Continue` has sent nothing.
+pub async fn discard_refused(headers: &HeaderMap, body: &mut Incoming, bytes_max: u64) {
+    if headers.contains_key(header::EXPECT) || body.is_end_stream() {
+        return;
+    }
     let discarding = async {
         let mut left = bytes_max;
         while let Some(Ok(frame)) = body.frame().await {

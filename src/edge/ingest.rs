@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, header, request};
-use hyper::body::{Body as _, Incoming};
+use http::{HeaderMap, Response, request};
+use hyper::body::Incoming;
 
 use super::append::{self, Arrived, Done};
 use super::body::{self, Bounds, Encoding};
@@ -31,11 +31,10 @@ pub async fn post(
         Ok(intake) => ingest(edge, &intake, head, &mut body).await,
         Err(problem) => Err(problem),
     };
-    // A client that waits for `100 Continue` has sent nothing; one that was too slow, or has gone, will not send more.
-    let nothing_comes = head.headers.contains_key(header::EXPECT) || body.is_end_stream();
+    // One that was too slow, or has gone, will not send more.
     let late = |problem: &Problem| matches!(problem, Problem::BodyTimeout | Problem::BodyIncomplete(_));
-    if result.as_ref().is_err_and(|problem| !nothing_comes && !late(problem)) {
-        body::discard(&mut body, edge.server.body_bytes_max).await;
+    if result.as_ref().is_err_and(|problem| !late(problem)) {
+        body::discard_refused(&head.headers, &mut body, edge.server.body_bytes_max).await;
     }
     result
 }

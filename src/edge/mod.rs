@@ -1,7 +1,7 @@
 //! Edge: from a socket to an appended batch and its reply.
 //!
 //! ```text
-//! listen ─▶ connection ─▶ route ─▶ admit ─▶ body ─▶ decode (validate, capture) ─▶ partition ─▶ append ─▶ reply
+//! listen ─▶ connection ─▶ route ─▶ gate ─▶ admit ─▶ body ─▶ decode (validate, capture) ─▶ partition ─▶ append ─▶ reply
 //! ```
 //!
 //! One current-thread runtime a core does all of it for the connections that the kernel gave to its listener
@@ -15,6 +15,7 @@ mod connection;
 pub mod cors;
 pub mod cursors;
 pub mod decode;
+pub mod gate;
 pub mod identity;
 pub mod ingest;
 pub mod judge;
@@ -44,6 +45,7 @@ use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 
+use gate::Gate;
 use learned_plan::LearnedPlan;
 use problem::Problem;
 pub use route::RouteMetrics;
@@ -141,6 +143,8 @@ pub struct Edge {
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
     pub route_metrics: RouteMetrics,
+    /// Who may come in.
+    gate: RwLock<Arc<Gate>>,
     /// What is there for clients of AWS services.
     pub aws: aws::Gateway,
     /// One reclaim at a time.
@@ -151,7 +155,7 @@ impl Edge {
     /// Puts the edge together. Until [`Edge::open`] it refuses what is about a stream.
     pub fn new(
         server: checked::Server,
-        aws: &checked::Aws,
+        (auth, aws): (&checked::Auth, &checked::Aws),
         budget: Share,
         phases: Phases,
         registry: &Registry,
@@ -163,6 +167,7 @@ impl Edge {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
+            gate: RwLock::new(Arc::new(Gate::new(auth))),
             aws: aws::Gateway::new(budget.account_before_last(), aws),
             taps_budget,
             taps,
@@ -173,6 +178,12 @@ impl Edge {
             route_metrics: RouteMetrics::new(registry.clone()),
             reclaiming: admit::Reclaiming::default(),
         }
+    }
+
+    /// Who may come in now. A request is judged by one and the same all its way.
+    pub fn gate(&self) -> Arc<Gate> {
+        // Nothing panics while it is replaced.
+        Arc::clone(&self.gate.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Has streams changed by `control`. To be called before [`Edge::open`].

@@ -35,6 +35,15 @@ pub enum Problem {
     },
     /// A named cursor cannot be kept: its checkpoint is where it was.
     CursorNotKept(String),
+    /// It does not prove who has sent it.
+    Unauthenticated {
+        /// The value of `WWW-Authenticate`: what would prove it.
+        challenge: Option<HeaderValue>,
+        /// What is missing or wrong, without anything of what was shown.
+        detail: String,
+    },
+    /// Whoever has sent it may not do what it asks for.
+    Forbidden(String),
     /// A page of another origin must not open a WebSocket here.
     OriginNotAllowed,
     /// A query parameter or header that cannot be read.
@@ -151,7 +160,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 29] = [
+    pub const CODES: [&'static str; 31] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -160,6 +169,8 @@ impl Problem {
         "unknown_cursor",
         "lease_lost",
         "cursor_not_kept",
+        "unauthenticated",
+        "forbidden",
         "origin_not_allowed",
         "bad_parameter",
         "unsupported_media_type",
@@ -209,6 +220,10 @@ impl Problem {
             Problem::CursorNotKept(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "cursor_not_kept", "Cursor cannot be kept")
             }
+            Problem::Unauthenticated { .. } => {
+                (StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated")
+            }
+            Problem::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Problem::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed", "Origin not allowed"),
             Problem::BadParameter { .. } => (StatusCode::BAD_REQUEST, "bad_parameter", "Invalid parameter"),
             Problem::UnsupportedMediaType(_) => {
@@ -270,6 +285,7 @@ impl Problem {
             Problem::CursorNotKept(why) => {
                 format!("the cursor cannot be written at the moment ({why}): its checkpoint is where it was")
             }
+            Problem::Unauthenticated { detail, .. } | Problem::Forbidden(detail) => detail.clone(),
             Problem::OriginNotAllowed => {
                 "pages of this origin may not open a WebSocket here: name it in [server] cors".to_owned()
             }
@@ -345,6 +361,9 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Problem::MethodNotAllowed { allow } = &self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Problem::Unauthenticated { challenge: Some(challenge), .. } = &self {
+            headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
         }
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

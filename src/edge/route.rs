@@ -8,12 +8,15 @@ use hyper::upgrade::OnUpgrade;
 use metrics::{Counter, Histogram};
 
 use super::aws::{self, Target};
+use super::gate::Entry;
+use super::gate::facts::Facts;
+use super::identity::policy::Action;
 use super::listen::client;
 use super::listen::socket::Peer;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
-use super::{Edge, cors, cursors, ingest, reshard, streams};
+use super::{Edge, body, cors, cursors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
 use crate::telemetry::access_log::{self, Access};
@@ -88,6 +91,34 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// The stream that its path names.
+    fn stream(self) -> Option<&'a str> {
+        match self {
+            Route::Records(stream)
+            | Route::Stream(stream)
+            | Route::Shards(stream)
+            | Route::Cursors(stream)
+            | Route::Cursor(stream, _) => Some(stream),
+            Route::Streams | Route::Aws(_) | Route::Unknown => None,
+        }
+    }
+
+    /// What a request asks for. Clients of AWS services are asked who they are by their own protocol, and what is not
+    /// there may be asked for by everybody.
+    fn action(self, head: &request::Parts) -> Option<Action> {
+        match (self, &head.method) {
+            (Route::Aws(_) | Route::Unknown, _) | (_, &Method::OPTIONS) => None,
+            // What it reads or sends besides is looked at when it is known.
+            (Route::Records(_), _) if tap::websocket::is_wanted(head) && tap::query::reads_nothing(head) => {
+                Some(Action::Ingest)
+            }
+            (Route::Records(_), _) if tap::websocket::is_wanted(head) => Some(Action::Tap),
+            (Route::Records(_), &Method::POST) => Some(Action::Ingest),
+            (Route::Shards(_), &Method::POST) => Some(Action::Admin),
+            _ => Some(Action::Tap),
+        }
+    }
+
     fn allow(self) -> &'static str {
         match self {
             Route::Records(_) | Route::Shards(_) => "GET, HEAD, POST, OPTIONS",
@@ -150,7 +181,10 @@ pub async fn answer(
     let leaving = head.extensions.remove::<OnUpgrade>().map(|on_upgrade| Leaving { on_upgrade, upgrade });
     let origin = cors::allowed_origin(edge.server.cors.as_ref(), &head.headers);
     let route = Route::of(&head);
-    let mut response = match dispatch(edge, route, &head, body, leaving).await {
+    let client = client::address(peer.address, &head.headers, &edge.server.trusted_proxies);
+    let (action, stream) = (route.action(&head), route.stream());
+    let facts = Facts { head: &head, peer, client, route: route.name(), action, stream };
+    let mut response = match pass(edge, route, &facts, body, leaving).await {
         Ok(response) => response,
         Err(problem) => {
             if matches!(route, Route::Records(_)) {
@@ -166,23 +200,40 @@ pub async fn answer(
     let status = response.status().as_u16();
     edge.route_metrics.observe(route, status, duration.as_secs_f64());
     if edge.server.access_log {
-        let client = client::address(peer.address, &head.headers, &edge.server.trusted_proxies);
         access_log::write(&Access { client, method: &head.method, path: head.uri.path(), status, duration });
     }
     response
 }
 
+/// Through the gate, and on.
+async fn pass(
+    edge: &Arc<Edge>,
+    route: Route<'_>,
+    facts: &Facts<'_>,
+    mut body: Incoming,
+    leaving: Option<Leaving<'_>>,
+) -> Result<Response<Body>, Problem> {
+    let limit = edge.server.header_bytes_max;
+    if head_bytes(facts.head) > limit {
+        return Err(Problem::HeadersTooLarge { limit });
+    }
+    match edge.gate().enter(facts).await {
+        Ok(entry) => dispatch(edge, route, &entry, facts.head, body, leaving).await,
+        Err(problem) => {
+            body::discard_refused(&facts.head.headers, &mut body, edge.server.body_bytes_max).await;
+            Err(problem)
+        }
+    }
+}
+
 async fn dispatch(
     edge: &Arc<Edge>,
     route: Route<'_>,
+    entry: &Entry,
     head: &request::Parts,
     body: Incoming,
     leaving: Option<Leaving<'_>>,
 ) -> Result<Response<Body>, Problem> {
-    let limit = edge.server.header_bytes_max;
-    if head_bytes(head) > limit {
-        return Err(Problem::HeadersTooLarge { limit });
-    }
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
@@ -191,7 +242,7 @@ async fn dispatch(
     match (route, method) {
         (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
         (Route::Records(name), _) if tap::websocket::is_wanted(head) => {
-            tap::websocket::get(edge, &*edge.intake(name)?, head, leaving).await
+            tap::websocket::get(edge, &*edge.intake(name)?, entry, (head, leaving)).await
         }
         (Route::Records(name), &Method::GET) if tap::events::are_wanted(&head.headers) => {
             tap::events::get(edge, &*edge.intake(name)?, head).await
@@ -208,7 +259,7 @@ async fn dispatch(
         (Route::Cursor(name, cursor), &Method::DELETE) => {
             cursors::delete(&*edge.intake(name)?, cursor, head).await
         }
-        (Route::Streams, &Method::GET) => streams::list(edge),
+        (Route::Streams, &Method::GET) => streams::list(edge, entry),
         (Route::Aws(target), &Method::POST) => Ok(aws::post(edge, target, head, body).await),
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),

@@ -3,6 +3,8 @@
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::gate::Entry;
+use super::identity::policy::Action;
 use super::problem::Problem;
 use super::reply::{self, Body};
 use super::{Edge, Intake};
@@ -103,9 +105,10 @@ fn answer(value: &impl Serialize) -> Response<Body> {
 }
 
 /// All streams by name.
-pub fn list(edge: &Edge) -> Result<Response<Body>, Problem> {
+pub fn list(edge: &Edge, entry: &Entry) -> Result<Response<Body>, Problem> {
     let intakes = edge.open_intakes()?;
-    let mut streams: Vec<_> = intakes.iter().map(|intake| view(intake)).collect();
+    let seen = intakes.iter().filter(|intake| entry.may(Action::Tap, Some(intake.stream.name())));
+    let mut streams: Vec<_> = seen.map(|intake| view(intake)).collect();
     streams.sort_unstable_by_key(|stream| stream.name);
     Ok(answer(&serde_json::json!({ "streams": streams })))
 }

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::DateTime;
+use http::request::Parts;
 
 use super::cursor::Cursor;
 use super::filter::Filter;
@@ -143,6 +144,12 @@ pub async fn page(stream: &Stream, query: &str) -> Result<Query, Problem> {
 /// What is wrong with it.
 pub async fn events(stream: &Stream, query: &str, last_event_id: Option<&str>) -> Result<Reads, Problem> {
     Sent::read(query, Form::Events)?.reads(stream, last_event_id).await
+}
+
+/// Whether a WebSocket says that it only puts records. What it does besides is looked at when its query is read.
+pub fn reads_nothing(head: &Parts) -> bool {
+    let query = head.uri.query().unwrap_or_default();
+    url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "from" && value == "none")
 }
 
 /// Reads the query part of a WebSocket's URI: what it reads, if anything, and what its client sends.

@@ -78,7 +78,7 @@ fn signatures_are_switched_off_on_loopback_addresses_only() {
     }
     for listen in ["0.0.0.0:80", "[::]:80", "10.0.0.1:80"] {
         assert_eq!(
-            complaints(&format!("server.listen = \"{listen}\"\naws.signature = \"off\"")),
+            complaints(&format!("server.listen = \"{listen}\"\naws.signature = \"off\"\nauth = {{}}")),
             format!(
                 "2:17: signature = \"off\" lets everybody who can reach {listen} do everything\n  \
                  help: write signature = \"required\", or listen on a loopback address such as 127.0.0.1:8080"

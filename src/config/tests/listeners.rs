@@ -23,7 +23,7 @@ fn the_main_address_is_the_first_listener_and_tables_come_behind_it() {
     let trusted: Vec<_> = server.trusted_proxies.iter().map(ToString::to_string).collect();
     assert_eq!(trusted, ["10.0.0.0/8", "::1/128"]);
     assert_eq!(server.exposed(), None);
-    let (node, _) = node_from("[[listener]]\naddress = \"0.0.0.0:82\"\n");
+    let (node, _) = node_from("[auth]\n[[listener]]\naddress = \"0.0.0.0:82\"\n");
     assert_eq!(node.unwrap().server.exposed(), Some(&ListenAt::Tcp("0.0.0.0:82".parse().unwrap())));
 }
 

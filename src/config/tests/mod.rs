@@ -1,5 +1,6 @@
 //! One test a kind of problem: the message, the file and the line are part of the interface.
 
+mod auth;
 mod aws;
 mod dead_letters;
 mod editor;

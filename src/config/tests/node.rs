@@ -50,6 +50,7 @@ fn every_setting_of_the_node_is_taken_over() {
         drain_timeout = "4s"
         access_log = "${FLAG}"
         cors = { origins = ["https://shop.example", "http://localhost:3000"], max_age = "1h" }
+        [auth]
         "#,
     );
     let server = &node.server;

@@ -15,12 +15,12 @@ pub mod seal;
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, Response, header, request};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use super::Edge;
 use super::body::{self, Bounds, Paid};
-use super::identity::{Identities, Identity, IdentityError};
+use super::identity::signature_v4::{Identities, Identity, IdentityError};
 use super::problem::Problem;
 use super::reply::Body;
 use crate::config::checked;
@@ -246,7 +246,7 @@ async fn serve(
     let claim = match claimed {
         Ok(claim) => claim,
         Err(error) => {
-            discard(head, body).await;
+            body::discard_refused(&head.headers, body, AWS_BODY_BYTES_MAX).await;
             return Err(error.into());
         }
     };
@@ -283,17 +283,9 @@ async fn read(
         )),
     };
     if paid.is_err() {
-        discard(head, body).await;
+        body::discard_refused(&head.headers, body, AWS_BODY_BYTES_MAX).await;
     }
     Ok(paid?)
-}
-
-/// Throws away what comes of a refused request.
-async fn discard(head: &request::Parts, body: &mut Incoming) {
-    let nothing_comes = head.headers.contains_key(header::EXPECT) || body.is_end_stream();
-    if !nothing_comes {
-        body::discard(body, AWS_BODY_BYTES_MAX).await;
-    }
 }
 
 /// Tells who asks and what for: an operation that the caller may do to no stream at all is refused before the stream is

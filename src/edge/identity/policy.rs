@@ -1,4 +1,6 @@
-//! What an access key may do, and to which streams.
+//! What somebody may do, and to which streams.
+
+use thiserror::Error;
 
 use super::pattern::{Pattern, PatternError};
 
@@ -70,26 +72,115 @@ pub fn actions() -> impl Iterator<Item = String> {
     of("kinesis", KINESIS_OPERATIONS).chain(of("firehose", FIREHOSE_OPERATIONS))
 }
 
-/// Actions and streams, compiled. A key may do an action to a stream if one pattern stands for the action and one for
-/// the stream.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Policy {
+/// What can be asked for over the native routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Action {
+    /// Records in.
+    Ingest,
+    /// Records out, and what there is: streams, shards, cursors.
+    Tap,
+    /// Changes of streams.
+    Admin,
+}
+
+impl Action {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+    /// Each, at the place of its number.
+    pub const ALL: [Action; Action::COUNT] = [Action::Ingest, Action::Tap, Action::Admin];
+
+    /// Its word in grants and in `[auth]`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Ingest => "ingest",
+            Action::Tap => "tap",
+            Action::Admin => "admin",
+        }
+    }
+
+    /// What somebody does, as messages have it before the name of a stream.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Action::Ingest => "put records into",
+            Action::Tap => "read",
+            Action::Admin => "change",
+        }
+    }
+}
+
+/// Actions that are allowed for streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
     actions: Vec<Pattern>,
     streams: Vec<Pattern>,
 }
 
-impl Policy {
+/// What is wrong with the text of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum GrantError {
+    /// It has no colon, or nothing at one side of it.
+    #[error("a grant is an action and a stream")]
+    Form,
+    /// Its action is none.
+    #[error("there are the actions ingest, tap, admin, and * for all")]
+    Action,
+    /// Its stream is no pattern.
+    #[error(transparent)]
+    Stream(#[from] PatternError),
+}
+
+impl Grant {
     /// Puts compiled patterns together: see [`action_pattern`] and [`stream_pattern`].
     pub fn new(actions: Vec<Pattern>, streams: Vec<Pattern>) -> Self {
         Self { actions, streams }
+    }
+
+    /// Reads `ACTION:STREAM`, such as `ingest:web-*`: an action of the native routes, or `*` for all of them.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, GrantError> {
+        let (action, stream) = text.split_once(':').ok_or(GrantError::Form)?;
+        if action.is_empty() || stream.is_empty() {
+            return Err(GrantError::Form);
+        }
+        let named = Action::ALL.iter().filter(|known| action == "*" || action == known.as_str());
+        let actions: Vec<_> = named.filter_map(|known| action_pattern(known.as_str()).ok()).collect();
+        if actions.is_empty() {
+            return Err(GrantError::Action);
+        }
+        Ok(Self { actions, streams: vec![stream_pattern(stream)?] })
+    }
+
+    fn allows(&self, action: &str, stream: Option<&str>) -> bool {
+        self.actions.iter().any(|pattern| pattern.matches(action))
+            && stream.is_none_or(|stream| self.streams.iter().any(|pattern| pattern.matches(stream)))
+    }
+}
+
+/// Grants. Somebody may do an action to a stream if one of them has a pattern for the action and one for the stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    grants: Vec<Grant>,
+}
+
+impl Policy {
+    /// Allows what one of `grants` allows.
+    pub fn new(grants: Vec<Grant>) -> Self {
+        Self { grants }
     }
 
     /// Whether `action`, such as `kinesis:PutRecord`, is allowed for the stream; without one, for an action that is
     /// about none in particular, only the action counts. Letters of actions are equal in both cases, as in AWS.
     pub fn allows(&self, action: &str, stream: Option<&str>) -> bool {
         let action = action.to_ascii_lowercase();
-        self.actions.iter().any(|pattern| pattern.matches(&action))
-            && stream.is_none_or(|stream| self.streams.iter().any(|pattern| pattern.matches(stream)))
+        self.grants.iter().any(|grant| grant.allows(&action, stream))
+    }
+
+    /// The same for an action of the native routes.
+    pub fn permits(&self, action: Action, stream: Option<&str>) -> bool {
+        self.grants.iter().any(|grant| grant.allows(action.as_str(), stream))
     }
 }
 
@@ -115,7 +206,44 @@ mod tests {
 
     fn policy(actions: &[&str], streams: &[&str]) -> Policy {
         let actions = actions.iter().map(|text| action_pattern(text).expect("an action")).collect();
-        Policy::new(actions, streams.iter().map(|text| stream_pattern(text).expect("a stream")).collect())
+        let streams = streams.iter().map(|text| stream_pattern(text).expect("a stream")).collect();
+        Policy::new(vec![Grant::new(actions, streams)])
+    }
+
+    fn grants(texts: &[&str]) -> Policy {
+        Policy::new(texts.iter().map(|text| Grant::parse(text).expect("a grant")).collect())
+    }
+
+    #[test]
+    fn a_grant_is_for_its_action_and_its_streams() {
+        let policy = grants(&["ingest:web-*", "tap:orders"]);
+        assert!(policy.permits(Action::Ingest, Some("web-1")));
+        assert!(policy.permits(Action::Tap, Some("orders")));
+        assert!(policy.permits(Action::Tap, None), "an action that is about no stream");
+        for (action, stream) in [
+            (Action::Tap, Some("web-1")),
+            (Action::Ingest, Some("orders")),
+            (Action::Ingest, Some("web")),
+            (Action::Admin, None),
+        ] {
+            assert!(!policy.permits(action, stream), "{action:?} {stream:?}");
+        }
+        assert!(!policy.allows("kinesis:PutRecord", Some("web-1")));
+        for action in Action::ALL {
+            assert!(grants(&["*:a"]).permits(action, Some("a")));
+            assert!(!grants(&["*:a"]).permits(action, Some("b")));
+        }
+    }
+
+    #[test]
+    fn a_grant_of_another_form_is_none() {
+        for text in ["ingest", "ingest:", ":web", ""] {
+            assert_eq!(Grant::parse(text), Err(GrantError::Form), "{text}");
+        }
+        for text in ["Ingest:web", "in*:web", "kinesis:PutRecord"] {
+            assert_eq!(Grant::parse(text), Err(GrantError::Action), "{text}");
+        }
+        assert_eq!(Grant::parse("tap:a/b"), Err(GrantError::Stream(PatternError('/'))));
     }
 
     #[test]

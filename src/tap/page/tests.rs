@@ -120,7 +120,13 @@ pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
     ));
     let intake =
         Intake::new(stream, ingest, (Captures::default(), None), share.account(0)).expect("no schema");
-    let edge = Edge::new(server, &checked::Aws::default(), share, Phases::new(), &registry);
+    let edge = Edge::new(
+        server,
+        (&checked::Auth::default(), &checked::Aws::default()),
+        share,
+        Phases::new(),
+        &registry,
+    );
     edge.open(vec![intake]);
     edge
 }

@@ -32,6 +32,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::feed::Format;
 use super::query;
+use crate::edge::gate::Entry;
+use crate::edge::identity::policy::Action;
 use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
 use crate::edge::upgrade::{Leaving, Left};
@@ -61,8 +63,8 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
 pub async fn get(
     edge: &Arc<Edge>,
     intake: &Intake,
-    head: &request::Parts,
-    leaving: Option<Leaving<'_>>,
+    entry: &Entry,
+    (head, leaving): (&request::Parts, Option<Leaving<'_>>),
 ) -> Result<Response<Body>, Problem> {
     let bad = |detail: &str| Problem::BadParameter { name: "WebSocket handshake", detail: detail.to_owned() };
     let headers = &head.headers;
@@ -82,8 +84,11 @@ pub async fn get(
         return Err(Problem::OriginNotAllowed);
     }
     let (reads, messages) = query::websocket(&intake.stream, head.uri.query().unwrap_or_default()).await?;
+    if reads.is_some() {
+        entry.permit(Action::Tap, Some(intake.stream.name()))?;
+    }
     let reader = reads.map(|reads| edge.taps.any_reader(intake, reads, Format::Page)).transpose()?;
-    let session = session::Session::new(edge, intake.stream.name(), reader, messages);
+    let session = session::Session::new(edge, (intake.stream.name(), entry), reader, messages);
     let on_upgrade = leaving.on_upgrade;
     leaving.upgrade.leave(Box::pin(async move {
         // An error is a connection that broke before it could be taken over.

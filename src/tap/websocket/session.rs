@@ -22,6 +22,8 @@ use super::socket::PaidSocket;
 use crate::config::limits::{REQUEST_OVERHEAD_BYTES, WEBSOCKET_BUFFER_BYTES, WEBSOCKET_MESSAGES_MAX};
 use crate::edge::append::{self, Arrived, Begun};
 use crate::edge::body::Paid;
+use crate::edge::gate::Entry;
+use crate::edge::identity::policy::Action;
 use crate::edge::problem::Problem;
 use crate::edge::upgrade::Left;
 use crate::edge::{Edge, Intake};
@@ -47,6 +49,7 @@ type Socket = WebSocketStream<PaidSocket>;
 pub struct Session {
     edge: Arc<Edge>,
     stream: Arc<str>,
+    entry: Entry,
     reader: Option<AnyReader>,
     messages: Messages,
     open: OpenTap,
@@ -84,6 +87,7 @@ struct Running {
     socket: Socket,
     edge: Arc<Edge>,
     stream: Arc<str>,
+    entry: Entry,
     messages: Messages,
     /// The worker that it is, and its named cursor.
     worker: Option<(Arc<NamedCursor>, Arc<str>)>,
@@ -97,14 +101,20 @@ struct Running {
 
 impl Session {
     /// Reads what `reader` reads, if there is one, and takes messages for `stream`.
-    pub fn new(edge: &Arc<Edge>, stream: &Arc<str>, reader: Option<AnyReader>, messages: Messages) -> Self {
+    pub fn new(
+        edge: &Arc<Edge>,
+        (stream, entry): (&Arc<str>, &Entry),
+        reader: Option<AnyReader>,
+        messages: Messages,
+    ) -> Self {
         let open = OpenTap::new(&edge.taps.websockets, edge.taps.slow_after());
-        Self { edge: Arc::clone(edge), stream: Arc::clone(stream), reader, messages, open }
+        let (edge, stream, entry) = (Arc::clone(edge), Arc::clone(stream), entry.clone());
+        Self { edge, stream, entry, reader, messages, open }
     }
 
     /// Runs until either side ends it. `is_stream` if it has a stream of an HTTP/2 connection.
     pub async fn run(self, connection: Upgraded, is_stream: bool) -> Left {
-        let Session { edge, stream, mut reader, messages, open } = self;
+        let Session { edge, stream, entry, mut reader, messages, open } = self;
         let Ok(intake) = edge.intake(&stream) else { return Left::Nothing };
         let bytes_max = usize::try_from(edge.server.body_bytes_max).unwrap_or(usize::MAX);
         let config = WebSocketConfig::default()
@@ -117,7 +127,8 @@ impl Session {
         let (waiting, heard) = (VecDeque::new(), clock::monotonic());
         let worker = reader.as_ref().and_then(AnyReader::worker);
         let edge = Arc::clone(&edge);
-        let mut running = Running { socket, edge, stream, messages, worker, open, waiting, count: 0, heard };
+        let mut running =
+            Running { socket, edge, stream, entry, messages, worker, open, waiting, count: 0, heard };
         let end = running.until_end(reader.as_mut(), &intake.stream).await;
         // A worker's shards are for others from here on.
         drop(reader);
@@ -287,7 +298,10 @@ impl Running {
         let edge = Arc::clone(&self.edge);
         let under_way = match (edge.intake(&self.stream), message) {
             (Ok(intake), Ok(Content::Records(message))) => {
-                begin(&edge, &intake, message).await.map(UnderWay::Records)
+                match self.entry.permit(Action::Ingest, Some(&self.stream)) {
+                    Ok(()) => begin(&edge, &intake, message).await.map(UnderWay::Records),
+                    Err(problem) => Err(problem),
+                }
             }
             (Ok(_), Ok(Content::Commit(next))) => self.commit(next),
             (Err(problem), _) | (_, Err(problem)) => Err(problem),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::Secret;
-use crate::edge::identity::signing::Scope;
+use crate::edge::identity::signature_v4::signing::Scope;
 use proptest::prelude::*;
 
 /// The signatures of AWS's own example of a body in three pieces ("Example: PUT Object", and the same with a trailing

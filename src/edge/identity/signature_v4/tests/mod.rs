@@ -10,6 +10,7 @@ mod vectors;
 
 use super::*;
 use crate::config::Secret;
+use crate::edge::identity::policy;
 
 const KEY_ID: &str = "AKIDEXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -32,7 +33,10 @@ fn settings(session_token: Option<&str>) -> checked::Access {
             id: KEY_ID.to_owned(),
             secret: Secret::new(SECRET),
             session_token: session_token.map(Secret::new),
-            policy: policy::Policy::new(vec![action("kinesis:Put*"), action("kinesis:List*")], streams),
+            policy: policy::Policy::new(vec![policy::Grant::new(
+                vec![action("kinesis:Put*"), action("kinesis:List*")],
+                streams,
+            )]),
         }],
     }
 }

@@ -1,0 +1,355 @@
+//! `[auth]` and `[[api_key]]` of `forebay.toml`: raw → checked.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::check_access_key::check_patterns;
+use super::check_listener::ListenAt;
+use super::checker::Checker;
+use super::limits::{API_KEY_BYTES_MAX, API_KEY_BYTES_MIN, API_KEYS_MAX};
+use super::secret::Secret;
+use crate::edge::identity::credentials::{Digest, sha256};
+use crate::edge::identity::policy::{Action, Grant, Policy};
+use crate::edge::identity::principal::IdentityKind;
+
+/// `[auth]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthTable {
+    /// What lets a producer in: any of these proofs of identity, or `none`, which asks nobody and is taken only where
+    /// all listeners are loopback addresses or Unix sockets. Default: nobody may put records.
+    #[schemars(extend("examples" = [["api_key"]]))]
+    pub ingest: Option<Vec<String>>,
+    /// The same for readers. Default: nobody may read.
+    #[schemars(extend("examples" = [["api_key"]]))]
+    pub tap: Option<Vec<String>>,
+    /// The same for changes of streams. Default: nobody may change them.
+    #[schemars(extend("examples" = [["api_key"]]))]
+    pub admin: Option<Vec<String>>,
+    /// Whether secrets may stand in the query, as `api_key` and `access_token`, for clients that cannot set headers.
+    /// Proxies in front may log them. Default: false.
+    #[schemars(example = false)]
+    pub credentials_in_query: Option<bool>,
+}
+
+/// One of `[[api_key]]`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiKeyTable {
+    /// The name in logs and metrics. Same alphabet as a stream's name. Unique.
+    #[schemars(required, example = &"mobile")]
+    pub name: Option<String>,
+    /// The secret, which clients send as `X-Api-Key` or as `Authorization: Bearer`: 16 to 256 printable ASCII
+    /// characters.
+    #[schemars(example = &"${MOBILE_KEY}")]
+    pub key: Option<Secret>,
+    /// In its place its SHA-256, as 64 hexadecimal digits, so that the file holds no secret.
+    #[schemars(example = &"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")]
+    pub key_sha256: Option<String>,
+    /// What clients may do, as `ACTION:STREAM`: `ingest`, `tap` or `admin`, or `*` for all of them, and the name of a
+    /// stream, with `*` for any characters.
+    #[schemars(required, extend("examples" = [["ingest:web", "tap:web-*"]]))]
+    pub allow: Option<Vec<String>>,
+}
+
+/// `[auth]` and those whom it knows.
+#[derive(Debug, Clone)]
+pub struct Auth {
+    demands: [Demand; Action::COUNT],
+    /// Whether secrets may stand in the query.
+    pub are_in_query: bool,
+    /// `[[api_key]]`. Names and digests are unique.
+    pub api_keys: Vec<ApiKey>,
+}
+
+/// What lets somebody in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Demand {
+    /// Nobody is asked.
+    #[default]
+    Open,
+    /// Nobody is let in.
+    Closed,
+    /// A proof of one of these kinds, looked for in this order.
+    AnyOf(Vec<IdentityKind>),
+}
+
+/// One of `[[api_key]]`.
+#[derive(Clone)]
+pub struct ApiKey {
+    /// The name.
+    pub name: String,
+    /// SHA-256 of the secret.
+    pub digest: Digest,
+    /// What it may do.
+    pub policy: Policy,
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKey")
+            .field("name", &self.name)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Auth {
+    /// Nobody is asked, and nobody is known.
+    fn default() -> Self {
+        Self { demands: std::array::from_fn(|_| Demand::Open), are_in_query: false, api_keys: Vec::new() }
+    }
+}
+
+impl Auth {
+    /// Demands by action, and keys whose names and digests are unique; no secret stands in the query.
+    pub fn new(demands: [Demand; Action::COUNT], api_keys: Vec<ApiKey>) -> Self {
+        Self { demands, are_in_query: false, api_keys }
+    }
+
+    /// What an action takes.
+    pub fn demand(&self, action: Action) -> &Demand {
+        &self.demands[action as usize]
+    }
+}
+
+/// The tables of those whom `[auth]` may name.
+#[derive(Debug, Default)]
+pub(super) struct Principals {
+    /// `[[api_key]]`.
+    pub api_keys: Vec<ApiKeyTable>,
+}
+
+impl Principals {
+    /// The first table of a kind.
+    fn first_of(&self, kind: IdentityKind) -> Option<&'static str> {
+        match kind {
+            IdentityKind::ApiKey => (!self.api_keys.is_empty()).then_some("api_key[0]"),
+        }
+    }
+}
+
+const NAME_HELP: &str = "write name = \"mobile\" or another name";
+const KEY_HELP: &str = "write key = \"${NAME}\" and put it into the environment, or key_sha256 = \"…\"";
+const ALLOW_HELP: &str = "write allow = [\"ingest:web\"], or what the key is for";
+const NONE: &str = "none";
+
+/// `[auth]` with its principals. `exposed` is a listener that others than this machine reach; `None` where a problem was
+/// added.
+pub(super) fn check_auth(
+    raw: Option<AuthTable>,
+    principals: Principals,
+    exposed: Option<&ListenAt>,
+    checker: &mut Checker<'_>,
+) -> Option<Auth> {
+    let Some(raw) = raw else {
+        return check_no_auth(&principals, exposed, checker);
+    };
+    let given = [raw.ingest, raw.tap, raw.admin];
+    let mut demands = Vec::with_capacity(Action::COUNT);
+    for (action, words) in Action::ALL.into_iter().zip(given) {
+        demands.push(match words {
+            None => Some(Demand::Closed),
+            Some(words) => check_demand(action, &words, (&principals, exposed), checker),
+        });
+    }
+    let api_keys = check_api_keys(principals.api_keys, checker);
+    let demands: Option<Vec<Demand>> = demands.into_iter().collect();
+    let are_in_query = raw.credentials_in_query.unwrap_or(false);
+    Some(Auth { are_in_query, ..Auth::new(demands?.try_into().ok()?, api_keys?) })
+}
+
+/// Without `[auth]` nobody is asked, which is for this machine alone.
+fn check_no_auth(
+    principals: &Principals,
+    exposed: Option<&ListenAt>,
+    checker: &mut Checker<'_>,
+) -> Option<Auth> {
+    let help = "write [auth] with ingest = [\"api_key\"], tap = [\"api_key\"], and an [[api_key]]";
+    if let Some((word, path)) =
+        IdentityKind::WORDS.iter().find_map(|(word, kind)| Some((word, principals.first_of(*kind)?)))
+    {
+        checker.problem_with_help(path, format!("nobody is asked for a proof of the kind {word:?}"), help);
+        return None;
+    }
+    if let Some(listen) = exposed {
+        checker.problem_with_help(
+            "server.listen",
+            format!("everybody who can reach {listen} may put records into all streams and read them: [auth] is missing"),
+            format!("{help}, or listen on a loopback address such as 127.0.0.1:8080"),
+        );
+        return None;
+    }
+    Some(Auth::default())
+}
+
+fn check_demand(
+    action: Action,
+    words: &[String],
+    (principals, exposed): (&Principals, Option<&ListenAt>),
+    checker: &mut Checker<'_>,
+) -> Option<Demand> {
+    let path = format!("auth.{}", action.as_str());
+    if words == [NONE] {
+        return match exposed {
+            None => Some(Demand::Open),
+            Some(listen) => {
+                checker.problem_with_help(
+                    &path,
+                    format!("\"none\" lets everybody who can reach {listen} {} all streams", action.verb()),
+                    "name a proof of identity, or listen on a loopback address such as 127.0.0.1:8080",
+                );
+                None
+            }
+        };
+    }
+    if words.is_empty() {
+        let message = format!("{} must not be empty", action.as_str());
+        checker.problem_with_help(
+            &path,
+            message,
+            "leave it out, and nobody may, or name a proof of identity",
+        );
+        return None;
+    }
+    let mut kinds = Vec::with_capacity(words.len());
+    for (index, word) in words.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        if word == NONE {
+            checker.problem(&path, "\"none\" asks nobody: it stands alone");
+            continue;
+        }
+        let Some(kind) = checker.word(&path, Some(word), IdentityKind::ApiKey, &IdentityKind::WORDS) else {
+            continue;
+        };
+        if kinds.contains(&kind) {
+            checker.problem(&path, format!("{word:?} is named twice"));
+        } else if principals.first_of(kind).is_none() {
+            checker.problem(&path, format!("there is no [[{word}]], so that this lets nobody in"));
+        } else {
+            kinds.push(kind);
+        }
+    }
+    (kinds.len() == words.len()).then_some(Demand::AnyOf(kinds))
+}
+
+fn check_api_keys(tables: Vec<ApiKeyTable>, checker: &mut Checker<'_>) -> Option<Vec<ApiKey>> {
+    if tables.len() > API_KEYS_MAX {
+        let found = tables.len();
+        checker.problem(
+            &format!("api_key[{API_KEYS_MAX}]"),
+            format!("{found} API keys are too many: there may be {API_KEYS_MAX}"),
+        );
+        return None;
+    }
+    let mut seen = Seen::default();
+    let keys: Vec<_> = tables
+        .into_iter()
+        .enumerate()
+        .map(|(index, table)| check_api_key(table, index, &mut seen, checker))
+        .collect();
+    keys.into_iter().collect()
+}
+
+/// Where names and secrets stood first.
+#[derive(Default)]
+struct Seen {
+    names: HashMap<String, usize>,
+    digests: HashMap<Digest, usize>,
+}
+
+fn check_api_key(
+    table: ApiKeyTable,
+    index: usize,
+    seen: &mut Seen,
+    checker: &mut Checker<'_>,
+) -> Option<ApiKey> {
+    let path = format!("api_key[{index}]");
+    let name = checker.name(&format!("{path}.name"), table.name, NAME_HELP);
+    if let Some(name) = &name {
+        let first = *seen.names.entry(name.clone()).or_insert(index);
+        if first != index {
+            let message =
+                format!("name = {name:?} is also that of API key {}: each needs its own", first + 1);
+            checker.problem(&format!("{path}.name"), message);
+        }
+    }
+    let digest = check_key(table.key, table.key_sha256, &path, checker);
+    if let Some(digest) = digest {
+        let first = *seen.digests.entry(digest).or_insert(index);
+        if first != index {
+            let message = format!("its secret is also that of API key {}: each needs its own", first + 1);
+            checker.problem(&path, message);
+            return None;
+        }
+    }
+    let allow_path = format!("{path}.allow");
+    let allow = checker.required(&allow_path, table.allow, ALLOW_HELP);
+    let grants = allow.and_then(|texts| check_patterns(&texts, &allow_path, check_grant, checker));
+    Some(ApiKey { name: name?, digest: digest?, policy: Policy::new(grants?) })
+}
+
+/// The digest of the secret, however it is given.
+fn check_key(
+    key: Option<Secret>,
+    key_sha256: Option<String>,
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<Digest> {
+    let digest_path = format!("{path}.key_sha256");
+    if let (Some(_), Some(_)) = (&key, &key_sha256) {
+        checker.problem(&digest_path, "key_sha256 stands in the place of key: write one of them");
+        return None;
+    }
+    if let Some(text) = key_sha256 {
+        let digest = unhex(&text);
+        if digest.is_none() {
+            let help = "printf %s \"$KEY\" | sha256sum prints it";
+            checker.problem_with_help(&digest_path, "key_sha256 has 64 hexadecimal digits", help);
+        }
+        return digest;
+    }
+    let key_path = format!("{path}.key");
+    let key = checker.required(&key_path, key, KEY_HELP)?;
+    let text = key.reveal().as_bytes();
+    if text.iter().all(u8::is_ascii_graphic) && (API_KEY_BYTES_MIN..=API_KEY_BYTES_MAX).contains(&text.len())
+    {
+        return Some(sha256(text));
+    }
+    checker.problem_with_help(
+        &key_path,
+        format!("key has {API_KEY_BYTES_MIN} to {API_KEY_BYTES_MAX} printable ASCII characters, and no white space"),
+        "openssl rand -hex 24 makes one that nobody guesses",
+    );
+    None
+}
+
+fn unhex(text: &str) -> Option<Digest> {
+    let mut digest = Digest::default();
+    if text.len() != 2 * digest.len() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (index, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+/// One of `allow`; `None` where a problem was added.
+pub(super) fn check_grant(text: &str, path: &str, checker: &mut Checker<'_>) -> Option<Grant> {
+    match Grant::parse(text) {
+        Ok(grant) => Some(grant),
+        Err(error) => {
+            let quoted = checker.quote(path, text);
+            checker.problem_with_help(
+                path,
+                format!("{quoted} is no grant: {error}"),
+                "write one such as \"ingest:web\", \"tap:*\" or \"*:web-*\"",
+            );
+            None
+        }
+    }
+}

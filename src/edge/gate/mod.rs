@@ -1,0 +1,156 @@
+//! The gate: who may come in, and for what, before a byte of the body is read.
+//!
+//! ```text
+//! facts ─▶ identity ─▶ policy ─▶ Entry
+//!          who?        may they?
+//! ```
+//!
+//! What is asked for is one of three actions ([`Action`]). For each the configuration says which kinds of identity
+//! count; a request is let in by the first of them whose proof it shows. One that shows a wrong proof is not tried as
+//! nobody's, or as another kind's.
+
+pub mod facts;
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use self::facts::Facts;
+use super::identity::api_key::ApiKeys;
+use super::identity::credentials::Credentials;
+use super::identity::policy::Action;
+use super::identity::principal::{Attempt, IdentityKind, Principal};
+use super::problem::Problem;
+use crate::config::checked::{self, Demand};
+
+/// Who may come in. Made of the configuration, and replaced as a whole.
+#[derive(Debug, Default)]
+pub struct Gate {
+    demands: [Demand; Action::COUNT],
+    /// What a client is told to prove itself by, by action.
+    challenges: [Option<HeaderValue>; Action::COUNT],
+    are_in_query: bool,
+    api_keys: ApiKeys,
+}
+
+/// A request that was let in.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    gate: Arc<Gate>,
+    /// Who has sent it, where anybody was asked.
+    pub principal: Option<Arc<Principal>>,
+}
+
+impl Gate {
+    /// As `[auth]` and the principals of the configuration say.
+    pub fn new(auth: &checked::Auth) -> Self {
+        let challenge = |action: Action| match auth.demand(action) {
+            Demand::AnyOf(kinds) => challenge(kinds),
+            Demand::Open | Demand::Closed => None,
+        };
+        Self {
+            demands: Action::ALL.map(|action| auth.demand(action).clone()),
+            challenges: Action::ALL.map(challenge),
+            are_in_query: auth.are_in_query,
+            api_keys: ApiKeys::new(&auth.api_keys),
+        }
+    }
+
+    /// Lets a request in, or says why not.
+    ///
+    /// # Errors
+    /// [`Problem::Unauthenticated`] if it does not prove who has sent it, [`Problem::Forbidden`] if they may not do what
+    /// they ask for.
+    pub async fn enter(self: &Arc<Self>, facts: &Facts<'_>) -> Result<Entry, Problem> {
+        let Some(action) = facts.action else { return Ok(self.let_in(None)) };
+        let kinds = match &self.demands[action as usize] {
+            Demand::Open => return Ok(self.let_in(None)),
+            Demand::Closed => return Err(Problem::Forbidden(closed(action))),
+            Demand::AnyOf(kinds) => kinds,
+        };
+        let credentials = Credentials::of(facts.head, self.are_in_query);
+        let principal =
+            self.identify(kinds, &credentials).map_err(|why| self.unauthenticated(action, why))?;
+        let entry = self.let_in(Some(principal));
+        entry.permit(action, facts.stream)?;
+        Ok(entry)
+    }
+
+    fn identify(
+        &self,
+        kinds: &[IdentityKind],
+        credentials: &Credentials<'_>,
+    ) -> Result<Arc<Principal>, &'static str> {
+        for kind in kinds {
+            let attempt = match kind {
+                IdentityKind::ApiKey => self.api_keys.identify(credentials),
+            };
+            match attempt {
+                Attempt::Is(principal) => return Ok(principal),
+                Attempt::Wrong(why) => return Err(why),
+                Attempt::Absent | Attempt::Unknown => {}
+            }
+        }
+        Err(if credentials.are_there() { UNKNOWN } else { MISSING })
+    }
+
+    fn unauthenticated(&self, action: Action, why: &str) -> Problem {
+        Problem::Unauthenticated {
+            challenge: self.challenges[action as usize].clone(),
+            detail: why.to_owned(),
+        }
+    }
+
+    fn let_in(self: &Arc<Self>, principal: Option<Arc<Principal>>) -> Entry {
+        Entry { gate: Arc::clone(self), principal }
+    }
+}
+
+/// What a request without any proof is told.
+const MISSING: &str = "this request does not say who has sent it";
+/// What one is told whose proof is none of those that count.
+const UNKNOWN: &str = "what this request shows of its sender is not known here";
+
+fn closed(action: Action) -> String {
+    format!("nobody may {} here: [auth] {} names no identity", action.verb(), action.as_str())
+}
+
+/// The value of `WWW-Authenticate`, with each scheme once.
+fn challenge(kinds: &[IdentityKind]) -> Option<HeaderValue> {
+    let mut schemes: Vec<&str> = Vec::with_capacity(kinds.len());
+    for kind in kinds {
+        if !schemes.contains(&kind.challenge()) {
+            schemes.push(kind.challenge());
+        }
+    }
+    HeaderValue::from_str(&schemes.join(", ")).ok()
+}
+
+impl Entry {
+    /// Whether it may do `action` besides: a connection that stays open may turn to something else.
+    ///
+    /// # Errors
+    /// [`Problem::Forbidden`].
+    pub fn permit(&self, action: Action, stream: Option<&str>) -> Result<(), Problem> {
+        if self.may(action, stream) {
+            return Ok(());
+        }
+        let who = self.principal.as_ref().map_or("nobody", |principal| &principal.name);
+        let what = stream.map_or_else(|| "any stream".to_owned(), |stream| format!("'{stream}'"));
+        Err(Problem::Forbidden(format!("'{who}' may not {} {what}", action.verb())))
+    }
+
+    /// The same as a question.
+    pub fn may(&self, action: Action, stream: Option<&str>) -> bool {
+        match (&self.gate.demands[action as usize], &self.principal) {
+            (Demand::Open, _) => true,
+            (Demand::AnyOf(kinds), Some(principal)) => {
+                kinds.contains(&principal.kind) && principal.policy.permits(action, stream)
+            }
+            (Demand::Closed, _) | (Demand::AnyOf(_), None) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

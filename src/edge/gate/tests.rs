@@ -1,0 +1,102 @@
+//! Who is let in, by configuration.
+
+use futures_util::FutureExt;
+use http::{Request, header};
+
+use super::*;
+use crate::config::checked::{ApiKey, Auth};
+use crate::edge::identity::credentials::sha256;
+use crate::edge::identity::policy::{Grant, Policy};
+use crate::edge::listen::socket::Peer;
+
+fn key(name: &str, secret: &str, allow: &[&str]) -> ApiKey {
+    let grants = allow.iter().map(|text| Grant::parse(text).unwrap()).collect();
+    ApiKey { name: name.to_owned(), digest: sha256(secret.as_bytes()), policy: Policy::new(grants) }
+}
+
+/// Producers need a key, nobody reads, and everybody on this machine changes streams.
+fn gate() -> Arc<Gate> {
+    let demands = [Demand::AnyOf(vec![IdentityKind::ApiKey]), Demand::Closed, Demand::Open];
+    let keys = vec![key("mobile", "mobile-secret", &["ingest:web", "tap:web"]), key("all", "root", &["*:*"])];
+    Arc::new(Gate::new(&Auth::new(demands, keys)))
+}
+
+/// What `enter` says to a request for `action` to the stream `web`.
+fn enter(action: Option<Action>, headers: &[(&str, &str)]) -> Result<Option<String>, Problem> {
+    let mut request = Request::get("/v1/streams/web/records?api_key=mobile-secret");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    let peer = Peer::default();
+    let facts =
+        Facts { head: &head, peer: &peer, client: None, route: "records", action, stream: Some("web") };
+    let entry = gate().enter(&facts).now_or_never().expect("an answer at once")?;
+    Ok(entry.principal.map(|principal| principal.name.to_string()))
+}
+
+fn refused(action: Action, headers: &[(&str, &str)]) -> (u16, String) {
+    let problem = enter(Some(action), headers).unwrap_err();
+    (problem.status().as_u16(), problem.detail())
+}
+
+#[test]
+fn a_key_lets_in_by_either_header_those_whom_it_is_for() {
+    for header in [("x-api-key", "mobile-secret"), ("authorization", "Bearer mobile-secret")] {
+        assert_eq!(enter(Some(Action::Ingest), &[header]), Ok(Some("mobile".to_owned())));
+    }
+    assert_eq!(enter(Some(Action::Admin), &[]), Ok(None));
+    assert_eq!(enter(None, &[]), Ok(None));
+}
+
+#[test]
+fn who_is_not_known_is_told_by_what_to_prove_themselves() {
+    let problem = enter(Some(Action::Ingest), &[]).unwrap_err();
+    assert_eq!((problem.status().as_u16(), problem.code()), (401, "unauthenticated"));
+    assert_eq!(problem.detail(), MISSING);
+    let response = problem.into_response();
+    assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer realm=\"forebay\"");
+    let wrong = |header| refused(Action::Ingest, &[header]);
+    assert_eq!(wrong(("authorization", "Bearer mobile")), (401, UNKNOWN.to_owned()));
+    assert_eq!(wrong(("x-api-key", "mobile")), (401, "the API key is not known".to_owned()));
+    assert_eq!(wrong(("authorization", "Basic bW9iaWxlLXNlY3JldA==")).0, 401);
+}
+
+#[test]
+fn a_wrong_key_is_not_made_up_for_by_a_right_one() {
+    let both = [("x-api-key", "wrong"), ("authorization", "Bearer mobile-secret")];
+    assert_eq!(refused(Action::Ingest, &both).0, 401);
+}
+
+#[test]
+fn what_no_identity_is_named_for_nobody_does() {
+    let (status, detail) = refused(Action::Tap, &[("x-api-key", "root")]);
+    assert_eq!(status, 403);
+    assert_eq!(detail, "nobody may read here: [auth] tap names no identity");
+}
+
+#[test]
+fn who_is_known_does_no_more_than_they_may() {
+    let demands = Action::ALL.map(|_| Demand::AnyOf(vec![IdentityKind::ApiKey]));
+    let keys = vec![key("mobile", "mobile-secret", &["ingest:web"])];
+    let gate = Arc::new(Gate::new(&Auth::new(demands, keys)));
+    let (head, ()) = Request::post("/").header("x-api-key", "mobile-secret").body(()).unwrap().into_parts();
+    let peer = Peer::default();
+    let facts = |action, stream| Facts {
+        head: &head,
+        peer: &peer,
+        client: None,
+        route: "records",
+        action: Some(action),
+        stream: Some(stream),
+    };
+    let enter = |action, stream| gate.enter(&facts(action, stream)).now_or_never().expect("at once");
+    let entry = enter(Action::Ingest, "web").unwrap();
+    assert!(!entry.may(Action::Tap, Some("web")));
+    let refused = enter(Action::Tap, "web").unwrap_err();
+    assert_eq!(
+        (refused.status().as_u16(), refused.detail()),
+        (403, "'mobile' may not read 'web'".to_owned())
+    );
+    assert_eq!(enter(Action::Ingest, "other").unwrap_err().status().as_u16(), 403);
+}

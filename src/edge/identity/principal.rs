@@ -1,0 +1,55 @@
+//! Who a request is from.
+
+use std::sync::Arc;
+
+use super::policy::Policy;
+
+/// How somebody proves who they are. The words are those of `[auth]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IdentityKind {
+    /// A key of `[[api_key]]`.
+    ApiKey,
+}
+
+impl IdentityKind {
+    /// Every kind, with its word in the configuration.
+    pub const WORDS: [(&'static str, IdentityKind); 1] = [("api_key", IdentityKind::ApiKey)];
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            IdentityKind::ApiKey => "api_key",
+        }
+    }
+
+    /// The scheme of `WWW-Authenticate` by which a client is asked for it.
+    pub fn challenge(self) -> &'static str {
+        match self {
+            IdentityKind::ApiKey => "Bearer realm=\"forebay\"",
+        }
+    }
+}
+
+/// Somebody who is known, and what they may do.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// The name in logs and metrics; not secret.
+    pub name: Arc<str>,
+    /// How they have proved it.
+    pub kind: IdentityKind,
+    /// What they may do.
+    pub policy: Policy,
+}
+
+/// What a kind of identity makes of a request.
+#[derive(Debug)]
+pub enum Attempt {
+    /// Nothing in the request is of this kind.
+    Absent,
+    /// Something may be of this kind, or of another one that looks the same, and is not known here.
+    Unknown,
+    /// It is this principal.
+    Is(Arc<Principal>),
+    /// It is of this kind, and nobody's. The words say why, and quote nothing of the request.
+    Wrong(&'static str),
+}

@@ -1,0 +1,290 @@
+//! Who sends a request of an AWS client, and what they may do: Signature Version 4 and access keys.
+//!
+//! ```text
+//! head ─▶ statement ─▶ time ─▶ access key, token ─▶ canonical request ─▶ signature ─▶ body ─▶ Identity ─▶ may?
+//!         what it      within     known?              same text             same?      same
+//!         says         the skew                                                        hash?
+//! └──────────────────── Identities::claim ───────────────────────────────────────┘ └ Claim::prove ┘
+//! ```
+//!
+//! [`Identities::claim`] looks at all that the head alone can tell, so that a request of an unknown key, of another
+//! time or in no form at all is refused before memory is spent on its body. Where the head tells the body's hash, that
+//! includes the signature; many SDKs do not tell it to Kinesis, and then the signature needs the body. [`Claim::prove`] does
+//! the rest.
+//!
+//! What is protected: method, path, query, the signed headers, the body (unless the client chose not to sign it) and
+//! the time. What is not: a request that somebody has caught can be sent again until its time is over, and nobody is
+//! kept from reading it. Only TLS protects from both.
+
+mod canonical;
+mod chunks;
+mod error;
+mod signing;
+mod statement;
+mod time;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use ring::hmac;
+use subtle::ConstantTimeEq;
+
+use crate::config::checked::{self, SignatureRule};
+use crate::runtime::clock::UnixMicros;
+use chunks::{ChunkSigner, Chunks};
+pub use error::IdentityError;
+use signing::{Scope, SigningKeys, hex, hex_sha256, string_to_sign};
+use statement::{ChunkedPayload, Payload, SIGNATURE_PARAMETER, Statement, UNSIGNED};
+
+/// Everybody whose requests are taken. Made once, shared by all edge threads.
+#[derive(Debug)]
+pub struct Identities {
+    rule: SignatureRule,
+    clock_skew: Duration,
+    account: Arc<str>,
+    keys: HashMap<String, Arc<AccessKey>>,
+}
+
+#[derive(Debug)]
+struct AccessKey {
+    settings: checked::AccessKey,
+    signing_keys: SigningKeys,
+}
+
+/// Who has sent a request, beyond doubt, and what they may do.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// None where signatures are off.
+    key: Option<Arc<AccessKey>>,
+    account: Arc<str>,
+}
+
+/// What a request says about its sender, as far as its head can prove it.
+#[derive(Debug)]
+pub struct Claim {
+    identity: Identity,
+    rest: Rest,
+}
+
+/// What only the body can prove.
+enum Rest {
+    /// Nothing.
+    Nothing,
+    /// That it has the hash that was signed.
+    Hash([u8; 32]),
+    /// The signature, which is over its hash.
+    Signature(Box<Unproven>),
+    /// The signatures of its pieces.
+    Chunks(Box<Chunks>),
+}
+
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Rest::Nothing => "Nothing",
+            Rest::Hash(_) => "Hash",
+            Rest::Signature(_) => "Signature",
+            Rest::Chunks(_) => "Chunks",
+        })
+    }
+}
+
+/// A signature and all that it is over, but for the body.
+struct Unproven {
+    canonical: Vec<u8>,
+    signed_at: String,
+    scope: Scope,
+    signature: [u8; 32],
+    access_key: Arc<AccessKey>,
+    key: hmac::Key,
+    /// Whether the key was derived for this request.
+    is_new: bool,
+}
+
+impl Identities {
+    /// Everybody that the configuration knows. `account` stands in messages.
+    pub fn new(access: &checked::Access, account: &str) -> Self {
+        let key = |settings: &checked::AccessKey| AccessKey {
+            settings: settings.clone(),
+            signing_keys: SigningKeys::default(),
+        };
+        Self {
+            rule: access.signature,
+            clock_skew: access.clock_skew,
+            account: Arc::from(account),
+            keys: access.keys.iter().map(|it| (it.id.clone(), Arc::new(key(it)))).collect(),
+        }
+    }
+
+    /// Checks what the head of a request can tell. `now` is the wall clock's time.
+    ///
+    /// # Errors
+    /// If the request is nobody's. Then its body need not be read.
+    pub fn claim(&self, head: &Parts, now: UnixMicros) -> Result<Claim, IdentityError> {
+        if self.rule == SignatureRule::Off {
+            return self.claim_without_signature(head);
+        }
+        let statement = Statement::of(head)?;
+        statement.check_service(&head.headers)?;
+        time::check(statement.signed_at.seconds, statement.lifetime, self.clock_skew, now)?;
+        let access_key = self.keys.get(&statement.key_id).ok_or(IdentityError::Unrecognized)?;
+        access_key.check_token(statement.token.as_deref())?;
+        let without = statement.lifetime.map(|_| SIGNATURE_PARAMETER);
+        let canonical = canonical::canonical_head(head, &statement.signed_headers, without)?;
+        let kept = access_key.signing_keys.get(&statement.scope);
+        let is_new = kept.is_none();
+        let key = kept.unwrap_or_else(|| statement.scope.derive(&access_key.settings.secret));
+        let unproven = Unproven {
+            canonical,
+            signed_at: statement.signed_at.text,
+            scope: statement.scope,
+            signature: statement.signature,
+            access_key: Arc::clone(access_key),
+            key,
+            is_new,
+        };
+        let identity = Identity { key: Some(Arc::clone(access_key)), account: Arc::clone(&self.account) };
+        let rest = match statement.payload {
+            Payload::Hashed => Rest::Signature(Box::new(unproven)),
+            Payload::Told(hash) => {
+                unproven.check(&hex(&hash))?;
+                Rest::Hash(hash)
+            }
+            Payload::Unsigned => {
+                unproven.check(UNSIGNED.as_bytes())?;
+                Rest::Nothing
+            }
+            Payload::Chunked(payload) => {
+                let signer = unproven.check(payload.name.as_bytes())?;
+                Rest::Chunks(Box::new(chunks(payload, Some(signer))))
+            }
+        };
+        Ok(Claim { identity, rest })
+    }
+
+    /// Everybody is taken; a body in pieces still has to be put together.
+    fn claim_without_signature(&self, head: &Parts) -> Result<Claim, IdentityError> {
+        let rest = match statement::payload(&head.headers, None) {
+            Ok(Payload::Chunked(payload)) => Rest::Chunks(Box::new(chunks(payload, None))),
+            _ => Rest::Nothing,
+        };
+        Ok(Claim { identity: Identity { key: None, account: Arc::clone(&self.account) }, rest })
+    }
+}
+
+fn chunks(payload: ChunkedPayload, signer: Option<ChunkSigner>) -> Chunks {
+    Chunks {
+        signer: signer.filter(|_| payload.is_signed),
+        has_trailers: payload.has_trailers,
+        decoded_bytes: payload.decoded_bytes,
+    }
+}
+
+/// Checks a request whose body is there: [`Identities::claim`] and [`Claim::prove`] in one.
+///
+/// # Errors
+/// As theirs.
+pub fn authenticate(
+    identities: &Identities,
+    head: &Parts,
+    body: &mut Vec<u8>,
+    now: UnixMicros,
+) -> Result<Identity, IdentityError> {
+    identities.claim(head, now)?.prove(body)
+}
+
+impl AccessKey {
+    /// Whether the request carries the token that it must, and none where it must not.
+    fn check_token(&self, token: Option<&[u8]>) -> Result<(), IdentityError> {
+        let wanted = self.settings.session_token.as_ref().map(|token| token.reveal().as_bytes());
+        let is_right = match (wanted, token) {
+            (None, None) => true,
+            (Some(wanted), Some(token)) => bool::from(wanted.ct_eq(token)),
+            _ => false,
+        };
+        if is_right { Ok(()) } else { Err(IdentityError::Unrecognized) }
+    }
+}
+
+impl Unproven {
+    /// Whether the signature is that of the request with `payload_hash` as its last line; gives what signs its pieces.
+    fn check(mut self, payload_hash: &[u8]) -> Result<ChunkSigner, IdentityError> {
+        self.canonical.extend_from_slice(payload_hash);
+        let text = string_to_sign(&self.canonical, &self.signed_at, &self.scope);
+        // In a time that does not depend on where the first difference is.
+        hmac::verify(&self.key, text.as_bytes(), &self.signature).map_err(|_| IdentityError::mismatch())?;
+        let signer = ChunkSigner {
+            key: self.key.clone(),
+            context: format!("{}\n{}", self.signed_at, self.scope),
+            previous: hex(&self.signature),
+        };
+        if self.is_new {
+            self.access_key.signing_keys.keep(self.scope, self.key);
+        }
+        Ok(signer)
+    }
+}
+
+impl Claim {
+    /// Whether the signature is right already, and only the body has to be what was signed.
+    pub fn is_signature_proven(&self) -> bool {
+        !matches!(self.rest, Rest::Signature(_))
+    }
+
+    /// Checks what needs the body, as it came (it is signed before any `Content-Encoding` but `aws-chunked`). A body in
+    /// `aws-chunked` form is replaced by what its pieces hold, in the same memory.
+    ///
+    /// # Errors
+    /// If the request is nobody's.
+    pub fn prove(self, body: &mut Vec<u8>) -> Result<Identity, IdentityError> {
+        match self.rest {
+            Rest::Nothing => {}
+            Rest::Hash(hash) => {
+                if !bool::from(hex(&hash).ct_eq(&hex_sha256(body))) {
+                    return Err(IdentityError::mismatch());
+                }
+            }
+            Rest::Signature(unproven) => drop(unproven.check(&hex_sha256(body))?),
+            Rest::Chunks(chunks) => chunks.decode(body)?,
+        }
+        Ok(self.identity)
+    }
+}
+
+impl Identity {
+    /// The id of the access key; none where signatures are off.
+    pub fn access_key_id(&self) -> Option<&str> {
+        self.key.as_ref().map(|key| key.settings.id.as_str())
+    }
+
+    /// Whether `action`, such as `kinesis:PutRecord`, is allowed for the stream, or at all where it is about none.
+    pub fn may(&self, action: &str, stream: Option<&str>) -> bool {
+        self.key.as_ref().is_none_or(|key| key.settings.policy.allows(action, stream))
+    }
+
+    /// The same as an error. `resource` is the ARN that the message names, or `*`.
+    ///
+    /// # Errors
+    /// [`IdentityError::Denied`].
+    pub fn authorize(
+        &self,
+        action: &str,
+        stream: Option<&str>,
+        resource: impl FnOnce() -> String,
+    ) -> Result<(), IdentityError> {
+        if self.may(action, stream) {
+            return Ok(());
+        }
+        let id = self.access_key_id().unwrap_or_default();
+        Err(IdentityError::Denied {
+            user: format!("arn:aws:iam::{}:user/{id}", self.account),
+            action: action.to_owned(),
+            resource: resource(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
