@@ -97,7 +97,7 @@ impl Pipelines {
         let (addresses, doors) = (listeners.addresses(), listeners.doors());
         let edge = Arc::new(Edge::new(
             node.server.clone(),
-            (&node.auth, &node.aws),
+            (&node.auth, &node.limits, &node.aws),
             ingest,
             phases.clone(),
             &registry,
@@ -160,6 +160,8 @@ impl Pipelines {
             logs.save_catalog()?;
         }
         self.site.keep_token_key(logs.as_ref().map(|logs| &logs.folder))?;
+        let usage = logs.as_ref().map(|logs| logs.folder.read_usage()).transpose()?;
+        self.site.edge.throttle.standings.restore(usage.unwrap_or_default());
         let resized = logs.as_ref().map(|logs| logs.resized().to_vec()).unwrap_or_default();
         *self.site.logs() = logs;
         self.site.start(built, deliveries.handle());
@@ -241,6 +243,7 @@ impl Pipelines {
         if let Some(logs) = self.site.logs().as_ref() {
             logs.housekeeping(now);
         }
+        self.site.keep_usage();
         let delivery_streams = self.site.edge.aws.delivery_streams.get();
         if let (Some(streams), Ok(control)) = (delivery_streams, self.site.edge.control())
             && streams.has_deleted()
@@ -259,6 +262,7 @@ impl Pipelines {
             status.refresh_gauges();
         }
         self.site.refresh_function_gauges();
+        self.site.edge.throttle.standings.refresh_gauges();
         for intake in self.site.edge.intakes() {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);
@@ -296,6 +300,7 @@ impl Pipelines {
         if let Some(deliveries) = deliveries {
             let have_ended =
                 self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
+            self.site.keep_usage();
             if let Some(logs) = self.site.logs().take() {
                 logs.journals().stop();
                 if !have_ended {

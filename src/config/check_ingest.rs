@@ -8,6 +8,7 @@ use http::HeaderName;
 use serde_json::Value;
 
 use super::check_inference::INFER;
+use super::check_limit::check_limit;
 use super::checked::{Content, Durability, Ingest, OnInvalid, PartitionKeySource, ShardQuotas, Stream};
 use super::checker::Checker;
 use super::duration::print_duration;
@@ -137,12 +138,14 @@ pub(super) fn check_ingest(
             format!("max_record = {record} is more than the node's max_body = {body}: write at most {body}, or a larger max_body"),
         );
     }
+    let limit = check_limit(raw.limit, "ingest.limit", checker);
     Some(Ingest {
         partition_key: partition_key?,
         schema: schema?,
         on_invalid: on_invalid?,
         content: content?,
         record_bytes_max: record?,
+        limit: limit?,
     })
 }
 

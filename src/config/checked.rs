@@ -16,6 +16,7 @@ pub use super::check_auth::{ApiKey, Auth, Demand};
 pub use super::check_aws::Aws;
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
+pub use super::check_limit::{Allowance, Limit, Limits, Period, Quota, Rate, Rates};
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
 pub use super::format::{
     Delimiter, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
@@ -52,10 +53,21 @@ pub struct Node {
     pub server: Server,
     /// `[auth]` and `[[api_key]]`.
     pub auth: Auth,
+    /// `[limits]`.
+    pub limits: Limits,
     /// `[aws]` and `[[access_key]]`.
     pub aws: Aws,
     /// `[[function]]`. Names are unique.
     pub functions: Vec<Function>,
+}
+
+impl Node {
+    /// Whether what some principal sends is counted for a quota, which has to be kept over a restart.
+    pub fn have_quotas(&self) -> bool {
+        let api_keys = self.auth.api_keys.iter().map(|key| &key.allowance);
+        let access_keys = self.aws.access.keys.iter().map(|key| &key.allowance);
+        api_keys.chain(access_keys).any(|allowance| allowance.quota.is_some())
+    }
 }
 
 /// `[log]`: how the log of durable streams is written.
@@ -262,6 +274,8 @@ pub struct Ingest {
     pub content: Content,
     /// Bytes of one record.
     pub record_bytes_max: u64,
+    /// How much may come in and go out.
+    pub limit: Limit,
 }
 
 /// Where a record's partition key comes from.

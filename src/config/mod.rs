@@ -23,6 +23,7 @@ mod check_format;
 mod check_function;
 mod check_inference;
 mod check_ingest;
+mod check_limit;
 mod check_listener;
 mod check_log;
 mod check_named_columns;

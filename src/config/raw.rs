@@ -13,6 +13,7 @@ use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
+use super::check_limit::{LimitTable, LimitsTable};
 use super::check_listener::{ListenerTable, TlsTable};
 use super::limits;
 use super::secret::Secret;
@@ -89,6 +90,8 @@ pub struct IngestTable {
     /// Largest record. Default: `1MiB`, or `max_body` of the node where that is less.
     #[schemars(example = &"1MiB")]
     pub max_record: Option<String>,
+    /// How much may come in and, by `tap`, go out. Default: any amount.
+    pub limit: Option<LimitTable>,
 }
 
 /// `[[delivery]]`.
@@ -301,6 +304,8 @@ pub struct NodeFile {
     pub listener: Option<Vec<ListenerTable>>,
     /// Which proofs of identity count for what.
     pub auth: Option<AuthTable>,
+    /// How much may come in and go out, of everybody together and of each client.
+    pub limits: Option<LimitsTable>,
     /// Clients that send a secret along.
     pub api_key: Option<Vec<ApiKeyTable>>,
     /// The Kinesis and Firehose APIs.

@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::body::Paid;
 use super::decode::{self, Framing, Refused, RequestKey};
+use super::gate::throttle::charge::Charge;
 use super::partition::{self, Shared};
 use super::problem::Problem;
 use super::reply::{self, Outcome};
@@ -27,6 +28,8 @@ pub struct Arrived<'a> {
     pub idempotency_key: Option<&'a [u8]>,
     /// The body.
     pub paid: Paid,
+    /// What it has taken of the limits of its sender and others.
+    pub charge: Charge,
 }
 
 /// What has become of a body, as far as it is known before its records are durable.
@@ -37,9 +40,16 @@ pub enum Begun {
     /// Every record was refused.
     Refused(Verdict),
     /// Records are in the log.
-    Appended(Verdict, Vec<(ShardId, Appended)>, Commit),
+    Appended(Verdict, Vec<(ShardId, Appended)>, Pending),
     /// Records are in the log, with the reply that it keeps.
-    Kept(Bytes, Commit),
+    Kept(Bytes, Pending),
+}
+
+/// The wait for durability, and what to give back if it is in vain.
+#[derive(Debug)]
+pub struct Pending {
+    commit: Commit,
+    charge: Option<Box<Charge>>,
 }
 
 /// What a client is told.
@@ -73,9 +83,10 @@ pub struct Verdict {
 /// # Errors
 /// Why nothing of it was kept.
 pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result<Begun, Problem> {
-    let Arrived { framing, key, idempotency_key, paid } = arrived;
+    let Arrived { framing, key, idempotency_key, paid, mut charge } = arrived;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
+        charge.refund();
         return Err(Problem::Draining);
     }
     let arrival = clock::wall();
@@ -99,6 +110,7 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
     if verdict.rejected > 0 {
         stream.metrics.rejected.increment(verdict.rejected as u64);
     }
+    charge.settle_records(verdict.accepted + verdict.rejected as u64, verdict.accepted, paid.bytes.len())?;
     if verdict.accepted == 0 {
         return Ok(Begun::Refused(verdict));
     }
@@ -107,14 +119,18 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
     let receipt = {
         let writing = stream.writing().await;
         let batches = partition::partition(intake.slots, decoded, shared, writing.layout());
-        let spent = stream.within_quotas(writing.layout(), &batches)?;
+        let spent = stream.within_quotas(writing.layout(), &batches).inspect_err(|_| charge.refund())?;
         let reply = claim.map(|claim| verdict.reply(claim, arrival, batches.len()));
-        writing.append(batches, reply).inspect_err(|_| stream.refund(&spent))?
+        writing.append(batches, reply).inspect_err(|_| {
+            stream.refund(&spent);
+            charge.refund();
+        })?
     };
     let Receipt { appended, reply, commit } = receipt;
+    let pending = Pending { commit, charge: charge.kept_for_refund() };
     Ok(match reply {
-        None => Begun::Appended(verdict, appended, commit),
-        Some(reply) => Begun::Kept(reply, commit),
+        None => Begun::Appended(verdict, appended, pending),
+        Some(reply) => Begun::Kept(reply, pending),
     })
 }
 
@@ -126,10 +142,13 @@ impl Begun {
     pub async fn durable(&mut self) -> Result<(), Problem> {
         match self {
             Begun::Answered(_) | Begun::Refused(_) => Ok(()),
-            Begun::Appended(.., commit) | Begun::Kept(_, commit) => {
-                let result = (&mut *commit).await;
+            Begun::Appended(.., pending) | Begun::Kept(_, pending) => {
+                let result = (&mut pending.commit).await;
                 // Asked once more, it would not know any more.
-                *commit = Commit::Done;
+                pending.commit = Commit::Done;
+                if let (Err(_), Some(charge)) = (&result, &mut pending.charge) {
+                    charge.refund();
+                }
                 Ok(result?)
             }
         }

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
 use super::body::{self, Bounds, Encoding};
+use super::gate::Entry;
 use super::problem::Problem;
 use super::reply::{self, Body};
 use super::{Edge, Intake};
@@ -150,11 +151,12 @@ fn wall(now: Instant, then: Instant) -> String {
 pub async fn put(
     edge: &Edge,
     intake: &Intake,
-    name: &str,
+    (name, entry): (&str, &Entry),
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     check_name(name)?;
-    let bounds = Bounds { account: &intake.budget, bytes_max: CURSOR_BODY_BYTES_MAX as u64 };
+    let competitor = &entry.competitor();
+    let bounds = Bounds { account: &intake.budget, competitor, bytes_max: CURSOR_BODY_BYTES_MAX as u64 };
     let paid = body::read(edge, bounds, Encoding::Identity, &mut body).await?;
     let wish = match paid.bytes.as_slice() {
         [] => Wish::default(),

@@ -8,6 +8,8 @@ use hyper::body::Incoming;
 use super::append::{self, Arrived, Done};
 use super::body::{self, Bounds, Encoding};
 use super::decode::Framing;
+use super::gate::Entry;
+use super::gate::throttle::charge::Charge;
 use super::problem::Problem;
 use super::reply::{self, Body};
 use super::{Edge, Intake};
@@ -24,11 +26,12 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub async fn post(
     edge: &Edge,
     intake: Result<Arc<Intake>, Problem>,
+    (entry, charge): (&Entry, Charge),
     head: &request::Parts,
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let result = match intake {
-        Ok(intake) => ingest(edge, &intake, head, &mut body).await,
+        Ok(intake) => ingest(edge, &intake, (entry, charge), head, &mut body).await,
         Err(problem) => Err(problem),
     };
     // One that was too slow, or has gone, will not send more.
@@ -43,16 +46,19 @@ pub async fn post(
 async fn ingest(
     edge: &Edge,
     intake: &Intake,
+    (entry, mut charge): (&Entry, Charge),
     head: &request::Parts,
     body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
     let key = request_key(intake, head)?;
-    let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max };
-    let paid = body::read(edge, bounds, encoding, body).await?;
+    let competitor = &entry.competitor();
+    let bounds = Bounds { account: &intake.budget, competitor, bytes_max: edge.server.body_bytes_max };
+    let read = body::read(edge, bounds, encoding, body).await;
+    let paid = read.inspect_err(|problem| charge.give_back_if(problem.is_of_server()))?;
     let idempotency_key = idempotency_key(&head.headers)?;
-    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid };
+    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, charge };
     Ok(match append::begin(edge, intake, arrived).await?.done().await? {
         Done::Fresh { body, all_refused } => reply::ingest(body, all_refused),
         Done::Kept(body) => reply::kept(body),

@@ -46,9 +46,11 @@ use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 
 use gate::Gate;
+use gate::throttle::Throttle;
+use gate::throttle::account::Account;
 use learned_plan::LearnedPlan;
 use problem::Problem;
-pub use route::RouteMetrics;
+pub use route::{RouteMetrics, names as route_names};
 
 /// A stream as the edge sees it: where its records go and what they must look like.
 #[derive(Debug)]
@@ -71,6 +73,8 @@ pub struct Intake {
     pub key_slot: Option<usize>,
     /// The stream's account of the ingest share.
     pub budget: Arc<Budget>,
+    /// How much may come in and go out, once it is open and if that is limited.
+    pub account: Option<Arc<Account>>,
     /// Cursors that workers share.
     pub cursors: Arc<NamedCursors>,
     /// Whether no client sees it: a stage of this process is all that appends to it.
@@ -111,6 +115,7 @@ impl Intake {
             schema,
             key_slot,
             budget,
+            account: None,
             cursors,
             is_internal,
         })
@@ -145,6 +150,8 @@ pub struct Edge {
     pub route_metrics: RouteMetrics,
     /// Who may come in.
     gate: RwLock<Arc<Gate>>,
+    /// How much may come in and go out, and what has.
+    pub throttle: Throttle,
     /// What is there for clients of AWS services.
     pub aws: aws::Gateway,
     /// One reclaim at a time.
@@ -155,11 +162,12 @@ impl Edge {
     /// Puts the edge together. Until [`Edge::open`] it refuses what is about a stream.
     pub fn new(
         server: checked::Server,
-        (auth, aws): (&checked::Auth, &checked::Aws),
+        (auth, limits, aws): (&checked::Auth, &checked::Limits, &checked::Aws),
         budget: Share,
         phases: Phases,
         registry: &Registry,
     ) -> Self {
+        let throttle = Throttle::new(limits, registry);
         let taps_budget = budget.account(usize::MAX);
         let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
@@ -167,8 +175,9 @@ impl Edge {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
-            gate: RwLock::new(Arc::new(Gate::new(auth))),
-            aws: aws::Gateway::new(budget.account_before_last(), aws),
+            gate: RwLock::new(Arc::new(Gate::new(auth, &throttle))),
+            aws: aws::Gateway::new(budget.account_before_last(), aws, &throttle),
+            throttle,
             taps_budget,
             taps,
             budget,
@@ -193,15 +202,30 @@ impl Edge {
 
     /// Lets records in.
     pub fn open(&self, intakes: Vec<Intake>) {
-        let named = |intake: Intake| (Arc::clone(intake.stream.name()), Arc::new(intake));
+        let named = |intake| {
+            let intake = self.limited(intake);
+            (Arc::clone(intake.stream.name()), Arc::new(intake))
+        };
         *self.write_intakes() = Some(Arc::new(intakes.into_iter().map(named).collect()));
     }
 
     /// Lets records of one more stream in.
     pub fn add(&self, intake: Intake) {
+        let intake = self.limited(intake);
         self.change_intakes(|intakes| {
             intakes.insert(Arc::clone(intake.stream.name()), Arc::new(intake));
         });
+    }
+
+    /// With its account. That of a stream whose limit is the same goes on.
+    fn limited(&self, intake: Intake) -> Intake {
+        let (name, limit) = (intake.stream.name(), intake.ingest.limit);
+        let before = self.any_intake(name).ok().filter(|before| before.ingest.limit == limit);
+        let account = match before {
+            Some(before) => before.account.clone(),
+            None => self.throttle.stream(name, limit),
+        };
+        Intake { account, ..intake }
     }
 
     /// Knows a stream no more.

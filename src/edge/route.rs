@@ -3,20 +3,22 @@
 use std::sync::{Arc, OnceLock};
 
 use http::{Method, Request, Response, request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use metrics::{Counter, Histogram};
 
 use super::aws::{self, Target};
 use super::gate::Entry;
 use super::gate::facts::Facts;
+use super::gate::throttle::charge::Charge;
+use super::gate::throttle::measure::{Cost, Flow};
 use super::identity::policy::Action;
 use super::listen::client;
 use super::listen::socket::Peer;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
-use super::{Edge, body, cors, cursors, ingest, reshard, streams};
+use super::{Edge, Intake, body, cors, cursors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
 use crate::telemetry::access_log::{self, Access};
@@ -119,6 +121,15 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// In which direction records go.
+    fn flow(self, action: Option<Action>) -> Flow {
+        match (self, action) {
+            (Route::Aws(target), _) if target.brings_records() => Flow::Ingest,
+            (_, Some(Action::Ingest)) => Flow::Ingest,
+            _ => Flow::Tap,
+        }
+    }
+
     fn allow(self) -> &'static str {
         match self {
             Route::Records(_) | Route::Shards(_) => "GET, HEAD, POST, OPTIONS",
@@ -126,6 +137,12 @@ impl<'a> Route<'a> {
             _ => "GET, HEAD, OPTIONS",
         }
     }
+}
+
+/// The name of every route.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let native = ["records", "stream", "shards", "cursors", "cursor", "streams", "unknown"];
+    native.into_iter().chain(Target::all().map(Target::name))
 }
 
 /// Handles of the request metrics, made when they are first needed.
@@ -217,8 +234,12 @@ async fn pass(
     if head_bytes(facts.head) > limit {
         return Err(Problem::HeadersTooLarge { limit });
     }
-    match edge.gate().enter(facts).await {
-        Ok(entry) => dispatch(edge, route, &entry, facts.head, body, leaving).await,
+    let passed = match edge.gate().enter(facts).await {
+        Ok(entry) => Passed::new(edge, route, entry, (facts, &body)),
+        Err(problem) => Err(problem),
+    };
+    match passed {
+        Ok(passed) => dispatch(edge, route, passed, facts.head, body, leaving).await,
         Err(problem) => {
             body::discard_refused(&facts.head.headers, &mut body, edge.server.body_bytes_max).await;
             Err(problem)
@@ -226,41 +247,69 @@ async fn pass(
     }
 }
 
+/// A request that was let in and is not too much.
+struct Passed {
+    entry: Entry,
+    charge: Charge,
+    /// The stream that its path names.
+    intake: Result<Arc<Intake>, Problem>,
+}
+
+impl Passed {
+    /// Takes what the head tells of its cost.
+    fn new(
+        edge: &Edge,
+        route: Route<'_>,
+        entry: Entry,
+        (facts, body): (&Facts<'_>, &Incoming),
+    ) -> Result<Self, Problem> {
+        let intake = facts.stream.map_or(Err(Problem::NotFound), |name| edge.intake(name));
+        let flow = route.flow(facts.action);
+        // A WebSocket pays for each of its messages.
+        let brings_records = flow == Flow::Ingest && facts.head.method == Method::POST;
+        let cost = if brings_records { Cost::announced(body.size_hint().exact()) } else { Cost::READ };
+        let stream = intake.as_ref().ok().and_then(|intake| intake.account.as_ref());
+        let charge = entry.charge(edge, stream, flow, cost)?;
+        Ok(Self { entry, charge, intake })
+    }
+}
+
 async fn dispatch(
     edge: &Arc<Edge>,
     route: Route<'_>,
-    entry: &Entry,
+    passed: Passed,
     head: &request::Parts,
     body: Incoming,
     leaving: Option<Leaving<'_>>,
 ) -> Result<Response<Body>, Problem> {
+    let Passed { entry, mut charge, intake } = passed;
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
     // hyper leaves the body away where a client asks for the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
-        (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
-        (Route::Records(name), _) if tap::websocket::is_wanted(head) => {
-            tap::websocket::get(edge, &*edge.intake(name)?, entry, (head, leaving)).await
+        (Route::Records(_), &Method::POST) => ingest::post(edge, intake, (&entry, charge), head, body).await,
+        (Route::Records(_), _) if tap::websocket::is_wanted(head) => {
+            tap::websocket::get(edge, &*intake?, (&entry, charge), (head, leaving)).await
         }
-        (Route::Records(name), &Method::GET) if tap::events::are_wanted(&head.headers) => {
-            tap::events::get(edge, &*edge.intake(name)?, head).await
+        (Route::Records(_), &Method::GET) if tap::events::are_wanted(&head.headers) => {
+            tap::events::get(edge, &*intake?, head, charge).await
         }
-        (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
-        (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
-        (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),
-        (Route::Shards(name), &Method::POST) => reshard::post(edge, &*edge.intake(name)?, head, body).await,
-        (Route::Cursors(name), &Method::GET) => Ok(cursors::list(&*edge.intake(name)?)),
-        (Route::Cursor(name, cursor), &Method::GET) => cursors::describe(&*edge.intake(name)?, cursor),
-        (Route::Cursor(name, cursor), &Method::PUT) => {
-            cursors::put(edge, &*edge.intake(name)?, cursor, body).await
+        (Route::Records(_), &Method::GET) => tap::page::get(edge, &*intake?, head, &mut charge).await,
+        (Route::Stream(_), &Method::GET) => Ok(streams::describe(&*intake?)),
+        (Route::Shards(_), &Method::GET) => Ok(streams::shards(&*intake?)),
+        (Route::Shards(_), &Method::POST) => reshard::post(edge, &*intake?, head, body).await,
+        (Route::Cursors(_), &Method::GET) => Ok(cursors::list(&*intake?)),
+        (Route::Cursor(_, cursor), &Method::GET) => cursors::describe(&*intake?, cursor),
+        (Route::Cursor(_, cursor), &Method::PUT) => {
+            cursors::put(edge, &*intake?, (cursor, &entry), body).await
         }
-        (Route::Cursor(name, cursor), &Method::DELETE) => {
-            cursors::delete(&*edge.intake(name)?, cursor, head).await
+        (Route::Cursor(_, cursor), &Method::DELETE) => cursors::delete(&*intake?, cursor, head).await,
+        (Route::Streams, &Method::GET) => streams::list(edge, &entry),
+        (Route::Aws(target), &Method::POST) => {
+            Ok(aws::post(edge, target, (&entry, charge), head, body).await)
         }
-        (Route::Streams, &Method::GET) => streams::list(edge, entry),
-        (Route::Aws(target), &Method::POST) => Ok(aws::post(edge, target, head, body).await),
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),
     }
@@ -277,13 +326,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::edge::aws::firehose;
-    use crate::edge::aws::kinesis::Operation;
 
     #[test]
     fn every_route_has_a_place_and_a_name_of_its_own() {
-        let targets = Operation::ALL.map(Target::Kinesis).into_iter().chain([Target::Unknown]);
-        let targets = targets.chain(firehose::Operation::ALL.map(Target::Firehose));
+        let targets = Target::all();
         let native = [
             Route::Records(""),
             Route::Stream(""),
@@ -296,6 +342,7 @@ mod tests {
         let routes: Vec<_> = native.into_iter().chain(targets.map(Route::Aws)).collect();
         let places: BTreeSet<_> = routes.iter().map(|route| route.index()).collect();
         let names: BTreeSet<_> = routes.iter().map(|route| route.name()).collect();
+        assert_eq!(names, super::names().collect());
         assert_eq!((places.len(), names.len(), places.last()), (ROUTES, ROUTES, Some(&(ROUTES - 1))));
     }
 

@@ -101,6 +101,19 @@ impl Site {
         Ok(())
     }
 
+    /// Keeps what quotas have counted, if that has changed and there is a folder. Blocks the thread.
+    pub fn keep_usage(&self) {
+        let logs = self.logs();
+        let Some(folder) = logs.as_ref().map(|logs| &logs.folder) else { return };
+        let standings = &self.edge.throttle.standings;
+        let Some(usage) = standings.to_keep() else { return };
+        match folder.keep_usage(&usage) {
+            Ok(()) => standings.was_kept(usage),
+            // It is tried again in a second.
+            Err(error) => tracing::warn!(%error, "what quotas have counted cannot be kept"),
+        }
+    }
+
     /// Forgets closed shards whose records have all gone.
     pub fn forget_outlived(&self, stream: &Stream, now: UnixMicros) {
         let gone = stream.outlived(now);

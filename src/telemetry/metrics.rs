@@ -32,6 +32,7 @@ mod functions;
 mod log;
 mod stream;
 mod taps;
+mod throttle;
 
 pub use cursors::CursorMetrics;
 pub use delivery::DeliveryMetrics;
@@ -39,6 +40,7 @@ pub use functions::FunctionMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};
 pub use stream::StreamMetrics;
 pub use taps::TapMetrics;
+pub use throttle::{QuotaMetrics, ThrottleMetrics};
 
 metric!(HTTP_REQUESTS, "forebay_http_requests_total", None, "Answered requests by route and status code.");
 metric!(
@@ -98,12 +100,12 @@ const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 
 fn counters() -> impl Iterator<Item = &'static Metric> {
     let own = [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS];
-    own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS]).flatten()
+    own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS, throttle::COUNTERS]).flatten()
 }
 
 fn gauges() -> impl Iterator<Item = &'static Metric> {
     let own = [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES];
-    own.into_iter().chain([cursors::GAUGES, functions::GAUGES]).flatten()
+    own.into_iter().chain([cursors::GAUGES, functions::GAUGES, throttle::GAUGES]).flatten()
 }
 
 fn histograms() -> impl Iterator<Item = &'static Metric> {

@@ -15,6 +15,7 @@ mod events;
 mod idempotency;
 mod lake;
 mod learned;
+mod limits;
 mod listen;
 mod node_folder;
 mod partitions;

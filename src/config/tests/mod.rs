@@ -7,6 +7,7 @@ mod editor;
 mod files;
 mod functions;
 mod inference;
+mod limits;
 mod listeners;
 mod named_columns;
 mod node;

@@ -20,6 +20,10 @@ use tokio::sync::Semaphore;
 
 use super::Edge;
 use super::body::{self, Bounds, Paid};
+use super::gate::Entry;
+use super::gate::throttle::Throttle;
+use super::gate::throttle::charge::Charge;
+use super::gate::throttle::fair::Competitor;
 use super::identity::signature_v4::{Identities, Identity, IdentityError};
 use super::problem::Problem;
 use super::reply::Body;
@@ -59,6 +63,12 @@ impl Target {
         Some(operation.map_or(Target::Unknown, Target::Kinesis))
     }
 
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let firehose = firehose::Operation::ALL.map(Target::Firehose);
+        [Target::Unknown].into_iter().chain(Operation::ALL.map(Target::Kinesis)).chain(firehose)
+    }
+
     /// Its place among all, below [`Target::COUNT`].
     pub fn index(self) -> usize {
         match self {
@@ -80,13 +90,19 @@ impl Target {
     /// Bytes that its body may have. What records are put with may be as large as `[server] max_body` once it is
     /// decoded; Base64 makes four bytes of three, and names stand around it.
     fn body_bytes_max(self, body_bytes_max: u64) -> u64 {
-        match self {
-            Target::Kinesis(Operation::PutRecord | Operation::PutRecords)
-            | Target::Firehose(firehose::Operation::PutRecord | firehose::Operation::PutRecordBatch) => {
-                AWS_BODY_BYTES_MAX.min(body_bytes_max.saturating_mul(8) / 5)
-            }
-            _ => AWS_REQUEST_BYTES_MAX,
+        match self.brings_records() {
+            true => AWS_BODY_BYTES_MAX.min(body_bytes_max.saturating_mul(8) / 5),
+            false => AWS_REQUEST_BYTES_MAX,
         }
+    }
+
+    /// Whether it puts records into a stream.
+    pub fn brings_records(self) -> bool {
+        matches!(
+            self,
+            Target::Kinesis(Operation::PutRecord | Operation::PutRecords)
+                | Target::Firehose(firehose::Operation::PutRecord | firehose::Operation::PutRecordBatch)
+        )
     }
 }
 
@@ -113,7 +129,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// As `[aws]` and the access keys say.
-    pub fn new(budget: Arc<Budget>, aws: &checked::Aws) -> Self {
+    pub fn new(budget: Arc<Budget>, aws: &checked::Aws, throttle: &Throttle) -> Self {
         Self {
             budget,
             subscriptions: Arc::default(),
@@ -121,7 +137,7 @@ impl Gateway {
             seal: seal::Seal::default(),
             region: aws.region.clone(),
             account: aws.account.clone(),
-            identities: Identities::new(&aws.access, &aws.account),
+            identities: Identities::new(&aws.access, &aws.account, throttle),
             delivery_streams: OnceLock::new(),
         }
     }
@@ -200,6 +216,10 @@ pub struct Request {
     pub paid: Paid,
     /// Who asks.
     pub caller: Caller,
+    /// What it has taken of the limits of its sender and others.
+    pub charge: Charge,
+    /// Who competes for memory with others.
+    pub competitor: Competitor,
 }
 
 impl Request {
@@ -226,19 +246,25 @@ impl Request {
 }
 
 /// Answers one request.
-pub async fn post(edge: &Edge, target: Target, head: &request::Parts, mut body: Incoming) -> Response<Body> {
+pub async fn post(
+    edge: &Edge,
+    target: Target,
+    (entry, charge): (&Entry, Charge),
+    head: &request::Parts,
+    mut body: Incoming,
+) -> Response<Body> {
     let Some(encoding) = Encoding::of(&head.headers) else {
         let text = "the Content-Type is neither application/x-amz-json-1.1 nor application/x-amz-cbor-1.1";
         return protocol::refusal(Encoding::Json, &Failure::new(FailureKind::UnknownOperation, text));
     };
-    let answer = serve(edge, target, encoding, head, &mut body).await;
+    let answer = serve(edge, (target, encoding), (entry, charge), head, &mut body).await;
     answer.unwrap_or_else(|failure| protocol::refusal(encoding, &failure))
 }
 
 async fn serve(
     edge: &Edge,
-    target: Target,
-    encoding: Encoding,
+    (target, encoding): (Target, Encoding),
+    (entry, mut charge): (&Entry, Charge),
     head: &request::Parts,
     body: &mut Incoming,
 ) -> Result<Response<Body>, Failure> {
@@ -250,9 +276,15 @@ async fn serve(
             return Err(error.into());
         }
     };
-    let mut paid = read(edge, target, head, body).await?;
+    // Before the body is there nothing is proved, and nobody may make others pay.
+    let read = read(edge, target, &entry.competitor(), head, body).await;
+    let is_ours = |failure: &Failure| failure.kind == FailureKind::ThroughputExceeded;
+    let mut paid = read.inspect_err(|failure| charge.give_back_if(is_ours(failure)))?;
     let caller = identify(edge, target, claim.prove(&mut paid.bytes)?)?;
-    let request = Request { encoding, paid, caller };
+    let standing = caller.identity.standing();
+    charge.join(standing.account.as_ref())?;
+    let competitor = standing.tenant.map_or_else(|| entry.competitor(), Competitor::Principal);
+    let request = Request { encoding, paid, caller, charge, competitor };
     match target {
         Target::Kinesis(operation) => kinesis::answer(edge, operation, request).await,
         Target::Firehose(operation) => firehose::answer(edge, operation, request).await,
@@ -268,11 +300,12 @@ async fn serve(
 async fn read(
     edge: &Edge,
     target: Target,
+    competitor: &Competitor,
     head: &request::Parts,
     body: &mut Incoming,
 ) -> Result<Paid, Failure> {
     let bytes_max = target.body_bytes_max(edge.server.body_bytes_max);
-    let bounds = Bounds { account: &edge.aws.budget, bytes_max };
+    let bounds = Bounds { account: &edge.aws.budget, competitor, bytes_max };
     let paid = match head.headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
         // Bodies are signed as they come. No client of these services compresses them.
         None | Some(b"" | b"identity" | b"aws-chunked") => {

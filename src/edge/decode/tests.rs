@@ -36,6 +36,7 @@ fn intake(on_invalid: OnInvalid) -> Intake {
         on_invalid,
         content: Content::Json,
         record_bytes_max: 200,
+        limit: crate::config::checked::Limit::default(),
     };
     let mut captures = Captures::default();
     captures.slot(&Pointer::parse("/t").unwrap());

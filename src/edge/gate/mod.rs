@@ -1,8 +1,8 @@
 //! The gate: who may come in, and for what, before a byte of the body is read.
 //!
 //! ```text
-//! facts ─▶ identity ─▶ policy ─▶ Entry
-//!          who?        may they?
+//! facts ─▶ identity ─▶ policy ─▶ Entry ─▶ throttle ─▶ Charge
+//!          who?        may they?            how much?
 //! ```
 //!
 //! What is asked for is one of three actions ([`Action`]). For each the configuration says which kinds of identity
@@ -10,12 +10,20 @@
 //! nobody's, or as another kind's.
 
 pub mod facts;
+pub mod throttle;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
 use self::facts::Facts;
+use self::throttle::account::Account;
+use self::throttle::charge::Charge;
+use self::throttle::fair::Competitor;
+use self::throttle::measure::{Cost, Flow};
+use self::throttle::{Asks, Throttle};
+use super::Edge;
 use super::identity::api_key::ApiKeys;
 use super::identity::credentials::Credentials;
 use super::identity::policy::Action;
@@ -39,11 +47,15 @@ pub struct Entry {
     gate: Arc<Gate>,
     /// Who has sent it, where anybody was asked.
     pub principal: Option<Arc<Principal>>,
+    /// Address of the client; none over a Unix socket.
+    pub client: Option<IpAddr>,
+    /// The label of its route.
+    route: &'static str,
 }
 
 impl Gate {
-    /// As `[auth]` and the principals of the configuration say.
-    pub fn new(auth: &checked::Auth) -> Self {
+    /// As `[auth]` and the principals of the configuration say. What these have taken so far is known to `throttle`.
+    pub fn new(auth: &checked::Auth, throttle: &Throttle) -> Self {
         let challenge = |action: Action| match auth.demand(action) {
             Demand::AnyOf(kinds) => challenge(kinds),
             Demand::Open | Demand::Closed => None,
@@ -52,7 +64,7 @@ impl Gate {
             demands: Action::ALL.map(|action| auth.demand(action).clone()),
             challenges: Action::ALL.map(challenge),
             are_in_query: auth.are_in_query,
-            api_keys: ApiKeys::new(&auth.api_keys),
+            api_keys: ApiKeys::new(&auth.api_keys, throttle),
         }
     }
 
@@ -62,16 +74,16 @@ impl Gate {
     /// [`Problem::Unauthenticated`] if it does not prove who has sent it, [`Problem::Forbidden`] if they may not do what
     /// they ask for.
     pub async fn enter(self: &Arc<Self>, facts: &Facts<'_>) -> Result<Entry, Problem> {
-        let Some(action) = facts.action else { return Ok(self.let_in(None)) };
+        let Some(action) = facts.action else { return Ok(self.let_in(None, facts)) };
         let kinds = match &self.demands[action as usize] {
-            Demand::Open => return Ok(self.let_in(None)),
+            Demand::Open => return Ok(self.let_in(None, facts)),
             Demand::Closed => return Err(Problem::Forbidden(closed(action))),
             Demand::AnyOf(kinds) => kinds,
         };
         let credentials = Credentials::of(facts.head, self.are_in_query);
         let principal =
             self.identify(kinds, &credentials).map_err(|why| self.unauthenticated(action, why))?;
-        let entry = self.let_in(Some(principal));
+        let entry = self.let_in(Some(principal), facts);
         entry.permit(action, facts.stream)?;
         Ok(entry)
     }
@@ -101,8 +113,8 @@ impl Gate {
         }
     }
 
-    fn let_in(self: &Arc<Self>, principal: Option<Arc<Principal>>) -> Entry {
-        Entry { gate: Arc::clone(self), principal }
+    fn let_in(self: &Arc<Self>, principal: Option<Arc<Principal>>, facts: &Facts<'_>) -> Entry {
+        Entry { gate: Arc::clone(self), principal, client: facts.client, route: facts.route }
     }
 }
 
@@ -138,6 +150,32 @@ impl Entry {
         let who = self.principal.as_ref().map_or("nobody", |principal| &principal.name);
         let what = stream.map_or_else(|| "any stream".to_owned(), |stream| format!("'{stream}'"));
         Err(Problem::Forbidden(format!("'{who}' may not {} {what}", action.verb())))
+    }
+
+    /// Takes what a request, or a message of a connection that stays open, tells of its cost before it is read. `stream` is
+    /// the stream's account, if it has one.
+    ///
+    /// # Errors
+    /// [`Problem::Limited`] if that is too much.
+    pub fn charge(
+        &self,
+        edge: &Edge,
+        stream: Option<&Arc<Account>>,
+        flow: Flow,
+        cost: Cost,
+    ) -> Result<Charge, Problem> {
+        let principal = self.principal.as_ref().and_then(|principal| principal.standing.account.as_ref());
+        let asks = Asks { principal, stream, client: self.client, route: self.route, flow };
+        Ok(edge.throttle.enter(&asks, cost)?)
+    }
+
+    /// Who competes for memory with others.
+    pub fn competitor(&self) -> Competitor {
+        match (&self.principal, self.client) {
+            (Some(principal), _) => principal.competitor(),
+            (None, Some(client)) => Competitor::Client(client.into()),
+            (None, None) => Competitor::Nobody,
+        }
     }
 
     /// The same as a question.

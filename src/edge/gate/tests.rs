@@ -4,21 +4,31 @@ use futures_util::FutureExt;
 use http::{Request, header};
 
 use super::*;
-use crate::config::checked::{ApiKey, Auth};
+use crate::config::checked::{Allowance, ApiKey, Auth, Limits};
 use crate::edge::identity::credentials::sha256;
 use crate::edge::identity::policy::{Grant, Policy};
 use crate::edge::listen::socket::Peer;
+use crate::telemetry::metrics::Registry;
 
 fn key(name: &str, secret: &str, allow: &[&str]) -> ApiKey {
     let grants = allow.iter().map(|text| Grant::parse(text).unwrap()).collect();
-    ApiKey { name: name.to_owned(), digest: sha256(secret.as_bytes()), policy: Policy::new(grants) }
+    ApiKey {
+        name: name.to_owned(),
+        digest: sha256(secret.as_bytes()),
+        policy: Policy::new(grants),
+        allowance: Allowance::default(),
+    }
+}
+
+fn throttle() -> Throttle {
+    Throttle::new(&Limits::default(), &Registry::new().unwrap())
 }
 
 /// Producers need a key, nobody reads, and everybody on this machine changes streams.
 fn gate() -> Arc<Gate> {
     let demands = [Demand::AnyOf(vec![IdentityKind::ApiKey]), Demand::Closed, Demand::Open];
     let keys = vec![key("mobile", "mobile-secret", &["ingest:web", "tap:web"]), key("all", "root", &["*:*"])];
-    Arc::new(Gate::new(&Auth::new(demands, keys)))
+    Arc::new(Gate::new(&Auth::new(demands, keys), &throttle()))
 }
 
 /// What `enter` says to a request for `action` to the stream `web`.
@@ -79,7 +89,7 @@ fn what_no_identity_is_named_for_nobody_does() {
 fn who_is_known_does_no_more_than_they_may() {
     let demands = Action::ALL.map(|_| Demand::AnyOf(vec![IdentityKind::ApiKey]));
     let keys = vec![key("mobile", "mobile-secret", &["ingest:web"])];
-    let gate = Arc::new(Gate::new(&Auth::new(demands, keys)));
+    let gate = Arc::new(Gate::new(&Auth::new(demands, keys), &throttle()));
     let (head, ()) = Request::post("/").header("x-api-key", "mobile-secret").body(()).unwrap().into_parts();
     let peer = Peer::default();
     let facts = |action, stream| Facts {

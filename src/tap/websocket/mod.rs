@@ -31,8 +31,10 @@ use hyper::ext::Protocol;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::feed::Format;
+use super::paced::Paced;
 use super::query;
 use crate::edge::gate::Entry;
+use crate::edge::gate::throttle::charge::Charge;
 use crate::edge::identity::policy::Action;
 use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
@@ -63,7 +65,7 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
 pub async fn get(
     edge: &Arc<Edge>,
     intake: &Intake,
-    entry: &Entry,
+    (entry, charge): (&Entry, Charge),
     (head, leaving): (&request::Parts, Option<Leaving<'_>>),
 ) -> Result<Response<Body>, Problem> {
     let bad = |detail: &str| Problem::BadParameter { name: "WebSocket handshake", detail: detail.to_owned() };
@@ -87,7 +89,12 @@ pub async fn get(
     if reads.is_some() {
         entry.permit(Action::Tap, Some(intake.stream.name()))?;
     }
-    let reader = reads.map(|reads| edge.taps.any_reader(intake, reads, Format::Page)).transpose()?;
+    let reader = match reads {
+        None => None,
+        Some(reads) => {
+            Some(Paced::new(edge.taps.any_reader(intake, reads, Format::Page)?, charge, &edge.phases))
+        }
+    };
     let session = session::Session::new(edge, (intake.stream.name(), entry), reader, messages);
     let on_upgrade = leaving.on_upgrade;
     leaving.upgrade.leave(Box::pin(async move {

@@ -23,6 +23,7 @@ use crate::config::limits::{REQUEST_OVERHEAD_BYTES, WEBSOCKET_BUFFER_BYTES, WEBS
 use crate::edge::append::{self, Arrived, Begun};
 use crate::edge::body::Paid;
 use crate::edge::gate::Entry;
+use crate::edge::gate::throttle::measure::{Cost, Flow};
 use crate::edge::identity::policy::Action;
 use crate::edge::problem::Problem;
 use crate::edge::upgrade::Left;
@@ -33,7 +34,7 @@ use crate::stream::Stream;
 use crate::tap::cursor::Cursor;
 use crate::tap::feed::End as StreamEnd;
 use crate::tap::named::cursor::NamedCursor;
-use crate::tap::named::live::AnyReader;
+use crate::tap::paced::Paced;
 use crate::tap::query::Messages;
 use crate::tap::reader::{Next, Piece};
 use crate::tap::taps::OpenTap;
@@ -50,7 +51,7 @@ pub struct Session {
     edge: Arc<Edge>,
     stream: Arc<str>,
     entry: Entry,
-    reader: Option<AnyReader>,
+    reader: Option<Paced>,
     messages: Messages,
     open: OpenTap,
 }
@@ -104,7 +105,7 @@ impl Session {
     pub fn new(
         edge: &Arc<Edge>,
         (stream, entry): (&Arc<str>, &Entry),
-        reader: Option<AnyReader>,
+        reader: Option<Paced>,
         messages: Messages,
     ) -> Self {
         let open = OpenTap::new(&edge.taps.websockets, edge.taps.slow_after());
@@ -122,10 +123,11 @@ impl Session {
             .write_buffer_size(0)
             .max_message_size(Some(bytes_max))
             .max_frame_size(Some(bytes_max));
-        let paid = PaidSocket::new(connection, Arc::clone(&edge), intake.budget.take_anyway(0));
+        let paid =
+            PaidSocket::new(connection, Arc::clone(&edge), entry.competitor(), intake.budget.take_anyway(0));
         let socket = WebSocketStream::from_raw_socket(paid, Role::Server, Some(config)).await;
         let (waiting, heard) = (VecDeque::new(), clock::monotonic());
-        let worker = reader.as_ref().and_then(AnyReader::worker);
+        let worker = reader.as_ref().and_then(Paced::worker);
         let edge = Arc::clone(&edge);
         let mut running =
             Running { socket, edge, stream, entry, messages, worker, open, waiting, count: 0, heard };
@@ -144,7 +146,7 @@ impl Session {
 }
 
 /// What comes next; never, if there is nothing to read.
-async fn next_of(reader: &mut Option<&mut AnyReader>) -> Result<Next, Problem> {
+async fn next_of(reader: &mut Option<&mut Paced>) -> Result<Next, Problem> {
     match reader {
         Some(reader) => reader.next().await,
         None => std::future::pending().await,
@@ -176,7 +178,7 @@ async fn durable(waiting: &mut VecDeque<Waiting>) {
 }
 
 impl Running {
-    async fn until_end(&mut self, mut reader: Option<&mut AnyReader>, stream: &Stream) -> End {
+    async fn until_end(&mut self, mut reader: Option<&mut Paced>, stream: &Stream) -> End {
         let phases = self.edge.phases.clone();
         let stopping = phases.reached(Phase::StoppingEdge);
         let deleted = stream.deleted();
@@ -299,7 +301,7 @@ impl Running {
         let under_way = match (edge.intake(&self.stream), message) {
             (Ok(intake), Ok(Content::Records(message))) => {
                 match self.entry.permit(Action::Ingest, Some(&self.stream)) {
-                    Ok(()) => begin(&edge, &intake, message).await.map(UnderWay::Records),
+                    Ok(()) => begin(&edge, &intake, &self.entry, message).await.map(UnderWay::Records),
                     Err(problem) => Err(problem),
                 }
             }
@@ -396,12 +398,22 @@ impl Running {
     }
 }
 
-/// Pays for the records of a message, as for a body, and appends them.
-async fn begin(edge: &Edge, intake: &Intake, message: message::Message<'_>) -> Result<Begun, Problem> {
+/// Pays for the records of a message, as for a body, and appends them. It counts as a request.
+async fn begin(
+    edge: &Edge,
+    intake: &Intake,
+    entry: &Entry,
+    message: message::Message<'_>,
+) -> Result<Begun, Problem> {
     let message::Message { framing, records, key, idempotency_key } = message;
-    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + records.len() as u64)?;
+    let bytes = records.len() as u64;
+    let mut charge =
+        entry.charge(edge, intake.account.as_ref(), Flow::Ingest, Cost::announced(Some(bytes)))?;
+    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + bytes, &entry.competitor());
+    let permit = permit.inspect_err(|_| charge.refund())?;
     // A copy, because the message may be a small part of a large buffer.
     let paid = Paid { bytes: records.to_vec(), permit };
     let idempotency_key = idempotency_key.as_deref().map(str::as_bytes);
-    append::begin(edge, intake, Arrived { framing, key: key.as_deref(), idempotency_key, paid }).await
+    let key = key.as_deref();
+    append::begin(edge, intake, Arrived { framing, key, idempotency_key, paid, charge }).await
 }

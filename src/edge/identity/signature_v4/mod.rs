@@ -32,6 +32,8 @@ use ring::hmac;
 use subtle::ConstantTimeEq;
 
 use crate::config::checked::{self, SignatureRule};
+use crate::edge::gate::throttle::Throttle;
+use crate::edge::gate::throttle::standing::Standing;
 use crate::runtime::clock::UnixMicros;
 use chunks::{ChunkSigner, Chunks};
 pub use error::IdentityError;
@@ -50,6 +52,7 @@ pub struct Identities {
 #[derive(Debug)]
 struct AccessKey {
     settings: checked::AccessKey,
+    standing: Standing,
     signing_keys: SigningKeys,
 }
 
@@ -104,10 +107,12 @@ struct Unproven {
 }
 
 impl Identities {
-    /// Everybody that the configuration knows. `account` stands in messages.
-    pub fn new(access: &checked::Access, account: &str) -> Self {
+    /// Everybody that the configuration knows. `account` stands in messages. What access keys have taken so far is known
+    /// to `throttle`.
+    pub fn new(access: &checked::Access, account: &str, throttle: &Throttle) -> Self {
         let key = |settings: &checked::AccessKey| AccessKey {
             settings: settings.clone(),
+            standing: throttle.standing("access_key", &Arc::from(settings.id.as_str()), settings.allowance),
             signing_keys: SigningKeys::default(),
         };
         Self {
@@ -254,6 +259,11 @@ impl Claim {
 }
 
 impl Identity {
+    /// What its access key has taken, and may; nothing limits it where signatures are off.
+    pub fn standing(&self) -> Standing {
+        self.key.as_ref().map(|key| key.standing.clone()).unwrap_or_default()
+    }
+
     /// The id of the access key; none where signatures are off.
     pub fn access_key_id(&self) -> Option<&str> {
         self.key.as_ref().map(|key| key.settings.id.as_str())

@@ -19,6 +19,7 @@ use crate::edge::aws::protocol::failure::Failure;
 use crate::edge::aws::protocol::{self, Encoding};
 use crate::edge::aws::{Caller, Request};
 use crate::edge::body::Paid;
+use crate::edge::gate::throttle::charge::Charge;
 use crate::edge::judge::{self, Entry};
 use crate::edge::partition::{self, Shards, Shared};
 use crate::edge::problem::Problem;
@@ -64,7 +65,7 @@ pub fn read(encoding: Encoding, body: &[u8], form: Form) -> Result<Put<'_>, Fail
 }
 
 async fn put(edge: &Edge, request: Request, form: Form) -> Result<(Placed, Caller), Failure> {
-    let Request { encoding, paid, caller } = request;
+    let Request { encoding, paid, caller, mut charge, competitor } = request;
     let put = read(encoding, &paid.bytes, form)?;
     put.check(form)?;
     let intake = put.stream.find(edge, &caller)?;
@@ -73,11 +74,13 @@ async fn put(edge: &Edge, request: Request, form: Form) -> Result<(Placed, Calle
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining.into());
     }
+    charge.join(intake.account.as_ref())?;
     // From here on the stream pays. For a moment both forms are there, and both are paid for.
-    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + put.laid_out_bytes())?;
+    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + put.laid_out_bytes(), &competitor);
+    let permit = permit.inspect_err(|_| charge.refund())?;
     let LaidOut { block, records, hashes } = lay_out(&put, &paid.bytes)?;
     let paid = Paid { bytes: block.unwrap_or(paid.bytes), permit };
-    let placed = append(&intake, paid, &records, &hashes, Throttling::EachRecord).await?;
+    let placed = append(&intake, (paid, charge), &records, &hashes, Throttling::EachRecord).await?;
     Ok((placed, caller))
 }
 
@@ -96,7 +99,7 @@ pub enum Throttling {
 /// Why none of it was appended.
 pub async fn append(
     intake: &Intake,
-    paid: Paid,
+    (paid, mut charge): (Paid, Charge),
     records: &[layout::Spans],
     hashes: &[Option<HashKey>],
     throttling: Throttling,
@@ -110,6 +113,7 @@ pub async fn append(
         stream.metrics.rejected.increment(refused.len() as u64);
     }
     let count = records.len();
+    charge.settle_records(count as u64, decoded.records.len() as u64, paid.bytes.len())?;
     if decoded.records.is_empty() {
         return Ok(Placed::nowhere(stream, count, refused));
     }
@@ -127,20 +131,26 @@ pub async fn append(
                 .push(taken.map_or_else(Place::Throttled, |numbers| Place::Taken { shard: place, numbers }));
         });
         let spent = match throttling {
-            Throttling::AllOrNone => stream.within_quotas(layout, &batches).map_err(Problem::from)?,
+            Throttling::AllOrNone => stream
+                .within_quotas(layout, &batches)
+                .inspect_err(|_| charge.refund())
+                .map_err(Problem::from)?,
             Throttling::EachRecord => stream.spent_by(&batches),
         };
         let numberings = reply::numberings(layout, &batches);
         let receipt = if batches.is_empty() {
             None
         } else {
-            Some(writing.append(batches, None).inspect_err(|_| stream.refund(&spent))?)
+            Some(writing.append(batches, None).inspect_err(|_| {
+                stream.refund(&spent);
+                charge.refund();
+            })?)
         };
         (receipt, numberings)
     };
     let mut appended = Vec::new();
     if let Some(receipt) = receipt {
-        receipt.commit.await?;
+        receipt.commit.await.inspect_err(|_| charge.refund())?;
         appended = receipt.appended;
     }
     let placed =
