@@ -1,7 +1,7 @@
 //! What it costs to let a request in: who has sent it, what they may do, and how much.
 //!
-//! The same request of a single event, against gates that know 1 and 10,000 principals and 1 and 1,000 routes or streams
-//! with limits; and what the same costs without a gate that asks anything.
+//! The same request of a single event, against gates that know 1 and 10,000 principals and 1 and 1,000 routes or
+//! streams with limits; and what the same costs without a gate that asks anything.
 
 use std::hint::black_box;
 use std::net::IpAddr;

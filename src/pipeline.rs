@@ -11,6 +11,7 @@ mod error;
 mod functions;
 mod learned;
 pub mod logs;
+pub mod reload;
 pub mod running;
 mod site;
 
@@ -59,6 +60,8 @@ pub struct Pipelines {
     /// All metrics.
     pub registry: Registry,
     site: Arc<Site>,
+    /// What the files say that hold.
+    config: tokio::sync::Mutex<Config>,
     addresses: Vec<std::net::SocketAddr>,
     doors: Vec<Arc<Door>>,
     threads: usize,
@@ -110,6 +113,7 @@ impl Pipelines {
             phases,
             registry,
             site,
+            config: tokio::sync::Mutex::new(config.clone()),
             addresses,
             doors,
             threads,

@@ -1,5 +1,5 @@
-//! How much may come in and go out: `limit`, `quota` and `weight` of a principal, `[limits]`, and `limit` of `[ingest]`,
-//! raw → checked.
+//! How much may come in and go out: `limit`, `quota` and `weight` of a principal, `[limits]`, and `limit` of
+//! `[ingest]`, raw → checked.
 
 use std::collections::BTreeMap;
 

@@ -30,7 +30,7 @@ pub use crate::record::Content;
 use crate::schema::inference::Rules;
 
 /// The node and every pipeline that it runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `forebay.toml`, or its defaults.
     pub node: Node,
@@ -39,7 +39,7 @@ pub struct Config {
 }
 
 /// `forebay.toml`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// What its folder must be called, if that is to be checked. Same alphabet as a stream's name.
     pub name: Option<String>,
@@ -71,7 +71,7 @@ impl Node {
 }
 
 /// `[log]`: how the log of durable streams is written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Log {
     /// Bytes of a segment file; a multiple of 4,096, and enough for two requests of [`Server::body_bytes_max`] where
     /// that is possible at all.
@@ -103,7 +103,7 @@ impl LogWriter {
 }
 
 /// `[server]`: the listeners and their bounds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Server {
     /// Public address of the edge.
     pub listen: SocketAddr,
@@ -157,7 +157,7 @@ impl Server {
 }
 
 /// `[server.cors]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cors {
     /// Allowed origins, such as `https://shop.example`; `*` alone allows every one.
     pub origins: Vec<String>,
@@ -166,7 +166,7 @@ pub struct Cors {
 }
 
 /// One pipeline file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pipeline {
     /// The file, as it was found.
     pub file: PathBuf,
@@ -192,7 +192,7 @@ pub enum ColumnsSource {
 }
 
 /// `[stream]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stream {
     /// 1 to 128 of `a-z A-Z 0-9 _ . -`, as in Kinesis.
     pub name: String,
@@ -262,7 +262,7 @@ impl Durability {
 }
 
 /// `[ingest]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ingest {
     /// Where the partition key comes from, unless the request has an `X-Partition-Key`.
     pub partition_key: PartitionKeySource,
@@ -301,7 +301,7 @@ pub enum OnInvalid {
 }
 
 /// `[[delivery]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
     /// Same alphabet as a stream's name.
     pub name: String,
@@ -330,7 +330,7 @@ pub struct Delivery {
 }
 
 /// What decides over a record's folder besides the templates.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Placement {
     /// What the templates have in common.
     pub terms: Terms,
@@ -341,7 +341,7 @@ pub struct Placement {
 }
 
 /// Where late records go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Late {
     /// How far the event time of a record that is not late may lie behind its arrival.
     pub allowed: Duration,
@@ -368,7 +368,7 @@ pub struct BufferHints {
 }
 
 /// A folder in an object store or in the file system.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ObjectSink {
     /// `file:///…`, `s3://bucket/prefix/`, `gs://…`, `az://…`.
     pub url: Url,

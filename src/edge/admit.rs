@@ -18,8 +18,8 @@ pub struct Reclaiming(Mutex<()>);
 const RECLAIM_STEPS: i64 = 8;
 
 impl Edge {
-    /// Takes `bytes` for a request from the account of its stream. If they are not there, records that no delivery needs
-    /// any more, and that are kept for taps alone, are let go of first; what is scarce even so is shared fairly.
+    /// Takes `bytes` for a request from the account of its stream. If they are not there, records that no delivery
+    /// needs any more, and that are kept for taps alone, are let go of first; what is scarce even so is shared fairly.
     pub fn admit(&self, account: &Arc<Budget>, bytes: u64, who: &Competitor) -> Result<Permit, Problem> {
         let mut permit = account.take_anyway(0);
         self.admit_more(&mut permit, bytes, who)?;
@@ -35,8 +35,8 @@ impl Edge {
     /// Adds `bytes` to a permit under the same rule.
     pub fn admit_more(&self, permit: &mut Permit, bytes: u64, who: &Competitor) -> Result<(), Problem> {
         let free_memory = |wanted, is_enough: &dyn Fn() -> bool| {
-            // Whoever comes second waits for the one who frees memory already, which takes well below a millisecond, and
-            // then finds room: a request must not be refused because another one is making room.
+            // Whoever comes second waits for the one who frees memory already, which takes well below a millisecond,
+            // and then finds room: a request must not be refused because another one is making room.
             let _alone = self.reclaiming.0.lock().unwrap_or_else(PoisonError::into_inner);
             if !is_enough() {
                 self.reclaim(wanted);

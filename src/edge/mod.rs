@@ -195,6 +195,11 @@ impl Edge {
         Arc::clone(&self.gate.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Has others come in from now on. Connections that are open stay.
+    pub fn replace_gate(&self, gate: Gate) {
+        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
+    }
+
     /// Has streams changed by `control`. To be called before [`Edge::open`].
     pub fn obey(&self, control: Arc<Control>) {
         self.control.get_or_init(|| control);

@@ -20,6 +20,7 @@ mod listen;
 mod node_folder;
 mod partitions;
 mod real_data;
+mod reload;
 mod reshard;
 mod restart;
 mod server;

@@ -15,7 +15,7 @@ fn auth(text: &str) -> Auth {
 fn complaints(text: &str) -> String {
     let (node, problems) = node_from(text);
     assert!(node.is_none(), "{text}");
-    printed(&problems)
+    printed(&problems).replace("forebay.toml:", "")
 }
 
 const KEY: &str =

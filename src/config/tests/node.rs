@@ -129,7 +129,7 @@ fn every_wrong_setting_of_the_node_is_refused() {
             "2:9: listen = 127.0.0.1:8080 and admin = 127.0.0.1:8080 need different ports".to_owned(),
         ),
         (
-            "[server]\nlisten = \"0.0.0.0:9090\"",
+            "[server]\nlisten = \"0.0.0.0:9090\"\n[auth]",
             "2:10: listen = 0.0.0.0:9090 and admin = 127.0.0.1:9090 need different ports".to_owned(),
         ),
         ("[server]\nthreads = 0", "2:11: threads must be from 1 to 1024, found 0".to_owned()),

@@ -123,7 +123,8 @@ impl State {
         }
     }
 
-    /// What keeps a request from costing what it turns out to cost: something is owed already, or the quota has not got it.
+    /// What keeps a request from costing what it turns out to cost: something is owed already, or the quota has not got
+    /// it.
     pub fn check_actual(&mut self, flow: Flow, change: &Change, at: Moment) -> Option<Short> {
         let now = self.forward(at.now);
         let short = |(measure, bucket): (Measure, &mut Bucket)| {
@@ -215,8 +216,8 @@ impl fmt::Debug for Account {
 }
 
 impl Account {
-    /// Full buckets, and an unused quota. `refused` counts requests that were refused because of its buckets, and because
-    /// of its quota.
+    /// Full buckets, and an unused quota. `refused` counts requests that were refused because of its buckets, and
+    /// because of its quota.
     pub fn new(level: Level, allowance: Allowance, refused: (Counter, Counter), at: Moment) -> Arc<Self> {
         let quota = allowance.quota.as_ref().map(|quota| (quota, at.wall));
         let state = Mutex::new(State::full(&allowance.limit, quota, at.now));

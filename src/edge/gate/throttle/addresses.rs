@@ -1,7 +1,7 @@
 //! Buckets by client address: one of IPv4, or a network of 64 bits of IPv6, which is what one customer gets.
 //!
-//! The table is bounded. A bucket that is full again tells nothing that a new one would not, so those go first when room
-//! is needed; then, of a few, the one that is full soonest. Whoever owes much stays.
+//! The table is bounded. A bucket that is full again tells nothing that a new one would not, so those go first when
+//! room is needed; then, of a few, the one that is full soonest. Whoever owes much stays.
 
 use std::collections::HashMap;
 use std::fmt;

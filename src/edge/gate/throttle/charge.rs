@@ -5,8 +5,8 @@
 //!         what the head tells             what it costs     └─▶ refund, where the server has failed
 //! ```
 //!
-//! Nothing is taken anywhere unless all levels have it: their locks are held together, in the order of the levels, for as
-//! long as a few additions take. What a request turns out to cost beyond its head is owed, unless somebody else owes
+//! Nothing is taken anywhere unless all levels have it: their locks are held together, in the order of the levels, for
+//! as long as a few additions take. What a request turns out to cost beyond its head is owed, unless somebody else owes
 //! already: so in any time `t` a level gives at most `rate × t + burst`, and what a single request costs beside.
 //!
 //! A request that ends without [`Charge::settle`], because it was wrong, leaves in the buckets what its head told; for
@@ -168,8 +168,8 @@ impl Charge {
         self.settle_at(actual, kept, at)
     }
 
-    /// The same for a request of so many bytes that has brought so many records, of which some are accepted. A limit counts
-    /// what is sent, a quota what is kept.
+    /// The same for a request of so many bytes that has brought so many records, of which some are accepted. A limit
+    /// counts what is sent, a quota what is kept.
     ///
     /// # Errors
     /// The same.

@@ -1,20 +1,20 @@
 //! Fair sharing of the ingest budget, once it runs short.
 //!
-//! As long as more than a [reserve](RESERVE_DIVISOR) of an account of the budget is free, everybody takes from it as they
-//! come. The reserve is for those who have had less than their fair part lately:
+//! As long as more than a [reserve](RESERVE_DIVISOR) of an account of the budget is free, everybody takes from it as
+//! they come. The reserve is for those who have had less than their fair part lately:
 //!
 //! ```text
 //! part of a tenant  =  its bytes lately ÷ (bytes of all lately × its weight ÷ weights of all who came lately)
 //! it may take from the reserve while   part ≤ free ÷ reserve
 //! ```
 //!
-//! Whoever has had the fair part or more is refused when the reserve begins, whoever has had next to nothing only when it
-//! ends. What deliveries and disks free goes to those with smaller parts first, then, and beyond what they want to the
-//! others: so a tenant that sends ten times what the machine takes does not keep out one that sends a little.
+//! Whoever has had the fair part or more is refused when the reserve begins, whoever has had next to nothing only when
+//! it ends. What deliveries and disks free goes to those with smaller parts first, then, and beyond what they want to
+//! the others: so a tenant that sends ten times what the machine takes does not keep out one that sends a little.
 //!
 //! A tenant is a principal or, where nobody is asked who they are, a client address. Bytes are counted when they are
-//! admitted, and half of the count is forgotten every [`TICK`], of all tenants at once. Nothing is counted while half of
-//! the account is free.
+//! admitted, and half of the count is forgotten every [`TICK`], of all tenants at once. Nothing is counted while half
+//! of the account is free.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -29,8 +29,8 @@ use crate::runtime::clock;
 /// events.
 pub const RESERVE_DIVISOR: u64 = 16;
 
-/// How long it takes to forget half of what a tenant has had: longer than any one request, and short enough that whoever
-/// has been busy a minute ago counts as anybody else.
+/// How long it takes to forget half of what a tenant has had: longer than any one request, and short enough that
+/// whoever has been busy a minute ago counts as anybody else.
 const TICK: Duration = Duration::from_secs(4);
 
 /// How long a sum over all tenants is good for. With 10,000 of them it takes about 0.2 ms.
@@ -156,13 +156,16 @@ impl Fair {
     pub fn principal(&self, weight: u32) -> Arc<Tenant> {
         let tenant = Arc::new(Tenant::new(weight));
         let mut principals = self.principals.write().unwrap_or_else(PoisonError::into_inner);
-        principals.retain(|known| known.strong_count() > 0);
+        if principals.len() == principals.capacity() {
+            // Before it grows, and not for each of thousands.
+            principals.retain(|known| known.strong_count() > 0);
+        }
         principals.push(Arc::downgrade(&tenant));
         tenant
     }
 
-    /// Adds `bytes` to a permit that `who` has. `free_memory` is called where that may help, with how much is wanted and
-    /// with what tells whether that is there now; it may block the thread for a moment.
+    /// Adds `bytes` to a permit that `who` has. `free_memory` is called where that may help, with how much is wanted
+    /// and with what tells whether that is there now; it may block the thread for a moment.
     ///
     /// # Errors
     /// If they are not there, or not for `who`.

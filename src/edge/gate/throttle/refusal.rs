@@ -1,8 +1,8 @@
 //! Why a request is too much, for people and for programs.
 //!
 //! The fields are those of the Internet draft "RateLimit header fields for HTTP", version 11
-//! (draft-ietf-httpapi-ratelimit-headers): `RateLimit-Policy` tells the limit, `RateLimit` what is left of it. The draft
-//! has no unit for records; theirs is `records` here.
+//! (draft-ietf-httpapi-ratelimit-headers): `RateLimit-Policy` tells the limit, `RateLimit` what is left of it. The
+//! draft has no unit for records; theirs is `records` here.
 
 use std::fmt;
 use std::time::Duration;

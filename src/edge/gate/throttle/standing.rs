@@ -107,6 +107,11 @@ impl Standings {
         standing
     }
 
+    /// Knows those of a kind no more that are not in the configuration any more.
+    pub fn forget_others(&self, kind: &str, stays: impl Fn(&str) -> bool) {
+        lock(&self.known).retain(|(known, name), _| *known != kind || stays(name));
+    }
+
     /// Goes on with what an earlier process has kept. Who is not in the configuration any more is forgotten.
     pub fn restore(&self, kept: Vec<KeptUsage>) {
         let wall = clock::wall();
