@@ -2,21 +2,22 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::{Request, Version};
 use hyper::body::Incoming;
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::either::Either;
 
+use super::answers::{Answers, Step};
 use super::listen::accept::Arrival;
 use super::listen::certificate::ClientCertificate;
 use super::listen::proxy_protocol;
@@ -44,8 +45,10 @@ struct Progress {
     since: AtomicU64,
     /// While bytes of a request head have come in and the head is not complete.
     head_begun: AtomicBool,
-    /// Once a request has come over HTTP/2. Its frames are not told apart here, so only silence counts.
+    /// Once a request has come over HTTP/2. Any frame of the client counts as life where no answer is under way.
     http2: AtomicBool,
+    /// Those of HTTP/2.
+    answers: Mutex<Answers>,
 }
 
 /// A request that is being answered, for as long as it exists: hyper drops it where the client resets its stream.
@@ -74,6 +77,8 @@ impl Drop for Answering {
 enum Late {
     Head,
     NextRequest,
+    /// With taking an answer, over HTTP/2.
+    Answer,
 }
 
 impl Progress {
@@ -85,7 +90,13 @@ impl Progress {
             // A new connection owes its first head at once.
             head_begun: AtomicBool::new(true),
             http2: AtomicBool::new(false),
+            answers: Mutex::default(),
         }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        // Nothing panics while they are changed.
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> u64 {
@@ -98,7 +109,8 @@ impl Progress {
 
     /// Bytes came in. When a head has begun is not noted here, because that would cost a look at the clock for each
     /// request: the timer notes it when it next fires.
-    fn received(&self) {
+    fn received(&self, bytes: &[u8]) {
+        self.answers().received(bytes);
         if self.http2.load(Ordering::Relaxed) {
             self.wait_begins();
         } else if self.answering.load(Ordering::Relaxed) == 0 && !self.head_begun.load(Ordering::Relaxed) {
@@ -107,9 +119,15 @@ impl Progress {
         }
     }
 
-    /// How long it may still wait, or what it is late with. While a request is being answered the handler's own
-    /// time-outs count; the look is then repeated after the shorter bound.
+    /// How long it may still wait, or what it is late with.
     fn remaining(&self, server: &Server) -> Result<Duration, Late> {
+        let of_answers = self.answers().remaining(server.idle_timeout, self.now()).ok_or(Late::Answer)?;
+        Ok(self.remaining_of_requests(server)?.min(of_answers))
+    }
+
+    /// The same of requests. While one is being answered the handler's own time-outs count; the look is then repeated
+    /// after the shorter bound.
+    fn remaining_of_requests(&self, server: &Server) -> Result<Duration, Late> {
         if self.answering.load(Ordering::Relaxed) > 0 {
             return Ok(server.header_timeout.min(server.idle_timeout));
         }
@@ -141,52 +159,74 @@ impl Progress {
     }
 }
 
-/// The socket, reporting what comes in.
+/// The socket, reporting what comes in and what goes out.
 struct Watched {
-    io: TokioIo<Socket>,
+    socket: Socket,
     progress: Arc<Progress>,
 }
 
 impl Watched {
-    /// A client that takes its answer slowly, but takes it, is not silent.
-    fn wrote(&self, poll: &Poll<io::Result<usize>>) {
-        if poll.is_ready() {
+    /// A client that takes its answer slowly, but takes it, is not silent. `taken` is what it was given in a write, as far
+    /// as the socket takes it.
+    fn moved<'a>(&self, step: Step, is_ready: bool, taken: impl Iterator<Item = &'a [u8]>) {
+        if is_ready {
             self.progress.wait_begins();
+        }
+        let mut answers = self.progress.answers();
+        if answers.is_http2() {
+            let now = self.progress.now();
+            answers.moved(step, is_ready, now);
+            taken.for_each(|bytes| answers.sent(bytes, now));
         }
     }
 }
 
-impl Read for Watched {
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.io).poll_read(cx, buf);
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.socket).poll_read(cx, buf);
         if poll.is_ready() {
-            self.progress.received();
+            self.progress.received(buf.filled().get(before..).unwrap_or_default());
         }
         poll
     }
 }
 
-impl Write for Watched {
+/// How many bytes a write has taken.
+fn taken(poll: &Poll<io::Result<usize>>) -> usize {
+    match poll {
+        Poll::Ready(Ok(count)) => *count,
+        _ => 0,
+    }
+}
+
+impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.wrote(&poll);
+        let poll = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.moved(Step::Write, poll.is_ready(), buf.get(..taken(&poll)).into_iter());
         poll
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let poll = Pin::new(&mut self.socket).poll_flush(cx);
+        let mut answers = self.progress.answers();
+        if answers.is_http2() {
+            answers.moved(Step::Flush, poll.is_ready(), self.progress.now());
+        }
+        drop(answers);
+        poll
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -194,8 +234,14 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.wrote(&poll);
+        let poll = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        let mut left = taken(&poll);
+        let parts = bufs.iter().map(|buf| {
+            let (now, _) = buf.split_at(left.min(buf.len()));
+            left -= now.len();
+            now
+        });
+        self.moved(Step::Write, poll.is_ready(), parts);
         poll
     }
 }
@@ -260,7 +306,7 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
     };
     let peer = Arc::new(peer);
     let progress = Arc::new(Progress::new());
-    let io = Watched { io: TokioIo::new(socket), progress: Arc::clone(&progress) };
+    let io = TokioIo::new(Watched { socket, progress: Arc::clone(&progress) });
     let takeovers = Arc::new(Takeovers::default());
     let service = service_fn(|request: Request<Incoming>| {
         let (edge, answering) = (Arc::clone(&edge), Answering::new(&progress, request.version()));
@@ -297,6 +343,10 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
                         return;
                     }
                     Late::NextRequest => edge.connection_metrics.late_idle.increment(1),
+                    Late::Answer => {
+                        edge.connection_metrics.late_answer.increment(1);
+                        tracing::debug!(client = ?from, "edge: connection closed, nothing of an answer is taken");
+                    }
                 }
                 break true;
             }

@@ -300,8 +300,8 @@ async fn dispatch(
         (Route::Stream(_), &Method::GET) => Ok(streams::describe(&*intake?)),
         (Route::Shards(_), &Method::GET) => Ok(streams::shards(&*intake?)),
         (Route::Shards(_), &Method::POST) => reshard::post(edge, &*intake?, head, body).await,
-        (Route::Cursors(_), &Method::GET) => Ok(cursors::list(&*intake?)),
-        (Route::Cursor(_, cursor), &Method::GET) => cursors::describe(&*intake?, cursor),
+        (Route::Cursors(_), &Method::GET) => cursors::list(edge, &*intake?),
+        (Route::Cursor(_, cursor), &Method::GET) => cursors::describe(edge, &*intake?, cursor),
         (Route::Cursor(_, cursor), &Method::PUT) => {
             cursors::put(edge, &*intake?, (cursor, &entry), body).await
         }

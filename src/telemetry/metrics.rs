@@ -34,7 +34,7 @@ mod stream;
 mod taps;
 mod throttle;
 
-pub use cursors::CursorMetrics;
+pub use cursors::{CursorGauges, CursorMetrics, render_cursors};
 pub use delivery::DeliveryMetrics;
 pub use functions::FunctionMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};
@@ -197,6 +197,7 @@ impl Registry {
             refused: self.counter(HTTP_CONNECTIONS_REFUSED, &[]),
             late_head: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "head")]),
             late_idle: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "next_request")]),
+            late_answer: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "answer")]),
             broken_tls: self.counter(HTTP_CONNECTIONS_BROKEN, &[("what", "tls")]),
             broken_proxy: self.counter(HTTP_CONNECTIONS_BROKEN, &[("what", "proxy")]),
         }
@@ -228,6 +229,7 @@ pub struct ConnectionMetrics {
     pub refused: Counter,
     pub late_head: Counter,
     pub late_idle: Counter,
+    pub late_answer: Counter,
     pub broken_tls: Counter,
     pub broken_proxy: Counter,
 }
