@@ -58,7 +58,7 @@ impl Scene {
             allowance,
         });
         let demands = Action::ALL.map(|_| Demand::AnyOf(vec![IdentityKind::ApiKey]));
-        let gate = Arc::new(Gate::new(&Auth::new(demands, keys.collect()), &throttle));
+        let gate = Arc::new(Gate::new(&Auth::new(demands, keys.collect()), Arc::default(), &throttle));
         let account = |index: usize| throttle.stream(&Arc::from(format!("s-{index}")), LIMIT);
         let streams = (0..streams).filter_map(account).collect();
         let head = |index: usize| {

@@ -263,7 +263,7 @@ pub(super) fn check_tls(
 }
 
 /// A file named in the configuration: relative to the folder of the file that names it.
-fn beside(name: &str, checker: &Checker<'_>) -> PathBuf {
+pub(super) fn beside(name: &str, checker: &Checker<'_>) -> PathBuf {
     checker.document.file().parent().unwrap_or(Path::new("")).join(name)
 }
 

@@ -14,8 +14,10 @@ use super::check_listener::{
     Listener, ListenerTable, check_address, check_listeners, check_tls, check_trusted_proxies, collide,
 };
 use super::check_log::check_log;
+use super::check_logs::{check_access_log, check_audit_log};
 use super::check_sink::Env;
-use super::checked::{Cors, Node, Server};
+use super::check_telemetry::check_telemetry;
+use super::checked::{Cors, Node, RequestIds, Server};
 use super::checker::Checker;
 use super::limits;
 use super::raw::{CorsTable, NodeFile, ServerTable};
@@ -36,9 +38,15 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let server = check_server(raw.server.unwrap_or_default(), listeners, budget, checker);
     let body_bytes_max = server.as_ref().map(|server| server.body_bytes_max);
     let log = check_log(raw.log.unwrap_or_default(), body_bytes_max, checker);
+    let access_log = check_access_log(raw.access_log, checker);
+    let audit_log = check_audit_log(raw.audit_log, checker);
+    let otlp = check_telemetry(raw.telemetry, checker);
     let exposed = server.as_ref().and_then(Server::exposed);
     let keys = raw.access_key.unwrap_or_default();
-    let principals = Principals { api_keys: raw.api_key.unwrap_or_default() };
+    let principals = Principals {
+        api_keys: raw.api_key.unwrap_or_default(),
+        jwt_issuers: raw.jwt_issuer.unwrap_or_default(),
+    };
     let limits = check_limits(raw.limits.unwrap_or_default(), checker);
     let auth = check_auth(raw.auth, principals, exposed, checker);
     let functions = check_functions(raw.function.unwrap_or_default(), checker);
@@ -51,6 +59,9 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         server: server?,
         auth: auth?,
         limits: limits?,
+        access_log: access_log?,
+        audit_log: audit_log?,
+        otlp: otlp?,
         aws: aws?,
         functions: functions?,
     })
@@ -113,6 +124,16 @@ fn check_server(
     let body_timeout = time_out("body_timeout", raw.body_timeout.as_deref(), 30);
     let idle_timeout = time_out("idle_timeout", raw.idle_timeout.as_deref(), 75);
     let drain_timeout = time_out("drain_timeout", raw.drain_timeout.as_deref(), 25);
+    let request_ids = checker.word(
+        "server.request_ids",
+        raw.request_ids.as_deref(),
+        RequestIds::Proxies,
+        &[
+            ("proxies", RequestIds::Proxies),
+            ("everybody", RequestIds::Everybody),
+            ("nobody", RequestIds::Nobody),
+        ],
+    );
     let cors = match raw.cors {
         Some(cors) => Some(check_cors(cors, checker)?),
         None => None,
@@ -132,7 +153,7 @@ fn check_server(
         idle_timeout: idle_timeout?,
         drain_timeout: drain_timeout?,
         cors,
-        access_log: raw.access_log.unwrap_or(false),
+        request_ids: request_ids?,
     })
 }
 

@@ -16,6 +16,7 @@ use crate::record::ShardId;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::Phase;
 use crate::stream::{Appended, Claim, Commit, Known, NewReply, Receipt};
+use crate::telemetry::trace::TraceContext;
 
 /// A body with records.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Arrived<'a> {
     pub paid: Paid,
     /// What it has taken of the limits of its sender and others.
     pub charge: Charge,
+    /// The trace that it belongs to.
+    pub trace: Option<&'a TraceContext>,
 }
 
 /// What has become of a body, as far as it is known before its records are durable.
@@ -41,8 +44,8 @@ pub enum Begun {
     Refused(Verdict),
     /// Records are in the log.
     Appended(Verdict, Vec<(ShardId, Appended)>, Pending),
-    /// Records are in the log, with the reply that it keeps.
-    Kept(Bytes, Pending),
+    /// Records are in the log, so many, with the reply that it keeps.
+    Kept(u64, Bytes, Pending),
 }
 
 /// The wait for durability, and what to give back if it is in vain.
@@ -83,7 +86,7 @@ pub struct Verdict {
 /// # Errors
 /// Why nothing of it was kept.
 pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result<Begun, Problem> {
-    let Arrived { framing, key, idempotency_key, paid, mut charge } = arrived;
+    let Arrived { framing, key, idempotency_key, paid, mut charge, trace } = arrived;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
         charge.refund();
@@ -127,14 +130,24 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
         })?
     };
     let Receipt { appended, reply, commit } = receipt;
+    stream.note_trace(&appended, trace);
     let pending = Pending { commit, charge: charge.kept_for_refund() };
     Ok(match reply {
         None => Begun::Appended(verdict, appended, pending),
-        Some(reply) => Begun::Kept(reply, pending),
+        Some(reply) => Begun::Kept(verdict.accepted, reply, pending),
     })
 }
 
 impl Begun {
+    /// Records that were appended.
+    pub fn records(&self) -> u64 {
+        match self {
+            Begun::Answered(_) | Begun::Refused(_) => 0,
+            Begun::Appended(verdict, ..) => verdict.accepted,
+            Begun::Kept(records, ..) => *records,
+        }
+    }
+
     /// Waits until what was accepted is durable. The wait may be given up and taken up again.
     ///
     /// # Errors
@@ -142,7 +155,7 @@ impl Begun {
     pub async fn durable(&mut self) -> Result<(), Problem> {
         match self {
             Begun::Answered(_) | Begun::Refused(_) => Ok(()),
-            Begun::Appended(.., pending) | Begun::Kept(_, pending) => {
+            Begun::Appended(.., pending) | Begun::Kept(.., pending) => {
                 let result = (&mut pending.commit).await;
                 // Asked once more, it would not know any more.
                 pending.commit = Commit::Done;
@@ -168,7 +181,7 @@ impl Begun {
             Begun::Appended(verdict, appended, _) => {
                 Done::Fresh { body: reply::ingest_body(&verdict.outcome(&appended)), all_refused: false }
             }
-            Begun::Kept(body, _) => Done::Kept(body),
+            Begun::Kept(_, body, _) => Done::Kept(body),
         })
     }
 }

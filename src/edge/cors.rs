@@ -6,10 +6,10 @@ use super::reply::Body;
 use crate::config::checked::Cors;
 
 /// What a browser may send.
-const ALLOWED_HEADERS: &str =
-    "content-type, content-encoding, x-partition-key, idempotency-key, authorization, last-event-id";
+const ALLOWED_HEADERS: &str = "content-type, content-encoding, x-partition-key, idempotency-key, authorization, last-event-id, \
+     x-request-id, traceparent, tracestate";
 /// What a script may read of an answer.
-const EXPOSED_HEADERS: &str = "retry-after";
+const EXPOSED_HEADERS: &str = "retry-after, x-request-id";
 
 /// The value of `Access-Control-Allow-Origin` for this request, if its origin is allowed.
 pub fn allowed_origin(cors: Option<&Cors>, headers: &HeaderMap) -> Option<HeaderValue> {

@@ -12,6 +12,7 @@ use super::gate::Entry;
 use super::gate::throttle::charge::Charge;
 use super::problem::Problem;
 use super::reply::{self, Body};
+use super::visit::Visit;
 use super::{Edge, Intake};
 use crate::config::checked::PartitionKeySource;
 use crate::config::limits::{IDEMPOTENCY_KEY_BYTES_MAX, PARTITION_KEY_BYTES_MAX};
@@ -27,11 +28,11 @@ pub async fn post(
     edge: &Edge,
     intake: Result<Arc<Intake>, Problem>,
     (entry, charge): (&Entry, Charge),
-    head: &request::Parts,
+    (head, visit): (&request::Parts, &Visit),
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let result = match intake {
-        Ok(intake) => ingest(edge, &intake, (entry, charge), head, &mut body).await,
+        Ok(intake) => ingest(edge, &intake, (entry, charge), (head, visit), &mut body).await,
         Err(problem) => Err(problem),
     };
     // One that was too slow, or has gone, will not send more.
@@ -47,19 +48,24 @@ async fn ingest(
     edge: &Edge,
     intake: &Intake,
     (entry, mut charge): (&Entry, Charge),
-    head: &request::Parts,
+    (head, visit): (&request::Parts, &Visit),
     body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
     let key = request_key(intake, head)?;
-    let competitor = &entry.competitor();
-    let bounds = Bounds { account: &intake.budget, competitor, bytes_max: edge.server.body_bytes_max };
+    let (competitor, bytes_max) = (&entry.competitor(), edge.server.body_bytes_max);
+    let bounds = Bounds { account: &intake.budget, competitor, bytes_max, visit };
     let read = body::read(edge, bounds, encoding, body).await;
     let paid = read.inspect_err(|problem| charge.give_back_if(problem.is_of_server()))?;
     let idempotency_key = idempotency_key(&head.headers)?;
-    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, charge };
-    Ok(match append::begin(edge, intake, arrived).await?.done().await? {
+    let trace = visit.trace();
+    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, charge, trace };
+    let begun = append::begin(edge, intake, arrived).await?;
+    let records = begun.records();
+    let done = begun.done().await?;
+    visit.has_appended(records);
+    Ok(match done {
         Done::Fresh { body, all_refused } => reply::ingest(body, all_refused),
         Done::Kept(body) => reply::kept(body),
         Done::Replayed(body) => reply::replayed(body),

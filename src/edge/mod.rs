@@ -29,6 +29,7 @@ mod reshard;
 mod route;
 mod streams;
 pub mod upgrade;
+pub mod visit;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
@@ -45,10 +46,12 @@ use crate::stream::{Captures, Stream};
 use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
+use crate::telemetry::observer::Observer;
 
 use gate::Gate;
 use gate::throttle::Throttle;
 use gate::throttle::account::Account;
+use identity::jwt::Jwt;
 use learned_plan::LearnedPlan;
 use problem::Problem;
 pub use route::{RouteMetrics, names as route_names};
@@ -153,6 +156,8 @@ pub struct Edge {
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
     pub route_metrics: RouteMetrics,
+    /// What is put on record of requests.
+    pub observer: Arc<Observer>,
     /// Who may come in.
     gate: RwLock<Arc<Gate>>,
     /// How much may come in and go out, and what has.
@@ -173,6 +178,7 @@ impl Edge {
         registry: &Registry,
     ) -> Self {
         let throttle = Throttle::new(limits, registry);
+        let jwt = Jwt::new(&auth.jwt_issuers, registry);
         let taps_budget = budget.account(usize::MAX);
         let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
@@ -180,7 +186,7 @@ impl Edge {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
-            gate: RwLock::new(Arc::new(Gate::new(auth, &throttle))),
+            gate: RwLock::new(Arc::new(Gate::new(auth, Arc::new(jwt), &throttle))),
             aws: aws::Gateway::new(budget.account_before_last(), aws, &throttle),
             throttle,
             taps_budget,
@@ -190,8 +196,15 @@ impl Edge {
             connections: AtomicUsize::new(0),
             connection_metrics: registry.connections(),
             route_metrics: RouteMetrics::new(registry.clone()),
+            observer: Arc::new(Observer::off()),
             reclaiming: admit::Reclaiming::default(),
         }
+    }
+
+    /// Has requests put on record by `observer`. To be called before the first of them.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Who may come in now. A request is judged by one and the same all its way.

@@ -7,6 +7,7 @@ use super::gate::throttle::refusal::Refusal;
 use super::reply::Body;
 use crate::stream::quotas::Throttled;
 use crate::stream::{AppendError, CommitError, ReadError};
+use crate::telemetry::request_id::RequestId;
 
 /// Why a request was refused as a whole. One place maps each to a status and a code; both are part of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub enum Problem {
     },
     /// Whoever has sent it may not do what it asks for.
     Forbidden(String),
+    /// Whether it proves who has sent it cannot be told at the moment, for want of what these words say.
+    IdentityUnavailable(&'static str),
     /// A page of another origin must not open a WebSocket here.
     OriginNotAllowed,
     /// A query parameter or header that cannot be read.
@@ -166,6 +169,9 @@ struct Document<'a> {
     /// Seconds, as in the header, for whoever sees no header.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// As in the header, for whoever reports the problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 /// The problem type of limits, of the draft that the `RateLimit` fields are of.
@@ -177,7 +183,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 34] = [
+    pub const CODES: [&'static str; 35] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -188,6 +194,7 @@ impl Problem {
         "cursor_not_kept",
         "unauthenticated",
         "forbidden",
+        "identity_unavailable",
         "origin_not_allowed",
         "bad_parameter",
         "unsupported_media_type",
@@ -249,6 +256,9 @@ impl Problem {
                 (StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated")
             }
             Problem::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
+            Problem::IdentityUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "identity_unavailable", "Identity unavailable")
+            }
             Problem::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed", "Origin not allowed"),
             Problem::BadParameter { .. } => (StatusCode::BAD_REQUEST, "bad_parameter", "Invalid parameter"),
             Problem::UnsupportedMediaType(_) => {
@@ -317,6 +327,7 @@ impl Problem {
             Problem::CursorNotKept(why) => {
                 format!("the cursor cannot be written at the moment ({why}): its checkpoint is where it was")
             }
+            Problem::IdentityUnavailable(why) => format!("{why}; nothing of this request was kept"),
             Problem::Unauthenticated { detail, .. } | Problem::Forbidden(detail) => detail.clone(),
             Problem::OriginNotAllowed => {
                 "pages of this origin may not open a WebSocket here: name it in [server] cors".to_owned()
@@ -375,8 +386,8 @@ impl Problem {
         }
     }
 
-    /// The problem document.
-    pub fn document(&self) -> Vec<u8> {
+    /// The problem document. Of a message there is no id of a request.
+    pub fn document(&self, request_id: Option<&str>) -> Vec<u8> {
         let (status, code, title) = self.facts();
         let detail = self.detail();
         let (limit, retry_after) = match self {
@@ -393,16 +404,26 @@ impl Problem {
             _ => &[],
         };
         let (status, detail) = (status.as_u16(), detail.as_str());
-        let document =
-            Document { r#type, title, status, code, detail, shards, limit, violated_policies, retry_after };
+        let document = Document {
+            r#type,
+            title,
+            status,
+            code,
+            detail,
+            shards,
+            limit,
+            violated_policies,
+            retry_after,
+            request_id,
+        };
         // A struct of strings always serialises.
         serde_json::to_vec(&document).unwrap_or_default()
     }
 
-    /// The whole answer.
-    pub fn into_response(self) -> Response<Body> {
+    /// The whole answer to the request of that id.
+    pub fn into_response(self, request_id: &RequestId) -> Response<Body> {
         let status = self.status();
-        let mut response = Response::new(Body::whole(self.document()));
+        let mut response = Response::new(Body::whole(self.document(Some(request_id.as_str()))));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -1,4 +1,4 @@
-//! Method and path → handler, with what every answer gets: metrics, CORS, the access log.
+//! Method and path → handler, with what every answer gets: its id, metrics, CORS, a place on record.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,16 +13,16 @@ use super::gate::facts::Facts;
 use super::gate::throttle::charge::Charge;
 use super::gate::throttle::measure::{Cost, Flow};
 use super::identity::policy::Action;
-use super::listen::client;
 use super::listen::socket::Peer;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
+use super::visit::Visit;
 use super::{Edge, Intake, body, cors, cursors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
-use crate::telemetry::access_log::{self, Access};
 use crate::telemetry::metrics::Registry;
+use crate::telemetry::request_id;
 
 /// What a path stands for. The name is the `route` label of the metrics, so that paths cannot multiply them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,28 +198,39 @@ pub async fn answer(
     let leaving = head.extensions.remove::<OnUpgrade>().map(|on_upgrade| Leaving { on_upgrade, upgrade });
     let origin = cors::allowed_origin(edge.server.cors.as_ref(), &head.headers);
     let route = Route::of(&head);
-    let client = client::address(peer.address, &head.headers, &edge.server.trusted_proxies);
+    let visit = Visit::begin(edge, peer, &head, started);
     let (action, stream) = (route.action(&head), route.stream());
-    let facts = Facts { head: &head, peer, client, route: route.name(), action, stream };
-    let mut response = match pass(edge, route, &facts, body, leaving).await {
+    let (client, name, noted) = (visit.client, route.name(), Some(&visit));
+    let facts = Facts { head: &head, peer, client, route: name, action, stream, visit: noted };
+    let rest = Rest { body, leaving, visit: &visit };
+    let mut response = match pass(edge, route, &facts, rest).await {
         Ok(response) => response,
         Err(problem) => {
             if matches!(route, Route::Records(_)) {
                 edge.route_metrics.refuse(problem.code());
             }
-            problem.into_response()
+            visit.refuse_by(edge, &problem, &facts);
+            problem.into_response(&visit.id)
         }
     };
+    response.headers_mut().insert(request_id::HEADER, visit.id.header());
+    if matches!(route, Route::Aws(_)) {
+        response.headers_mut().insert(request_id::AWS_HEADER, visit.id.header());
+    }
     if let Some(origin) = origin {
         cors::decorate(&mut response, origin);
     }
-    let duration = started.elapsed();
-    let status = response.status().as_u16();
-    edge.route_metrics.observe(route, status, duration.as_secs_f64());
-    if edge.server.access_log {
-        access_log::write(&Access { client, method: &head.method, path: head.uri.path(), status, duration });
-    }
+    edge.route_metrics.observe(route, response.status().as_u16(), visit.elapsed().as_secs_f64());
+    visit.conclude(edge, &facts, &response);
     response
+}
+
+/// What comes with a request besides its facts.
+struct Rest<'a> {
+    body: Incoming,
+    leaving: Option<Leaving<'a>>,
+    /// What is noted of it.
+    visit: &'a Visit,
 }
 
 /// Through the gate, and on.
@@ -227,21 +238,21 @@ async fn pass(
     edge: &Arc<Edge>,
     route: Route<'_>,
     facts: &Facts<'_>,
-    mut body: Incoming,
-    leaving: Option<Leaving<'_>>,
+    mut rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
     let limit = edge.server.header_bytes_max;
     if head_bytes(facts.head) > limit {
         return Err(Problem::HeadersTooLarge { limit });
     }
     let passed = match edge.gate().enter(facts).await {
-        Ok(entry) => Passed::new(edge, route, entry, (facts, &body)),
+        Ok(entry) => Passed::new(edge, route, entry, (facts, &rest.body)),
         Err(problem) => Err(problem),
     };
     match passed {
-        Ok(passed) => dispatch(edge, route, passed, facts.head, body, leaving).await,
+        Ok(passed) => dispatch(edge, route, passed, facts.head, rest).await,
         Err(problem) => {
-            body::discard_refused(&facts.head.headers, &mut body, edge.server.body_bytes_max).await;
+            let bytes_max = edge.server.body_bytes_max;
+            body::discard_refused(&facts.head.headers, &mut rest.body, bytes_max).await;
             Err(problem)
         }
     }
@@ -279,17 +290,19 @@ async fn dispatch(
     route: Route<'_>,
     passed: Passed,
     head: &request::Parts,
-    body: Incoming,
-    leaving: Option<Leaving<'_>>,
+    rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
     let Passed { entry, mut charge, intake } = passed;
+    let Rest { body, leaving, visit } = rest;
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
     // hyper leaves the body away where a client asks for the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
-        (Route::Records(_), &Method::POST) => ingest::post(edge, intake, (&entry, charge), head, body).await,
+        (Route::Records(_), &Method::POST) => {
+            ingest::post(edge, intake, (&entry, charge), (head, visit), body).await
+        }
         (Route::Records(_), _) if tap::websocket::is_wanted(head) => {
             tap::websocket::get(edge, &*intake?, (&entry, charge), (head, leaving)).await
         }
@@ -299,16 +312,18 @@ async fn dispatch(
         (Route::Records(_), &Method::GET) => tap::page::get(edge, &*intake?, head, &mut charge).await,
         (Route::Stream(_), &Method::GET) => Ok(streams::describe(&*intake?)),
         (Route::Shards(_), &Method::GET) => Ok(streams::shards(&*intake?)),
-        (Route::Shards(_), &Method::POST) => reshard::post(edge, &*intake?, head, body).await,
+        (Route::Shards(_), &Method::POST) => reshard::post(edge, &*intake?, visit, body).await,
         (Route::Cursors(_), &Method::GET) => cursors::list(edge, &*intake?),
         (Route::Cursor(_, cursor), &Method::GET) => cursors::describe(edge, &*intake?, cursor),
         (Route::Cursor(_, cursor), &Method::PUT) => {
-            cursors::put(edge, &*intake?, (cursor, &entry), body).await
+            cursors::put(edge, &*intake?, (cursor, &entry), visit, body).await
         }
-        (Route::Cursor(_, cursor), &Method::DELETE) => cursors::delete(&*intake?, cursor, head).await,
+        (Route::Cursor(_, cursor), &Method::DELETE) => {
+            cursors::delete(edge, &*intake?, cursor, (head, visit)).await
+        }
         (Route::Streams, &Method::GET) => streams::list(edge, &entry),
         (Route::Aws(target), &Method::POST) => {
-            Ok(aws::post(edge, target, (&entry, charge), head, body).await)
+            Ok(aws::post(edge, aws::Asked { target, head, visit }, (&entry, charge), body).await)
         }
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),

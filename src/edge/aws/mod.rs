@@ -8,6 +8,7 @@
 
 pub mod firehose;
 pub mod kinesis;
+mod on_record;
 mod operation;
 pub mod protocol;
 pub mod seal;
@@ -27,10 +28,13 @@ use super::gate::throttle::fair::Competitor;
 use super::identity::signature_v4::{Identities, Identity, IdentityError};
 use super::problem::Problem;
 use super::reply::Body;
+use super::visit::Visit;
 use crate::config::checked;
 use crate::config::limits::{AWS_BODY_BYTES_MAX, AWS_REQUEST_BYTES_MAX};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::{self, UnixMicros};
+use crate::telemetry::audit::Who;
+use crate::telemetry::trace::TraceContext;
 use kinesis::Operation;
 use protocol::Encoding;
 use protocol::failure::{Failure, FailureKind};
@@ -84,6 +88,15 @@ impl Target {
             Target::Unknown => "aws_unknown",
             Target::Kinesis(operation) => operation.label(),
             Target::Firehose(operation) => operation.label(),
+        }
+    }
+
+    /// Its name in policies; empty if there is none.
+    pub fn action(self) -> &'static str {
+        match self {
+            Target::Kinesis(operation) => operation.action(),
+            Target::Firehose(operation) => operation.action(),
+            Target::Unknown => "",
         }
     }
 
@@ -161,7 +174,8 @@ impl Edge {
 
 /// Who asks.
 #[derive(Debug)]
-pub struct Caller {
+pub struct Caller<'a> {
+    visit: &'a Visit,
     region: String,
     account: String,
     identity: Identity,
@@ -169,7 +183,7 @@ pub struct Caller {
     action: &'static str,
 }
 
-impl Caller {
+impl Caller<'_> {
     /// The account that messages and names tell.
     pub fn account(&self) -> &str {
         &self.account
@@ -180,6 +194,7 @@ impl Caller {
     /// # Errors
     /// `AccessDeniedException`.
     pub fn authorize(&self, stream: &str) -> Result<(), Failure> {
+        self.visit.is_about(stream);
         Ok(self.identity.authorize(self.action, Some(stream), || self.stream_arn(stream))?)
     }
 
@@ -188,7 +203,18 @@ impl Caller {
     /// # Errors
     /// `AccessDeniedException`.
     pub fn authorize_delivery_stream(&self, name: &str) -> Result<(), Failure> {
+        self.visit.is_about(name);
         Ok(self.identity.authorize(self.action, Some(name), || self.delivery_stream_arn(name))?)
+    }
+
+    /// The trace that its request belongs to.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.visit.trace()
+    }
+
+    /// So many records of it were appended, and are durable.
+    pub fn has_appended(&self, records: u64) {
+        self.visit.has_appended(records);
     }
 
     /// Whether a list that it asks for names a stream.
@@ -209,20 +235,20 @@ impl Caller {
 
 /// A request that was read.
 #[derive(Debug)]
-pub struct Request {
+pub struct Request<'a> {
     /// How it is written, and its answer will be.
     pub encoding: Encoding,
     /// Its body.
     pub paid: Paid,
     /// Who asks.
-    pub caller: Caller,
+    pub caller: Caller<'a>,
     /// What it has taken of the limits of its sender and others.
     pub charge: Charge,
     /// Who competes for memory with others.
     pub competitor: Competitor,
 }
 
-impl Request {
+impl Request<'_> {
     /// Its members.
     ///
     /// # Errors
@@ -245,29 +271,45 @@ impl Request {
     }
 }
 
+/// A request that nobody has looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What it asks for.
+    pub target: Target,
+    /// Its head.
+    pub head: &'a request::Parts,
+    /// What is noted of it.
+    pub visit: &'a Visit,
+}
+
 /// Answers one request.
 pub async fn post(
     edge: &Edge,
-    target: Target,
+    asked: Asked<'_>,
     (entry, charge): (&Entry, Charge),
-    head: &request::Parts,
     mut body: Incoming,
 ) -> Response<Body> {
-    let Some(encoding) = Encoding::of(&head.headers) else {
-        let text = "the Content-Type is neither application/x-amz-json-1.1 nor application/x-amz-cbor-1.1";
-        return protocol::refusal(Encoding::Json, &Failure::new(FailureKind::UnknownOperation, text));
+    let encoding = Encoding::of(&asked.head.headers);
+    let answer = match encoding {
+        Some(encoding) => serve(edge, asked, encoding, (entry, charge), &mut body).await,
+        None => {
+            let text =
+                "the Content-Type is neither application/x-amz-json-1.1 nor application/x-amz-cbor-1.1";
+            Err(Failure::new(FailureKind::UnknownOperation, text))
+        }
     };
-    let answer = serve(edge, (target, encoding), (entry, charge), head, &mut body).await;
-    answer.unwrap_or_else(|failure| protocol::refusal(encoding, &failure))
+    on_record::tell(edge, asked, answer.as_ref().err());
+    answer.unwrap_or_else(|failure| protocol::refusal(encoding.unwrap_or(Encoding::Json), &failure))
 }
 
 async fn serve(
     edge: &Edge,
-    (target, encoding): (Target, Encoding),
+    asked: Asked<'_>,
+    encoding: Encoding,
     (entry, mut charge): (&Entry, Charge),
-    head: &request::Parts,
     body: &mut Incoming,
 ) -> Result<Response<Body>, Failure> {
+    let Asked { target, head, visit } = asked;
     let claimed = edge.aws.identities.claim(head, clock::wall());
     let claim = match claimed {
         Ok(claim) => claim,
@@ -277,11 +319,15 @@ async fn serve(
         }
     };
     // Before the body is there nothing is proved, and nobody may make others pay.
-    let read = read(edge, target, &entry.competitor(), head, body).await;
+    let read = read(edge, asked, &entry.competitor(), body).await;
     let is_ours = |failure: &Failure| failure.kind == FailureKind::ThroughputExceeded;
     let mut paid = read.inspect_err(|failure| charge.give_back_if(is_ours(failure)))?;
-    let caller = identify(edge, target, claim.prove(&mut paid.bytes)?)?;
-    let standing = caller.identity.standing();
+    let identity = claim.prove(&mut paid.bytes)?;
+    if let Some(id) = identity.access_key_id() {
+        visit.is_of(Who { name: Arc::from(id), identity: on_record::IDENTITY });
+    }
+    let standing = identity.standing();
+    let caller = identify(edge, asked, identity)?;
     charge.join(standing.account.as_ref())?;
     let competitor = standing.tenant.map_or_else(|| entry.competitor(), Competitor::Principal);
     let request = Request { encoding, paid, caller, charge, competitor };
@@ -299,13 +345,13 @@ async fn serve(
 /// Reads the body; one that is refused is thrown away, so that a client that is still writing gets its answer.
 async fn read(
     edge: &Edge,
-    target: Target,
+    asked: Asked<'_>,
     competitor: &Competitor,
-    head: &request::Parts,
     body: &mut Incoming,
 ) -> Result<Paid, Failure> {
+    let Asked { target, head, visit } = asked;
     let bytes_max = target.body_bytes_max(edge.server.body_bytes_max);
-    let bounds = Bounds { account: &edge.aws.budget, competitor, bytes_max };
+    let bounds = Bounds { account: &edge.aws.budget, competitor, bytes_max, visit };
     let paid = match head.headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
         // Bodies are signed as they come. No client of these services compresses them.
         None | Some(b"" | b"identity" | b"aws-chunked") => {
@@ -323,16 +369,13 @@ async fn read(
 
 /// Tells who asks and what for: an operation that the caller may do to no stream at all is refused before the stream is
 /// looked for.
-fn identify(edge: &Edge, target: Target, identity: Identity) -> Result<Caller, Failure> {
-    let action = match target {
-        Target::Kinesis(operation) => operation.action(),
-        Target::Firehose(operation) => operation.action(),
-        Target::Unknown => "",
-    };
-    if target != Target::Unknown {
+fn identify<'a>(edge: &Edge, asked: Asked<'a>, identity: Identity) -> Result<Caller<'a>, Failure> {
+    let action = asked.target.action();
+    if asked.target != Target::Unknown {
         identity.authorize(action, None, || "*".to_owned())?;
     }
-    Ok(Caller { region: edge.aws.region.clone(), account: edge.aws.account.clone(), identity, action })
+    let (region, account) = (edge.aws.region.clone(), edge.aws.account.clone());
+    Ok(Caller { visit: asked.visit, region, account, identity, action })
 }
 
 impl From<IdentityError> for Failure {

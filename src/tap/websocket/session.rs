@@ -414,6 +414,7 @@ async fn begin(
     // A copy, because the message may be a small part of a large buffer.
     let paid = Paid { bytes: records.to_vec(), permit };
     let idempotency_key = idempotency_key.as_deref().map(str::as_bytes);
-    let key = key.as_deref();
-    append::begin(edge, intake, Arrived { framing, key, idempotency_key, paid, charge }).await
+    // A message has no headers.
+    let (key, trace) = (key.as_deref(), None);
+    append::begin(edge, intake, Arrived { framing, key, idempotency_key, paid, charge, trace }).await
 }

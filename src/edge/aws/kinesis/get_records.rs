@@ -245,7 +245,7 @@ impl AsRef<[u8]> for PaidBytes {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn answer(edge: &Edge, mut request: Request) -> Result<Response<Body>, Failure> {
+pub async fn answer(edge: &Edge, mut request: Request<'_>) -> Result<Response<Body>, Failure> {
     let mut charge = std::mem::replace(&mut request.charge, Charge::free());
     let members: Members = request.members()?;
     let mut violations = Violations::default();

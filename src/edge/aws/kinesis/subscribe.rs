@@ -73,7 +73,7 @@ struct Starting {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn answer(edge: &Edge, mut request: Request) -> Result<Response<Body>, Failure> {
+pub async fn answer(edge: &Edge, mut request: Request<'_>) -> Result<Response<Body>, Failure> {
     let mut charge = std::mem::replace(&mut request.charge, Charge::free());
     let members: Members = request.members()?;
     check(&members)?;
