@@ -84,6 +84,7 @@ impl Scene {
             route: "records",
             action: Some(Action::Ingest),
             stream: Some("s"),
+            visit: None,
         };
         let Some(Ok(entry)) = self.gate.enter(&facts).now_or_never() else { unreachable!("it is known") };
         if !is_charged {

@@ -155,7 +155,7 @@ async fn a_client_address_and_everybody_are_limited_before_the_body_is_read() {
 #[tokio::test]
 async fn clients_of_kinesis_get_the_error_that_they_wait_for() {
     let limit = "[ingest]\nlimit = { records_per_second = 1 }\n";
-    let server = Setup::pipeline(stream("s", 1) + limit).start();
+    let server = Setup::pipeline(stream("s", 1) + limit).node("[aws]\nsignature = \"off\"\n").start();
     let record = "{\"Data\":\"e30=\",\"PartitionKey\":\"k\"}";
     let body = format!("{{\"StreamName\":\"s\",\"Records\":[{}]}}", vec![record; 100].join(","));
     let put = async || {

@@ -131,7 +131,10 @@ impl State {
             if measure.of(change.actual) <= measure.of(change.taken) {
                 return None;
             }
-            let wait = bucket.is_paid(now).err()?;
+            // What others owe: a request that has found a full bucket may have taken more than was in it.
+            let mut without = bucket.clone();
+            without.refund_after(measure.of(change.taken), now.saturating_duration_since(change.since));
+            let wait = without.is_paid(now).err()?;
             Some(Short { reason: Reason::Rate(flow, measure), wait, left: 0 })
         };
         let rate = self.buckets(flow).filter_map(short).max_by_key(|short| short.wait);

@@ -174,7 +174,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
     let nth = any::<prop::sample::Index>;
     let step = prop_oneof![
-        4 => (1_u8..8, 0_u64..30, 0_u64..900)
+        4 => (1_u8..8, 0_u64..300, 0_u64..2_500)
             .prop_map(|(levels, records, bytes)| Step::Take { levels, records, bytes }),
         3 => (nth(), 0_u64..600, 0_u64..3_000)
             .prop_map(|(nth, records, bytes)| Step::Settle { nth, records, bytes }),
