@@ -6,9 +6,12 @@
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use forebay::config::checked::{Allowance, ApiKey, Auth, Demand, Limit, Limits, Period, Quota, Rate, Rates};
+use forebay::config::checked::{
+    Access, Allowance, ApiKey, Auth, Demand, Limit, Limits, Period, Quota, Rate, Rates, SignatureRule,
+};
 use forebay::edge::gate::Gate;
 use forebay::edge::gate::facts::Facts;
 use forebay::edge::gate::throttle::account::Account;
@@ -17,6 +20,7 @@ use forebay::edge::gate::throttle::{Asks, Throttle};
 use forebay::edge::identity::credentials::sha256;
 use forebay::edge::identity::policy::{Action, Grant, Policy};
 use forebay::edge::identity::principal::IdentityKind;
+use forebay::edge::identity::signature_v4::Identities;
 use forebay::edge::listen::socket::Peer;
 use forebay::telemetry::metrics::Registry;
 use futures_util::FutureExt;
@@ -58,7 +62,11 @@ impl Scene {
             allowance,
         });
         let demands = Action::ALL.map(|_| Demand::AnyOf(vec![IdentityKind::ApiKey]));
-        let gate = Arc::new(Gate::new(&Auth::new(demands, keys.collect()), Arc::default(), &throttle));
+        let auth = Auth::new(demands, keys.collect());
+        let access = Access { signature: SignatureRule::Off, clock_skew: Duration::ZERO, keys: Vec::new() };
+        let signatures = Arc::new(Identities::new(&access, "000000000000", &throttle));
+        let gate =
+            Arc::new(Gate::new(&auth, (signatures, Arc::default()), &throttle, &registry.authorizer()));
         let account = |index: usize| throttle.stream(&Arc::from(format!("s-{index}")), LIMIT);
         let streams = (0..streams).filter_map(account).collect();
         let head = |index: usize| {

@@ -290,6 +290,8 @@ impl Pipelines {
         let facts = Facts { head, peer, client, route: "admin", action, stream: None, visit };
         let is_local = client.is_none_or(|address| address.to_canonical().is_loopback());
         let entered = self.site.edge.gate().enter(&facts).await.and_then(|entry| {
+            // Nothing of the body is read.
+            entry.proof().map_or(Ok(()), |proof| proof.check(b""))?;
             let nobody = || "nobody is asked who they are, so that only this machine may".to_owned();
             (entry.principal.is_some() || is_local).then_some(()).ok_or_else(|| Problem::Forbidden(nobody()))
         });

@@ -47,7 +47,7 @@ pub enum DlqCommand {
     Show(ShowArgs),
     /// Send the payloads of dead letters to a running node again, each once
     #[command(
-        after_help = "A journal remembers what was sent, so that the same command goes on where it stopped and sends nothing twice.\nExit codes: 0 everything that was selected is sent, 1 something was refused, failed or was left out, 2 wrong arguments."
+        after_help = "A journal remembers what was sent, so that the same command goes on where it stopped and sends nothing twice.\nExit codes: 0 everything that was selected is sent, 1 something was refused, failed or was left out, 2 wrong arguments.\nFOREBAY_API_KEY in the environment: the key that is shown to a node that asks for one."
     )]
     Replay(ReplayArgs),
 }
@@ -165,6 +165,7 @@ struct Task<'a> {
     filter: Filter,
     found: Found,
     runtime: &'a tokio::runtime::Runtime,
+    env: &'a dyn Fn(&str) -> Option<String>,
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
 }
@@ -206,6 +207,6 @@ fn with(
             return Ok(if error.is_usage() { Exit::Usage } else { Exit::NotWell });
         }
     };
-    let (out, err) = (&mut *session.out, &mut *session.err);
-    run(Task { config, filter, found, runtime: &runtime, out, err })
+    let (env, out, err) = (session.env, &mut *session.out, &mut *session.err);
+    run(Task { config, filter, found, runtime: &runtime, env, out, err })
 }

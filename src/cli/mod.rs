@@ -9,6 +9,8 @@ pub mod shards;
 pub mod tail;
 pub mod verify;
 
+mod hash_password;
+mod node_key;
 mod node_url;
 mod recovery_display;
 pub mod reload;
@@ -53,6 +55,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// List, show and send again what could not be delivered
     Dlq(Box<DlqArgs>),
+    /// Read a password from the standard input and print what [[basic_user]] takes as its password_hash
+    HashPassword,
     /// Print records of a running node as they arrive
     Tail(Box<TailArgs>),
     /// Show the shards of a stream of a running node and how hot they are; split and merge them
@@ -115,6 +119,7 @@ pub fn run(cli: Cli, session: &mut Session<'_>) -> io::Result<Exit> {
         Command::Schema(args) => schema::run(args, session),
         Command::Verify(args) => verify::run(args, session),
         Command::Dlq(args) => dlq::run(*args, session),
+        Command::HashPassword => hash_password::run(&mut io::stdin().lock(), session),
         Command::Tail(args) => tail::run(&args, session),
         Command::Shards(args) => shards::run(&args, session),
     }

@@ -16,7 +16,7 @@ use crate::record::ShardId;
 /// `forebay shards`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A SHARD is shardId-000000000002 or 2. Without a command the shards are printed, with one those that there are then.\nExit codes: 0 it is done, 1 the node cannot be reached or refuses, 2 wrong arguments."
+    after_help = "A SHARD is shardId-000000000002 or 2. Without a command the shards are printed, with one those that there are then.\nExit codes: 0 it is done, 1 the node cannot be reached or refuses, 2 wrong arguments.\nFOREBAY_API_KEY in the environment: the key that is shown to a node that asks for one."
 )]
 pub struct ShardsArgs {
     /// The stream
@@ -101,7 +101,7 @@ pub fn run(args: &ShardsArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answered = runtime.block_on(async {
-        let node = Node::new(&args.url, &args.stream)?;
+        let node = Node::new(&args.url, &args.stream, session.env)?;
         match &args.change {
             None => node.list().await,
             Some(change) => node.change(&change.body()).await,
@@ -115,7 +115,11 @@ pub fn run(args: &ShardsArgs, session: &mut Session<'_>) -> io::Result<Exit> {
         }
         Err(error) => {
             writeln!(session.err, "forebay shards: {error}")?;
-            return Ok(if matches!(error, ShardsError::Url(_)) { Exit::Usage } else { Exit::NotWell });
+            return Ok(if matches!(error, ShardsError::Url(_) | ShardsError::Key(_)) {
+                Exit::Usage
+            } else {
+                Exit::NotWell
+            });
         }
     }
     Ok(Exit::Well)

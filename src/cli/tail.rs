@@ -16,6 +16,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::node_key;
 use super::node_url::{Unreachable, WrongUrl, node_url};
 use super::stop::Stop;
 use super::{Exit, Session};
@@ -35,7 +36,7 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 /// `forebay tail`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 --limit is reached or nobody reads the output any more, 1 the node cannot be reached, refuses, or was away for a minute, 2 wrong arguments. Ctrl-C ends at once; with --cursor it first says what is done and gives the shards back, which a second Ctrl-C does not wait for."
+    after_help = "Exit codes: 0 --limit is reached or nobody reads the output any more, 1 the node cannot be reached, refuses, or was away for a minute, 2 wrong arguments. Ctrl-C ends at once; with --cursor it first says what is done and gives the shards back, which a second Ctrl-C does not wait for.\nFOREBAY_API_KEY in the environment: the key that is shown to a node that asks for one."
 )]
 pub struct TailArgs {
     /// The stream
@@ -97,13 +98,17 @@ pub fn run(args: &TailArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     // The client is built without a TLS provider of its own; a second call finds one installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(async { Tail::new(args)?.run(session).await });
+    let ended = runtime.block_on(async { Tail::new(args, session.env)?.run(session).await });
     match ended {
         Ok(()) => Ok(Exit::Well),
         Err(TailError::Output(error)) => Err(error),
         Err(error) => {
             writeln!(session.err, "forebay tail: {error}")?;
-            Ok(if matches!(error, TailError::Url(_)) { Exit::Usage } else { Exit::NotWell })
+            Ok(if matches!(error, TailError::Url(_) | TailError::Key(_)) {
+                Exit::Usage
+            } else {
+                Exit::NotWell
+            })
         }
     }
 }
@@ -122,9 +127,9 @@ struct Tail<'a> {
 }
 
 impl<'a> Tail<'a> {
-    fn new(args: &'a TailArgs) -> Result<Self, TailError> {
+    fn new(args: &'a TailArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, TailError> {
         let mut url = records_url(args)?;
-        let client = Client::builder()
+        let client = node_key::client_builder(env)?
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(SILENCE_TIMEOUT)
             .build()
@@ -363,7 +368,7 @@ mod tests {
     fn a_record_is_printed_once() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let json = args(&["s", "--json"]);
-        let mut tail = Tail::new(&json).unwrap();
+        let mut tail = Tail::new(&json, &|_| None).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut session = Session { env: &|_| None, out: &mut out, err: &mut err };
         let record = |number| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::check_auth::check_grant;
 use super::check_limit::{Allowance, LimitTable, QuotaTable, check_allowance};
 use super::checker::Checker;
 use super::limits::{
@@ -16,7 +17,7 @@ use super::secret::Secret;
 use super::shape::last_key;
 use super::suggest::nearest;
 use crate::edge::identity::pattern::Pattern;
-use crate::edge::identity::policy::{Grant, Policy, action_pattern, actions, stream_pattern};
+use crate::edge::identity::policy::{Action, Grant, Policy, action_pattern, actions, stream_pattern};
 
 /// One of `[[access_key]]`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -31,10 +32,11 @@ pub struct AccessKeyTable {
     /// A session token that requests must carry. Default: none, and requests that carry one are refused.
     #[schemars(example = &"${FOREBAY_SESSION_TOKEN}")]
     pub session_token: Option<Secret>,
-    /// Actions that are allowed, such as `kinesis:PutRecord`, with `*` for any characters.
+    /// What is allowed: actions such as `kinesis:PutRecord`, with `*` for any characters, and on our own routes
+    /// `ingest:STREAM`, `tap:STREAM` and `admin:STREAM`.
     #[schemars(required, extend("examples" = [["kinesis:*", "firehose:PutRecord*"]]))]
     pub allow: Option<Vec<String>>,
-    /// Streams that they are allowed for: names with `*` for any characters. Default: all.
+    /// Streams that those of the AWS services are allowed for: names with `*` for any characters. Default: all.
     #[schemars(extend("examples" = [["click*"]]))]
     pub streams: Option<Vec<String>>,
     /// How much it may put and, by `tap`, ask and read at a time. Default: any amount.
@@ -130,18 +132,21 @@ fn check_access_key(table: AccessKeyTable, path: &str, checker: &mut Checker<'_>
     };
     let allow_path = format!("{path}.allow");
     let allow = checker.required(&allow_path, table.allow, ALLOW_HELP);
-    let actions = allow.and_then(|texts| check_patterns(&texts, &allow_path, check_action, checker));
+    let allowed = allow.and_then(|texts| check_patterns(&texts, &allow_path, check_allowed, checker));
     let streams_path = format!("{path}.streams");
     let streams = table.streams.unwrap_or_else(|| vec!["*".to_owned()]);
     let streams = check_stream_patterns(&streams, &streams_path, checker);
     let allowance = check_allowance((table.limit, table.quota, table.weight), path, checker);
-    Some(AccessKey {
-        id: id?,
-        secret: secret?,
-        session_token: session_token?,
-        policy: Policy::new(vec![Grant::new(actions?, streams?)]),
-        allowance: allowance?,
-    })
+    let (mut grants, mut actions) = (Vec::new(), Vec::new());
+    for allowed in allowed? {
+        match allowed {
+            Allowed::Action(pattern) => actions.push(pattern),
+            Allowed::Grant(grant) => grants.push(grant),
+        }
+    }
+    grants.push(Grant::new(actions, streams?));
+    let (policy, allowance) = (Policy::new(grants), allowance?);
+    Some(AccessKey { id: id?, secret: secret?, session_token: session_token?, policy, allowance })
 }
 
 fn check_id(id: Option<String>, path: &str, checker: &mut Checker<'_>) -> Option<String> {
@@ -216,6 +221,22 @@ pub(super) fn check_stream_patterns(
     checker: &mut Checker<'_>,
 ) -> Option<Vec<Pattern>> {
     check_patterns(texts, path, check_stream, checker)
+}
+
+/// One of `allow`.
+enum Allowed {
+    /// Actions of the AWS services.
+    Action(Pattern),
+    /// What is allowed on our own routes.
+    Grant(Grant),
+}
+
+fn check_allowed(text: &str, path: &str, checker: &mut Checker<'_>) -> Option<Allowed> {
+    let is_own = Action::ALL.iter().any(|action| text.split(':').next() == Some(action.as_str()));
+    match is_own {
+        true => check_grant(text, path, checker).map(Allowed::Grant),
+        false => check_action(text, path, checker).map(Allowed::Action),
+    }
 }
 
 /// A pattern that stands for no action there is was meant to be another one.

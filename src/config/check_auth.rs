@@ -7,9 +7,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check_access_key::check_patterns;
+use super::check_authorizer::{Authorizer, AuthorizerTable, check_authorizer};
+use super::check_basic_user::{BasicUser, BasicUserTable, check_basic_users};
+use super::check_client_certificate::{CertificateHolder, ClientCertificateTable, check_client_certificates};
 use super::check_jwt::{JwtIssuer, JwtIssuerTable, check_jwt_issuers};
 use super::check_limit::{Allowance, LimitTable, QuotaTable, check_allowance};
 use super::check_listener::ListenAt;
+use super::check_webhook::{Webhook, WebhookTable, check_webhooks};
 use super::checker::Checker;
 use super::limits::{API_KEY_BYTES_MAX, API_KEY_BYTES_MIN, API_KEYS_MAX, WEIGHT_MAX};
 use super::secret::Secret;
@@ -72,6 +76,14 @@ pub struct Auth {
     pub are_in_query: bool,
     /// `[[api_key]]`. Names and digests are unique.
     pub api_keys: Vec<ApiKey>,
+    /// `[[basic_user]]`. Names are unique.
+    pub basic_users: Vec<BasicUser>,
+    /// `[[client_certificate]]`, in the order of the file. Names are unique.
+    pub client_certificates: Vec<CertificateHolder>,
+    /// `[[webhook]]`, in the order of the file. Names are unique.
+    pub webhooks: Vec<Webhook>,
+    /// `[authorizer]`.
+    pub authorizer: Option<Authorizer>,
     /// `[[jwt_issuer]]`. Issuers are unique.
     pub jwt_issuers: Vec<JwtIssuer>,
 }
@@ -120,7 +132,16 @@ impl Default for Auth {
 impl Auth {
     /// Demands by action, and keys whose names and digests are unique; no secret stands in the query.
     pub fn new(demands: [Demand; Action::COUNT], api_keys: Vec<ApiKey>) -> Self {
-        Self { demands, are_in_query: false, api_keys, jwt_issuers: Vec::new() }
+        Self {
+            demands,
+            are_in_query: false,
+            api_keys,
+            basic_users: Vec::new(),
+            client_certificates: Vec::new(),
+            webhooks: Vec::new(),
+            authorizer: None,
+            jwt_issuers: Vec::new(),
+        }
     }
 
     /// What an action takes.
@@ -134,6 +155,16 @@ impl Auth {
 pub(super) struct Principals {
     /// `[[api_key]]`.
     pub api_keys: Vec<ApiKeyTable>,
+    /// `[[basic_user]]`.
+    pub basic_users: Vec<BasicUserTable>,
+    /// `[[client_certificate]]`.
+    pub client_certificates: Vec<ClientCertificateTable>,
+    /// `[[webhook]]`.
+    pub webhooks: Vec<WebhookTable>,
+    /// Whether there is any `[[access_key]]`, which are used without `[auth]` as well.
+    pub has_access_keys: bool,
+    /// `[authorizer]`.
+    pub authorizer: Option<AuthorizerTable>,
     /// `[[jwt_issuer]]`.
     pub jwt_issuers: Vec<JwtIssuerTable>,
 }
@@ -141,14 +172,22 @@ pub(super) struct Principals {
 impl Principals {
     /// The first table of a kind.
     fn first_of(&self, kind: IdentityKind) -> Option<&'static str> {
-        match kind {
-            IdentityKind::ApiKey => (!self.api_keys.is_empty()).then_some("api_key[0]"),
-            IdentityKind::Jwt => (!self.jwt_issuers.is_empty()).then_some("jwt_issuer[0]"),
-        }
+        let (is_there, path) = match kind {
+            IdentityKind::ApiKey => (!self.api_keys.is_empty(), "api_key[0]"),
+            IdentityKind::Jwt => (!self.jwt_issuers.is_empty(), "jwt_issuer[0]"),
+            IdentityKind::Basic => (!self.basic_users.is_empty(), "basic_user[0]"),
+            IdentityKind::ClientCertificate => {
+                (!self.client_certificates.is_empty(), "client_certificate[0]")
+            }
+            IdentityKind::Http => (self.authorizer.is_some(), "authorizer"),
+            IdentityKind::Hmac => (!self.webhooks.is_empty(), "webhook[0]"),
+            IdentityKind::SignatureV4 => (self.has_access_keys, "access_key[0]"),
+        };
+        is_there.then_some(path)
     }
 }
 
-const NAME_HELP: &str = "write name = \"mobile\" or another name";
+pub(super) const NAME_HELP: &str = "write name = \"mobile\" or another name";
 const KEY_HELP: &str = "write key = \"${NAME}\" and put it into the environment, or key_sha256 = \"…\"";
 const ALLOW_HELP: &str = "write allow = [\"ingest:web\"], or what the key is for";
 const NONE: &str = "none";
@@ -173,10 +212,25 @@ pub(super) fn check_auth(
         });
     }
     let api_keys = check_api_keys(principals.api_keys, checker);
+    let basic_users = check_basic_users(principals.basic_users, checker);
+    let client_certificates = check_client_certificates(principals.client_certificates, checker);
+    let webhooks = check_webhooks(principals.webhooks, checker);
+    let authorizer = match principals.authorizer {
+        None => Some(None),
+        Some(table) => check_authorizer(table, checker).map(Some),
+    };
     let jwt_issuers = check_jwt_issuers(principals.jwt_issuers, checker);
     let demands: Option<Vec<Demand>> = demands.into_iter().collect();
     let are_in_query = raw.credentials_in_query.unwrap_or(false);
-    Some(Auth { are_in_query, jwt_issuers: jwt_issuers?, ..Auth::new(demands?.try_into().ok()?, api_keys?) })
+    Some(Auth {
+        are_in_query,
+        basic_users: basic_users?,
+        client_certificates: client_certificates?,
+        webhooks: webhooks?,
+        authorizer: authorizer?,
+        jwt_issuers: jwt_issuers?,
+        ..Auth::new(demands?.try_into().ok()?, api_keys?)
+    })
 }
 
 /// Without `[auth]` nobody is asked, which is for this machine alone.
@@ -186,8 +240,10 @@ fn check_no_auth(
     checker: &mut Checker<'_>,
 ) -> Option<Auth> {
     let help = "write [auth] with ingest = [\"api_key\"], tap = [\"api_key\"], and an [[api_key]]";
-    if let Some((word, path)) =
-        IdentityKind::WORDS.iter().find_map(|(word, kind)| Some((word, principals.first_of(*kind)?)))
+    if let Some((word, path)) = IdentityKind::WORDS
+        .iter()
+        .filter(|(_, kind)| *kind != IdentityKind::SignatureV4)
+        .find_map(|(word, kind)| Some((word, principals.first_of(*kind)?)))
     {
         checker.problem_with_help(path, format!("nobody is asked for a proof of the kind {word:?}"), help);
         return None;
@@ -244,8 +300,11 @@ fn check_demand(
         };
         if kinds.contains(&kind) {
             checker.problem(&path, format!("{word:?} is named twice"));
+        } else if kind == IdentityKind::Hmac && action != Action::Ingest {
+            checker
+                .problem(&path, "\"hmac\" is a signature of a body: it proves who puts records, and no more");
         } else if principals.first_of(kind).is_none() {
-            checker.problem(&path, format!("there is no [[{}]], so that this lets nobody in", kind.table()));
+            checker.problem(&path, format!("there is no {}, so that this lets nobody in", kind.table()));
         } else {
             kinds.push(kind);
         }
@@ -285,20 +344,13 @@ fn check_api_key(
     checker: &mut Checker<'_>,
 ) -> Option<ApiKey> {
     let path = format!("api_key[{index}]");
-    let name = checker.name(&format!("{path}.name"), table.name, NAME_HELP);
-    if let Some(name) = &name {
-        let first = *seen.names.entry(name.clone()).or_insert(index);
-        if first != index {
-            let message =
-                format!("name = {name:?} is also that of API key {}: each needs its own", first + 1);
-            checker.problem(&format!("{path}.name"), message);
-        }
-    }
+    let names = (&mut seen.names, index);
+    let name = checker.unique_name(&format!("{path}.name"), table.name, NAME_HELP, names);
     let digest = check_key(table.key, table.key_sha256, &path, checker);
     if let Some(digest) = digest {
         let first = *seen.digests.entry(digest).or_insert(index);
         if first != index {
-            let message = format!("its secret is also that of API key {}: each needs its own", first + 1);
+            let message = format!("its secret is also that of api_key {}: each needs its own", first + 1);
             checker.problem(&path, message);
             return None;
         }

@@ -45,6 +45,11 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let keys = raw.access_key.unwrap_or_default();
     let principals = Principals {
         api_keys: raw.api_key.unwrap_or_default(),
+        basic_users: raw.basic_user.unwrap_or_default(),
+        client_certificates: raw.client_certificate.unwrap_or_default(),
+        webhooks: raw.webhook.unwrap_or_default(),
+        has_access_keys: !keys.is_empty(),
+        authorizer: raw.authorizer,
         jwt_issuers: raw.jwt_issuer.unwrap_or_default(),
     };
     let limits = check_limits(raw.limits.unwrap_or_default(), checker);

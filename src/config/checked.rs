@@ -13,7 +13,10 @@ use url::Url;
 
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
 pub use super::check_auth::{ApiKey, Auth, Demand};
+pub use super::check_authorizer::{Authorizer, IdentitySource};
 pub use super::check_aws::Aws;
+pub use super::check_basic_user::{BasicUser, Password};
+pub use super::check_client_certificate::{CertificateHolder, CertificateName};
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
 pub use super::check_jwt::{ClaimName, JwtIssuer};
@@ -22,6 +25,7 @@ pub use super::check_limit::{Allowance, Limit, Limits, Period, Quota, Rate, Rate
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
 pub use super::check_logs::{AccessLog, LogFile, LogTo};
 pub use super::check_telemetry::Otlp;
+pub use super::check_webhook::{HmacAlgorithm, SignatureEncoding, SignedTime, TimestampAt, Webhook};
 pub use super::format::{
     Delimiter, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
     ParquetFormat, RawFormat, SortColumn,

@@ -1,5 +1,6 @@
 //! What the checks of one file share: reading texts into values, and saying what is wrong with them.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -158,6 +159,25 @@ impl Checker<'_> {
         };
         self.problem(path, message);
         None
+    }
+
+    /// A name that nothing else of its kind has. `seen` are the names before it, with the place of each, and its own.
+    pub fn unique_name(
+        &mut self,
+        path: &str,
+        text: Option<String>,
+        help: &str,
+        (seen, index): (&mut HashMap<String, usize>, usize),
+    ) -> Option<String> {
+        let name = self.name(path, text, help)?;
+        let first = *seen.entry(name.clone()).or_insert(index);
+        if first != index {
+            let table = path.split('[').next().unwrap_or(path);
+            let message =
+                format!("name = {name:?} is also that of {table} {}: each needs its own", first + 1);
+            self.problem(path, message);
+        }
+        Some(name)
     }
 
     /// The name of a node, a stream or a delivery: it is part of URLs and paths.

@@ -135,6 +135,68 @@ pub const API_KEY_BYTES_MIN: usize = 16;
 /// See [`API_KEY_BYTES_MIN`].
 pub const API_KEY_BYTES_MAX: usize = 256;
 
+/// `[[client_certificate]]` of a node: names are looked for in a map, and take about 500 bytes each, 10 MB together.
+pub const CLIENT_CERTIFICATES_MAX: usize = 20_000;
+
+/// Those of them with `*` in their name: each costs a comparison with every request whose certificate is nobody's by its
+/// whole name, about 20 ns, 2 µs together.
+pub const CERTIFICATE_PATTERNS_MAX: usize = 100;
+
+/// Characters of a name of a certificate: a URI in one has seldom more than 100, a DNS name at most 253.
+pub const CERTIFICATE_NAME_BYTES_MAX: usize = 1_024;
+
+/// `[[basic_user]]` of a node: looked for in a map, and about 700 bytes each, 14 MB together.
+pub const BASIC_USERS_MAX: usize = 20_000;
+
+/// Bytes of a password: more than people type, and its name and Base64 fit into a header of the default size.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+
+/// Passwords that are checked at a time: each takes a core for 0.1 s and more, so that who guesses takes two at most and
+/// has about 15 guesses a second.
+pub const PASSWORD_CHECKS_MAX: usize = 2;
+
+/// Requests that wait until their password is checked: the last one for 64 / 2 × 0.2 s = 6.4 s.
+pub const PASSWORD_CHECKS_WAITING_MAX: usize = 64;
+
+/// `[[webhook]]` of a node: a request costs a look for the header of each, about 20 ns, 2 µs together.
+pub const WEBHOOKS_MAX: usize = 100;
+
+/// Secrets of a webhook: the body is hashed once for each.
+pub const WEBHOOK_SECRETS_MAX: usize = 4;
+
+/// Bytes of a secret of a webhook: senders make up to 100, and people choose some of theirs.
+pub const WEBHOOK_SECRET_BYTES_RANGE: std::ops::RangeInclusive<usize> = 8..=1_024;
+
+/// How far the time of a signature may be from ours at most.
+pub const WEBHOOK_TOLERANCE_MAX: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+
+/// Signatures in one header: Stripe sends one for each secret that is not over, two at most.
+pub const WEBHOOK_SIGNATURES_MAX: usize = 8;
+
+/// How long an HTTP authorizer may take at most: the client waits for it.
+pub const AUTHORIZER_TIMEOUT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a decision of it may hold at most: so long somebody comes in who may not any more.
+pub const AUTHORIZER_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Decisions that may be kept: about 400 bytes with a grant, 40 MB together.
+pub const AUTHORIZER_CACHE_MAX: usize = 100_000;
+
+/// Headers of a call of the authorizer.
+pub const AUTHORIZER_HEADERS_MAX: usize = 32;
+
+/// What a request may have to show to be asked about.
+pub const AUTHORIZER_SOURCES_MAX: usize = 8;
+
+/// Calls at a time: with one of 10 ms, 6,400 a second.
+pub const AUTHORIZER_CALLS_MAX: usize = 64;
+
+/// Bytes of an answer: a hundred grants of 128 characters, or a policy of as many statements.
+pub const AUTHORIZER_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of the name of a principal.
+pub const AUTHORIZER_NAME_BYTES_MAX: usize = 256;
+
 /// Actions, and streams, that an access key names: each costs a comparison of a name with every request of the key.
 pub const ACCESS_KEY_PATTERNS_MAX: usize = 100;
 
@@ -425,8 +487,9 @@ pub const CONNECTIONS_MAX: usize = 1_000_000;
 /// Bytes of request line and headers that the configuration may ask for: a buffer of this size per connection.
 pub const HEADER_BYTES_MAX: u64 = 1 << 20;
 
-/// Bytes of one configuration file. The largest sensible one, with hundreds of columns, has 100 KiB.
-pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of one configuration file: [`API_KEYS_MAX`] keys by their digests, 200 bytes each, and as much again. The largest
+/// sensible one of a pipeline, with hundreds of columns, has 100 KiB.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// Scalar columns that `schema = "infer"` learns where `max_columns` is not given: at about 10 KiB of writer state
 /// each, an open file costs 10 MiB before its first record.

@@ -9,8 +9,11 @@ use serde::Deserialize;
 
 use super::check_access_key::AccessKeyTable;
 use super::check_auth::{ApiKeyTable, AuthTable};
+use super::check_authorizer::AuthorizerTable;
 use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
+use super::check_basic_user::BasicUserTable;
+use super::check_client_certificate::ClientCertificateTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
 use super::check_jwt::JwtIssuerTable;
@@ -18,6 +21,7 @@ use super::check_limit::{LimitTable, LimitsTable};
 use super::check_listener::{ListenerTable, TlsTable};
 use super::check_logs::{AccessLogTable, AuditLogTable};
 use super::check_telemetry::TelemetryTable;
+use super::check_webhook::WebhookTable;
 use super::limits;
 use super::secret::Secret;
 use crate::schema::columns::COLUMN_LEAVES_MAX;
@@ -317,6 +321,14 @@ pub struct NodeFile {
     pub limits: Option<LimitsTable>,
     /// Clients that send a secret along.
     pub api_key: Option<Vec<ApiKeyTable>>,
+    /// Clients that show a name and a password.
+    pub basic_user: Option<Vec<BasicUserTable>>,
+    /// Clients that sign bodies.
+    pub webhook: Option<Vec<WebhookTable>>,
+    /// A service that says who requests are from.
+    pub authorizer: Option<AuthorizerTable>,
+    /// Clients that show a certificate.
+    pub client_certificate: Option<Vec<ClientCertificateTable>>,
     /// Issuers of JSON Web Tokens that are taken.
     pub jwt_issuer: Option<Vec<JwtIssuerTable>>,
     /// The Kinesis and Firehose APIs.

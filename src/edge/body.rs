@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use super::Edge;
+use super::gate::body_proof::BodyProof;
 use super::gate::throttle::fair::Competitor;
 use super::problem::Problem;
 use super::visit::Visit;
@@ -85,11 +86,11 @@ pub(super) fn shown(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).chars().take(80).collect()
 }
 
-/// Reads and decodes the body of a request.
+/// Reads the body of a request, asks whether it is its sender's, as it came, and decodes it.
 pub async fn read(
     edge: &Edge,
     bounds: Bounds<'_>,
-    encoding: Encoding,
+    (encoding, proof): (Encoding, Option<&BodyProof>),
     body: &mut Incoming,
 ) -> Result<Paid, Problem> {
     let mut reading = pin!(collect(edge, bounds, body));
@@ -101,6 +102,9 @@ pub async fn read(
             .unwrap_or(Err(Problem::BodyTimeout))?,
     };
     bounds.visit.has_body(raw.bytes.len() as u64);
+    if let Some(proof) = proof {
+        proof.check(&raw.bytes)?;
+    }
     if encoding == Encoding::Identity { Ok(raw) } else { decode(edge, bounds, encoding, &raw) }
 }
 

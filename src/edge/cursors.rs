@@ -114,14 +114,14 @@ fn answer(status: StatusCode, cursor: &NamedCursor) -> Result<Response<Body>, Pr
 pub async fn put(
     edge: &Edge,
     intake: &Intake,
-    (name, entry): (&str, &Entry),
+    (entry, name): (&Entry, &str),
     visit: &Visit,
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     check_name(name)?;
     let (competitor, bytes_max) = (&entry.competitor(), CURSOR_BODY_BYTES_MAX as u64);
     let bounds = Bounds { account: &intake.budget, competitor, bytes_max, visit };
-    let paid = body::read(edge, bounds, Encoding::Identity, &mut body).await?;
+    let paid = body::read(edge, bounds, (Encoding::Identity, entry.proof()), &mut body).await?;
     let wish = match paid.bytes.as_slice() {
         [] => Wish::default(),
         text => serde_json::from_slice(text).map_err(|error| Problem::NotJson(error.to_string()))?,

@@ -9,6 +9,7 @@ use super::append::{self, Arrived, Done};
 use super::body::{self, Bounds, Encoding};
 use super::decode::Framing;
 use super::gate::Entry;
+use super::gate::body_proof::BodyProof;
 use super::gate::throttle::charge::Charge;
 use super::problem::Problem;
 use super::reply::{self, Body};
@@ -56,9 +57,10 @@ async fn ingest(
     let key = request_key(intake, head)?;
     let (competitor, bytes_max) = (&entry.competitor(), edge.server.body_bytes_max);
     let bounds = Bounds { account: &intake.budget, competitor, bytes_max, visit };
-    let read = body::read(edge, bounds, encoding, body).await;
+    let read = body::read(edge, bounds, (encoding, entry.proof()), body).await;
     let paid = read.inspect_err(|problem| charge.give_back_if(problem.is_of_server()))?;
-    let idempotency_key = idempotency_key(&head.headers)?;
+    entry.pay(&mut charge)?;
+    let idempotency_key = idempotency_key(entry, &head.headers)?;
     let trace = visit.trace();
     let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, charge, trace };
     let begun = append::begin(edge, intake, arrived).await?;
@@ -72,9 +74,15 @@ async fn ingest(
     })
 }
 
-/// The key with which the client may send the same request again.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
-    headers.get(IDEMPOTENCY_KEY).map(|value| checked_idempotency_key(value.as_bytes())).transpose()
+/// The key with which the client may send the same request again: senders of webhooks have a header of their own for
+/// it.
+fn idempotency_key<'h>(entry: &Entry, headers: &'h HeaderMap) -> Result<Option<&'h [u8]>, Problem> {
+    let own = || entry.proof().and_then(BodyProof::idempotency_header).and_then(|name| headers.get(name));
+    headers
+        .get(IDEMPOTENCY_KEY)
+        .or_else(own)
+        .map(|value| checked_idempotency_key(value.as_bytes()))
+        .transpose()
 }
 
 /// An idempotency key of a length that is taken.

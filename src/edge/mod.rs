@@ -31,8 +31,8 @@ mod streams;
 pub mod upgrade;
 pub mod visit;
 
-use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::config::checked;
@@ -45,13 +45,14 @@ use crate::schema::validation::{Plan, SchemaError};
 use crate::stream::{Captures, Stream};
 use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
-use crate::telemetry::metrics::{ConnectionMetrics, Registry};
+use crate::telemetry::metrics::{AuthorizerMetrics, ConnectionMetrics, Registry};
 use crate::telemetry::observer::Observer;
 
 use gate::Gate;
 use gate::throttle::Throttle;
 use gate::throttle::account::Account;
 use identity::jwt::Jwt;
+use identity::principal::IdentityKind;
 use learned_plan::LearnedPlan;
 use problem::Problem;
 pub use route::{RouteMetrics, names as route_names};
@@ -85,7 +86,7 @@ pub struct Intake {
     pub is_internal: bool,
     /// Whether its pipeline has deliveries: clients of Firehose see it as a delivery stream of its name then. Those that
     /// delivery streams add do not count.
-    pub has_deliveries: bool,
+    pub has_deliveries: AtomicBool,
 }
 
 impl Intake {
@@ -111,7 +112,7 @@ impl Intake {
             enforced.map(|schema| LearnedPlan::new(Arc::clone(schema), all.pointers())).transpose()?;
         let slots = captures.pointers().len();
         let cursors = NamedCursors::in_memory(&stream, None);
-        let (is_internal, has_deliveries) = (false, false);
+        let (is_internal, has_deliveries) = (false, AtomicBool::new(false));
         Ok(Self {
             stream,
             ingest,
@@ -156,6 +157,8 @@ pub struct Edge {
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
     pub route_metrics: RouteMetrics,
+    /// Calls of the HTTP authorizer, whichever there is.
+    authorizer_metrics: AuthorizerMetrics,
     /// What is put on record of requests.
     pub observer: Arc<Observer>,
     /// Who may come in.
@@ -178,17 +181,21 @@ impl Edge {
         registry: &Registry,
     ) -> Self {
         let throttle = Throttle::new(limits, registry);
-        let jwt = Jwt::new(&auth.jwt_issuers, registry);
         let taps_budget = budget.account(usize::MAX);
         let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
+        let authorizer_metrics = registry.authorizer();
+        let aws = aws::Gateway::new(budget.account_before_last(), aws, &throttle);
+        let jwt = Arc::new(Jwt::new(&auth.jwt_issuers, registry));
+        let gate = Gate::new(auth, (Arc::clone(&aws.identities), jwt), &throttle, &authorizer_metrics);
         Self {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
-            gate: RwLock::new(Arc::new(Gate::new(auth, Arc::new(jwt), &throttle))),
-            aws: aws::Gateway::new(budget.account_before_last(), aws, &throttle),
+            authorizer_metrics,
+            gate: RwLock::new(Arc::new(gate)),
             throttle,
+            aws,
             taps_budget,
             taps,
             budget,
@@ -214,7 +221,11 @@ impl Edge {
     }
 
     /// Has others come in from now on. Connections that are open stay.
-    pub fn replace_gate(&self, gate: Gate) {
+    pub fn replace_gate(&self, auth: &checked::Auth, jwt: Arc<Jwt>) {
+        let signatures = Arc::clone(&self.aws.identities);
+        let gate = Gate::new(auth, (signatures, jwt), &self.throttle, &self.authorizer_metrics);
+        let names: HashSet<_> = auth.api_keys.iter().map(|key| key.name.as_str()).collect();
+        self.throttle.standings.forget_others(IdentityKind::ApiKey.as_str(), |name| names.contains(name));
         *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
     }
 

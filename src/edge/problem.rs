@@ -44,10 +44,10 @@ pub enum Problem {
         /// What is missing or wrong, without anything of what was shown.
         detail: String,
     },
+    /// Who has sent it cannot be told at the moment, for this reason.
+    IdentityUnavailable(&'static str),
     /// Whoever has sent it may not do what it asks for.
     Forbidden(String),
-    /// Whether it proves who has sent it cannot be told at the moment, for want of what these words say.
-    IdentityUnavailable(&'static str),
     /// A page of another origin must not open a WebSocket here.
     OriginNotAllowed,
     /// A query parameter or header that cannot be read.
@@ -255,10 +255,10 @@ impl Problem {
             Problem::Unauthenticated { .. } => {
                 (StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated")
             }
-            Problem::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Problem::IdentityUnavailable(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "identity_unavailable", "Identity unavailable")
+                (StatusCode::SERVICE_UNAVAILABLE, "identity_unavailable", "Identity cannot be checked")
             }
+            Problem::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Problem::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed", "Origin not allowed"),
             Problem::BadParameter { .. } => (StatusCode::BAD_REQUEST, "bad_parameter", "Invalid parameter"),
             Problem::UnsupportedMediaType(_) => {

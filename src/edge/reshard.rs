@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
 
+use super::gate::Entry;
 use super::problem::Problem;
 use super::reply::Body;
 use super::visit::Visit;
@@ -36,17 +37,17 @@ struct Wish {
 pub async fn post(
     edge: &Edge,
     intake: &Intake,
-    visit: &Visit,
+    (entry, visit): (&Entry, &Visit),
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let change = visit.change("shards.change", intake.stream.name(), None);
-    change.told(edge, reshard(edge, intake, visit, body).await)
+    change.told(edge, reshard(edge, intake, (entry, visit), body).await)
 }
 
 async fn reshard(
     edge: &Edge,
     intake: &Intake,
-    visit: &Visit,
+    (entry, visit): (&Entry, &Visit),
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let body = Limited::new(body, RESHARD_BODY_BYTES_MAX);
@@ -54,6 +55,9 @@ async fn reshard(
     let body = body.await.map_err(|_| Problem::BodyTimeout)?;
     let body = body.map_err(|error| Problem::BodyIncomplete(error.to_string()))?.to_bytes();
     visit.has_body(body.len() as u64);
+    if let Some(proof) = entry.proof() {
+        proof.check(&body)?;
+    }
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| Problem::NotJson(error.to_string()))?;
     let (control, name) = (edge.control()?, intake.stream.name());
     match wish {

@@ -40,7 +40,8 @@ enum Route<'a> {
 /// Routes, [`Route::index`] being below.
 const ROUTES: usize = 7 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
-const CODES: [u16; 17] = [101, 200, 201, 204, 400, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
+const CODES: [u16; 18] =
+    [101, 200, 201, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
 
 impl<'a> Route<'a> {
     fn of(head: &'a request::Parts) -> Self {
@@ -127,6 +128,15 @@ impl<'a> Route<'a> {
             (Route::Aws(target), _) if target.brings_records() => Flow::Ingest,
             (_, Some(Action::Ingest)) => Flow::Ingest,
             _ => Flow::Tap,
+        }
+    }
+
+    /// Whether a handler reads the body, and asks whether it is its sender's.
+    fn reads_body(self, method: &Method) -> bool {
+        match self {
+            Route::Records(_) | Route::Shards(_) => method == Method::POST,
+            Route::Cursor(..) => method == Method::PUT,
+            _ => false,
         }
     }
 
@@ -297,6 +307,11 @@ async fn dispatch(
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
+    if let Some(proof) = entry.proof()
+        && !route.reads_body(&head.method)
+    {
+        proof.check_unread(body.is_end_stream())?;
+    }
     // hyper leaves the body away where a client asks for the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
@@ -312,11 +327,11 @@ async fn dispatch(
         (Route::Records(_), &Method::GET) => tap::page::get(edge, &*intake?, head, &mut charge).await,
         (Route::Stream(_), &Method::GET) => Ok(streams::describe(&*intake?)),
         (Route::Shards(_), &Method::GET) => Ok(streams::shards(&*intake?)),
-        (Route::Shards(_), &Method::POST) => reshard::post(edge, &*intake?, visit, body).await,
+        (Route::Shards(_), &Method::POST) => reshard::post(edge, &*intake?, (&entry, visit), body).await,
         (Route::Cursors(_), &Method::GET) => cursors::list(edge, &*intake?),
         (Route::Cursor(_, cursor), &Method::GET) => cursors::describe(edge, &*intake?, cursor),
         (Route::Cursor(_, cursor), &Method::PUT) => {
-            cursors::put(edge, &*intake?, (cursor, &entry), visit, body).await
+            cursors::put(edge, &*intake?, (&entry, cursor), visit, body).await
         }
         (Route::Cursor(_, cursor), &Method::DELETE) => {
             cursors::delete(edge, &*intake?, cursor, (head, visit)).await

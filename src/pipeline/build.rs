@@ -101,7 +101,7 @@ impl<'a> Builder<'a> {
             captures.plan().map_err(|source| StartError::Schema { stream: stream.name.clone(), source })?;
         let metrics = self.site.registry.stream(&stream.name);
         let readers = deliveries.len();
-        let has_deliveries = deliveries.iter().any(|config| !config.name.starts_with(MADE_NAME_PREFIX));
+        let has_deliveries = deliveries.iter().any(is_of_pipeline);
         let backing = self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers));
         let stream = Arc::new(Stream::new(&stream, backing, readers, plan, metrics));
         if let Some(known) = self.logs.as_ref().and_then(|logs| logs.catalog.stream(stream.name())) {
@@ -124,7 +124,7 @@ impl<'a> Builder<'a> {
         let mut intake = Intake::new(stream, ingest, (captures, schema), budget).map_err(failed)?;
         let (disk, data_dir) = (Arc::new(RealDisk), &self.site.node.data_dir);
         intake.cursors = NamedCursors::open(&intake.stream, disk, data_dir, &self.site.registry)?;
-        intake.has_deliveries = has_deliveries;
+        intake.has_deliveries = has_deliveries.into();
         Ok(intake)
     }
 }
@@ -183,6 +183,11 @@ impl Site {
             source,
         })
     }
+}
+
+/// Whether a delivery is one of its stream's pipeline, and not of a delivery stream that reads it.
+pub(super) fn is_of_pipeline(delivery: &Delivery) -> bool {
+    !delivery.name.starts_with(MADE_NAME_PREFIX)
 }
 
 /// The pipelines of streams that clients have made, and that no pipeline file names.

@@ -10,8 +10,6 @@
 
 pub mod plan;
 
-use std::collections::HashSet;
-
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -20,8 +18,6 @@ use super::Pipelines;
 use super::control::{Control, ControlError, DeliveryChange};
 use crate::config::Problems;
 use crate::config::checked::{Config, Pipeline};
-use crate::edge::gate::Gate;
-use crate::edge::identity::principal::IdentityKind;
 use crate::edge::visit::Visit;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::phases::Phase;
@@ -43,7 +39,7 @@ pub enum ReloadError {
         /// Its name.
         stream: String,
         /// Why not.
-        source: ControlError,
+        source: Box<ControlError>,
     },
     /// The node does not serve, or not yet.
     #[error("the node does not serve at the moment")]
@@ -90,9 +86,7 @@ impl Pipelines {
             // Keys of issuers whose settings are the same stay.
             let jwt = edge.gate().jwt().reloaded(&new.node.auth.jwt_issuers, &self.registry);
             control.keep_keys(&jwt);
-            edge.replace_gate(Gate::new(&new.node.auth, jwt, &edge.throttle));
-            let names: HashSet<_> = new.node.auth.api_keys.iter().map(|key| key.name.as_str()).collect();
-            edge.throttle.standings.forget_others(IdentityKind::ApiKey.as_str(), |name| names.contains(name));
+            edge.replace_gate(&new.node.auth, jwt);
         }
         self.reload_certificates();
         *holding = new;
@@ -117,7 +111,10 @@ impl Pipelines {
 impl Control {
     /// Takes all steps, or none of them. To be called alone. Blocks the thread.
     fn reload(&self, old: &Config, steps: &[Step]) -> Result<(), ReloadError> {
-        let failed = |step: &Step, source| ReloadError::Stream { stream: step.stream().to_owned(), source };
+        let failed = |step: &Step, source| ReloadError::Stream {
+            stream: step.stream().to_owned(),
+            source: Box::new(source),
+        };
         steps.iter().try_for_each(|step| self.check_step(step).map_err(|error| failed(step, error)))?;
         for (done, step) in steps.iter().enumerate() {
             if let Err(error) = self.take(step) {

@@ -28,6 +28,7 @@ macro_rules! metric {
 }
 
 // Behind the macro, which it uses.
+mod authorizer;
 mod cursors;
 mod delivery;
 mod functions;
@@ -38,6 +39,7 @@ mod stream;
 mod taps;
 mod throttle;
 
+pub use authorizer::AuthorizerMetrics;
 pub use cursors::{CursorGauges, CursorMetrics, render_cursors};
 pub use delivery::DeliveryMetrics;
 pub use functions::FunctionMetrics;
@@ -105,7 +107,8 @@ const GAUGES: &[Metric] = &[HTTP_CONNECTIONS, MEMORY_USED, MEMORY_CAPACITY, BUIL
 const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 
 fn counters() -> impl Iterator<Item = &'static Metric> {
-    let own = [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS];
+    let own =
+        [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS, authorizer::COUNTERS];
     let more = [cursors::COUNTERS, functions::COUNTERS, record::COUNTERS, jwt::COUNTERS, throttle::COUNTERS];
     own.into_iter().chain(more).flatten()
 }

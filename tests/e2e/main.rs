@@ -12,6 +12,7 @@ mod delivery;
 mod dlq;
 mod edge;
 mod events;
+mod gate;
 mod http2;
 mod idempotency;
 mod jwt;

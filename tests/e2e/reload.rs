@@ -167,6 +167,8 @@ async fn what_is_wrong_or_takes_a_restart_changes_nothing() {
         assert!(begun.elapsed() < PATIENCE);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    // Waits until the signal's is over, which is told in the log at its end.
+    assert_eq!(reload(&server).await, (200, json!({ "reloaded": true, "changes": [] })));
     let stopped = server.stop();
     stopped.assert_drained();
     assert!(stopped.stderr.contains("stream 'orders': new"), "{}", stopped.stderr);
@@ -216,4 +218,23 @@ async fn a_page_in_a_browser_has_nothing_read_again() {
     let sent = reqwest::Client::new().post(&url).header(ORIGIN, "https://evil.example").send().await;
     assert_eq!(sent.unwrap().status(), 403);
     assert_eq!(reqwest::get(&url).await.unwrap().status(), 405);
+}
+
+#[tokio::test]
+async fn a_stream_is_a_delivery_stream_of_firehose_for_as_long_as_its_file_has_deliveries() {
+    let server = Setup::pipeline(web("")).node("aws.signature = \"off\"").start();
+    let put = || async {
+        let body = json!({ "DeliveryStreamName": "web", "Record": { "Data": "e30=" } });
+        let request = reqwest::Client::new().post(format!("http://{}/", server.address));
+        let request = request.header("x-amz-target", "Firehose_20150804.PutRecord");
+        let request = request.header("content-type", "application/x-amz-json-1.1").body(body.to_string());
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(put().await, 400);
+    for (deliveries, status) in [(delivery("lake", ""), 200), (String::new(), 400)] {
+        write(&server, "pipeline.toml", &web(&deliveries));
+        assert_eq!(reload(&server).await.0, 200);
+        assert_eq!(put().await, status, "{deliveries:?}");
+    }
+    server.stop().assert_drained();
 }

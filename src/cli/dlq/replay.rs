@@ -69,7 +69,7 @@ impl ReplayError {
         match self {
             ReplayError::Ambiguous { .. }
             | ReplayError::NoPort
-            | ReplayError::Client(ClientError::Url(_)) => Exit::Usage,
+            | ReplayError::Client(ClientError::Url(_) | ClientError::Key(_)) => Exit::Usage,
             _ => Exit::NotWell,
         }
     }
@@ -77,8 +77,8 @@ impl ReplayError {
 
 /// Sends them.
 pub fn run(task: Task<'_>, args: &ReplayArgs) -> io::Result<Exit> {
-    let Task { config, filter, found, runtime, out, err } = task;
-    let prepared = prepare(&config, &found.files, args);
+    let Task { config, filter, found, runtime, env, out, err } = task;
+    let prepared = prepare(&config, &found.files, args, env);
     let (client, mut log) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -118,12 +118,18 @@ enum Log {
     Dry(journal::Known),
 }
 
-fn prepare(config: &Config, files: &[DeadFile], args: &ReplayArgs) -> Result<(Client, Log), ReplayError> {
+fn prepare(
+    config: &Config,
+    files: &[DeadFile],
+    args: &ReplayArgs,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Client, Log), ReplayError> {
     check_deliveries(files)?;
-    let client = Client::new(&match &args.url {
+    let base = match &args.url {
         Some(url) => url.clone(),
         None => config.node.server.url().ok_or(ReplayError::NoPort)?,
-    })?;
+    };
+    let client = Client::new(&base, env)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let path: PathBuf = args.journal.clone().unwrap_or_else(|| config.node.data_dir.join(JOURNAL));
     let log = match args.dry_run {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::candidate::Candidate;
 use super::findings::{Counted, Findings};
 use super::{StreamArgs, load, print, source};
-use crate::cli::{Exit, Session};
+use crate::cli::{Exit, Session, node_key};
 use crate::config::limits::PLAN_RECORDS_DEFAULT;
 
 /// `forebay schema plan`.
@@ -79,7 +79,9 @@ fn try_out(args: &PlanArgs, session: &Session<'_>) -> Result<Report, String> {
     };
     match &args.url {
         Some(url) => {
-            source::of_node(url, stream, args.last, &mut look).map_err(|error| error.to_string())?;
+            let client = node_key::client_builder(session.env).map_err(|error| error.to_string())?;
+            source::of_node((url, client), stream, args.last, &mut look)
+                .map_err(|error| error.to_string())?;
         }
         None => {
             let (config, index) = load(&args.stream, session).map_err(|error| error.to_string())?;

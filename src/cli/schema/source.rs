@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use reqwest::{Client, ClientBuilder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 use url::Url;
 
+use crate::cli::node_key;
 use crate::config::checked::{Config, Pipeline};
 use crate::config::limits::{PLAN_PAGE_BYTES_MAX, TAP_RECORDS_MAX};
 use crate::delivery::classify::Record;
@@ -183,19 +185,25 @@ struct PageRecord<'a> {
 ///
 /// # Errors
 /// If it cannot be asked.
-pub fn of_node(base: &str, stream: &str, last: u64, look: Look<'_>) -> Result<(), SourceError> {
+pub fn of_node(
+    (base, client): (&str, ClientBuilder),
+    stream: &str,
+    last: u64,
+    look: Look<'_>,
+) -> Result<(), SourceError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // The client is built without a TLS provider of its own; a second call finds one installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut base = Url::parse(base)?;
     base.set_path(&format!("{}/v1/streams/{stream}/", base.path().trim_end_matches('/')));
-    runtime.block_on(of_tap(&base, last, look))
+    let failed = |source| SourceError::Request { url: base.to_string(), source };
+    let client = client.build().map_err(failed)?;
+    runtime.block_on(of_tap((&base, &client), last, look))
 }
 
-async fn of_tap(base: &Url, last: u64, look: Look<'_>) -> Result<(), SourceError> {
-    let client = reqwest::Client::new();
+async fn of_tap((base, client): (&Url, &Client), last: u64, look: Look<'_>) -> Result<(), SourceError> {
     let url = base.join("shards")?;
-    let body = get(&client, &url).await?;
+    let body = get(client, &url).await?;
     let answer = |source| SourceError::Answer { url: url.to_string(), source };
     let Shards { shards } = serde_json::from_slice(&body).map_err(answer)?;
     let number = |text: &str| SequenceNumber(text.parse().unwrap_or_default());
@@ -210,7 +218,7 @@ async fn of_tap(base: &Url, last: u64, look: Look<'_>) -> Result<(), SourceError
         loop {
             let url =
                 base.join(&format!("records?shard={}&limit={TAP_RECORDS_MAX}&{position}", view.shard))?;
-            let body = get(&client, &url).await?;
+            let body = get(client, &url).await?;
             let answer = |source| SourceError::Answer { url: url.to_string(), source };
             let page: Page<'_> = serde_json::from_slice(&body).map_err(answer)?;
             let mut is_over = page.records.is_empty();
@@ -231,7 +239,7 @@ async fn of_tap(base: &Url, last: u64, look: Look<'_>) -> Result<(), SourceError
     Ok(())
 }
 
-async fn get(client: &reqwest::Client, url: &Url) -> Result<Vec<u8>, SourceError> {
+async fn get(client: &Client, url: &Url) -> Result<Vec<u8>, SourceError> {
     let failed = |source| SourceError::Request { url: url.to_string(), source };
     let mut response = client.get(url.clone()).send().await.map_err(failed)?;
     let status = response.status();
@@ -248,5 +256,6 @@ async fn get(client: &reqwest::Client, url: &Url) -> Result<Vec<u8>, SourceError
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let detail = problem.get("detail").and_then(serde_json::Value::as_str);
     let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+    let detail = detail + node_key::advice(status.as_u16());
     Err(SourceError::Refused { url: url.to_string(), status, detail })
 }

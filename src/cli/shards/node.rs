@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::cli::node_key::{self, WrongKey};
 use crate::cli::node_url::{Unreachable, WrongUrl, node_url};
 
 /// How long a connection may take to be made.
@@ -22,6 +23,9 @@ pub enum ShardsError {
     /// The address is none.
     #[error(transparent)]
     Url(#[from] WrongUrl),
+    /// The key is none.
+    #[error(transparent)]
+    Key(#[from] WrongKey),
     /// There is no client.
     #[error("an HTTP client cannot be made ({0})")]
     Client(reqwest::Error),
@@ -39,7 +43,7 @@ pub enum ShardsError {
         source: reqwest::Error,
     },
     /// It says why not.
-    #[error("{url} answers {status}: {detail}")]
+    #[error("{url} answers {status}: {detail}{}", node_key::advice(*.status))]
     Refused {
         /// Where.
         url: Url,
@@ -117,14 +121,14 @@ pub struct Node {
 }
 
 impl Node {
-    /// For the shards of one stream.
+    /// For the shards of one stream. The key is in the environment.
     ///
     /// # Errors
-    /// If the address is none.
-    pub fn new(base: &str, stream: &str) -> Result<Self, ShardsError> {
+    /// If the address is none, or the key.
+    pub fn new(base: &str, stream: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ShardsError> {
         let url = node_url(base, &["v1", "streams", stream, "shards"])?;
         let client =
-            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).build();
+            node_key::client_builder(env)?.connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).build();
         Ok(Self { client: client.map_err(ShardsError::Client)?, url })
     }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::PATIENCE;
+use crate::cli::node_key::{self, WrongKey};
 use crate::cli::node_url::{Unreachable, WrongUrl};
 
 /// Bytes of a refusal that are read.
@@ -18,6 +19,9 @@ pub enum TailError {
     /// The address is none.
     #[error(transparent)]
     Url(#[from] WrongUrl),
+    /// The key is none.
+    #[error(transparent)]
+    Key(#[from] WrongKey),
     /// There is no client.
     #[error("an HTTP client cannot be made ({0})")]
     Client(reqwest::Error),
@@ -25,7 +29,7 @@ pub enum TailError {
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
     /// It says why not.
-    #[error("{url} answers {status}: {}", .refusal.detail)]
+    #[error("{url} answers {status}: {}{}", .refusal.detail, node_key::advice(*.status))]
     Refused {
         /// Where.
         url: Url,

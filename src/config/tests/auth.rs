@@ -107,8 +107,8 @@ fn every_wrong_setting_is_refused() {
         (with("\"tap:*\"", "\"tap\""), format!("6:24: \"tap\" is no grant: a grant is an action and a stream\n  {no_grant}")),
         (
             format!("{asked}{KEY}{KEY}"),
-            "7:1: its secret is also that of API key 1: each needs its own\n\
-             8:8: name = \"mobile\" is also that of API key 1: each needs its own".to_owned(),
+            "7:1: its secret is also that of api_key 1: each needs its own\n\
+             8:8: name = \"mobile\" is also that of api_key 1: each needs its own".to_owned(),
         ),
     ] {
         assert_eq!(complaints(&text), message, "{text}");

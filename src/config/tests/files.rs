@@ -57,7 +57,7 @@ fn a_file_that_is_named_twice_is_read_once() {
 fn files_that_cannot_be_read_are_reported_and_the_others_are_still_checked() {
     let folder = folder(&[("p/a.toml", "[stream]\n"), ("p/b.toml", "")]);
     fs::write(folder.path().join("p/b.toml"), b"[stream]\nname = \"\xff\"").expect("a file");
-    fs::write(folder.path().join("p/c.toml"), vec![b'#'; (1 << 20) + 1]).expect("a file");
+    fs::write(folder.path().join("p/c.toml"), vec![b'#'; (8 << 20) + 1]).expect("a file");
     let missing = folder.path().join("missing.toml");
     let root = format!("{}/", folder.path().display());
     let problems =
@@ -70,7 +70,7 @@ fn files_that_cannot_be_read_are_reported_and_the_others_are_still_checked() {
             "missing.toml: cannot be read: No such file or directory (os error 2)",
             "p/a.toml:1:1: missing \"name\"",
             "p/b.toml:2:9: not valid UTF-8",
-            "p/c.toml: is larger than 1MiB, which is the most that is read",
+            "p/c.toml: is larger than 8MiB, which is the most that is read",
         ]
     );
 }

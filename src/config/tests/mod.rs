@@ -6,6 +6,7 @@ mod dead_letters;
 mod editor;
 mod files;
 mod functions;
+mod identities;
 mod inference;
 mod jwt;
 mod limits;

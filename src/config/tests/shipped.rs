@@ -4,12 +4,30 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::config::checked::{Config, Format, OnInvalid};
+use crate::config::checked::{Config, Demand, Format, OnInvalid};
 use crate::config::load;
+use crate::edge::identity::policy::Action;
+use crate::edge::identity::principal::IdentityKind;
 
 fn shipped() -> Config {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
     load(&[folder], None, &|_| None).expect("the shipped pipelines have no problem")
+}
+
+#[test]
+fn the_shipped_node_lets_in_who_has_its_key_and_does_not_start_without_one() {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let node = |env: &dyn Fn(&str) -> Option<String>| {
+        load(&[deploy.join("pipelines")], Some(&deploy.join("forebay.toml")), env)
+    };
+    let auth =
+        node(&|name| (name == "FOREBAY_API_KEY").then(|| "0123456789abcdef".to_owned())).unwrap().node.auth;
+    for action in Action::ALL {
+        assert_eq!(*auth.demand(action), Demand::AnyOf(vec![IdentityKind::ApiKey]));
+        assert!(auth.api_keys[0].policy.permits(action, Some("events")));
+    }
+    let said = node(&|_| None).unwrap_err().to_string();
+    assert!(said.contains("FOREBAY_API_KEY"), "{said}");
 }
 
 #[test]

@@ -135,7 +135,7 @@ pub struct Gateway {
     /// Account of the same.
     pub account: String,
     /// Whose requests are taken, and what they may do.
-    pub identities: Identities,
+    pub identities: Arc<Identities>,
     /// What clients of Firehose have made; not there before the node serves.
     pub delivery_streams: OnceLock<Arc<firehose::registry::DeliveryStreams>>,
 }
@@ -150,7 +150,7 @@ impl Gateway {
             seal: seal::Seal::default(),
             region: aws.region.clone(),
             account: aws.account.clone(),
-            identities: Identities::new(&aws.access, &aws.account, throttle),
+            identities: Arc::new(Identities::new(&aws.access, &aws.account, throttle)),
             delivery_streams: OnceLock::new(),
         }
     }
@@ -355,7 +355,7 @@ async fn read(
     let paid = match head.headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
         // Bodies are signed as they come. No client of these services compresses them.
         None | Some(b"" | b"identity" | b"aws-chunked") => {
-            body::read(edge, bounds, body::Encoding::Identity, body).await
+            body::read(edge, bounds, (body::Encoding::Identity, None), body).await
         }
         Some(_) => Err(Problem::UnsupportedEncoding(
             head.headers.get(header::CONTENT_ENCODING).map(body::shown).unwrap_or_default(),

@@ -1,22 +1,25 @@
 //! The gate: who may come in, and for what, before a byte of the body is read.
 //!
 //! ```text
-//! facts ─▶ identity ─▶ policy ─▶ Entry ─▶ throttle ─▶ Charge
-//!          who?        may they?            how much?
+//! facts ─▶ identity ─▶ policy ─▶ Entry ─▶ throttle ─▶ Charge (─▶ body ─▶ BodyProof)
+//!          who?        may they?            how much?              said by them?
 //! ```
 //!
 //! What is asked for is one of three actions ([`Action`]). For each the configuration says which kinds of identity
 //! count; a request is let in by the first of them whose proof it shows. One that shows a wrong proof is not tried as
 //! nobody's, or as another kind's.
 
+pub mod body_proof;
 pub mod facts;
 pub mod throttle;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
+use self::body_proof::BodyProof;
 use self::facts::Facts;
 use self::throttle::account::Account;
 use self::throttle::charge::Charge;
@@ -25,22 +28,35 @@ use self::throttle::measure::{Cost, Flow};
 use self::throttle::{Asks, Throttle};
 use super::Edge;
 use super::identity::api_key::ApiKeys;
+use super::identity::authorizer::Authorizer;
+use super::identity::basic::BasicUsers;
+use super::identity::body_claim::BodyClaim;
+use super::identity::certificate::Certificates;
 use super::identity::credentials::Credentials;
 use super::identity::jwt::Jwt;
 use super::identity::policy::Action;
 use super::identity::principal::{Attempt, IdentityKind, Principal};
+use super::identity::signature_v4::Identities;
+use super::identity::webhook::Webhooks;
 use super::problem::Problem;
 use crate::config::checked::{self, Demand};
+use crate::runtime::clock;
 use crate::telemetry::audit::Who;
+use crate::telemetry::metrics::AuthorizerMetrics;
 
 /// Who may come in. Made of the configuration, and replaced as a whole.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gate {
     demands: [Demand; Action::COUNT],
     /// What a client is told to prove itself by, by action.
     challenges: [Option<HeaderValue>; Action::COUNT],
     are_in_query: bool,
     api_keys: ApiKeys,
+    basic_users: BasicUsers,
+    certificates: Certificates,
+    webhooks: Webhooks,
+    signatures: Arc<Identities>,
+    authorizer: Option<Authorizer>,
     jwt: Arc<Jwt>,
 }
 
@@ -48,8 +64,10 @@ pub struct Gate {
 #[derive(Debug, Clone)]
 pub struct Entry {
     gate: Arc<Gate>,
-    /// Who has sent it, where anybody was asked.
+    /// Who has sent it, where anybody was asked; what [`Entry::proof`] is besides, if there is anything, is still to be
+    /// looked at.
     pub principal: Option<Arc<Principal>>,
+    proof: Option<Arc<BodyProof>>,
     /// Address of the client; none over a Unix socket.
     pub client: Option<IpAddr>,
     /// The label of its route.
@@ -57,9 +75,14 @@ pub struct Entry {
 }
 
 impl Gate {
-    /// As `[auth]` and the principals of the configuration say. Tokens are checked by `jwt`, which outlives it, and what
-    /// principals have taken so far is known to `throttle`.
-    pub fn new(auth: &checked::Auth, jwt: Arc<Jwt>, throttle: &Throttle) -> Self {
+    /// As `[auth]` and the principals of the configuration say; `signatures` are those of access keys. Tokens are checked
+    /// by `jwt`, which outlives it, and what principals have taken so far is known to `throttle`.
+    pub fn new(
+        auth: &checked::Auth,
+        (signatures, jwt): (Arc<Identities>, Arc<Jwt>),
+        throttle: &Throttle,
+        metrics: &AuthorizerMetrics,
+    ) -> Self {
         let challenge = |action: Action| match auth.demand(action) {
             Demand::AnyOf(kinds) => challenge(kinds),
             Demand::Open | Demand::Closed => None,
@@ -69,6 +92,11 @@ impl Gate {
             challenges: Action::ALL.map(challenge),
             are_in_query: auth.are_in_query,
             api_keys: ApiKeys::new(&auth.api_keys, throttle),
+            basic_users: BasicUsers::new(&auth.basic_users),
+            certificates: Certificates::new(&auth.client_certificates),
+            webhooks: Webhooks::new(&auth.webhooks),
+            signatures,
+            authorizer: auth.authorizer.as_ref().and_then(|settings| authorizer(settings, metrics)),
             jwt,
         }
     }
@@ -81,8 +109,8 @@ impl Gate {
     /// Lets a request in, or says why not.
     ///
     /// # Errors
-    /// [`Problem::Unauthenticated`] if it does not prove who has sent it, [`Problem::Forbidden`] if they may not do what
-    /// they ask for, [`Problem::IdentityUnavailable`] if that cannot be told at the moment.
+    /// [`Problem::Unauthenticated`] if it does not prove who has sent it, [`Problem::IdentityUnavailable`] if that cannot be
+    /// told, [`Problem::Forbidden`] if they may not do what they ask for.
     pub async fn enter(self: &Arc<Self>, facts: &Facts<'_>) -> Result<Entry, Problem> {
         let Some(action) = facts.action else { return Ok(self.let_in(None, facts)) };
         let kinds = match &self.demands[action as usize] {
@@ -91,64 +119,91 @@ impl Gate {
             Demand::AnyOf(kinds) => kinds,
         };
         let credentials = Credentials::of(facts.head, self.are_in_query);
-        let principal = self
-            .identify(kinds, &credentials)
-            .await
-            .map_err(|refusal| self.refused(action, refusal, &credentials))?;
+        let (principal, claim) =
+            self.identify((action, kinds), &credentials, facts).await.map_err(|why| match why {
+                Refusal::Wrong(why) => self.unauthenticated(action, why, &credentials),
+                Refusal::Denied(why) => Problem::Forbidden(why.to_owned()),
+                Refusal::Unavailable(why) => Problem::IdentityUnavailable(why),
+            })?;
         if let Some(visit) = facts.visit {
             visit.is_of(Who { name: Arc::clone(&principal.name), identity: principal.kind.as_str() });
         }
-        let entry = self.let_in(Some(principal), facts);
+        let mut entry = self.let_in(Some(principal), facts);
+        let challenge = || self.challenges[action as usize].clone();
+        entry.proof = claim.map(|claim| Arc::new(BodyProof::new(claim, challenge())));
         entry.permit(action, facts.stream)?;
         Ok(entry)
     }
 
     async fn identify(
         &self,
-        kinds: &[IdentityKind],
+        (action, kinds): (Action, &[IdentityKind]),
         credentials: &Credentials<'_>,
-    ) -> Result<Arc<Principal>, Refused> {
+        facts: &Facts<'_>,
+    ) -> Result<(Arc<Principal>, Option<BodyClaim>), Refusal> {
         let mut unknown = if credentials.are_there() { UNKNOWN } else { MISSING };
         for kind in kinds {
             let attempt = match kind {
                 IdentityKind::ApiKey => self.api_keys.identify(credentials),
                 IdentityKind::Jwt => self.jwt.identify(credentials).await,
+                IdentityKind::Basic => self.basic_users.identify(credentials).await,
+                IdentityKind::ClientCertificate => {
+                    self.certificates.identify(facts.peer.certificate.as_deref())
+                }
+                IdentityKind::Http => match &self.authorizer {
+                    Some(authorizer) => authorizer.identify(facts, action).await,
+                    None => Attempt::Unavailable("the authorizer cannot be asked"),
+                },
+                IdentityKind::Hmac => self.webhooks.identify(facts.head, facts.stream, clock::wall()),
+                IdentityKind::SignatureV4 => self.signatures.identify(facts.head, clock::wall()),
             };
             match attempt {
-                Attempt::Is(principal) => return Ok(principal),
-                Attempt::Wrong(why) => return Err(Refused::Nobody(why)),
-                Attempt::Unavailable(why) => return Err(Refused::Unavailable(why)),
+                Attempt::Is(principal) => return Ok((principal, None)),
+                Attempt::IsIf(principal, claim) => return Ok((principal, Some(claim))),
+                Attempt::Wrong(why) => return Err(Refusal::Wrong(why)),
+                Attempt::Denied(why) => return Err(Refusal::Denied(why)),
+                Attempt::Unavailable(why) => return Err(Refusal::Unavailable(why)),
                 Attempt::Unknown(why) => unknown = why,
                 Attempt::Absent => {}
             }
         }
-        Err(Refused::Nobody(unknown))
+        Err(Refusal::Wrong(unknown.into()))
     }
 
-    fn refused(&self, action: Action, refused: Refused, credentials: &Credentials<'_>) -> Problem {
-        let why = match refused {
-            Refused::Nobody(why) => why,
-            Refused::Unavailable(why) => return Problem::IdentityUnavailable(why),
-        };
+    fn unauthenticated(
+        &self,
+        action: Action,
+        why: Cow<'static, str>,
+        credentials: &Credentials<'_>,
+    ) -> Problem {
         let challenge = self.challenges[action as usize].clone();
         let challenge = match credentials.bearer() {
-            Some(_) => challenge.map(|challenge| with_error(challenge, why)),
+            Some(_) => challenge.map(|challenge| with_error(challenge, &why)),
             None => challenge,
         };
-        Problem::Unauthenticated { challenge, detail: why.to_owned() }
+        Problem::Unauthenticated { challenge, detail: why.into_owned() }
     }
 
     fn let_in(self: &Arc<Self>, principal: Option<Arc<Principal>>, facts: &Facts<'_>) -> Entry {
-        Entry { gate: Arc::clone(self), principal, client: facts.client, route: facts.route }
+        let (client, route) = (facts.client, facts.route);
+        Entry { gate: Arc::clone(self), principal, proof: None, client, route }
     }
 }
 
-/// Why nobody is let in.
-enum Refused {
-    /// It is known that the request is nobody's. Why, in words without anything of the request.
-    Nobody(&'static str),
-    /// What would tell is not to be reached.
+/// Why it is not known who has sent a request.
+enum Refusal {
+    /// The proof is missing or wrong.
+    Wrong(Cow<'static, str>),
+    /// It is known, and they may not.
+    Denied(&'static str),
+    /// It cannot be told at the moment.
     Unavailable(&'static str),
+}
+
+/// The authorizer; without an HTTP client it lets nobody in.
+fn authorizer(settings: &checked::Authorizer, metrics: &AuthorizerMetrics) -> Option<Authorizer> {
+    let made = Authorizer::new(settings, metrics.clone());
+    made.inspect_err(|error| tracing::error!(%error, "there is no HTTP client for the authorizer")).ok()
 }
 
 /// The challenge with what is wrong with a bearer token that was shown (RFC 6750, section 3). Where there are several
@@ -180,6 +235,11 @@ fn challenge(kinds: &[IdentityKind]) -> Option<HeaderValue> {
 }
 
 impl Entry {
+    /// What the body still has to prove: it has to be asked before anything is done for the sender.
+    pub fn proof(&self) -> Option<&BodyProof> {
+        self.proof.as_deref()
+    }
+
     /// Whether it may do `action` besides: a connection that stays open may turn to something else.
     ///
     /// # Errors
@@ -205,14 +265,29 @@ impl Entry {
         flow: Flow,
         cost: Cost,
     ) -> Result<Charge, Problem> {
-        let principal = self.principal.as_ref().and_then(|principal| principal.standing.account.as_ref());
+        // Before its body is there nobody may make others pay: see `Entry::pay`.
+        let principal = self.proven().and_then(|principal| principal.standing.account.as_ref());
         let asks = Asks { principal, stream, client: self.client, route: self.route, flow };
         Ok(edge.throttle.enter(&asks, cost)?)
     }
 
+    /// Has a sender pay as well whom only the body has proved.
+    ///
+    /// # Errors
+    /// [`Problem::Limited`] if that is too much for them. Then everything is given back.
+    pub fn pay(&self, charge: &mut Charge) -> Result<(), Problem> {
+        let late = self.principal.as_ref().filter(|_| self.proof.is_some());
+        Ok(charge.join(late.and_then(|principal| principal.standing.account.as_ref()))?)
+    }
+
+    /// Who has sent it, if the head alone says so.
+    fn proven(&self) -> Option<&Arc<Principal>> {
+        self.principal.as_ref().filter(|_| self.proof.is_none())
+    }
+
     /// Who competes for memory with others.
     pub fn competitor(&self) -> Competitor {
-        match (&self.principal, self.client) {
+        match (self.proven(), self.client) {
             (Some(principal), _) => principal.competitor(),
             (None, Some(client)) => Competitor::Client(client.into()),
             (None, None) => Competitor::Nobody,

@@ -1,10 +1,12 @@
 //! Who is let in, by configuration.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use http::{Request, header};
 
 use super::*;
-use crate::config::checked::{Allowance, ApiKey, Auth, Limits};
+use crate::config::checked::{Access, Allowance, ApiKey, Auth, Limits, SignatureRule};
 use crate::edge::identity::credentials::sha256;
 use crate::edge::identity::policy::{Grant, Policy};
 use crate::edge::listen::socket::Peer;
@@ -20,15 +22,19 @@ fn key(name: &str, secret: &str, allow: &[&str]) -> ApiKey {
     }
 }
 
-fn throttle() -> Throttle {
-    Throttle::new(&Limits::default(), &Registry::new().unwrap())
+fn gate_of(auth: &Auth) -> Arc<Gate> {
+    let access = Access { signature: SignatureRule::Required, clock_skew: Duration::ZERO, keys: Vec::new() };
+    let registry = Registry::new().unwrap();
+    let throttle = Throttle::new(&Limits::default(), &registry);
+    let identities = Arc::new(Identities::new(&access, "000000000000", &throttle));
+    Arc::new(Gate::new(auth, (identities, Arc::default()), &throttle, &registry.authorizer()))
 }
 
 /// Producers need a key, nobody reads, and everybody on this machine changes streams.
 fn gate() -> Arc<Gate> {
     let demands = [Demand::AnyOf(vec![IdentityKind::ApiKey]), Demand::Closed, Demand::Open];
     let keys = vec![key("mobile", "mobile-secret", &["ingest:web", "tap:web"]), key("all", "root", &["*:*"])];
-    Arc::new(Gate::new(&Auth::new(demands, keys), Arc::default(), &throttle()))
+    gate_of(&Auth::new(demands, keys))
 }
 
 /// What `enter` says to a request for `action` to the stream `web`.
@@ -96,7 +102,7 @@ fn what_no_identity_is_named_for_nobody_does() {
 fn who_is_known_does_no_more_than_they_may() {
     let demands = Action::ALL.map(|_| Demand::AnyOf(vec![IdentityKind::ApiKey]));
     let keys = vec![key("mobile", "mobile-secret", &["ingest:web"])];
-    let gate = Arc::new(Gate::new(&Auth::new(demands, keys), Arc::default(), &throttle()));
+    let gate = gate_of(&Auth::new(demands, keys));
     let (head, ()) = Request::post("/").header("x-api-key", "mobile-secret").body(()).unwrap().into_parts();
     let peer = Peer::default();
     let facts = |action, stream| Facts {

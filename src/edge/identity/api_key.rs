@@ -30,7 +30,7 @@ impl ApiKeys {
         if let Some(shown) = credentials.api_key() {
             return match self.by_digest.get(shown.digest()) {
                 Some(principal) => Attempt::Is(Arc::clone(principal)),
-                None => Attempt::Wrong("the API key is not known"),
+                None => Attempt::Wrong("the API key is not known".into()),
             };
         }
         let Some(shown) = credentials.bearer() else { return Attempt::Absent };

@@ -15,6 +15,8 @@ pub const API_KEY_PARAMETER: &str = "api_key";
 pub const TOKEN_PARAMETER: &str = "access_token";
 /// The scheme of RFC 6750.
 const BEARER: &[u8] = b"Bearer ";
+/// The scheme of RFC 7617.
+const BASIC: &[u8] = b"Basic ";
 
 /// SHA-256 of a secret that a request shows: what it is looked for by, so that how long the search takes says nothing
 /// about secrets that are known.
@@ -25,6 +27,7 @@ pub type Digest = [u8; 32];
 pub struct Credentials<'a> {
     api_key: Option<Shown<'a>>,
     bearer: Option<Shown<'a>>,
+    basic: Option<Shown<'a>>,
 }
 
 /// A secret that a request shows.
@@ -58,9 +61,12 @@ impl<'a> Shown<'a> {
 impl<'a> Credentials<'a> {
     /// Those of a request: its headers', and where `in_query` its query's.
     pub fn of(head: &'a Parts, in_query: bool) -> Self {
+        let authorization = only(&head.headers, header::AUTHORIZATION.as_str());
+        let of_scheme = |scheme| authorization.and_then(|value| behind(value, scheme)).map(Shown::new);
         let mut found = Self {
             api_key: only(&head.headers, API_KEY).map(Shown::new),
-            bearer: only(&head.headers, header::AUTHORIZATION.as_str()).and_then(bearer).map(Shown::new),
+            bearer: of_scheme(BEARER),
+            basic: of_scheme(BASIC),
         };
         if in_query && let Some(query) = head.uri.query() {
             for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -88,9 +94,14 @@ impl<'a> Credentials<'a> {
         self.bearer.as_ref()
     }
 
+    /// Name and password, as RFC 7617 encodes them.
+    pub fn basic(&self) -> Option<&Shown<'a>> {
+        self.basic.as_ref()
+    }
+
     /// Whether there is any.
     pub fn are_there(&self) -> bool {
-        self.api_key.is_some() || self.bearer.is_some()
+        self.api_key.is_some() || self.bearer.is_some() || self.basic.is_some()
     }
 }
 
@@ -112,9 +123,9 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 }
 
 /// What stands behind the scheme, whose letters are equal in both cases.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(BEARER.len())?;
-    scheme.eq_ignore_ascii_case(BEARER).then(|| token.trim_ascii())
+fn behind<'a>(value: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
+    let (found, token) = value.split_at_checked(scheme.len())?;
+    found.eq_ignore_ascii_case(scheme).then(|| token.trim_ascii())
 }
 
 #[cfg(test)]

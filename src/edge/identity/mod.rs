@@ -4,12 +4,19 @@
 //! ([`credentials`]) and says who that is ([`principal::Principal`]), or that it is nobody's. What a principal may do is
 //! said by its [`policy`].
 //!
-//! Signature Version 4 is besides what clients of AWS services use, whose protocols have errors of their own.
+//! Proofs over the body of a request are looked at when it has been read: [`body_claim`]. Signature Version 4 is besides
+//! what clients of AWS services use, whose protocols have errors of their own.
 
 pub mod api_key;
+pub mod authorizer;
+pub mod basic;
+pub mod body_claim;
+pub mod certificate;
 pub mod credentials;
 pub mod jwt;
+pub mod password;
 pub mod pattern;
 pub mod policy;
 pub mod principal;
 pub mod signature_v4;
+pub mod webhook;

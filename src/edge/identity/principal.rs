@@ -1,9 +1,11 @@
 //! Who a request is from.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::body_claim::BodyClaim;
 use super::policy::Policy;
 use crate::edge::gate::throttle::addresses::ClientKey;
 use crate::edge::gate::throttle::fair::Competitor;
@@ -14,35 +16,66 @@ use crate::edge::gate::throttle::standing::Standing;
 pub enum IdentityKind {
     /// A key of `[[api_key]]`.
     ApiKey,
+    /// A name and a password of `[[basic_user]]`.
+    Basic,
+    /// A certificate of `[[client_certificate]]`.
+    ClientCertificate,
+    /// Whatever the service of `[authorizer]` knows them by.
+    Http,
+    /// A signature by the secret of a webhook.
+    Hmac,
+    /// A signature by an access key.
+    SignatureV4,
     /// A token of a `[[jwt_issuer]]`.
     Jwt,
 }
 
 impl IdentityKind {
     /// Every kind, with its word in the configuration.
-    pub const WORDS: [(&'static str, IdentityKind); 2] =
-        [("api_key", IdentityKind::ApiKey), ("jwt", IdentityKind::Jwt)];
+    pub const WORDS: [(&'static str, IdentityKind); 7] = [
+        ("api_key", IdentityKind::ApiKey),
+        ("basic", IdentityKind::Basic),
+        ("client_certificate", IdentityKind::ClientCertificate),
+        ("hmac", IdentityKind::Hmac),
+        ("http", IdentityKind::Http),
+        ("jwt", IdentityKind::Jwt),
+        ("signature_v4", IdentityKind::SignatureV4),
+    ];
 
     /// Its word.
     pub fn as_str(self) -> &'static str {
         match self {
             IdentityKind::ApiKey => "api_key",
+            IdentityKind::Basic => "basic",
+            IdentityKind::ClientCertificate => "client_certificate",
+            IdentityKind::Hmac => "hmac",
+            IdentityKind::Http => "http",
+            IdentityKind::SignatureV4 => "signature_v4",
             IdentityKind::Jwt => "jwt",
         }
     }
 
-    /// The table of the configuration that has those who prove themselves by it.
+    /// The table of the configuration with those who are known by it.
     pub fn table(self) -> &'static str {
         match self {
-            IdentityKind::ApiKey => "api_key",
-            IdentityKind::Jwt => "jwt_issuer",
+            IdentityKind::ApiKey => "[[api_key]]",
+            IdentityKind::Jwt => "[[jwt_issuer]]",
+            IdentityKind::Basic => "[[basic_user]]",
+            IdentityKind::ClientCertificate => "[[client_certificate]]",
+            IdentityKind::Hmac => "[[webhook]]",
+            IdentityKind::Http => "[authorizer]",
+            IdentityKind::SignatureV4 => "[[access_key]]",
         }
     }
 
-    /// The scheme of `WWW-Authenticate` by which a client is asked for it.
+    /// The scheme of `WWW-Authenticate` by which a client is asked for it. Not for all of them is one registered.
     pub fn challenge(self) -> &'static str {
         match self {
-            IdentityKind::ApiKey | IdentityKind::Jwt => "Bearer realm=\"forebay\"",
+            IdentityKind::ApiKey | IdentityKind::Http | IdentityKind::Jwt => "Bearer realm=\"forebay\"",
+            IdentityKind::Basic => "Basic realm=\"forebay\", charset=\"UTF-8\"",
+            IdentityKind::ClientCertificate => "ClientCertificate",
+            IdentityKind::Hmac => "HMAC",
+            IdentityKind::SignatureV4 => "AWS4-HMAC-SHA256",
         }
     }
 }
@@ -80,8 +113,12 @@ pub enum Attempt {
     Unknown(&'static str),
     /// It is this principal.
     Is(Arc<Principal>),
+    /// It is this principal, if the body says the same.
+    IsIf(Arc<Principal>, BodyClaim),
     /// It is of this kind, and nobody's. The words say why, and quote nothing of the request.
-    Wrong(&'static str),
-    /// It may be right: what would tell is not to be reached at the moment. The words say what.
+    Wrong(Cow<'static, str>),
+    /// It is somebody, who may not do it, for this reason.
+    Denied(&'static str),
+    /// It cannot be told at the moment, for this reason.
     Unavailable(&'static str),
 }

@@ -2,12 +2,13 @@
 //! in [`Control::alone`], and blocks the thread.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Control, ControlError};
 use crate::config::checked::Pipeline;
 use crate::node::StreamOrigin;
-use crate::pipeline::build::Builder;
+use crate::pipeline::build::{Builder, is_of_pipeline};
 use crate::pipeline::logs::Logs;
 use crate::pipeline::running::Which;
 use crate::runtime::clock;
@@ -113,7 +114,11 @@ impl Control {
     /// # Errors
     /// If they do not stop in time: they go on then.
     pub fn leave_deliveries(&self, stream: &str, deliveries: &[String]) -> Result<(), ControlError> {
-        self.stop_and_leave(&Which::named(stream, deliveries.iter().map(String::as_str)))
+        self.stop_and_leave(&Which::named(stream, deliveries.iter().map(String::as_str)))?;
+        let left = self.site.parts_of(&Which::all_of(stream));
+        let has_deliveries = left.iter().any(|parts| is_of_pipeline(&parts.config));
+        self.intake(stream)?.has_deliveries.store(has_deliveries, Ordering::Relaxed);
+        Ok(())
     }
 
     fn stop_and_leave(&self, which: &Which) -> Result<(), ControlError> {

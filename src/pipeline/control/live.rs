@@ -10,6 +10,7 @@
 //! with a changed file. Who sends records notices nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{Control, ControlError};
 use crate::config::checked::{ColumnsSource, Delivery, Pipeline};
@@ -17,7 +18,7 @@ use crate::config::limits::CAPTURES_MAX;
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::{Begin, Fields, Parts, Slots};
 use crate::edge::Intake;
-use crate::pipeline::build::NewDelivery;
+use crate::pipeline::build::{NewDelivery, is_of_pipeline};
 use crate::pipeline::running::{Built, Which};
 use crate::pipeline::{StartError, learned};
 use crate::runtime::clock::UnixMicros;
@@ -136,7 +137,9 @@ impl Control {
         let budget = Arc::clone(&intake.budget);
         let mut next = Intake::new(Arc::clone(stream), ingest, (captures, schema), budget).map_err(failed)?;
         next.cursors = Arc::clone(&intake.cursors);
-        (next.is_internal, next.has_deliveries) = (intake.is_internal, intake.has_deliveries);
+        let had_deliveries = intake.has_deliveries.load(Ordering::Relaxed);
+        next.has_deliveries = (had_deliveries || pipeline.deliveries.iter().any(is_of_pipeline)).into();
+        next.is_internal = intake.is_internal;
         Ok((next, built))
     }
 

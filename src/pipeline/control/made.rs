@@ -2,6 +2,7 @@
 //! their pipelines, and names them at the next start.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{Control, ControlError};
 use crate::config::MADE_NAME_PREFIX;
@@ -98,7 +99,7 @@ impl Control {
 
     /// The same for one whose pipeline file has deliveries: a delivery stream of its name.
     pub fn serves_delivered(&self, stream: &str) -> bool {
-        self.intake(stream).is_ok_and(|intake| intake.has_deliveries)
+        self.intake(stream).is_ok_and(|intake| intake.has_deliveries.load(Ordering::Relaxed))
     }
 
     /// Whether deliveries of a stream have still to deliver something, and do so.

@@ -196,7 +196,8 @@ fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
         ("[telemetry]", old.otlp != new.otlp),
     ]
     .into_iter()
-    .filter_map(|(what, is_other)| is_other.then(|| format!("{what} has changed")))
+    .filter(|(_, is_other)| *is_other)
+    .map(|(what, _)| format!("{what} has changed"))
     .collect()
 }
 
@@ -213,7 +214,8 @@ fn fixed_of_stream(old: &Pipeline, new: &Pipeline) -> Vec<String> {
         ("a delivery that goes, while what it has not stored is in memory only,", loses),
     ]
     .into_iter()
-    .filter_map(|(what, is_other)| is_other.then(|| format!("{what} of stream '{name}' has changed")))
+    .filter(|(_, is_other)| *is_other)
+    .map(|(what, _)| format!("{what} of stream '{name}' has changed"))
     .collect()
 }
 

@@ -244,7 +244,7 @@ fn each_member_of_a_destination_is_kept_or_refused_by_its_name() {
     let store = FaultyStore::start().unwrap();
     let server = setup(&store).node(UNSIGNED).start();
     let Some(output) = run(&server, "firehose_members.py", &[]) else { return };
-    println!("{output}");
+    assert!(!output.is_empty(), "it says how many members it has looked at");
     server.stop().assert_drained();
 }
 

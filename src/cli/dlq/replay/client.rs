@@ -8,6 +8,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::window::Request;
+use crate::cli::node_key::{self, WrongKey};
 use crate::cli::node_url::Unreachable;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::backoff::Backoff;
@@ -76,6 +77,19 @@ pub enum ClientError {
         /// Where.
         url: Url,
     },
+    /// It does not let the sender put records.
+    #[error("{url} answers {status}: {detail}{}", node_key::advice(*.status))]
+    NotLetIn {
+        /// Where.
+        url: Url,
+        /// The status.
+        status: u16,
+        /// Its words.
+        detail: String,
+    },
+    /// The key is none.
+    #[error(transparent)]
+    Key(#[from] WrongKey),
     /// The address is none.
     #[error("--url: {0}")]
     Url(String),
@@ -88,7 +102,7 @@ impl ClientError {
     /// Whether it is known that nothing of the request was taken.
     pub fn is_void(&self) -> bool {
         match self {
-            ClientError::Unreachable(_) | ClientError::NoStream { .. } => true,
+            ClientError::Unreachable(_) | ClientError::NoStream { .. } | ClientError::NotLetIn { .. } => true,
             // Somebody else's refusal. With any other status it may have been handed on.
             ClientError::Foreign { status, .. } => (300..500).contains(status),
             _ => false,
@@ -100,6 +114,7 @@ impl ClientError {
 #[serde(default)]
 struct Body {
     code: String,
+    detail: String,
     accepted: Option<u64>,
     shards: Vec<ShardBody>,
     errors: Vec<ErrorBody>,
@@ -126,15 +141,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// For the node at `base`, such as `http://127.0.0.1:8080`.
-    pub fn new(base: &str) -> Result<Self, ClientError> {
+    /// For the node at `base`, such as `http://127.0.0.1:8080`. The key is in the environment.
+    pub fn new(base: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ClientError> {
         let base =
             Url::parse(base).map_err(|error| ClientError::Url(format!("{base} is no URL ({error})")))?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(ClientError::Url(format!("{base}: write http://HOST:PORT")));
         }
         let http =
-            reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build().map_err(ClientError::Client)?;
+            node_key::client_builder(env)?.timeout(REQUEST_TIMEOUT).build().map_err(ClientError::Client)?;
         Ok(Self { http, base })
     }
 
@@ -232,6 +247,11 @@ fn understand(
         StatusCode::NOT_FOUND if body.as_ref().is_some_and(|body| body.code == "unknown_stream") => {
             Err(ClientError::NoStream { url: url.clone() })
         }
+        // It is no word about the records.
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let detail = body.unwrap_or_default().detail;
+            Err(ClientError::NotLetIn { url: url.clone(), status: status.as_u16(), detail })
+        }
         status if status.is_client_error() => {
             let Body { code, errors, .. } = body.filter(|body| !body.code.is_empty()).ok_or_else(foreign)?;
             Ok(Said::Answer(match errors.is_empty() {
@@ -293,6 +313,8 @@ mod tests {
         assert_eq!(answer, Answer::Refused(vec![(0, "json".to_owned())]));
         let Ok(Said::Answer(answer)) = said(413, r#"{"code":"body_too_large"}"#) else { panic!() };
         assert_eq!(answer, Answer::RefusedWhole("body_too_large".to_owned()));
+        assert!(matches!(said(401, "{\"code\":\"unauthenticated\"}"), Err(ClientError::NotLetIn { .. })));
+        assert!(matches!(said(403, "a proxy"), Err(error @ ClientError::NotLetIn { .. }) if error.is_void()));
         assert!(matches!(said(503, "{\"code\":\"starting\"}"), Ok(Said::Later { .. })));
         assert!(matches!(said(429, "slow down"), Ok(Said::Later { .. })));
         assert!(matches!(said(404, "{\"code\":\"unknown_stream\"}"), Err(ClientError::NoStream { .. })));
@@ -343,7 +365,7 @@ mod tests {
             content_type: "application/x-ndjson",
             body: b"{}\n".to_vec(),
         };
-        let answer = Client::new(&url).unwrap().send("s", &request, "k1").await.unwrap();
+        let answer = Client::new(&url, &|_| None).unwrap().send("s", &request, "k1").await.unwrap();
         assert_eq!(answer, Answer::Taken { landed: Vec::new(), refused: Vec::new() });
         for request in served.join().unwrap() {
             let request = request.to_lowercase();
@@ -356,10 +378,10 @@ mod tests {
     #[test]
     fn the_path_of_a_proxy_is_kept() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::new("https://edge.example/forebay/").unwrap();
+        let client = Client::new("https://edge.example/forebay/", &|_| None).unwrap();
         assert_eq!(client.records_of("s.1").as_str(), "https://edge.example/forebay/v1/streams/s.1/records");
         for wrong in ["127.0.0.1:8080", "file:///tmp", "nothing"] {
-            assert!(matches!(Client::new(wrong), Err(ClientError::Url(_))), "{wrong}");
+            assert!(matches!(Client::new(wrong, &|_| None), Err(ClientError::Url(_))), "{wrong}");
         }
     }
 }

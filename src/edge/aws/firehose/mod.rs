@@ -25,6 +25,7 @@ pub mod registry;
 pub mod validation;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::Response;
 
@@ -97,7 +98,7 @@ fn not_found(name: &str, account: &str) -> Failure {
 /// The stream of a pipeline file that clients of Firehose see under its name: one with deliveries. Those without, and those
 /// that clients of Kinesis have made, are no delivery streams, and one may have the same name.
 fn pipeline(edge: &Edge, name: &str) -> Option<Arc<Intake>> {
-    let is_seen = |intake: &Arc<Intake>| intake.has_deliveries && !is_made_name(name);
+    let is_seen = |intake: &Arc<Intake>| intake.has_deliveries.load(Ordering::Relaxed) && !is_made_name(name);
     edge.intake(name).ok().filter(is_seen)
 }
 

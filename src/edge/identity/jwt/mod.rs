@@ -123,7 +123,7 @@ impl Jwt {
                     // It may be a secret of another kind, or a token that somebody else is asked about.
                     Refusal::Malformed | Refusal::UnknownIssuer => Attempt::Unknown(refusal.description()),
                     Refusal::NoKeys => Attempt::Unavailable(refusal.description()),
-                    _ => Attempt::Wrong(refusal.description()),
+                    _ => Attempt::Wrong(refusal.description().into()),
                 }
             }
         }

@@ -31,6 +31,8 @@ use http::request::Parts;
 use ring::hmac;
 use subtle::ConstantTimeEq;
 
+use super::body_claim::BodyClaim;
+use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked::{self, SignatureRule};
 use crate::edge::gate::throttle::Throttle;
 use crate::edge::gate::throttle::standing::Standing;
@@ -52,7 +54,8 @@ pub struct Identities {
 #[derive(Debug)]
 struct AccessKey {
     settings: checked::AccessKey,
-    standing: Standing,
+    /// Who it is on our own routes, and what it has taken everywhere.
+    principal: Arc<Principal>,
     signing_keys: SigningKeys,
 }
 
@@ -106,13 +109,19 @@ struct Unproven {
     is_new: bool,
 }
 
+fn principal(settings: &checked::AccessKey, throttle: &Throttle) -> Principal {
+    let (name, kind) = (Arc::from(settings.id.as_str()), IdentityKind::SignatureV4);
+    let standing = throttle.standing(kind.as_str(), &name, settings.allowance);
+    Principal { name, kind, policy: settings.policy.clone(), standing }
+}
+
 impl Identities {
     /// Everybody that the configuration knows. `account` stands in messages. What access keys have taken so far is known
     /// to `throttle`.
     pub fn new(access: &checked::Access, account: &str, throttle: &Throttle) -> Self {
         let key = |settings: &checked::AccessKey| AccessKey {
             settings: settings.clone(),
-            standing: throttle.standing("access_key", &Arc::from(settings.id.as_str()), settings.allowance),
+            principal: Arc::new(principal(settings, throttle)),
             signing_keys: SigningKeys::default(),
         };
         Self {
@@ -133,6 +142,33 @@ impl Identities {
         }
         let statement = Statement::of(head)?;
         statement.check_service(&head.headers)?;
+        self.claim_of(statement, head, now)
+    }
+
+    /// Who has signed a request to one of our own routes. Whether requests of AWS clients have to be signed is no matter
+    /// here.
+    pub fn identify(&self, head: &Parts, now: UnixMicros) -> Attempt {
+        if !Statement::is_in(head) {
+            return Attempt::Absent;
+        }
+        let claimed = Statement::of(head).and_then(|statement| {
+            statement.check_own_service()?;
+            self.claim_of(statement, head, now)
+        });
+        match claimed {
+            Ok(Claim { identity: Identity { key: Some(key), .. }, rest }) => {
+                let principal = Arc::clone(&key.principal);
+                match rest {
+                    Rest::Nothing => Attempt::Is(principal),
+                    rest => Attempt::IsIf(principal, BodyClaim::Signature(Box::new(SignedBody(rest)))),
+                }
+            }
+            Ok(_) => Attempt::Unknown("what is signed is not known here"),
+            Err(error) => Attempt::Wrong(error.to_string().into()),
+        }
+    }
+
+    fn claim_of(&self, statement: Statement, head: &Parts, now: UnixMicros) -> Result<Claim, IdentityError> {
         time::check(statement.signed_at.seconds, statement.lifetime, self.clock_skew, now)?;
         let access_key = self.keys.get(&statement.key_id).ok_or(IdentityError::Unrecognized)?;
         access_key.check_token(statement.token.as_deref())?;
@@ -215,9 +251,8 @@ impl AccessKey {
 
 impl Unproven {
     /// Whether the signature is that of the request with `payload_hash` as its last line; gives what signs its pieces.
-    fn check(mut self, payload_hash: &[u8]) -> Result<ChunkSigner, IdentityError> {
-        self.canonical.extend_from_slice(payload_hash);
-        let text = string_to_sign(&self.canonical, &self.signed_at, &self.scope);
+    fn check(&self, payload_hash: &[u8]) -> Result<ChunkSigner, IdentityError> {
+        let text = string_to_sign((&self.canonical, payload_hash), &self.signed_at, &self.scope);
         // In a time that does not depend on where the first difference is.
         hmac::verify(&self.key, text.as_bytes(), &self.signature).map_err(|_| IdentityError::mismatch())?;
         let signer = ChunkSigner {
@@ -226,7 +261,7 @@ impl Unproven {
             previous: hex(&self.signature),
         };
         if self.is_new {
-            self.access_key.signing_keys.keep(self.scope, self.key);
+            self.access_key.signing_keys.keep(self.scope.clone(), self.key.clone());
         }
         Ok(signer)
     }
@@ -245,23 +280,44 @@ impl Claim {
     /// If the request is nobody's.
     pub fn prove(self, body: &mut Vec<u8>) -> Result<Identity, IdentityError> {
         match self.rest {
-            Rest::Nothing => {}
-            Rest::Hash(hash) => {
-                if !bool::from(hex(&hash).ct_eq(&hex_sha256(body))) {
-                    return Err(IdentityError::mismatch());
-                }
-            }
-            Rest::Signature(unproven) => drop(unproven.check(&hex_sha256(body))?),
             Rest::Chunks(chunks) => chunks.decode(body)?,
+            rest => rest.check(body)?,
         }
         Ok(self.identity)
+    }
+}
+
+impl Rest {
+    /// Whether a body that comes in one piece proves it.
+    fn check(&self, body: &[u8]) -> Result<(), IdentityError> {
+        match self {
+            Rest::Nothing => Ok(()),
+            Rest::Hash(hash) if bool::from(hex(hash).ct_eq(&hex_sha256(body))) => Ok(()),
+            Rest::Hash(_) => Err(IdentityError::mismatch()),
+            Rest::Signature(unproven) => unproven.check(&hex_sha256(body)).map(drop),
+            Rest::Chunks(_) => Err(IdentityError::Chunks("this route takes a body in one piece")),
+        }
+    }
+}
+
+/// What only the body can prove of a request to one of our own routes.
+#[derive(Debug)]
+pub struct SignedBody(Rest);
+
+impl SignedBody {
+    /// Whether the body, as it came, is the one that was signed.
+    ///
+    /// # Errors
+    /// If it is not, or the signature is wrong.
+    pub fn check(&self, body: &[u8]) -> Result<(), IdentityError> {
+        self.0.check(body)
     }
 }
 
 impl Identity {
     /// What its access key has taken, and may; nothing limits it where signatures are off.
     pub fn standing(&self) -> Standing {
-        self.key.as_ref().map(|key| key.standing.clone()).unwrap_or_default()
+        self.key.as_ref().map(|key| key.principal.standing.clone()).unwrap_or_default()
     }
 
     /// The id of the access key; none where signatures are off.

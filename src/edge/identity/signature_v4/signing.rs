@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
-use ring::digest::{SHA256, digest};
+use ring::digest::{Context, SHA256, digest};
 use ring::hmac::{self, HMAC_SHA256};
 
 use crate::config::Secret;
@@ -44,9 +44,16 @@ impl Scope {
     }
 }
 
-/// What is signed of a request: its canonical form, when, and for what.
-pub(super) fn string_to_sign(canonical: &[u8], signed_at: &str, scope: &Scope) -> String {
-    let hash = hex_sha256(canonical);
+/// What is signed of a request: its canonical form, which ends with the hash of its body, when, and for what.
+pub(super) fn string_to_sign(
+    (canonical, payload_hash): (&[u8], &[u8]),
+    signed_at: &str,
+    scope: &Scope,
+) -> String {
+    let mut hash = Context::new(&SHA256);
+    hash.update(canonical);
+    hash.update(payload_hash);
+    let hash = hex(hash.finish().as_ref());
     let hash = str::from_utf8(&hash).unwrap_or_default();
     format!("AWS4-HMAC-SHA256\n{signed_at}\n{scope}\n{hash}")
 }

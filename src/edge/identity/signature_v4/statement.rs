@@ -13,6 +13,8 @@ use super::signing::{Scope, TERMINATOR, unhex};
 use super::time::{parse_basic, parse_http_date, print_basic};
 use crate::config::limits::{AWS_REGION_BYTES_MAX, PRESIGNED_SECONDS_MAX};
 
+/// Services that requests to our own routes may be signed for.
+const OWN_SERVICES: [&str; 4] = ["forebay", "execute-api", "kinesis", "firehose"];
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// The query's parameter with the signature of a presigned request.
 pub(super) const SIGNATURE_PARAMETER: &str = "X-Amz-Signature";
@@ -92,15 +94,20 @@ impl SignedAt {
 }
 
 impl Statement {
+    /// Whether a request says anything of the kind.
+    pub fn is_in(head: &Parts) -> bool {
+        let mut authorizations = head.headers.get_all(AUTHORIZATION).iter();
+        authorizations.any(|value| value.as_bytes().trim_ascii_start().starts_with(b"AWS4-"))
+            || is_presigned(head)
+    }
+
     /// Reads the `Authorization` header, or the parameters of a presigned request.
     ///
     /// # Errors
     /// If there is neither, both, or what is there is not in the form of AWS.
     pub fn of(head: &Parts) -> Result<Self, IdentityError> {
         let query = head.uri.query().unwrap_or_default();
-        let is_presigned = parameters(query)
-            .any(|(name, _)| matches!(&*name, b"X-Amz-Signature" | b"X-Amz-Algorithm" | b"X-Amz-Credential"));
-        let statement = match (single(&head.headers, AUTHORIZATION.as_str())?, is_presigned) {
+        let statement = match (single(&head.headers, AUTHORIZATION.as_str())?, is_presigned(head)) {
             (None, false) => return Err(IdentityError::Missing),
             (Some(_), true) => {
                 return Err(incomplete(
@@ -151,6 +158,21 @@ impl Statement {
         }
         Err(IdentityError::Invalid(format!("Credential should be scoped to correct service: '{wanted}'.")))
     }
+
+    /// Whether it is signed for a service that our own routes are taken for: clients that can be told any name take
+    /// `forebay` or that of API gateways, and others sign as they do for the AWS services.
+    pub fn check_own_service(&self) -> Result<(), IdentityError> {
+        if OWN_SERVICES.contains(&self.scope.service.as_str()) {
+            return Ok(());
+        }
+        Err(invalid("Credential should be scoped to correct service: 'forebay'."))
+    }
+}
+
+/// Whether the query has a part of a signature.
+fn is_presigned(head: &Parts) -> bool {
+    parameters(head.uri.query().unwrap_or_default())
+        .any(|(name, _)| matches!(&*name, b"X-Amz-Signature" | b"X-Amz-Algorithm" | b"X-Amz-Credential"))
 }
 
 fn of_header(head: &Parts, authorization: &[u8]) -> Result<Statement, IdentityError> {

@@ -171,12 +171,14 @@ async fn tokens_of_others_may_be_somebody_elses_and_ours_are_right_or_wrong() {
     };
     let far = json!({ "exp": 4_000_000_000_i64 });
     assert!(matches!(attempt(&secret_token(far.clone())).await, Attempt::Is(_)));
-    assert!(matches!(attempt(&secret_token(json!({}))).await, Attempt::Wrong("the token has expired")));
+    assert!(
+        matches!(attempt(&secret_token(json!({}))).await, Attempt::Wrong(why) if why == "the token has expired")
+    );
     assert!(matches!(attempt("some-api-key").await, Attempt::Unknown(_)));
     let foreign = secret_token(json!({ "iss": "https://j.example/" }));
     assert!(matches!(attempt(&foreign).await, Attempt::Unknown("tokens of this issuer are not taken")));
     let forged = Signer::secret(&SECRET.replace('0', "1")).token(Algorithm::Hs256, &claims(far));
-    assert!(matches!(attempt(&forged).await, Attempt::Wrong("the signature is wrong")));
+    assert!(matches!(attempt(&forged).await, Attempt::Wrong(why) if why == "the signature is wrong"));
     let (nothing, ()) = Request::get("/").body(()).unwrap().into_parts();
     assert!(matches!(jwt.identify(&Credentials::of(&nothing, false)).await, Attempt::Absent));
 }

@@ -14,7 +14,7 @@ fn signature(sent: &Sent, service: &str) -> String {
     canonical.extend_from_slice(&hex_sha256(&sent.body));
     let scope =
         Scope { date: "20150830".to_owned(), region: "us-east-1".to_owned(), service: service.to_owned() };
-    let text = string_to_sign(&canonical, "20150830T123600Z", &scope);
+    let text = string_to_sign((&canonical, b""), "20150830T123600Z", &scope);
     let signed = hmac::sign(&scope.derive(&Secret::new(SECRET)), text.as_bytes());
     String::from_utf8(hex(signed.as_ref()).to_vec()).expect("hex")
 }

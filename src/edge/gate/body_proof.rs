@@ -1,0 +1,50 @@
+//! A request that is let in if its body says the same.
+
+use http::{HeaderName, HeaderValue};
+
+use crate::edge::identity::body_claim::BodyClaim;
+use crate::edge::problem::Problem;
+
+/// What the body of a request still has to prove. Whoever reads the body asks for it, over the bytes as they came and
+/// before anything is done with them; for routes that read none, [`BodyProof::check_unread`] stands in.
+#[derive(Debug)]
+pub struct BodyProof {
+    claim: BodyClaim,
+    /// What a client is told to prove itself by.
+    challenge: Option<HeaderValue>,
+}
+
+impl BodyProof {
+    /// Of a claim, whose refusal asks by `challenge`.
+    pub fn new(claim: BodyClaim, challenge: Option<HeaderValue>) -> Self {
+        Self { claim, challenge }
+    }
+
+    /// Whether the body proves who has sent it.
+    ///
+    /// # Errors
+    /// [`Problem::Unauthenticated`].
+    pub fn check(&self, body: &[u8]) -> Result<(), Problem> {
+        self.claim.check(body).map_err(|detail| self.refuse(detail))
+    }
+
+    /// The same for a body that nobody reads: it has to be empty.
+    ///
+    /// # Errors
+    /// [`Problem::Unauthenticated`].
+    pub fn check_unread(&self, is_empty: bool) -> Result<(), Problem> {
+        match is_empty {
+            true => self.check(b""),
+            false => Err(self.refuse("this route reads no body that could be signed".to_owned())),
+        }
+    }
+
+    /// The header by which the sender tells one request from another, if it has its own.
+    pub fn idempotency_header(&self) -> Option<&HeaderName> {
+        self.claim.idempotency_header()
+    }
+
+    fn refuse(&self, detail: String) -> Problem {
+        Problem::Unauthenticated { challenge: self.challenge.clone(), detail }
+    }
+}
