@@ -67,7 +67,8 @@ mod tests {
             .with("http.response.status_code", 503);
         let made = Span { links: vec![linked.clone()], is_error: true, ..made };
         let body: Value =
-            serde_json::from_slice(&request(&json!({ "attributes": [] }), &[made.clone()])).unwrap();
+            serde_json::from_slice(&request(&json!({ "attributes": [] }), std::slice::from_ref(&made)))
+                .unwrap();
         let found = &body["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
         let expected = json!({
             "traceId": context.trace.to_string(),

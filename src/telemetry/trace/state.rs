@@ -119,9 +119,9 @@ mod tests {
     #[test]
     fn what_is_too_long_loses_members_at_its_end() {
         let member = |key: &str| format!("{key}={}", "v".repeat(168));
-        let all = ["aa", "bb", "cc", "dd"].map(|key| member(key)).join(",");
+        let all = ["aa", "bb", "cc", "dd"].map(&member).join(",");
         let kept = state(&[&all]).unwrap();
-        assert_eq!(kept, ["aa", "bb"].map(|key| member(key)).join(","));
+        assert_eq!(kept, ["aa", "bb"].map(&member).join(","));
         let exact = format!("a={},b={}", "v".repeat(253), "w".repeat(254));
         assert_eq!((exact.len(), state(&[&exact])), (TRACE_STATE_BYTES_MAX, Some(exact.clone())));
     }

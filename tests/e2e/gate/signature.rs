@@ -62,7 +62,7 @@ fn caught(path: &str, words: &[&str]) -> String {
     let catching = std::thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
         let (mut text, mut buffer) = (String::new(), [0; 4096]);
-        while !text.ends_with('}') && !(text.starts_with("GET") && text.ends_with("\r\n\r\n")) {
+        while !(text.ends_with('}') || text.starts_with("GET") && text.ends_with("\r\n\r\n")) {
             let read = socket.read(&mut buffer).unwrap();
             text.push_str(str::from_utf8(&buffer[..read]).unwrap());
         }

@@ -65,14 +65,14 @@ impl Collector {
 
     /// All spans that were taken.
     pub fn spans(&self) -> Vec<Value> {
-        let mut bodies = self.sent().into_iter().filter(|(path, _)| path == "/base/v1/traces");
+        let bodies = self.sent().into_iter().filter(|(path, _)| path == "/base/v1/traces");
         let spans = bodies.map(|(_, body)| body["resourceSpans"][0]["scopeSpans"][0]["spans"].clone());
         spans.flat_map(|spans| spans.as_array().unwrap().clone()).collect()
     }
 
     /// The newest points of a metric.
     pub fn points(&self, name: &str, kind: &str) -> Option<Vec<Value>> {
-        let bodies = self.sent().into_iter().filter(|(path, _)| path == "/base/v1/metrics");
+        let mut bodies = self.sent().into_iter().filter(|(path, _)| path == "/base/v1/metrics");
         let metrics = bodies.next_back()?.1["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].clone();
         let metric = metrics.as_array()?.iter().find(|metric| metric["name"] == name)?.clone();
         Some(metric[kind]["dataPoints"].as_array()?.clone())
