@@ -251,6 +251,8 @@ impl World {
             self.take_back(&places);
             return;
         }
+        self.largest.records = self.largest.records.max(actual.records);
+        self.largest.bytes = self.largest.bytes.max(actual.bytes);
         // What it costs more is given now, and what it costs less was never given.
         let more = Cost {
             requests: 0,
