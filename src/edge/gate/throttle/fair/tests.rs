@@ -93,7 +93,7 @@ fn a_noisy_tenant_at_ten_times_what_is_taken_does_not_starve_a_quiet_one() {
         let noisy = (tenant(&server, 1), CAPACITY * 10);
         let quiet = (tenant(&server, 2), CAPACITY / 10);
         // The noisy one fills everything before the other comes.
-        server.run(200, &[noisy.clone()]);
+        server.run(200, std::slice::from_ref(&noisy));
         let outcomes = server.run(6_000, &[noisy, quiet]);
         assert_eq!(outcomes[1].refused, 0, "{outcomes:?}");
         let rest = 6_000 * CAPACITY * 9 / 10;
