@@ -229,9 +229,9 @@ fn token(claims: Value) -> String {
 fn with_secret(auth: &str) -> Setup {
     let table = "[[jwt_issuer]]\nissuer = \"i\"\naudience = [\"forebay\"]\nsecret = \"${JWT_SECRET}\"\nallow = [\"*:web\"]";
     Setup::pipeline(stream("web", 1))
+        .node("access_log = { to = \"stderr\" }")
         .node(&format!("{AUTH}{auth}"))
         .node(table)
-        .server("access_log = true")
         .env("JWT_SECRET", SECRET)
 }
 

@@ -231,7 +231,7 @@ fn the_authorizer_has_bounds_and_hides_its_secrets() {
         ),
         (
             with("http://user", "ftp://user"),
-            "4:7: url is no http:// or https:// address\n  help: write url = \"http://HOST:PORT/…\" or one with https",
+            "4:7: url is no http:// or https:// address\n  help: write url = \"http://HOST:PORT/…\"",
         ),
         (
             with("\"query:t\"", "\"query:\""),
