@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use forebay::config::Secret;
-use forebay::config::checked::{Access, AccessKey, SignatureRule};
+use forebay::config::checked::{Access, AccessKey, Allowance, Limits, SignatureRule};
+use forebay::edge::gate::throttle::Throttle;
 use forebay::edge::identity::policy::{Grant, Policy, action_pattern, stream_pattern};
 use forebay::edge::identity::signature_v4::{Identities, authenticate};
 use forebay::runtime::clock::UnixMicros;
+use forebay::telemetry::metrics::Registry;
 use harness::aws::{KEY_ID, SECRET, authorization};
 use http::request::Parts;
 use mimalloc::MiMalloc;
@@ -31,6 +33,7 @@ const HEADERS: [(&str, &str); 4] = [
 ];
 
 fn identities() -> Identities {
+    let Ok(registry) = Registry::new() else { unreachable!("its buckets are right") };
     let pattern = action_pattern("kinesis:Put*").into_iter().collect();
     let access = Access {
         signature: SignatureRule::Required,
@@ -40,9 +43,10 @@ fn identities() -> Identities {
             secret: Secret::new(SECRET),
             session_token: None,
             policy: Policy::new(vec![Grant::new(pattern, stream_pattern("*").into_iter().collect())]),
+            allowance: Allowance::default(),
         }],
     };
-    Identities::new(&access, "000000000000")
+    Identities::new(&access, "000000000000", &Throttle::new(&Limits::default(), &registry))
 }
 
 /// The head of a request with this body, signed.

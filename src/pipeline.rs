@@ -107,8 +107,8 @@ impl Pipelines {
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
         let (addresses, doors) = (listeners.addresses(), listeners.doors());
         let observer = Arc::new(Observer::open(node, &registry)?);
-        let auth = (&node.auth, &node.aws);
-        let edge = Edge::new(node.server.clone(), auth, ingest, phases.clone(), &registry);
+        let rules = (&node.auth, &node.limits, &node.aws);
+        let edge = Edge::new(node.server.clone(), rules, ingest, phases.clone(), &registry);
         let edge = Arc::new(edge.observed_by(observer));
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
@@ -170,6 +170,8 @@ impl Pipelines {
             logs.save_catalog()?;
         }
         self.site.keep_token_key(logs.as_ref().map(|logs| &logs.folder))?;
+        let usage = logs.as_ref().map(|logs| logs.folder.read_usage()).transpose()?;
+        self.site.edge.throttle.standings.restore(usage.unwrap_or_default());
         let resized = logs.as_ref().map(|logs| logs.resized().to_vec()).unwrap_or_default();
         *self.site.logs() = logs;
         self.site.start(built, deliveries.handle());
@@ -263,6 +265,7 @@ impl Pipelines {
         if let Some(logs) = self.site.logs().as_ref() {
             logs.housekeeping(now);
         }
+        self.site.keep_usage();
         let delivery_streams = self.site.edge.aws.delivery_streams.get();
         if let (Some(streams), Ok(control)) = (delivery_streams, self.site.edge.control())
             && streams.has_deleted()
@@ -309,6 +312,7 @@ impl Pipelines {
             status.refresh_gauges();
         }
         self.site.refresh_function_gauges();
+        self.site.edge.throttle.standings.refresh_gauges();
         self.site.edge.gate().jwt().refresh_gauges();
         for intake in self.site.edge.intakes() {
             let (records, bytes) = intake.stream.retained();
@@ -349,6 +353,7 @@ impl Pipelines {
         if let Some(deliveries) = deliveries {
             let have_ended =
                 self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
+            self.site.keep_usage();
             if let Some(logs) = self.site.logs().take() {
                 logs.journals().stop();
                 if !have_ended {

@@ -6,6 +6,7 @@ use forebay::config::checked::{Durability, LogWriter};
 use forebay::config::limits::REQUEST_OVERHEAD_BYTES;
 use forebay::edge::body::Paid;
 use forebay::edge::decode::{Decoded, Framing, Given, RequestKey, decode};
+use forebay::edge::gate::throttle::fair::Competitor;
 use forebay::edge::mapping::{Sender, spliced};
 use forebay::edge::partition::{Shared, partition};
 use forebay::edge::{Edge, Intake};
@@ -72,8 +73,8 @@ impl Door {
         let share = Share::new(config.node.memory_budget_bytes / 2, 3);
         let intake =
             Intake::new(stream, pipeline.ingest, (Captures::default(), None), share.account(0)).unwrap();
-        let edge =
-            Edge::new(config.node.server, (&config.node.auth, &config.node.aws), share, phases, &registry);
+        let rules = (&config.node.auth, &config.node.limits, &config.node.aws);
+        let edge = Edge::new(config.node.server, rules, share, phases, &registry);
         edge.open(vec![intake]);
         let intake = edge.intake(STREAM).unwrap();
         Ok(Self { edge, intake, durability, logs: logs.map(|logs| (logs, folder)) })
@@ -100,7 +101,7 @@ impl Door {
 
     /// Takes `bytes` from the budget, as for a body.
     pub fn admit(&self, bytes: u64) -> Permit {
-        self.edge.admit(&self.intake().budget, REQUEST_OVERHEAD_BYTES + bytes).unwrap()
+        self.edge.admit(&self.intake().budget, REQUEST_OVERHEAD_BYTES + bytes, &Competitor::Nobody).unwrap()
     }
 
     /// The stream and what its records must look like.
@@ -127,7 +128,7 @@ impl Door {
         let added = mapping.render(&sender, clock::wall());
         let given = Given { key: RequestKey::FromRecord, added: Some(&added) };
         let mut decoded = decode(self.intake(), framing, &paid.bytes, given).unwrap();
-        spliced(&self.edge, (mapping, &added), &mut decoded, paid).unwrap()
+        spliced((&self.edge, &Competitor::Nobody), (mapping, &added), &mut decoded, paid).unwrap()
     }
 
     /// Pays for a body, copies it as the edge does from its frames, and cuts it into a batch a shard.

@@ -7,10 +7,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check_auth::check_grant;
+use super::check_limit::{Allowance, LimitTable, QuotaTable, check_allowance};
 use super::checker::Checker;
 use super::limits::{
     ACCESS_KEY_ID_BYTES_MAX, ACCESS_KEY_PATTERNS_MAX, ACCESS_KEYS_MAX, SECRET_BYTES_MAX,
-    SESSION_TOKEN_BYTES_MAX,
+    SESSION_TOKEN_BYTES_MAX, WEIGHT_MAX,
 };
 use super::secret::Secret;
 use super::shape::last_key;
@@ -38,6 +39,13 @@ pub struct AccessKeyTable {
     /// Streams that those of the AWS services are allowed for: names with `*` for any characters. Default: all.
     #[schemars(extend("examples" = [["click*"]]))]
     pub streams: Option<Vec<String>>,
+    /// How much it may put and, by `tap`, ask and read at a time. Default: any amount.
+    pub limit: Option<LimitTable>,
+    /// How much is kept of it in a day or a month. Default: any amount.
+    pub quota: Option<QuotaTable>,
+    /// How much of a busy server is its part, in proportion to those of others, which have 1. Default: 1.
+    #[schemars(range(min = 1, max = WEIGHT_MAX), example = 2)]
+    pub weight: Option<i64>,
 }
 
 /// Who may use the Kinesis and Firehose APIs.
@@ -71,6 +79,8 @@ pub struct AccessKey {
     pub session_token: Option<Secret>,
     /// What it may do.
     pub policy: Policy,
+    /// How much of it.
+    pub allowance: Allowance,
 }
 
 const ID_HELP: &str = "write id = \"AKIDEXAMPLE\" or another name";
@@ -126,6 +136,7 @@ fn check_access_key(table: AccessKeyTable, path: &str, checker: &mut Checker<'_>
     let streams_path = format!("{path}.streams");
     let streams = table.streams.unwrap_or_else(|| vec!["*".to_owned()]);
     let streams = check_stream_patterns(&streams, &streams_path, checker);
+    let allowance = check_allowance((table.limit, table.quota, table.weight), path, checker);
     let (mut grants, mut actions) = (Vec::new(), Vec::new());
     for allowed in allowed? {
         match allowed {
@@ -134,7 +145,8 @@ fn check_access_key(table: AccessKeyTable, path: &str, checker: &mut Checker<'_>
         }
     }
     grants.push(Grant::new(actions, streams?));
-    Some(AccessKey { id: id?, secret: secret?, session_token: session_token?, policy: Policy::new(grants) })
+    let (policy, allowance) = (Policy::new(grants), allowance?);
+    Some(AccessKey { id: id?, secret: secret?, session_token: session_token?, policy, allowance })
 }
 
 fn check_id(id: Option<String>, path: &str, checker: &mut Checker<'_>) -> Option<String> {

@@ -11,10 +11,11 @@ use super::check_authorizer::{Authorizer, AuthorizerTable, check_authorizer};
 use super::check_basic_user::{BasicUser, BasicUserTable, check_basic_users};
 use super::check_client_certificate::{CertificateHolder, ClientCertificateTable, check_client_certificates};
 use super::check_jwt::{JwtIssuer, JwtIssuerTable, check_jwt_issuers};
+use super::check_limit::{Allowance, LimitTable, QuotaTable, check_allowance};
 use super::check_listener::ListenAt;
 use super::check_webhook::{Webhook, WebhookTable, check_webhooks};
 use super::checker::Checker;
-use super::limits::{API_KEY_BYTES_MAX, API_KEY_BYTES_MIN, API_KEYS_MAX};
+use super::limits::{API_KEY_BYTES_MAX, API_KEY_BYTES_MIN, API_KEYS_MAX, WEIGHT_MAX};
 use super::secret::Secret;
 use crate::edge::identity::credentials::{Digest, sha256};
 use crate::edge::identity::policy::{Action, Grant, Policy};
@@ -58,6 +59,13 @@ pub struct ApiKeyTable {
     /// stream, with `*` for any characters.
     #[schemars(required, extend("examples" = [["ingest:web", "tap:web-*"]]))]
     pub allow: Option<Vec<String>>,
+    /// How much it may send and, by `tap`, read at a time. Default: any amount.
+    pub limit: Option<LimitTable>,
+    /// How much is kept of it in a day or a month. Default: any amount.
+    pub quota: Option<QuotaTable>,
+    /// How much of a busy server is its part, in proportion to those of others, which have 1. Default: 1.
+    #[schemars(range(min = 1, max = WEIGHT_MAX), example = 2)]
+    pub weight: Option<i64>,
 }
 
 /// `[auth]` and those whom it knows.
@@ -101,6 +109,8 @@ pub struct ApiKey {
     pub digest: Digest,
     /// What it may do.
     pub policy: Policy,
+    /// How much of it.
+    pub allowance: Allowance,
 }
 
 impl fmt::Debug for ApiKey {
@@ -348,7 +358,8 @@ fn check_api_key(
     let allow_path = format!("{path}.allow");
     let allow = checker.required(&allow_path, table.allow, ALLOW_HELP);
     let grants = allow.and_then(|texts| check_patterns(&texts, &allow_path, check_grant, checker));
-    Some(ApiKey { name: name?, digest: digest?, policy: Policy::new(grants?) })
+    let allowance = check_allowance((table.limit, table.quota, table.weight), &path, checker);
+    Some(ApiKey { name: name?, digest: digest?, policy: Policy::new(grants?), allowance: allowance? })
 }
 
 /// The digest of the secret, however it is given.

@@ -8,6 +8,7 @@ use http::HeaderName;
 use serde_json::Value;
 
 use super::check_inference::INFER;
+use super::check_limit::check_limit;
 use super::check_mapping::check_add;
 use super::checked::{Content, Durability, Ingest, OnInvalid, PartitionKeySource, ShardQuotas, Stream};
 use super::checker::Checker;
@@ -145,6 +146,7 @@ pub(super) fn check_ingest(
             format!("max_record = {record} is more than the node's max_body = {body}: write at most {body}, or a larger max_body"),
         );
     }
+    let limit = check_limit(raw.limit, "ingest.limit", checker);
     Some(Ingest {
         partition_key: partition_key?,
         schema: schema?,
@@ -154,6 +156,7 @@ pub(super) fn check_ingest(
         takes_clicks: raw.pixel.unwrap_or_default(),
         add: add?,
         stages: Vec::new(),
+        limit: limit?,
     })
 }
 

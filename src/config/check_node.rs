@@ -9,6 +9,7 @@ use url::Url;
 use super::check_auth::{Principals, check_auth};
 use super::check_aws::check_aws;
 use super::check_function::check_functions;
+use super::check_limit::check_limits;
 use super::check_listener::{
     Listener, ListenerTable, check_address, check_listeners, check_tls, check_trusted_proxies, collide,
 };
@@ -51,6 +52,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         authorizer: raw.authorizer,
         jwt_issuers: raw.jwt_issuer.unwrap_or_default(),
     };
+    let limits = check_limits(raw.limits.unwrap_or_default(), checker);
     let auth = check_auth(raw.auth, principals, exposed, checker);
     let functions = check_functions(raw.function.unwrap_or_default(), checker);
     let aws = check_aws(raw.aws.unwrap_or_default(), keys, exposed, env, checker);
@@ -61,6 +63,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         log: log?,
         server: server?,
         auth: auth?,
+        limits: limits?,
         access_log: access_log?,
         audit_log: audit_log?,
         otlp: otlp?,

@@ -171,6 +171,8 @@ fn merged(own: StageIngestTable, ingest: &IngestTable) -> IngestTable {
         on_invalid: on_invalid.or(all.on_invalid),
         content: all.content,
         max_record: max_record.or(all.max_record),
+        // What a stream may take is the same by whichever way it comes.
+        limit: None,
         pixel: pixel.or(all.pixel),
         add: add.or(all.add),
     }

@@ -21,6 +21,7 @@ pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
 pub use super::check_jwt::{ClaimName, JwtIssuer};
 pub use super::check_jwt_keys::{FetchedJwtKeys, JwtKeys, KeysPlace};
+pub use super::check_limit::{Allowance, Limit, Limits, Period, Quota, Rate, Rates};
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
 pub use super::check_logs::{AccessLog, LogFile, LogTo};
 pub use super::check_mapping::{Add, Fact, OnForged};
@@ -62,6 +63,8 @@ pub struct Node {
     pub server: Server,
     /// `[auth]` and `[[api_key]]`.
     pub auth: Auth,
+    /// `[limits]`.
+    pub limits: Limits,
     /// `[access_log]`, if there is one.
     pub access_log: Option<AccessLog>,
     /// `[audit_log]`.
@@ -72,6 +75,15 @@ pub struct Node {
     pub aws: Aws,
     /// `[[function]]`. Names are unique.
     pub functions: Vec<Function>,
+}
+
+impl Node {
+    /// Whether what some principal sends is counted for a quota, which has to be kept over a restart.
+    pub fn have_quotas(&self) -> bool {
+        let api_keys = self.auth.api_keys.iter().map(|key| &key.allowance);
+        let access_keys = self.aws.access.keys.iter().map(|key| &key.allowance);
+        api_keys.chain(access_keys).any(|allowance| allowance.quota.is_some())
+    }
 }
 
 /// `[log]`: how the log of durable streams is written.
@@ -295,6 +307,8 @@ pub struct Ingest {
     pub add: Option<Add>,
     /// Other ways in to the stream. Names are unique; those of a stage itself has none.
     pub stages: Vec<Stage>,
+    /// How much may come in and go out.
+    pub limit: Limit,
 }
 
 /// Where a record's partition key comes from.

@@ -756,6 +756,20 @@ pub const FUNCTION_RECORDS_MAX: usize = 10_000;
 /// Bytes of the answer of a function: the 6 MB that Lambda allows, and a third more for those that are less strict.
 pub const FUNCTION_ANSWER_BYTES_MAX: usize = 8 << 20;
 
+/// The most that a limit may let in a second or at once, of requests, records or bytes: 1 TiB of bytes, far beyond any
+/// machine, and far below what its bucket can count.
+pub const LIMIT_MAX: u64 = 1 << 40;
+
+/// The largest `weight` of a principal: one with 1,000 has what a thousand others have together.
+pub const WEIGHT_MAX: u32 = 1_000;
+
+/// Client addresses whose buckets are kept, where they are limited: 65,536 × about 300 bytes (two maps' entries, and
+/// 176 bytes of buckets a direction) = 20 MB at most, when that many clients have come within the time in which their
+/// buckets fill.
+pub const CLIENT_ADDRESSES_MAX: usize = 1 << 16;
+
+/// Client addresses whose part of a busy server is known: 4,096 × about 200 bytes = 0.8 MB.
+pub const FAIR_ADDRESSES_MAX: usize = 1 << 12;
 /// Bytes of a request id that is taken from a client: what gateways send (UUIDs have 36, those of load balancers 80)
 /// and some more. It stands in each answer, and in a line of the access log.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;

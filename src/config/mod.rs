@@ -28,6 +28,7 @@ mod check_inference;
 mod check_ingest;
 mod check_jwt;
 mod check_jwt_keys;
+mod check_limit;
 mod check_listener;
 mod check_log;
 mod check_logs;

@@ -17,6 +17,7 @@ use super::check_client_certificate::ClientCertificateTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
 use super::check_jwt::JwtIssuerTable;
+use super::check_limit::{LimitTable, LimitsTable};
 use super::check_listener::{ListenerTable, TlsTable};
 use super::check_logs::{AccessLogTable, AuditLogTable};
 use super::check_mapping::AddTable;
@@ -105,6 +106,8 @@ pub struct IngestTable {
     pub pixel: Option<bool>,
     /// Facts of the request that are added to each of its records. Default: none.
     pub add: Option<AddTable>,
+    /// How much may come in and, by `tap`, go out. Default: any amount.
+    pub limit: Option<LimitTable>,
 }
 
 /// `[[delivery]]`.
@@ -323,6 +326,8 @@ pub struct NodeFile {
     pub listener: Option<Vec<ListenerTable>>,
     /// Which proofs of identity count for what.
     pub auth: Option<AuthTable>,
+    /// How much may come in and go out, of everybody together and of each client.
+    pub limits: Option<LimitsTable>,
     /// Clients that send a secret along.
     pub api_key: Option<Vec<ApiKeyTable>>,
     /// Clients that show a name and a password.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Edge;
+use super::gate::throttle::fair::{Competitor, Short};
 use super::problem::Problem;
 use crate::config::limits::RECLAIM_DIVISOR;
 use crate::runtime::budget::{Budget, Permit};
@@ -17,11 +18,11 @@ pub struct Reclaiming(Mutex<()>);
 const RECLAIM_STEPS: i64 = 8;
 
 impl Edge {
-    /// Takes `bytes` for a request from the account of its stream. If they are not there, records that no delivery needs any more, and
-    /// that are kept for taps alone, are let go of first.
-    pub fn admit(&self, account: &Arc<Budget>, bytes: u64) -> Result<Permit, Problem> {
+    /// Takes `bytes` for a request from the account of its stream. If they are not there, records that no delivery
+    /// needs any more, and that are kept for taps alone, are let go of first; what is scarce even so is shared fairly.
+    pub fn admit(&self, account: &Arc<Budget>, bytes: u64, who: &Competitor) -> Result<Permit, Problem> {
         let mut permit = account.take_anyway(0);
-        self.admit_more(&mut permit, bytes)?;
+        self.admit_more(&mut permit, bytes, who)?;
         Ok(permit)
     }
 
@@ -32,18 +33,23 @@ impl Edge {
     }
 
     /// Adds `bytes` to a permit under the same rule.
-    pub fn admit_more(&self, permit: &mut Permit, bytes: u64) -> Result<(), Problem> {
-        if permit.try_grow(bytes) {
-            return Ok(());
-        }
-        // Whoever comes second waits for the one who frees memory already, which takes well below a millisecond, and
-        // then finds room: a request must not be refused because another one is making room.
-        let _alone = self.reclaiming.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if permit.try_grow(bytes) {
-            return Ok(());
-        }
-        self.reclaim(bytes);
-        if permit.try_grow(bytes) { Ok(()) } else { Err(Problem::MemoryFull) }
+    pub fn admit_more(&self, permit: &mut Permit, bytes: u64, who: &Competitor) -> Result<(), Problem> {
+        let free_memory = |wanted, is_enough: &dyn Fn() -> bool| {
+            // Whoever comes second waits for the one who frees memory already, which takes well below a millisecond,
+            // and then finds room: a request must not be refused because another one is making room.
+            let _alone = self.reclaiming.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if !is_enough() {
+                self.reclaim(wanted);
+            }
+        };
+        let admitted = self.throttle.fair.admit(who, permit, bytes, free_memory);
+        admitted.map_err(|short| match short {
+            Short::Full => Problem::MemoryFull,
+            Short::OverFairPart => {
+                self.throttle.metrics.fair_share.increment(1);
+                Problem::OverFairShare
+            }
+        })
     }
 
     /// Lets go of the oldest records of all streams that no delivery needs, whatever their stream and shard, until

@@ -6,6 +6,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::body::Paid;
 use super::decode::{self, Framing, Given, Refused, RequestKey};
+use super::gate::throttle::charge::Charge;
+use super::gate::throttle::fair::Competitor;
 use super::mapping::{self, Sender};
 use super::partition::{self, Shared};
 use super::problem::Problem;
@@ -31,6 +33,10 @@ pub struct Arrived<'a> {
     pub paid: Paid,
     /// Who has sent it, where anybody knows.
     pub sender: Option<Sender<'a>>,
+    /// Whom it competes for.
+    pub competitor: &'a Competitor,
+    /// What it has taken of the limits of its sender and others.
+    pub charge: Charge,
     /// The trace that it belongs to.
     pub trace: Option<&'a TraceContext>,
 }
@@ -47,9 +53,16 @@ pub enum Begun {
     /// Every record was refused.
     Refused(Verdict),
     /// Records are in the log.
-    Appended(Verdict, Vec<(ShardId, Appended)>, Commit),
+    Appended(Verdict, Vec<(ShardId, Appended)>, Pending),
     /// Records are in the log, so many, with the reply that it keeps.
-    Kept(u64, Bytes, Commit),
+    Kept(u64, Bytes, Pending),
+}
+
+/// The wait for durability, and what to give back if it is in vain.
+#[derive(Debug)]
+pub struct Pending {
+    commit: Commit,
+    charge: Option<Box<Charge>>,
 }
 
 /// What a client is told.
@@ -83,9 +96,10 @@ pub struct Verdict {
 /// # Errors
 /// Why nothing of it was kept.
 pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result<Begun, Problem> {
-    let Arrived { framing, key, idempotency_key, paid, sender, trace } = arrived;
+    let Arrived { framing, key, idempotency_key, paid, sender, competitor, mut charge, trace } = arrived;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
+        charge.refund();
         return Err(Problem::Draining);
     }
     let arrival = clock::wall();
@@ -115,29 +129,37 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
     if verdict.rejected > 0 {
         stream.metrics.rejected.increment(verdict.rejected as u64);
     }
+    charge.settle_records(verdict.accepted + verdict.rejected as u64, verdict.accepted, paid.bytes.len())?;
     if verdict.accepted == 0 {
         intake.count_verdicts(edge, 0, verdict.rejected as u64);
         return Ok(Begun::Refused(verdict));
     }
     let paid = match &added {
         None => paid,
-        Some((mapping, added)) => mapping::spliced(edge, (mapping, added), &mut decoded, paid)?,
+        Some((mapping, added)) => {
+            let spliced = mapping::spliced((edge, competitor), (mapping, added), &mut decoded, paid);
+            spliced.inspect_err(|_| charge.refund())?
+        }
     };
     let (body, permit) = paid.into_shared();
     let shared = Shared { body, permit, arrival };
     let receipt = {
         let writing = stream.writing().await;
         let batches = partition::partition(intake.slots, decoded, shared, writing.layout());
-        let spent = stream.within_quotas(writing.layout(), &batches)?;
+        let spent = stream.within_quotas(writing.layout(), &batches).inspect_err(|_| charge.refund())?;
         let reply = claim.map(|claim| verdict.reply(claim, arrival, batches.len()));
-        writing.append(batches, reply).inspect_err(|_| stream.refund(&spent))?
+        writing.append(batches, reply).inspect_err(|_| {
+            stream.refund(&spent);
+            charge.refund();
+        })?
     };
     intake.count_verdicts(edge, verdict.accepted, verdict.rejected as u64);
     let Receipt { appended, reply, commit } = receipt;
     stream.note_trace(&appended, trace);
+    let pending = Pending { commit, charge: charge.kept_for_refund() };
     Ok(match reply {
-        None => Begun::Appended(verdict, appended, commit),
-        Some(reply) => Begun::Kept(verdict.accepted, reply, commit),
+        None => Begun::Appended(verdict, appended, pending),
+        Some(reply) => Begun::Kept(verdict.accepted, reply, pending),
     })
 }
 
@@ -158,10 +180,13 @@ impl Begun {
     pub async fn durable(&mut self) -> Result<(), Problem> {
         match self {
             Begun::Answered(_) | Begun::Refused(_) => Ok(()),
-            Begun::Appended(.., commit) | Begun::Kept(.., commit) => {
-                let result = (&mut *commit).await;
+            Begun::Appended(.., pending) | Begun::Kept(.., pending) => {
+                let result = (&mut pending.commit).await;
                 // Asked once more, it would not know any more.
-                *commit = Commit::Done;
+                pending.commit = Commit::Done;
+                if let (Err(_), Some(charge)) = (&result, &mut pending.charge) {
+                    charge.refund();
+                }
                 Ok(result?)
             }
         }

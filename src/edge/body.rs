@@ -14,6 +14,7 @@ use hyper::body::{Body, Incoming};
 
 use super::Edge;
 use super::gate::body_proof::BodyProof;
+use super::gate::throttle::fair::Competitor;
 use super::problem::Problem;
 use super::visit::Visit;
 use crate::config::limits::{BODY_STEP_BYTES, REQUEST_OVERHEAD_BYTES};
@@ -39,6 +40,8 @@ pub struct Paid {
 pub struct Bounds<'a> {
     /// Pays for it.
     pub account: &'a Arc<Budget>,
+    /// Who has sent it.
+    pub competitor: &'a Competitor,
     /// Bytes that it may have, as sent and decoded.
     pub bytes_max: u64,
     /// Is told when it is there.
@@ -134,7 +137,8 @@ async fn collect(edge: &Edge, bounds: Bounds<'_>, body: &mut Incoming) -> Result
     if announced.is_some_and(|length| length > limit) {
         return Err(Problem::BodyTooLarge { limit });
     }
-    let mut permit = edge.admit(bounds.account, REQUEST_OVERHEAD_BYTES + announced.unwrap_or(0))?;
+    let mut permit =
+        edge.admit(bounds.account, REQUEST_OVERHEAD_BYTES + announced.unwrap_or(0), bounds.competitor)?;
     let mut bytes = Vec::with_capacity(announced.unwrap_or(0) as usize);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Problem::BodyIncomplete(incomplete(&error)))?;
@@ -145,7 +149,7 @@ async fn collect(edge: &Edge, bounds: Bounds<'_>, body: &mut Incoming) -> Result
         }
         if length > bytes.capacity() {
             let capacity = length.max(bytes.capacity() * 2).max(BODY_STEP_BYTES);
-            edge.admit_more(&mut permit, (capacity - bytes.capacity()) as u64)?;
+            edge.admit_more(&mut permit, (capacity - bytes.capacity()) as u64, bounds.competitor)?;
             bytes.reserve_exact(capacity - bytes.len());
         }
         bytes.extend_from_slice(&data);
@@ -189,12 +193,12 @@ fn is_zlib(input: &[u8]) -> bool {
 
 fn inflate(edge: &Edge, bounds: Bounds<'_>, mut decoder: impl Read) -> Result<Paid, Problem> {
     let limit = bounds.bytes_max;
-    let mut permit = edge.admit(bounds.account, REQUEST_OVERHEAD_BYTES)?;
+    let mut permit = edge.admit(bounds.account, REQUEST_OVERHEAD_BYTES, bounds.competitor)?;
     let mut bytes = Vec::new();
     loop {
         if bytes.capacity() - bytes.len() < BODY_STEP_BYTES {
             let capacity = (bytes.capacity() * 2).max(BODY_STEP_BYTES * 2);
-            edge.admit_more(&mut permit, (capacity - bytes.capacity()) as u64)?;
+            edge.admit_more(&mut permit, (capacity - bytes.capacity()) as u64, bounds.competitor)?;
             bytes.reserve_exact(capacity - bytes.len());
         }
         let read = decoder

@@ -8,19 +8,16 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderValue, Method, Response, StatusCode, header, request};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::append::Done;
-use super::body::{self, Bounds, Encoding, Paid, shown};
+use super::body::{Encoding, Paid, shown};
 use super::decode::Framing;
-use super::gate::body_proof::BodyProof;
 use super::identity::credentials;
-use super::ingest;
-use super::mapping::Sender;
+use super::ingest::{self, Admitted, Sent};
 use super::problem::Problem;
 use super::reply::{self, Body};
-use super::visit::Visit;
 use super::{Edge, Intake};
 use crate::config::limits::{EVENT_FORM_BYTES_MAX, EVENT_PARAMETERS_MAX, REQUEST_OVERHEAD_BYTES};
 
@@ -58,10 +55,10 @@ impl Kind {
 pub async fn take(
     edge: &Edge,
     intake: &Intake,
-    (kind, sender, visit, proof): (Kind, Sender<'_>, &Visit, Option<&BodyProof>),
+    (kind, admitted): (Kind, Admitted<'_>),
     body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
-    let head = sender.head;
+    let head = admitted.sender.head;
     if !intake.ingest.takes_clicks {
         return Err(Problem::NotFound);
     }
@@ -70,20 +67,14 @@ pub async fn take(
         return Ok(answer(kind));
     }
     let key = ingest::request_key(intake, head)?;
-    let form = form(edge, intake, (head, visit, proof), body).await?;
+    let competitor = admitted.entry.competitor();
+    let mut sent = form(edge, intake, admitted, body).await?;
     let query = head.uri.query().unwrap_or_default().as_bytes();
-    let sent = (query.len() + form.bytes.len()) as u64;
-    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + sent * GROWTH)?;
-    let bytes = object(query, &form.bytes)?;
-    drop(form);
-    match ingest::append(
-        (edge, visit),
-        intake,
-        (Framing::Json, key.as_deref(), sender),
-        (proof, Paid { bytes, permit }),
-    )
-    .await?
-    {
+    let told = (query.len() + sent.paid.bytes.len()) as u64;
+    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + told * GROWTH, &competitor)?;
+    let bytes = object(query, &sent.paid.bytes)?;
+    sent.paid = Paid { bytes, permit };
+    match sent.append(edge, intake, (Framing::Json, key.as_deref())).await? {
         Done::Fresh { body, all_refused: true } => Ok(reply::ingest(body, true)),
         Done::Fresh { .. } | Done::Kept(_) | Done::Replayed(_) => Ok(answer(kind)),
     }
@@ -102,25 +93,25 @@ fn answer(kind: Kind) -> Response<Body> {
 }
 
 /// The body of a `POST`, which is a form or empty.
-async fn form(
+async fn form<'a>(
     edge: &Edge,
     intake: &Intake,
-    (head, visit, proof): (&request::Parts, &Visit, Option<&BodyProof>),
+    admitted: Admitted<'a>,
     body: &mut Incoming,
-) -> Result<Paid, Problem> {
+) -> Result<Sent<'a>, Problem> {
+    let head = admitted.sender.head;
     if head.method != Method::POST {
-        return Ok(Paid { bytes: Vec::new(), permit: intake.budget.take_anyway(0) });
+        return admitted.sent(Paid { bytes: Vec::new(), permit: intake.budget.take_anyway(0) });
     }
     let bytes_max = EVENT_FORM_BYTES_MAX.min(edge.server.body_bytes_max);
-    let bounds = Bounds { account: &intake.budget, bytes_max, visit };
-    let form = body::read(edge, bounds, (Encoding::of(&head.headers)?, proof), body).await?;
+    let form = admitted.read(edge, intake, (Encoding::of(&head.headers)?, bytes_max), body).await?;
     let content_type = head.headers.get(header::CONTENT_TYPE);
     let is_form = |value: &HeaderValue| {
         let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
         essence.trim().eq_ignore_ascii_case(FORM)
     };
     match content_type.filter(|value| !is_form(value)) {
-        Some(other) if !form.bytes.is_empty() => Err(Problem::UnsupportedMediaType(shown(other))),
+        Some(other) if !form.paid.bytes.is_empty() => Err(Problem::UnsupportedMediaType(shown(other))),
         _ => Ok(form),
     }
 }

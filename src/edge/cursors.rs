@@ -119,7 +119,8 @@ pub async fn put(
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     check_name(name)?;
-    let bounds = Bounds { account: &intake.budget, bytes_max: CURSOR_BODY_BYTES_MAX as u64, visit };
+    let (competitor, bytes_max) = (&entry.competitor(), CURSOR_BODY_BYTES_MAX as u64);
+    let bounds = Bounds { account: &intake.budget, competitor, bytes_max, visit };
     let paid = body::read(edge, bounds, (Encoding::Identity, entry.proof()), &mut body).await?;
     let wish = match paid.bytes.as_slice() {
         [] => Wish::default(),

@@ -1,5 +1,7 @@
 //! `POST /v1/streams/{stream}/records`.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, Response, request};
 use hyper::body::Incoming;
 
@@ -7,7 +9,9 @@ use super::append::{self, Arrived, Done};
 use super::body::{self, Bounds, Encoding, Paid};
 use super::clicks;
 use super::decode::Framing;
+use super::gate::Entry;
 use super::gate::body_proof::BodyProof;
+use super::gate::throttle::charge::Charge;
 use super::mapping::Sender;
 use super::problem::Problem;
 use super::reply::{self, Body};
@@ -41,20 +45,41 @@ impl Told {
     }
 }
 
-/// Answers one request by a way in, which is the stage and the stream.
+/// A request for records that was let in.
+#[derive(Debug)]
+pub struct Admitted<'a> {
+    /// What it may do.
+    pub entry: &'a Entry,
+    /// What it has taken of the limits of its sender and others.
+    pub charge: Charge,
+    /// Who has sent it, and how.
+    pub sender: Sender<'a>,
+    /// What is noted of it.
+    pub visit: &'a Visit,
+}
+
+/// The same with its body.
+#[derive(Debug)]
+pub struct Sent<'a> {
+    admitted: Admitted<'a>,
+    /// What stands in it.
+    pub paid: Paid,
+}
+
+/// Answers one request whose stream was found or not. It comes in by `stage`, if it names one.
 pub async fn take(
     edge: &Edge,
-    (stage, stream): (Option<&str>, &str),
-    (told, sender, visit): (Told, Sender<'_>, &Visit),
-    proof: Option<&BodyProof>,
+    intake: Result<Arc<Intake>, Problem>,
+    (stage, told): (Option<&str>, Told),
+    admitted: Admitted<'_>,
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
-    let head = sender.head;
-    let intake = edge.intake(stream).and_then(|intake| intake.way(stage, &sender));
-    let result = match intake {
+    let head = admitted.sender.head;
+    let way = intake.and_then(|intake| intake.way(stage, &admitted.sender));
+    let result = match way {
         Ok(intake) => match told {
-            Told::Records => ingest(edge, &intake, (sender, visit, proof), &mut body).await,
-            Told::Click(kind) => clicks::take(edge, &intake, (kind, sender, visit, proof), &mut body).await,
+            Told::Records => ingest(edge, &intake, admitted, &mut body).await,
+            Told::Click(kind) => clicks::take(edge, &intake, (kind, admitted), &mut body).await,
         },
         Err(problem) => Err(problem),
     };
@@ -70,16 +95,15 @@ pub async fn take(
 async fn ingest(
     edge: &Edge,
     intake: &Intake,
-    (sender, visit, proof): (Sender<'_>, &Visit, Option<&BodyProof>),
+    admitted: Admitted<'_>,
     body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
-    let head = sender.head;
+    let head = admitted.sender.head;
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
-    let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max, visit };
     let key = request_key(intake, head)?;
-    let paid = body::read(edge, bounds, (encoding, proof), body).await?;
-    let done = append((edge, visit), intake, (framing, key.as_deref(), sender), (proof, paid)).await?;
+    let sent = admitted.read(edge, intake, (encoding, edge.server.body_bytes_max), body).await?;
+    let done = sent.append(edge, intake, (framing, key.as_deref())).await?;
     Ok(match done {
         Done::Fresh { body, all_refused } => reply::ingest(body, all_refused),
         Done::Kept(body) => reply::kept(body),
@@ -87,24 +111,57 @@ async fn ingest(
     })
 }
 
-/// Appends the records of a body, and waits until they are durable.
-///
-/// # Errors
-/// Why nothing of it was kept.
-pub async fn append(
-    (edge, visit): (&Edge, &Visit),
-    intake: &Intake,
-    (framing, key, sender): (Framing, Option<&str>, Sender<'_>),
-    (proof, paid): (Option<&BodyProof>, Paid),
-) -> Result<Done, Problem> {
-    let idempotency_key = idempotency_key(proof, &sender.head.headers)?;
-    let (sender, trace) = (Some(sender), visit.trace());
-    let arrived = Arrived { framing, key, idempotency_key, paid, sender, trace };
-    let begun = append::begin(edge, intake, arrived).await?;
-    let records = begun.records();
-    let done = begun.done().await?;
-    visit.has_appended(records);
-    Ok(done)
+impl<'a> Admitted<'a> {
+    /// Reads the body, has the sender pay who is known by it, and counts it for the stream.
+    ///
+    /// # Errors
+    /// Why it cannot be taken. Nothing of it stays in memory.
+    pub async fn read(
+        mut self,
+        edge: &Edge,
+        intake: &Intake,
+        (encoding, bytes_max): (Encoding, u64),
+        body: &mut Incoming,
+    ) -> Result<Sent<'a>, Problem> {
+        let (competitor, visit) = (&self.entry.competitor(), self.visit);
+        let bounds = Bounds { account: &intake.budget, competitor, bytes_max, visit };
+        let read = body::read(edge, bounds, (encoding, self.entry.proof()), body).await;
+        let paid = read.inspect_err(|problem| self.charge.give_back_if(problem.is_of_server()))?;
+        self.sent(paid)
+    }
+
+    /// What has no body, or one that was read.
+    ///
+    /// # Errors
+    /// [`Problem::Limited`] if that is too much for a sender whom only the body has proved.
+    pub fn sent(mut self, paid: Paid) -> Result<Sent<'a>, Problem> {
+        self.entry.pay(&mut self.charge)?;
+        Ok(Sent { admitted: self, paid })
+    }
+}
+
+impl Sent<'_> {
+    /// Appends the records of the body, and waits until they are durable.
+    ///
+    /// # Errors
+    /// Why nothing of it was kept.
+    pub async fn append(
+        self,
+        edge: &Edge,
+        intake: &Intake,
+        (framing, key): (Framing, Option<&str>),
+    ) -> Result<Done, Problem> {
+        let Sent { admitted: Admitted { entry, charge, sender, visit }, paid } = self;
+        let idempotency_key = idempotency_key(entry.proof(), &sender.head.headers)?;
+        let (sender, trace) = (Some(sender), visit.trace());
+        let competitor = &entry.competitor();
+        let arrived = Arrived { framing, key, idempotency_key, paid, sender, competitor, charge, trace };
+        let begun = append::begin(edge, intake, arrived).await?;
+        let records = begun.records();
+        let done = begun.done().await?;
+        visit.has_appended(records);
+        Ok(done)
+    }
 }
 
 /// The key with which the client may send the same request again: senders of webhooks have a header of their own for

@@ -35,7 +35,7 @@ mod tagged;
 pub mod upgrade;
 pub mod visit;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -53,11 +53,14 @@ use crate::telemetry::metrics::{AuthorizerMetrics, ConnectionMetrics, Registry};
 use crate::telemetry::observer::Observer;
 
 use gate::Gate;
+use gate::throttle::Throttle;
+use gate::throttle::account::Account;
 use identity::jwt::Jwt;
+use identity::principal::IdentityKind;
 use learned_plan::LearnedPlan;
 use mapping::Mapping;
 use problem::Problem;
-pub use route::RouteMetrics;
+pub use route::{RouteMetrics, names as route_names};
 use stages::{Stage, Stages};
 
 /// A stream as the edge sees it: where its records go and what they must look like.
@@ -85,6 +88,8 @@ pub struct Intake {
     pub mapping: Option<Mapping>,
     /// The ways in.
     pub stages: Stages,
+    /// How much may come in and go out, once it is open and if that is limited.
+    pub account: Option<Arc<Account>>,
     /// Cursors that workers share.
     pub cursors: Arc<NamedCursors>,
     /// Whether no client sees it: a stage of this process is all that appends to it.
@@ -137,6 +142,7 @@ impl Intake {
             budget,
             mapping,
             stages,
+            account: None,
             cursors,
             is_internal,
             has_deliveries,
@@ -176,6 +182,8 @@ pub struct Edge {
     pub observer: Arc<Observer>,
     /// Who may come in.
     gate: RwLock<Arc<Gate>>,
+    /// How much may come in and go out, and what has.
+    pub throttle: Throttle,
     /// What is there for clients of AWS services.
     pub aws: aws::Gateway,
     /// One reclaim at a time.
@@ -186,24 +194,26 @@ impl Edge {
     /// Puts the edge together. Until [`Edge::open`] it refuses what is about a stream.
     pub fn new(
         server: checked::Server,
-        (auth, aws): (&checked::Auth, &checked::Aws),
+        (auth, limits, aws): (&checked::Auth, &checked::Limits, &checked::Aws),
         budget: Share,
         phases: Phases,
         registry: &Registry,
     ) -> Self {
+        let throttle = Throttle::new(limits, registry);
         let taps_budget = budget.account(usize::MAX);
         let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         let authorizer_metrics = registry.authorizer();
-        let aws = aws::Gateway::new(budget.account_before_last(), aws);
+        let aws = aws::Gateway::new(budget.account_before_last(), aws, &throttle);
         let jwt = Arc::new(Jwt::new(&auth.jwt_issuers, registry));
-        let gate = Gate::new(auth, (Arc::clone(&aws.identities), jwt), &authorizer_metrics);
+        let gate = Gate::new(auth, (Arc::clone(&aws.identities), jwt), &throttle, &authorizer_metrics);
         Self {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
             authorizer_metrics,
             gate: RwLock::new(Arc::new(gate)),
+            throttle,
             aws,
             taps_budget,
             taps,
@@ -231,7 +241,10 @@ impl Edge {
 
     /// Has others come in from now on. Connections that are open stay.
     pub fn replace_gate(&self, auth: &checked::Auth, jwt: Arc<Jwt>) {
-        let gate = Gate::new(auth, (Arc::clone(&self.aws.identities), jwt), &self.authorizer_metrics);
+        let signatures = Arc::clone(&self.aws.identities);
+        let gate = Gate::new(auth, (signatures, jwt), &self.throttle, &self.authorizer_metrics);
+        let names: HashSet<_> = auth.api_keys.iter().map(|key| key.name.as_str()).collect();
+        self.throttle.standings.forget_others(IdentityKind::ApiKey.as_str(), |name| names.contains(name));
         *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
     }
 
@@ -242,15 +255,30 @@ impl Edge {
 
     /// Lets records in.
     pub fn open(&self, intakes: Vec<Intake>) {
-        let named = |intake: Intake| (Arc::clone(intake.stream.name()), Arc::new(intake));
+        let named = |intake| {
+            let intake = self.limited(intake);
+            (Arc::clone(intake.stream.name()), Arc::new(intake))
+        };
         *self.write_intakes() = Some(Arc::new(intakes.into_iter().map(named).collect()));
     }
 
     /// Lets records of one more stream in.
     pub fn add(&self, intake: Intake) {
+        let intake = self.limited(intake);
         self.change_intakes(|intakes| {
             intakes.insert(Arc::clone(intake.stream.name()), Arc::new(intake));
         });
+    }
+
+    /// With its account. That of a stream whose limit is the same goes on.
+    fn limited(&self, intake: Intake) -> Intake {
+        let (name, limit) = (intake.stream.name(), intake.ingest.limit);
+        let before = self.any_intake(name).ok().filter(|before| before.ingest.limit == limit);
+        let account = match before {
+            Some(before) => before.account.clone(),
+            None => self.throttle.stream(name, limit),
+        };
+        Intake { account, ..intake }
     }
 
     /// Knows a stream no more.

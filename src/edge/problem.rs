@@ -3,6 +3,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
+use super::gate::throttle::refusal::Refusal;
 use super::reply::Body;
 use crate::stream::quotas::Throttled;
 use crate::stream::{AppendError, CommitError, ReadError};
@@ -84,6 +85,10 @@ pub enum Problem {
     MemoryFull,
     /// A quota of a shard is used up.
     Throttled(Throttled),
+    /// More than the configuration allows, at a time or in a day or month.
+    Limited(Box<Refusal>),
+    /// Memory is short, and what is left is for those who have had less of it.
+    OverFairShare,
     /// The idempotency key belongs to another request.
     IdempotencyKeyReused,
     /// A stream or its shards are not to be changed so.
@@ -124,6 +129,12 @@ impl From<CommitError> for Problem {
     }
 }
 
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Problem::Limited(Box::new(refusal))
+    }
+}
+
 impl From<Throttled> for Problem {
     fn from(throttled: Throttled) -> Self {
         Problem::Throttled(throttled)
@@ -149,9 +160,12 @@ struct Document<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     shards: &'a [String],
-    /// Which quota is used up.
+    /// Which quota or limit is used up.
     #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<&'static str>,
+    limit: Option<String>,
+    /// The same without names, as the `RateLimit` fields have it.
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    violated_policies: Vec<String>,
     /// Seconds, as in the header, for whoever sees no header.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
@@ -160,13 +174,16 @@ struct Document<'a> {
     request_id: Option<&'a str>,
 }
 
+/// The problem type of limits, of the draft that the `RateLimit` fields are of.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
 /// Seconds after which a client may try again when memory is short: about the time in which a stalled sink shows
 /// whether it comes back, and long enough that refused clients do not add to the load.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 32] = [
+    pub const CODES: [&'static str; 35] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -191,6 +208,9 @@ impl Problem {
         "body_timeout",
         "memory_full",
         "quota_exceeded",
+        "rate_limited",
+        "usage_quota_exceeded",
+        "over_fair_share",
         "idempotency_key_reused",
         "cannot_change",
         "starting",
@@ -204,6 +224,11 @@ impl Problem {
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.facts().1
+    }
+
+    /// Whether the request was right, and it was the server that could not do it.
+    pub fn is_of_server(&self) -> bool {
+        self.status().is_server_error() || matches!(self, Problem::OverFairShare)
     }
 
     /// The status.
@@ -256,6 +281,13 @@ impl Problem {
             Problem::MemoryFull => (StatusCode::SERVICE_UNAVAILABLE, "memory_full", "Out of memory budget"),
             Problem::Throttled(_) => {
                 (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", "Quota of a shard used up")
+            }
+            Problem::Limited(refusal) if refusal.is_quota() => {
+                (StatusCode::TOO_MANY_REQUESTS, "usage_quota_exceeded", "Usage quota used up")
+            }
+            Problem::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too much at a time"),
+            Problem::OverFairShare => {
+                (StatusCode::TOO_MANY_REQUESTS, "over_fair_share", "More than a fair share of a busy server")
             }
             Problem::IdempotencyKeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -322,6 +354,15 @@ impl Problem {
             Problem::Throttled(Throttled { shard, quota, .. }) => {
                 format!("{shard} may have {quota}, which are used up; nothing of this request was kept")
             }
+            Problem::Limited(refusal) => format!(
+                "the limit \"{refusal}\" is reached; nothing of this request was kept or read: try again in {} s",
+                refusal.retry_after_seconds()
+            ),
+            Problem::OverFairShare => {
+                "the server is busy, and what is left of its memory is for clients that have used less of it; nothing \
+                 of this request was kept"
+                    .to_owned()
+            }
             Problem::IdempotencyKeyReused => {
                 "this Idempotency-Key was used for a request with another body or partition key: make a new key for \
                  each request, and repeat a key only with the same request"
@@ -350,16 +391,31 @@ impl Problem {
         let (status, code, title) = self.facts();
         let detail = self.detail();
         let (limit, retry_after) = match self {
-            Problem::Throttled(throttled) => (Some(throttled.quota.name()), self.retry_after()),
+            Problem::Throttled(throttled) => (Some(throttled.quota.name().to_owned()), self.retry_after()),
+            Problem::Limited(refusal) => (Some(refusal.to_string()), self.retry_after()),
             _ => (None, None),
+        };
+        let (r#type, violated_policies) = match self {
+            Problem::Limited(refusal) => (QUOTA_EXCEEDED, vec![refusal.policy_name()]),
+            _ => ("about:blank", Vec::new()),
         };
         let shards = match self {
             Problem::LeaseLost { shards } => shards.as_slice(),
             _ => &[],
         };
-        let (r#type, status, detail) = ("about:blank", status.as_u16(), detail.as_str());
-        let document =
-            Document { r#type, title, status, code, detail, shards, limit, retry_after, request_id };
+        let (status, detail) = (status.as_u16(), detail.as_str());
+        let document = Document {
+            r#type,
+            title,
+            status,
+            code,
+            detail,
+            shards,
+            limit,
+            violated_policies,
+            retry_after,
+            request_id,
+        };
         // A struct of strings always serialises.
         serde_json::to_vec(&document).unwrap_or_default()
     }
@@ -377,6 +433,16 @@ impl Problem {
         if let Problem::Unauthenticated { challenge: Some(challenge), .. } = &self {
             headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
         }
+        if let Problem::Limited(refusal) = &self {
+            for (name, value) in
+                [("ratelimit-policy", refusal.policy_field()), ("ratelimit", refusal.limit_field())]
+            {
+                // Names of limits are visible ASCII.
+                if let Ok(value) = HeaderValue::try_from(value) {
+                    headers.insert(name, value);
+                }
+            }
+        }
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -388,6 +454,8 @@ impl Problem {
         match (self, self.status()) {
             // Whole ones, rounded up: what is asked for too early is asked for twice.
             (Problem::Throttled(throttled), _) => Some(throttled.wait.as_secs_f64().ceil().max(1.0) as u64),
+            (Problem::Limited(refusal), _) => Some(refusal.retry_after_seconds()),
+            (Problem::OverFairShare, _) => Some(RETRY_AFTER_SECONDS),
             (_, StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE) => {
                 Some(RETRY_AFTER_SECONDS)
             }

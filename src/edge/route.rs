@@ -10,15 +10,17 @@ use metrics::{Counter, Histogram};
 use super::aws::{self, Target};
 use super::gate::Entry;
 use super::gate::facts::Facts;
+use super::gate::throttle::charge::Charge;
+use super::gate::throttle::measure::{Cost, Flow};
 use super::identity::policy::Action;
-use super::ingest::Told;
+use super::ingest::{Admitted, Told};
 use super::listen::socket::Peer;
 use super::mapping::Sender;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
 use super::visit::Visit;
-use super::{Edge, body, clicks, cors, cursors, ingest, reshard, streams};
+use super::{Edge, Intake, body, clicks, cors, cursors, ingest, reshard, streams};
 use crate::runtime::clock;
 use crate::tap;
 use crate::telemetry::metrics::Registry;
@@ -164,6 +166,29 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// In which direction records go.
+    fn flow(self, action: Option<Action>) -> Flow {
+        match (self, action) {
+            (Route::Aws(target), _) if target.brings_records() => Flow::Ingest,
+            (_, Some(Action::Ingest)) => Flow::Ingest,
+            _ => Flow::Tap,
+        }
+    }
+
+    /// What the head of a request that brings records tells of their cost.
+    fn announced(self, head: &request::Parts, body: &Incoming) -> Cost {
+        let sent = body.size_hint().exact();
+        match self.measured() {
+            Route::Click(..) => {
+                let query = head.uri.query().map_or(0, str::len) as u64;
+                Cost::announced(sent.map(|sent| sent + query))
+            }
+            _ if head.method == Method::POST => Cost::announced(sent),
+            // A WebSocket pays for each of its messages.
+            _ => Cost::READ,
+        }
+    }
+
     /// Whether a handler reads the body, and asks whether it is its sender's.
     fn reads_body(self, method: &Method) -> bool {
         match self {
@@ -186,6 +211,12 @@ impl<'a> Route<'a> {
             _ => "GET, HEAD, OPTIONS",
         }
     }
+}
+
+/// The name of every route.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let native = ["records", "pixel", "event", "stream", "shards", "cursors", "cursor", "streams", "unknown"];
+    native.into_iter().chain(Target::all().map(Target::name))
 }
 
 /// Handles of the request metrics, made when they are first needed.
@@ -296,8 +327,12 @@ async fn pass(
     if head_bytes(facts.head) > limit {
         return Err(Problem::HeadersTooLarge { limit });
     }
-    match edge.gate().enter(facts).await {
-        Ok(entry) => dispatch(edge, route, (&entry, facts.head), rest).await,
+    let passed = match edge.gate().enter(facts).await {
+        Ok(entry) => Passed::new(edge, route, entry, (facts, &rest.body)),
+        Err(problem) => Err(problem),
+    };
+    match passed {
+        Ok(passed) => dispatch(edge, route, passed, facts.head, rest).await,
         Err(problem) => {
             let bytes_max = edge.server.body_bytes_max;
             body::discard_refused(&facts.head.headers, &mut rest.body, bytes_max).await;
@@ -306,12 +341,39 @@ async fn pass(
     }
 }
 
+/// A request that was let in and is not too much.
+struct Passed {
+    entry: Entry,
+    charge: Charge,
+    /// The stream that its path names.
+    intake: Result<Arc<Intake>, Problem>,
+}
+
+impl Passed {
+    /// Takes what the head tells of its cost.
+    fn new(
+        edge: &Edge,
+        route: Route<'_>,
+        entry: Entry,
+        (facts, body): (&Facts<'_>, &Incoming),
+    ) -> Result<Self, Problem> {
+        let intake = facts.stream.map_or(Err(Problem::NotFound), |name| edge.intake(name));
+        let flow = route.flow(facts.action);
+        let cost = if flow == Flow::Ingest { route.announced(facts.head, body) } else { Cost::READ };
+        let stream = intake.as_ref().ok().and_then(|intake| intake.account.as_ref());
+        let charge = entry.charge(edge, stream, flow, cost)?;
+        Ok(Self { entry, charge, intake })
+    }
+}
+
 async fn dispatch(
     edge: &Arc<Edge>,
     route: Route<'_>,
-    (entry, head): (&Entry, &request::Parts),
+    passed: Passed,
+    head: &request::Parts,
     rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
+    let Passed { entry, mut charge, intake } = passed;
     let Rest { body, leaving, visit } = rest;
     let sender = Sender {
         head,
@@ -320,6 +382,7 @@ async fn dispatch(
         request_id: Some(visit.id.as_str()),
         trace: visit.trace(),
     };
+    let admitted = |charge| Admitted { entry: &entry, charge, sender, visit };
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
@@ -331,38 +394,36 @@ async fn dispatch(
     // hyper leaves the body away where a client asks for the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
-        (Route::Records(name), &Method::POST) => {
-            ingest::take(edge, (None, name), (Told::Records, sender, visit), entry.proof(), body).await
+        (Route::Records(_), &Method::POST) => {
+            ingest::take(edge, intake, (None, Told::Records), admitted(charge), body).await
         }
-        (Route::Click(kind, name), method) if kind.takes(method) => {
-            ingest::take(edge, (None, name), (Told::Click(kind), sender, visit), entry.proof(), body).await
+        (Route::Click(kind, _), method) if kind.takes(method) => {
+            ingest::take(edge, intake, (None, Told::Click(kind)), admitted(charge), body).await
         }
-        (Route::Staged(stage, name, told), method) if told.takes(method) => {
-            ingest::take(edge, (Some(stage), name), (told, sender, visit), entry.proof(), body).await
+        (Route::Staged(stage, _, told), method) if told.takes(method) => {
+            ingest::take(edge, intake, (Some(stage), told), admitted(charge), body).await
         }
-        (Route::Records(name), _) if tap::websocket::is_wanted(head) => {
-            tap::websocket::get(edge, &*edge.intake(name)?, (entry, sender), leaving).await
+        (Route::Records(_), _) if tap::websocket::is_wanted(head) => {
+            tap::websocket::get(edge, &*intake?, admitted(charge), leaving).await
         }
-        (Route::Records(name), &Method::GET) if tap::events::are_wanted(&head.headers) => {
-            tap::events::get(edge, &*edge.intake(name)?, head).await
+        (Route::Records(_), &Method::GET) if tap::events::are_wanted(&head.headers) => {
+            tap::events::get(edge, &*intake?, head, charge).await
         }
-        (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
-        (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?, &head.headers)),
-        (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?, &head.headers)),
-        (Route::Shards(name), &Method::POST) => {
-            reshard::post(edge, &*edge.intake(name)?, (entry, visit), body).await
+        (Route::Records(_), &Method::GET) => tap::page::get(edge, &*intake?, head, &mut charge).await,
+        (Route::Stream(_), &Method::GET) => Ok(streams::describe(&*intake?, &head.headers)),
+        (Route::Shards(_), &Method::GET) => Ok(streams::shards(&*intake?, &head.headers)),
+        (Route::Shards(_), &Method::POST) => reshard::post(edge, &*intake?, (&entry, visit), body).await,
+        (Route::Cursors(_), &Method::GET) => cursors::list(edge, &*intake?),
+        (Route::Cursor(_, cursor), &Method::GET) => cursors::describe(edge, &*intake?, cursor),
+        (Route::Cursor(_, cursor), &Method::PUT) => {
+            cursors::put(edge, &*intake?, (&entry, cursor), visit, body).await
         }
-        (Route::Cursors(name), &Method::GET) => cursors::list(edge, &*edge.intake(name)?),
-        (Route::Cursor(name, cursor), &Method::GET) => cursors::describe(edge, &*edge.intake(name)?, cursor),
-        (Route::Cursor(name, cursor), &Method::PUT) => {
-            cursors::put(edge, &*edge.intake(name)?, (entry, cursor), visit, body).await
+        (Route::Cursor(_, cursor), &Method::DELETE) => {
+            cursors::delete(edge, &*intake?, cursor, (head, visit)).await
         }
-        (Route::Cursor(name, cursor), &Method::DELETE) => {
-            cursors::delete(edge, &*edge.intake(name)?, cursor, (head, visit)).await
-        }
-        (Route::Streams, &Method::GET) => streams::list(edge, entry, &head.headers),
+        (Route::Streams, &Method::GET) => streams::list(edge, &entry, &head.headers),
         (Route::Aws(target), &Method::POST) => {
-            Ok(aws::post(edge, aws::Asked { target, head, visit }, body).await)
+            Ok(aws::post(edge, aws::Asked { target, head, visit }, (&entry, charge), body).await)
         }
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),

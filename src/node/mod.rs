@@ -5,6 +5,7 @@
 //!   lock          held by the process that uses the folder; tells its number
 //!   node.json     { "format": 1, "node": "9f86d081884c7d65", "name": "a", "checksum": … }
 //!   token-key.json  seals shard iterators: see [`token_key`]
+//!   usage.json    what the quotas of principals have counted: see [`usage`]
 //!   catalog.json  durable streams, their shards and numbers: see [`catalog`]
 //!   log/          the write-ahead log
 //!   ledger/       a folder a stream and delivery
@@ -24,6 +25,7 @@ mod ledgers;
 mod lock;
 mod schemas;
 mod token_key;
+mod usage;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};

@@ -12,6 +12,7 @@ use super::site::Site;
 use crate::config::limits::DELIVERY_STOP_WAIT;
 use crate::delivery::Stop;
 use crate::edge::Intake;
+use crate::edge::gate::throttle::fair::Competitor;
 use crate::function::Spec;
 use crate::function::stage::{Parts, Seen, Stage};
 use crate::node::DocumentFolder;
@@ -77,7 +78,7 @@ impl Site {
             source: Arc::clone(&source.stream),
             reader: source.stream.add_reader(),
             target: Arc::clone(&target.stream),
-            admit: Arc::new(move |bytes| edge.admit(&budget, bytes).ok()),
+            admit: Arc::new(move |bytes| edge.admit(&budget, bytes, &Competitor::Nobody).ok()),
             budget: self.memory.share.account(usize::MAX),
             files: self.function_files(),
             metrics: self.registry.function(target.stream.name(), &spec.function.name),

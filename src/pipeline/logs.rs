@@ -59,13 +59,15 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Opens the node's folder and what is in it. Nothing is made where no stream is durable; a folder that has been
+    /// Opens the node's folder and what is in it. Nothing is made where no stream is durable and nobody has a quota; a folder that has been
     /// made is opened all the same, since its streams might be hidden otherwise.
     pub fn open(config: &Config, recovery: &Recovery<'_>) -> Result<Option<Self>, StartError> {
         let (disk, path): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), &config.node.data_dir);
         let mut streams = config.pipelines.iter().map(|pipeline| &pipeline.stream);
         let some_durable = streams.any(|stream| stream.durability.is_durable());
-        if !some_durable && !NodeFolder::is_begun(&*disk, path) {
+        // What quotas count is kept there as well.
+        let some_quota = config.node.have_quotas();
+        if !some_durable && !some_quota && !NodeFolder::is_begun(&*disk, path) {
             return Ok(None);
         }
         Self::open_in(disk, config, recovery).map(Some)

@@ -82,10 +82,11 @@ impl Pipelines {
         let changed = control.alone(move |control| control.reload(&old, &steps)).await;
         changed.map_err(|_| ReloadError::NotServing)??;
         if plan.changes_auth {
+            let edge = &self.site.edge;
             // Keys of issuers whose settings are the same stay.
-            let jwt = self.site.edge.gate().jwt().reloaded(&new.node.auth.jwt_issuers, &self.registry);
+            let jwt = edge.gate().jwt().reloaded(&new.node.auth.jwt_issuers, &self.registry);
             control.keep_keys(&jwt);
-            self.site.edge.replace_gate(&new.node.auth, jwt);
+            edge.replace_gate(&new.node.auth, jwt);
         }
         self.reload_certificates();
         *holding = new;

@@ -104,6 +104,19 @@ impl Site {
         Ok(())
     }
 
+    /// Keeps what quotas have counted, if that has changed and there is a folder. Blocks the thread.
+    pub fn keep_usage(&self) {
+        let logs = self.logs();
+        let Some(folder) = logs.as_ref().map(|logs| &logs.folder) else { return };
+        let standings = &self.edge.throttle.standings;
+        let Some(usage) = standings.to_keep() else { return };
+        match folder.keep_usage(&usage) {
+            Ok(()) => standings.was_kept(usage),
+            // It is tried again in a second.
+            Err(error) => tracing::warn!(%error, "what quotas have counted cannot be kept"),
+        }
+    }
+
     /// Keeps the keys that issuers of tokens publish, until the edge stops.
     pub fn keep_keys(&self, jwt: &Jwt, runtime: &Handle) {
         let _guard = runtime.enter();

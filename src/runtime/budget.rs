@@ -101,6 +101,16 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Bytes that it could have at most, if no other account had anything of the pool.
+    pub fn capacity(&self) -> u64 {
+        self.floor + self.pool.capacity
+    }
+
+    /// Bytes that it could take at the moment.
+    pub fn left(&self) -> u64 {
+        self.floor.saturating_sub(self.used()) + self.pool.capacity.saturating_sub(self.pool.used())
+    }
+
     /// Whether its floor and the pool are taken to `percent` or more.
     pub fn is_taken_to(&self, percent: u64) -> bool {
         let over = |used: u64, capacity: u64| used.saturating_mul(100) >= capacity.saturating_mul(percent);
@@ -165,6 +175,11 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// The account that they were taken from.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
     /// How many bytes it holds.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -251,6 +266,7 @@ mod tests {
         let all = greedy.try_take(75).expect("its floor and the pool");
         assert!(greedy.try_take(1).is_none());
         assert!(greedy.is_taken_to(100) && !modest.is_taken_to(1));
+        assert_eq!((greedy.capacity(), greedy.left(), modest.left()), (75, 0, 25));
         let floor = modest.try_take(25).expect("its floor");
         assert!(modest.try_take(1).is_none());
         assert_eq!((share.used(), share.pool_used()), (100, 50));

@@ -1,7 +1,8 @@
-//! What every stage stands on: the byte budget, the clock, the disk, what a thread puts off until it sleeps, the phases,
-//! the progress of a start, pauses between tries, and the tasks that must be joined.
+//! What every stage stands on: the byte budget, buckets of tokens, the clock, the disk, what a thread puts off until it
+//! sleeps, the phases, the progress of a start, pauses between tries, and the tasks that must be joined.
 
 pub mod backoff;
+pub mod bucket;
 pub mod budget;
 pub mod clock;
 pub mod crash_point;

@@ -17,11 +17,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Response, header, request};
 
 use super::feed::Format;
-use super::named::live::AnyReader;
+use super::paced::Paced;
 use super::query;
 use super::reader::{Next, Piece};
 use super::taps::OpenTap;
 use super::text::{write_id, write_shards};
+use crate::edge::gate::throttle::charge::Charge;
 use crate::edge::problem::Problem;
 use crate::edge::reply::{Body, Pieces};
 use crate::edge::{Edge, Intake};
@@ -46,7 +47,12 @@ pub fn are_wanted(headers: &HeaderMap) -> bool {
 }
 
 /// Answers with events for as long as the client wants them.
-pub async fn get(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<Response<Body>, Problem> {
+pub async fn get(
+    edge: &Edge,
+    intake: &Intake,
+    head: &request::Parts,
+    charge: Charge,
+) -> Result<Response<Body>, Problem> {
     let last_event_id = match head.headers.get(LAST_EVENT_ID) {
         None => None,
         Some(value) => Some(value.to_str().map_err(|_| Problem::BadParameter {
@@ -58,7 +64,7 @@ pub async fn get(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<
     // An `EventSource` that has seen no id sends none, and some clients an empty one.
     let reads = query::events(&intake.stream, query, last_event_id.filter(|id| !id.is_empty())).await?;
     let taps = &edge.taps;
-    let reader = taps.any_reader(intake, reads, Format::Events)?;
+    let reader = Paced::new(taps.any_reader(intake, reads, Format::Events)?, charge, &edge.phases);
     let open = OpenTap::new(&taps.events, taps.slow_after());
     let heartbeat = taps.heartbeat();
     let mut response =
@@ -86,7 +92,7 @@ impl Outlet {
     }
 
     /// Something that is no record, and from where to read on.
-    async fn say(&mut self, reader: &AnyReader, what: &str) {
+    async fn say(&mut self, reader: &Paced, what: &str) {
         let mut text = Vec::with_capacity(what.len() + 64);
         write_id(&mut text, reader.cursor());
         // Writing to a vector cannot fail.
@@ -95,7 +101,7 @@ impl Outlet {
     }
 }
 
-async fn send(mut outlet: Outlet, mut reader: AnyReader, heartbeat: Duration) {
+async fn send(mut outlet: Outlet, mut reader: Paced, heartbeat: Duration) {
     outlet.say(&reader, &format!("retry: {RETRY_MS}")).await;
     let mut heartbeats = tokio::time::interval(heartbeat);
     heartbeats.reset();

@@ -7,6 +7,7 @@ pub mod feed;
 pub mod filter;
 pub mod found;
 pub mod named;
+pub mod paced;
 pub mod page;
 pub mod query;
 pub mod reader;

@@ -16,6 +16,7 @@ use super::found::{self, Found, Scope};
 use super::query::{self, Live, Query, Reads};
 use super::{named, text};
 use crate::config::limits::{TAP_BYTES_MAX, TAP_LOOKS_MAX};
+use crate::edge::gate::throttle::charge::Charge;
 use crate::edge::problem::Problem;
 use crate::edge::reply::{self, Body};
 use crate::edge::{Edge, Intake};
@@ -23,7 +24,12 @@ use crate::runtime::phases::Phase;
 use crate::stream::{Payer, Stream};
 
 /// Answers one page. Waits for the first record if the client asked for that.
-pub async fn get(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<Response<Body>, Problem> {
+pub async fn get(
+    edge: &Edge,
+    intake: &Intake,
+    head: &request::Parts,
+    charge: &mut Charge,
+) -> Result<Response<Body>, Problem> {
     let query = query::page(&intake.stream, head.uri.query().unwrap_or_default()).await?;
     let Query { reads, limit, wait } = query;
     let found = match reads {
@@ -33,7 +39,9 @@ pub async fn get(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<
         }
     };
     let mut response = reply::json(StatusCode::OK, Vec::new());
-    *response.body_mut() = Body::whole(text::page(&found, |bytes| edge.admit_tap(bytes))?);
+    let text = text::page(&found, |bytes| edge.admit_tap(bytes))?;
+    charge.owe(found.records as u64, text.len() as u64);
+    *response.body_mut() = Body::whole(text);
     Ok(response)
 }
 

@@ -37,6 +37,7 @@ mod log;
 mod record;
 mod stream;
 mod taps;
+mod throttle;
 
 pub use authorizer::AuthorizerMetrics;
 pub use cursors::{CursorGauges, CursorMetrics, render_cursors};
@@ -47,6 +48,7 @@ pub use log::{LogMetrics, RecoveryMetrics};
 pub use record::{ExportMetrics, LineMetrics};
 pub use stream::StreamMetrics;
 pub use taps::TapMetrics;
+pub use throttle::{QuotaMetrics, ThrottleMetrics};
 
 metric!(HTTP_REQUESTS, "forebay_http_requests_total", None, "Answered requests by route and status code.");
 metric!(
@@ -107,14 +109,14 @@ const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 fn counters() -> impl Iterator<Item = &'static Metric> {
     let own =
         [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS, authorizer::COUNTERS];
-    let own =
-        own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS, record::COUNTERS, jwt::COUNTERS]);
-    own.flatten()
+    let more = [cursors::COUNTERS, functions::COUNTERS, record::COUNTERS, jwt::COUNTERS, throttle::COUNTERS];
+    own.into_iter().chain(more).flatten()
 }
 
 fn gauges() -> impl Iterator<Item = &'static Metric> {
     let own = [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES];
-    own.into_iter().chain([cursors::GAUGES, functions::GAUGES, jwt::GAUGES]).flatten()
+    let more = [cursors::GAUGES, functions::GAUGES, jwt::GAUGES, throttle::GAUGES];
+    own.into_iter().chain(more).flatten()
 }
 
 fn histograms() -> impl Iterator<Item = &'static Metric> {

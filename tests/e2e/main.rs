@@ -18,6 +18,7 @@ mod idempotency;
 mod jwt;
 mod lake;
 mod learned;
+mod limits;
 mod listen;
 mod mapping;
 mod node_folder;

@@ -160,7 +160,7 @@ fn every_wrong_setting_of_a_key_is_refused_without_showing_a_secret() {
         (KEY.replace("\"a\"", "\"\""), "2:6: id = \"\": an id must not be empty"),
         (
             KEY.replace("id", "ident"),
-            "1:1: missing \"id\"\n  help: write id = \"AKIDEXAMPLE\" or another name\n2:1: unknown key \"ident\" in [[access_key]]\n  help: the keys here are \"id\", \"secret\", \"session_token\", \"allow\" or \"streams\"",
+            "1:1: missing \"id\"\n  help: write id = \"AKIDEXAMPLE\" or another name\n2:1: unknown key \"ident\" in [[access_key]]\n  help: the keys here are \"id\", \"secret\", \"session_token\", \"allow\", \"streams\", \"limit\", \"quota\" or \"weight\"",
         ),
         (
             KEY.replace("[[access_key]]", "[access_key]"),

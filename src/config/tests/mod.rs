@@ -9,6 +9,7 @@ mod functions;
 mod identities;
 mod inference;
 mod jwt;
+mod limits;
 mod listeners;
 mod mapping;
 mod named_columns;

@@ -21,6 +21,10 @@ use tokio::sync::Semaphore;
 
 use super::Edge;
 use super::body::{self, Bounds, Paid};
+use super::gate::Entry;
+use super::gate::throttle::Throttle;
+use super::gate::throttle::charge::Charge;
+use super::gate::throttle::fair::Competitor;
 use super::identity::signature_v4::{Identities, Identity, IdentityError};
 use super::problem::Problem;
 use super::reply::Body;
@@ -63,6 +67,12 @@ impl Target {
         Some(operation.map_or(Target::Unknown, Target::Kinesis))
     }
 
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let firehose = firehose::Operation::ALL.map(Target::Firehose);
+        [Target::Unknown].into_iter().chain(Operation::ALL.map(Target::Kinesis)).chain(firehose)
+    }
+
     /// Its place among all, below [`Target::COUNT`].
     pub fn index(self) -> usize {
         match self {
@@ -93,13 +103,19 @@ impl Target {
     /// Bytes that its body may have. What records are put with may be as large as `[server] max_body` once it is
     /// decoded; Base64 makes four bytes of three, and names stand around it.
     fn body_bytes_max(self, body_bytes_max: u64) -> u64 {
-        match self {
-            Target::Kinesis(Operation::PutRecord | Operation::PutRecords)
-            | Target::Firehose(firehose::Operation::PutRecord | firehose::Operation::PutRecordBatch) => {
-                AWS_BODY_BYTES_MAX.min(body_bytes_max.saturating_mul(8) / 5)
-            }
-            _ => AWS_REQUEST_BYTES_MAX,
+        match self.brings_records() {
+            true => AWS_BODY_BYTES_MAX.min(body_bytes_max.saturating_mul(8) / 5),
+            false => AWS_REQUEST_BYTES_MAX,
         }
+    }
+
+    /// Whether it puts records into a stream.
+    pub fn brings_records(self) -> bool {
+        matches!(
+            self,
+            Target::Kinesis(Operation::PutRecord | Operation::PutRecords)
+                | Target::Firehose(firehose::Operation::PutRecord | firehose::Operation::PutRecordBatch)
+        )
     }
 }
 
@@ -126,7 +142,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// As `[aws]` and the access keys say.
-    pub fn new(budget: Arc<Budget>, aws: &checked::Aws) -> Self {
+    pub fn new(budget: Arc<Budget>, aws: &checked::Aws, throttle: &Throttle) -> Self {
         Self {
             budget,
             subscriptions: Arc::default(),
@@ -134,7 +150,7 @@ impl Gateway {
             seal: seal::Seal::default(),
             region: aws.region.clone(),
             account: aws.account.clone(),
-            identities: Arc::new(Identities::new(&aws.access, &aws.account)),
+            identities: Arc::new(Identities::new(&aws.access, &aws.account, throttle)),
             delivery_streams: OnceLock::new(),
         }
     }
@@ -226,6 +242,10 @@ pub struct Request<'a> {
     pub paid: Paid,
     /// Who asks.
     pub caller: Caller<'a>,
+    /// What it has taken of the limits of its sender and others.
+    pub charge: Charge,
+    /// Who competes for memory with others.
+    pub competitor: Competitor,
 }
 
 impl Request<'_> {
@@ -263,10 +283,15 @@ pub struct Asked<'a> {
 }
 
 /// Answers one request.
-pub async fn post(edge: &Edge, asked: Asked<'_>, mut body: Incoming) -> Response<Body> {
+pub async fn post(
+    edge: &Edge,
+    asked: Asked<'_>,
+    (entry, charge): (&Entry, Charge),
+    mut body: Incoming,
+) -> Response<Body> {
     let encoding = Encoding::of(&asked.head.headers);
     let answer = match encoding {
-        Some(encoding) => serve(edge, asked, encoding, &mut body).await,
+        Some(encoding) => serve(edge, asked, encoding, (entry, charge), &mut body).await,
         None => {
             let text =
                 "the Content-Type is neither application/x-amz-json-1.1 nor application/x-amz-cbor-1.1";
@@ -281,6 +306,7 @@ async fn serve(
     edge: &Edge,
     asked: Asked<'_>,
     encoding: Encoding,
+    (entry, mut charge): (&Entry, Charge),
     body: &mut Incoming,
 ) -> Result<Response<Body>, Failure> {
     let Asked { target, head, visit } = asked;
@@ -292,13 +318,19 @@ async fn serve(
             return Err(error.into());
         }
     };
-    let mut paid = read(edge, asked, body).await?;
+    // Before the body is there nothing is proved, and nobody may make others pay.
+    let read = read(edge, asked, &entry.competitor(), body).await;
+    let is_ours = |failure: &Failure| failure.kind == FailureKind::ThroughputExceeded;
+    let mut paid = read.inspect_err(|failure| charge.give_back_if(is_ours(failure)))?;
     let identity = claim.prove(&mut paid.bytes)?;
     if let Some(id) = identity.access_key_id() {
         visit.is_of(Who { name: Arc::from(id), identity: on_record::IDENTITY });
     }
+    let standing = identity.standing();
     let caller = identify(edge, asked, identity)?;
-    let request = Request { encoding, paid, caller };
+    charge.join(standing.account.as_ref())?;
+    let competitor = standing.tenant.map_or_else(|| entry.competitor(), Competitor::Principal);
+    let request = Request { encoding, paid, caller, charge, competitor };
     match target {
         Target::Kinesis(operation) => kinesis::answer(edge, operation, request).await,
         Target::Firehose(operation) => firehose::answer(edge, operation, request).await,
@@ -311,10 +343,15 @@ async fn serve(
 }
 
 /// Reads the body; one that is refused is thrown away, so that a client that is still writing gets its answer.
-async fn read(edge: &Edge, asked: Asked<'_>, body: &mut Incoming) -> Result<Paid, Failure> {
+async fn read(
+    edge: &Edge,
+    asked: Asked<'_>,
+    competitor: &Competitor,
+    body: &mut Incoming,
+) -> Result<Paid, Failure> {
     let Asked { target, head, visit } = asked;
     let bytes_max = target.body_bytes_max(edge.server.body_bytes_max);
-    let bounds = Bounds { account: &edge.aws.budget, bytes_max, visit };
+    let bounds = Bounds { account: &edge.aws.budget, competitor, bytes_max, visit };
     let paid = match head.headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
         // Bodies are signed as they come. No client of these services compresses them.
         None | Some(b"" | b"identity" | b"aws-chunked") => {

@@ -39,6 +39,7 @@ fn intake(on_invalid: OnInvalid) -> Intake {
         takes_clicks: false,
         add: None,
         stages: Vec::new(),
+        limit: crate::config::checked::Limit::default(),
     };
     let mut captures = Captures::default();
     captures.slot(&Pointer::parse("/t").unwrap());

@@ -1,8 +1,8 @@
 //! The gate: who may come in, and for what, before a byte of the body is read.
 //!
 //! ```text
-//! facts ─▶ identity ─▶ policy ─▶ Entry (─▶ body ─▶ BodyProof)
-//!          who?        may they?           said by them?
+//! facts ─▶ identity ─▶ policy ─▶ Entry ─▶ throttle ─▶ Charge (─▶ body ─▶ BodyProof)
+//!          who?        may they?            how much?              said by them?
 //! ```
 //!
 //! What is asked for is one of three actions ([`Action`]). For each the configuration says which kinds of identity
@@ -11,14 +11,22 @@
 
 pub mod body_proof;
 pub mod facts;
+pub mod throttle;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
 use self::body_proof::BodyProof;
 use self::facts::Facts;
+use self::throttle::account::Account;
+use self::throttle::charge::Charge;
+use self::throttle::fair::Competitor;
+use self::throttle::measure::{Cost, Flow};
+use self::throttle::{Asks, Throttle};
+use super::Edge;
 use super::identity::api_key::ApiKeys;
 use super::identity::authorizer::Authorizer;
 use super::identity::basic::BasicUsers;
@@ -60,14 +68,19 @@ pub struct Entry {
     /// looked at.
     pub principal: Option<Arc<Principal>>,
     proof: Option<Arc<BodyProof>>,
+    /// Address of the client; none over a Unix socket.
+    pub client: Option<IpAddr>,
+    /// The label of its route.
+    route: &'static str,
 }
 
 impl Gate {
     /// As `[auth]` and the principals of the configuration say; `signatures` are those of access keys. Tokens are checked
-    /// by `jwt`, which outlives it.
+    /// by `jwt`, which outlives it, and what principals have taken so far is known to `throttle`.
     pub fn new(
         auth: &checked::Auth,
         (signatures, jwt): (Arc<Identities>, Arc<Jwt>),
+        throttle: &Throttle,
         metrics: &AuthorizerMetrics,
     ) -> Self {
         let challenge = |action: Action| match auth.demand(action) {
@@ -78,7 +91,7 @@ impl Gate {
             demands: Action::ALL.map(|action| auth.demand(action).clone()),
             challenges: Action::ALL.map(challenge),
             are_in_query: auth.are_in_query,
-            api_keys: ApiKeys::new(&auth.api_keys),
+            api_keys: ApiKeys::new(&auth.api_keys, throttle),
             basic_users: BasicUsers::new(&auth.basic_users),
             certificates: Certificates::new(&auth.client_certificates),
             webhooks: Webhooks::new(&auth.webhooks),
@@ -99,9 +112,9 @@ impl Gate {
     /// [`Problem::Unauthenticated`] if it does not prove who has sent it, [`Problem::IdentityUnavailable`] if that cannot be
     /// told, [`Problem::Forbidden`] if they may not do what they ask for.
     pub async fn enter(self: &Arc<Self>, facts: &Facts<'_>) -> Result<Entry, Problem> {
-        let Some(action) = facts.action else { return Ok(self.let_in(None)) };
+        let Some(action) = facts.action else { return Ok(self.let_in(None, facts)) };
         let kinds = match &self.demands[action as usize] {
-            Demand::Open => return Ok(self.let_in(None)),
+            Demand::Open => return Ok(self.let_in(None, facts)),
             Demand::Closed => return Err(Problem::Forbidden(closed(action))),
             Demand::AnyOf(kinds) => kinds,
         };
@@ -115,7 +128,7 @@ impl Gate {
         if let Some(visit) = facts.visit {
             visit.is_of(Who { name: Arc::clone(&principal.name), identity: principal.kind.as_str() });
         }
-        let mut entry = self.let_in(Some(principal));
+        let mut entry = self.let_in(Some(principal), facts);
         let challenge = || self.challenges[action as usize].clone();
         entry.proof = claim.map(|claim| Arc::new(BodyProof::new(claim, challenge())));
         entry.permit(action, facts.stream)?;
@@ -171,8 +184,9 @@ impl Gate {
         Problem::Unauthenticated { challenge, detail: why.into_owned() }
     }
 
-    fn let_in(self: &Arc<Self>, principal: Option<Arc<Principal>>) -> Entry {
-        Entry { gate: Arc::clone(self), principal, proof: None }
+    fn let_in(self: &Arc<Self>, principal: Option<Arc<Principal>>, facts: &Facts<'_>) -> Entry {
+        let (client, route) = (facts.client, facts.route);
+        Entry { gate: Arc::clone(self), principal, proof: None, client, route }
     }
 }
 
@@ -237,6 +251,47 @@ impl Entry {
         let who = self.principal.as_ref().map_or("nobody", |principal| &principal.name);
         let what = stream.map_or_else(|| "any stream".to_owned(), |stream| format!("'{stream}'"));
         Err(Problem::Forbidden(format!("'{who}' may not {} {what}", action.verb())))
+    }
+
+    /// Takes what a request, or a message of a connection that stays open, tells of its cost before it is read. `stream` is
+    /// the stream's account, if it has one.
+    ///
+    /// # Errors
+    /// [`Problem::Limited`] if that is too much.
+    pub fn charge(
+        &self,
+        edge: &Edge,
+        stream: Option<&Arc<Account>>,
+        flow: Flow,
+        cost: Cost,
+    ) -> Result<Charge, Problem> {
+        // Before its body is there nobody may make others pay: see `Entry::pay`.
+        let principal = self.proven().and_then(|principal| principal.standing.account.as_ref());
+        let asks = Asks { principal, stream, client: self.client, route: self.route, flow };
+        Ok(edge.throttle.enter(&asks, cost)?)
+    }
+
+    /// Has a sender pay as well whom only the body has proved.
+    ///
+    /// # Errors
+    /// [`Problem::Limited`] if that is too much for them. Then everything is given back.
+    pub fn pay(&self, charge: &mut Charge) -> Result<(), Problem> {
+        let late = self.principal.as_ref().filter(|_| self.proof.is_some());
+        Ok(charge.join(late.and_then(|principal| principal.standing.account.as_ref()))?)
+    }
+
+    /// Who has sent it, if the head alone says so.
+    fn proven(&self) -> Option<&Arc<Principal>> {
+        self.principal.as_ref().filter(|_| self.proof.is_none())
+    }
+
+    /// Who competes for memory with others.
+    pub fn competitor(&self) -> Competitor {
+        match (self.proven(), self.client) {
+            (Some(principal), _) => principal.competitor(),
+            (None, Some(client)) => Competitor::Client(client.into()),
+            (None, None) => Competitor::Nobody,
+        }
     }
 
     /// The same as a question.

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use http::{Request, header};
 
 use super::*;
-use crate::config::checked::{Access, ApiKey, Auth, SignatureRule};
+use crate::config::checked::{Access, Allowance, ApiKey, Auth, Limits, SignatureRule};
 use crate::edge::identity::credentials::sha256;
 use crate::edge::identity::policy::{Grant, Policy};
 use crate::edge::listen::socket::Peer;
@@ -14,16 +14,20 @@ use crate::telemetry::metrics::Registry;
 
 fn key(name: &str, secret: &str, allow: &[&str]) -> ApiKey {
     let grants = allow.iter().map(|text| Grant::parse(text).unwrap()).collect();
-    ApiKey { name: name.to_owned(), digest: sha256(secret.as_bytes()), policy: Policy::new(grants) }
+    ApiKey {
+        name: name.to_owned(),
+        digest: sha256(secret.as_bytes()),
+        policy: Policy::new(grants),
+        allowance: Allowance::default(),
+    }
 }
 
 fn gate_of(auth: &Auth) -> Arc<Gate> {
     let access = Access { signature: SignatureRule::Required, clock_skew: Duration::ZERO, keys: Vec::new() };
-    Arc::new(Gate::new(
-        auth,
-        (Arc::new(Identities::new(&access, "000000000000")), Arc::default()),
-        &Registry::new().unwrap().authorizer(),
-    ))
+    let registry = Registry::new().unwrap();
+    let throttle = Throttle::new(&Limits::default(), &registry);
+    let identities = Arc::new(Identities::new(&access, "000000000000", &throttle));
+    Arc::new(Gate::new(auth, (identities, Arc::default()), &throttle, &registry.authorizer()))
 }
 
 /// Producers need a key, nobody reads, and everybody on this machine changes streams.

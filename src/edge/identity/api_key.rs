@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::credentials::{Credentials, Digest};
 use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked;
+use crate::edge::gate::throttle::Throttle;
 
 /// All keys of `[[api_key]]`.
 #[derive(Debug, Default)]
@@ -15,11 +16,11 @@ pub struct ApiKeys {
 
 impl ApiKeys {
     /// As the configuration has them.
-    pub fn new(keys: &[checked::ApiKey]) -> Self {
-        let principal = |key: &checked::ApiKey| Principal {
-            name: key.name.as_str().into(),
-            kind: IdentityKind::ApiKey,
-            policy: key.policy.clone(),
+    pub fn new(keys: &[checked::ApiKey], throttle: &Throttle) -> Self {
+        let principal = |key: &checked::ApiKey| {
+            let (name, kind) = (Arc::from(key.name.as_str()), IdentityKind::ApiKey);
+            let standing = throttle.standing(kind.as_str(), &name, key.allowance);
+            Principal { name, kind, policy: key.policy.clone(), standing }
         };
         Self { by_digest: keys.iter().map(|key| (key.digest, Arc::new(principal(key)))).collect() }
     }

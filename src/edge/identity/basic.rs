@@ -25,6 +25,7 @@ use super::password::PasswordHash;
 use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked::{BasicUser, Password};
 use crate::config::limits::{PASSWORD_CHECKS_MAX, PASSWORD_CHECKS_WAITING_MAX};
+use crate::edge::gate::throttle::standing::Standing;
 
 /// Clients pad the text, or do not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -76,6 +77,7 @@ impl BasicUsers {
                 name: user.name.as_str().into(),
                 kind: IdentityKind::Basic,
                 policy: user.policy.clone(),
+                standing: Standing::default(),
             };
             let password = match &user.password {
                 Password::Plain(secret) => Known::Digest(digest(&key, secret.reveal().as_bytes())),

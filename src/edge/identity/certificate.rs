@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::pattern::Pattern;
 use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked::{CertificateHolder, CertificateName};
+use crate::edge::gate::throttle::standing::Standing;
 use crate::edge::listen::certificate::ClientCertificate;
 
 type ByName = HashMap<Box<str>, Arc<Principal>, foldhash::fast::RandomState>;
@@ -29,6 +30,7 @@ impl Certificates {
                 name: holder.name.as_str().into(),
                 kind: IdentityKind::ClientCertificate,
                 policy: holder.policy.clone(),
+                standing: Standing::default(),
             });
             match &holder.shown {
                 CertificateName::Common(name) => {

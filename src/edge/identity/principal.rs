@@ -3,8 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::body_claim::BodyClaim;
 use super::policy::Policy;
+use crate::edge::gate::throttle::addresses::ClientKey;
+use crate::edge::gate::throttle::fair::Competitor;
+use crate::edge::gate::throttle::standing::Standing;
 
 /// How somebody proves who they are. The words are those of `[auth]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,6 +89,18 @@ pub struct Principal {
     pub kind: IdentityKind,
     /// What they may do.
     pub policy: Policy,
+    /// How much of it, and what they have had; by default nothing limits them.
+    pub standing: Standing,
+}
+
+impl Principal {
+    /// Who competes for memory with others.
+    pub fn competitor(&self) -> Competitor {
+        match &self.standing.tenant {
+            Some(tenant) => Competitor::Principal(Arc::clone(tenant)),
+            None => Competitor::Client(ClientKey::Name(xxh3_64(self.name.as_bytes()))),
+        }
+    }
 }
 
 /// What a kind of identity makes of a request.

@@ -22,6 +22,7 @@ use super::policy::Action;
 use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked::{self, HmacAlgorithm, SignatureEncoding, SignedTime, TimestampAt};
 use crate::config::limits::WEBHOOK_SIGNATURES_MAX;
+use crate::edge::gate::throttle::standing::Standing;
 use crate::runtime::clock::UnixMicros;
 
 /// Senders pad the text, or do not.
@@ -70,6 +71,7 @@ impl Webhooks {
                 name: settings.name.as_str().into(),
                 kind: IdentityKind::Hmac,
                 policy: settings.policy.clone(),
+                standing: Standing::default(),
             };
             let key = |secret: &crate::config::Secret| hmac::Key::new(algorithm, secret.reveal().as_bytes());
             Arc::new(Webhook {

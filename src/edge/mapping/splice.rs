@@ -3,6 +3,7 @@
 use super::{Added, Mapping, Place};
 use crate::edge::Edge;
 use crate::edge::body::Paid;
+use crate::edge::gate::throttle::fair::Competitor;
 use crate::edge::judge::Decoded;
 use crate::edge::problem::Problem;
 use crate::record::Span;
@@ -13,7 +14,7 @@ use crate::record::Span;
 /// # Errors
 /// [`Problem::BodyTooLarge`] if it would be more than a request may have, [`Problem::MemoryFull`].
 pub fn spliced(
-    edge: &Edge,
+    (edge, competitor): (&Edge, &Competitor),
     (mapping, added): (&Mapping, &Added),
     decoded: &mut Decoded,
     paid: Paid,
@@ -27,7 +28,7 @@ pub fn spliced(
     if bytes as u64 > limit {
         return Err(Problem::BodyTooLarge { limit });
     }
-    edge.admit_more(&mut permit, bytes as u64)?;
+    edge.admit_more(&mut permit, bytes as u64, competitor)?;
     let bytes = splice((mapping, added), decoded, (&places, bytes), &body);
     Ok(Paid { bytes, permit })
 }

@@ -55,6 +55,7 @@ fn intake(add: Add, key: &str, on_invalid: OnInvalid) -> Intake {
         takes_clicks: true,
         add: Some(add),
         stages: Vec::new(),
+        limit: crate::config::checked::Limit::default(),
     };
     let mut captures = Captures::default();
     for field in WANTED {

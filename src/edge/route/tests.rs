@@ -1,13 +1,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::edge::aws::firehose;
-use crate::edge::aws::kinesis::Operation;
 
 #[test]
 fn every_route_has_a_place_and_a_name_of_its_own() {
-    let targets = Operation::ALL.map(Target::Kinesis).into_iter().chain([Target::Unknown]);
-    let targets = targets.chain(firehose::Operation::ALL.map(Target::Firehose));
+    let targets = Target::all();
     let native = [
         Route::Records(""),
         Route::Stream(""),
@@ -22,6 +19,7 @@ fn every_route_has_a_place_and_a_name_of_its_own() {
     let routes: Vec<_> = native.into_iter().chain(targets.map(Route::Aws)).collect();
     let places: BTreeSet<_> = routes.iter().map(|route| route.index()).collect();
     let names: BTreeSet<_> = routes.iter().map(|route| route.name()).collect();
+    assert_eq!(names, super::names().collect());
     assert_eq!((places.len(), names.len(), places.last()), (ROUTES, ROUTES, Some(&(ROUTES - 1))));
 }
 

@@ -187,6 +187,7 @@ fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
         ("data_dir", old.data_dir != new.data_dir),
         ("memory_budget", old.memory_budget_bytes != new.memory_budget_bytes),
         ("[log]", old.log != new.log),
+        ("[limits]", old.limits != new.limits),
         ("[server] or a [[listener]]", old.server != new.server),
         ("[aws] or an [[access_key]]", old.aws != new.aws),
         ("a [[function]]", old.functions != new.functions),

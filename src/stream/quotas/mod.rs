@@ -10,18 +10,15 @@
 //! then.
 //! The shards of a reshard have full buckets of their own.
 
-mod bucket;
-
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use bucket::Bucket;
-
 use super::{Layout, Stream};
 use crate::config::limits::{QUOTA_READ_BYTES, QUOTA_READ_CALLS, QUOTA_WRITE_BYTES, QUOTA_WRITE_RECORDS};
 use crate::record::{Batch, ShardId};
+use crate::runtime::bucket::Bucket;
 use crate::runtime::clock;
 
 /// Which quota is used up.

@@ -112,6 +112,7 @@ pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
         takes_clicks: false,
         add: None,
         stages: Vec::new(),
+        limit: checked::Limit::default(),
     };
     let share = Share::new(budget_bytes, 2);
     let stream = Arc::new(Stream::new(
@@ -125,7 +126,7 @@ pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
         Intake::new(stream, ingest, (Captures::default(), None), share.account(0)).expect("no schema");
     let edge = Edge::new(
         server,
-        (&checked::Auth::default(), &checked::Aws::default()),
+        (&checked::Auth::default(), &checked::Limits::default(), &checked::Aws::default()),
         share,
         Phases::new(),
         &registry,
@@ -141,7 +142,7 @@ pub fn append(stream: &Stream, batches: Vec<(ShardId, Batch)>) {
 async fn ask(edge: &Edge, query: &str) -> Result<Response<Body>, Problem> {
     let uri = format!("/v1/streams/s/records?{query}");
     let (head, ()) = http::Request::get(uri).body(()).expect("a request").into_parts();
-    get(edge, &*edge.intake("s")?, &head).await
+    get(edge, &*edge.intake("s")?, &head, &mut Charge::free()).await
 }
 
 async fn page(edge: &Edge, query: &str) -> Value {

@@ -31,10 +31,11 @@ use hyper::ext::Protocol;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::feed::Format;
+use super::paced::Paced;
 use super::query;
-use crate::edge::gate::Entry;
 use crate::edge::identity::policy::Action;
-use crate::edge::mapping::{Asked, Sender};
+use crate::edge::ingest::Admitted;
+use crate::edge::mapping::Asked;
 use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
 use crate::edge::upgrade::{Leaving, Left};
@@ -64,11 +65,11 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
 pub async fn get(
     edge: &Arc<Edge>,
     intake: &Intake,
-    (entry, sender): (&Entry, Sender<'_>),
+    admitted: Admitted<'_>,
     leaving: Option<Leaving<'_>>,
 ) -> Result<Response<Body>, Problem> {
     let bad = |detail: &str| Problem::BadParameter { name: "WebSocket handshake", detail: detail.to_owned() };
-    let head = sender.head;
+    let head = admitted.sender.head;
     let headers = &head.headers;
     let is_stream = is_stream_of_http2(head);
     let key = headers.get(header::SEC_WEBSOCKET_KEY);
@@ -87,9 +88,15 @@ pub async fn get(
     }
     let (reads, messages) = query::websocket(&intake.stream, head.uri.query().unwrap_or_default()).await?;
     if reads.is_some() {
-        entry.permit(Action::Tap, Some(intake.stream.name()))?;
+        admitted.entry.permit(Action::Tap, Some(intake.stream.name()))?;
     }
-    let reader = reads.map(|reads| edge.taps.any_reader(intake, reads, Format::Page)).transpose()?;
+    let Admitted { entry, charge, sender, .. } = admitted;
+    let reader = match reads {
+        None => None,
+        Some(reads) => {
+            Some(Paced::new(edge.taps.any_reader(intake, reads, Format::Page)?, charge, &edge.phases))
+        }
+    };
     let asked = intake.mapping.as_ref().map(|_| Asked::of(&sender));
     let session = session::Session::new(edge, (intake.stream.name(), entry, asked), reader, messages);
     let on_upgrade = leaving.on_upgrade;

@@ -23,6 +23,7 @@ use crate::config::limits::{REQUEST_OVERHEAD_BYTES, WEBSOCKET_BUFFER_BYTES, WEBS
 use crate::edge::append::{self, Arrived, Begun};
 use crate::edge::body::Paid;
 use crate::edge::gate::Entry;
+use crate::edge::gate::throttle::measure::{Cost, Flow};
 use crate::edge::identity::policy::Action;
 use crate::edge::mapping::{Asked, Sender};
 use crate::edge::problem::Problem;
@@ -34,7 +35,7 @@ use crate::stream::Stream;
 use crate::tap::cursor::Cursor;
 use crate::tap::feed::End as StreamEnd;
 use crate::tap::named::cursor::NamedCursor;
-use crate::tap::named::live::AnyReader;
+use crate::tap::paced::Paced;
 use crate::tap::query::Messages;
 use crate::tap::reader::{Next, Piece};
 use crate::tap::taps::OpenTap;
@@ -53,7 +54,7 @@ pub struct Session {
     entry: Entry,
     /// What its request was like, where that is added to records.
     asked: Option<Asked>,
-    reader: Option<AnyReader>,
+    reader: Option<Paced>,
     messages: Messages,
     open: OpenTap,
 }
@@ -108,7 +109,7 @@ impl Session {
     pub fn new(
         edge: &Arc<Edge>,
         (stream, entry, asked): (&Arc<str>, &Entry, Option<Asked>),
-        reader: Option<AnyReader>,
+        reader: Option<Paced>,
         messages: Messages,
     ) -> Self {
         let open = OpenTap::new(&edge.taps.websockets, edge.taps.slow_after());
@@ -126,10 +127,11 @@ impl Session {
             .write_buffer_size(0)
             .max_message_size(Some(bytes_max))
             .max_frame_size(Some(bytes_max));
-        let paid = PaidSocket::new(connection, Arc::clone(&edge), intake.budget.take_anyway(0));
+        let paid =
+            PaidSocket::new(connection, Arc::clone(&edge), entry.competitor(), intake.budget.take_anyway(0));
         let socket = WebSocketStream::from_raw_socket(paid, Role::Server, Some(config)).await;
         let (waiting, heard) = (VecDeque::new(), clock::monotonic());
-        let worker = reader.as_ref().and_then(AnyReader::worker);
+        let worker = reader.as_ref().and_then(Paced::worker);
         let edge = Arc::clone(&edge);
         let mut running =
             Running { socket, edge, stream, entry, asked, messages, worker, open, waiting, count: 0, heard };
@@ -148,7 +150,7 @@ impl Session {
 }
 
 /// What comes next; never, if there is nothing to read.
-async fn next_of(reader: &mut Option<&mut AnyReader>) -> Result<Next, Problem> {
+async fn next_of(reader: &mut Option<&mut Paced>) -> Result<Next, Problem> {
     match reader {
         Some(reader) => reader.next().await,
         None => std::future::pending().await,
@@ -180,7 +182,7 @@ async fn durable(waiting: &mut VecDeque<Waiting>) {
 }
 
 impl Running {
-    async fn until_end(&mut self, mut reader: Option<&mut AnyReader>, stream: &Stream) -> End {
+    async fn until_end(&mut self, mut reader: Option<&mut Paced>, stream: &Stream) -> End {
         let phases = self.edge.phases.clone();
         let stopping = phases.reached(Phase::StoppingEdge);
         let deleted = stream.deleted();
@@ -305,7 +307,7 @@ impl Running {
                 match self.entry.permit(Action::Ingest, Some(&self.stream)) {
                     Ok(()) => {
                         let sender = self.asked.as_ref().map(Asked::sender);
-                        begin((&edge, &intake), sender, message).await.map(UnderWay::Records)
+                        begin((&edge, &intake), (&self.entry, sender), message).await.map(UnderWay::Records)
                     }
                     Err(problem) => Err(problem),
                 }
@@ -403,18 +405,24 @@ impl Running {
     }
 }
 
-/// Pays for the records of a message, as for a body, and appends them.
+/// Pays for the records of a message, as for a body, and appends them. It counts as a request.
 async fn begin(
     (edge, intake): (&Edge, &Intake),
-    sender: Option<Sender<'_>>,
+    (entry, sender): (&Entry, Option<Sender<'_>>),
     message: message::Message<'_>,
 ) -> Result<Begun, Problem> {
     let message::Message { framing, records, key, idempotency_key } = message;
-    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + records.len() as u64)?;
+    let bytes = records.len() as u64;
+    let mut charge =
+        entry.charge(edge, intake.account.as_ref(), Flow::Ingest, Cost::announced(Some(bytes)))?;
+    let competitor = &entry.competitor();
+    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + bytes, competitor);
+    let permit = permit.inspect_err(|_| charge.refund())?;
     // A copy, because the message may be a small part of a large buffer.
     let paid = Paid { bytes: records.to_vec(), permit };
     let idempotency_key = idempotency_key.as_deref().map(str::as_bytes);
     // A message has no headers.
-    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, sender, trace: None };
+    let (key, trace) = (key.as_deref(), None);
+    let arrived = Arrived { framing, key, idempotency_key, paid, sender, competitor, charge, trace };
     append::begin(edge, intake, arrived).await
 }

@@ -11,12 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::config::limits::{BODY_STEP_BYTES, WEBSOCKET_WRITE_BYTES};
 use crate::edge::Edge;
+use crate::edge::gate::throttle::fair::Competitor;
 use crate::runtime::budget::Permit;
 
 /// A connection whose reads are paid for from its stream's account, as bodies are, until the message is taken.
 pub struct PaidSocket {
     io: TokioIo<Upgraded>,
     edge: Arc<Edge>,
+    competitor: Competitor,
     permit: Permit,
     /// Bytes that came since the last message was taken.
     held: u64,
@@ -26,8 +28,8 @@ pub struct PaidSocket {
 
 impl PaidSocket {
     /// `permit` is of the stream's account, and empty.
-    pub fn new(connection: Upgraded, edge: Arc<Edge>, permit: Permit) -> Self {
-        Self { io: TokioIo::new(connection), edge, permit, held: 0, refused: false }
+    pub fn new(connection: Upgraded, edge: Arc<Edge>, competitor: Competitor, permit: Permit) -> Self {
+        Self { io: TokioIo::new(connection), edge, competitor, permit, held: 0, refused: false }
     }
 
     /// A message was taken out of what has come in.
@@ -47,7 +49,8 @@ impl PaidSocket {
         let step = BODY_STEP_BYTES as u64;
         let wanted = self.held / step * step;
         let more = wanted.saturating_sub(self.permit.bytes());
-        if more > 0 && self.edge.admit_more(&mut self.permit, more).is_err() {
+        let Self { edge, competitor, permit, .. } = self;
+        if more > 0 && edge.admit_more(permit, more, competitor).is_err() {
             self.refused = true;
             return Err(io::ErrorKind::OutOfMemory.into());
         }

@@ -24,6 +24,7 @@ use crate::edge::aws::protocol::blobs::decode_base64;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::{Caller, Request};
 use crate::edge::body::Paid;
+use crate::edge::gate::throttle::charge::Charge;
 use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
 use crate::edge::{Edge, Intake};
@@ -70,8 +71,8 @@ struct Block {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn record(edge: &Edge, request: Request<'_>) -> Result<Response<Body>, Failure> {
-    let mut results = put(edge, &request, false).await?;
+pub async fn record(edge: &Edge, mut request: Request<'_>) -> Result<Response<Body>, Failure> {
+    let mut results = put(edge, &mut request, false).await?;
     match results.pop() {
         Some(None) => request.reply(&json!({ "RecordId": record_id(), "Encrypted": false })),
         Some(Some(why)) => Err(Failure::invalid(why)),
@@ -83,8 +84,8 @@ pub async fn record(edge: &Edge, request: Request<'_>) -> Result<Response<Body>,
 ///
 /// # Errors
 /// Why all of it is refused.
-pub async fn batch(edge: &Edge, request: Request<'_>) -> Result<Response<Body>, Failure> {
-    let results = put(edge, &request, true).await?;
+pub async fn batch(edge: &Edge, mut request: Request<'_>) -> Result<Response<Body>, Failure> {
+    let results = put(edge, &mut request, true).await?;
     let failed = results.iter().filter(|result| result.is_some()).count();
     let responses: Vec<Value> = results
         .into_iter()
@@ -97,7 +98,8 @@ pub async fn batch(edge: &Edge, request: Request<'_>) -> Result<Response<Body>, 
 }
 
 /// For each record of the client why it was refused, if it was.
-async fn put(edge: &Edge, request: &Request<'_>, is_batch: bool) -> Result<Vec<Option<String>>, Failure> {
+async fn put(edge: &Edge, request: &mut Request<'_>, is_batch: bool) -> Result<Vec<Option<String>>, Failure> {
+    let mut charge = std::mem::replace(&mut request.charge, Charge::free());
     let input: Input<'_> = request.members()?;
     let records = match is_batch {
         true => input.records,
@@ -118,10 +120,12 @@ async fn put(edge: &Edge, request: &Request<'_>, is_batch: bool) -> Result<Vec<O
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining.into());
     }
+    charge.join(intake.account.as_ref()).map_err(in_own_words)?;
     let bytes_max: usize =
         records.iter().filter_map(|record| record.data.as_ref()).map(|data| data.len()).sum();
     // From here on the stream pays. For a moment both forms are there, and both are paid for.
-    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + bytes_max as u64)?;
+    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + bytes_max as u64, &request.competitor);
+    let permit = permit.inspect_err(|_| charge.refund())?;
     let Block { bytes, payloads, parts } = decoded(&records, how.as_ref(), paths)?;
     let spans: Vec<_> = payloads.iter().map(|at| (Span::new(at.start, at.end), Span::ABSENT)).collect();
     let hashes: Vec<_> = match intake.ingest.partition_key {
@@ -131,12 +135,8 @@ async fn put(edge: &Edge, request: &Request<'_>, is_batch: bool) -> Result<Vec<O
     };
     let paid = Paid { bytes, permit };
     let how = Appending { throttling: Throttling::AllOrNone, trace: request.caller.trace() };
-    let placed = append(&intake, paid, &spans, &hashes, how).await;
-    let placed = placed.map_err(|failure| match failure.kind {
-        // In the words of this service.
-        FailureKind::ThroughputExceeded => Failure::new(FailureKind::ServiceUnavailable, "Slow down."),
-        _ => failure,
-    })?;
+    let placed = append(&intake, (paid, charge), &spans, &hashes, how).await;
+    let placed = placed.map_err(in_own_words)?;
     request.caller.has_appended(placed.appended());
     let mut results = vec![None; parts.len()];
     for refused in placed.refused() {
@@ -154,6 +154,15 @@ async fn put(edge: &Edge, request: &Request<'_>, is_batch: bool) -> Result<Vec<O
         }
     }
     Ok(results)
+}
+
+/// What the service calls it.
+fn in_own_words(failure: impl Into<Failure>) -> Failure {
+    let failure = failure.into();
+    match failure.kind {
+        FailureKind::ThroughputExceeded => Failure::new(FailureKind::ServiceUnavailable, "Slow down."),
+        _ => failure,
+    }
 }
 
 /// Where the records of a name go.

@@ -21,6 +21,7 @@ use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::protocol::validation::Violations;
 use crate::edge::aws::protocol::values::{Blob, Time};
 use crate::edge::aws::protocol::{self, Encoding};
+use crate::edge::gate::throttle::charge::Charge;
 use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
 use crate::record::{SequenceNumber, ShardId};
@@ -244,7 +245,8 @@ impl AsRef<[u8]> for PaidBytes {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn answer(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
+pub async fn answer(edge: &Edge, mut request: Request<'_>) -> Result<Response<Body>, Failure> {
+    let mut charge = std::mem::replace(&mut request.charge, Charge::free());
     let members: Members = request.members()?;
     let mut violations = Violations::default();
     violations.required("shardIterator", &members.shard_iterator);
@@ -278,6 +280,7 @@ pub async fn answer(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>
         return Err(Failure::not_found(text));
     };
     only_if_wet(members.dry_run)?;
+    charge.join(intake.account.as_ref())?;
     if let Some(quotas) = stream.quotas() {
         quotas.begin_read(&layout, facts.id).map_err(|throttled| {
             stream.metrics.throttled_reads.increment(1);
@@ -291,6 +294,7 @@ pub async fn answer(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>
     if let Some(quotas) = stream.quotas() {
         quotas.end_read(facts.id, page.data);
     }
+    charge.owe(page.records as u64, page.data);
     let is_at_end = facts.end.is_some_and(|end| page.next >= end);
     let reply = Reply {
         next_shard_iterator: (!is_at_end).then(|| Iterator { next: page.next, ..iterator }.seal(edge, now)),

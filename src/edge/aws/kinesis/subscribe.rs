@@ -28,11 +28,13 @@ use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::protocol::validation::{Pattern, Violations};
 use crate::edge::aws::protocol::values::Time;
 use crate::edge::aws::protocol::{self, Encoding, event_stream};
+use crate::edge::gate::throttle::charge::Charge;
 use crate::edge::reply::{Body, Pieces};
 use crate::record::SequenceNumber;
+use crate::runtime::bucket::Bucket;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
-use crate::stream::quotas::{Bucket, Quotas};
+use crate::stream::quotas::Quotas;
 use crate::stream::{ReadError, ShardFacts, Stream};
 use crate::tap::taps::{self, OpenTap};
 
@@ -71,7 +73,8 @@ struct Starting {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn answer(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
+pub async fn answer(edge: &Edge, mut request: Request<'_>) -> Result<Response<Body>, Failure> {
+    let mut charge = std::mem::replace(&mut request.charge, Charge::free());
     let members: Members = request.members()?;
     check(&members)?;
     let consumer = members.consumer_arn.as_deref().and_then(ConsumerName::of_arn);
@@ -88,6 +91,7 @@ pub async fn answer(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>
     };
     let position = asked.find(&intake, &request.caller, &shard).await?;
     only_if_wet(members.dry_run)?;
+    charge.join(intake.account.as_ref())?;
     let key = Key { stream: consumer.stream, consumer: consumer.name, shard: shard.facts.id };
     let subscription = edge.aws.subscriptions.begin(key, clock::monotonic())?;
     let feed = Feed {
@@ -101,6 +105,7 @@ pub async fn answer(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>
         open: OpenTap::new(&edge.taps.subscriptions, edge.taps.slow_after()),
         heartbeat: edge.taps.heartbeat().min(HEARTBEAT),
         pace: intake.stream.quotas().map(|_| Quotas::of_subscription()),
+        charge,
     };
     let mut response = protocol::reply(request.encoding, Bytes::new());
     *response.body_mut() = Body::streamed(|pieces| feed.run(pieces, subscription));
@@ -148,6 +153,8 @@ struct Feed {
     position: SequenceNumber,
     /// What it may read, where there are quotas.
     pace: Option<Bucket>,
+    /// What it owes of the limits of its reader and others.
+    charge: Charge,
     heartbeat: Duration,
     open: OpenTap,
 }
@@ -204,6 +211,7 @@ impl Feed {
                 if let Some(bucket) = &mut self.pace {
                     bucket.spend(page.data, clock::monotonic());
                 }
+                self.charge.owe(page.records as u64, page.data);
                 self.send(pieces, &page, is_at_end).await?;
                 is_first = false;
             } else if has_moved {
@@ -218,10 +226,10 @@ impl Feed {
         }
     }
 
-    /// Waits until what was sent is within the quota.
+    /// Waits until what was sent is within the quota and the limits.
     async fn keep_pace(&mut self) {
-        let owed = self.pace.as_mut().and_then(|bucket| bucket.is_paid(clock::monotonic()).err());
-        if let Some(wait) = owed {
+        let by_quota = self.pace.as_mut().and_then(|bucket| bucket.is_paid(clock::monotonic()).err());
+        if let Some(wait) = by_quota.max(self.charge.owed_for()) {
             tokio::time::sleep(wait).await;
         }
     }

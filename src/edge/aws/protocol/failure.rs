@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use crate::edge::gate::throttle::refusal::Refusal;
 use crate::edge::problem::Problem;
 use crate::pipeline::control::ControlError;
 use crate::stream::reshard::ResizeError;
@@ -105,7 +106,9 @@ impl Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let kind = match &problem {
-            Problem::MemoryFull | Problem::Throttled(_) => FailureKind::ThroughputExceeded,
+            Problem::MemoryFull | Problem::Throttled(_) | Problem::Limited(_) | Problem::OverFairShare => {
+                FailureKind::ThroughputExceeded
+            }
             Problem::Starting | Problem::Draining | Problem::DiskFull | Problem::LogUnavailable(_) => {
                 FailureKind::ServiceUnavailable
             }
@@ -119,6 +122,12 @@ impl From<Problem> for Failure {
             _ => FailureKind::InvalidArgument,
         };
         Self::new(kind, problem.detail())
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Problem::from(refusal).into()
     }
 }
 

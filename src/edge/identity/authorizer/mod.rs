@@ -27,6 +27,7 @@ use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked::{self, IdentitySource};
 use crate::config::limits::{AUTHORIZER_ANSWER_BYTES_MAX, AUTHORIZER_CALLS_MAX};
 use crate::edge::gate::facts::Facts;
+use crate::edge::gate::throttle::standing::Standing;
 use crate::runtime::clock;
 use crate::telemetry::metrics::AuthorizerMetrics;
 use answer::{Answer, Asked};
@@ -211,6 +212,7 @@ impl Authorizer {
                 name: name.as_deref().unwrap_or(NAMELESS).into(),
                 kind: IdentityKind::Http,
                 policy,
+                standing: Standing::default(),
             })),
         };
         Ok((outcome, answer.ttl))

@@ -14,6 +14,7 @@ use super::refusal::Refusal;
 use super::token::Token;
 use crate::config::checked::{FetchedJwtKeys, JwtIssuer, JwtKeys};
 use crate::config::limits::JWT_GRANTS_MAX;
+use crate::edge::gate::throttle::standing::Standing;
 use crate::edge::identity::policy::{Grant, Policy};
 use crate::edge::identity::principal::{IdentityKind, Principal};
 use crate::telemetry::metrics::Registry;
@@ -136,7 +137,8 @@ impl Issuer {
         if grants.len() > JWT_GRANTS_MAX {
             return Err(Refusal::BadClaim);
         }
-        Ok(Principal { name: name.into(), kind: IdentityKind::Jwt, policy: Policy::new(grants) })
+        let (name, policy) = (name.into(), Policy::new(grants));
+        Ok(Principal { name, kind: IdentityKind::Jwt, policy, standing: Standing::default() })
     }
 
     /// Whether a token is for us, and when it is taken.

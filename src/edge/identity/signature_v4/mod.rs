@@ -34,6 +34,8 @@ use subtle::ConstantTimeEq;
 use super::body_claim::BodyClaim;
 use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked::{self, SignatureRule};
+use crate::edge::gate::throttle::Throttle;
+use crate::edge::gate::throttle::standing::Standing;
 use crate::runtime::clock::UnixMicros;
 use chunks::{ChunkSigner, Chunks};
 pub use error::IdentityError;
@@ -52,7 +54,7 @@ pub struct Identities {
 #[derive(Debug)]
 struct AccessKey {
     settings: checked::AccessKey,
-    /// Who it is on our own routes.
+    /// Who it is on our own routes, and what it has taken everywhere.
     principal: Arc<Principal>,
     signing_keys: SigningKeys,
 }
@@ -107,16 +109,19 @@ struct Unproven {
     is_new: bool,
 }
 
+fn principal(settings: &checked::AccessKey, throttle: &Throttle) -> Principal {
+    let (name, kind) = (Arc::from(settings.id.as_str()), IdentityKind::SignatureV4);
+    let standing = throttle.standing(kind.as_str(), &name, settings.allowance);
+    Principal { name, kind, policy: settings.policy.clone(), standing }
+}
+
 impl Identities {
-    /// Everybody that the configuration knows. `account` stands in messages.
-    pub fn new(access: &checked::Access, account: &str) -> Self {
+    /// Everybody that the configuration knows. `account` stands in messages. What access keys have taken so far is known
+    /// to `throttle`.
+    pub fn new(access: &checked::Access, account: &str, throttle: &Throttle) -> Self {
         let key = |settings: &checked::AccessKey| AccessKey {
             settings: settings.clone(),
-            principal: Arc::new(Principal {
-                name: settings.id.as_str().into(),
-                kind: IdentityKind::SignatureV4,
-                policy: settings.policy.clone(),
-            }),
+            principal: Arc::new(principal(settings, throttle)),
             signing_keys: SigningKeys::default(),
         };
         Self {
@@ -310,6 +315,11 @@ impl SignedBody {
 }
 
 impl Identity {
+    /// What its access key has taken, and may; nothing limits it where signatures are off.
+    pub fn standing(&self) -> Standing {
+        self.key.as_ref().map(|key| key.principal.standing.clone()).unwrap_or_default()
+    }
+
     /// The id of the access key; none where signatures are off.
     pub fn access_key_id(&self) -> Option<&str> {
         self.key.as_ref().map(|key| key.settings.id.as_str())

@@ -19,6 +19,7 @@ use crate::edge::aws::protocol::failure::Failure;
 use crate::edge::aws::protocol::{self, Encoding};
 use crate::edge::aws::{Caller, Request};
 use crate::edge::body::Paid;
+use crate::edge::gate::throttle::charge::Charge;
 use crate::edge::judge::{self, Entry};
 use crate::edge::partition::{self, Shards, Shared};
 use crate::edge::problem::Problem;
@@ -65,7 +66,7 @@ pub fn read(encoding: Encoding, body: &[u8], form: Form) -> Result<Put<'_>, Fail
 }
 
 async fn put<'a>(edge: &Edge, request: Request<'a>, form: Form) -> Result<(Placed, Caller<'a>), Failure> {
-    let Request { encoding, paid, caller } = request;
+    let Request { encoding, paid, caller, mut charge, competitor } = request;
     let put = read(encoding, &paid.bytes, form)?;
     put.check(form)?;
     let intake = put.stream.find(edge, &caller)?;
@@ -74,12 +75,14 @@ async fn put<'a>(edge: &Edge, request: Request<'a>, form: Form) -> Result<(Place
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining.into());
     }
+    charge.join(intake.account.as_ref())?;
     // From here on the stream pays. For a moment both forms are there, and both are paid for.
-    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + put.laid_out_bytes())?;
+    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + put.laid_out_bytes(), &competitor);
+    let permit = permit.inspect_err(|_| charge.refund())?;
     let LaidOut { block, records, hashes } = lay_out(&put, &paid.bytes)?;
     let paid = Paid { bytes: block.unwrap_or(paid.bytes), permit };
     let how = Appending { throttling: Throttling::EachRecord, trace: caller.trace() };
-    let placed = append(&intake, paid, &records, &hashes, how).await?;
+    let placed = append(&intake, (paid, charge), &records, &hashes, how).await?;
     caller.has_appended(placed.appended());
     Ok((placed, caller))
 }
@@ -108,7 +111,7 @@ pub struct Appending<'a> {
 /// Why none of it was appended.
 pub async fn append(
     intake: &Intake,
-    paid: Paid,
+    (paid, mut charge): (Paid, Charge),
     records: &[layout::Spans],
     hashes: &[Option<HashKey>],
     Appending { throttling, trace }: Appending<'_>,
@@ -122,6 +125,7 @@ pub async fn append(
         stream.metrics.rejected.increment(refused.len() as u64);
     }
     let count = records.len();
+    charge.settle_records(count as u64, decoded.records.len() as u64, paid.bytes.len())?;
     if decoded.records.is_empty() {
         return Ok(Placed::nowhere(stream, count, refused));
     }
@@ -139,21 +143,27 @@ pub async fn append(
                 .push(taken.map_or_else(Place::Throttled, |numbers| Place::Taken { shard: place, numbers }));
         });
         let spent = match throttling {
-            Throttling::AllOrNone => stream.within_quotas(layout, &batches).map_err(Problem::from)?,
+            Throttling::AllOrNone => stream
+                .within_quotas(layout, &batches)
+                .inspect_err(|_| charge.refund())
+                .map_err(Problem::from)?,
             Throttling::EachRecord => stream.spent_by(&batches),
         };
         let numberings = reply::numberings(layout, &batches);
         let receipt = if batches.is_empty() {
             None
         } else {
-            Some(writing.append(batches, None).inspect_err(|_| stream.refund(&spent))?)
+            Some(writing.append(batches, None).inspect_err(|_| {
+                stream.refund(&spent);
+                charge.refund();
+            })?)
         };
         (receipt, numberings)
     };
     let mut appended = Vec::new();
     if let Some(receipt) = receipt {
         stream.note_trace(&receipt.appended, trace);
-        receipt.commit.await?;
+        receipt.commit.await.inspect_err(|_| charge.refund())?;
         appended = receipt.appended;
     }
     let placed =

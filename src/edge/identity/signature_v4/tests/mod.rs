@@ -11,6 +11,7 @@ mod vectors;
 use super::*;
 use crate::config::Secret;
 use crate::edge::identity::policy;
+use crate::telemetry::metrics::Registry;
 
 const KEY_ID: &str = "AKIDEXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -37,12 +38,15 @@ fn settings(session_token: Option<&str>) -> checked::Access {
                 vec![action("kinesis:Put*"), action("kinesis:List*")],
                 streams,
             )]),
+            allowance: checked::Allowance::default(),
         }],
     }
 }
 
 fn everybody_of(access: &checked::Access) -> Identities {
-    Identities::new(access, "123456789012")
+    let throttle =
+        Throttle::new(&checked::Limits::default(), &Registry::new().expect("its buckets are right"));
+    Identities::new(access, "123456789012", &throttle)
 }
 
 fn identities() -> Identities {

@@ -10,9 +10,8 @@ const PARTS: i128 = 1_000_000;
 /// `rate × t + max(burst, the largest cost)` tokens.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    rate: i128,
-    /// In parts of tokens.
-    burst: i128,
+    rate: u64,
+    burst: u64,
     /// In parts of tokens; less than nothing where tokens are owed.
     level: i128,
     at: Instant,
@@ -21,8 +20,11 @@ pub struct Bucket {
 impl Bucket {
     /// A full one.
     pub fn full(rate: u64, burst: u64, now: Instant) -> Self {
-        let burst = i128::from(burst) * PARTS;
-        Self { rate: i128::from(rate), burst, level: burst, at: now }
+        Self { rate, burst, level: i128::from(burst) * PARTS, at: now }
+    }
+
+    fn burst_parts(&self) -> i128 {
+        i128::from(self.burst) * PARTS
     }
 
     /// Whether it gives `tokens` at `now`; they stay in it.
@@ -31,7 +33,7 @@ impl Bucket {
     /// How long it will not, if nobody takes any from it.
     pub fn check(&mut self, tokens: u64, now: Instant) -> Result<(), Duration> {
         self.fill(now);
-        self.until((i128::from(tokens) * PARTS).min(self.burst))
+        self.until((i128::from(tokens) * PARTS).min(self.burst_parts()))
     }
 
     /// Takes `tokens`, whether they are there or not.
@@ -45,7 +47,30 @@ impl Bucket {
     /// may be given beyond the bound, so that it has to be done at once.
     pub fn refund(&mut self, tokens: u64) {
         // What was filled since `at` comes later, under the same bound.
-        self.level = self.level.saturating_add(i128::from(tokens) * PARTS).min(self.burst);
+        self.level = self.level.saturating_add(i128::from(tokens) * PARTS).min(self.burst_parts());
+    }
+
+    /// The same for tokens that were spent `elapsed` ago. As much is kept back as it may have filled since beyond what it
+    /// could hold without them, so that the bound stays what it is.
+    pub fn refund_after(&mut self, tokens: u64, elapsed: Duration) {
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        // A microsecond that has begun may have filled something.
+        let filled = i128::from(micros.saturating_add(1)).saturating_mul(i128::from(self.rate));
+        let kept = if elapsed.is_zero() { 0 } else { filled };
+        let given = (i128::from(tokens) * PARTS - kept).max(0);
+        self.level = self.level.saturating_add(given).min(self.burst_parts());
+    }
+
+    /// Whole tokens in it at `now`.
+    pub fn left(&mut self, now: Instant) -> u64 {
+        self.fill(now);
+        u64::try_from((self.level / PARTS).max(0)).unwrap_or(u64::MAX)
+    }
+
+    /// How long it takes to be full, if nobody takes any from it.
+    pub fn full_in(&mut self, now: Instant) -> Duration {
+        self.fill(now);
+        self.until(self.burst_parts()).err().unwrap_or_default()
     }
 
     /// Whether nothing is owed at `now`.
@@ -62,7 +87,7 @@ impl Bucket {
             return Ok(());
         }
         // A part is what one token a second fills in a microsecond.
-        let rate = self.rate.max(1);
+        let rate = i128::from(self.rate.max(1));
         let micros = (missing + rate - 1) / rate;
         Err(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
     }
@@ -76,7 +101,8 @@ impl Bucket {
         // What is left of a microsecond counts the next time.
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         self.at += Duration::from_micros(micros);
-        self.level = self.level.saturating_add(i128::from(micros).saturating_mul(self.rate)).min(self.burst);
+        let filled = i128::from(micros).saturating_mul(i128::from(self.rate));
+        self.level = self.level.saturating_add(filled).min(self.burst_parts());
     }
 }
 
@@ -193,6 +219,31 @@ mod tests {
                     prop_assert!(sum <= most, "{sum} of {most} in {} µs", upto - from);
                 }
             }
+        }
+
+        #[test]
+        fn a_late_refund_never_gives_more_than_if_the_tokens_had_stayed(
+            rate in 1_u64..2_000,
+            burst in 1_u64..2_000,
+            tokens in 1_u64..4_000,
+            others in prop::collection::vec((0_u64..300_000, 1_u64..2_000), 0..9),
+        ) {
+            let start = after(clock::monotonic(), 1_000_000_000);
+            let mut bucket = Bucket::full(rate, burst, start);
+            let mut unspent = bucket.clone();
+            bucket.spend(tokens, start);
+            let mut now = start;
+            for (micros, tokens) in others {
+                now = after(now, micros);
+                if bucket.check(tokens, now).is_ok() {
+                    bucket.spend(tokens, now);
+                    unspent.spend(tokens, now);
+                }
+            }
+            let _ = bucket.check(0, now);
+            let _ = unspent.check(0, now);
+            bucket.refund_after(tokens, now - start);
+            prop_assert!(bucket.level <= unspent.level, "{} of {}", bucket.level, unspent.level);
         }
 
         #[test]

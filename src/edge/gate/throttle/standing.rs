@@ -1,0 +1,250 @@
+//! What the principals of the configuration have taken. It outlives a change of the configuration.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::account::{Account, Moment};
+use super::fair::{Fair, Tenant};
+use super::measure::Level;
+use super::usage::Used;
+use crate::config::checked::Allowance;
+use crate::runtime::clock::{self, UnixMicros};
+use crate::telemetry::metrics::{QuotaMetrics, Registry, ThrottleMetrics};
+
+/// What a principal has taken, and may.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// Its buckets and its quota; none if nothing limits it.
+    pub account: Option<Arc<Account>>,
+    /// Its part of a busy server; none if it is no principal of the configuration.
+    pub tenant: Option<Arc<Tenant>>,
+}
+
+/// What a quota has counted, as it is kept over a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptUsage {
+    /// The kind of principal.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// When the period has begun, in microseconds since 1970.
+    pub begins: UnixMicros,
+    /// Records.
+    pub records: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// A principal's kind and name.
+type Key = (&'static str, Arc<str>);
+
+struct Known {
+    allowance: Allowance,
+    standing: Standing,
+    gauges: Option<QuotaMetrics>,
+}
+
+/// See the module.
+pub struct Standings {
+    known: Mutex<HashMap<Key, Known>>,
+    metrics: ThrottleMetrics,
+    registry: Registry,
+    /// What was kept last.
+    kept: Mutex<Vec<KeptUsage>>,
+    /// Whether what an earlier process has kept is known: before that nothing is kept over it.
+    is_restored: AtomicBool,
+}
+
+impl fmt::Debug for Standings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standings").finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Standings {
+    /// Nobody is known.
+    pub fn new(registry: &Registry) -> Self {
+        Self {
+            known: Mutex::default(),
+            metrics: registry.throttle(),
+            registry: registry.clone(),
+            kept: Mutex::default(),
+            is_restored: AtomicBool::new(false),
+        }
+    }
+
+    /// The standing of a principal of the configuration. It goes on where it was, unless its limits are others now; its
+    /// quota goes on all the same.
+    pub fn of(&self, kind: &'static str, name: &Arc<str>, allowance: Allowance, fair: &Fair) -> Standing {
+        let mut known = lock(&self.known);
+        let key = (kind, Arc::clone(name));
+        if let Some(known) = known.get(&key).filter(|known| known.allowance == allowance) {
+            return known.standing.clone();
+        }
+        let (level, at) = (Level::Principal(Arc::clone(name)), Moment::of_clock(true));
+        let refused = self.metrics.level(&level).clone();
+        let account = Account::new(level, allowance, (refused, self.metrics.quota.clone()), at);
+        let before = known.get(&key).and_then(|before| before.standing.account.as_ref()?.usage(at.wall));
+        if let Some(usage) = before {
+            account.restore(usage.begins(), usage.used(), at.wall);
+        }
+        let standing = Standing {
+            account: (!account.is_unlimited()).then_some(account),
+            tenant: Some(fair.principal(allowance.weight)),
+        };
+        let gauges = allowance.quota.is_some().then(|| self.registry.quota(kind, name));
+        known.insert(key, Known { allowance, standing: standing.clone(), gauges });
+        standing
+    }
+
+    /// Knows those of a kind no more that are not in the configuration any more.
+    pub fn forget_others(&self, kind: &str, stays: impl Fn(&str) -> bool) {
+        lock(&self.known).retain(|(known, name), _| *known != kind || stays(name));
+    }
+
+    /// Goes on with what an earlier process has kept. Who is not in the configuration any more is forgotten.
+    pub fn restore(&self, kept: Vec<KeptUsage>) {
+        let wall = clock::wall();
+        let known = lock(&self.known);
+        for usage in &kept {
+            let same = known.iter().find(|((kind, name), _)| *kind == usage.kind && **name == *usage.name);
+            if let Some(account) = same.and_then(|(_, known)| known.standing.account.as_ref()) {
+                let used = Used { records: usage.records, bytes: usage.bytes };
+                account.restore(usage.begins, used, wall);
+            }
+        }
+        *lock(&self.kept) = kept;
+        self.is_restored.store(true, Ordering::Release);
+    }
+
+    /// Whether some principal has a quota.
+    pub fn have_quotas(&self) -> bool {
+        lock(&self.known).values().any(|known| known.gauges.is_some())
+    }
+
+    /// What is to be kept, if it is not what was kept last. To be given to [`Standings::was_kept`] once it is.
+    pub fn to_keep(&self) -> Option<Vec<KeptUsage>> {
+        if !self.is_restored.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut usages = self.usages();
+        usages.sort_by(|one, other| (&one.kind, &one.name).cmp(&(&other.kind, &other.name)));
+        (*lock(&self.kept) != usages).then_some(usages)
+    }
+
+    /// It is kept.
+    pub fn was_kept(&self, usages: Vec<KeptUsage>) {
+        *lock(&self.kept) = usages;
+    }
+
+    fn usages(&self) -> Vec<KeptUsage> {
+        let wall = clock::wall();
+        let usage = |(key, known): (&Key, &Known)| {
+            let usage = known.standing.account.as_ref()?.usage(wall)?;
+            let Used { records, bytes } = usage.used();
+            let (kind, name) = (key.0.to_owned(), key.1.to_string());
+            Some(KeptUsage { kind, name, begins: usage.begins(), records, bytes })
+        };
+        lock(&self.known).iter().filter_map(usage).collect()
+    }
+
+    /// Brings the gauges up to date.
+    pub fn refresh_gauges(&self) {
+        let wall = clock::wall();
+        for known in lock(&self.known).values() {
+            let account = known.standing.account.as_ref();
+            let Some((usage, gauges)) = account.and_then(|it| it.usage(wall)).zip(known.gauges.as_ref())
+            else {
+                continue;
+            };
+            let (used, quota) = (usage.used(), usage.quota());
+            gauges.used_records.set(used.records as f64);
+            gauges.used_bytes.set(used.bytes as f64);
+            // Without a bound of its own it is unbounded.
+            let limit = |limit: Option<u64>| limit.map_or(f64::INFINITY, |limit| limit as f64);
+            gauges.limit_records.set(limit(quota.records));
+            gauges.limit_bytes.set(limit(quota.bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::checked::{Period, Quota};
+    use crate::edge::gate::throttle::measure::{Cost, Flow};
+
+    fn allowance(records: u64, period: Period) -> Allowance {
+        let quota = Quota { records: Some(records), bytes: None, period };
+        Allowance { quota: Some(quota), ..Allowance::default() }
+    }
+
+    fn standings() -> (Registry, Standings) {
+        let registry = Registry::new().unwrap();
+        let standings = Standings::new(&registry);
+        (registry, standings)
+    }
+
+    fn spend(standing: &Standing, records: u64) {
+        let cost = Cost { requests: 1, records, bytes: 10 * records };
+        standing.account.as_ref().unwrap().lock().spend(Flow::Ingest, cost, Moment::of_clock(true));
+    }
+
+    fn used(standing: &Standing) -> u64 {
+        standing.account.as_ref().unwrap().usage(clock::wall()).unwrap().used().records
+    }
+
+    #[test]
+    fn what_was_used_outlives_the_process_and_a_change_of_the_quota() {
+        let (fair, name) = (Fair::default(), Arc::from("mobile"));
+        let (_, first) = standings();
+        first.restore(Vec::new());
+        let mobile = first.of("api_key", &name, allowance(100, Period::Month), &fair);
+        assert_eq!(first.to_keep().map(|kept| kept.len()), Some(1));
+        spend(&mobile, 7);
+        let kept = first.to_keep().unwrap();
+        first.was_kept(kept.clone());
+        assert_eq!(first.to_keep(), None, "nothing has changed");
+
+        let (registry, second) = standings();
+        let mobile = second.of("api_key", &name, allowance(100, Period::Month), &fair);
+        second.of("access_key", &name, allowance(100, Period::Month), &fair);
+        spend(&mobile, 1);
+        assert_eq!(second.to_keep(), None, "nothing is kept over what is not known yet");
+        second.restore(kept);
+        assert_eq!(used(&mobile), 7);
+        let again = second.of("api_key", &name, allowance(100, Period::Month), &fair);
+        spend(&again, 1);
+        assert_eq!(used(&mobile), 8, "the same principal");
+        let changed = second.of("api_key", &name, allowance(9, Period::Month), &fair);
+        assert_eq!(used(&changed), 8);
+        second.refresh_gauges();
+        let text = registry.render();
+        assert!(
+            text.contains("forebay_quota_used_records{kind=\"api_key\",principal=\"mobile\"} 8"),
+            "{text}"
+        );
+        assert!(
+            text.contains("forebay_quota_limit_records{kind=\"api_key\",principal=\"mobile\"} 9"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn who_is_not_limited_has_no_account_and_competes_all_the_same() {
+        let (_, standings) = standings();
+        let standing = standings.of("api_key", &Arc::from("a"), Allowance::default(), &Fair::default());
+        assert!(standing.account.is_none() && standing.tenant.is_some());
+        assert!(!standings.have_quotas());
+    }
+}
