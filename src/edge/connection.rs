@@ -2,17 +2,17 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::{Request, Version};
 use hyper::body::Incoming;
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::either::Either;
@@ -21,6 +21,7 @@ use super::listen::accept::Arrival;
 use super::listen::certificate::ClientCertificate;
 use super::listen::proxy_protocol;
 use super::listen::socket::{Peer, Socket};
+use super::strict::wire::{Flaw, Wire};
 use super::upgrade::{Takeovers, Upgrade};
 use super::{Edge, route};
 use crate::config::checked::Server;
@@ -46,6 +47,10 @@ struct Progress {
     head_begun: AtomicBool,
     /// Once a request has come over HTTP/2. Its frames are not told apart here, so only silence counts.
     http2: AtomicBool,
+    /// Requests that have come.
+    requests: AtomicU64,
+    /// The first of them that is not believed, and why.
+    flawed: OnceLock<(u64, Flaw)>,
 }
 
 /// A request that is being answered, for as long as it exists: hyper drops it where the client resets its stream.
@@ -85,7 +90,15 @@ impl Progress {
             // A new connection owes its first head at once.
             head_begun: AtomicBool::new(true),
             http2: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            flawed: OnceLock::new(),
         }
+    }
+
+    /// Counts a request; says why it is not believed.
+    fn request(&self) -> Option<Flaw> {
+        let index = self.requests.fetch_add(1, Ordering::Relaxed);
+        self.flawed.get().filter(|(from, _)| *from <= index).map(|(_, flaw)| *flaw)
     }
 
     fn now(&self) -> u64 {
@@ -143,7 +156,8 @@ impl Progress {
 
 /// The socket, reporting what comes in.
 struct Watched {
-    io: TokioIo<Socket>,
+    socket: Socket,
+    wire: Wire,
     progress: Arc<Progress>,
 }
 
@@ -156,37 +170,42 @@ impl Watched {
     }
 }
 
-impl Read for Watched {
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.io).poll_read(cx, buf);
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.socket).poll_read(cx, buf);
         if poll.is_ready() {
             self.progress.received();
+            self.wire.follow(buf.filled().get(before..).unwrap_or_default());
+            if let Some(flawed) = self.wire.flawed() {
+                self.progress.flawed.get_or_init(|| flawed);
+            }
         }
         poll
     }
 }
 
-impl Write for Watched {
+impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.io).poll_write(cx, buf);
+        let poll = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.wrote(&poll);
         poll
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -194,7 +213,7 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        let poll = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         self.wrote(&poll);
         poll
     }
@@ -260,9 +279,12 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
     };
     let peer = Arc::new(peer);
     let progress = Arc::new(Progress::new());
-    let io = Watched { io: TokioIo::new(socket), progress: Arc::clone(&progress) };
+    let watched = Watched { socket, wire: Wire::default(), progress: Arc::clone(&progress) };
     let takeovers = Arc::new(Takeovers::default());
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        if let Some(flaw) = progress.request() {
+            request.extensions_mut().insert(flaw);
+        }
         let (edge, answering) = (Arc::clone(&edge), Answering::new(&progress, request.version()));
         let (takeovers, peer) = (Arc::clone(&takeovers), Arc::clone(&peer));
         async move {
@@ -281,7 +303,7 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
         }
     });
     let builder = http(&edge.server);
-    let connection = builder.serve_connection_with_upgrades(io, service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(watched), service);
     tokio::pin!(connection);
     let mut stopped = false;
     let is_cut = loop {

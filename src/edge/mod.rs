@@ -27,6 +27,7 @@ pub mod reply;
 mod reshard;
 mod route;
 mod streams;
+pub mod strict;
 pub mod upgrade;
 
 use std::collections::HashMap;

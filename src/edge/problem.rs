@@ -1,6 +1,6 @@
 //! Refusals: RFC 9457 problem documents, each with one stable code.
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 use serde::Serialize;
 
 use super::reply::Body;
@@ -22,6 +22,8 @@ pub enum Problem {
         /// The bound in bytes.
         limit: usize,
     },
+    /// Other servers could read it otherwise.
+    Ambiguous(&'static str),
     /// No such stream.
     UnknownStream(String),
     /// No such shard.
@@ -160,10 +162,11 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 31] = [
+    pub const CODES: [&'static str; 32] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
+        "ambiguous_request",
         "unknown_stream",
         "unknown_shard",
         "unknown_cursor",
@@ -213,6 +216,7 @@ impl Problem {
             Problem::HeadersTooLarge { .. } => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Headers too large")
             }
+            Problem::Ambiguous(_) => (StatusCode::BAD_REQUEST, "ambiguous_request", "Ambiguous request"),
             Problem::UnknownStream(_) => (StatusCode::NOT_FOUND, "unknown_stream", "Unknown stream"),
             Problem::UnknownShard(_) => (StatusCode::NOT_FOUND, "unknown_shard", "Unknown shard"),
             Problem::UnknownCursor(_) => (StatusCode::NOT_FOUND, "unknown_cursor", "Unknown cursor"),
@@ -272,6 +276,7 @@ impl Problem {
             Problem::NotFound => "see the route table in the documentation".to_owned(),
             Problem::MethodNotAllowed { allow } => format!("allowed: {allow}"),
             Problem::HeadersTooLarge { limit } => format!("request line and headers may have {limit} bytes"),
+            Problem::Ambiguous(why) => (*why).to_owned(),
             Problem::UnknownStream(name) => format!("there is no stream named '{name}' here"),
             Problem::UnknownShard(name) => format!("the stream has no shard '{name}'"),
             Problem::UnknownCursor(name) => {
@@ -367,6 +372,16 @@ impl Problem {
         }
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// The same over a version of HTTP. What follows an ambiguous request on its connection is not read.
+    pub fn into_response_over(self, version: Version) -> Response<Body> {
+        let is_last = matches!(self, Problem::Ambiguous(_)) && version < Version::HTTP_2;
+        let mut response = self.into_response();
+        if is_last {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

@@ -16,7 +16,7 @@ use super::listen::socket::Peer;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
-use super::{Edge, body, cors, cursors, ingest, reshard, streams};
+use super::{Edge, body, cors, cursors, ingest, reshard, streams, strict};
 use crate::runtime::clock;
 use crate::tap;
 use crate::telemetry::access_log::{self, Access};
@@ -44,7 +44,8 @@ impl<'a> Route<'a> {
     fn of(head: &'a request::Parts) -> Self {
         match (head.uri.path(), &head.method, Target::of(&head.headers)) {
             ("/", &Method::POST, Some(target)) => Route::Aws(target),
-            (path, ..) => Route::of_path(path),
+            (path, ..) if strict::head::is_plain(path) => Route::of_path(path),
+            _ => Route::Unknown,
         }
     }
 
@@ -190,7 +191,7 @@ pub async fn answer(
             if matches!(route, Route::Records(_)) {
                 edge.route_metrics.refuse(problem.code());
             }
-            problem.into_response()
+            problem.into_response_over(facts.head.version)
         }
     };
     if let Some(origin) = origin {
@@ -217,13 +218,18 @@ async fn pass(
     if head_bytes(facts.head) > limit {
         return Err(Problem::HeadersTooLarge { limit });
     }
-    match edge.gate().enter(facts).await {
+    match enter(edge, facts).await {
         Ok(entry) => dispatch(edge, route, &entry, facts.head, body, leaving).await,
         Err(problem) => {
             body::discard_refused(&facts.head.headers, &mut body, edge.server.body_bytes_max).await;
             Err(problem)
         }
     }
+}
+
+async fn enter(edge: &Edge, facts: &Facts<'_>) -> Result<Entry, Problem> {
+    strict::head::check(facts.head).map_err(Problem::Ambiguous)?;
+    edge.gate().enter(facts).await
 }
 
 async fn dispatch(
@@ -297,6 +303,29 @@ mod tests {
         let places: BTreeSet<_> = routes.iter().map(|route| route.index()).collect();
         let names: BTreeSet<_> = routes.iter().map(|route| route.name()).collect();
         assert_eq!((places.len(), names.len(), places.last()), (ROUTES, ROUTES, Some(&(ROUTES - 1))));
+    }
+
+    #[test]
+    fn what_is_escaped_or_climbs_names_nothing() {
+        for path in [
+            "//v1/streams",
+            "/v1//streams",
+            "/v1/streams/",
+            "/v1/streams/a/",
+            "/v1/streams/%61",
+            "/v1%2fstreams",
+            "/v1/streams/a%00",
+            "/v1/streams/%2e%2e/a",
+            "/v1/streams/../streams",
+            "/v1/streams/./a",
+            "/v1/streams/a;x=1/records",
+            "/v1\\streams",
+            "/v1/streams/\u{e9}",
+            "/V1/streams",
+        ] {
+            let (head, ()) = Request::get(path).body(()).unwrap().into_parts();
+            assert_eq!(Route::of(&head), Route::Unknown, "{path}");
+        }
     }
 
     #[test]

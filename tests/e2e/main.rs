@@ -26,6 +26,7 @@ mod shards;
 mod shipped;
 mod shutdown;
 mod store;
+mod strict;
 mod tail;
 mod tap;
 mod verify;
