@@ -25,6 +25,7 @@ use crate::config::checked::{Config, ListenAt};
 use crate::delivery::{Memory, StatusReport};
 use crate::edge::Edge;
 use crate::edge::aws::firehose::registry::DeliveryStreams;
+use crate::edge::gate::screen::Screen;
 use crate::edge::listen::tls::Terminator;
 use crate::edge::listen::{Door, Listeners};
 use crate::runtime::budget::Share;
@@ -102,6 +103,7 @@ impl Pipelines {
             phases.clone(),
             &registry,
         ));
+        edge.screen(Screen::new(config, &registry)?);
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();
@@ -207,6 +209,23 @@ impl Pipelines {
                 }
                 None => {}
             }
+        }
+    }
+
+    /// Reads the files of addresses again. Where that fails the old ones stay.
+    pub fn reload_addresses(&self) {
+        let edge = &self.site.edge;
+        let gate = edge.gate();
+        let screen = gate.screen();
+        if !screen.has_files() {
+            return;
+        }
+        match screen.read_again() {
+            Ok(screen) => {
+                edge.screen(screen);
+                tracing::info!("requests are let in by the files of addresses as they are now");
+            }
+            Err(error) => tracing::error!(%error, "a file of addresses cannot be used: the old ones stay"),
         }
     }
 

@@ -124,7 +124,10 @@ async fn run_until_stopped(
         None => loop {
             tokio::select! {
                 signal = stop.next() => break signal,
-                Some(()) = hang_up.recv() => pipelines.reload_certificates(),
+                Some(()) = hang_up.recv() => {
+                    pipelines.reload_certificates();
+                    pipelines.reload_addresses();
+                }
             }
         },
     };

@@ -9,6 +9,7 @@ use rustls::SupportedProtocolVersion;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::check_access::parse_network;
 use super::checker::Checker;
 use super::limits::{LISTENERS_MAX, TRUSTED_PROXIES_MAX, UNIX_PATH_BYTES_MAX};
 use crate::edge::listen::tls;
@@ -263,7 +264,7 @@ pub(super) fn check_tls(
 }
 
 /// A file named in the configuration: relative to the folder of the file that names it.
-fn beside(name: &str, checker: &Checker<'_>) -> PathBuf {
+pub(super) fn beside(name: &str, checker: &Checker<'_>) -> PathBuf {
     checker.document.file().parent().unwrap_or(Path::new("")).join(name)
 }
 
@@ -290,8 +291,7 @@ pub(super) fn check_networks(
     let mut networks = Vec::with_capacity(texts.len());
     let mut all_right = true;
     for (index, text) in texts.iter().enumerate() {
-        let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        match network {
+        match parse_network(text) {
             Some(network) => networks.push(network.trunc()),
             None => {
                 let path = format!("{path}[{index}]");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::check_access::check_access;
 use super::check_auth::{Principals, check_auth};
 use super::check_aws::check_aws;
 use super::check_function::check_functions;
@@ -13,6 +14,7 @@ use super::check_listener::{
     Listener, ListenerTable, check_address, check_listeners, check_tls, check_trusted_proxies, collide,
 };
 use super::check_log::check_log;
+use super::check_rule::check_rules;
 use super::check_sink::Env;
 use super::checked::{Cors, Node, Server};
 use super::checker::Checker;
@@ -39,6 +41,8 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let keys = raw.access_key.unwrap_or_default();
     let principals = Principals { api_keys: raw.api_key.unwrap_or_default() };
     let auth = check_auth(raw.auth, principals, exposed, checker);
+    let access = check_access(raw.access, checker);
+    let rules = check_rules(raw.rule.unwrap_or_default(), raw.screening.unwrap_or_default(), checker);
     let functions = check_functions(raw.function.unwrap_or_default(), checker);
     let aws = check_aws(raw.aws.unwrap_or_default(), keys, exposed, env, checker);
     Some(Node {
@@ -47,6 +51,8 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         memory_budget_bytes: budget?,
         log: log?,
         server: server?,
+        access: access?,
+        rules: rules?,
         auth: auth?,
         aws: aws?,
         functions: functions?,
@@ -96,6 +102,18 @@ fn check_server(
         limits::CONNECTIONS_DEFAULT,
         limits::CONNECTIONS_MAX,
     );
+    let per_address = check_optional(
+        "server.max_connections_per_address",
+        raw.max_connections_per_address,
+        limits::CONNECTIONS_MAX,
+        checker,
+    );
+    let per_connection = check_optional(
+        "server.max_requests_per_connection",
+        raw.max_requests_per_connection,
+        limits::CONNECTION_REQUESTS_MAX,
+        checker,
+    );
     let header = checker.size_within(
         "server.max_header",
         raw.max_header.as_deref(),
@@ -122,6 +140,8 @@ fn check_server(
         admin: admin?,
         threads: threads?,
         connections_max: connections?,
+        address_connections_max: per_address?,
+        connection_requests_max: per_connection?.and_then(|count| u64::try_from(count).ok()),
         header_bytes_max: usize::try_from(header?).ok()?,
         body_bytes_max: body?,
         header_timeout: header_timeout?,
@@ -131,6 +151,19 @@ fn check_server(
         cors,
         access_log: raw.access_log.unwrap_or(false),
     })
+}
+
+/// A bound that there need not be.
+fn check_optional(
+    path: &str,
+    value: Option<i64>,
+    max: usize,
+    checker: &mut Checker<'_>,
+) -> Option<Option<usize>> {
+    match value {
+        None => Some(None),
+        value => checker.count(path, value, 1, max).map(Some),
+    }
 }
 
 /// A body takes its decoded form and what encoders make of it along: a quarter of the budget keeps one client from
@@ -173,7 +206,16 @@ fn check_cors(raw: CorsTable, checker: &mut Checker<'_>) -> Option<Cors> {
             );
         }
     }
-    right.then_some(Cors { origins, max_age: max_age? })
+    let takes_credentials = raw.credentials.unwrap_or(false);
+    if takes_credentials && origins.iter().any(|origin| origin == "*") {
+        checker.problem_with_help(
+            "server.cors.credentials",
+            "credentials are taken from named origins only: with \"*\" every page could send those of its reader",
+            "name the origins, or leave credentials out",
+        );
+        return None;
+    }
+    right.then_some(Cors { origins, takes_credentials, max_age: max_age? })
 }
 
 /// Browsers send an origin in exactly this form.

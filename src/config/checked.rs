@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+pub use super::check_access::{AddressRules, AddressesError};
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
 pub use super::check_auth::{ApiKey, Auth, Demand};
 pub use super::check_aws::Aws;
@@ -24,6 +25,7 @@ pub use super::format::{
 pub use super::selection::Selection;
 use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::prefix::{PrefixTemplate, Terms};
+use crate::edge::gate::rules;
 use crate::json::Pointer;
 pub use crate::record::Content;
 use crate::schema::inference::Rules;
@@ -50,6 +52,10 @@ pub struct Node {
     pub log: Log,
     /// `[server]`.
     pub server: Server,
+    /// `[access]`.
+    pub access: AddressRules,
+    /// `[[rule]]` and `[screening]`.
+    pub rules: rules::Settings,
     /// `[auth]` and `[[api_key]]`.
     pub auth: Auth,
     /// `[aws]` and `[[access_key]]`.
@@ -105,6 +111,10 @@ pub struct Server {
     pub threads: Option<NonZeroUsize>,
     /// Open connections over all threads.
     pub connections_max: usize,
+    /// Open connections of one client address, or /64 of IPv6.
+    pub address_connections_max: Option<usize>,
+    /// Requests after which a connection is closed.
+    pub connection_requests_max: Option<u64>,
     /// Bytes of request line and headers.
     pub header_bytes_max: usize,
     /// Bytes of a body, compressed or not: the bound holds for the decoded form.
@@ -149,6 +159,8 @@ impl Server {
 pub struct Cors {
     /// Allowed origins, such as `https://shop.example`; `*` alone allows every one.
     pub origins: Vec<String>,
+    /// Whether browsers may send credentials of their own accord. Not with `*`.
+    pub takes_credentials: bool,
     /// How long a browser may keep the answer to a preflight.
     pub max_age: Duration,
 }
@@ -166,6 +178,8 @@ pub struct Pipeline {
     pub deliveries: Vec<Delivery>,
     /// Where the columns of Parquet files come from, if there are any.
     pub columns_source: Option<ColumnsSource>,
+    /// `[access]`.
+    pub access: AddressRules,
 }
 
 /// Where the columns of a pipeline come from.

@@ -12,6 +12,7 @@
 pub mod checked;
 pub mod limits;
 
+mod check_access;
 mod check_access_key;
 mod check_auth;
 mod check_aws;
@@ -29,6 +30,7 @@ mod check_named_columns;
 mod check_node;
 mod check_pipeline;
 mod check_prefix;
+mod check_rule;
 mod check_schema;
 mod check_sink;
 mod check_together;

@@ -7,25 +7,29 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{Request, Version};
+use http::{HeaderValue, Request, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::either::Either;
 
 use super::listen::accept::Arrival;
 use super::listen::certificate::ClientCertificate;
+use super::listen::crowd::{Crowded, Member};
 use super::listen::proxy_protocol;
 use super::listen::socket::{Peer, Socket};
 use super::strict::wire::{Flaw, Wire};
 use super::upgrade::{Takeovers, Upgrade};
 use super::{Edge, route};
 use crate::config::checked::Server;
-use crate::config::limits::{HEADERS_MAX, HTTP2_SEND_BUFFER_BYTES, HTTP2_STREAMS_MAX, READ_BUFFER_BYTES_MAX};
+use crate::config::limits::{
+    HEADERS_MAX, HTTP2_BROKEN_STREAMS_MAX, HTTP2_RESET_STREAMS_MAX, HTTP2_SEND_BUFFER_BYTES,
+    HTTP2_STREAMS_MAX, READ_BUFFER_BYTES_MAX,
+};
 use crate::runtime::clock;
 
 /// In place of the beginning of a wait: it has begun since the timer fired last. A slow head therefore has between one
@@ -51,6 +55,8 @@ struct Progress {
     requests: AtomicU64,
     /// The first of them that is not believed, and why.
     flawed: OnceLock<(u64, Flaw)>,
+    /// Told when there are as many as there may be.
+    exhausted: Notify,
 }
 
 /// A request that is being answered, for as long as it exists: hyper drops it where the client resets its stream.
@@ -92,13 +98,18 @@ impl Progress {
             http2: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             flawed: OnceLock::new(),
+            exhausted: Notify::new(),
         }
     }
 
-    /// Counts a request; says why it is not believed.
-    fn request(&self) -> Option<Flaw> {
+    /// Counts a request; says whether it is the last that the connection may have, and why it is not believed.
+    fn request(&self, max: Option<u64>) -> (bool, Option<Flaw>) {
         let index = self.requests.fetch_add(1, Ordering::Relaxed);
-        self.flawed.get().filter(|(from, _)| *from <= index).map(|(_, flaw)| *flaw)
+        let is_last = max.is_some_and(|max| index + 1 >= max);
+        if is_last {
+            self.exhausted.notify_one();
+        }
+        (is_last, self.flawed.get().filter(|(from, _)| *from <= index).map(|(_, flaw)| *flaw))
     }
 
     fn now(&self) -> u64 {
@@ -225,24 +236,45 @@ enum Unopened {
     Broken(&'static str, String),
     /// It has taken too long.
     Late,
+    /// Its address has as many connections as it may.
+    Crowded,
+}
+
+/// A connection that is ready for its first request.
+struct Opened {
+    socket: Socket,
+    peer: Peer,
+    /// Its place among those of its address.
+    member: Option<Member>,
+}
+
+fn broken(what: &'static str, why: &dyn std::fmt::Display) -> Unopened {
+    Unopened::Broken(what, why.to_string())
 }
 
 /// Takes what stands before the first request off a connection.
-async fn open(arrival: Arrival) -> Result<(Socket, Peer), (&'static str, String)> {
-    let Arrival { mut socket, mut address, door } = arrival;
+async fn open(edge: &Edge, arrival: Arrival) -> Result<Opened, Unopened> {
+    let Arrival { mut socket, mut address, door, mut member } = arrival;
     if door.is_behind_proxy {
-        let told = proxy_protocol::read(&mut socket).await.map_err(|error| ("proxy", error.to_string()))?;
+        let told = proxy_protocol::read(&mut socket).await.map_err(|error| broken("proxy", &error))?;
         address = told.or(address);
+        let entered = edge.crowd.enter(address.map(|address| address.ip()));
+        member = entered.map_err(|Crowded| Unopened::Crowded)?;
     }
     let Some(tls) = &door.tls else {
-        return Ok((Either::Left(socket), Peer { address, ..Peer::default() }));
+        return Ok(Opened {
+            socket: Either::Left(socket),
+            peer: Peer { address, ..Peer::default() },
+            member,
+        });
     };
     let socket = TlsAcceptor::from(tls.current()).accept(socket).await;
-    let socket = socket.map_err(|error| ("tls", error.to_string()))?;
+    let socket = socket.map_err(|error| broken("tls", &error))?;
     let shown = socket.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let certificate = shown.map(ClientCertificate::read).transpose();
-    let certificate = certificate.map_err(|error| ("tls", error.to_string()))?.map(Arc::new);
-    Ok((Either::Right(Box::new(socket)), Peer { address, is_encrypted: true, certificate }))
+    let certificate = certificate.map_err(|error| broken("tls", &error))?.map(Arc::new);
+    let peer = Peer { address, is_encrypted: true, certificate };
+    Ok(Opened { socket: Either::Right(Box::new(socket)), peer, member })
 }
 
 /// HTTP/1.1 and HTTP/2 within the limits.
@@ -255,6 +287,8 @@ fn http(server: &Server) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(u32::try_from(server.header_bytes_max).unwrap_or(u32::MAX))
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .max_send_buf_size(HTTP2_SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(HTTP2_RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(HTTP2_BROKEN_STREAMS_MAX)
         // A WebSocket may have a stream.
         .enable_connect_protocol();
     builder
@@ -264,13 +298,15 @@ fn http(server: &Server) -> auto::Builder<TokioExecutor> {
 pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<bool>) {
     let from = arrival.address;
     let opened = tokio::select! {
-        opened = open(arrival) => opened.map_err(|(what, why)| Unopened::Broken(what, why)),
+        opened = open(&edge, arrival) => opened,
         () = tokio::time::sleep(edge.server.header_timeout) => Err(Unopened::Late),
         () = async { drop(stop.wait_for(|stop| *stop).await) } => return,
     };
-    let (socket, peer) = match opened {
+    // Its place among those of its address is given back at the end.
+    let Opened { socket, peer, member: _member } = match opened {
         Ok(opened) => opened,
         Err(Unopened::Late) => return edge.connection_metrics.late_head.increment(1),
+        Err(Unopened::Crowded) => return edge.connection_metrics.refused_by_address.increment(1),
         Err(Unopened::Broken(what, why)) => {
             // Not louder: everybody on the internet can bring this about.
             tracing::debug!(client = ?from, what, why, "edge: connection refused");
@@ -282,14 +318,19 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
     let watched = Watched { socket, wire: Wire::default(), progress: Arc::clone(&progress) };
     let takeovers = Arc::new(Takeovers::default());
     let service = service_fn(|mut request: Request<Incoming>| {
-        if let Some(flaw) = progress.request() {
+        let (is_last, flaw) = progress.request(edge.server.connection_requests_max);
+        if let Some(flaw) = flaw {
             request.extensions_mut().insert(flaw);
         }
         let (edge, answering) = (Arc::clone(&edge), Answering::new(&progress, request.version()));
         let (takeovers, peer) = (Arc::clone(&takeovers), Arc::clone(&peer));
         async move {
             let upgrade = Upgrade::default();
-            let response = route::answer(&edge, &peer, request, &upgrade).await;
+            let is_http1 = request.version() < Version::HTTP_2;
+            let mut response = route::answer(&edge, &peer, request, &upgrade).await;
+            if is_last && is_http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             match upgrade.take() {
                 // The connection is not silent while somebody has it or a stream of it, who looks for that itself.
                 Some(takeover) => takeovers.begin(async move {
@@ -325,6 +366,10 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
             () = takeovers.stuck() => {
                 tracing::debug!(client = ?from, "edge: connection closed, one of its streams takes nothing");
                 break true;
+            }
+            () = progress.exhausted.notified(), if !stopped => {
+                stopped = true;
+                connection.as_mut().graceful_shutdown();
             }
             // The thread outlives its connections, so the sender is there.
             () = async { drop(stop.wait_for(|stop| *stop).await) }, if !stopped => {

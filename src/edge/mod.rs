@@ -47,7 +47,9 @@ use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 
 use gate::Gate;
+use gate::screen::Screen;
 use learned_plan::LearnedPlan;
+use listen::crowd::Crowd;
 use problem::Problem;
 pub use route::RouteMetrics;
 
@@ -140,6 +142,8 @@ pub struct Edge {
     pub phases: Phases,
     /// Open connections of all threads.
     pub connections: AtomicUsize,
+    /// The same by where they come from.
+    pub crowd: Arc<Crowd>,
     /// Connection metrics.
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
@@ -162,6 +166,7 @@ impl Edge {
         registry: &Registry,
     ) -> Self {
         let taps_budget = budget.account(usize::MAX);
+        let crowd = Crowd::new(server.address_connections_max, &server.trusted_proxies);
         let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         Self {
@@ -175,10 +180,18 @@ impl Edge {
             budget,
             phases,
             connections: AtomicUsize::new(0),
+            crowd: Arc::new(crowd),
             connection_metrics: registry.connections(),
             route_metrics: RouteMetrics::new(registry.clone()),
             reclaiming: admit::Reclaiming::default(),
         }
+    }
+
+    /// Puts lists of addresses and rules before whoever comes in.
+    pub fn screen(&self, screen: Screen) {
+        let screen = Arc::new(screen);
+        let mut gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        *gate = Arc::new((**gate).clone().behind(screen));
     }
 
     /// Who may come in now. A request is judged by one and the same all its way.

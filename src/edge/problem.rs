@@ -4,6 +4,7 @@ use http::{HeaderValue, Response, StatusCode, Version, header};
 use serde::Serialize;
 
 use super::reply::Body;
+use crate::config::limits::HEADERS_MAX;
 use crate::stream::quotas::Throttled;
 use crate::stream::{AppendError, CommitError, ReadError};
 
@@ -24,6 +25,13 @@ pub enum Problem {
     },
     /// Other servers could read it otherwise.
     Ambiguous(&'static str),
+    /// Nobody may come in from that address.
+    AddressNotAllowed,
+    /// A rule about requests refuses it.
+    Blocked {
+        /// As the rule says.
+        status: StatusCode,
+    },
     /// No such stream.
     UnknownStream(String),
     /// No such shard.
@@ -162,11 +170,13 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 32] = [
+    pub const CODES: [&'static str; 34] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
         "ambiguous_request",
+        "address_not_allowed",
+        "blocked",
         "unknown_stream",
         "unknown_shard",
         "unknown_cursor",
@@ -217,6 +227,10 @@ impl Problem {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Headers too large")
             }
             Problem::Ambiguous(_) => (StatusCode::BAD_REQUEST, "ambiguous_request", "Ambiguous request"),
+            Problem::AddressNotAllowed => {
+                (StatusCode::FORBIDDEN, "address_not_allowed", "Address not allowed")
+            }
+            Problem::Blocked { status } => (*status, "blocked", "Blocked"),
             Problem::UnknownStream(_) => (StatusCode::NOT_FOUND, "unknown_stream", "Unknown stream"),
             Problem::UnknownShard(_) => (StatusCode::NOT_FOUND, "unknown_shard", "Unknown shard"),
             Problem::UnknownCursor(_) => (StatusCode::NOT_FOUND, "unknown_cursor", "Unknown cursor"),
@@ -275,8 +289,12 @@ impl Problem {
         match self {
             Problem::NotFound => "see the route table in the documentation".to_owned(),
             Problem::MethodNotAllowed { allow } => format!("allowed: {allow}"),
-            Problem::HeadersTooLarge { limit } => format!("request line and headers may have {limit} bytes"),
+            Problem::HeadersTooLarge { limit } => {
+                format!("request line and headers may have {limit} bytes, and there may be {HEADERS_MAX} headers")
+            },
             Problem::Ambiguous(why) => (*why).to_owned(),
+            Problem::AddressNotAllowed => "requests from this address are not taken here".to_owned(),
+            Problem::Blocked { .. } => "a rule of this server is against this request".to_owned(),
             Problem::UnknownStream(name) => format!("there is no stream named '{name}' here"),
             Problem::UnknownShard(name) => format!("the stream has no shard '{name}'"),
             Problem::UnknownCursor(name) => {

@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
 use super::{Edge, body, cors, cursors, ingest, reshard, streams, strict};
+use crate::config::limits::HEADERS_MAX;
 use crate::runtime::clock;
 use crate::tap;
 use crate::telemetry::access_log::{self, Access};
@@ -195,7 +196,7 @@ pub async fn answer(
         }
     };
     if let Some(origin) = origin {
-        cors::decorate(&mut response, origin);
+        cors::decorate(&mut response, origin, edge.server.cors.as_ref());
     }
     let duration = started.elapsed();
     let status = response.status().as_u16();
@@ -215,14 +216,19 @@ async fn pass(
     leaving: Option<Leaving<'_>>,
 ) -> Result<Response<Body>, Problem> {
     let limit = edge.server.header_bytes_max;
-    if head_bytes(facts.head) > limit {
+    // hyper counts the headers of HTTP/1.1 alone.
+    if head_bytes(facts.head) > limit || facts.head.headers.len() > HEADERS_MAX {
         return Err(Problem::HeadersTooLarge { limit });
     }
     match enter(edge, facts).await {
         Ok(entry) => dispatch(edge, route, &entry, facts.head, body, leaving).await,
         Err(problem) => {
             body::discard_refused(&facts.head.headers, &mut body, edge.server.body_bytes_max).await;
-            Err(problem)
+            match (route, problem) {
+                (_, problem @ Problem::Ambiguous(_)) => Err(problem),
+                (Route::Aws(_), problem) => Ok(aws::refuse(facts.head, problem)),
+                (_, problem) => Err(problem),
+            }
         }
     }
 }
@@ -266,7 +272,7 @@ async fn dispatch(
             cursors::delete(&*edge.intake(name)?, cursor, head).await
         }
         (Route::Streams, &Method::GET) => streams::list(edge, entry),
-        (Route::Aws(target), &Method::POST) => Ok(aws::post(edge, target, head, body).await),
+        (Route::Aws(target), &Method::POST) => Ok(aws::post(edge, (target, entry.clone()), head, body).await),
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),
     }

@@ -12,13 +12,14 @@ use tempfile::TempDir;
 use crate::server::{PATIENCE, Server, Setup, stream};
 
 /// An authority, and files of certificates that it has signed.
-struct Authority {
+pub struct Authority {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    /// Makes one.
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "authority of a test");
@@ -28,12 +29,13 @@ impl Authority {
         Self { folder, issuer: Issuer::new(params, key) }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A file of it.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Writes `{file}.pem` and `{file}.key`.
-    fn sign(&self, file: &str, common_name: &str, names: &[&str]) {
+    pub fn sign(&self, file: &str, common_name: &str, names: &[&str]) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, common_name);
@@ -44,14 +46,15 @@ impl Authority {
     }
 
     /// `tls = { … }` of a listener, with more of it.
-    fn tls(&self, more: &str) -> String {
+    pub fn tls(&self, more: &str) -> String {
         let path = |name: &str| self.path(name).display().to_string();
         let (certificate, key) = (path("server.pem"), path("server.key"));
         format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\"{more} }}\n")
     }
 }
 
-fn listener(lines: &str) -> String {
+/// A table of `[[listener]]`.
+pub fn listener(lines: &str) -> String {
     format!("[[listener]]\n{lines}")
 }
 

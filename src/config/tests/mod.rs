@@ -14,6 +14,7 @@ mod pipeline;
 mod prefix;
 mod raw_files;
 mod robustness;
+mod rules;
 mod schema;
 mod shipped;
 mod sink;

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::Edge;
 use super::body::{self, Bounds, Paid};
+use super::gate::Entry;
 use super::identity::signature_v4::{Identities, Identity, IdentityError};
 use super::problem::Problem;
 use super::reply::Body;
@@ -149,6 +150,7 @@ pub struct Caller {
     region: String,
     account: String,
     identity: Identity,
+    entry: Entry,
     /// The action that it asks for, such as `kinesis:PutRecord`.
     action: &'static str,
 }
@@ -164,6 +166,7 @@ impl Caller {
     /// # Errors
     /// `AccessDeniedException`.
     pub fn authorize(&self, stream: &str) -> Result<(), Failure> {
+        self.entry.reach(Some(stream))?;
         Ok(self.identity.authorize(self.action, Some(stream), || self.stream_arn(stream))?)
     }
 
@@ -172,12 +175,13 @@ impl Caller {
     /// # Errors
     /// `AccessDeniedException`.
     pub fn authorize_delivery_stream(&self, name: &str) -> Result<(), Failure> {
+        self.entry.reach(Some(name))?;
         Ok(self.identity.authorize(self.action, Some(name), || self.delivery_stream_arn(name))?)
     }
 
     /// Whether a list that it asks for names a stream.
     pub fn sees(&self, stream: &str) -> bool {
-        self.identity.may(self.action, Some(stream))
+        self.entry.reach(Some(stream)).is_ok() && self.identity.may(self.action, Some(stream))
     }
 
     /// A delivery stream's name all over the world.
@@ -225,19 +229,29 @@ impl Request {
     }
 }
 
+/// What a request is told that the gate has not let in.
+pub fn refuse(head: &request::Parts, problem: Problem) -> Response<Body> {
+    protocol::refusal(Encoding::of(&head.headers).unwrap_or(Encoding::Json), &problem.into())
+}
+
 /// Answers one request.
-pub async fn post(edge: &Edge, target: Target, head: &request::Parts, mut body: Incoming) -> Response<Body> {
+pub async fn post(
+    edge: &Edge,
+    (target, entry): (Target, Entry),
+    head: &request::Parts,
+    mut body: Incoming,
+) -> Response<Body> {
     let Some(encoding) = Encoding::of(&head.headers) else {
         let text = "the Content-Type is neither application/x-amz-json-1.1 nor application/x-amz-cbor-1.1";
         return protocol::refusal(Encoding::Json, &Failure::new(FailureKind::UnknownOperation, text));
     };
-    let answer = serve(edge, target, encoding, head, &mut body).await;
+    let answer = serve(edge, (target, entry), encoding, head, &mut body).await;
     answer.unwrap_or_else(|failure| protocol::refusal(encoding, &failure))
 }
 
 async fn serve(
     edge: &Edge,
-    target: Target,
+    (target, entry): (Target, Entry),
     encoding: Encoding,
     head: &request::Parts,
     body: &mut Incoming,
@@ -251,7 +265,7 @@ async fn serve(
         }
     };
     let mut paid = read(edge, target, head, body).await?;
-    let caller = identify(edge, target, claim.prove(&mut paid.bytes)?)?;
+    let caller = identify(edge, (target, entry), claim.prove(&mut paid.bytes)?)?;
     let request = Request { encoding, paid, caller };
     match target {
         Target::Kinesis(operation) => kinesis::answer(edge, operation, request).await,
@@ -290,7 +304,7 @@ async fn read(
 
 /// Tells who asks and what for: an operation that the caller may do to no stream at all is refused before the stream is
 /// looked for.
-fn identify(edge: &Edge, target: Target, identity: Identity) -> Result<Caller, Failure> {
+fn identify(edge: &Edge, (target, entry): (Target, Entry), identity: Identity) -> Result<Caller, Failure> {
     let action = match target {
         Target::Kinesis(operation) => operation.action(),
         Target::Firehose(operation) => operation.action(),
@@ -299,7 +313,7 @@ fn identify(edge: &Edge, target: Target, identity: Identity) -> Result<Caller, F
     if target != Target::Unknown {
         identity.authorize(action, None, || "*".to_owned())?;
     }
-    Ok(Caller { region: edge.aws.region.clone(), account: edge.aws.account.clone(), identity, action })
+    Ok(Caller { region: edge.aws.region.clone(), account: edge.aws.account.clone(), identity, entry, action })
 }
 
 impl From<IdentityError> for Failure {

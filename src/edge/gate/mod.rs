@@ -1,21 +1,27 @@
 //! The gate: who may come in, and for what, before a byte of the body is read.
 //!
 //! ```text
-//! facts ─▶ identity ─▶ policy ─▶ Entry
-//!          who?        may they?
+//! facts ─▶ screen ─▶ identity ─▶ policy ─▶ Entry
+//!          from where? what?  who?        may they?
 //! ```
 //!
 //! What is asked for is one of three actions ([`Action`]). For each the configuration says which kinds of identity
 //! count; a request is let in by the first of them whose proof it shows. One that shows a wrong proof is not tried as
 //! nobody's, or as another kind's.
 
+pub mod addresses;
 pub mod facts;
+pub mod networks;
+pub mod rules;
+pub mod screen;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
 use self::facts::Facts;
+use self::screen::Screen;
 use super::identity::api_key::ApiKeys;
 use super::identity::credentials::Credentials;
 use super::identity::policy::Action;
@@ -24,19 +30,22 @@ use super::problem::Problem;
 use crate::config::checked::{self, Demand};
 
 /// Who may come in. Made of the configuration, and replaced as a whole.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Gate {
     demands: [Demand; Action::COUNT],
     /// What a client is told to prove itself by, by action.
     challenges: [Option<HeaderValue>; Action::COUNT],
     are_in_query: bool,
     api_keys: ApiKeys,
+    screen: Arc<Screen>,
 }
 
 /// A request that was let in.
 #[derive(Debug, Clone)]
 pub struct Entry {
     gate: Arc<Gate>,
+    /// Where it comes from.
+    client: Option<IpAddr>,
     /// Who has sent it, where anybody was asked.
     pub principal: Option<Arc<Principal>>,
 }
@@ -53,25 +62,38 @@ impl Gate {
             challenges: Action::ALL.map(challenge),
             are_in_query: auth.are_in_query,
             api_keys: ApiKeys::new(&auth.api_keys),
+            screen: Arc::default(),
         }
+    }
+
+    /// The same behind lists of addresses and rules.
+    pub fn behind(self, screen: Arc<Screen>) -> Self {
+        Self { screen, ..self }
+    }
+
+    /// Lists of addresses and rules.
+    pub fn screen(&self) -> &Arc<Screen> {
+        &self.screen
     }
 
     /// Lets a request in, or says why not.
     ///
     /// # Errors
+    /// [`Problem::AddressNotAllowed`] or [`Problem::Blocked`] whoever it is;
     /// [`Problem::Unauthenticated`] if it does not prove who has sent it, [`Problem::Forbidden`] if they may not do what
     /// they ask for.
     pub async fn enter(self: &Arc<Self>, facts: &Facts<'_>) -> Result<Entry, Problem> {
-        let Some(action) = facts.action else { return Ok(self.let_in(None)) };
+        self.screen.judge(facts)?;
+        let Some(action) = facts.action else { return Ok(self.let_in(facts, None)) };
         let kinds = match &self.demands[action as usize] {
-            Demand::Open => return Ok(self.let_in(None)),
+            Demand::Open => return Ok(self.let_in(facts, None)),
             Demand::Closed => return Err(Problem::Forbidden(closed(action))),
             Demand::AnyOf(kinds) => kinds,
         };
         let credentials = Credentials::of(facts.head, self.are_in_query);
         let principal =
             self.identify(kinds, &credentials).map_err(|why| self.unauthenticated(action, why))?;
-        let entry = self.let_in(Some(principal));
+        let entry = self.let_in(facts, Some(principal));
         entry.permit(action, facts.stream)?;
         Ok(entry)
     }
@@ -101,8 +123,8 @@ impl Gate {
         }
     }
 
-    fn let_in(self: &Arc<Self>, principal: Option<Arc<Principal>>) -> Entry {
-        Entry { gate: Arc::clone(self), principal }
+    fn let_in(self: &Arc<Self>, facts: &Facts<'_>, principal: Option<Arc<Principal>>) -> Entry {
+        Entry { gate: Arc::clone(self), client: facts.client, principal }
     }
 }
 
@@ -130,8 +152,9 @@ impl Entry {
     /// Whether it may do `action` besides: a connection that stays open may turn to something else.
     ///
     /// # Errors
-    /// [`Problem::Forbidden`].
+    /// [`Problem::AddressNotAllowed`] and [`Problem::Forbidden`].
     pub fn permit(&self, action: Action, stream: Option<&str>) -> Result<(), Problem> {
+        self.reach(stream)?;
         if self.may(action, stream) {
             return Ok(());
         }
@@ -140,8 +163,19 @@ impl Entry {
         Err(Problem::Forbidden(format!("'{who}' may not {} {what}", action.verb())))
     }
 
-    /// The same as a question.
+    /// Whether it may come to a stream from where it is, whoever has sent it.
+    ///
+    /// # Errors
+    /// [`Problem::AddressNotAllowed`].
+    pub fn reach(&self, stream: Option<&str>) -> Result<(), Problem> {
+        self.gate.screen.reach(self.client, stream)
+    }
+
+    /// [`Entry::permit`] as a question.
     pub fn may(&self, action: Action, stream: Option<&str>) -> bool {
+        if self.reach(stream).is_err() {
+            return false;
+        }
         match (&self.gate.demands[action as usize], &self.principal) {
             (Demand::Open, _) => true,
             (Demand::AnyOf(kinds), Some(principal)) => {

@@ -35,6 +35,10 @@ pub fn check(head: &Parts) -> Result<(), &'static str> {
     if !head.uri.scheme().is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS) {
         return Err("the scheme of a target is http or https");
     }
+    // Over HTTP/1.1 the one that hyper goes by is all that is left.
+    if head.headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Flaw::TwoLengths.detail());
+    }
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
