@@ -11,6 +11,7 @@ mod error;
 mod functions;
 mod learned;
 pub mod logs;
+pub mod reload;
 pub mod running;
 mod site;
 
@@ -25,6 +26,7 @@ use crate::config::checked::{Config, ListenAt};
 use crate::delivery::{Memory, StatusReport};
 use crate::edge::Edge;
 use crate::edge::aws::firehose::registry::DeliveryStreams;
+use crate::edge::gate::Gate;
 use crate::edge::gate::screen::Screen;
 use crate::edge::listen::tls::Terminator;
 use crate::edge::listen::{Door, Listeners};
@@ -60,6 +62,8 @@ pub struct Pipelines {
     /// All metrics.
     pub registry: Registry,
     site: Arc<Site>,
+    /// What the files say that hold.
+    config: tokio::sync::Mutex<Config>,
     addresses: Vec<std::net::SocketAddr>,
     doors: Vec<Arc<Door>>,
     threads: usize,
@@ -103,7 +107,7 @@ impl Pipelines {
             phases.clone(),
             &registry,
         ));
-        edge.screen(Screen::new(config, &registry)?);
+        edge.replace_gate(Gate::new(&node.auth).behind(Arc::new(Screen::new(config, &registry)?)));
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();
@@ -112,6 +116,7 @@ impl Pipelines {
             phases,
             registry,
             site,
+            config: tokio::sync::Mutex::new(config.clone()),
             addresses,
             doors,
             threads,
@@ -209,23 +214,6 @@ impl Pipelines {
                 }
                 None => {}
             }
-        }
-    }
-
-    /// Reads the files of addresses again. Where that fails the old ones stay.
-    pub fn reload_addresses(&self) {
-        let edge = &self.site.edge;
-        let gate = edge.gate();
-        let screen = gate.screen();
-        if !screen.has_files() {
-            return;
-        }
-        match screen.read_again() {
-            Ok(screen) => {
-                edge.screen(screen);
-                tracing::info!("requests are let in by the files of addresses as they are now");
-            }
-            Err(error) => tracing::error!(%error, "a file of addresses cannot be used: the old ones stay"),
         }
     }
 

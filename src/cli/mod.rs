@@ -11,6 +11,7 @@ pub mod verify;
 
 mod node_url;
 mod recovery_display;
+pub mod reload;
 mod start;
 
 use std::io::{self, Write};

@@ -9,10 +9,11 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::reload::{self, Files, Wishes};
 use super::start::{self, Built};
 use super::{Exit, ServeArgs, Session};
 use crate::config::checked::Config;
-use crate::config::{self, print_duration};
+use crate::config::print_duration;
 use crate::delivery::StatusReport;
 use crate::pipeline::{Pipelines, StartError};
 #[cfg(debug_assertions)]
@@ -54,7 +55,8 @@ pub fn run(args: ServeArgs, session: &mut Session<'_>) -> io::Result<Exit> {
         writeln!(session.err, "forebay serve: {error}")?;
         return Ok(Exit::Usage);
     }
-    let config = match config::load(&args.paths, args.config.as_deref(), session.env) {
+    let files = Files { paths: args.paths, config: args.config, env: session.env };
+    let config = match files.load() {
         Ok(config) => config,
         Err(problems) => {
             writeln!(session.err, "{problems}")?;
@@ -63,7 +65,7 @@ pub fn run(args: ServeArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     };
     // The object stores' client is built without a TLS provider of its own; a second call finds one installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match serve(config, args.accept_damage, session.out) {
+    match serve((config, &files), args.accept_damage, session.out) {
         Ok(exit) => Ok(exit),
         Err(error) => {
             writeln!(session.err, "forebay serve: {error}")?;
@@ -73,11 +75,15 @@ pub fn run(args: ServeArgs, session: &mut Session<'_>) -> io::Result<Exit> {
 }
 
 /// Runs until SIGTERM or SIGINT, then drains. What a user reads goes to `out`.
-fn serve(config: Config, accept_damage: bool, out: &mut dyn Write) -> Result<Exit, ServeError> {
+fn serve(
+    (config, files): (Config, &Files<'_>),
+    accept_damage: bool,
+    out: &mut dyn Write,
+) -> Result<Exit, ServeError> {
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pipelines = Arc::new(Pipelines::listen(&config)?);
-    let exit = runtime.block_on(run_until_stopped(config, accept_damage, &pipelines, out));
+    let exit = runtime.block_on(run_until_stopped((config, files), accept_damage, &pipelines, out));
     // Whatever has ended it, the edge does not stay behind. Outside the runtime of this thread, because it blocks.
     pipelines.drain();
     // Without waiting for a drain, or a recovery, that was given up.
@@ -86,21 +92,20 @@ fn serve(config: Config, accept_damage: bool, out: &mut dyn Write) -> Result<Exi
 }
 
 async fn run_until_stopped(
-    config: Config,
+    (config, files): (Config, &Files<'_>),
     accept_damage: bool,
     pipelines: &Arc<Pipelines>,
     out: &mut dyn Write,
 ) -> Result<Exit, ServeError> {
     let mut stop = Stop::new()?;
-    // From the beginning: its default is to end the process.
-    let mut hang_up = signal(SignalKind::hangup())?;
+    let (mut wishes, ask) = Wishes::new()?;
     let (admin_address, banner) = (config.node.server.admin, Banner::of(&config));
     let listener = admin::bind(admin_address)
         .await
         .map_err(|source| ServeError::Admin { address: admin_address, source })?;
     let admin_address = listener.local_addr()?;
     let tasks = Tasks::new();
-    tasks.spawn(admin::serve(listener, Arc::clone(pipelines)));
+    tasks.spawn(admin::serve(listener, Arc::clone(pipelines), ask));
     tasks.spawn(housekeeping(Arc::clone(pipelines)));
     tracing::info!(listen = %pipelines.address(), admin = %admin_address, "starting");
 
@@ -124,10 +129,11 @@ async fn run_until_stopped(
         None => loop {
             tokio::select! {
                 signal = stop.next() => break signal,
-                Some(()) = hang_up.recv() => {
-                    pipelines.reload_certificates();
-                    pipelines.reload_addresses();
-                }
+                asked = wishes.next() => tokio::select! {
+                    // What is under way goes on to its end, and is drained.
+                    signal = stop.next() => break signal,
+                    () = reload::reload(files, pipelines, asked) => {}
+                },
             }
         },
     };

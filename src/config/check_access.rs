@@ -26,7 +26,7 @@ pub struct AccessTable {
     /// Addresses and networks that they may not come from, also where they are allowed. Default: none.
     #[schemars(extend("examples" = [["192.0.2.7"]]))]
     pub deny_addresses: Option<Vec<String>>,
-    /// File with more that are allowed, relative to this file: one a line, and comments behind `#`. Read again on SIGHUP.
+    /// File with more that are allowed, relative to this file: one a line, and comments behind `#`.
     #[schemars(example = &"allowed.txt")]
     pub allow_file: Option<String>,
     /// File with more that are denied.
@@ -34,26 +34,9 @@ pub struct AccessTable {
     pub deny_file: Option<String>,
 }
 
-/// Which addresses clients may come from, as far as the configuration says it: files may change.
-#[derive(Debug, Clone, Default)]
-pub struct AddressRules {
-    allow: List,
-    deny: List,
-    /// What lists and files came to when they were checked.
-    pub addresses: Addresses,
-}
-
-#[derive(Debug, Clone, Default)]
-struct List {
-    networks: Vec<IpNet>,
-    file: Option<PathBuf>,
-    /// Whether there is one, even of nothing.
-    is_given: bool,
-}
-
 /// Why a file of addresses was not taken.
 #[derive(Debug, Error)]
-pub enum AddressesError {
+enum AddressesError {
     /// It cannot be read.
     #[error("{}: {source}", file.display())]
     File {
@@ -78,37 +61,6 @@ pub enum AddressesError {
         /// The file.
         file: PathBuf,
     },
-}
-
-impl AddressRules {
-    /// The addresses with the files as they are now.
-    ///
-    /// # Errors
-    /// [`AddressesError`].
-    pub fn read(&self) -> Result<Addresses, AddressesError> {
-        let allow = if self.allow.is_given { Some(Arc::new(self.allow.read()?)) } else { None };
-        Ok(Addresses { allow, deny: Arc::new(self.deny.read()?) })
-    }
-
-    /// Whether it says anything.
-    pub fn is_given(&self) -> bool {
-        self.allow.is_given || self.deny.is_given
-    }
-
-    /// Whether a file has a part in it.
-    pub fn has_files(&self) -> bool {
-        self.allow.file.is_some() || self.deny.file.is_some()
-    }
-}
-
-impl List {
-    fn read(&self) -> Result<Networks, AddressesError> {
-        let mut networks = self.networks.clone();
-        if let Some(file) = &self.file {
-            networks.extend(read_networks(file)?);
-        }
-        Ok(Networks::new(networks))
-    }
 }
 
 /// A network, or an address, which is a network of one.
@@ -144,40 +96,27 @@ fn read_networks(file: &Path) -> Result<Vec<IpNet>, AddressesError> {
 }
 
 /// `[access]`; `None` where a problem was added.
-pub(super) fn check_access(raw: Option<AccessTable>, checker: &mut Checker<'_>) -> Option<AddressRules> {
-    let Some(raw) = raw else { return Some(AddressRules::default()) };
+pub(super) fn check_access(raw: Option<AccessTable>, checker: &mut Checker<'_>) -> Option<Addresses> {
+    let Some(raw) = raw else { return Some(Addresses::default()) };
     let allow = check_list(raw.allow_addresses, raw.allow_file, "allow", checker);
     let deny = check_list(raw.deny_addresses, raw.deny_file, "deny", checker);
-    let (allow, deny) = (allow?, deny?);
-    let mut access = AddressRules { allow, deny, addresses: Addresses::default() };
-    match access.read() {
-        Ok(addresses) => access.addresses = addresses,
-        Err(error) => {
-            let is_allow = access.allow.file.as_deref().is_some_and(|file| error.file() == file);
-            let path = if is_allow { "access.allow_file" } else { "access.deny_file" };
-            checker.problem(path, error.to_string());
-            return None;
-        }
-    }
-    Some(access)
+    Some(Addresses { allow: allow?, deny: deny?.unwrap_or_default() })
 }
 
-impl AddressesError {
-    fn file(&self) -> &Path {
-        match self {
-            Self::File { file, .. } | Self::Line { file, .. } | Self::TooMany { file } => file,
-        }
-    }
-}
-
+/// A list with what its file has; none where neither is given.
 fn check_list(
     texts: Option<Vec<String>>,
     file: Option<String>,
     word: &str,
     checker: &mut Checker<'_>,
-) -> Option<List> {
-    let is_given = texts.is_some() || file.is_some();
+) -> Option<Option<Arc<Networks>>> {
+    if texts.is_none() && file.is_none() {
+        return Some(None);
+    }
     let path = format!("access.{word}_addresses");
-    let networks = check_networks(texts.unwrap_or_default(), &path, NETWORKS_MAX, checker)?;
-    Some(List { networks, file: file.map(|file| beside(&file, checker)), is_given })
+    let networks = check_networks(texts.unwrap_or_default(), &path, NETWORKS_MAX, checker);
+    let read = file.map_or(Ok(Vec::new()), |file| read_networks(&beside(&file, checker)));
+    let read = read.map_err(|error| checker.problem(&format!("access.{word}_file"), error.to_string()));
+    let all = networks?.into_iter().chain(read.ok()?);
+    Some(Some(Arc::new(Networks::new(all))))
 }

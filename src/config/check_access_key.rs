@@ -39,7 +39,7 @@ pub struct AccessKeyTable {
 }
 
 /// Who may use the Kinesis and Firehose APIs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Access {
     /// Whether requests must be signed.
     pub signature: SignatureRule,
@@ -59,7 +59,7 @@ pub enum SignatureRule {
 }
 
 /// One of `[[access_key]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AccessKey {
     /// Its name, which every request tells.
     pub id: String,

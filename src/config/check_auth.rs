@@ -56,7 +56,7 @@ pub struct ApiKeyTable {
 }
 
 /// `[auth]` and those whom it knows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Auth {
     demands: [Demand; Action::COUNT],
     /// Whether secrets may stand in the query.
@@ -78,7 +78,7 @@ pub enum Demand {
 }
 
 /// One of `[[api_key]]`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ApiKey {
     /// The name.
     pub name: String,

@@ -46,7 +46,7 @@ pub struct AwsTable {
 }
 
 /// `[aws]` and `[[access_key]]`: the Kinesis and Firehose APIs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Aws {
     /// Who may use them.
     pub access: Access,

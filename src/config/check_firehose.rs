@@ -25,7 +25,7 @@ use super::secret::Secret;
 pub const MADE_NAME_PREFIX: &str = "firehose.";
 
 /// `s3_sink` of `[aws]`: the store that has the buckets of delivery streams.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct BucketStoreTable {
     /// Endpoint of an S3-compatible store. Default: `AWS_ENDPOINT_URL` of the environment, or AWS itself.
@@ -69,7 +69,7 @@ pub struct TableTable {
 }
 
 /// The store that has the buckets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BucketStore {
     table: BucketStoreTable,
     /// What the environment had when it was asked: buckets come later.
@@ -100,7 +100,7 @@ impl BucketStore {
 }
 
 /// A table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     /// Its database.
     pub database: String,

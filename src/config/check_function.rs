@@ -38,7 +38,7 @@ pub struct FunctionTable {
 }
 
 /// One of `[[function]]`: a service that records of delivery streams go through.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Function {
     /// What it is called. Unique.
     pub name: String,

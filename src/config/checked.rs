@@ -11,7 +11,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
-pub use super::check_access::{AddressRules, AddressesError};
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
 pub use super::check_auth::{ApiKey, Auth, Demand};
 pub use super::check_aws::Aws;
@@ -25,13 +24,14 @@ pub use super::format::{
 pub use super::selection::Selection;
 use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::prefix::{PrefixTemplate, Terms};
+use crate::edge::gate::addresses::Addresses;
 use crate::edge::gate::rules;
 use crate::json::Pointer;
 pub use crate::record::Content;
 use crate::schema::inference::Rules;
 
 /// The node and every pipeline that it runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `forebay.toml`, or its defaults.
     pub node: Node,
@@ -40,7 +40,7 @@ pub struct Config {
 }
 
 /// `forebay.toml`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// What its folder must be called, if that is to be checked. Same alphabet as a stream's name.
     pub name: Option<String>,
@@ -53,7 +53,7 @@ pub struct Node {
     /// `[server]`.
     pub server: Server,
     /// `[access]`.
-    pub access: AddressRules,
+    pub access: Addresses,
     /// `[[rule]]` and `[screening]`.
     pub rules: rules::Settings,
     /// `[auth]` and `[[api_key]]`.
@@ -65,7 +65,7 @@ pub struct Node {
 }
 
 /// `[log]`: how the log of durable streams is written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Log {
     /// Bytes of a segment file; a multiple of 4,096, and enough for two requests of [`Server::body_bytes_max`] where
     /// that is possible at all.
@@ -97,7 +97,7 @@ impl LogWriter {
 }
 
 /// `[server]`: the listeners and their bounds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Server {
     /// Public address of the edge.
     pub listen: SocketAddr,
@@ -155,7 +155,7 @@ impl Server {
 }
 
 /// `[server.cors]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cors {
     /// Allowed origins, such as `https://shop.example`; `*` alone allows every one.
     pub origins: Vec<String>,
@@ -166,7 +166,7 @@ pub struct Cors {
 }
 
 /// One pipeline file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pipeline {
     /// The file, as it was found.
     pub file: PathBuf,
@@ -179,7 +179,7 @@ pub struct Pipeline {
     /// Where the columns of Parquet files come from, if there are any.
     pub columns_source: Option<ColumnsSource>,
     /// `[access]`.
-    pub access: AddressRules,
+    pub access: Addresses,
 }
 
 /// Where the columns of a pipeline come from.
@@ -194,7 +194,7 @@ pub enum ColumnsSource {
 }
 
 /// `[stream]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stream {
     /// 1 to 128 of `a-z A-Z 0-9 _ . -`, as in Kinesis.
     pub name: String,
@@ -264,7 +264,7 @@ impl Durability {
 }
 
 /// `[ingest]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ingest {
     /// Where the partition key comes from, unless the request has an `X-Partition-Key`.
     pub partition_key: PartitionKeySource,
@@ -301,7 +301,7 @@ pub enum OnInvalid {
 }
 
 /// `[[delivery]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
     /// Same alphabet as a stream's name.
     pub name: String,
@@ -330,7 +330,7 @@ pub struct Delivery {
 }
 
 /// What decides over a record's folder besides the templates.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Placement {
     /// What the templates have in common.
     pub terms: Terms,
@@ -341,7 +341,7 @@ pub struct Placement {
 }
 
 /// Where late records go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Late {
     /// How far the event time of a record that is not late may lie behind its arrival.
     pub allowed: Duration,
@@ -368,7 +368,7 @@ pub struct BufferHints {
 }
 
 /// A folder in an object store or in the file system.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ObjectSink {
     /// `file:///…`, `s3://bucket/prefix/`, `gs://…`, `az://…`.
     pub url: Url,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::schema::columns::Columns;
 
 /// What a delivery's files are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Format {
     /// JSON lines; the payload as it came.
     Json(JsonFormat),
@@ -68,7 +68,7 @@ pub enum JsonCompression {
 }
 
 /// Parquet files.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ParquetFormat {
     /// Codec of the pages.
     pub compression: ParquetCompression,
@@ -130,7 +130,7 @@ pub enum ParquetCompression {
 }
 
 /// ORC files.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct OrcFormat {
     /// Codec of the streams.
     pub compression: OrcCompression,

@@ -255,7 +255,7 @@ pub struct SchemaTable {
 }
 
 /// One of `columns`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct ColumnTable {
     /// The name of the column, and of the record's field unless `key` names that.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::checked::Delivery;
 
 /// Which records a delivery takes, and what it does with the others.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Selection {
     /// Those that fit its files; the others are dead letters.
     Fitting,

@@ -47,7 +47,6 @@ use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
 
 use gate::Gate;
-use gate::screen::Screen;
 use learned_plan::LearnedPlan;
 use listen::crowd::Crowd;
 use problem::Problem;
@@ -187,17 +186,15 @@ impl Edge {
         }
     }
 
-    /// Puts lists of addresses and rules before whoever comes in.
-    pub fn screen(&self, screen: Screen) {
-        let screen = Arc::new(screen);
-        let mut gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-        *gate = Arc::new((**gate).clone().behind(screen));
-    }
-
     /// Who may come in now. A request is judged by one and the same all its way.
     pub fn gate(&self) -> Arc<Gate> {
         // Nothing panics while it is replaced.
         Arc::clone(&self.gate.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has others come in from now on. Connections that are open stay.
+    pub fn replace_gate(&self, gate: Gate) {
+        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
     }
 
     /// Has streams changed by `control`. To be called before [`Edge::open`].

@@ -109,6 +109,7 @@ impl From<ControlError> for Problem {
             | ControlError::Exists { .. }
             | ControlError::Reserved { .. }
             | ControlError::Declared { .. }
+            | ControlError::Delivered { .. }
             | ControlError::Columns { .. }
             | ControlError::StillAtWork(_) => Problem::CannotChange(error.to_string()),
             ControlError::Catalog(_) | ControlError::Start(_) => Problem::LogUnavailable(error.to_string()),

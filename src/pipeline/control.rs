@@ -3,6 +3,7 @@
 //! One change at a time. Each runs to its end on the runtime of the deliveries, whether or not the client who has asked
 //! for it still waits: between the catalog and the shards in memory nothing may be left half-way.
 
+mod declared;
 mod error;
 mod live;
 mod made;

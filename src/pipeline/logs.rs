@@ -45,7 +45,7 @@ pub struct Logs {
     /// Every shard.
     shards: Vec<Arc<DurableLog>>,
     /// Streams that no pipeline names.
-    unnamed: Vec<Stream>,
+    unnamed: Vec<Arc<Stream>>,
     /// The streams of the folder, in step with the configuration.
     pub catalog: Catalog,
     /// Whether the catalog on the disk is another one.
@@ -149,7 +149,8 @@ impl Logs {
             };
             let backing = self.backing(&config, 0);
             let metrics = registry.stream(&stream.name);
-            self.unnamed.push(Stream::new(&config, backing, 0, Captures::default().plan()?, metrics));
+            let plan = Captures::default().plan()?;
+            self.unnamed.push(Arc::new(Stream::new(&config, backing, 0, plan, metrics)));
         }
         self.leave_leftovers();
         Ok(())
@@ -211,7 +212,7 @@ impl Logs {
 }
 
 /// The journal of a durability.
-fn class_of(durability: Durability) -> Option<JournalClass> {
+pub(super) fn class_of(durability: Durability) -> Option<JournalClass> {
     match durability {
         Durability::Fsync => Some(JournalClass::Fsync),
         Durability::Os => Some(JournalClass::Os),

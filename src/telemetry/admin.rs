@@ -1,4 +1,4 @@
-//! The admin port: `/metrics`, `/livez`, `/readyz`.
+//! The admin port: `/metrics`, `/livez`, `/readyz`, `/reload`.
 
 use std::convert::Infallible;
 use std::io;
@@ -13,8 +13,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::pipeline::Pipelines;
+use crate::pipeline::reload::Asked;
 use crate::runtime::tasks::Tasks;
 
 /// Connections at a time: scrapers and probes, not users. More wait in the kernel's queue.
@@ -28,8 +30,8 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Serves for ever.
-pub async fn serve(listener: TcpListener, pipelines: Arc<Pipelines>) {
+/// Serves for ever. `ask` has the files read again.
+pub async fn serve(listener: TcpListener, pipelines: Arc<Pipelines>, ask: mpsc::Sender<Asked>) {
     let connections = Tasks::new();
     loop {
         if connections.running() >= CONNECTIONS_MAX {
@@ -38,17 +40,17 @@ pub async fn serve(listener: TcpListener, pipelines: Arc<Pipelines>) {
         }
         match listener.accept().await {
             Ok((socket, _)) => {
-                connections.spawn(connection(socket, Arc::clone(&pipelines)));
+                connections.spawn(connection(socket, Arc::clone(&pipelines), ask.clone()));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-async fn connection(socket: TcpStream, pipelines: Arc<Pipelines>) {
+async fn connection(socket: TcpStream, pipelines: Arc<Pipelines>, ask: mpsc::Sender<Asked>) {
     let service = service_fn(move |request| {
-        let response = answer(&pipelines, &request);
-        async move { Ok::<_, Infallible>(response) }
+        let (pipelines, ask) = (Arc::clone(&pipelines), ask.clone());
+        async move { Ok::<_, Infallible>(answer(&pipelines, &ask, &request).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -56,7 +58,14 @@ async fn connection(socket: TcpStream, pipelines: Arc<Pipelines>) {
     let _ = builder.serve_connection(TokioIo::new(socket), service).await;
 }
 
-fn answer(pipelines: &Pipelines, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    pipelines: &Pipelines,
+    ask: &mpsc::Sender<Asked>,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    if request.uri().path() == "/reload" {
+        return reload(ask, request).await;
+    }
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
     }
@@ -66,7 +75,41 @@ fn answer(pipelines: &Pipelines, request: &Request<Incoming>) -> Response<Full<B
         }
         "/livez" => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
         "/readyz" => readyz(pipelines),
-        _ => text(StatusCode::NOT_FOUND, "text/plain", "there are /metrics, /livez and /readyz\n".to_owned()),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "there are /metrics, /livez, /readyz and /reload\n".to_owned(),
+        ),
+    }
+}
+
+/// Has the files read again, and tells what has changed or why nothing has.
+async fn reload(ask: &mpsc::Sender<Asked>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let refuse = |status, why: &str| {
+        let body = serde_json::json!({ "reloaded": false, "error": why });
+        text(status, "application/json", format!("{body}\n"))
+    };
+    if request.method() != Method::POST {
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, "only POST");
+    }
+    // No page of whoever's may have it done by the browser of an operator.
+    if request.headers().contains_key(header::ORIGIN) {
+        return refuse(StatusCode::FORBIDDEN, "not for pages in browsers");
+    }
+    let (asked, outcome) = oneshot::channel();
+    if ask.try_send(asked).is_err() {
+        return refuse(
+            StatusCode::CONFLICT,
+            "the files are being read again already, or the node does not serve",
+        );
+    }
+    match outcome.await {
+        Ok(Ok(changes)) => {
+            let body = serde_json::json!({ "reloaded": true, "changes": changes });
+            text(StatusCode::OK, "application/json", format!("{body}\n"))
+        }
+        Ok(Err(error)) => refuse(StatusCode::CONFLICT, &error.to_string()),
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the node stops"),
     }
 }
 

@@ -69,7 +69,10 @@ fn answer(socket: TcpStream, page: &str, reports: &Sender<String>) -> Option<()>
         "/done" => ("200 OK", ""),
         _ => ("404 Not Found", ""),
     };
-    let head = format!("HTTP/1.1 {status}\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        text.len()
+    );
     reader.get_mut().write_all(format!("{head}{text}").as_bytes()).ok()?;
     if is_report {
         reports.send(String::from_utf8(body).unwrap()).ok()?;
@@ -87,7 +90,13 @@ impl Browser {
     fn open(program: &PathBuf, url: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let child = Command::new(program)
-            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
+            .args([
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--no-first-run",
+            ])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg(url)
             .env("HOME", profile.path())
@@ -111,7 +120,8 @@ impl Drop for Browser {
 fn report(program: &PathBuf, server: &Server, page: (TcpListener, bool)) -> (Vec<String>, Browser) {
     let (listener, beacons) = page;
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let values = format!("const URL_OF_RECORDS = {:?}, KEY = {KEY:?}, BEACONS = {beacons};", server.records("s"));
+    let values =
+        format!("const URL_OF_RECORDS = {:?}, KEY = {KEY:?}, BEACONS = {beacons};", server.records("s"));
     let (reports, received): (_, Receiver<String>) = channel();
     serve_page(listener, format!("<!doctype html><script>{values}{SCRIPT}</script>"), reports);
     let browser = Browser::open(program, &url);

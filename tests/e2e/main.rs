@@ -21,6 +21,7 @@ mod listen;
 mod node_folder;
 mod partitions;
 mod real_data;
+mod reload;
 mod reshard;
 mod restart;
 mod screen;

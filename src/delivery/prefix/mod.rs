@@ -52,7 +52,7 @@ pub struct Terms {
 }
 
 /// A parsed template such as `dt={event_time:%Y-%m-%d}/`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PrefixTemplate {
     text: String,
     parts: Vec<Part>,
@@ -65,7 +65,7 @@ pub struct PrefixTemplate {
     value_bytes_max: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Part {
     Literal(String),
     Time { clock: Clock, items: Vec<Item<'static>> },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::networks::Networks;
 
 /// Addresses that are let in, and those that are not.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addresses {
     /// Those that are let in; all where there is no list.
     pub allow: Option<Arc<Networks>>,
@@ -15,6 +15,11 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    /// Whether there is a list.
+    pub fn is_given(&self) -> bool {
+        self.allow.is_some() || !self.deny.is_empty()
+    }
+
     /// Whether a client may come in. One over a Unix socket has no address: the permissions of its file say who may.
     pub fn permit(&self, client: Option<IpAddr>) -> bool {
         let Some(client) = client else { return true };

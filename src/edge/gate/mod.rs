@@ -30,7 +30,7 @@ use super::problem::Problem;
 use crate::config::checked::{self, Demand};
 
 /// Who may come in. Made of the configuration, and replaced as a whole.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Gate {
     demands: [Demand; Action::COUNT],
     /// What a client is told to prove itself by, by action.
@@ -69,11 +69,6 @@ impl Gate {
     /// The same behind lists of addresses and rules.
     pub fn behind(self, screen: Arc<Screen>) -> Self {
         Self { screen, ..self }
-    }
-
-    /// Lists of addresses and rules.
-    pub fn screen(&self) -> &Arc<Screen> {
-        &self.screen
     }
 
     /// Lets a request in, or says why not.

@@ -8,7 +8,7 @@ use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked;
 
 /// All keys of `[[api_key]]`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct ApiKeys {
     by_digest: HashMap<Digest, Arc<Principal>, foldhash::fast::RandomState>,
 }

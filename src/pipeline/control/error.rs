@@ -53,6 +53,12 @@ pub enum ControlError {
         /// The stream.
         stream: String,
     },
+    /// Somebody else has it delivered.
+    #[error("delivery streams of clients read stream '{stream}': delete them first")]
+    Delivered {
+        /// The stream.
+        stream: String,
+    },
     /// Its deliveries do not stop.
     #[error(transparent)]
     StillAtWork(#[from] StillAtWork),

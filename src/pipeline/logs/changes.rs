@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Logs;
-use crate::config::checked::{Config, Node};
+use super::{Logs, class_of};
+use crate::config::checked::{Config, Durability, Node};
 use crate::node::{Catalog, CatalogError};
 use crate::pipeline::StartError;
 use crate::record::ShardId;
@@ -38,6 +38,19 @@ impl Logs {
         node: &Node,
         registry: &Registry,
     ) -> Result<&'a mut Self, StartError> {
+        Self::for_durability(logs, node, registry, Durability::Fsync)
+    }
+
+    /// The same with the journal of a durability.
+    ///
+    /// # Errors
+    /// If the folder or the journal cannot be used.
+    pub fn for_durability<'a>(
+        logs: &'a mut Option<Self>,
+        node: &Node,
+        registry: &Registry,
+        durability: Durability,
+    ) -> Result<&'a mut Self, StartError> {
         let opened = match logs.take() {
             Some(opened) => opened,
             None => {
@@ -49,7 +62,9 @@ impl Logs {
         };
         let opened = logs.insert(opened);
         let metrics = |class: JournalClass| registry.log(class.as_str());
-        opened.journals.ensure(&opened.setting, JournalClass::Fsync, &metrics)?;
+        if let Some(class) = class_of(durability) {
+            opened.journals.ensure(&opened.setting, class, &metrics)?;
+        }
         Ok(opened)
     }
 
@@ -112,12 +127,17 @@ impl Logs {
         self.shards.retain(|log| !logs.iter().any(|gone| Arc::ptr_eq(gone, log)));
     }
 
+    /// Keeps the records of a stream that no pipeline names any more for as long as they were promised.
+    pub fn keep_unnamed_stream(&mut self, stream: Arc<Stream>) {
+        self.unnamed.push(stream);
+    }
+
     /// Lets go of all that there is of a stream that no pipeline names.
     pub fn delete_unnamed(&mut self, name: &str) {
         let (gone, kept) =
             std::mem::take(&mut self.unnamed).into_iter().partition(|stream| **stream.name() == *name);
         self.unnamed = kept;
-        let gone: Vec<Stream> = gone;
+        let gone: Vec<Arc<Stream>> = gone;
         for stream in &gone {
             self.leave(stream);
             stream.delete();

@@ -48,7 +48,7 @@ impl Verdict {
 }
 
 /// What a rule is about: everything that is given must be so.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct When {
     /// One of these methods; any if there is none.
     pub methods: Vec<Method>,
@@ -65,7 +65,7 @@ pub struct When {
 }
 
 /// One of `[[rule]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// Its name in metrics.
     pub name: String,
@@ -76,7 +76,7 @@ pub struct Rule {
 }
 
 /// `[[rule]]` and `[screening]`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// In their order.
     pub rules: Vec<Rule>,

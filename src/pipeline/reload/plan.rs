@@ -1,0 +1,325 @@
+//! What lies between two configurations.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::config::checked::{Config, Delivery, Node, Pipeline};
+use crate::config::print_duration;
+use crate::edge::gate::addresses::Addresses;
+use crate::edge::gate::rules::Settings;
+
+/// How to get from one configuration to another while the node runs.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// What changes of the streams, in the order of the new configuration, with those that go at the end.
+    pub steps: Vec<Step>,
+    /// Whether others may come in, or for something else.
+    pub changes_auth: bool,
+    /// Whether lists of addresses or rules about requests are others.
+    pub changes_screen: bool,
+}
+
+/// What changes of a stream.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// It comes.
+    Add(Box<Pipeline>),
+    /// It goes; its records stay until their retention is over.
+    Remove(Box<Pipeline>),
+    /// Something of it changes.
+    Change(Box<Change>),
+}
+
+/// What changes of a stream that there is.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// As it will be.
+    pub pipeline: Pipeline,
+    /// Another number of shards.
+    pub shards: Option<u32>,
+    /// Another retention.
+    pub retention: Option<Duration>,
+    /// Whether records come in otherwise.
+    pub ingest: bool,
+    /// Names of deliveries that are new.
+    pub added: Vec<String>,
+    /// Names of those that become others, with the names of what is different.
+    pub changed: Vec<(String, Vec<&'static str>)>,
+    /// Names of those that go.
+    pub removed: Vec<String>,
+}
+
+impl Plan {
+    /// From `old` to `new`.
+    ///
+    /// # Errors
+    /// All that takes a restart, in words.
+    pub fn between(old: &Config, new: &Config) -> Result<Self, Vec<String>> {
+        let mut fixed = fixed_of_node(&old.node, &new.node);
+        let mut steps = Vec::new();
+        let of = |config: &Config, name: &str| {
+            config.pipelines.iter().find(|pipeline| pipeline.stream.name == name).cloned()
+        };
+        for pipeline in &new.pipelines {
+            match of(old, &pipeline.stream.name) {
+                None => steps.push(Step::Add(Box::new(pipeline.clone()))),
+                Some(before) => {
+                    fixed.extend(fixed_of_stream(&before, pipeline));
+                    steps.extend(Change::between(&before, pipeline).map(Box::new).map(Step::Change));
+                }
+            }
+        }
+        for pipeline in &old.pipelines {
+            if of(new, &pipeline.stream.name).is_none() {
+                if !pipeline.stream.durability.is_durable() {
+                    let name = &pipeline.stream.name;
+                    fixed.push(format!("stream '{name}' goes, whose records are in memory only"));
+                }
+                steps.push(Step::Remove(Box::new(pipeline.clone())));
+            }
+        }
+        let changes_auth = old.node.auth != new.node.auth;
+        let changes_screen = screen(old) != screen(new);
+        if fixed.is_empty() { Ok(Self { steps, changes_auth, changes_screen }) } else { Err(fixed) }
+    }
+
+    /// What changes, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.steps.iter().flat_map(Step::lines).collect();
+        if self.changes_auth {
+            lines.push("[auth] and those whom it knows".to_owned());
+        }
+        if self.changes_screen {
+            lines.push("[access], a [[rule]] or [screening]".to_owned());
+        }
+        lines
+    }
+}
+
+impl Step {
+    /// The stream's name.
+    pub fn stream(&self) -> &str {
+        match self {
+            Step::Add(pipeline) | Step::Remove(pipeline) => &pipeline.stream.name,
+            Step::Change(change) => &change.pipeline.stream.name,
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let stream = self.stream();
+        match self {
+            Step::Add(_) => vec![format!("stream '{stream}': new")],
+            Step::Remove(_) => {
+                vec![format!("stream '{stream}': gone; its records stay until their retention is over")]
+            }
+            Step::Change(change) => change.lines().map(|line| format!("stream '{stream}': {line}")).collect(),
+        }
+    }
+}
+
+impl Change {
+    /// From `old` to `new`, if anything changes.
+    pub fn between(old: &Pipeline, new: &Pipeline) -> Option<Self> {
+        let find = |pipeline: &Pipeline, name: &str| {
+            pipeline.deliveries.iter().find(|delivery| delivery.name == name).cloned()
+        };
+        let is_other_source = old.columns_source != new.columns_source;
+        let (mut added, mut changed) = (Vec::new(), Vec::new());
+        for delivery in &new.deliveries {
+            match find(old, &delivery.name) {
+                None => added.push(delivery.name.clone()),
+                Some(before) => {
+                    let mut differences = differences(&before, delivery);
+                    if is_other_source && delivery.format.columns().is_some() {
+                        differences.push("the source of its columns");
+                    }
+                    if !differences.is_empty() {
+                        changed.push((delivery.name.clone(), differences));
+                    }
+                }
+            }
+        }
+        let is_gone = |delivery: &&Delivery| find(new, &delivery.name).is_none();
+        let removed: Vec<_> = old.deliveries.iter().filter(is_gone).map(|it| it.name.clone()).collect();
+        let change = Self {
+            shards: (old.stream.shards != new.stream.shards).then_some(new.stream.shards),
+            retention: (old.stream.retention != new.stream.retention).then_some(new.stream.retention),
+            ingest: old.ingest != new.ingest,
+            added,
+            changed,
+            removed,
+            pipeline: new.clone(),
+        };
+        let is_any = change.lines().next().is_some();
+        is_any.then_some(change)
+    }
+
+    /// Whether deliveries start, or records come in otherwise.
+    pub fn rebuilds(&self) -> bool {
+        self.ingest || !self.added.is_empty() || !self.changed.is_empty()
+    }
+
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let shards = self.shards.map(|shards| format!("{shards} shards"));
+        let retention = self.retention.map(|age| format!("retention {}", print_duration(age)));
+        let ingest = self.ingest.then(|| "[ingest]".to_owned());
+        let added = self.added.iter().map(|name| format!("delivery '{name}': new"));
+        let removed = self.removed.iter().map(|name| format!("delivery '{name}': gone"));
+        let changed =
+            self.changed.iter().map(|(name, what)| format!("delivery '{name}': {}", what.join(", ")));
+        shards.into_iter().chain(retention).chain(ingest).chain(changed).chain(added).chain(removed)
+    }
+}
+
+/// What of a delivery is different.
+fn differences(old: &Delivery, new: &Delivery) -> Vec<&'static str> {
+    [
+        ("sink", old.sink != new.sink),
+        ("format", old.format != new.format || old.extension != new.extension),
+        ("buffer", old.buffer != new.buffer),
+        ("prefix", old.prefix != new.prefix || old.error_prefix != new.error_prefix),
+        ("dead letters", old.dead_letters != new.dead_letters),
+        ("event time", old.event_time != new.event_time || old.placement != new.placement),
+        ("selection", old.selection != new.selection),
+        ("open partitions", old.open_partitions_max != new.open_partitions_max),
+    ]
+    .into_iter()
+    .filter_map(|(what, is_other)| is_other.then_some(what))
+    .collect()
+}
+
+/// What is asked of requests first.
+fn screen(config: &Config) -> (&Addresses, &Settings, BTreeMap<&str, &Addresses>) {
+    let given = config.pipelines.iter().filter(|pipeline| pipeline.access.is_given());
+    let streams = given.map(|pipeline| (pipeline.stream.name.as_str(), &pipeline.access));
+    (&config.node.access, &config.node.rules, streams.collect())
+}
+
+/// What of the node cannot change while it runs.
+fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
+    [
+        ("node", old.name != new.name),
+        ("data_dir", old.data_dir != new.data_dir),
+        ("memory_budget", old.memory_budget_bytes != new.memory_budget_bytes),
+        ("[log]", old.log != new.log),
+        ("[server] or a [[listener]]", old.server != new.server),
+        ("[aws] or an [[access_key]]", old.aws != new.aws),
+        ("a [[function]]", old.functions != new.functions),
+    ]
+    .into_iter()
+    .filter_map(|(what, is_other)| is_other.then(|| format!("{what} has changed")))
+    .collect()
+}
+
+/// The same of a stream.
+fn fixed_of_stream(old: &Pipeline, new: &Pipeline) -> Vec<String> {
+    let (name, before, after) = (&new.stream.name, &old.stream, &new.stream);
+    let is_gone = |delivery: &Delivery| new.deliveries.iter().all(|kept| kept.name != delivery.name);
+    let loses = !after.durability.is_durable() && old.deliveries.iter().any(is_gone);
+    [
+        ("durability", before.durability != after.durability),
+        ("retention_bytes", before.retention_bytes != after.retention_bytes),
+        ("idempotency_window", before.idempotency_window != after.idempotency_window),
+        ("quotas", before.quotas != after.quotas),
+        ("a delivery that goes, while what it has not stored is in memory only,", loses),
+    ]
+    .into_iter()
+    .filter_map(|(what, is_other)| is_other.then(|| format!("{what} of stream '{name}' has changed")))
+    .collect()
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines().join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{node_for_tests, pipeline_of_text};
+
+    fn config(node: &str, pipelines: &[&str]) -> Config {
+        let node = node_for_tests(node);
+        let pipeline =
+            |text: &&str| pipeline_of_text(text, &node).unwrap_or_else(|problems| panic!("{problems}"));
+        let pipelines = pipelines.iter().map(pipeline).collect();
+        Config { node, pipelines }
+    }
+
+    const WEB: &str =
+        "[stream]\nname = \"web\"\n[[delivery]]\nname = \"lake\"\n[[delivery]]\nname = \"old\"\n";
+
+    fn lines(old: &str, new: &[&str]) -> Result<Vec<String>, Vec<String>> {
+        Plan::between(&config("", &[old]), &config("", new)).map(|plan| plan.lines())
+    }
+
+    #[test]
+    fn nothing_lies_between_a_configuration_and_itself() {
+        assert_eq!(lines(WEB, &[WEB]), Ok(vec![]));
+    }
+
+    #[test]
+    fn each_difference_is_told_in_a_line() {
+        let new = "[stream]\nname = \"web\"\nshards = 3\nretention = \"2h\"\n[ingest]\npartition_key = \"/id\"\n\
+                   [[delivery]]\nname = \"lake\"\nbuffer = { interval = \"7s\" }\ncompression = \"zstd\"\n\
+                   [[delivery]]\nname = \"fresh\"\n";
+        let orders = "[stream]\nname = \"orders\"\n";
+        let lines = lines(WEB, &[new, orders]).unwrap();
+        assert_eq!(
+            lines,
+            [
+                "stream 'web': 3 shards",
+                "stream 'web': retention 2h",
+                "stream 'web': [ingest]",
+                "stream 'web': delivery 'lake': format, buffer, dead letters",
+                "stream 'web': delivery 'fresh': new",
+                "stream 'web': delivery 'old': gone",
+                "stream 'orders': new",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_stream_that_goes_keeps_its_records_unless_they_are_in_memory() {
+        let gone = lines(WEB, &[]).unwrap();
+        assert_eq!(gone, ["stream 'web': gone; its records stay until their retention is over"]);
+        let in_memory = "[stream]\nname = \"web\"\ndurability = \"memory\"\n[[delivery]]\nname = \"lake\"\n";
+        assert_eq!(
+            lines(in_memory, &[]),
+            Err(vec!["stream 'web' goes, whose records are in memory only".to_owned()])
+        );
+        let without = "[stream]\nname = \"web\"\ndurability = \"memory\"\n";
+        assert!(lines(in_memory, &[without]).is_err());
+    }
+
+    #[test]
+    fn all_that_takes_a_restart_is_named_at_once() {
+        let new = "[stream]\nname = \"web\"\ndurability = \"os\"\nquotas = \"kinesis\"\n[[delivery]]\nname = \"lake\"\n\
+                   [[delivery]]\nname = \"old\"\n";
+        let plan = Plan::between(&config("", &[WEB]), &config("memory_budget = \"64MiB\"", &[new]));
+        let fixed = plan.unwrap_err();
+        assert!(fixed.iter().any(|what| what == "memory_budget has changed"), "{fixed:?}");
+        assert!(fixed.iter().any(|what| what == "durability of stream 'web' has changed"), "{fixed:?}");
+        assert!(fixed.iter().any(|what| what == "quotas of stream 'web' has changed"), "{fixed:?}");
+    }
+
+    #[test]
+    fn where_requests_come_from_and_what_rules_say_may_change() {
+        let access = format!("{WEB}[access]\nallow_addresses = [\"10.0.0.0/8\"]\n");
+        let line = "[access], a [[rule]] or [screening]".to_owned();
+        assert_eq!(lines(WEB, &[&access]), Ok(vec![line.clone()]));
+        assert_eq!(lines(&access, &[&access]), Ok(vec![]));
+        let rules = "[access]\ndeny_addresses = [\"10.0.0.1\"]\n[screening]\ninjection = \"count\"\n";
+        let plan = Plan::between(&config("", &[WEB]), &config(rules, &[WEB])).unwrap();
+        assert_eq!((plan.lines(), plan.changes_auth), (vec![line], false));
+    }
+
+    #[test]
+    fn who_may_come_in_may_change() {
+        let auth = "[auth]\ningest = [\"api_key\"]\n[[api_key]]\nname = \"a\"\nkey = \"0123456789abcdef\"\nallow = [\"*:*\"]\n";
+        let plan = Plan::between(&config("", &[WEB]), &config(auth, &[WEB])).unwrap();
+        assert!(plan.steps.is_empty() && plan.changes_auth);
+    }
+}

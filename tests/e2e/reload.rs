@@ -1,0 +1,214 @@
+//! The files, read again while the binary runs.
+
+use std::time::Instant;
+
+use reqwest::header::ORIGIN;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::server::{PATIENCE, Server, Setup, durable_stream};
+
+const OLD_KEY: &str = "old-0123456789abcdef";
+const NEW_KEY: &str = "new-0123456789abcdef";
+
+/// Tables of `forebay.toml` that let everybody with `key` do everything.
+fn auth(key: &str) -> String {
+    let words = "[\"api_key\"]";
+    format!(
+        "auth = {{ ingest = {words}, tap = {words}, admin = {words} }}\n\
+         [[api_key]]\nname = \"somebody\"\nkey = \"{key}\"\nallow = [\"*:*\"]\n"
+    )
+}
+
+fn delivery(name: &str, more: &str) -> String {
+    format!("[[delivery]]\nname = \"{name}\"\ncompression = \"none\"\nprefix = \"\"\n{more}\n")
+}
+
+fn web(more: &str) -> String {
+    format!("{}{more}", durable_stream("web", 2, "os"))
+}
+
+fn write(server: &Server, name: &str, text: &str) {
+    std::fs::write(server.folder().join("pipelines").join(name), text).unwrap();
+}
+
+async fn json_of(response: reqwest::Response) -> Value {
+    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+}
+
+/// Asks the admin port.
+async fn reload(server: &Server) -> (u16, Value) {
+    let response =
+        reqwest::Client::new().post(format!("http://{}/reload", server.admin)).send().await.unwrap();
+    let status = response.status().as_u16();
+    (status, json_of(response).await)
+}
+
+async fn put(server: &Server, key: &str, stream: &str, ids: std::ops::Range<u32>) -> u16 {
+    let lines: String = ids.map(|id| format!("{{\"id\":{id}}}\n")).collect();
+    let request = reqwest::Client::new().post(server.records(stream)).header("x-api-key", key);
+    request.header("content-type", "application/x-ndjson").body(lines).send().await.unwrap().status().as_u16()
+}
+
+/// All numbers in the files of a delivery, in order.
+fn delivered(folder: &std::path::Path, stream: &str, delivery: &str) -> Vec<u64> {
+    let folder = folder.join("data/lake").join(stream).join(delivery);
+    let mut ids = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let text = std::fs::read_to_string(path).unwrap();
+            ids.extend(
+                text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap()),
+            );
+        }
+    }
+    ids.sort_unstable();
+    ids
+}
+
+#[tokio::test]
+async fn keys_streams_and_deliveries_change_and_each_record_is_delivered_once() {
+    let old = web(&(delivery("lake", "") + &delivery("leaving", "")));
+    let server = Setup::pipeline(&old).node(&auth(OLD_KEY)).start();
+    assert_eq!(put(&server, OLD_KEY, "web", 0..100).await, 200);
+    assert_eq!(put(&server, NEW_KEY, "web", 0..1).await, 401);
+
+    let changed = web(&(delivery("lake", "buffer = { interval = \"1s\" }") + &delivery("fresh", "")));
+    write(&server, "pipeline.toml", &changed.replace("shards = 2", "shards = 3"));
+    write(
+        &server,
+        "orders.toml",
+        &format!("{}{}", durable_stream("orders", 1, "fsync"), delivery("lake", "")),
+    );
+    let node = server.folder().join("forebay.toml");
+    let text = std::fs::read_to_string(&node).unwrap();
+    std::fs::write(&node, text.replace(OLD_KEY, NEW_KEY)).unwrap();
+    let (status, told) = reload(&server).await;
+    let changes = json!([
+        "stream 'orders': new",
+        "stream 'web': 3 shards",
+        "stream 'web': delivery 'lake': buffer, dead letters",
+        "stream 'web': delivery 'fresh': new",
+        "stream 'web': delivery 'leaving': gone",
+        "[auth] and those whom it knows",
+    ]);
+    assert_eq!((status, told), (200, json!({ "reloaded": true, "changes": changes })));
+
+    assert_eq!(put(&server, OLD_KEY, "web", 0..1).await, 401, "the old key");
+    assert_eq!(put(&server, NEW_KEY, "web", 100..200).await, 200);
+    assert_eq!(put(&server, NEW_KEY, "orders", 0..10).await, 200);
+    let shards = reqwest::Client::new().get(server.records("web").replace("records", "shards"));
+    let shards: Value = json_of(shards.header("x-api-key", NEW_KEY).send().await.unwrap()).await;
+    let open = shards["shards"].as_array().unwrap().iter().filter(|shard| shard["open"] == true).count();
+    assert_eq!(open, 3);
+    assert_eq!(reload(&server).await, (200, json!({ "reloaded": true, "changes": [] })));
+
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let all: Vec<u64> = (0..200).collect();
+    for name in ["lake", "fresh"] {
+        assert_eq!(delivered(stopped.folder.path(), "web", name), all, "{name}");
+    }
+    let left = delivered(stopped.folder.path(), "web", "leaving");
+    assert!(left.iter().all(|id| *id < 100), "{left:?}");
+    assert_eq!(delivered(stopped.folder.path(), "orders", "lake"), (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_stream_whose_file_goes_takes_no_more_and_is_there_again_after_a_restart() {
+    let server =
+        Setup::pipeline(web(&delivery("lake", ""))).and_pipeline("b", durable_stream("b", 1, "os")).start();
+    assert_eq!(put(&server, "", "b", 0..5).await, 200);
+    let file = server.folder().join("pipelines/b.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let gone = "stream 'b': gone; its records stay until their retention is over";
+    assert_eq!(reload(&server).await, (200, json!({ "reloaded": true, "changes": [gone] })));
+    assert_eq!(put(&server, "", "b", 5..6).await, 404);
+    std::fs::write(&file, text).unwrap();
+    let (status, told) = reload(&server).await;
+    assert_eq!(
+        (status, told["error"].as_str()),
+        (409, Some("stream 'b': stream 'b' exists already")),
+        "{told}"
+    );
+    let stopped = server.stop();
+    let server = Setup::default().in_folder(stopped.folder).start();
+    let (status, page) = server.get("/v1/streams/b/records?from=earliest").await;
+    assert_eq!((status, page["records"].as_array().unwrap().len()), (200, 5), "{page}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_or_takes_a_restart_changes_nothing() {
+    let old = web(&delivery("lake", ""));
+    let server = Setup::pipeline(&old).start();
+    write(&server, "pipeline.toml", &old.replace("shards = 2", "shards = \"two\""));
+    write(&server, "orders.toml", &durable_stream("orders", 1, "os"));
+    let (status, told) = reload(&server).await;
+    let why = told["error"].as_str().unwrap();
+    assert!(status == 409 && why.contains("pipeline.toml:3:10: "), "{why}");
+    assert_eq!(put(&server, "", "orders", 0..1).await, 404);
+
+    write(&server, "pipeline.toml", &old.replace("\"os\"", "\"fsync\""));
+    let why = "a restart is needed: durability of stream 'web' has changed";
+    assert_eq!(reload(&server).await, (409, json!({ "reloaded": false, "error": why })));
+    assert_eq!(put(&server, "", "orders", 0..1).await, 404);
+
+    write(&server, "pipeline.toml", &old);
+    server.signal(Signal::HUP);
+    let begun = Instant::now();
+    while put(&server, "", "orders", 0..1).await != 200 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let stopped = server.stop();
+    stopped.assert_drained();
+    assert!(stopped.stderr.contains("stream 'orders': new"), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("all stays as it was"), "{}", stopped.stderr);
+}
+
+#[tokio::test]
+async fn changes_before_one_that_fails_are_taken_back() {
+    let old = web(&delivery("lake", ""));
+    let server = Setup::pipeline(&old).start();
+    assert_eq!(put(&server, "", "web", 0..50).await, 200);
+    // Stands where the folder of the new stream's ledgers has to be.
+    let obstacle = server.folder().join("data/ledger/zebra");
+    std::fs::write(&obstacle, "no folder").unwrap();
+    write(
+        &server,
+        "pipeline.toml",
+        &web(&(delivery("lake", "buffer = { interval = \"2s\" }") + &delivery("fresh", ""))),
+    );
+    write(&server, "zebra.toml", &format!("{}{}", durable_stream("zebra", 1, "os"), delivery("lake", "")));
+    let (status, told) = reload(&server).await;
+    assert_eq!(status, 409, "{told}");
+    assert!(told["error"].as_str().unwrap().starts_with("stream 'zebra': "), "{told}");
+    assert_eq!(put(&server, "", "zebra", 0..1).await, 404);
+    assert_eq!(put(&server, "", "web", 50..100).await, 200);
+
+    std::fs::remove_file(&obstacle).unwrap();
+    let (status, told) = reload(&server).await;
+    let changes = json!([
+        "stream 'web': delivery 'lake': buffer, dead letters",
+        "stream 'web': delivery 'fresh': new",
+        "stream 'zebra': new",
+    ]);
+    assert_eq!((status, &told["changes"]), (200, &changes), "{told}");
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let all: Vec<u64> = (0..100).collect();
+    for name in ["lake", "fresh"] {
+        assert_eq!(delivered(stopped.folder.path(), "web", name), all, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_has_nothing_read_again() {
+    let server = Setup::pipeline(durable_stream("web", 1, "os")).start();
+    let url = format!("http://{}/reload", server.admin);
+    let sent = reqwest::Client::new().post(&url).header(ORIGIN, "https://evil.example").send().await;
+    assert_eq!(sent.unwrap().status(), 403);
+    assert_eq!(reqwest::get(&url).await.unwrap().status(), 405);
+}
