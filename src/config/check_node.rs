@@ -4,11 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
 use super::check_access::check_access;
 use super::check_auth::{Principals, check_auth};
 use super::check_aws::check_aws;
+use super::check_cors::check_cors;
 use super::check_function::check_functions;
 use super::check_listener::{
     Listener, ListenerTable, check_address, check_listeners, check_tls, check_trusted_proxies, collide,
@@ -16,10 +15,10 @@ use super::check_listener::{
 use super::check_log::check_log;
 use super::check_rule::check_rules;
 use super::check_sink::Env;
-use super::checked::{Cors, Node, Server};
+use super::checked::{Node, Server};
 use super::checker::Checker;
 use super::limits;
-use super::raw::{CorsTable, NodeFile, ServerTable};
+use super::raw::{NodeFile, ServerTable};
 use super::size::Size;
 
 /// Every setting of the node; `None` where a problem was added.
@@ -183,42 +182,4 @@ fn check_body(text: Option<&str>, budget: Option<u64>, checker: &mut Checker<'_>
         ),
     );
     None
-}
-
-fn check_cors(raw: CorsTable, checker: &mut Checker<'_>) -> Option<Cors> {
-    let help = "write origins = [\"https://shop.example\"]";
-    let origins = checker.required("server.cors.origins", raw.origins, help);
-    let max_age =
-        checker.duration("server.cors.max_age", raw.max_age.as_deref(), Duration::from_secs(10 * 60));
-    let origins = origins?;
-    if origins.is_empty() {
-        checker.problem_with_help("server.cors.origins", "origins must not be empty", help);
-    }
-    let mut right = !origins.is_empty();
-    for (index, origin) in origins.iter().enumerate() {
-        let path = format!("server.cors.origins[{index}]");
-        if origin != "*" && !is_origin(origin) {
-            right = false;
-            let quoted = checker.quote(&path, origin);
-            checker.problem(
-                &path,
-                format!("{quoted} is no origin: write scheme and host, such as \"https://shop.example\", without a path, or \"*\""),
-            );
-        }
-    }
-    let takes_credentials = raw.credentials.unwrap_or(false);
-    if takes_credentials && origins.iter().any(|origin| origin == "*") {
-        checker.problem_with_help(
-            "server.cors.credentials",
-            "credentials are taken from named origins only: with \"*\" every page could send those of its reader",
-            "name the origins, or leave credentials out",
-        );
-        return None;
-    }
-    right.then_some(Cors { origins, takes_credentials, max_age: max_age? })
-}
-
-/// Browsers send an origin in exactly this form.
-fn is_origin(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == text)
 }

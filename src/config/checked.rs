@@ -14,6 +14,7 @@ use url::Url;
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
 pub use super::check_auth::{ApiKey, Auth, Demand};
 pub use super::check_aws::Aws;
+pub use super::check_cors::Cors;
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
@@ -152,17 +153,6 @@ impl Server {
     pub fn exposed(&self) -> Option<&ListenAt> {
         self.listeners.iter().map(|listener| &listener.at).find(|at| !at.is_local())
     }
-}
-
-/// `[server.cors]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cors {
-    /// Allowed origins, such as `https://shop.example`; `*` alone allows every one.
-    pub origins: Vec<String>,
-    /// Whether browsers may send credentials of their own accord. Not with `*`.
-    pub takes_credentials: bool,
-    /// How long a browser may keep the answer to a preflight.
-    pub max_age: Duration,
 }
 
 /// One pipeline file.

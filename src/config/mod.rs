@@ -17,6 +17,7 @@ mod check_access_key;
 mod check_auth;
 mod check_aws;
 mod check_backup;
+mod check_cors;
 mod check_dead_letters;
 mod check_delivery;
 mod check_firehose;

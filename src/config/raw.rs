@@ -12,6 +12,7 @@ use super::check_access_key::AccessKeyTable;
 use super::check_auth::{ApiKeyTable, AuthTable};
 use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
+use super::check_cors::CorsTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
 use super::check_listener::{ListenerTable, TlsTable};
@@ -390,20 +391,4 @@ pub struct ServerTable {
     pub access_log: Option<bool>,
     /// Cross-origin rules for browsers. Default: browsers of other origins are refused.
     pub cors: Option<CorsTable>,
-}
-
-/// `cors` of `[server]`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CorsTable {
-    /// Allowed origins, such as `https://shop.example`; `*` allows every one.
-    #[schemars(required, extend("examples" = [["https://shop.example"]]))]
-    pub origins: Option<Vec<String>>,
-    /// Whether browsers may send cookies, certificates and the passwords that they have of their own accord, as they do
-    /// with every beacon; not with `*`. Default: false.
-    #[schemars(example = true)]
-    pub credentials: Option<bool>,
-    /// How long a browser may keep the answer to a preflight. Default: `10m`.
-    #[schemars(example = &"10m")]
-    pub max_age: Option<String>,
 }

@@ -41,7 +41,7 @@ async fn aws(server: &Server, client: &str, operation: &str, body: Value) -> (u1
 #[tokio::test]
 async fn addresses_that_are_denied_come_to_no_route_and_those_of_a_stream_to_it_alone() {
     let server = start(
-        "[access]\ndeny_addresses = [\"192.0.2.0/24\", \"2001:db8::/32\"]\n",
+        "aws = { signature = \"off\" }\n[access]\ndeny_addresses = [\"192.0.2.0/24\", \"2001:db8::/32\"]\n",
         "[access]\nallow_addresses = [\"10.0.0.0/8\", \"192.0.2.0/24\"]\n",
     );
     let denied = (403, json!("address_not_allowed"));

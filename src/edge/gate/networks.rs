@@ -1,6 +1,6 @@
 //! Networks that an address is looked for in.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -79,7 +79,7 @@ fn has<T: Copy + Ord>(ranges: &[(T, T)], address: T) -> bool {
 pub fn household(address: IpAddr) -> IpAddr {
     const INTERFACE_BITS: u32 = 64;
     match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(Ipv4Addr::from(u32::from(address))),
+        IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
             IpAddr::V6(Ipv6Addr::from(u128::from(address) >> INTERFACE_BITS << INTERFACE_BITS))
         }
@@ -88,6 +88,8 @@ pub fn household(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use proptest::prelude::*;
 
     use super::*;
