@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use http::request::Parts;
 use tokio::runtime::Runtime;
 
 use crate::config::checked::{Config, ListenAt};
@@ -27,9 +28,13 @@ use crate::delivery::{Memory, StatusReport};
 use crate::edge::Edge;
 use crate::edge::aws::firehose::registry::DeliveryStreams;
 use crate::edge::gate::Gate;
+use crate::edge::gate::facts::Facts;
 use crate::edge::gate::screen::Screen;
+use crate::edge::identity::policy::Action;
+use crate::edge::listen::socket::Peer;
 use crate::edge::listen::tls::Terminator;
 use crate::edge::listen::{Door, Listeners};
+use crate::edge::problem::Problem;
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
@@ -260,6 +265,24 @@ impl Pipelines {
         self.registry.run_upkeep();
     }
 
+    /// Lets a request for a change in that came over the admin port: with the proofs that `[auth] admin` names, or, where
+    /// nobody is asked, from this machine.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn enter_admin(&self, head: &Parts, peer: &Peer) -> Result<(), Problem> {
+        let action = Some(Action::Admin);
+        let facts = Facts { head, peer, client: peer.ip(), route: "admin", action, stream: None };
+        let entry = self.site.edge.gate().enter(&facts).await?;
+        let is_local = peer.ip().is_none_or(|address| address.to_canonical().is_loopback());
+        match entry.principal.is_some() || is_local {
+            true => Ok(()),
+            false => Err(Problem::Forbidden(
+                "nobody is asked who they are, so that only this machine may".to_owned(),
+            )),
+        }
+    }
+
     /// Brings gauges up to date and renders all metrics.
     pub fn render_metrics(&self) -> String {
         for status in self.site.statuses() {
@@ -270,7 +293,6 @@ impl Pipelines {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);
             intake.stream.metrics.retained_bytes.set(bytes as f64);
-            intake.cursors.list().iter().for_each(|cursor| cursor.refresh_gauges());
         }
         if let Some(logs) = self.site.logs().as_ref() {
             logs.refresh_gauges(&self.registry);
@@ -282,6 +304,9 @@ impl Pipelines {
         gauges.delivery_used.set(delivery.used() as f64);
         gauges.delivery_capacity.set(delivery.capacity() as f64);
         let mut text = self.registry.render();
+        let intakes = self.site.edge.intakes();
+        let cursors: Vec<_> = intakes.iter().flat_map(|intake| intake.cursors.gauges()).collect();
+        crate::telemetry::metrics::render_cursors(&mut text, &cursors);
         crate::telemetry::process::render(&mut text);
         text
     }

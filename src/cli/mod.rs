@@ -13,6 +13,7 @@ mod node_url;
 mod recovery_display;
 pub mod reload;
 mod start;
+mod stop;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::reload::{self, Files, Wishes};
 use super::start::{self, Built};
+use super::stop::Stop;
 use super::{Exit, ServeArgs, Session};
 use crate::config::checked::Config;
 use crate::config::print_duration;
@@ -163,25 +164,6 @@ async fn housekeeping(pipelines: Arc<Pipelines>) {
             Ok(()) => {}
             Err(error) if error.is_cancelled() => return,
             Err(error) => tracing::error!(%error, "housekeeping has broken off, and is tried again"),
-        }
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }

@@ -1,25 +1,29 @@
 //! `forebay tail STREAM`: prints records of a running node as they arrive.
 //!
 //! It reads server-sent events, and when the connection ends it comes again with the id of the last one, so that nothing
-//! is missed or printed twice.
+//! is missed or printed twice. With `--cursor` the node keeps the place, and [`share`] tells it how far that is.
 
 mod events;
+mod node;
+mod share;
 
 use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use thiserror::Error;
 
 use super::node_url::{Unreachable, WrongUrl, node_url};
+use super::stop::Stop;
 use super::{Exit, Session};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 use events::{Event, EventParser, TooLong};
+use node::{TailError, refused};
+use share::Share;
 
 /// How long a node is tried again that was there and is gone: longer than a restart takes that has little to recover.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,21 +31,26 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// See [`CONNECT_TIMEOUT`].
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of a refusal that are read.
-const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
 /// `forebay tail`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 --limit is reached or nobody reads the output any more, 1 the node cannot be reached, refuses, or was away for a minute, 2 wrong arguments. Ctrl-C ends at once."
+    after_help = "Exit codes: 0 --limit is reached or nobody reads the output any more, 1 the node cannot be reached, refuses, or was away for a minute, 2 wrong arguments. Ctrl-C ends at once; with --cursor it first says what is done and gives the shards back, which a second Ctrl-C does not wait for."
 )]
 pub struct TailArgs {
     /// The stream
     #[arg(value_name = "STREAM")]
     pub stream: String,
-    /// Where to begin: earliest, latest or an RFC 3339 time
+    /// Where to begin: earliest, latest or an RFC 3339 time; with --cursor only where that is new
     #[arg(long, default_value = "latest")]
     pub from: String,
+    /// Share the stream with all commands that name this cursor: each prints some of the shards, and the node keeps what
+    /// was printed
+    #[arg(long, value_name = "NAME", conflicts_with = "shard")]
+    pub cursor: Option<String>,
+    /// The name of this one of them: whoever has it after a crash goes on at once [default: HOST-PID]
+    #[arg(long, value_name = "NAME", requires = "cursor")]
+    pub worker: Option<String>,
     /// Only this shard, such as shardId-000000000002
     #[arg(long, value_name = "ID")]
     pub shard: Option<String>,
@@ -62,25 +71,6 @@ pub struct TailArgs {
     pub limit: Option<u64>,
 }
 
-/// Why tailing has ended.
-#[derive(Debug, Error)]
-enum TailError {
-    #[error(transparent)]
-    Url(#[from] WrongUrl),
-    #[error("an HTTP client cannot be made ({0})")]
-    Client(reqwest::Error),
-    #[error(transparent)]
-    Unreachable(#[from] Unreachable),
-    #[error("{url} answers {status}: {detail}")]
-    Refused { url: Url, status: u16, detail: String },
-    #[error("{url} has been away for {} s: run the command again later", PATIENCE.as_secs())]
-    Away { url: Url },
-    #[error("{url} sends something that is no stream of records")]
-    Foreign { url: Url },
-    #[error(transparent)]
-    Output(#[from] io::Error),
-}
-
 /// A record as an event has it.
 #[derive(Deserialize)]
 struct Record<'a> {
@@ -97,12 +87,6 @@ struct Record<'a> {
 #[derive(Deserialize)]
 struct Gap {
     skipped: u64,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Refusal {
-    detail: String,
 }
 
 /// `forebay tail`.
@@ -126,9 +110,12 @@ pub fn run(args: &TailArgs, session: &mut Session<'_>) -> io::Result<Exit> {
 
 struct Tail<'a> {
     args: &'a TailArgs,
-    client: reqwest::Client,
+    client: Client,
     url: Url,
+    share: Option<Share>,
     last_id: String,
+    /// The node has answered.
+    was_there: bool,
     /// The number of the last record of each shard: with many shards an id stands for several records.
     seen: HashMap<String, u64>,
     printed: u64,
@@ -136,26 +123,51 @@ struct Tail<'a> {
 
 impl<'a> Tail<'a> {
     fn new(args: &'a TailArgs) -> Result<Self, TailError> {
-        let url = records_url(args)?;
-        let client = reqwest::Client::builder()
+        let mut url = records_url(args)?;
+        let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(SILENCE_TIMEOUT)
             .build()
             .map_err(TailError::Client)?;
-        Ok(Self { args, client, url, last_id: String::new(), seen: HashMap::new(), printed: 0 })
+        let share = Share::new(args, &client)?;
+        if let (Some(share), Some(cursor)) = (&share, &args.cursor) {
+            url.query_pairs_mut().append_pair("cursor", cursor).append_pair("worker", share.worker());
+        }
+        let (last_id, seen) = (String::new(), HashMap::new());
+        Ok(Self { args, client, url, share, last_id, was_there: false, seen, printed: 0 })
     }
 
-    /// Until the limit is reached or the node is not there any more.
+    /// Until the limit is reached, the node is not there any more, or, with a named cursor, a signal comes.
     async fn run(&mut self, session: &mut Session<'_>) -> Result<(), TailError> {
+        let Some(share) = &self.share else { return self.read(session).await };
+        let mut stop = Stop::new()?;
+        share.begin().await?;
+        let ended = tokio::select! {
+            ended = self.read(session) => ended,
+            _ = stop.next() => Ok(()),
+        };
+        // Its connection is gone by now. Also where nobody reads any more, of what somebody has read.
+        let Some(share) = &mut self.share else { return ended };
+        let left = tokio::select! {
+            left = share.leave() => left,
+            _ = stop.next() => return ended.and(Err(TailError::NotSaid)),
+        };
+        if let Ok(Some(told)) = &left {
+            writeln!(session.err, "forebay tail: {told}")?;
+        }
+        ended.and(left.map(|_| ()))
+    }
+
+    async fn read(&mut self, session: &mut Session<'_>) -> Result<(), TailError> {
         let (mut backoff, mut away_since) = (Backoff::default(), None);
         while !self.is_done() {
             match self.connect().await {
                 Ok(response) => {
-                    (backoff, away_since) = (Backoff::default(), None);
+                    (backoff, away_since, self.was_there) = (Backoff::default(), None, true);
                     self.print_all(response, session).await?;
                 }
                 // Only a node that was there is waited for.
-                Err(error) if self.last_id.is_empty() || !may_come_back(&error) => return Err(error),
+                Err(error) if !self.was_there || !error.may_pass() => return Err(error),
                 Err(_) => {}
             }
             let now = clock::monotonic();
@@ -175,11 +187,12 @@ impl<'a> Tail<'a> {
 
     async fn connect(&self) -> Result<Response, TailError> {
         let mut request = self.client.get(self.url.clone()).header("accept", "text/event-stream");
-        if !self.last_id.is_empty() {
-            request = request.header("last-event-id", &self.last_id);
+        let last_id = self.share.as_ref().map_or_else(|| self.last_id.clone(), Share::at);
+        if !last_id.is_empty() {
+            request = request.header("last-event-id", last_id);
         }
         let unreachable = |source| TailError::from(Unreachable { url: self.url.clone(), source });
-        let mut response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         if status == StatusCode::OK {
             let is_events =
@@ -187,15 +200,7 @@ impl<'a> Tail<'a> {
             let is_ours = response.headers().get("content-type").is_some_and(is_events);
             return if is_ours { Ok(response) } else { Err(TailError::Foreign { url: self.url.clone() }) };
         }
-        let mut body = Vec::new();
-        while let Ok(Some(piece)) = response.chunk().await {
-            body.extend_from_slice(&piece);
-            if body.len() > REFUSAL_BYTES_MAX {
-                break;
-            }
-        }
-        let Refusal { detail } = serde_json::from_slice(&body).unwrap_or_default();
-        Err(TailError::Refused { url: self.url.clone(), status: status.as_u16(), detail })
+        Err(refused(&self.url, response).await)
     }
 
     /// Prints what comes until the connection ends.
@@ -207,8 +212,16 @@ impl<'a> Tail<'a> {
         let url = self.url.clone();
         let foreign = |_: TooLong| TailError::Foreign { url: url.clone() };
         let mut parser = EventParser::default();
-        // A connection that breaks is taken up again, like one that ends.
-        while let Ok(Some(piece)) = response.chunk().await {
+        loop {
+            let piece = tokio::select! {
+                piece = response.chunk() => piece,
+                () = due(self.share.as_ref()) => {
+                    self.commit(session).await?;
+                    continue;
+                }
+            };
+            // A connection that breaks is taken up again, like one that ends.
+            let Ok(Some(piece)) = piece else { return Ok(()) };
             parser.push(&piece).map_err(foreign)?;
             while let Some(event) = parser.next_event() {
                 self.print(&event, session)?;
@@ -217,9 +230,19 @@ impl<'a> Tail<'a> {
                 }
             }
             session.out.flush()?;
-            if self.is_done() {
-                break;
+            if let Some(share) = &mut self.share {
+                share.flushed();
             }
+            if self.is_done() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn commit(&mut self, session: &mut Session<'_>) -> Result<(), TailError> {
+        let Some(share) = &mut self.share else { return Ok(()) };
+        if let Some(told) = share.commit().await? {
+            writeln!(session.err, "forebay tail: {told}")?;
         }
         Ok(())
     }
@@ -237,8 +260,11 @@ impl<'a> Tail<'a> {
             }
             _ => {}
         }
-        if let Some(id) = &event.id {
-            self.last_id.clone_from(id);
+        match (&event.id, &mut self.share) {
+            // That of a record is the place behind it, which is noted as it is printed.
+            (Some(id), Some(share)) if event.name != "record" => share.take_id(id),
+            (Some(id), None) => self.last_id.clone_from(id),
+            _ => {}
         }
         Ok(())
     }
@@ -247,7 +273,8 @@ impl<'a> Tail<'a> {
         let foreign = |_| TailError::Foreign { url: self.url.clone() };
         let record: Record<'_> = serde_json::from_str(data).map_err(foreign)?;
         let number = record.sequence_number.parse().unwrap_or(u64::MAX);
-        if self.seen.get(&record.shard).is_some_and(|&seen| number <= seen) {
+        // What a named cursor sends again is wanted again: it was reset, or a lease was over.
+        if self.share.is_none() && self.seen.get(&record.shard).is_some_and(|&seen| number <= seen) {
             return Ok(());
         }
         let Record { shard, sequence_number, arrival_time, partition_key, data: payload, data_base64 } =
@@ -258,25 +285,29 @@ impl<'a> Tail<'a> {
             let payload = payload.or(data_base64).map_or("", RawValue::get);
             writeln!(session.out, "{arrival_time} {shard} {sequence_number} {partition_key:?} {payload}")?;
         }
-        self.seen.insert(shard, number);
+        match &mut self.share {
+            Some(share) => share.take_record(&shard, number),
+            None => drop(self.seen.insert(shard, number)),
+        }
         self.printed += 1;
         Ok(())
     }
 }
 
-/// Whether the node may be starting again.
-fn may_come_back(error: &TailError) -> bool {
-    match error {
-        TailError::Unreachable(_) => true,
-        TailError::Refused { status, .. } => *status >= 500,
-        _ => false,
+async fn due(share: Option<&Share>) {
+    match share {
+        Some(share) => share.due().await,
+        None => std::future::pending().await,
     }
 }
 
 fn records_url(args: &TailArgs) -> Result<Url, WrongUrl> {
     let mut url = node_url(&args.url, &["v1", "streams", &args.stream, "records"])?;
     let mut query = url.query_pairs_mut();
-    query.clear().append_pair("from", &args.from);
+    query.clear();
+    if args.cursor.is_none() {
+        query.append_pair("from", &args.from);
+    }
     for (name, value) in [("shard", &args.shard), ("key", &args.key)] {
         if let Some(value) = value {
             query.append_pair(name, value);

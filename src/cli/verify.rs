@@ -2,6 +2,7 @@
 //! what is.
 
 pub(super) mod display;
+mod functions;
 mod print;
 
 use std::io;
@@ -20,6 +21,7 @@ use crate::delivery::verify::{
     self, DeliveryReport, Evidence, Progress as _, RecordSource, Sorter, StoredLog,
 };
 use crate::edge::aws::firehose::registry::{DeliveryStreams, LoadError};
+use crate::function::balance::FunctionReport;
 use crate::node::{Catalog, NodeError, NodeFolder};
 use crate::pipeline::{StartError, made_by_clients};
 use crate::runtime::clock::UnixMicros;
@@ -76,6 +78,9 @@ struct Report {
     log_error: Option<String>,
     /// Deliveries of durable streams.
     deliveries: Vec<DeliveryReport>,
+    /// Functions that records go through on their way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    functions: Vec<FunctionReport>,
     /// What was not looked at.
     notes: Vec<String>,
 }
@@ -153,7 +158,19 @@ fn verify_node(config: &mut Config, quick: bool, display: &Display<'_>) -> Resul
         }
     }
     display.end();
-    report.ok = report.log_error.is_none() && report.deliveries.iter().all(DeliveryReport::is_well);
+    if let Some(content) = &content {
+        for transformation in delivery_streams.transformations() {
+            report.functions.extend(functions::verify(
+                &transformation,
+                (&folder, &config.node.data_dir),
+                &catalog,
+                content,
+            )?);
+        }
+    }
+    let are_well = report.deliveries.iter().all(DeliveryReport::is_well)
+        && report.functions.iter().all(FunctionReport::is_well);
+    report.ok = report.log_error.is_none() && are_well;
     Ok(report)
 }
 

@@ -1,9 +1,11 @@
 //! One connection: what it is waiting for, and when that has taken too long.
 
+mod opening;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -14,14 +16,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, watch};
-use tokio_rustls::TlsAcceptor;
-use tokio_util::either::Either;
 
+use self::opening::{Opened, Unopened, open};
+use super::answers::{Answers, Step};
 use super::listen::accept::Arrival;
-use super::listen::certificate::ClientCertificate;
-use super::listen::crowd::{Crowded, Member};
-use super::listen::proxy_protocol;
-use super::listen::socket::{Peer, Socket};
+use super::listen::socket::Socket;
 use super::strict::wire::{Flaw, Wire};
 use super::upgrade::{Takeovers, Upgrade};
 use super::{Edge, route};
@@ -49,7 +48,7 @@ struct Progress {
     since: AtomicU64,
     /// While bytes of a request head have come in and the head is not complete.
     head_begun: AtomicBool,
-    /// Once a request has come over HTTP/2. Its frames are not told apart here, so only silence counts.
+    /// Once a request has come over HTTP/2. Any frame of the client counts as life where no answer is under way.
     http2: AtomicBool,
     /// Requests that have come.
     requests: AtomicU64,
@@ -57,6 +56,8 @@ struct Progress {
     flawed: OnceLock<(u64, Flaw)>,
     /// Told when there are as many as there may be.
     exhausted: Notify,
+    /// Those of HTTP/2.
+    answers: Mutex<Answers>,
 }
 
 /// A request that is being answered, for as long as it exists: hyper drops it where the client resets its stream.
@@ -85,6 +86,8 @@ impl Drop for Answering {
 enum Late {
     Head,
     NextRequest,
+    /// With taking an answer, over HTTP/2.
+    Answer,
 }
 
 impl Progress {
@@ -99,6 +102,7 @@ impl Progress {
             requests: AtomicU64::new(0),
             flawed: OnceLock::new(),
             exhausted: Notify::new(),
+            answers: Mutex::default(),
         }
     }
 
@@ -112,6 +116,11 @@ impl Progress {
         (is_last, self.flawed.get().filter(|(from, _)| *from <= index).map(|(_, flaw)| *flaw))
     }
 
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        // Nothing panics while they are changed.
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn now(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
@@ -122,7 +131,8 @@ impl Progress {
 
     /// Bytes came in. When a head has begun is not noted here, because that would cost a look at the clock for each
     /// request: the timer notes it when it next fires.
-    fn received(&self) {
+    fn received(&self, bytes: &[u8]) {
+        self.answers().received(bytes);
         if self.http2.load(Ordering::Relaxed) {
             self.wait_begins();
         } else if self.answering.load(Ordering::Relaxed) == 0 && !self.head_begun.load(Ordering::Relaxed) {
@@ -131,9 +141,15 @@ impl Progress {
         }
     }
 
-    /// How long it may still wait, or what it is late with. While a request is being answered the handler's own
-    /// time-outs count; the look is then repeated after the shorter bound.
+    /// How long it may still wait, or what it is late with.
     fn remaining(&self, server: &Server) -> Result<Duration, Late> {
+        let of_answers = self.answers().remaining(server.idle_timeout, self.now()).ok_or(Late::Answer)?;
+        Ok(self.remaining_of_requests(server)?.min(of_answers))
+    }
+
+    /// The same of requests. While one is being answered the handler's own time-outs count; the look is then repeated
+    /// after the shorter bound.
+    fn remaining_of_requests(&self, server: &Server) -> Result<Duration, Late> {
         if self.answering.load(Ordering::Relaxed) > 0 {
             return Ok(server.header_timeout.min(server.idle_timeout));
         }
@@ -165,7 +181,7 @@ impl Progress {
     }
 }
 
-/// The socket, reporting what comes in.
+/// The socket, reporting what comes in and what goes out.
 struct Watched {
     socket: Socket,
     wire: Wire,
@@ -173,10 +189,17 @@ struct Watched {
 }
 
 impl Watched {
-    /// A client that takes its answer slowly, but takes it, is not silent.
-    fn wrote(&self, poll: &Poll<io::Result<usize>>) {
-        if poll.is_ready() {
+    /// A client that takes its answer slowly, but takes it, is not silent. `taken` is what it was given in a write, as far
+    /// as the socket takes it.
+    fn moved<'a>(&self, step: Step, is_ready: bool, taken: impl Iterator<Item = &'a [u8]>) {
+        if is_ready {
             self.progress.wait_begins();
+        }
+        let mut answers = self.progress.answers();
+        if answers.is_http2() {
+            let now = self.progress.now();
+            answers.moved(step, is_ready, now);
+            taken.for_each(|bytes| answers.sent(bytes, now));
         }
     }
 }
@@ -190,25 +213,40 @@ impl AsyncRead for Watched {
         let before = buf.filled().len();
         let poll = Pin::new(&mut self.socket).poll_read(cx, buf);
         if poll.is_ready() {
-            self.progress.received();
-            self.wire.follow(buf.filled().get(before..).unwrap_or_default());
+            let bytes = buf.filled().get(before..).unwrap_or_default();
+            self.wire.follow(bytes);
             if let Some(flawed) = self.wire.flawed() {
                 self.progress.flawed.get_or_init(|| flawed);
             }
+            self.progress.received(bytes);
         }
         poll
+    }
+}
+
+/// How many bytes a write has taken.
+fn taken(poll: &Poll<io::Result<usize>>) -> usize {
+    match poll {
+        Poll::Ready(Ok(count)) => *count,
+        _ => 0,
     }
 }
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.socket).poll_write(cx, buf);
-        self.wrote(&poll);
+        self.moved(Step::Write, poll.is_ready(), buf.get(..taken(&poll)).into_iter());
         poll
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        let poll = Pin::new(&mut self.socket).poll_flush(cx);
+        let mut answers = self.progress.answers();
+        if answers.is_http2() {
+            answers.moved(Step::Flush, poll.is_ready(), self.progress.now());
+        }
+        drop(answers);
+        poll
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -225,56 +263,15 @@ impl AsyncWrite for Watched {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
-        self.wrote(&poll);
+        let mut left = taken(&poll);
+        let parts = bufs.iter().map(|buf| {
+            let (now, _) = buf.split_at(left.min(buf.len()));
+            left -= now.len();
+            now
+        });
+        self.moved(Step::Write, poll.is_ready(), parts);
         poll
     }
-}
-
-/// Why a connection has come to no request.
-enum Unopened {
-    /// What should stand before TLS, or its handshake, is wrong or has broken.
-    Broken(&'static str, String),
-    /// It has taken too long.
-    Late,
-    /// Its address has as many connections as it may.
-    Crowded,
-}
-
-/// A connection that is ready for its first request.
-struct Opened {
-    socket: Socket,
-    peer: Peer,
-    /// Its place among those of its address.
-    member: Option<Member>,
-}
-
-fn broken(what: &'static str, why: &dyn std::fmt::Display) -> Unopened {
-    Unopened::Broken(what, why.to_string())
-}
-
-/// Takes what stands before the first request off a connection.
-async fn open(edge: &Edge, arrival: Arrival) -> Result<Opened, Unopened> {
-    let Arrival { mut socket, mut address, door, mut member } = arrival;
-    if door.is_behind_proxy {
-        let told = proxy_protocol::read(&mut socket).await.map_err(|error| broken("proxy", &error))?;
-        address = told.or(address);
-        let entered = edge.crowd.enter(address.map(|address| address.ip()));
-        member = entered.map_err(|Crowded| Unopened::Crowded)?;
-    }
-    let Some(tls) = &door.tls else {
-        return Ok(Opened {
-            socket: Either::Left(socket),
-            peer: Peer { address, ..Peer::default() },
-            member,
-        });
-    };
-    let socket = TlsAcceptor::from(tls.current()).accept(socket).await;
-    let socket = socket.map_err(|error| broken("tls", &error))?;
-    let shown = socket.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let certificate = shown.map(ClientCertificate::read).transpose();
-    let certificate = certificate.map_err(|error| broken("tls", &error))?.map(Arc::new);
-    let peer = Peer { address, is_encrypted: true, certificate };
-    Ok(Opened { socket: Either::Right(Box::new(socket)), peer, member })
 }
 
 /// HTTP/1.1 and HTTP/2 within the limits.
@@ -315,7 +312,7 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
     };
     let peer = Arc::new(peer);
     let progress = Arc::new(Progress::new());
-    let watched = Watched { socket, wire: Wire::default(), progress: Arc::clone(&progress) };
+    let io = TokioIo::new(Watched { socket, wire: Wire::default(), progress: Arc::clone(&progress) });
     let takeovers = Arc::new(Takeovers::default());
     let service = service_fn(|mut request: Request<Incoming>| {
         let (is_last, flaw) = progress.request(edge.server.connection_requests_max);
@@ -344,7 +341,7 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
         }
     });
     let builder = http(&edge.server);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(watched), service);
+    let connection = builder.serve_connection_with_upgrades(io, service);
     tokio::pin!(connection);
     let mut stopped = false;
     let is_cut = loop {
@@ -360,6 +357,10 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
                         return;
                     }
                     Late::NextRequest => edge.connection_metrics.late_idle.increment(1),
+                    Late::Answer => {
+                        edge.connection_metrics.late_answer.increment(1);
+                        tracing::debug!(client = ?from, "edge: connection closed, nothing of an answer is taken");
+                    }
                 }
                 break true;
             }

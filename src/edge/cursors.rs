@@ -5,13 +5,16 @@
 //! | `PUT` | `{"from":"latest","lease":"30s"}` | makes it, unless it is there |
 //! | `PUT` | `{"worker":"w1","next":"CURSOR"}` | everything before `next` is done; without `next`: the worker is alive |
 //! | `PUT` | `{"reset":"earliest","force":true}` | goes on elsewhere: `earliest`, `latest`, a time or a cursor |
-//! | `GET` | | how far it is, and who has which shard |
+//! | `GET` | | how far it is, and who has which shard; of all of them only in numbers |
 //! | `DELETE` | | deletes it; with `?worker=W` that worker only leaves |
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod shown;
+#[cfg(test)]
+mod tests;
 
-use chrono::{DateTime, SecondsFormat};
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::{Response, StatusCode, request};
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
@@ -24,11 +27,15 @@ use crate::config::limits::{
     CURSOR_BODY_BYTES_MAX, CURSOR_LEASE_DEFAULT, CURSOR_LEASE_RANGE, NAME_BYTES_MAX,
 };
 use crate::config::{parse_duration, print_duration};
-use crate::runtime::clock;
+use crate::runtime::budget::Permit;
 use crate::tap::cursor::Cursor;
 use crate::tap::named::all::NewCursor;
-use crate::tap::named::cursor::{NamedCursor, View};
+use crate::tap::named::cursor::NamedCursor;
 use crate::tap::query;
+use shown::{Summary, Whole};
+
+/// Bytes of a list around its rows.
+const LIST_BYTES: u64 = 20;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,37 +50,8 @@ struct Wish {
 }
 
 #[derive(Serialize)]
-struct CursorView {
-    cursor: String,
-    lease: String,
-    /// Hand it to `reset` to come back here.
-    next: String,
-    /// Records that are there and not done.
-    lag: u64,
-    workers: Vec<WorkerView>,
-    shards: Vec<ShardView>,
-}
-
-#[derive(Serialize)]
-struct WorkerView {
-    worker: String,
-    shards: usize,
-    /// Unless it gives another sign of life.
-    alive_until: String,
-}
-
-#[derive(Serialize)]
-struct ShardView {
-    shard: String,
-    next: String,
-    lag: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    worker: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    leased_until: Option<String>,
-    /// It gets no more records of it, so that another worker can have it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    handed_over: bool,
+struct List {
+    cursors: Vec<Summary>,
 }
 
 /// What a worker is told that has said what is done.
@@ -91,59 +69,42 @@ fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     reply::json(status, serde_json::to_vec(value).unwrap_or_default())
 }
 
-/// All cursors of a stream.
-pub fn list(intake: &Intake) -> Response<Body> {
+/// All cursors of a stream, in numbers. What is written is paid for from the taps' account until it is sent.
+///
+/// # Errors
+/// If that has not so much.
+pub fn list(edge: &Edge, intake: &Intake) -> Result<Response<Body>, Problem> {
     let cursors = intake.cursors.list();
-    let views: Vec<_> =
-        cursors.iter().filter_map(|cursor| Some(view(cursor.name(), &cursor.view()?))).collect();
-    json(StatusCode::OK, &serde_json::json!({ "cursors": views }))
+    let bytes = LIST_BYTES + cursors.iter().map(|cursor| Summary::bytes_max(cursor.name())).sum::<u64>();
+    let permit = edge.admit_tap(bytes)?;
+    let shown = |cursor: &Arc<NamedCursor>| Some(Summary::of(cursor.name(), &cursor.totals()?));
+    let shown = List { cursors: cursors.iter().filter_map(shown).collect() };
+    Ok(paid(&shown, bytes, permit))
 }
 
-/// One of them.
-pub fn describe(intake: &Intake, name: &str) -> Result<Response<Body>, Problem> {
-    answer(StatusCode::OK, &*intake.cursors.get(name)?)
+/// All of one of them, paid for as the list is.
+///
+/// # Errors
+/// If there is none of that name, or the taps' account has not so much.
+pub fn describe(edge: &Edge, intake: &Intake, name: &str) -> Result<Response<Body>, Problem> {
+    let cursor = intake.cursors.get(name)?;
+    let view = cursor.view().ok_or_else(|| Problem::UnknownCursor(name.to_owned()))?;
+    let bytes = Whole::bytes_max(name, &view);
+    let permit = edge.admit_tap(bytes)?;
+    Ok(paid(&Whole::of(cursor.name(), &view), bytes, permit))
 }
 
+fn paid(value: &impl Serialize, bytes: u64, permit: Permit) -> Response<Body> {
+    let mut text = Vec::with_capacity(bytes as usize);
+    // Into memory, and structs of numbers and strings always serialise.
+    let _ = serde_json::to_writer(&mut text, value);
+    reply::json(StatusCode::OK, permit.cover(text))
+}
+
+/// What has become of a cursor.
 fn answer(status: StatusCode, cursor: &NamedCursor) -> Result<Response<Body>, Problem> {
     let unknown = || Problem::UnknownCursor(cursor.name().to_string());
-    Ok(json(status, &view(cursor.name(), &cursor.view().ok_or_else(unknown)?)))
-}
-
-fn view(name: &str, found: &View) -> CursorView {
-    let shards = found.shards.iter().map(|state| ShardView {
-        shard: state.shard.to_string(),
-        next: state.done.to_string(),
-        lag: found.lag_of(state),
-        worker: state.held.as_ref().map(|(worker, ..)| worker.to_string()),
-        leased_until: state.held.as_ref().map(|(_, until, _)| wall(found.now, *until)),
-        handed_over: state.held.as_ref().is_some_and(|(.., is_leaving)| *is_leaving),
-    });
-    let count = |worker: &str| {
-        let has = |held: &Option<(Arc<str>, Instant, bool)>| {
-            held.as_ref().is_some_and(|(one, ..)| **one == *worker)
-        };
-        found.shards.iter().filter(|state| has(&state.held)).count()
-    };
-    let workers = found.workers.iter().map(|(worker, until)| WorkerView {
-        worker: worker.to_string(),
-        shards: count(worker),
-        alive_until: wall(found.now, *until),
-    });
-    CursorView {
-        cursor: name.to_owned(),
-        lease: print_duration(found.lease),
-        next: found.done().to_string(),
-        lag: found.lag(),
-        workers: workers.collect(),
-        shards: shards.collect(),
-    }
-}
-
-/// A time to come by the wall clock.
-fn wall(now: Instant, then: Instant) -> String {
-    let ahead = i64::try_from(then.duration_since(now).as_micros()).unwrap_or_default();
-    let time = DateTime::from_timestamp_micros(clock::wall().0.saturating_add(ahead)).unwrap_or_default();
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+    Ok(json(status, &Summary::of(cursor.name(), &cursor.totals().ok_or_else(unknown)?)))
 }
 
 /// Makes a cursor, moves it on for a worker, or puts it elsewhere.

@@ -8,6 +8,7 @@
 //! (`SO_REUSEPORT`), so a request never changes cores.
 
 pub mod admit;
+mod answers;
 pub mod append;
 pub mod aws;
 pub mod body;
@@ -77,6 +78,9 @@ pub struct Intake {
     pub cursors: Arc<NamedCursors>,
     /// Whether no client sees it: a stage of this process is all that appends to it.
     pub is_internal: bool,
+    /// Whether its pipeline has deliveries: clients of Firehose see it as a delivery stream of its name then. Those that
+    /// delivery streams add do not count.
+    pub has_deliveries: bool,
 }
 
 impl Intake {
@@ -102,7 +106,7 @@ impl Intake {
             enforced.map(|schema| LearnedPlan::new(Arc::clone(schema), all.pointers())).transpose()?;
         let slots = captures.pointers().len();
         let cursors = NamedCursors::in_memory(&stream, None);
-        let is_internal = false;
+        let (is_internal, has_deliveries) = (false, false);
         Ok(Self {
             stream,
             ingest,
@@ -115,6 +119,7 @@ impl Intake {
             budget,
             cursors,
             is_internal,
+            has_deliveries,
         })
     }
 }

@@ -14,7 +14,7 @@ use crate::stream::Appended;
 pub use body::{Body, Pieces};
 
 /// A JSON answer.
-pub fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::whole(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -107,6 +107,7 @@ impl From<ControlError> for Problem {
             ControlError::Reshard(ResizeError::Commit(error)) => error.into(),
             ControlError::Reshard(_)
             | ControlError::Exists { .. }
+            | ControlError::HasConsumers { .. }
             | ControlError::Reserved { .. }
             | ControlError::Declared { .. }
             | ControlError::Delivered { .. }

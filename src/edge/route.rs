@@ -263,8 +263,8 @@ async fn dispatch(
         (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
         (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),
         (Route::Shards(name), &Method::POST) => reshard::post(edge, &*edge.intake(name)?, head, body).await,
-        (Route::Cursors(name), &Method::GET) => Ok(cursors::list(&*edge.intake(name)?)),
-        (Route::Cursor(name, cursor), &Method::GET) => cursors::describe(&*edge.intake(name)?, cursor),
+        (Route::Cursors(name), &Method::GET) => cursors::list(edge, &*edge.intake(name)?),
+        (Route::Cursor(name, cursor), &Method::GET) => cursors::describe(edge, &*edge.intake(name)?, cursor),
         (Route::Cursor(name, cursor), &Method::PUT) => {
             cursors::put(edge, &*edge.intake(name)?, cursor, body).await
         }

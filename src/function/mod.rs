@@ -17,6 +17,7 @@
 //! A record that the function gives up, or for which it cannot be called as often as wished, is in the target as it came,
 //! with the reason: it becomes a dead letter of each delivery.
 
+pub mod balance;
 pub mod call;
 pub mod contract;
 pub mod progress;

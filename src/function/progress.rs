@@ -1,6 +1,7 @@
 //! How far the records of a source have gone, and whether the last results are in the target.
 
 use std::collections::BTreeMap;
+use std::ops::Add;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +17,49 @@ pub struct Progress {
     pub target: u32,
     /// Where each shard of the source is read on.
     pub next: Vec<Next>,
+    /// What became of all records before that.
+    pub passed: Passed,
     /// Records whose results are being appended.
     pub under_way: Option<UnderWay>,
+}
+
+/// What became of records, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passed {
+    /// The function has made something of them, which is in the target.
+    pub ok: u64,
+    /// It has dropped them.
+    pub dropped: u64,
+    /// It could not do anything with them, or could not be called: they are in the target as they came.
+    pub failed: u64,
+    /// They were gone from the log before.
+    pub lost: u64,
+}
+
+impl Passed {
+    /// All of them.
+    pub fn all(self) -> u64 {
+        self.ok + self.dropped + self.failed + self.lost
+    }
+
+    /// How many records the target has of them.
+    pub fn in_target(self) -> u64 {
+        self.ok + self.failed
+    }
+}
+
+impl Add for Passed {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            ok: self.ok + more.ok,
+            dropped: self.dropped + more.dropped,
+            failed: self.failed + more.failed,
+            lost: self.lost + more.lost,
+        }
+    }
 }
 
 /// Where a shard is read on.
@@ -40,18 +82,20 @@ pub struct UnderWay {
     pub to: SequenceNumber,
     /// Where the target ended before.
     pub behind: SequenceNumber,
+    /// What became of them.
+    pub passed: Passed,
 }
 
 impl Progress {
-    /// Where each shard of the source is read on, if the target ends at `end`. Results are appended together, so one of
-    /// them there means that all of them are.
-    pub fn positions(&self, end: SequenceNumber) -> BTreeMap<ShardId, SequenceNumber> {
+    /// Where each shard of the source is read on, and what became of the records before, if the target ends at `end`.
+    /// Results are appended together, so one of them there means that all of them are.
+    pub fn at(&self, end: SequenceNumber) -> (BTreeMap<ShardId, SequenceNumber>, Passed) {
         let mut positions: BTreeMap<_, _> =
             self.next.iter().map(|&Next { shard, number }| (shard, number)).collect();
-        if let Some(UnderWay { shard, to, .. }) = self.under_way.filter(|under_way| end > under_way.behind) {
-            positions.insert(shard, to);
-        }
-        positions
+        let under_way = self.under_way.filter(|under_way| end > under_way.behind);
+        let Some(UnderWay { shard, to, passed, .. }) = under_way else { return (positions, self.passed) };
+        positions.insert(shard, to);
+        (positions, self.passed + passed)
     }
 }
 
@@ -73,13 +117,20 @@ mod tests {
                 Next { shard: ShardId(0), number: SequenceNumber(10) },
                 Next { shard: ShardId(1), number: SequenceNumber(20) },
             ],
+            passed: Passed { ok: 10, dropped: 20, failed: 0, lost: 0 },
             under_way,
         };
-        let under_way = UnderWay { shard: ShardId(1), to: SequenceNumber(25), behind: SequenceNumber(7) };
-        for (under_way, end, second) in
-            [(None, 9, 20), (Some(under_way), 7, 20), (Some(under_way), 8, 25), (Some(under_way), 6, 20)]
-        {
-            let positions = progress(under_way).positions(SequenceNumber(end));
+        let passed = Passed { ok: 1, dropped: 1, failed: 2, lost: 1 };
+        let (to, behind) = (SequenceNumber(25), SequenceNumber(7));
+        let under_way = UnderWay { shard: ShardId(1), to, behind, passed };
+        for (under_way, end, second, all) in [
+            (None, 9, 20, 30),
+            (Some(under_way), 7, 20, 30),
+            (Some(under_way), 8, 25, 35),
+            (Some(under_way), 6, 20, 30),
+        ] {
+            let (positions, passed) = progress(under_way).at(SequenceNumber(end));
+            assert_eq!(passed.all(), all);
             let found: Vec<_> = positions.into_iter().map(|(shard, number)| (shard.0, number.0)).collect();
             assert_eq!(found, [(0, 10), (1, second)], "{under_way:?} {end}");
         }

@@ -14,11 +14,11 @@ pub use self::seen::Seen;
 use super::Spec;
 use super::call::{CallError, Caller};
 use super::contract::{self, Outcome, Outcomes, shown};
-use super::progress::Progress;
+use super::progress::{Passed, Progress};
 use super::work::{Group, Work};
 use crate::config::limits::{DELIVERY_LINGER_MS, FUNCTION_RECORDS_MAX};
 use crate::delivery::Stop;
-use crate::node::{FunctionFile, NodeError};
+use crate::node::{DocumentFolder, NodeError};
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::budget::{Budget, Permit};
@@ -49,8 +49,8 @@ pub struct Parts {
     pub admit: Admit,
     /// Pays for everything else: an account of the delivery share.
     pub budget: Arc<Budget>,
-    /// Where it keeps how far it is.
-    pub file: FunctionFile,
+    /// Where it keeps how far it is, by the name of the source.
+    pub files: DocumentFolder,
     /// Its metrics.
     pub metrics: FunctionMetrics,
 }
@@ -76,6 +76,8 @@ pub struct Stage {
     /// The numbers of source and target.
     numbers: (u32, u32),
     seen: Seen,
+    /// What became of all records so far.
+    passed: Passed,
     /// The shard to begin with.
     turn: usize,
     /// How many records are sent at most: less than usual after results that were too many for the log.
@@ -87,27 +89,19 @@ pub struct Stage {
 enum Step {
     /// Nothing for a while.
     Wait(Duration),
-    /// Records are gone, or dropped, up to a number.
-    Passed(ShardId, SequenceNumber),
-    /// Results are to be appended.
+    /// Records have gone through, or are gone.
     Made(Made),
 }
 
-/// Results.
+/// What became of the next records of a shard.
 struct Made {
     shard: ShardId,
     to: SequenceNumber,
-    /// How many records they are of.
+    /// How many of them were sent.
     sent: usize,
-    counts: Counts,
+    passed: Passed,
+    /// What is to be appended; nothing where all of them were dropped.
     groups: Vec<Group>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    ok: u64,
-    dropped: u64,
-    failed: u64,
 }
 
 impl Stage {
@@ -121,10 +115,10 @@ impl Stage {
             return Err(StageError::InMemory);
         };
         let end = target_end(&parts.target);
-        let kept: Option<Progress> = parts.file.read()?;
+        let kept: Option<Progress> = parts.files.read(parts.source.name())?;
         // One of earlier streams of these names says nothing of these.
         let kept = kept.filter(|kept| (kept.source, kept.target) == (source, target));
-        let positions = kept.map(|kept| kept.positions(end)).unwrap_or_default();
+        let (positions, passed) = kept.map(|kept| kept.at(end)).unwrap_or_default();
         for (&shard, &position) in &positions {
             if let Some(log) = parts.source.shard(shard) {
                 log.release(parts.reader, position);
@@ -136,6 +130,7 @@ impl Stage {
             caller,
             numbers: (source, target),
             seen,
+            passed,
             turn: 0,
             records_max: FUNCTION_RECORDS_MAX,
             is_failing: false,
@@ -173,10 +168,6 @@ impl Stage {
             };
             let pause = match step {
                 Step::Wait(pause) => pause,
-                Step::Passed(shard, to) => {
-                    self.commit_nothing(shard, to, (phases, stop)).await;
-                    continue;
-                }
                 Step::Made(made) => {
                     self.commit(made, (phases, stop)).await;
                     continue;
@@ -213,7 +204,13 @@ impl Stage {
                 Ok(work) => work,
                 Err(pause) => return Step::Wait(pause),
             };
-            let Some(oldest) = work.oldest() else { return Step::Passed(work.shard, work.to) };
+            // Whatever has a number and is not there.
+            let numbers = work.to.0.saturating_sub(from.1.0);
+            let lost = Passed { lost: numbers.saturating_sub(work.count as u64), ..Passed::default() };
+            let Some(oldest) = work.oldest() else {
+                let (shard, to, groups) = (work.shard, work.to, Vec::new());
+                return Step::Made(Made { shard, to, sent: 0, passed: lost, groups });
+            };
             let interval = i64::try_from(self.parts.spec.buffer_interval.as_micros()).unwrap_or(i64::MAX);
             let left = oldest.0.saturating_add(interval).saturating_sub(clock::wall().0);
             if left > 0 && !work.is_full {
@@ -222,11 +219,7 @@ impl Stage {
             }
             self.turn = (index + 1) % count;
             let made = self.transform(work).await;
-            return if made.groups.is_empty() {
-                passed(&made, &self.parts.metrics)
-            } else {
-                Step::Made(made)
-            };
+            return Step::Made(Made { passed: made.passed + lost, ..made });
         }
         Step::Wait(pause)
     }
@@ -349,12 +342,12 @@ impl Stage {
     }
 
     async fn made(&self, work: &Work, outcomes: &Outcomes, why: &str) -> Made {
-        let mut counts = Counts::default();
+        let mut passed = Passed::default();
         for outcome in &outcomes.outcomes {
             match outcome {
-                Outcome::Kept(_) => counts.ok += 1,
-                Outcome::Dropped => counts.dropped += 1,
-                Outcome::Failed => counts.failed += 1,
+                Outcome::Kept(_) => passed.ok += 1,
+                Outcome::Dropped => passed.dropped += 1,
+                Outcome::Failed => passed.failed += 1,
             }
         }
         let groups = loop {
@@ -364,13 +357,8 @@ impl Stage {
                 Err(()) => tokio::time::sleep(BLOCKED_PAUSE).await,
             }
         };
-        Made { shard: work.shard, to: work.to, sent: work.count, counts, groups }
+        Made { shard: work.shard, to: work.to, sent: work.count, passed, groups }
     }
-}
-
-fn passed(made: &Made, metrics: &FunctionMetrics) -> Step {
-    metrics.dropped.increment(made.counts.dropped);
-    Step::Passed(made.shard, made.to)
 }
 
 /// Where the one shard of a target ends.

@@ -1,4 +1,4 @@
-//! What clients have made, a file each.
+//! What is kept a file each, by name: what clients have made, and how far functions are.
 //!
 //! `delivery-streams/NAME.json`, of clients of the Firehose API. A delivery stream is gone once its file is.
 //!
@@ -13,8 +13,16 @@
 //!   "held": { "w1": [0], "w2": [1] }, "checksum": … }
 //! ```
 //!
+//! `functions/STREAM.json`, how far the records of a stream have gone through a function. `source` and `target` are numbers
+//! of streams in the catalog.
+//!
+//! ```json
+//! { "format": 1, "source": 3, "target": 4, "next": [{ "shard": 0, "number": 17 }],
+//!   "under_way": { "shard": 0, "to": 42, "behind": 12 }, "checksum": … }
+//! ```
+//!
 //! What the members say is the business of who keeps them. A file is replaced as a whole, and durable, before a client
-//! is told.
+//! is told, and before the results that it tells of are appended.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,6 +39,9 @@ pub const DELIVERY_STREAMS: &str = "delivery-streams";
 
 /// The folder of named cursors, which has one for each stream.
 pub(super) const CURSORS: &str = "cursors";
+
+/// The folder of functions, by the streams whose records go through them.
+pub(super) const FUNCTIONS: &str = "functions";
 
 /// What a file's name has behind that of what it is of.
 const ENDING: &str = ".json";
@@ -51,6 +62,26 @@ impl DocumentFolder {
     /// The named cursors of `stream`.
     pub fn of_cursors(disk: Arc<dyn Disk>, data_dir: &Path, stream: &str) -> Self {
         Self { disk, folder: data_dir.join(CURSORS).join(stream) }
+    }
+
+    /// How far the functions of a node are, by the streams whose records go through them.
+    pub fn of_functions(disk: Arc<dyn Disk>, data_dir: &Path) -> Self {
+        Self { disk, folder: data_dir.join(FUNCTIONS) }
+    }
+
+    /// The one of that name, if there is one.
+    ///
+    /// # Errors
+    /// If it is damaged, cannot be read, or is of another version of the program.
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, NodeError> {
+        match document::read(&*self.disk, &self.path(name)) {
+            Err(NodeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}{ENDING}"))
     }
 
     /// Reads all of them, each with its path, in the order of their names.
@@ -86,7 +117,7 @@ impl DocumentFolder {
     /// # Errors
     /// If the disk fails.
     pub fn remove(&self, name: &str) -> Result<(), NodeError> {
-        let path = self.folder.join(format!("{name}{ENDING}"));
+        let path = self.path(name);
         let removed = match self.disk.remove(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => Err(error),
@@ -127,6 +158,8 @@ mod tests {
         kept.remove("never").unwrap();
         let disk = disk.crash();
         assert_eq!(all(&disk), [json!({ "v": 3 })]);
+        assert_eq!(files(&disk).read::<Value>("b").unwrap(), Some(json!({ "v": 3 })));
+        assert_eq!(files(&disk).read::<Value>(".a").unwrap(), None);
     }
 
     #[test]

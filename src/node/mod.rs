@@ -20,7 +20,6 @@
 pub mod catalog;
 mod document;
 mod document_folder;
-mod functions;
 mod ledgers;
 mod lock;
 mod schemas;
@@ -36,7 +35,6 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use document_folder::{DELIVERY_STREAMS, DocumentFolder};
-pub use functions::FunctionFile;
 pub use schemas::SchemaFile;
 pub use token_key::TOKEN_KEY_BYTES;
 
@@ -54,8 +52,15 @@ const LOG: &str = "log";
 const LEDGER: &str = "ledger";
 
 /// What only ever appears after `node.json`.
-const AFTER_NODE: [&str; 7] =
-    [LOG, CATALOG, LEDGER, schemas::SCHEMA, document_folder::CURSORS, DELIVERY_STREAMS, functions::FUNCTIONS];
+const AFTER_NODE: [&str; 7] = [
+    LOG,
+    CATALOG,
+    LEDGER,
+    schemas::SCHEMA,
+    document_folder::CURSORS,
+    DELIVERY_STREAMS,
+    document_folder::FUNCTIONS,
+];
 
 /// Why a folder cannot be this node's. Nothing in it has been touched, unless a write has failed.
 #[derive(Debug, Error)]

@@ -7,6 +7,7 @@ use super::logs::Logs;
 use super::running::Built;
 use super::site::Site;
 use super::{StartError, learned};
+use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::{self, ColumnsSource, Delivery, Durability, Node, ShardQuotas};
 use crate::config::limits::KINESIS_BYTES_MAX;
 use crate::delivery::sink::ObjectSink;
@@ -100,6 +101,7 @@ impl<'a> Builder<'a> {
             captures.plan().map_err(|source| StartError::Schema { stream: stream.name.clone(), source })?;
         let metrics = self.site.registry.stream(&stream.name);
         let readers = deliveries.len();
+        let has_deliveries = deliveries.iter().any(|config| !config.name.starts_with(MADE_NAME_PREFIX));
         let backing = self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers));
         let stream = Arc::new(Stream::new(&stream, backing, readers, plan, metrics));
         if let Some(known) = self.logs.as_ref().and_then(|logs| logs.catalog.stream(stream.name())) {
@@ -122,6 +124,7 @@ impl<'a> Builder<'a> {
         let mut intake = Intake::new(stream, ingest, (captures, schema), budget).map_err(failed)?;
         let (disk, data_dir) = (Arc::new(RealDisk), &self.site.node.data_dir);
         intake.cursors = NamedCursors::open(&intake.stream, disk, data_dir, &self.site.registry)?;
+        intake.has_deliveries = has_deliveries;
         Ok(intake)
     }
 }

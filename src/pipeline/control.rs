@@ -142,15 +142,19 @@ impl Control {
         Ok(())
     }
 
-    /// Deletes a stream that a client has made, with all of its records. To be called alone, in [`Control::alone`]: who
-    /// still needs it is to be looked at there as well. Blocks the thread.
+    /// Deletes a stream that a client has made, with all of its records, and with its consumers if `with_consumers`. To be
+    /// called alone, in [`Control::alone`]: who else needs it is to be looked at there as well. Blocks the thread.
     ///
     /// # Errors
-    /// If there is none, a pipeline file names it, or it cannot be written down.
-    pub fn delete(&self, name: &str) -> Result<(), ControlError> {
-        let intake = self.intake(name)?;
-        if self.properties(name)?.origin != StreamOrigin::Client {
+    /// If there is none, a pipeline file names it, it has consumers that are not to go, or it cannot be written down.
+    pub fn delete(&self, name: &str, with_consumers: bool) -> Result<(), ControlError> {
+        let (intake, properties) = (self.intake(name)?, self.properties(name)?);
+        if properties.origin != StreamOrigin::Client {
             return Err(ControlError::Declared { stream: name.to_owned(), what: "the existence" });
+        }
+        // One that is being registered just now is there by now, or finds no stream.
+        if !with_consumers && !properties.consumers.is_empty() {
+            return Err(ControlError::HasConsumers { stream: name.to_owned() });
         }
         self.end_now(name, &intake)
     }

@@ -14,7 +14,7 @@ use crate::delivery::Stop;
 use crate::edge::Intake;
 use crate::function::Spec;
 use crate::function::stage::{Parts, Seen, Stage};
-use crate::node::FunctionFile;
+use crate::node::DocumentFolder;
 use crate::runtime::disk::RealDisk;
 
 /// A stage.
@@ -33,8 +33,10 @@ pub(super) struct BuiltFunction {
 }
 
 impl RunningFunction {
-    fn has_ended(&self) -> bool {
-        *self.ended.borrow() || self.ended.has_changed().is_err()
+    /// Whether records have still to go through it. Those of one that has ended with the process, or has panicked, go
+    /// through it after the next start; of one that was told to stop, nobody wants them any more.
+    fn is_pending(&self) -> bool {
+        !self.stop.is_told() && self.seen.lag() > 0
     }
 }
 
@@ -77,7 +79,7 @@ impl Site {
             target: Arc::clone(&target.stream),
             admit: Arc::new(move |bytes| edge.admit(&budget, bytes).ok()),
             budget: self.memory.share.account(usize::MAX),
-            file: self.function_file(&name),
+            files: self.function_files(),
             metrics: self.registry.function(target.stream.name(), &spec.function.name),
             spec: spec.clone(),
         };
@@ -91,8 +93,8 @@ impl Site {
         }
     }
 
-    fn function_file(&self, source: &str) -> FunctionFile {
-        FunctionFile::at(Arc::new(RealDisk), &self.node.data_dir, source)
+    fn function_files(&self) -> DocumentFolder {
+        DocumentFolder::of_functions(Arc::new(RealDisk), &self.node.data_dir)
     }
 
     /// Starts stages.
@@ -115,11 +117,9 @@ impl Site {
         self.functions().iter().for_each(|stage| stage.seen.refresh_gauge());
     }
 
-    /// Whether the stage of a source has still something to do, and does it.
+    /// Whether records of a source have still to go through its function.
     pub(super) fn is_function_pending(&self, source: &str) -> bool {
-        let is_pending =
-            |stage: &RunningFunction| *stage.source == *source && !stage.has_ended() && stage.seen.lag() > 0;
-        self.functions().iter().any(is_pending)
+        self.functions().iter().any(|stage| *stage.source == *source && stage.is_pending())
     }
 
     /// Stops the stage of a source for good, if there is one.
@@ -152,6 +152,6 @@ impl Site {
     /// # Errors
     /// If the disk fails.
     pub(super) fn forget_function(&self, source: &str) -> Result<(), crate::node::NodeError> {
-        self.function_file(source).remove()
+        self.function_files().remove(source)
     }
 }

@@ -1,4 +1,5 @@
 mod control;
+mod functions;
 mod live;
 
 use std::fs;

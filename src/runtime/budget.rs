@@ -15,6 +15,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use bytes::Bytes;
+
 /// One share of the budget.
 #[derive(Debug)]
 pub struct Share {
@@ -186,6 +188,22 @@ impl Permit {
             self.budget.remove(self.bytes - bytes);
         }
         self.bytes = bytes;
+    }
+
+    /// Bytes that it pays for until the last holder of them is gone: with a client that does not read.
+    pub fn cover(self, bytes: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Covered { bytes, _permit: self })
+    }
+}
+
+struct Covered {
+    bytes: Vec<u8>,
+    _permit: Permit,
+}
+
+impl AsRef<[u8]> for Covered {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

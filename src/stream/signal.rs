@@ -1,6 +1,8 @@
 //! Waking whoever waits for new records, at next to no cost when nobody does.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -39,13 +41,22 @@ impl Signal {
 #[derive(Debug)]
 pub struct Waiter<'a> {
     signal: &'a Signal,
-    notified: std::pin::Pin<Box<Notified<'a>>>,
+    notified: Pin<Box<Notified<'a>>>,
 }
 
 impl Waiter<'_> {
     /// Returns at the first [`Signal::notify`] since [`Signal::wait`].
     pub async fn woken(mut self) {
         self.notified.as_mut().await;
+    }
+
+    /// Returns as soon as one of `waiters` would; never, where there is none.
+    pub async fn any_woken(mut waiters: Vec<Self>) {
+        std::future::poll_fn(|context| {
+            let is_woken = |waiter: &mut Self| waiter.notified.as_mut().poll(context).is_ready();
+            if waiters.iter_mut().any(is_woken) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 
@@ -57,6 +68,8 @@ impl Drop for Waiter<'_> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[tokio::test]
@@ -66,5 +79,17 @@ mod tests {
         signal.notify();
         waiter.woken().await;
         assert_eq!(signal.waiting.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_several_is_woken_by_each_of_them() {
+        let signals: [Signal; 3] = Default::default();
+        for signal in &signals {
+            let waiters = signals.iter().map(Signal::wait).collect();
+            signal.notify();
+            Waiter::any_woken(waiters).await;
+        }
+        assert_eq!(Waiter::any_woken(Vec::new()).now_or_never(), None);
+        assert!(signals.iter().all(|signal| signal.waiting.load(Ordering::SeqCst) == 0));
     }
 }

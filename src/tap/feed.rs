@@ -14,7 +14,7 @@
 //! A reader that is further behind reads the log itself, up to the boundary, and then goes on with the chunks. The feed
 //! holds few chunks and lets go of them when nothing new comes, because they keep their batches in memory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -29,11 +29,18 @@ use crate::config::limits::{FEED_BYTES_MAX, FEED_CHUNK_BYTES};
 use crate::record::ShardId;
 use crate::runtime::budget::Permit;
 use crate::runtime::phases::{Phase, Phases};
-use crate::stream::{Found as LogFound, Layout, Shard, Signal, Stream};
+use crate::stream::{Found as LogFound, Layout, Shard, Signal, Stream, Waiter};
 
 /// How long the newest chunks stay when nothing new comes: readers take them within milliseconds, and one that does not
 /// finds their records in the log.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// Signals of single shards, at least: a stream of few may be split into more while it is read. One is 48 bytes.
+const SHARD_SIGNALS_MIN: usize = 64;
+
+/// Shards of a reader up to which each of them wakes it by its own signal: a registration is about 150 bytes. Of the
+/// 20,480 that a stream may have, twenty readers at most have more.
+const WAITED_SHARDS_MAX: usize = 1_024;
 
 /// Consecutive records of the stream, for every reader that stands at their beginning.
 #[derive(Debug)]
@@ -101,8 +108,8 @@ pub struct Feed {
     ended: OnceLock<End>,
     /// Who reads all shards.
     everybody: Signal,
-    /// Who reads only one.
-    by_shard: HashMap<ShardId, Signal>,
+    /// Who reads only some, by the remainder of a shard's number: also shards that are made later have one.
+    by_shard: Box<[Signal]>,
     pub(super) readers: AtomicUsize,
     /// The last reader has gone.
     pub(super) deserted: Notify,
@@ -115,6 +122,8 @@ pub enum End {
     Draining,
     /// The stream is gone.
     Deleted,
+    /// The reader is a worker that has given its shards back.
+    WorkerLeft,
 }
 
 impl End {
@@ -123,6 +132,7 @@ impl End {
         match self {
             End::Draining => "draining",
             End::Deleted => "stream_deleted",
+            End::WorkerLeft => "worker_left",
         }
     }
 }
@@ -147,7 +157,8 @@ impl Feed {
     /// Begins behind the newest records of `stream`.
     pub fn new(stream: Arc<Stream>) -> Self {
         let boundary = Arc::new(ends(&stream.layout()));
-        let by_shard = stream.shard_ids().map(|shard| (shard, Signal::default())).collect();
+        let signals = stream.shard_ids().count().max(SHARD_SIGNALS_MIN);
+        let by_shard = std::iter::repeat_with(Signal::default).take(signals).collect();
         Self {
             stream,
             ring: Mutex::new(Ring { chunks: VecDeque::new(), base: 0, bytes: 0, boundary }),
@@ -162,7 +173,16 @@ impl Feed {
 
     /// Who wakes a reader of all shards, or of one.
     pub fn signal(&self, shard: Option<ShardId>) -> &Signal {
-        shard.and_then(|shard| self.by_shard.get(&shard)).unwrap_or(&self.everybody)
+        let shard = shard.and_then(|ShardId(shard)| self.by_shard.get(shard as usize % self.by_shard.len()));
+        shard.unwrap_or(&self.everybody)
+    }
+
+    /// Registers for new records of `shards`; for those of all shards, where they are too many.
+    pub fn wait(&self, shards: &[ShardId]) -> Vec<Waiter<'_>> {
+        if shards.len() > WAITED_SHARDS_MAX {
+            return vec![self.everybody.wait()];
+        }
+        shards.iter().map(|shard| self.signal(Some(*shard)).wait()).collect()
     }
 
     /// Why nothing will come any more; `None` as long as something may.
@@ -234,8 +254,8 @@ impl Feed {
         drop(ring);
         drop(out);
         self.everybody.notify();
-        for signal in moved.iter().filter_map(|shard| self.by_shard.get(shard)) {
-            signal.notify();
+        for shard in moved {
+            self.signal(Some(shard)).notify();
         }
     }
 
@@ -267,9 +287,7 @@ impl Feed {
 
     fn wake_all(&self) {
         self.everybody.notify();
-        for signal in self.by_shard.values() {
-            signal.notify();
-        }
+        self.by_shard.iter().for_each(Signal::notify);
     }
 
     /// Keeps the feed up to date until the edge stops, the stream is deleted, or `leave` says that no reader is left.

@@ -84,4 +84,4 @@ async fn find(
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

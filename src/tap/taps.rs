@@ -95,7 +95,8 @@ impl Taps {
         };
         let payer = Payer { budget: Arc::clone(&self.budget), overdraws: false };
         let reader = WorkerReader::new(&intake.stream, worker.ask(&intake.cursors)?, payer.clone());
-        Ok(AnyReader::Worker(LiveWorker::new(reader, format, payer, self.phases.clone())))
+        let paying = (payer, self.phases.clone());
+        Ok(AnyReader::Worker(LiveWorker::new(reader, self.subscribe(&intake.stream), format, paying)))
     }
 
     /// Who tells of new records of `stream`, shard by shard. Has to be called on a runtime, as [`Taps::reader`].

@@ -32,18 +32,6 @@ const EVENT_BYTES: u64 = 40;
 /// sixteen it is as large as a usual record.
 pub const EVENT_CURSOR_SHARDS_MAX: usize = 16;
 
-/// A text on its way to clients.
-struct PaidText {
-    text: Vec<u8>,
-    _permit: Permit,
-}
-
-impl AsRef<[u8]> for PaidText {
-    fn as_ref(&self) -> &[u8] {
-        &self.text
-    }
-}
-
 /// A page: `{"records":[…],"next":"CURSOR","skipped":0}`. `pay` is asked for its bytes before it is written; a page
 /// without records costs nothing, so that waiting readers are never refused.
 ///
@@ -57,7 +45,7 @@ pub fn page<E>(found: &Found, pay: impl FnOnce(u64) -> Result<Permit, E>) -> Res
     let bytes =
         found.bytes + PAGE_BYTES + POSITION_BYTES * found.next.positions.len() as u64 + SHARD_BYTES * shards;
     let permit = pay(bytes)?;
-    Ok(Bytes::from_owner(PaidText { text: write_page(found, bytes), _permit: permit }))
+    Ok(permit.cover(write_page(found, bytes)))
 }
 
 // Writing to a vector cannot fail.
@@ -118,7 +106,7 @@ pub fn events<E>(
     }
     write_id(&mut text, &found.next);
     text.push(b'\n');
-    Ok(Bytes::from_owner(PaidText { text, _permit: permit }))
+    Ok(permit.cover(text))
 }
 
 fn write_events(text: &mut Vec<u8>, part: &Part, at: Option<&Cursor>) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -15,6 +16,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::edge::listen::socket::Peer;
+use crate::edge::problem::Problem;
 use crate::pipeline::Pipelines;
 use crate::pipeline::reload::Asked;
 use crate::runtime::tasks::Tasks;
@@ -39,18 +42,23 @@ pub async fn serve(listener: TcpListener, pipelines: Arc<Pipelines>, ask: mpsc::
             continue;
         }
         match listener.accept().await {
-            Ok((socket, _)) => {
-                connections.spawn(connection(socket, Arc::clone(&pipelines), ask.clone()));
+            Ok((socket, from)) => {
+                let peer = Peer { address: Some(from), ..Peer::default() };
+                connections.spawn(connection((socket, peer), Arc::clone(&pipelines), ask.clone()));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-async fn connection(socket: TcpStream, pipelines: Arc<Pipelines>, ask: mpsc::Sender<Asked>) {
-    let service = service_fn(move |request| {
-        let (pipelines, ask) = (Arc::clone(&pipelines), ask.clone());
-        async move { Ok::<_, Infallible>(answer(&pipelines, &ask, &request).await) }
+async fn connection((socket, peer): (TcpStream, Peer), pipelines: Arc<Pipelines>, ask: mpsc::Sender<Asked>) {
+    let peer = Arc::new(peer);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (pipelines, peer, ask) = (Arc::clone(&pipelines), Arc::clone(&peer), ask.clone());
+        async move {
+            let (head, _) = request.into_parts();
+            Ok::<_, Infallible>(answer(&pipelines, (&head, &peer), &ask).await)
+        }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -60,16 +68,19 @@ async fn connection(socket: TcpStream, pipelines: Arc<Pipelines>, ask: mpsc::Sen
 
 async fn answer(
     pipelines: &Pipelines,
+    (head, peer): (&Parts, &Peer),
     ask: &mpsc::Sender<Asked>,
-    request: &Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    if request.uri().path() == "/reload" {
-        return reload(ask, request).await;
+    if head.uri.path() == "/reload" {
+        return match pipelines.enter_admin(head, peer).await {
+            Ok(()) => reload(ask, head).await,
+            Err(problem) => refused(&problem),
+        };
     }
-    if request.method() != Method::GET && request.method() != Method::HEAD {
+    if head.method != Method::GET && head.method != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
     }
-    match request.uri().path() {
+    match head.uri.path() {
         "/metrics" => {
             text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", pipelines.render_metrics())
         }
@@ -83,17 +94,27 @@ async fn answer(
     }
 }
 
+/// Why a request for a change is not let in.
+fn refused(problem: &Problem) -> Response<Full<Bytes>> {
+    let document = String::from_utf8_lossy(&problem.document()).into_owned();
+    let mut response = text(problem.status(), "application/problem+json", document);
+    if let Problem::Unauthenticated { challenge: Some(challenge), .. } = problem {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.clone());
+    }
+    response
+}
+
 /// Has the files read again, and tells what has changed or why nothing has.
-async fn reload(ask: &mpsc::Sender<Asked>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn reload(ask: &mpsc::Sender<Asked>, head: &Parts) -> Response<Full<Bytes>> {
     let refuse = |status, why: &str| {
         let body = serde_json::json!({ "reloaded": false, "error": why });
         text(status, "application/json", format!("{body}\n"))
     };
-    if request.method() != Method::POST {
+    if head.method != Method::POST {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "only POST");
     }
     // No page of whoever's may have it done by the browser of an operator.
-    if request.headers().contains_key(header::ORIGIN) {
+    if head.headers.contains_key(header::ORIGIN) {
         return refuse(StatusCode::FORBIDDEN, "not for pages in browsers");
     }
     let (asked, outcome) = oneshot::channel();

@@ -33,7 +33,7 @@ mod log;
 mod stream;
 mod taps;
 
-pub use cursors::CursorMetrics;
+pub use cursors::{CursorGauges, CursorMetrics, render_cursors};
 pub use delivery::DeliveryMetrics;
 pub use functions::FunctionMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};
@@ -215,6 +215,7 @@ impl Registry {
             refused_by_address: self.counter(HTTP_CONNECTIONS_REFUSED_BY_ADDRESS, &[]),
             late_head: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "head")]),
             late_idle: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "next_request")]),
+            late_answer: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "answer")]),
             broken_tls: self.counter(HTTP_CONNECTIONS_BROKEN, &[("what", "tls")]),
             broken_proxy: self.counter(HTTP_CONNECTIONS_BROKEN, &[("what", "proxy")]),
         }
@@ -247,6 +248,7 @@ pub struct ConnectionMetrics {
     pub refused_by_address: Counter,
     pub late_head: Counter,
     pub late_idle: Counter,
+    pub late_answer: Counter,
     pub broken_tls: Counter,
     pub broken_proxy: Counter,
 }

@@ -109,8 +109,11 @@ async fn a_worker_takes_over_from_a_dead_one_and_every_record_is_seen() {
     assert_eq!(status, 200, "all of it is done by now: {problem}");
     let (_, view) = send(&server, "GET", "/c", Value::Null).await;
     assert_eq!((&view["lag"], &view["lease"]), (&json!(0), &json!("2s")), "{view}");
-    assert!(server.metric("forebay_cursor_takeovers_total", "cursor=\"c\"").await >= 2.0);
+    assert!(server.metric("forebay_cursor_takeovers_total", "stream=\"s\"").await >= 2.0);
     assert_eq!(server.metric("forebay_cursor_lag_records", "cursor=\"c\"").await, 0.0);
+    assert_eq!(send(&server, "DELETE", "/c", Value::Null).await.0, 204);
+    let (_, text) = server.admin_get("/metrics").await;
+    assert!(!text.contains("cursor=\"c\""), "what is gone is shown no more: {text}");
     let log = server.stop().stderr;
     assert!(log.contains("a worker's lease is over"), "{log}");
 }
@@ -148,7 +151,11 @@ async fn a_late_checkpoint_is_refused_and_names_the_shards() {
     let (status, _) = send(&server, "DELETE", "/c?worker=w2", Value::Null).await;
     assert_eq!(status, 204);
     let (_, list) = send(&server, "GET", "", Value::Null).await;
-    assert_eq!(list["cursors"][0]["workers"], json!([]), "{list}");
+    let expected =
+        json!({"cursor": "c", "lease": "1h", "lag": 10, "worker_count": 0, "leased_shard_count": 0});
+    assert_eq!(list["cursors"], json!([expected]), "{list}");
+    let (_, whole) = send(&server, "GET", "/c", Value::Null).await;
+    assert_eq!((&whole["workers"], whole["shards"].as_array().unwrap().len()), (&json!([]), 1), "{whole}");
     assert_eq!(send(&server, "DELETE", "/c", Value::Null).await.0, 204);
     let (status, problem) = server.get("/v1/streams/s/records?cursor=c&worker=w1").await;
     assert_eq!((status, &problem["code"]), (404, &json!("unknown_cursor")), "{problem}");
@@ -270,6 +277,21 @@ async fn a_reset_sends_a_connection_that_stays_the_records_again() {
     assert_eq!(numbers(&again), [0, 1, 2]);
     assert_eq!(commit(&server, "w1", &json!({"next": far})).await.0, 409);
     assert_eq!(commit(&server, "w1", &again).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_worker_that_leaves_takes_its_connections_with_it() {
+    let server = Setup::pipeline(stream("s", 1)).start();
+    make(&server, "1h").await;
+    let mut events = Events::open_anywhere(&server, "cursor=c&worker=w1", "").await;
+    assert_eq!(events.next().await.unwrap().name, "shards");
+    let mut socket = Client::open(&server, "cursor=c&worker=w1").await;
+    assert_eq!(shards(&socket.next().await.unwrap()), ["shardId-000000000000"]);
+    assert_eq!(send(&server, "DELETE", "/c?worker=w1", Value::Null).await.0, 204);
+    assert_eq!(events.next().await.unwrap().data["reason"], "worker_left");
+    assert_eq!(socket.next().await, Err(1000));
+    let (_, view) = send(&server, "GET", "/c", Value::Null).await;
+    assert_eq!((&view["workers"], &view["leased_shard_count"]), (&json!([]), &json!(0)), "{view}");
 }
 
 /// What a WebSocket was told last, once that is the end of the only shard.

@@ -38,8 +38,12 @@ async fn json_of(response: reqwest::Response) -> Value {
 
 /// Asks the admin port.
 async fn reload(server: &Server) -> (u16, Value) {
-    let response =
-        reqwest::Client::new().post(format!("http://{}/reload", server.admin)).send().await.unwrap();
+    reload_as(server, "").await
+}
+
+async fn reload_as(server: &Server, key: &str) -> (u16, Value) {
+    let request = reqwest::Client::new().post(format!("http://{}/reload", server.admin));
+    let response = request.header("x-api-key", key).send().await.unwrap();
     let status = response.status().as_u16();
     (status, json_of(response).await)
 }
@@ -84,7 +88,8 @@ async fn keys_streams_and_deliveries_change_and_each_record_is_delivered_once() 
     let node = server.folder().join("forebay.toml");
     let text = std::fs::read_to_string(&node).unwrap();
     std::fs::write(&node, text.replace(OLD_KEY, NEW_KEY)).unwrap();
-    let (status, told) = reload(&server).await;
+    assert_eq!(reload_as(&server, NEW_KEY).await.0, 401);
+    let (status, told) = reload_as(&server, OLD_KEY).await;
     let changes = json!([
         "stream 'orders': new",
         "stream 'web': 3 shards",
@@ -102,7 +107,7 @@ async fn keys_streams_and_deliveries_change_and_each_record_is_delivered_once() 
     let shards: Value = json_of(shards.header("x-api-key", NEW_KEY).send().await.unwrap()).await;
     let open = shards["shards"].as_array().unwrap().iter().filter(|shard| shard["open"] == true).count();
     assert_eq!(open, 3);
-    assert_eq!(reload(&server).await, (200, json!({ "reloaded": true, "changes": [] })));
+    assert_eq!(reload_as(&server, NEW_KEY).await, (200, json!({ "reloaded": true, "changes": [] })));
 
     let stopped = server.stop();
     stopped.assert_drained();

@@ -23,6 +23,11 @@ fn verify(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
 
 /// The deliveries of a report that must be well.
 pub fn well(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+    report(folder, arguments)["deliveries"].as_array().unwrap().clone()
+}
+
+/// A report that must be well.
+pub fn report(folder: &Path, arguments: &[&str]) -> Value {
     let before = everything(folder);
     let arguments = [arguments, &["--json"]].concat();
     let (code, out, err) = verify(folder, &arguments);
@@ -30,7 +35,7 @@ pub fn well(folder: &Path, arguments: &[&str]) -> Vec<Value> {
     assert_eq!(everything(folder), before, "something was touched");
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&report["ok"], &report["notes"]), (&true.into(), &Value::Array(Vec::new())));
-    report["deliveries"].as_array().unwrap().clone()
+    report
 }
 
 /// What is said of deliveries that are not well.

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use crate::server::{PATIENCE, Server, Setup, durable_stream, stream};
 
 /// An HTTP/2 connection.
-struct Connection {
+pub(crate) struct Connection {
     requests: http2::SendRequest<Full<Bytes>>,
     authority: String,
 }
@@ -35,7 +35,7 @@ impl Connection {
     }
 
     /// One whose client takes no byte of a body, and is never silent; with its end.
-    async fn open_without_window(server: &Server) -> (Self, JoinHandle<()>) {
+    pub(crate) async fn open_without_window(server: &Server) -> (Self, JoinHandle<()>) {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.initial_stream_window_size(0).timer(TokioTimer::new());
         builder.keep_alive_interval(Duration::from_millis(100)).keep_alive_while_idle(true);
@@ -52,16 +52,16 @@ impl Connection {
         (own, ended)
     }
 
-    fn request(&self, method: Method, path: &str) -> http::request::Builder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> http::request::Builder {
         Request::builder().method(method).uri(format!("http://{}{path}", self.authority))
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
         let sending = self.requests.clone().send_request(request);
         tokio::time::timeout(PATIENCE, sending).await.expect("in time").unwrap()
     }
 
-    async fn get(&self, path: &str) -> Response<Incoming> {
+    pub(crate) async fn get(&self, path: &str) -> Response<Incoming> {
         self.send(self.request(Method::GET, path).body(Full::default()).unwrap()).await
     }
 

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use super::Report;
 use crate::delivery::verify::DeliveryReport;
+use crate::function::balance::FunctionReport;
+use crate::function::progress::Passed;
 
 const HEADINGS: [&str; 10] = [
     "stream",
@@ -37,6 +39,17 @@ impl Report {
             }
             if delivery.findings_left_out > 0 {
                 writeln!(out, "{stream}/{name}: and {} things more", delivery.findings_left_out)?;
+            }
+        }
+        for function in &self.functions {
+            let FunctionReport { stream, function: name, accepted, passed, pending, .. } = function;
+            let Passed { ok, dropped, failed, lost } = passed;
+            writeln!(
+                out,
+                "{stream} through function {name}: {accepted} accepted, {ok} ok, {dropped} dropped, {failed} failed, {pending} pending, {lost} lost"
+            )?;
+            for finding in &function.findings {
+                writeln!(out, "{stream} through function {name}: {finding}")?;
             }
         }
         if let Some(error) = &self.log_error {

@@ -34,7 +34,8 @@ impl Body {
     /// The producer is no task of its own: it runs when the connection asks the body for more, and it is dropped with
     /// the body when the client has gone away or the connection is closed. What must happen at that moment belongs in
     /// the `Drop` of something that it holds. While the client takes nothing, the producer stands still, its timers as
-    /// well; a connection on which nothing moves for `[server] idle_timeout` is closed.
+    /// well; a connection on which nothing moves for `[server] idle_timeout` is closed, and one of HTTP/2 as soon as
+    /// nothing of one answer does. Therefore a producer sends something more often than that.
     pub fn streamed<F, P>(produce: F) -> Self
     where
         F: FnOnce(Pieces) -> P,

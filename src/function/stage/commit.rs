@@ -1,12 +1,13 @@
 //! Results → the target, each once: written down, appended, gone on behind them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Made, Stage, target_end};
 use crate::config::limits::FUNCTION_RECORDS_MAX;
 use crate::crash_point;
 use crate::delivery::Stop;
-use crate::function::progress::{Progress, UnderWay, next};
+use crate::function::progress::{Passed, Progress, UnderWay, next};
 use crate::node::NodeError;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::backoff::Backoff;
@@ -32,21 +33,24 @@ fn is_ended((phases, stop): Enders<'_>) -> bool {
 
 impl Stage {
     /// Goes on behind records that leave nothing in the target.
-    pub(super) async fn commit_nothing(&self, shard: ShardId, to: SequenceNumber, enders: Enders<'_>) {
+    async fn commit_nothing(&mut self, made: &Made, enders: Enders<'_>) {
         let mut positions = self.seen.positions().clone();
-        positions.insert(shard, to);
-        if self.note(&positions, None, enders).await {
-            self.go_on_behind(shard, to);
+        positions.insert(made.shard, made.to);
+        if self.note(&positions, self.passed + made.passed, None, enders).await {
+            self.go_on_behind(made);
         }
     }
 
     /// Appends results. Returns early where the stage is to end: the next one finds what there is then.
     pub(super) async fn commit(&mut self, made: Made, enders: Enders<'_>) {
+        if made.groups.is_empty() {
+            return self.commit_nothing(&made, enders).await;
+        }
         // What a failed try has appended was taken back, so the end is the same for all tries.
         let behind = target_end(&self.parts.target);
-        let under_way = UnderWay { shard: made.shard, to: made.to, behind };
+        let under_way = UnderWay { shard: made.shard, to: made.to, behind, passed: made.passed };
         let positions = self.seen.positions().clone();
-        if !self.note(&positions, Some(under_way), enders).await {
+        if !self.note(&positions, self.passed, Some(under_way), enders).await {
             return;
         }
         crash_point!("function.noted");
@@ -74,11 +78,7 @@ impl Stage {
         }
         crash_point!("function.appended");
         self.records_max = FUNCTION_RECORDS_MAX;
-        let metrics = &self.parts.metrics;
-        metrics.ok.increment(made.counts.ok);
-        metrics.dropped.increment(made.counts.dropped);
-        metrics.failed.increment(made.counts.failed);
-        self.go_on_behind(made.shard, made.to);
+        self.go_on_behind(&made);
     }
 
     /// All of them, or none.
@@ -97,7 +97,13 @@ impl Stage {
         receipt.commit.await.map_err(|error| Refused::ForNow(error.to_string()))
     }
 
-    fn go_on_behind(&self, shard: ShardId, to: SequenceNumber) {
+    fn go_on_behind(&mut self, &Made { shard, to, passed, .. }: &Made) {
+        let metrics = &self.parts.metrics;
+        metrics.ok.increment(passed.ok);
+        metrics.dropped.increment(passed.dropped);
+        metrics.failed.increment(passed.failed);
+        metrics.lost.increment(passed.lost);
+        self.passed = self.passed + passed;
         let layout = self.parts.source.layout();
         let mut positions = self.seen.positions();
         positions.insert(shard, to);
@@ -113,15 +119,17 @@ impl Stage {
     async fn note(
         &self,
         positions: &BTreeMap<ShardId, SequenceNumber>,
+        passed: Passed,
         under_way: Option<UnderWay>,
         enders: Enders<'_>,
     ) -> bool {
         let (source, target) = self.numbers;
-        let progress = Progress { source, target, next: next(positions), under_way };
+        let progress = Progress { source, target, next: next(positions), passed, under_way };
         let mut backoff = Backoff::default();
         loop {
-            let (file, progress) = (self.parts.file.clone(), progress.clone());
-            let keeping = tokio::task::spawn_blocking(move || file.keep(&progress));
+            let (files, progress) = (self.parts.files.clone(), progress.clone());
+            let source = Arc::clone(self.parts.source.name());
+            let keeping = tokio::task::spawn_blocking(move || files.keep(&source, &progress));
             let why = match keeping.await {
                 Ok(Ok(())) => return true,
                 Ok(Err(error)) => NodeError::to_string(&error),

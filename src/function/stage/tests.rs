@@ -154,7 +154,7 @@ impl Life {
             target: Arc::clone(&self.target),
             admit: Arc::new(move |bytes| Some(paying.take_anyway(bytes))),
             budget,
-            file: FunctionFile::at(Arc::new(self.disk.clone()), Path::new("/data"), "source"),
+            files: DocumentFolder::of_functions(Arc::new(self.disk.clone()), Path::new("/data")),
             metrics: self.registry.function("target", "f"),
         })
         .unwrap()
@@ -251,6 +251,12 @@ async fn lives(seed: u64, address: SocketAddr) {
     stop.tell();
     working.await.unwrap();
     let found = life.found().await;
+    // What is kept of it tells the same as the logs.
+    let kept: Progress =
+        FunctionFile::at(Arc::new(life.disk.clone()), Path::new("/data"), "source").read().unwrap().unwrap();
+    let (positions, passed) = kept.at(target_end(&life.target));
+    assert_eq!(passed.all(), positions[&ShardId(0)].0 - 1_000, "seed {seed}: {kept:?}");
+    assert_eq!(passed.in_target(), found.len() as u64, "seed {seed}: {kept:?}");
     for id in acked {
         let wanted: &[bool] = match outcome(id) {
             "Dropped" => &[],

@@ -38,6 +38,12 @@ pub enum ControlError {
         /// What cannot be changed.
         what: &'static str,
     },
+    /// It would go with its consumers, which was not asked for.
+    #[error("Stream {stream} has consumers: set EnforceConsumerDeletion to delete them with it.")]
+    HasConsumers {
+        /// The stream.
+        stream: String,
+    },
     /// The shards cannot be changed so.
     #[error(transparent)]
     Reshard(#[from] ResizeError),

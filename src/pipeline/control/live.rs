@@ -136,7 +136,7 @@ impl Control {
         let budget = Arc::clone(&intake.budget);
         let mut next = Intake::new(Arc::clone(stream), ingest, (captures, schema), budget).map_err(failed)?;
         next.cursors = Arc::clone(&intake.cursors);
-        next.is_internal = intake.is_internal;
+        (next.is_internal, next.has_deliveries) = (intake.is_internal, intake.has_deliveries);
         Ok((next, built))
     }
 

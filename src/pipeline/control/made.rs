@@ -96,9 +96,9 @@ impl Control {
         self.intake(stream).is_ok()
     }
 
-    /// The same for one that a pipeline file names, and not a client of Kinesis alone.
-    pub fn serves_declared(&self, stream: &str) -> bool {
-        self.properties(stream).is_ok_and(|properties| properties.origin != StreamOrigin::Client)
+    /// The same for one whose pipeline file has deliveries: a delivery stream of its name.
+    pub fn serves_delivered(&self, stream: &str) -> bool {
+        self.intake(stream).is_ok_and(|intake| intake.has_deliveries)
     }
 
     /// Whether deliveries of a stream have still to deliver something, and do so.

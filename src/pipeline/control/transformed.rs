@@ -45,7 +45,7 @@ impl Control {
         Ok(self.site.forget_function(source)?)
     }
 
-    /// Whether records of a stream have still to go through its function, and do so.
+    /// Whether records of a stream have still to go through its function, now or after the next start.
     pub fn is_transforming(&self, source: &str) -> bool {
         self.site.is_function_pending(source)
     }

@@ -135,7 +135,7 @@ fn streams_of_clients_are_there_until_a_client_deletes_them() {
         assert_eq!(control(&pipelines).properties(stream).unwrap().tags["team"], "lake");
     }
     block_on(control(&pipelines).keep_for("made", Duration::from_secs(100_000))).unwrap();
-    let deleted = block_on(control(&pipelines).alone(|control| control.delete("s"))).unwrap();
+    let deleted = block_on(control(&pipelines).alone(|control| control.delete("s", true))).unwrap();
     assert!(matches!(deleted, Err(ControlError::Declared { .. })));
     end(&pipelines);
 
@@ -145,12 +145,35 @@ fn streams_of_clients_are_there_until_a_client_deletes_them() {
     assert_eq!(shards(&pipelines, "made").iter().map(|(.., held)| held).sum::<u64>(), 1);
     let retention = body_of(&ask(&pipelines, "GET", "/v1/streams/made", b""))["retention_seconds"].as_u64();
     assert_eq!(retention, Some(100_000));
-    let delete = || block_on(control(&pipelines).alone(|control| control.delete("made"))).unwrap();
+    let delete = || block_on(control(&pipelines).alone(|control| control.delete("made", false))).unwrap();
     delete().unwrap();
     assert!(ask(&pipelines, "GET", "/v1/streams/made", b"").starts_with("HTTP/1.1 404 "));
     assert!(matches!(delete(), Err(ControlError::NoStream { .. })));
     block_on(control(&pipelines).create(new("made", 1))).unwrap();
     assert_eq!(shards(&pipelines, "made"), shown(&[("0", true, 0)]), "the records went with the stream");
+    end(&pipelines);
+}
+
+#[test]
+fn a_consumer_that_is_registered_before_its_stream_is_deleted_keeps_it() {
+    let (config, _folder) = configure(MEMORY);
+    let pipelines = started(&config);
+    block_on(control(&pipelines).create(new("made", 1))).unwrap();
+    let register = |properties: &mut crate::node::StreamProperties| {
+        let consumer = crate::node::Consumer { created: 1, tags: BTreeMap::new() };
+        properties.consumers.insert("c".into(), consumer);
+        Ok::<_, ()>(())
+    };
+    assert_eq!(block_on(control(&pipelines).update("made", register)).unwrap(), Ok(()));
+    let delete = |with_consumers| {
+        block_on(control(&pipelines).alone(move |control| control.delete("made", with_consumers))).unwrap()
+    };
+    let refused = delete(false).unwrap_err();
+    assert!(matches!(refused, ControlError::HasConsumers { .. }), "{refused}");
+    assert_eq!(control(&pipelines).properties("made").unwrap().consumers.len(), 1);
+    delete(true).unwrap();
+    let late = block_on(control(&pipelines).update("made", register));
+    assert!(matches!(late, Err(ControlError::NoStream { .. })));
     end(&pipelines);
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::alone::{self, Turn};
 use super::cursor::{NamedCursor, Place};
 use super::kept::KeptText;
 use super::leases::Leases;
@@ -16,7 +17,7 @@ use crate::runtime::clock;
 use crate::runtime::disk::Disk;
 use crate::stream::{ShardFacts, Stream};
 use crate::tap::cursor::Cursor;
-use crate::telemetry::metrics::{CursorMetrics, Registry};
+use crate::telemetry::metrics::{CursorGauges, CursorMetrics, Registry};
 
 /// See the module. Those of a durable stream are in the node's folder.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct NamedCursors {
     stream: Arc<Stream>,
     cursors: Mutex<Cursors>,
     /// One is made or deleted at a time.
-    changing: Arc<tokio::sync::Mutex<()>>,
+    changing: Turn,
     files: Option<(DocumentFolder, u32)>,
     registry: Option<Registry>,
 }
@@ -84,7 +85,7 @@ impl NamedCursors {
             let end = |shard: ShardId| Some(layout.get(shard)?.log_ref().bounds().next);
             let leases = Leases::restore(&kept, facts, end, clock::monotonic());
             let place = Place { files: files.clone(), stream: number };
-            let metrics = registry.cursor(stream.name(), &text.cursor);
+            let metrics = registry.cursors(stream.name());
             let cursor = NamedCursor::new(&text.cursor, stream, (leases, layout), Some(place), metrics);
             by_name.insert(Arc::clone(cursor.name()), Arc::new(cursor));
         }
@@ -116,6 +117,16 @@ impl NamedCursors {
         self.cursors().by_name.values().cloned().collect()
     }
 
+    /// The gauges of all of them.
+    pub fn gauges(&self) -> Vec<CursorGauges> {
+        let gauges = |cursor: Arc<NamedCursor>| {
+            let totals = cursor.totals()?;
+            let (stream, cursor) = (Arc::clone(self.stream.name()), Arc::clone(cursor.name()));
+            Some(CursorGauges { stream, cursor, lag: totals.lag, leases: totals.leased_shards as u64 })
+        };
+        self.list().into_iter().filter_map(gauges).collect()
+    }
+
     /// Makes one, durable where the stream is, unless there is one of its name; returns whether it was made.
     ///
     /// # Errors
@@ -142,7 +153,7 @@ impl NamedCursors {
         let leases = Leases::new(new.lease, facts, |shard| new.from.position(shard));
         let place =
             self.files.as_ref().map(|(files, number)| Place { files: files.clone(), stream: *number });
-        let metrics = self.registry.as_ref().map(|registry| registry.cursor(stream.name(), name));
+        let metrics = self.registry.as_ref().map(|registry| registry.cursors(stream.name()));
         let metrics = metrics.unwrap_or_else(CursorMetrics::noop);
         let cursor = Arc::new(NamedCursor::new(name, stream, (leases, layout), place, metrics));
         cursor.write(|leases| leases.kept(&[]))?;
@@ -198,18 +209,7 @@ impl NamedCursors {
         self: &Arc<Self>,
         change: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let guard = Arc::clone(&self.changing).lock_owned().await;
-        if self.files.is_none() {
-            return change(self);
-        }
-        let cursors = Arc::clone(self);
-        let task = tokio::task::spawn_blocking(move || {
-            let result = change(&cursors);
-            drop(guard);
-            result
-        });
-        // Only a panic or the end of the runtime ends it without a result.
-        task.await.unwrap_or(Err(Problem::Draining))
+        alone::run(&self.changing, (self, self.files.is_some()), change).await
     }
 
     /// Where a cursor begins that reads from the first record or behind the last one.

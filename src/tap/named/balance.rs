@@ -66,9 +66,7 @@ pub(super) fn balance(leases: &mut Leases, now: Instant) -> Changes {
 
 fn free_done(leases: &mut Leases) {
     for shard in leases.shards.values_mut() {
-        let is_handed_over =
-            shard.hold.as_ref().is_some_and(|hold| hold.is_leaving && hold.sent <= shard.done);
-        if is_handed_over || shard.is_finished() {
+        if shard.is_handed_over() || shard.is_finished() {
             shard.hold = None;
         }
     }

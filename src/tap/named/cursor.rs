@@ -6,9 +6,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::alone::{self, Turn};
 use super::balance::Changes;
+use super::connection::{Connection, Connections};
 use super::kept::{Kept, KeptText};
-use super::leases::{Held, Leases, ShardState, Stretch};
+use super::leases::{Held, Leases, Stretch};
+use super::view::{Totals, View};
 use crate::edge::problem::Problem;
 use crate::node::DocumentFolder;
 use crate::record::ShardId;
@@ -34,7 +37,7 @@ pub struct NamedCursor {
     /// `None` where the stream is in memory. Locked while it is written.
     place: Option<Mutex<Place>>,
     /// Who waits for it to be written.
-    writing: Arc<tokio::sync::Mutex<()>>,
+    writing: Turn,
     /// Tells workers that shards have changed hands.
     changed: Signal,
     metrics: CursorMetrics,
@@ -49,7 +52,19 @@ struct State {
     changed: u64,
     /// How many of these changes are on the disk.
     kept: u64,
+    connections: Connections,
     is_gone: bool,
+}
+
+/// What a worker has that asks for records.
+#[derive(Debug, Default)]
+pub struct Joined {
+    /// Its shards.
+    pub held: Vec<Held>,
+    /// Records that have gone unread.
+    pub unread: u64,
+    /// It has left since its connection began: it is to have no more.
+    pub has_left: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -65,7 +80,8 @@ impl NamedCursor {
         place: Option<Place>,
         metrics: CursorMetrics,
     ) -> Self {
-        let state = State { leases, layout, changed: 0, kept: 0, is_gone: false };
+        let connections = Connections::default();
+        let state = State { leases, layout, changed: 0, kept: 0, connections, is_gone: false };
         Self {
             name: name.into(),
             stream: Arc::clone(stream),
@@ -128,13 +144,30 @@ impl NamedCursor {
         self.changed.notify();
     }
 
-    /// A worker asks for records: its leases are renewed. What it has, and how many records have gone unread.
+    /// A connection of `worker` that stays begins.
+    pub fn connect(self: &Arc<Self>, worker: &Arc<str>) -> Connection {
+        let number = lock(&self.state).connections.begin(worker);
+        Connection { cursor: Arc::clone(self), number }
+    }
+
+    pub(super) fn disconnect(&self, connection: u64) {
+        lock(&self.state).connections.forget(connection);
+    }
+
+    /// A worker asks for records, by a connection that stays or once: its leases are renewed.
     ///
     /// # Errors
     /// If there are too many workers, the cursor is gone, or who has what cannot be kept.
-    pub async fn join(self: &Arc<Self>, worker: &Arc<str>) -> Result<(Vec<Held>, u64), Problem> {
+    pub async fn join(
+        self: &Arc<Self>,
+        worker: &Arc<str>,
+        connection: Option<&Connection>,
+    ) -> Result<Joined, Problem> {
         {
             let mut state = self.state()?;
+            if connection.is_some_and(|connection| !state.connections.is_open(connection)) {
+                return Ok(Joined { has_left: true, ..Joined::default() });
+            }
             let joined = state.leases.join(worker, clock::monotonic());
             let changes = joined.map_err(|_| {
                 Problem::CannotChange(format!("cursor '{}' has as many workers as one may have", self.name))
@@ -146,7 +179,8 @@ impl NamedCursor {
                 let mut state = self.state()?;
                 // Under one lock, so that what it has is what is on the disk. A write may be under way, or have failed.
                 if state.kept >= state.changed {
-                    return Ok((state.leases.held(worker), state.leases.take_unread()));
+                    let (held, unread) = (state.leases.held(worker), state.leases.take_unread());
+                    return Ok(Joined { held, unread, has_left: false });
                 }
             }
             self.run_alone(Self::keep).await?;
@@ -204,7 +238,7 @@ impl NamedCursor {
         Ok(Cursor { positions: held.iter().map(|held| (held.shard, held.done)).collect() })
     }
 
-    /// A worker gives its shards back.
+    /// A worker gives its shards back, and its connections end.
     ///
     /// # Errors
     /// If it cannot be kept; the shards are free all the same.
@@ -212,7 +246,9 @@ impl NamedCursor {
         let had_some = {
             let mut state = self.state()?;
             let (had_some, changes) = state.leases.leave(worker, clock::monotonic());
+            state.connections.end(worker);
             self.tell(&mut state, &changes);
+            self.changed.notify();
             state.changed += u64::from(had_some);
             had_some
         };
@@ -276,18 +312,7 @@ impl NamedCursor {
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let guard = Arc::clone(&self.writing).lock_owned().await;
-        if self.place.is_none() {
-            return work(self);
-        }
-        let cursor = Arc::clone(self);
-        let task = tokio::task::spawn_blocking(move || {
-            let result = work(&cursor);
-            drop(guard);
-            result
-        });
-        // Only a panic or the end of the runtime ends it without a result.
-        task.await.unwrap_or(Err(Problem::Draining))
+        alone::run(&self.writing, (self, self.place.is_some()), work).await
     }
 
     fn keep(&self) -> Result<(), Problem> {
@@ -333,8 +358,6 @@ impl NamedCursor {
             lock(&self.state).is_gone = false;
         }
         self.changed.notify();
-        self.metrics.lag.set(0.0);
-        self.metrics.leases.set(0.0);
         removed.map_err(|error| Problem::CursorNotKept(error.to_string()))
     }
 
@@ -351,45 +374,13 @@ impl NamedCursor {
         })
     }
 
-    /// Brings its gauges up to date.
-    pub fn refresh_gauges(&self) {
-        let Some(view) = self.view() else { return };
-        self.metrics.lag.set(view.lag() as f64);
-        self.metrics.leases.set(view.shards.iter().filter(|shard| shard.held.is_some()).count() as f64);
+    /// The same in numbers, at one pass over its shards.
+    pub fn totals(&self) -> Option<Totals> {
+        let now = clock::monotonic();
+        let state = self.state().ok()?;
+        Some(Totals::of(&state.leases, &state.layout, now))
     }
 }
 
 /// Signs of life that a waiting connection gives in the time of a lease.
 const RENEWALS: u32 = 3;
-
-/// A named cursor at a moment.
-#[derive(Debug)]
-pub struct View {
-    /// The moment.
-    pub now: Instant,
-    /// How long a worker keeps its shards without a sign of life.
-    pub lease: Duration,
-    /// Every shard.
-    pub shards: Vec<ShardState>,
-    /// Workers that are alive, and until when without another sign of life.
-    pub workers: Vec<(Arc<str>, Instant)>,
-    layout: Arc<Layout>,
-}
-
-impl View {
-    /// Records of a shard that are there and not done.
-    pub fn lag_of(&self, state: &ShardState) -> u64 {
-        let bounds = self.layout.get(state.shard).map(|shard| shard.log_ref().bounds());
-        bounds.map_or(0, |bounds| bounds.next.0.saturating_sub(state.done.max(bounds.first).0))
-    }
-
-    /// The same of all shards.
-    pub fn lag(&self) -> u64 {
-        self.shards.iter().map(|state| self.lag_of(state)).sum()
-    }
-
-    /// The checkpoint.
-    pub fn done(&self) -> Cursor {
-        Cursor { positions: self.shards.iter().map(|state| (state.shard, state.done)).collect() }
-    }
-}

@@ -1,10 +1,12 @@
-//! Named cursors on a disk that fails, and workers that wait for shards.
+//! Named cursors on a disk that fails, and workers that wait for shards and for records.
 
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -217,4 +219,47 @@ async fn a_worker_that_waits_longer_than_its_lease_keeps_its_shards() {
     let (waited, other, ()) =
         tokio::join!(poll(&edge, &cursor, "w1", 300), poll(&edge, &cursor, "w2", 130), appending);
     assert_eq!((waited.unwrap().records, other.unwrap().records), (1, 0));
+}
+
+/// How often a task was woken.
+#[derive(Debug, Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn an_append_wakes_the_worker_that_has_the_shard_and_no_other_one() {
+    let (edge, disk) = (edge(2, 16 << 20), disk());
+    let (cursor, stream) = cursor(&edge, &disk);
+    for worker in ["w1", "w2", "w1", "w2"] {
+        poll(&edge, &cursor, worker, 0).await.unwrap();
+    }
+    let shard_of = |worker: &str| {
+        let view = cursor.view().unwrap();
+        let mut held =
+            view.shards.iter().filter(|shard| matches!(&shard.held, Some((name, ..)) if **name == *worker));
+        held.next().unwrap().shard.0
+    };
+    let (mine, others) = (shard_of("w1"), shard_of("w2"));
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut idle = Box::pin(poll(&edge, &cursor, "w2", 300));
+    assert!(idle.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    for number in 0..20 {
+        let mut waiting = Box::pin(poll(&edge, &cursor, "w1", 300));
+        if number == 0 {
+            assert!((&mut waiting).now_or_never().is_none());
+        }
+        put(&stream, mine, number);
+        let found = waiting.await.unwrap();
+        assert_eq!(found.records, 1);
+        cursor.commit(&"w1".into(), found.next).await.unwrap();
+    }
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
+    put(&stream, others, 20);
+    assert_eq!(idle.await.unwrap().records, 1);
 }

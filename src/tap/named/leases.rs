@@ -30,6 +30,8 @@ pub struct Leases {
     pub(super) workers: BTreeMap<Arc<str>, Instant>,
     /// Records of shards that are gone that nobody has read, until they are told.
     unread: u64,
+    /// When shards are to be spread anew, if nothing happens that asks for it before: nobody's time is over until then.
+    balance_at: Option<Instant>,
 }
 
 /// A shard of the stream.
@@ -56,6 +58,11 @@ impl LeasedShard {
     /// Whether no record of it will ever have to be read.
     pub fn is_finished(&self) -> bool {
         self.facts.end.is_some_and(|end| self.done >= end)
+    }
+
+    /// Whether its worker is to hand it over, and has nothing of it that is not done.
+    pub fn is_handed_over(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.is_leaving && hold.sent <= self.done)
     }
 }
 
@@ -119,7 +126,7 @@ impl Leases {
             (facts.id, LeasedShard { facts: *facts, done, hold: None })
         };
         let shards = shards.into_iter().map(shard).collect();
-        Self { length, shards, workers: BTreeMap::new(), unread: 0 }
+        Self { length, shards, workers: BTreeMap::new(), unread: 0, balance_at: None }
     }
 
     /// What was kept, after a restart: whoever had shards has them for one lease from now on. `ends` tells the number
@@ -187,6 +194,7 @@ impl Leases {
             };
             self.shards.insert(facts.id, shard);
         }
+        self.balance_at = None;
         let unread = |gone: &LeasedShard| Some(gone.facts.end?.0.saturating_sub(gone.done.0));
         self.unread += before.values().filter_map(unread).sum::<u64>();
     }
@@ -208,7 +216,27 @@ impl Leases {
             }
         }
         self.renew(worker, now);
-        Ok(balance(self, now))
+        Ok(self.settle(now))
+    }
+
+    /// Spreads the shards anew, unless nothing has happened that could change who has which.
+    fn settle(&mut self, now: Instant) -> Changes {
+        if !self.is_unsettled(now) {
+            return Changes::default();
+        }
+        let changes = balance(self, now);
+        let holds = self.shards.values().filter_map(|shard| shard.hold.as_ref()).map(|hold| hold.until);
+        // A lease that is over and that nobody wants is nothing to look at again: who comes for it is a new worker, or
+        // is given something else back.
+        let ends = holds.filter(|until| *until > now).chain(self.workers.values().copied());
+        self.balance_at = ends.min();
+        changes
+    }
+
+    /// Whether a worker that asks makes shards be spread anew: because one is new or has left, a shard is new, is done
+    /// or was handed over, or somebody's time is over.
+    pub(super) fn is_unsettled(&self, now: Instant) -> bool {
+        self.balance_at.is_none_or(|at| at <= now)
     }
 
     /// A worker that has shards, or takes part, gives a sign of life.
@@ -217,12 +245,14 @@ impl Leases {
         if self.workers.contains_key(worker) || has_some() {
             self.renew(worker, now);
         }
-        balance(self, now)
+        self.settle(now)
     }
 
     fn renew(&mut self, worker: &Arc<str>, now: Instant) {
         let until = now + self.length;
-        self.workers.insert(Arc::clone(worker), until);
+        let is_known = self.workers.insert(Arc::clone(worker), until).is_some();
+        // Leases may have become shorter.
+        self.balance_at = self.balance_at.filter(|_| is_known).map(|at| at.min(until));
         for hold in self.shards.values_mut().filter_map(|shard| shard.hold.as_mut()) {
             // What it is to hand over it has until then at the longest.
             if hold.worker == *worker && !hold.is_leaving {
@@ -233,13 +263,15 @@ impl Leases {
 
     /// A worker gives everything back. True if it had anything.
     pub fn leave(&mut self, worker: &str, now: Instant) -> (bool, Changes) {
-        self.workers.remove(worker);
+        if self.workers.remove(worker).is_some() {
+            self.balance_at = None;
+        }
         let mut had_some = false;
         for shard in self.shards.values_mut().filter(|shard| shard.is_held_by(worker)) {
             shard.hold = None;
-            had_some = true;
+            (had_some, self.balance_at) = (true, None);
         }
-        (had_some, balance(self, now))
+        (had_some, self.settle(now))
     }
 
     /// What a worker has.
@@ -292,8 +324,10 @@ impl Leases {
     /// Moves on to what [`Leases::check`] has allowed.
     pub fn apply(&mut self, forward: &[(ShardId, SequenceNumber)]) {
         for (id, position) in forward {
-            if let Some(shard) = self.shards.get_mut(id) {
-                shard.done = shard.done.max(*position);
+            let Some(shard) = self.shards.get_mut(id) else { continue };
+            shard.done = shard.done.max(*position);
+            if shard.is_finished() || shard.is_handed_over() {
+                self.balance_at = None;
             }
         }
     }
@@ -301,6 +335,7 @@ impl Leases {
     /// Goes on at other positions, forward or back. Everybody's leases are over; workers get shards when one asks, so
     /// that nobody is kept to have been sent anything since.
     pub fn reset(&mut self, position: impl Fn(ShardId) -> Option<SequenceNumber>) {
+        self.balance_at = None;
         for (id, shard) in &mut self.shards {
             shard.done = position(*id).unwrap_or(shard.done);
             shard.hold = None;
@@ -329,10 +364,21 @@ impl Leases {
         self.shards.iter().map(state).collect()
     }
 
+    /// Up to where every shard is done, and whether some worker has it.
+    pub fn positions(&self, now: Instant) -> impl Iterator<Item = (ShardId, SequenceNumber, bool)> {
+        let is_leased = move |shard: &LeasedShard| shard.hold.as_ref().is_some_and(|hold| hold.until > now);
+        self.shards.iter().map(move |(id, shard)| (*id, shard.done, is_leased(shard)))
+    }
+
     /// Workers that are alive, and until when they are without another sign of life.
+    pub fn alive(&self, now: Instant) -> impl Iterator<Item = (&Arc<str>, Instant)> {
+        let alive = self.workers.iter().filter(move |(_, until)| **until > now);
+        alive.map(|(worker, until)| (worker, *until))
+    }
+
+    /// The same.
     pub fn workers(&self, now: Instant) -> Vec<(Arc<str>, Instant)> {
-        let alive = self.workers.iter().filter(|(_, until)| **until > now);
-        alive.map(|(worker, until)| (Arc::clone(worker), *until)).collect()
+        self.alive(now).map(|(worker, until)| (Arc::clone(worker), until)).collect()
     }
 }
 

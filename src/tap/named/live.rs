@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::cursor::NamedCursor;
-use super::reader::{Amount, Sources, Taken, WorkerReader};
+use super::reader::{Amount, Taken, WorkerReader};
 use crate::config::limits::TAP_LIVE_BYTES_MAX;
 use crate::edge::problem::Problem;
 use crate::record::{SequenceNumber, ShardId};
@@ -16,6 +16,7 @@ use crate::stream::{Payer, ReadError};
 use crate::tap::cursor::Cursor;
 use crate::tap::feed::{End, Format};
 use crate::tap::reader::{Next, Piece, Reader};
+use crate::tap::taps::Subscription;
 use crate::tap::text;
 
 /// How long it waits before it asks for memory again, and how often.
@@ -31,7 +32,8 @@ const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct LiveWorker {
     reader: WorkerReader,
-    sources: Sources,
+    cursor: Arc<NamedCursor>,
+    tap: Subscription,
     format: Format,
     payer: Payer,
     phases: Phases,
@@ -48,11 +50,17 @@ pub struct LiveWorker {
 }
 
 impl LiveWorker {
-    /// Sends what `reader` reads.
-    pub fn new(reader: WorkerReader, format: Format, payer: Payer, phases: Phases) -> Self {
-        let (sources, at) = (reader.sources(), reader.cursor().clone());
+    /// Sends what `reader` reads, woken by the feed of its stream.
+    pub fn new(
+        mut reader: WorkerReader,
+        tap: Subscription,
+        format: Format,
+        (payer, phases): (Payer, Phases),
+    ) -> Self {
+        reader.connect();
+        let ((cursor, _), at) = (reader.worker(), reader.cursor().clone());
         let (told_at, told_when) = (Cursor::default(), clock::monotonic());
-        Self { reader, sources, format, payer, phases, at, unsent: None, told: None, told_at, told_when }
+        Self { reader, cursor, tap, format, payer, phases, at, unsent: None, told: None, told_at, told_when }
     }
 
     /// Waits for what comes next. Nothing is lost if the wait is given up.
@@ -141,11 +149,18 @@ impl LiveWorker {
         if self.phases.current() >= Phase::StoppingEdge {
             return Ok(Some(End::Draining));
         }
-        if self.sources.is_deleted() {
+        let feed = self.tap.feed();
+        if feed.stream.is_deleted() {
             return Ok(Some(End::Deleted));
         }
-        let waiting = self.sources.wait();
+        if let Some(end) = feed.ended() {
+            return Ok(Some(end));
+        }
+        let changes = self.cursor.changed().wait();
         let taken = self.reader.step(Amount { records: usize::MAX, bytes: TAP_LIVE_BYTES_MAX }).await?;
+        if self.reader.has_left() {
+            return Ok(Some(End::WorkerLeft));
+        }
         // A shard that went back, by a reset or a takeover, is one of which nothing was told.
         let is_before = |&(shard, told): &(ShardId, SequenceNumber)| {
             taken.start.position(shard).is_some_and(|start| told <= start)
@@ -159,7 +174,7 @@ impl LiveWorker {
             let progress_due = self.progress_due();
             tokio::select! {
                 () = until(progress_due) => {}
-                () = waiting.over() => {}
+                () = self.reader.wait(self.tap.feed(), changes) => {}
                 () = self.phases.reached(Phase::StoppingEdge) => {}
             }
         }

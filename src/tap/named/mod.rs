@@ -9,13 +9,16 @@
 //! of a child shard only once its ancestors are done.
 
 pub mod all;
+mod alone;
 mod balance;
+pub mod connection;
 pub mod cursor;
 mod kept;
 pub mod leases;
 pub mod live;
 pub mod page;
 pub mod reader;
+pub mod view;
 
 #[cfg(test)]
 mod kept_tests;

@@ -22,13 +22,14 @@ pub async fn find(
 ) -> Result<Found, Problem> {
     let payer = Payer { budget: std::sync::Arc::clone(&edge.taps_budget), overdraws: false };
     let mut reader = WorkerReader::new(&intake.stream, asked, payer);
-    let sources = reader.sources();
+    let (cursor, _) = reader.worker();
+    let mut tap = None;
     let deadline = tokio::time::sleep(wait);
     tokio::pin!(deadline);
     let amount = Amount { records: limit, bytes: TAP_BYTES_MAX };
     let (mut skipped, mut looks) = (0, 0);
     loop {
-        let waiting = sources.wait();
+        let changes = cursor.changed().wait();
         let taken = reader.step(amount).await?;
         let mut found = taken.found;
         skipped += found.skipped;
@@ -48,8 +49,13 @@ pub async fn find(
         if wait.is_zero() {
             return Ok(found);
         }
+        // Who does not wait needs none.
+        let tap = tap.get_or_insert_with(|| edge.taps.subscribe(&intake.stream));
+        if tap.feed().ended().is_some() {
+            return Ok(found);
+        }
         tokio::select! {
-            () = waiting.over() => {}
+            () = reader.wait(tap.feed(), changes) => {}
             () = &mut deadline => return Ok(found),
             // A poll must not hold up a shutdown.
             () = edge.phases.reached(Phase::StoppingEdge) => return Ok(found),

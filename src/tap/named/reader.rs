@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
-use super::cursor::NamedCursor;
+use super::connection::Connection;
+use super::cursor::{Joined, NamedCursor};
 use super::leases::{Held, Stretch};
 use crate::edge::problem::Problem;
 use crate::record::ShardId;
 use crate::runtime::clock;
 use crate::stream::{Payer, Stream, Waiter};
 use crate::tap::cursor::Cursor;
+use crate::tap::feed::Feed;
 use crate::tap::filter::Filter;
 use crate::tap::found::{self, Found, Scope};
 
@@ -57,12 +57,26 @@ pub struct WorkerReader {
     shards: Vec<ShardId>,
     /// Records that have gone unread, until they are told.
     unread: u64,
+    /// If it stays.
+    connection: Option<Connection>,
+    has_left: bool,
 }
 
 impl WorkerReader {
     /// Reads `stream` for a worker.
     pub fn new(stream: &Arc<Stream>, asked: Asked, payer: Payer) -> Self {
-        Self { stream: Arc::clone(stream), asked, payer, shards: Vec::new(), unread: 0 }
+        let (stream, shards) = (Arc::clone(stream), Vec::new());
+        Self { stream, asked, payer, shards, unread: 0, connection: None, has_left: false }
+    }
+
+    /// It stays: until its worker leaves.
+    pub fn connect(&mut self) {
+        self.connection = Some(self.asked.cursor.connect(&self.asked.worker));
+    }
+
+    /// Whether its worker has left since it is connected. It has no shards then.
+    pub fn has_left(&self) -> bool {
+        self.has_left
     }
 
     /// Where it has been sent records up to, in the shards that it has.
@@ -86,8 +100,10 @@ impl WorkerReader {
     /// If the cursor is gone or cannot be kept, or records cannot be read.
     pub async fn step(&mut self, amount: Amount) -> Result<Taken, Problem> {
         loop {
-            let (held, unread) = self.asked.cursor.join(&self.asked.worker).await?;
+            let joined = self.asked.cursor.join(&self.asked.worker, self.connection.as_ref()).await?;
+            let Joined { held, unread, has_left } = joined;
             self.unread += unread;
+            self.has_left = has_left;
             let (start, leaving) = positions(&held, &self.asked.after);
             let scope = Scope {
                 records: amount.records,
@@ -111,49 +127,30 @@ impl WorkerReader {
         }
     }
 
-    /// What it waits for.
-    pub fn sources(&self) -> Sources {
-        Sources { stream: Arc::clone(&self.stream), cursor: Arc::clone(&self.asked.cursor) }
-    }
-}
-
-/// What a reader waits for.
-#[derive(Debug)]
-pub struct Sources {
-    stream: Arc<Stream>,
-    cursor: Arc<NamedCursor>,
-}
-
-/// A registration: to be made before the look that finds nothing.
-#[derive(Debug)]
-pub struct Waiting<'a> {
-    records: Waiter<'a>,
-    changes: Waiter<'a>,
-    cursor: &'a NamedCursor,
-}
-
-impl Sources {
-    /// Whether the stream is gone.
-    pub fn is_deleted(&self) -> bool {
-        self.stream.is_deleted()
-    }
-
-    /// Registers.
-    pub fn wait(&self) -> Waiting<'_> {
-        let (records, changes) = (self.stream.taps().wait(), self.cursor.changed().wait());
-        Waiting { records, changes, cursor: &self.cursor }
-    }
-}
-
-impl Waiting<'_> {
-    /// Returns when there may be records, shards have changed hands, or the leases have to be renewed.
-    pub async fn over(self) {
-        let again = Instant::from_std(self.cursor.look_again_at(clock::monotonic()));
-        tokio::select! {
-            () = self.records.woken() => {}
-            () = self.changes.woken() => {}
-            () = tokio::time::sleep_until(again) => {}
+    /// To be called when a step has found nothing: returns when there may be records in the shards that it has, when shards
+    /// have changed hands, or when the leases have to be renewed. `feed` is that of the stream; `changes` was registered
+    /// with the cursor before the step. An append to other shards wakes nobody here.
+    pub async fn wait(&self, feed: &Feed, changes: Waiter<'_>) {
+        let records = feed.wait(&self.shards);
+        // A look after registering, so that nothing is missed in between.
+        if feed.ended().is_some() || self.has_more() {
+            return;
         }
+        let again = self.asked.cursor.look_again_at(clock::monotonic());
+        tokio::select! {
+            () = Waiter::any_woken(records) => {}
+            () = changes.woken() => {}
+            () = tokio::time::sleep_until(again.into()) => {}
+        }
+    }
+
+    /// Whether there is more in its shards than it has seen, or one of them is gone.
+    fn has_more(&self) -> bool {
+        let layout = self.stream.layout();
+        self.shards.iter().any(|&shard| {
+            let end = layout.get(shard).map(|shard| shard.log_ref().bounds().next);
+            end.is_none() || end > self.asked.after.position(shard)
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::balance::Changes;
+use super::balance::{Changes, balance};
 use super::leases::{Checked, Leases, Stretch};
 use super::reader::positions;
 use crate::record::{SequenceNumber, ShardId};
@@ -70,6 +70,8 @@ struct Owner {
 struct World {
     names: Vec<Arc<str>>,
     facts: Vec<ShardFacts>,
+    /// Those that the leases know.
+    followed: Vec<ShardFacts>,
     ends: BTreeMap<ShardId, u64>,
     leases: Leases,
     now: Instant,
@@ -91,6 +93,7 @@ impl World {
         Self {
             names: (0..4).map(|index| format!("w{index}").into()).collect(),
             ends: facts.iter().map(|shard| (shard.id, 100)).collect(),
+            followed: facts.clone(),
             facts,
             leases,
             now,
@@ -110,6 +113,14 @@ impl World {
         self.leases.done().position(id).unwrap().0
     }
 
+    /// Where the shards are others than before, as for a layout: leases that follow are spread anew.
+    fn follow(&mut self) {
+        if self.followed != self.facts {
+            self.leases.follow(&self.facts);
+            self.followed.clone_from(&self.facts);
+        }
+    }
+
     fn poll(&mut self, worker: usize, limit: u64, after: &Cursor) {
         self.look(worker, limit, after);
         assert!(self.send(worker), "nothing has happened in between");
@@ -117,8 +128,9 @@ impl World {
 
     fn look(&mut self, worker: usize, limit: u64, after: &Cursor) {
         let name = Arc::clone(&self.names[worker]);
-        self.leases.follow(&self.facts);
+        self.follow();
         let changes = self.leases.join(&name, self.now).unwrap();
+        self.assert_settled();
         self.note(worker, &changes);
         let (start, leaving) = positions(&self.leases.held(&name), after);
         let (mut moved, mut page) = (Vec::new(), start.clone());
@@ -133,10 +145,19 @@ impl World {
         self.looks[worker] = Some((moved, page));
     }
 
+    /// Spreading the shards once more, which is left out where nothing asks for it, would change nothing.
+    fn assert_settled(&self) {
+        let mut anew = self.leases.clone();
+        assert_eq!(balance(&mut anew, self.now), Changes::default());
+        for name in &self.names {
+            assert_eq!(anew.held(name), self.leases.held(name), "{name}");
+        }
+    }
+
     /// False if shards have changed hands since the look.
     fn send(&mut self, worker: usize) -> bool {
         let Some((moved, page)) = self.looks[worker].take() else { return false };
-        self.leases.follow(&self.facts);
+        self.follow();
         if !self.leases.grant(&Arc::clone(&self.names[worker]), &moved) {
             return false;
         }
@@ -155,7 +176,7 @@ impl World {
             (facts.id, first + part.index((end - first + 1) as usize) as u64)
         };
         let to: BTreeMap<_, _> = self.facts.iter().map(part).collect();
-        self.leases.follow(&self.facts);
+        self.follow();
         self.leases.reset(|id| to.get(&id).map(|at| SequenceNumber(*at)));
         self.owners.clear();
         for (id, at) in to {
@@ -205,7 +226,7 @@ impl World {
 
     fn commit(&mut self, worker: usize, next: &Cursor) -> Checked {
         let name = Arc::clone(&self.names[worker]);
-        self.leases.follow(&self.facts);
+        self.follow();
         let before = self.leases.done();
         let checked = self.leases.check(&name, next);
         for (shard, position) in &checked.forward {
@@ -217,6 +238,7 @@ impl World {
         }
         self.leases.apply(&checked.forward);
         let changes = self.leases.live_on(&name, self.now);
+        self.assert_settled();
         self.note(worker, &changes);
         for (shard, position) in &before.positions {
             assert!(self.done(*shard) >= position.0, "{shard} went back");
@@ -227,6 +249,7 @@ impl World {
     fn leave(&mut self, worker: usize) {
         self.owners.retain(|_, owner| owner.worker != worker);
         let (_, changes) = self.leases.leave(&Arc::clone(&self.names[worker]), self.now);
+        self.assert_settled();
         self.note(worker, &changes);
     }
 
@@ -270,6 +293,7 @@ impl World {
         let kept = self.leases.kept(&[]);
         let end = |id: ShardId| self.ends.get(&id).map(|end| SequenceNumber(*end));
         self.leases = Leases::restore(&kept, &self.facts, end, self.now);
+        self.followed.clone_from(&self.facts);
         // Whoever had a shard has it for a lease from now on.
         self.heard = vec![self.now; 4];
         self.owners.values_mut().for_each(|owner| owner.leaving = None);

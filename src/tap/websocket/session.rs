@@ -360,7 +360,7 @@ impl Running {
         let code = match why {
             StreamEnd::Draining => CloseCode::Away,
             // There is nothing to come back for.
-            StreamEnd::Deleted => CloseCode::Normal,
+            StreamEnd::Deleted | StreamEnd::WorkerLeft => CloseCode::Normal,
         };
         End::Close(code, why.word())
     }

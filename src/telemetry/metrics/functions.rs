@@ -8,7 +8,7 @@ metric!(
     FUNCTION_RECORDS,
     "forebay_function_records_total",
     None,
-    "Records of a stream that have gone through a function, by what became of them: ok, dropped or failed."
+    "Records of a stream that have gone through a function, by what became of them: ok, dropped, failed, or lost from the log before."
 );
 metric!(
     FUNCTION_CALLS,
@@ -41,6 +41,7 @@ pub struct FunctionMetrics {
     pub ok: Counter,
     pub dropped: Counter,
     pub failed: Counter,
+    pub lost: Counter,
     pub calls: Counter,
     pub errors: Counter,
     pub lag: Gauge,
@@ -61,6 +62,7 @@ impl Registry {
             ok: records("ok"),
             dropped: records("dropped"),
             failed: records("failed"),
+            lost: records("lost"),
             calls: calls("ok"),
             errors: calls("error"),
             lag: gauge(FUNCTION_LAG),

@@ -26,7 +26,7 @@ assert "RedshiftDestinationConfiguration is not supported by this server" in mes
 names = aws("firehose list-delivery-streams --limit 1")
 assert names == {"DeliveryStreamNames": ["cli"], "HasMoreDeliveryStreams": True}, names
 names = aws("firehose list-delivery-streams --exclusive-start-delivery-stream-name cli")
-assert names == {"DeliveryStreamNames": ["orders", "other"], "HasMoreDeliveryStreams": False}, names
+assert names == {"DeliveryStreamNames": ["orders"], "HasMoreDeliveryStreams": False}, names
 name = "--delivery-stream-name cli"
 reply = aws(f"firehose put-record {name} --record", json.dumps({"Data": '{"id":0}'}))
 assert reply["RecordId"] and reply["Encrypted"] is False, reply

@@ -121,8 +121,8 @@ async fn a_delivery_stream_is_made_while_the_node_runs_and_stays() {
     let to_pipeline = json!({ "DeliveryStreamName": "orders", "Record": data("{\"n\":4}") });
     done(&server, "PutRecord", to_pipeline).await;
 
-    let names = done(&server, "ListDeliveryStreams", json!({ "Limit": 2 })).await;
-    assert_eq!(names, json!({ "DeliveryStreamNames": ["clicks", "orders"], "HasMoreDeliveryStreams": true }));
+    let names = done(&server, "ListDeliveryStreams", json!({ "Limit": 1 })).await;
+    assert_eq!(names, json!({ "DeliveryStreamNames": ["clicks"], "HasMoreDeliveryStreams": true }));
     let tags = json!({ "DeliveryStreamName": "clicks", "Tags": [{ "Key": "k", "Value": "v" }] });
     done(&server, "TagDeliveryStream", tags).await;
     let update = |version: &str| {
@@ -180,18 +180,42 @@ async fn a_delivery_stream_is_made_while_the_node_runs_and_stays() {
     let stopped = server.stop();
     let server = setup(&store).node(UNSIGNED).in_folder(stopped.folder).start();
     let names = done(&server, "ListDeliveryStreams", json!({})).await;
-    assert_eq!(names["DeliveryStreamNames"], json!(["orders", "other"]));
+    assert_eq!(names["DeliveryStreamNames"], json!(["orders"]));
     server.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_a_client_of_kinesis_has_made_is_no_delivery_stream_and_one_may_have_its_name() {
+async fn a_stream_that_nothing_delivers_is_no_delivery_stream_and_one_may_have_its_name() {
     let store = FaultyStore::start().unwrap();
     let server = setup(&store).node(UNSIGNED).start();
     let made = json!({ "StreamName": "clicks", "ShardCount": 1 });
     assert_eq!(call(&server, "Kinesis_20131202.CreateStream", made).await.0, 200);
+    // What another delivery stream reads is not delivered under its own name.
+    let tapped = json!({
+        "DeliveryStreamName": "reader", "DeliveryStreamType": "KinesisStreamAsSource",
+        "KinesisStreamSourceConfiguration": {
+            "KinesisStreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/clicks",
+            "RoleARN": "arn:aws:iam::000000000000:role/firehose",
+        },
+        "ExtendedS3DestinationConfiguration": plain("reader/", &json!({})),
+    });
+    done(&server, "CreateDeliveryStream", tapped).await;
+    // One of a client of Kinesis, and one of a file without deliveries.
+    for name in ["clicks", "other"] {
+        let (record, absent) = (data("{\"c\":{\"id\":\"lost\"}}"), format!("Firehose {name} under account"));
+        for (operation, body) in [
+            ("PutRecord", json!({ "DeliveryStreamName": name, "Record": record })),
+            ("PutRecordBatch", json!({ "DeliveryStreamName": name, "Records": [record] })),
+            ("DescribeDeliveryStream", json!({ "DeliveryStreamName": name })),
+        ] {
+            let (kind, message) = refused(&server, operation, body).await;
+            assert_eq!(kind, "ResourceNotFoundException", "{operation} {name}");
+            assert!(message.starts_with(&absent), "{message}");
+        }
+    }
+    done(&server, "DeleteDeliveryStream", json!({ "DeliveryStreamName": "reader" })).await;
     let names = done(&server, "ListDeliveryStreams", json!({})).await;
-    assert_eq!(names["DeliveryStreamNames"], json!(["orders", "other"]));
+    assert_eq!(names["DeliveryStreamNames"], json!(["orders"]));
     let name = json!({ "DeliveryStreamName": "clicks" });
     assert_eq!(refused(&server, "DescribeDeliveryStream", name.clone()).await.0, "ResourceNotFoundException");
     let create =
@@ -213,6 +237,15 @@ fn boto3_calls_every_operation_of_firehose() {
     operations::check_firehose(&output);
     server.stop().assert_drained();
     assert_eq!(values(&store, "py/data/"), 501);
+}
+
+#[test]
+fn each_member_of_a_destination_is_kept_or_refused_by_its_name() {
+    let store = FaultyStore::start().unwrap();
+    let server = setup(&store).node(UNSIGNED).start();
+    let Some(output) = run(&server, "firehose_members.py", &[]) else { return };
+    println!("{output}");
+    server.stop().assert_drained();
 }
 
 #[test]

@@ -354,7 +354,18 @@ async fn every_record_is_in_one_file_though_the_function_fails_and_the_node_is_k
     // What was not acknowledged may be there as well, in the right place.
     assert!(records.keys().all(is_kept) && letters.keys().all(|id| id % 10 == FAILS));
     assert!(function.seen.lock().unwrap().values().any(|times| *times > 1), "calls were made again");
-    let reports = crate::verify::well(stopped.folder.path(), &[]);
+    let report = crate::verify::report(stopped.folder.path(), &[]);
+    let gone_through = &report["functions"].as_array().unwrap()[0];
+    assert_eq!(
+        (&gone_through["stream"], &gone_through["target"], &gone_through["function"]),
+        (&json!("firehose.live.source"), &json!("firehose.live"), &json!("capitals"))
+    );
+    let count = |name: &str| gone_through[name].as_u64().unwrap_or_else(|| panic!("{name}: {gone_through}"));
+    let of_function = (count("ok"), count("failed"), count("pending"), count("lost"));
+    assert_eq!(of_function, (records.len() as u64, letters.len() as u64, 0, 0), "{gone_through}");
+    assert_eq!(count("dropped"), count("accepted") - of_function.0 - of_function.1);
+    assert!(count("dropped") >= acked.iter().filter(|id| *id % 10 == DROPS).count() as u64);
+    let reports = report["deliveries"].as_array().unwrap();
     let live = reports.iter().find(|report| report["stream"] == "firehose.live").unwrap();
     assert_eq!(live["delivered"].as_u64(), Some(records.len() as u64), "{live}");
 }

@@ -82,7 +82,9 @@ async fn firehose(server: &Server, operation: &str, body: Value) -> (u16, Value)
 
 #[tokio::test]
 async fn firehose_asks_its_clients_to_slow_down() {
-    let server = Setup::pipeline(limited("s", 1)).node(UNSIGNED).start();
+    let delivered =
+        format!("{}[[delivery]]\nname = \"d\"\nbuffer = {{ interval = \"1h\" }}\n", limited("s", 1));
+    let server = Setup::pipeline(delivered).node(UNSIGNED).start();
     let record = json!({"Data": "eyJuIjoxfQ=="});
     let put = json!({"DeliveryStreamName": "s", "Record": record});
     assert_eq!(firehose(&server, "PutRecord", put.clone()).await.0, 200);

@@ -246,3 +246,26 @@ async fn a_consumer_that_reads_nothing_loses_its_own_subscription_alone() {
     let again = request(&server, "SubscribeToShard", &subscribe(&slow)).send().await.unwrap();
     assert_eq!(again.status(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_and_the_deletion_of_its_stream_do_not_both_come_about() {
+    let server = Setup::pipeline(stream("other", 1)).node(UNSIGNED).start();
+    for round in 0..20 {
+        let name = format!("contested-{round}");
+        done(&server, "CreateStream", json!({"StreamName": name, "ShardCount": 1})).await;
+        let arn = format!("arn:aws:kinesis:us-east-1:000000000000:stream/{name}");
+        let (registered, deleted) = tokio::join!(
+            call(&server, "RegisterStreamConsumer", json!({"StreamARN": arn, "ConsumerName": "c"})),
+            call(&server, "DeleteStream", json!({"StreamName": name})),
+        );
+        let told = |(status, body): &(u16, Value)| (*status, body["__type"].as_str().map(str::to_owned));
+        let (first, second) = (told(&registered), told(&deleted));
+        let refused = |kind: &str| (400, Some(kind.to_owned()));
+        let has_stayed = first.0 == 200 && second == refused("ResourceInUseException");
+        let has_gone = first == refused("ResourceNotFoundException") && second.0 == 200;
+        assert!(has_stayed || has_gone, "{first:?} {second:?}");
+        let described = call(&server, "DescribeStreamSummary", json!({"StreamName": name})).await;
+        assert_eq!(described.0 == 200, has_stayed, "{first:?} {second:?}");
+    }
+    server.stop();
+}

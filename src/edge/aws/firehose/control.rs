@@ -12,11 +12,11 @@ use super::delivery_stream::{
 use super::destination::Destination;
 use super::registry::{DeliveryStreams, Entry};
 use super::validation::{Constraints, TAGS_MAX};
-use super::{describe, is_made_name, not_found, unsupported};
+use super::{describe, not_found, pipeline, unsupported};
+use crate::edge::Edge;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::{Caller, Request};
 use crate::edge::reply::Body;
-use crate::edge::{Edge, Intake};
 use crate::runtime::clock;
 
 /// Names of a page where the client does not say how many.
@@ -69,14 +69,6 @@ fn registry(edge: &Edge) -> Result<&Arc<DeliveryStreams>, Failure> {
     edge.control()?;
     let missing = || Failure::new(FailureKind::ServiceUnavailable, "the node is starting");
     edge.aws.delivery_streams.get().ok_or_else(missing)
-}
-
-/// The stream of a pipeline file that clients of Firehose see under its name. Those that clients of Kinesis have made are
-/// no delivery streams, and one may have the same name.
-fn pipeline(edge: &Edge, name: &str) -> Option<Arc<Intake>> {
-    let is_declared =
-        !is_made_name(name) && edge.control().is_ok_and(|control| control.serves_declared(name));
-    edge.intake(name).ok().filter(|_| is_declared)
 }
 
 /// The name, after the constraints of the model; `check` adds more of them.

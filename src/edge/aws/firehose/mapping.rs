@@ -21,9 +21,9 @@ use std::collections::BTreeMap;
 use super::delivery_stream::DeliveryStream;
 use super::destination::{BufferingHints, Destination};
 use super::processing::{DeAggregation, FunctionStep, Steps};
-use super::unsupported;
 use super::validation::bucket_of;
 use super::{columns, folders};
+use super::{unsupported, unsupported_beside};
 use crate::config::checked::{BucketStore, Node, Pipeline};
 use crate::config::raw::{BufferTable, DeliveryTable, IngestTable, PipelineFile, SchemaTable, StreamTable};
 use crate::config::{BackupTable, DeadLettersTable, MADE_NAME_PREFIX, Problem, check_made_pipeline};
@@ -223,10 +223,14 @@ fn refuse_what_is_missing(delivery_stream: &DeliveryStream, steps: &Steps) -> Re
         let encryption = destination.encryption_configuration.as_ref();
         if encryption.is_some_and(|encryption| encryption.kms_encryption_config.is_some()) {
             let member = format!("{member}EncryptionConfiguration.KMSEncryptionConfig");
-            return Err(unsupported(&member));
+            return Err(unsupported_beside(
+                &member,
+                "NoEncryptionConfig, and what a bucket encrypts by itself",
+            ));
         }
         if destination.compression_format.as_deref() == Some("ZIP") {
-            return Err(unsupported(&format!("{member}CompressionFormat ZIP")));
+            let there = "UNCOMPRESSED, GZIP, Snappy and HADOOP_SNAPPY";
+            return Err(unsupported_beside(&format!("{member}CompressionFormat ZIP"), there));
         }
     }
     if steps.function.is_some() {

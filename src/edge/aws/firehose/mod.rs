@@ -24,14 +24,16 @@ mod put;
 pub mod registry;
 pub mod validation;
 
+use std::sync::Arc;
+
 use http::Response;
 
 use super::Request;
 use super::protocol::failure::Failure;
 use crate::config::MADE_NAME_PREFIX;
-use crate::edge::Edge;
 use crate::edge::aws::operation::operations;
 use crate::edge::reply::Body;
+use crate::edge::{Edge, Intake};
 
 /// What stands before an operation's name in the header.
 pub const TARGET_PREFIX: &str = "Firehose_20150804.";
@@ -78,9 +80,21 @@ fn unsupported(what: &str) -> Failure {
     Failure::invalid(format!("{what} is not supported by this server"))
 }
 
+/// The same, with what there is in its place.
+fn unsupported_beside(what: &str, there: &str) -> Failure {
+    Failure::invalid(format!("{what} is not supported by this server; supported are {there}"))
+}
+
 /// No such delivery stream.
 fn not_found(name: &str, account: &str) -> Failure {
     Failure::not_found(format!("Firehose {name} under account {account} not found."))
+}
+
+/// The stream of a pipeline file that clients of Firehose see under its name: one with deliveries. Those without, and those
+/// that clients of Kinesis have made, are no delivery streams, and one may have the same name.
+fn pipeline(edge: &Edge, name: &str) -> Option<Arc<Intake>> {
+    let is_seen = |intake: &Arc<Intake>| intake.has_deliveries && !is_made_name(name);
+    edge.intake(name).ok().filter(is_seen)
 }
 
 /// Whether a stream is the own one of a delivery stream, which clients see under the name of that.

@@ -1,6 +1,6 @@
 //! PutRecord and PutRecordBatch.
 //!
-//! A name is that of a delivery stream, or else of a pipeline: its stream takes the records then. A record of a client
+//! A name is that of a delivery stream, or else of a pipeline with deliveries: its stream takes the records then. A record of a client
 //! may be several (`RecordDeAggregation`); if one of them is refused, all of the client's record is told to be.
 
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::apart::take_apart;
 use super::processing::DeAggregation;
 use super::validation::Constraints;
-use super::{is_made_name, not_found};
+use super::{not_found, pipeline};
 use crate::config::checked::PartitionKeySource;
 use crate::config::limits::{REQUEST_OVERHEAD_BYTES, REQUEST_RECORDS_MAX};
 use crate::edge::aws::kinesis::put::{Throttling, append};
@@ -161,10 +161,7 @@ fn find(edge: &Edge, name: &str, caller: &Caller) -> Result<(Arc<Intake>, Option
     let missing = || not_found(name, caller.account());
     let entry = edge.aws.delivery_streams.get().and_then(|streams| streams.get(name));
     let Some(entry) = entry else {
-        if is_made_name(name) {
-            return Err(missing());
-        }
-        return edge.intake(name).map(|intake| (intake, None)).map_err(|_| missing());
+        return pipeline(edge, name).map(|intake| (intake, None)).ok_or_else(missing);
     };
     if entry.delivery_stream.is_deleting {
         return Err(missing());

@@ -191,7 +191,7 @@ impl DeliveryStreams {
         account: &str,
     ) -> Result<(), Failure> {
         let name = delivery_stream.name.clone();
-        if self.get(&name).is_some() || control.serves_declared(&name) {
+        if self.get(&name).is_some() || control.serves_delivered(&name) {
             let text = format!("Firehose {name} under accountId {account} already exists");
             return Err(Failure::new(FailureKind::ResourceInUse, text));
         }

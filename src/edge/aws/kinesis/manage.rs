@@ -115,12 +115,7 @@ pub async fn delete(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
     violations.finish()?;
     let intake = members.stream.find(edge, &request.caller)?;
     let name = intake.stream.name();
-    let control = edge.control()?;
-    if members.enforce_consumer_deletion != Some(true) && !control.properties(name)?.consumers.is_empty() {
-        let text =
-            format!("Stream {name} has consumers: set EnforceConsumerDeletion to delete them with it.");
-        return Err(Failure::new(FailureKind::ResourceInUse, text));
-    }
+    let (control, with_consumers) = (edge.control()?, members.enforce_consumer_deletion == Some(true));
     let (delivery_streams, stream) = (edge.aws.delivery_streams.get().map(Arc::clone), name.to_string());
     let deleting = control.alone(move |control| {
         // One that is being made just now is there by now, or finds no stream.
@@ -132,7 +127,7 @@ pub async fn delete(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
             );
             return Err(Failure::new(FailureKind::ResourceInUse, text));
         }
-        Ok(control.delete(&stream)?)
+        Ok(control.delete(&stream, with_consumers)?)
     });
     deleting.await??;
     edge.aws.subscriptions.end_stream(name);

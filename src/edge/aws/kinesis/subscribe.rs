@@ -39,8 +39,8 @@ use crate::tap::taps::{self, OpenTap};
 /// How long a subscription lasts.
 const LIFETIME: Duration = Duration::from_secs(300);
 
-/// How often a client is told how far it is where there is nothing to read; shorter than its patience, and than
-/// `[server] idle_timeout`.
+/// How often a client is told how far it is where there is nothing to read, at least: shorter than its patience. More
+/// often where `[server] idle_timeout` is short.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How long a subscription waits for memory before it asks again.
@@ -99,6 +99,7 @@ pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Fa
         phases: edge.phases.clone(),
         position,
         open: OpenTap::new(&edge.taps.subscriptions, edge.taps.slow_after()),
+        heartbeat: edge.taps.heartbeat().min(HEARTBEAT),
         pace: intake.stream.quotas().map(|_| Quotas::of_subscription()),
     };
     let mut response = protocol::reply(request.encoding, Bytes::new());
@@ -147,6 +148,7 @@ struct Feed {
     position: SequenceNumber,
     /// What it may read, where there are quotas.
     pace: Option<Bucket>,
+    heartbeat: Duration,
     open: OpenTap,
 }
 
@@ -207,7 +209,7 @@ impl Feed {
             } else if has_moved {
                 // All that was looked at are records that readers do not get; others may stand behind them.
                 tokio::task::yield_now().await;
-            } else if tokio::time::timeout(HEARTBEAT, waiter.woken()).await.is_err() {
+            } else if tokio::time::timeout(self.heartbeat, waiter.woken()).await.is_err() {
                 self.send(pieces, &page, false).await?;
             }
             if is_at_end {

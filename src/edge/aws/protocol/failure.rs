@@ -145,7 +145,7 @@ impl From<ControlError> for Failure {
     fn from(error: ControlError) -> Self {
         let kind = match &error {
             ControlError::NoStream { .. } => FailureKind::ResourceNotFound,
-            ControlError::Exists { .. } => FailureKind::ResourceInUse,
+            ControlError::Exists { .. } | ControlError::HasConsumers { .. } => FailureKind::ResourceInUse,
             ControlError::Declared { .. } | ControlError::Reserved { .. } => FailureKind::InvalidArgument,
             ControlError::Reshard(ResizeError::Plan(ReshardError::NoShard { .. })) => {
                 FailureKind::ResourceNotFound

@@ -163,3 +163,41 @@ fn shards_that_go_unread_are_told_and_a_grant_is_refused_for_what_has_changed_ha
     assert_ne!(world.leases.join(&Arc::clone(&world.names[0]), world.now), Ok(Changes::default()));
     assert_eq!(held(&world, 0), [1, 2]);
 }
+
+#[test]
+fn shards_are_spread_anew_only_where_something_asks_for_it() {
+    let mut world = World::new(4);
+    world.poll(0, 10, &Cursor::default());
+    world.poll(1, 10, &Cursor::default());
+    for _ in 0..5 {
+        append_all(&mut world, 9);
+        world.now += LEASE / 12;
+        for worker in [0, 1] {
+            assert!(!world.leases.is_unsettled(world.now), "records come, go out and are done");
+            world.poll(worker, 3, &Cursor::default());
+            let page = world.pages[worker].last().unwrap().clone();
+            world.commit(worker, &page);
+        }
+    }
+    let (now, facts, names) = (world.now, world.facts.clone(), world.names.clone());
+    let after = |change: &dyn Fn(&mut Leases)| {
+        let mut leases = world.leases.clone();
+        change(&mut leases);
+        leases
+    };
+    assert!(after(&|leases| leases.follow(&facts)).is_unsettled(now));
+    assert!(after(&|leases| leases.reset(|_| None)).is_unsettled(now));
+    assert!(after(&|_| ()).is_unsettled(now + LEASE));
+    let finished = after(&|leases| {
+        let end = leases.done().position(ShardId(0));
+        leases.follow(&[ShardFacts { end, ..facts[0] }, facts[1], facts[2], facts[3]]);
+        leases.live_on(&names[0], now);
+    });
+    assert!(!finished.is_unsettled(now));
+    assert_eq!(finished.held("w0").len() + finished.held("w1").len(), 3);
+    let mut joined = after(&|leases| assert!(!leases.join(&names[2], now).unwrap().is_empty()));
+    assert!(!joined.is_unsettled(now));
+    let leaving = ["w0", "w1"].iter().flat_map(|name| joined.held(name)).find(|held| held.is_leaving);
+    assert_eq!(leaving, None, "all that was sent is done, so it changes hands at once");
+    assert!(!joined.leave("w2", now).1.is_empty());
+}

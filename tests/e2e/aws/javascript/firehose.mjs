@@ -56,7 +56,7 @@ do {
   page = await call("ListDeliveryStreams", { Limit: 1, ExclusiveStartDeliveryStreamName });
   names.push(...page.DeliveryStreamNames);
 } while (page.HasMoreDeliveryStreams);
-assert.deepEqual(names, [DeliveryStreamName, "orders", "other"]);
+assert.deepEqual(names, [DeliveryStreamName, "orders"]);
 
 // Putting.
 const { RecordId, Encrypted } = await call("PutRecord", { DeliveryStreamName, Record: { Data: data(0) } });
