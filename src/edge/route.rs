@@ -235,7 +235,9 @@ async fn pass(
 
 async fn enter(edge: &Edge, facts: &Facts<'_>) -> Result<Entry, Problem> {
     strict::head::check(facts.head).map_err(Problem::Ambiguous)?;
-    edge.gate().enter(facts).await
+    let gate = edge.gate();
+    gate.judge(facts)?;
+    gate.enter(facts).await
 }
 
 async fn dispatch(

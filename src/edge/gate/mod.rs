@@ -71,14 +71,21 @@ impl Gate {
         Self { screen, ..self }
     }
 
+    /// Asks where a request of the edge comes from, and the rules, whoever has sent it. To be called before
+    /// [`Gate::enter`]; the admin port has no such lists.
+    ///
+    /// # Errors
+    /// [`Problem::AddressNotAllowed`] and [`Problem::Blocked`].
+    pub fn judge(&self, facts: &Facts<'_>) -> Result<(), Problem> {
+        self.screen.judge(facts)
+    }
+
     /// Lets a request in, or says why not.
     ///
     /// # Errors
-    /// [`Problem::AddressNotAllowed`] or [`Problem::Blocked`] whoever it is;
     /// [`Problem::Unauthenticated`] if it does not prove who has sent it, [`Problem::Forbidden`] if they may not do what
     /// they ask for.
     pub async fn enter(self: &Arc<Self>, facts: &Facts<'_>) -> Result<Entry, Problem> {
-        self.screen.judge(facts)?;
         let Some(action) = facts.action else { return Ok(self.let_in(facts, None)) };
         let kinds = match &self.demands[action as usize] {
             Demand::Open => return Ok(self.let_in(facts, None)),
