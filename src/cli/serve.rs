@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::reload::{self, Files, Wishes};
 use super::start::{self, Built};
