@@ -35,10 +35,13 @@ use crate::edge::listen::socket::Peer;
 use crate::edge::listen::tls::Terminator;
 use crate::edge::listen::{Door, Listeners};
 use crate::edge::problem::Problem;
+use crate::edge::visit::Visit;
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
+use crate::telemetry::observer::Observer;
+use crate::telemetry::otlp::Exporter;
 
 pub use build::made_by_clients;
 pub use error::StartError;
@@ -105,14 +108,13 @@ impl Pipelines {
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
         let (addresses, doors) = (listeners.addresses(), listeners.doors());
-        let edge = Arc::new(Edge::new(
-            node.server.clone(),
-            (&node.auth, &node.aws),
-            ingest,
-            phases.clone(),
-            &registry,
-        ));
-        edge.replace_gate(Gate::new(&node.auth).behind(Arc::new(Screen::new(config, &registry)?)));
+        let observer = Arc::new(Observer::open(node, &registry)?);
+        let screen = Arc::new(Screen::new(config, &registry)?);
+        let auth = (&node.auth, &node.aws);
+        let edge = Edge::new(node.server.clone(), auth, ingest, phases.clone(), &registry);
+        let edge = Arc::new(edge.observed_by(observer));
+        let jwt = Arc::clone(edge.gate().jwt());
+        edge.replace_gate(Gate::new(&node.auth, jwt).behind(screen));
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();
@@ -148,6 +150,7 @@ impl Pipelines {
             .thread_name("delivery")
             .enable_all()
             .build()?;
+        self.site.keep_keys(self.site.edge.gate().jwt(), deliveries.handle());
         let control = Arc::new(Control::new(Arc::clone(&self.site), deliveries.handle().clone(), clients));
         let mut builder = Builder::new(&self.site, logs.as_mut()).beginning(delivery_streams.begins());
         let mut intakes = Vec::new();
@@ -207,6 +210,18 @@ impl Pipelines {
         self.doors.iter().map(place).collect()
     }
 
+    /// What tells a collector of traces and metrics, if there is one. To be run by a task.
+    pub fn exporter(self: &Arc<Self>) -> Option<Exporter> {
+        let (pipelines, tracer) = (Arc::clone(self), self.site.edge.observer.tracer.clone());
+        let render = Box::new(move || pipelines.render_metrics());
+        Exporter::new(&self.site.node, tracer, &self.registry, render)
+    }
+
+    /// Opens the files of logs again, because somebody has moved them.
+    pub fn reopen_logs(&self) {
+        self.site.edge.observer.reopen();
+    }
+
     /// Reads the certificates of all listeners again. Where that fails the old ones stay.
     pub fn reload_certificates(&self) {
         for door in &self.doors {
@@ -262,6 +277,7 @@ impl Pipelines {
             let streams = Arc::clone(streams);
             control.alone_now(move |control| streams.finish_deleted(control));
         }
+        self.site.edge.observer.housekeeping();
         self.registry.run_upkeep();
     }
 
@@ -270,17 +286,24 @@ impl Pipelines {
     ///
     /// # Errors
     /// Why not.
-    pub async fn enter_admin(&self, head: &Parts, peer: &Peer) -> Result<(), Problem> {
+    pub async fn enter_admin(&self, (head, peer): (&Parts, &Peer), visit: &Visit) -> Result<(), Problem> {
+        let (client, visit) = (peer.ip(), Some(visit));
         let action = Some(Action::Admin);
-        let facts = Facts { head, peer, client: peer.ip(), route: "admin", action, stream: None };
-        let entry = self.site.edge.gate().enter(&facts).await?;
-        let is_local = peer.ip().is_none_or(|address| address.to_canonical().is_loopback());
-        match entry.principal.is_some() || is_local {
-            true => Ok(()),
-            false => Err(Problem::Forbidden(
-                "nobody is asked who they are, so that only this machine may".to_owned(),
-            )),
+        let facts = Facts { head, peer, client, route: "admin", action, stream: None, visit };
+        let is_local = client.is_none_or(|address| address.to_canonical().is_loopback());
+        let entered = self.site.edge.gate().enter(&facts).await.and_then(|entry| {
+            let nobody = || "nobody is asked who they are, so that only this machine may".to_owned();
+            (entry.principal.is_some() || is_local).then_some(()).ok_or_else(|| Problem::Forbidden(nobody()))
+        });
+        if let (Err(problem), Some(visit)) = (&entered, facts.visit) {
+            visit.refuse_by(&self.site.edge, problem, &facts);
         }
+        entered
+    }
+
+    /// A request that has come over the admin port.
+    pub fn visit(&self, head: &Parts, peer: &Peer) -> Visit {
+        Visit::begin(&self.site.edge, peer, head, clock::monotonic())
     }
 
     /// Brings gauges up to date and renders all metrics.
@@ -289,6 +312,7 @@ impl Pipelines {
             status.refresh_gauges();
         }
         self.site.refresh_function_gauges();
+        self.site.edge.gate().jwt().refresh_gauges();
         for intake in self.site.edge.intakes() {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);
@@ -340,6 +364,7 @@ impl Pipelines {
                 }
             }
         }
+        self.site.edge.observer.end();
         self.phases.advance(Phase::Stopped);
         self.reports()
     }

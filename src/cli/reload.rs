@@ -58,6 +58,8 @@ impl Wishes {
 
 /// Reads the files and has them hold. What comes of it is in the log, and told to who has asked.
 pub async fn reload(files: &Files<'_>, pipelines: &Pipelines, asked: Option<Asked>) {
+    // Whatever becomes of it: who has moved a log sends the same signal.
+    pipelines.reopen_logs();
     let outcome = match files.load() {
         Ok(config) => pipelines.reload(config).await,
         Err(problems) => Err(ReloadError::Files(problems)),
@@ -71,8 +73,9 @@ pub async fn reload(files: &Files<'_>, pipelines: &Pipelines, asked: Option<Aske
             tracing::error!(%error, "the files were read again and do not hold: all stays as it was")
         }
     }
-    if let Some(asked) = asked {
+    match asked {
         // Who has gone meanwhile finds it in the log.
-        let _ = asked.send(outcome);
+        Some(asked) => drop(asked.send(outcome)),
+        None => pipelines.note_reload(None, &outcome),
     }
 }

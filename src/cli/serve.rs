@@ -13,6 +13,7 @@ use super::start::{self, Built};
 use super::stop::Stop;
 use super::{Exit, ServeArgs, Session};
 use crate::config::checked::Config;
+use crate::config::limits::OTLP_FLUSH_WAIT;
 use crate::config::print_duration;
 use crate::delivery::StatusReport;
 use crate::pipeline::{Pipelines, StartError};
@@ -107,6 +108,11 @@ async fn run_until_stopped(
     let tasks = Tasks::new();
     tasks.spawn(admin::serve(listener, Arc::clone(pipelines), ask));
     tasks.spawn(housekeeping(Arc::clone(pipelines)));
+    let exports = Tasks::new();
+    pipelines
+        .exporter()
+        .into_iter()
+        .for_each(|exporter| exports.spawn(exporter.run(pipelines.phases.clone())));
     tracing::info!(listen = %pipelines.address(), admin = %admin_address, "starting");
 
     let building = tokio::task::spawn_blocking({
@@ -144,7 +150,11 @@ async fn run_until_stopped(
         move || pipelines.drain()
     });
     let reports = tokio::select! {
-        reports = draining => reports.unwrap_or_else(|_| pipelines.reports()),
+        reports = draining => {
+            // It knows by the phase that there is nothing more to come.
+            let _ = tokio::time::timeout(OTLP_FLUSH_WAIT, exports.joined()).await;
+            reports.unwrap_or_else(|_| pipelines.reports())
+        }
         _ = stop.next() => {
             tracing::error!("second signal: giving up the drain");
             pipelines.reports()

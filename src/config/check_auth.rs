@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check_access_key::check_patterns;
+use super::check_jwt::{JwtIssuer, JwtIssuerTable, check_jwt_issuers};
 use super::check_listener::ListenAt;
 use super::checker::Checker;
 use super::limits::{API_KEY_BYTES_MAX, API_KEY_BYTES_MIN, API_KEYS_MAX};
@@ -63,6 +64,8 @@ pub struct Auth {
     pub are_in_query: bool,
     /// `[[api_key]]`. Names and digests are unique.
     pub api_keys: Vec<ApiKey>,
+    /// `[[jwt_issuer]]`. Issuers are unique.
+    pub jwt_issuers: Vec<JwtIssuer>,
 }
 
 /// What lets somebody in.
@@ -100,14 +103,14 @@ impl fmt::Debug for ApiKey {
 impl Default for Auth {
     /// Nobody is asked, and nobody is known.
     fn default() -> Self {
-        Self { demands: std::array::from_fn(|_| Demand::Open), are_in_query: false, api_keys: Vec::new() }
+        Self::new(std::array::from_fn(|_| Demand::Open), Vec::new())
     }
 }
 
 impl Auth {
     /// Demands by action, and keys whose names and digests are unique; no secret stands in the query.
     pub fn new(demands: [Demand; Action::COUNT], api_keys: Vec<ApiKey>) -> Self {
-        Self { demands, are_in_query: false, api_keys }
+        Self { demands, are_in_query: false, api_keys, jwt_issuers: Vec::new() }
     }
 
     /// What an action takes.
@@ -121,6 +124,8 @@ impl Auth {
 pub(super) struct Principals {
     /// `[[api_key]]`.
     pub api_keys: Vec<ApiKeyTable>,
+    /// `[[jwt_issuer]]`.
+    pub jwt_issuers: Vec<JwtIssuerTable>,
 }
 
 impl Principals {
@@ -128,6 +133,7 @@ impl Principals {
     fn first_of(&self, kind: IdentityKind) -> Option<&'static str> {
         match kind {
             IdentityKind::ApiKey => (!self.api_keys.is_empty()).then_some("api_key[0]"),
+            IdentityKind::Jwt => (!self.jwt_issuers.is_empty()).then_some("jwt_issuer[0]"),
         }
     }
 }
@@ -157,9 +163,10 @@ pub(super) fn check_auth(
         });
     }
     let api_keys = check_api_keys(principals.api_keys, checker);
+    let jwt_issuers = check_jwt_issuers(principals.jwt_issuers, checker);
     let demands: Option<Vec<Demand>> = demands.into_iter().collect();
     let are_in_query = raw.credentials_in_query.unwrap_or(false);
-    Some(Auth { are_in_query, ..Auth::new(demands?.try_into().ok()?, api_keys?) })
+    Some(Auth { are_in_query, jwt_issuers: jwt_issuers?, ..Auth::new(demands?.try_into().ok()?, api_keys?) })
 }
 
 /// Without `[auth]` nobody is asked, which is for this machine alone.
@@ -228,7 +235,7 @@ fn check_demand(
         if kinds.contains(&kind) {
             checker.problem(&path, format!("{word:?} is named twice"));
         } else if principals.first_of(kind).is_none() {
-            checker.problem(&path, format!("there is no [[{word}]], so that this lets nobody in"));
+            checker.problem(&path, format!("there is no [[{}]], so that this lets nobody in", kind.table()));
         } else {
             kinds.push(kind);
         }

@@ -15,6 +15,7 @@ use super::limits::{
     FUNCTIONS_MAX,
 };
 use super::secret::Secret;
+use super::shape::last_key;
 
 /// One of `[[function]]`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -90,7 +91,7 @@ fn check_function(table: FunctionTable, path: &str, checker: &mut Checker<'_>) -
     let name = check_name(table.name, &format!("{path}.name"), checker);
     let url_path = format!("{path}.url");
     let url = checker.required(&url_path, table.url, URL_HELP);
-    let url = url.and_then(|url| check_url(&url, &url_path, checker));
+    let url = url.and_then(|url| check_url(&url, &url_path, URL_HELP, checker));
     let timeout_path = format!("{path}.timeout");
     let timeout = checker.duration_up_to(
         &timeout_path,
@@ -101,7 +102,8 @@ fn check_function(table: FunctionTable, path: &str, checker: &mut Checker<'_>) -
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
         checker.problem(&timeout_path, "timeout must be longer than zero");
     }
-    let headers = check_headers(table.headers.unwrap_or_default(), &format!("{path}.headers"), checker);
+    let headers = table.headers.unwrap_or_default();
+    let headers = check_headers(headers, &format!("{path}.headers"), FUNCTION_HEADERS_MAX, checker);
     Some(Function { name: name?, url: url?, timeout: timeout?, headers: headers? })
 }
 
@@ -121,22 +123,25 @@ fn check_name(name: Option<String>, path: &str, checker: &mut Checker<'_>) -> Op
 }
 
 /// Says what is wrong without showing any of it: it may have a password in it.
-fn check_url(url: &Secret, path: &str, checker: &mut Checker<'_>) -> Option<Url> {
+pub(super) fn check_url(url: &Secret, path: &str, help: &str, checker: &mut Checker<'_>) -> Option<Url> {
     let url = Url::parse(url.reveal()).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if url.is_none() {
-        checker.problem_with_help(path, "url is no http:// or https:// address", URL_HELP);
+        let message = format!("{} is no http:// or https:// address", last_key(path));
+        checker.problem_with_help(path, message, help);
     }
     url
 }
 
-fn check_headers(
+/// Headers of requests that are made. Says what is wrong without showing any of their values.
+pub(super) fn check_headers(
     table: BTreeMap<String, Secret>,
     path: &str,
+    max: usize,
     checker: &mut Checker<'_>,
 ) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    if table.len() > FUNCTION_HEADERS_MAX {
-        let message = format!("{} headers are too many: write at most {FUNCTION_HEADERS_MAX}", table.len());
+    if table.len() > max {
+        let message = format!("{} headers are too many: write at most {max}", table.len());
         checker.problem(path, message);
         return None;
     }

@@ -13,9 +13,11 @@ use super::check_listener::{
     Listener, ListenerTable, check_address, check_listeners, check_tls, check_trusted_proxies, collide,
 };
 use super::check_log::check_log;
+use super::check_logs::{check_access_log, check_audit_log};
 use super::check_rule::check_rules;
 use super::check_sink::Env;
-use super::checked::{Node, Server};
+use super::check_telemetry::check_telemetry;
+use super::checked::{Node, RequestIds, Server};
 use super::checker::Checker;
 use super::limits;
 use super::raw::{NodeFile, ServerTable};
@@ -36,9 +38,15 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let server = check_server(raw.server.unwrap_or_default(), listeners, budget, checker);
     let body_bytes_max = server.as_ref().map(|server| server.body_bytes_max);
     let log = check_log(raw.log.unwrap_or_default(), body_bytes_max, checker);
+    let access_log = check_access_log(raw.access_log, checker);
+    let audit_log = check_audit_log(raw.audit_log, checker);
+    let otlp = check_telemetry(raw.telemetry, checker);
     let exposed = server.as_ref().and_then(Server::exposed);
     let keys = raw.access_key.unwrap_or_default();
-    let principals = Principals { api_keys: raw.api_key.unwrap_or_default() };
+    let principals = Principals {
+        api_keys: raw.api_key.unwrap_or_default(),
+        jwt_issuers: raw.jwt_issuer.unwrap_or_default(),
+    };
     let auth = check_auth(raw.auth, principals, exposed, checker);
     let access = check_access(raw.access, checker);
     let rules = check_rules(raw.rule.unwrap_or_default(), raw.screening.unwrap_or_default(), checker);
@@ -53,6 +61,9 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         access: access?,
         rules: rules?,
         auth: auth?,
+        access_log: access_log?,
+        audit_log: audit_log?,
+        otlp: otlp?,
         aws: aws?,
         functions: functions?,
     })
@@ -127,6 +138,16 @@ fn check_server(
     let body_timeout = time_out("body_timeout", raw.body_timeout.as_deref(), 30);
     let idle_timeout = time_out("idle_timeout", raw.idle_timeout.as_deref(), 75);
     let drain_timeout = time_out("drain_timeout", raw.drain_timeout.as_deref(), 25);
+    let request_ids = checker.word(
+        "server.request_ids",
+        raw.request_ids.as_deref(),
+        RequestIds::Proxies,
+        &[
+            ("proxies", RequestIds::Proxies),
+            ("everybody", RequestIds::Everybody),
+            ("nobody", RequestIds::Nobody),
+        ],
+    );
     let cors = match raw.cors {
         Some(cors) => Some(check_cors(cors, checker)?),
         None => None,
@@ -148,7 +169,7 @@ fn check_server(
         idle_timeout: idle_timeout?,
         drain_timeout: drain_timeout?,
         cors,
-        access_log: raw.access_log.unwrap_or(false),
+        request_ids: request_ids?,
     })
 }
 

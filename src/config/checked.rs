@@ -17,7 +17,11 @@ pub use super::check_aws::Aws;
 pub use super::check_cors::Cors;
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
+pub use super::check_jwt::{ClaimName, JwtIssuer};
+pub use super::check_jwt_keys::{FetchedJwtKeys, JwtKeys, KeysPlace};
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
+pub use super::check_logs::{AccessLog, LogFile, LogTo};
+pub use super::check_telemetry::Otlp;
 pub use super::format::{
     Delimiter, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
     ParquetFormat, RawFormat, SortColumn,
@@ -59,6 +63,12 @@ pub struct Node {
     pub rules: rules::Settings,
     /// `[auth]` and `[[api_key]]`.
     pub auth: Auth,
+    /// `[access_log]`, if there is one.
+    pub access_log: Option<AccessLog>,
+    /// `[audit_log]`.
+    pub audit_log: LogTo,
+    /// `[telemetry] otlp`, if there is one.
+    pub otlp: Option<Otlp>,
     /// `[aws]` and `[[access_key]]`.
     pub aws: Aws,
     /// `[[function]]`. Names are unique.
@@ -130,8 +140,19 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Cross-origin rules; none means that browsers of other origins are refused.
     pub cors: Option<Cors>,
-    /// Whether each request is logged.
-    pub access_log: bool,
+    /// Whose `X-Request-Id` is taken.
+    pub request_ids: RequestIds,
+}
+
+/// Whose `X-Request-Id` becomes the id of a request. Otherwise it gets one of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestIds {
+    /// That of proxies that are trusted.
+    Proxies,
+    /// That of every client.
+    Everybody,
+    /// Nobody's.
+    Nobody,
 }
 
 impl Server {

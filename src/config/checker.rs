@@ -125,6 +125,18 @@ impl Checker<'_> {
         }
     }
 
+    /// A number from 0 to 1, or `default`.
+    pub fn fraction(&mut self, path: &str, value: Option<f64>, default: f64) -> Option<f64> {
+        match value {
+            None => Some(default),
+            Some(value) if (0.0..=1.0).contains(&value) => Some(value),
+            Some(value) => {
+                self.problem(path, format!("{} must be from 0 to 1, found {value}", last_key(path)));
+                None
+            }
+        }
+    }
+
     /// One of a few words, or `default`.
     pub fn word<T: Copy>(
         &mut self,

@@ -198,6 +198,79 @@ pub const CLOCK_SKEW_MIN: Duration = Duration::from_secs(1);
 
 /// The longest life of a presigned URL in seconds, as in AWS: a week.
 pub const PRESIGNED_SECONDS_MAX: i64 = 7 * 24 * 60 * 60;
+
+/// `[[jwt_issuer]]` of a node: each has a task, and up to [`JWT_KEYS_MAX`] keys of 1 KiB.
+pub const JWT_ISSUERS_MAX: usize = 32;
+
+/// Bytes of a token. Those of large issuers have 1 to 4 KiB; half of the headers of a request, where these have their
+/// default. What is larger is refused before a byte of it is decoded.
+pub const JWT_BYTES_MAX: usize = 8 << 10;
+
+/// Bytes of the name of a key. Usual ones are a hash: 43.
+pub const JWT_KEY_ID_BYTES_MAX: usize = 256;
+
+/// Bytes of `iss`; most are an address.
+pub const JWT_ISSUER_BYTES_MAX: usize = 512;
+
+/// Bytes of `sub`, which is written to logs.
+pub const JWT_SUBJECT_BYTES_MAX: usize = 256;
+
+/// Scopes of a token, each of which is looked up; and entries of `[jwt_issuer.scopes]` and of the other lists.
+pub const JWT_SCOPES_MAX: usize = 128;
+
+/// What a token may do, all scopes together: each costs a comparison with every request.
+pub const JWT_GRANTS_MAX: usize = 256;
+
+/// Keys of an issuer. Two or three are usual while they change; multi-tenant ones publish a few dozen.
+pub const JWT_KEYS_MAX: usize = 100;
+
+/// Keys that a token is tried with. One that names its key has one candidate; without a name, an issuer that is
+/// changing its keys has two or three, at up to 0.1 ms each.
+pub const JWT_KEYS_TRIED_MAX: usize = 4;
+
+/// Bytes of an answer with keys: 100 of them with an RSA key of 4,096 bits and some certificates, 2.5 KiB each.
+pub const JWT_KEY_SET_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of a file with public keys: 100 of 4,096 bits are 80 KB of PEM.
+pub const JWT_PUBLIC_KEY_FILE_BYTES_MAX: u64 = 256 << 10;
+
+/// How long a fetch of keys may take, and the connection of it.
+pub const JWT_FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// See [`JWT_FETCH_TIMEOUT`].
+pub const JWT_FETCH_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a request waits for keys that are being fetched because its own is not known. As it has no body yet, it holds
+/// what a silent connection does.
+pub const JWT_KEYS_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// Time between two fetches for keys that nobody knows: tokens that name keys at random have an issuer asked six times a
+/// minute, however many they are, and a key that is new is known after this time at the latest.
+pub const JWT_UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(10);
+
+/// `refresh` where it is not given, and what it may be.
+pub const JWT_REFRESH_DEFAULT: Duration = Duration::from_secs(15 * 60);
+/// See [`JWT_REFRESH_DEFAULT`]. The least is what an issuer notices.
+pub const JWT_REFRESH_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+
+/// `outage_grace` where it is not given: a day, in which somebody notices. And the most: a week.
+pub const JWT_OUTAGE_GRACE_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+/// See [`JWT_OUTAGE_GRACE_DEFAULT`].
+pub const JWT_OUTAGE_GRACE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// `clock_skew` of an issuer where it is not given, and the most: tokens live for minutes.
+pub const JWT_CLOCK_SKEW_DEFAULT: Duration = Duration::from_secs(60);
+/// See [`JWT_CLOCK_SKEW_DEFAULT`].
+pub const JWT_CLOCK_SKEW_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Tokens that are remembered as verified, the bytes of all of them, and the parts that this is divided into so that
+/// threads do not wait for each other. A usual one takes 500 bytes: 65,536 × 500 = 32 MiB.
+pub const JWT_CACHE_ENTRIES: usize = 65_536;
+/// See [`JWT_CACHE_ENTRIES`].
+pub const JWT_CACHE_BYTES: usize = 32 << 20;
+/// See [`JWT_CACHE_ENTRIES`].
+pub const JWT_CACHE_SHARDS: usize = 64;
+
 /// Bytes of the body of an AWS request that is about no records: a thousand names or tags.
 pub const AWS_REQUEST_BYTES_MAX: u64 = 256 << 10;
 
@@ -631,3 +704,81 @@ pub const FUNCTION_RECORDS_MAX: usize = 10_000;
 
 /// Bytes of the answer of a function: the 6 MB that Lambda allows, and a third more for those that are less strict.
 pub const FUNCTION_ANSWER_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes of a request id that is taken from a client: what gateways send (UUIDs have 36, those of load balancers 80)
+/// and some more. It stands in each answer, and in a line of the access log.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Bytes of `tracestate` that are handed on: what the specification demands that everybody does.
+pub const TRACE_STATE_BYTES_MAX: usize = 512;
+
+/// Members of `tracestate`, as the specification has them.
+pub const TRACE_STATE_MEMBERS_MAX: usize = 32;
+
+/// Bytes of a path in the access log and the audit log; what is longer is cut. Stream and cursor names have 128 each.
+pub const LOG_LINE_PATH_BYTES: usize = 512;
+
+/// Bytes of a user agent, or of a name that a client gives itself, in these logs: those of browsers have 110 to 250.
+pub const LOG_LINE_TEXT_BYTES: usize = 256;
+
+/// Lines of a log that a thread of the edge gathers before it hands them over, unless it has nothing else to do: 60 to
+/// 100 lines of 300 to 500 bytes, so that handing them over costs each of them next to nothing.
+pub const LOG_LINES_STAGED_BYTES: usize = 32 << 10;
+
+/// Lines of a log that wait to be written: 4 MiB are 10,000 lines of 400 bytes, what 50,000 requests a second make in
+/// a fifth of a second. What comes beyond is dropped and counted. There are two logs.
+pub const LOG_LINES_QUEUE_BYTES: usize = 4 << 20;
+
+/// How long lines wait for more before they are written: one write and one wake-up of the writer for all of them.
+pub const LOG_LINES_LINGER: Duration = Duration::from_millis(50);
+
+/// How long a shutdown waits until lines are written. A pipe that nobody reads takes none.
+pub const LOG_LINES_FLUSH_WAIT: Duration = Duration::from_secs(2);
+
+/// Size at which a file of a log is closed, where it is not given: 160,000 lines of 400 bytes.
+pub const LOG_FILE_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// The same as it may be given. Each file is a name in one folder, which is listed when the next one is begun.
+pub const LOG_FILE_BYTES_RANGE: std::ops::RangeInclusive<u64> = (64 << 10)..=(16 << 30);
+
+/// Closed files of a log that are kept, where it is not given: a week of days.
+pub const LOG_FILES_KEPT_DEFAULT: usize = 7;
+
+/// The same as it may be given.
+pub const LOG_FILES_KEPT_MAX: usize = 10_000;
+
+/// Kinds of refusals that the audit log counts in an interval; those of any more are counted together. With two lines
+/// of 600 bytes each, and an interval of a minute, nobody can make it write more than 5 KiB a second.
+pub const AUDIT_KINDS_MAX: usize = 256;
+
+/// How long refusals of one kind are counted before a line tells how many they were.
+pub const AUDIT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Steps of traces that wait to be told to a collector: each has 400 to 800 bytes, so 3 MiB. What comes beyond is
+/// dropped and counted.
+pub const TRACE_SPANS_MAX: usize = 4_096;
+
+/// Steps that are told in one request, unless a pause comes first: a body of about 400 KiB.
+pub const TRACE_SPANS_BATCH: usize = 512;
+
+/// How long steps wait for others before they are told.
+pub const TRACE_SPANS_PAUSE: Duration = Duration::from_secs(5);
+
+/// Steps of other traces that one step names. A call of a function may be about 10,000 records, each of another.
+pub const TRACE_LINKS_MAX: usize = 32;
+
+/// Traces of records of a stream that are remembered until its function is called: 200 bytes each. Of more that come
+/// within the time that a stage gathers records the oldest are forgotten: their steps then are traces of their own.
+pub const TRACED_APPENDS_MAX: usize = 1_024;
+
+/// How long a request to a collector may take, all tries together.
+pub const OTLP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a shutdown waits until a collector has what there is.
+pub const OTLP_FLUSH_WAIT: Duration = Duration::from_secs(3);
+
+/// Bytes of what a collector answers that are read: it has a few numbers and a message to tell.
+pub const OTLP_ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Headers of requests to a collector.
+pub const OTLP_HEADERS_MAX: usize = 16;

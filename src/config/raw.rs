@@ -15,8 +15,11 @@ use super::check_backup::BackupTable;
 use super::check_cors::CorsTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
+use super::check_jwt::JwtIssuerTable;
 use super::check_listener::{ListenerTable, TlsTable};
+use super::check_logs::{AccessLogTable, AuditLogTable};
 use super::check_rule::{RuleTable, ScreeningTable};
+use super::check_telemetry::TelemetryTable;
 use super::limits;
 use super::secret::Secret;
 use crate::schema::columns::COLUMN_LEAVES_MAX;
@@ -302,6 +305,12 @@ pub struct NodeFile {
     pub log: Option<LogTable>,
     /// The listeners and their bounds.
     pub server: Option<ServerTable>,
+    /// One line of JSON a request. Default: none is written.
+    pub access_log: Option<AccessLogTable>,
+    /// One line of JSON for each identity that is refused, and for each change that somebody asks for.
+    pub audit_log: Option<AuditLogTable>,
+    /// What is told to collectors of traces and metrics.
+    pub telemetry: Option<TelemetryTable>,
     /// Where producers and consumers come in besides `[server] listen`.
     pub listener: Option<Vec<ListenerTable>>,
     /// Which addresses clients may come from.
@@ -315,6 +324,8 @@ pub struct NodeFile {
     pub auth: Option<AuthTable>,
     /// Clients that send a secret along.
     pub api_key: Option<Vec<ApiKeyTable>>,
+    /// Issuers of JSON Web Tokens that are taken.
+    pub jwt_issuer: Option<Vec<JwtIssuerTable>>,
     /// The Kinesis and Firehose APIs.
     pub aws: Option<AwsTable>,
     /// Who may use them.
@@ -386,9 +397,10 @@ pub struct ServerTable {
     /// Time that a shutdown may take to deliver what is pending. Default: `25s`.
     #[schemars(example = &"25s")]
     pub drain_timeout: Option<String>,
-    /// Whether each request is logged. Default: false.
-    #[schemars(example = true)]
-    pub access_log: Option<bool>,
+    /// Whose `X-Request-Id` becomes the id of a request: `proxies` that are trusted, `everybody`, or `nobody`. Default:
+    /// `proxies`.
+    #[schemars(extend("enum" = ["proxies", "everybody", "nobody"]), example = &"proxies")]
+    pub request_ids: Option<String>,
     /// Cross-origin rules for browsers. Default: browsers of other origins are refused.
     pub cors: Option<CorsTable>,
 }

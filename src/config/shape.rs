@@ -104,8 +104,21 @@ impl Shaper<'_> {
                 }
                 number.map(Value::from)
             }
+            ("number", DeValue::Float(float)) => {
+                let number = float.as_str().parse().ok().and_then(serde_json::Number::from_f64);
+                if number.is_none() {
+                    let message = format!("{:?} is no number that can be used", last_key(path));
+                    self.problems.push(self.document.problem(path, message));
+                }
+                number.map(Value::Number)
+            }
+            ("number", DeValue::Integer(integer)) => {
+                let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+                // One that is larger than any is out of each range.
+                Some(Value::from(number.map_or(f64::MAX, |number| number as f64)))
+            }
             // A string that the environment filled in may stand for what it reads as: shards = "${SHARDS:-4}".
-            ("integer" | "boolean", DeValue::String(text)) if text.contains("${") => {
+            ("integer" | "number" | "boolean", DeValue::String(text)) if text.contains("${") => {
                 let filled = self.fill_in(text, path)?;
                 let read = filled.and_then(|filled| scalar(expected, filled.trim()));
                 if read.is_none() {
@@ -243,6 +256,7 @@ fn without_indices(path: &str) -> String {
 fn scalar(expected: &str, text: &str) -> Option<Value> {
     match expected {
         "integer" => text.parse::<i64>().ok().map(Value::from),
+        "number" => text.parse().ok().and_then(serde_json::Number::from_f64).map(Value::Number),
         _ => text.parse::<bool>().ok().map(Value::from),
     }
 }

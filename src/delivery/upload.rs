@@ -13,6 +13,7 @@ use super::sink::{
 use super::status::Status;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock::{self, UnixMicros};
+use crate::telemetry::trace::{Span, SpanKind};
 
 /// Patience with a sink: counts, tells and waits, and pauses the delivery where somebody has to act.
 struct Patience<'a> {
@@ -82,6 +83,17 @@ fn confirmed(key: &str, started: Instant, oldest: UnixMicros, status: &Status) {
     let age = clock::wall().0.saturating_sub(oldest.0).max(0);
     status.metrics.freshness_seconds.record(age as f64 / 1e6);
     tracing::debug!(key, "stored");
+    if let Some(tracer) = status.metrics.tracer.as_ref().filter(|tracer| tracer.is_chosen()) {
+        let end = clock::wall();
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let start = UnixMicros(end.0.saturating_sub_unsigned(micros));
+        let span = Span::first("upload", SpanKind::Internal)
+            .between(start, end)
+            .with("forebay.stream", status.stream_name().to_string())
+            .with("forebay.delivery", status.name().to_owned())
+            .with("forebay.key", key.to_owned());
+        tracer.record(span);
+    }
 }
 
 /// Does one step of a file that is sent while it is filled, however often it must be tried. Only what the sink has lost

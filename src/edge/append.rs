@@ -15,6 +15,7 @@ use crate::record::ShardId;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::Phase;
 use crate::stream::{Appended, Claim, Commit, Known, NewReply, Receipt};
+use crate::telemetry::trace::TraceContext;
 
 /// A body with records.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Arrived<'a> {
     pub idempotency_key: Option<&'a [u8]>,
     /// The body.
     pub paid: Paid,
+    /// The trace that it belongs to.
+    pub trace: Option<&'a TraceContext>,
 }
 
 /// What has become of a body, as far as it is known before its records are durable.
@@ -38,8 +41,8 @@ pub enum Begun {
     Refused(Verdict),
     /// Records are in the log.
     Appended(Verdict, Vec<(ShardId, Appended)>, Commit),
-    /// Records are in the log, with the reply that it keeps.
-    Kept(Bytes, Commit),
+    /// Records are in the log, so many, with the reply that it keeps.
+    Kept(u64, Bytes, Commit),
 }
 
 /// What a client is told.
@@ -73,7 +76,7 @@ pub struct Verdict {
 /// # Errors
 /// Why nothing of it was kept.
 pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result<Begun, Problem> {
-    let Arrived { framing, key, idempotency_key, paid } = arrived;
+    let Arrived { framing, key, idempotency_key, paid, trace } = arrived;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining);
@@ -112,13 +115,23 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
         writing.append(batches, reply).inspect_err(|_| stream.refund(&spent))?
     };
     let Receipt { appended, reply, commit } = receipt;
+    stream.note_trace(&appended, trace);
     Ok(match reply {
         None => Begun::Appended(verdict, appended, commit),
-        Some(reply) => Begun::Kept(reply, commit),
+        Some(reply) => Begun::Kept(verdict.accepted, reply, commit),
     })
 }
 
 impl Begun {
+    /// Records that were appended.
+    pub fn records(&self) -> u64 {
+        match self {
+            Begun::Answered(_) | Begun::Refused(_) => 0,
+            Begun::Appended(verdict, ..) => verdict.accepted,
+            Begun::Kept(records, ..) => *records,
+        }
+    }
+
     /// Waits until what was accepted is durable. The wait may be given up and taken up again.
     ///
     /// # Errors
@@ -126,7 +139,7 @@ impl Begun {
     pub async fn durable(&mut self) -> Result<(), Problem> {
         match self {
             Begun::Answered(_) | Begun::Refused(_) => Ok(()),
-            Begun::Appended(.., commit) | Begun::Kept(_, commit) => {
+            Begun::Appended(.., commit) | Begun::Kept(.., commit) => {
                 let result = (&mut *commit).await;
                 // Asked once more, it would not know any more.
                 *commit = Commit::Done;
@@ -149,7 +162,7 @@ impl Begun {
             Begun::Appended(verdict, appended, _) => {
                 Done::Fresh { body: reply::ingest_body(&verdict.outcome(&appended)), all_refused: false }
             }
-            Begun::Kept(body, _) => Done::Kept(body),
+            Begun::Kept(_, body, _) => Done::Kept(body),
         })
     }
 }

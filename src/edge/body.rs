@@ -14,6 +14,7 @@ use hyper::body::{Body, Incoming};
 
 use super::Edge;
 use super::problem::Problem;
+use super::visit::Visit;
 use crate::config::limits::{BODY_STEP_BYTES, REQUEST_OVERHEAD_BYTES};
 use crate::runtime::budget::{Budget, Permit};
 
@@ -39,6 +40,8 @@ pub struct Bounds<'a> {
     pub account: &'a Arc<Budget>,
     /// Bytes that it may have, as sent and decoded.
     pub bytes_max: u64,
+    /// Is told when it is there.
+    pub visit: &'a Visit,
 }
 
 /// How a body is compressed.
@@ -94,6 +97,7 @@ pub async fn read(
             .await
             .unwrap_or(Err(Problem::BodyTimeout))?,
     };
+    bounds.visit.has_body(raw.bytes.len() as u64);
     if encoding == Encoding::Identity { Ok(raw) } else { decode(edge, bounds, encoding, &raw) }
 }
 

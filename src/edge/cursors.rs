@@ -20,8 +20,10 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
 use super::body::{self, Bounds, Encoding};
+use super::identity::credentials::{API_KEY_PARAMETER, TOKEN_PARAMETER};
 use super::problem::Problem;
 use super::reply::{self, Body};
+use super::visit::Visit;
 use super::{Edge, Intake};
 use crate::config::limits::{
     CURSOR_BODY_BYTES_MAX, CURSOR_LEASE_DEFAULT, CURSOR_LEASE_RANGE, NAME_BYTES_MAX,
@@ -112,10 +114,11 @@ pub async fn put(
     edge: &Edge,
     intake: &Intake,
     name: &str,
+    visit: &Visit,
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     check_name(name)?;
-    let bounds = Bounds { account: &intake.budget, bytes_max: CURSOR_BODY_BYTES_MAX as u64 };
+    let bounds = Bounds { account: &intake.budget, bytes_max: CURSOR_BODY_BYTES_MAX as u64, visit };
     let paid = body::read(edge, bounds, Encoding::Identity, &mut body).await?;
     let wish = match paid.bytes.as_slice() {
         [] => Wish::default(),
@@ -126,12 +129,12 @@ pub async fn put(
             commit(intake, name, &worker, next.as_deref().unwrap_or_default()).await
         }
         Wish { reset: Some(to), force, from: None, lease: None, worker: None, next: None } => {
-            let cursor = intake.cursors.get(name)?;
-            cursor.reset(position(intake, &to).await?, force).await?;
-            answer(StatusCode::OK, &cursor)
+            let change = visit.change("cursor.reset", intake.stream.name(), Some(name));
+            change.told(edge, reset(intake, name, &to, force).await)
         }
         Wish { from, lease, worker: None, next: None, reset: None, force: false } => {
-            create(intake, name, from.as_deref(), lease.as_deref()).await
+            let change = visit.change("cursor.create", intake.stream.name(), Some(name));
+            change.told(edge, create(intake, name, from.as_deref(), lease.as_deref()).await)
         }
         _ => {
             let detail = "send one of {\"from\": …, \"lease\": …} (each may be left out), {\"worker\": …, \"next\": …} \
@@ -139,6 +142,12 @@ pub async fn put(
             Err(Problem::BadParameter { name: "body", detail: detail.to_owned() })
         }
     }
+}
+
+async fn reset(intake: &Intake, name: &str, to: &str, force: bool) -> Result<Response<Body>, Problem> {
+    let cursor = intake.cursors.get(name)?;
+    cursor.reset(position(intake, to).await?, force).await?;
+    answer(StatusCode::OK, &cursor)
 }
 
 async fn commit(intake: &Intake, name: &str, worker: &str, next: &str) -> Result<Response<Body>, Problem> {
@@ -212,9 +221,18 @@ fn check_name(name: &str) -> Result<(), Problem> {
 }
 
 /// Deletes a cursor, or lets a worker leave.
-pub async fn delete(intake: &Intake, name: &str, head: &request::Parts) -> Result<Response<Body>, Problem> {
+pub async fn delete(
+    edge: &Edge,
+    intake: &Intake,
+    name: &str,
+    (head, visit): (&request::Parts, &Visit),
+) -> Result<Response<Body>, Problem> {
     let mut worker = None;
     for (name, value) in url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()) {
+        // The gate has looked at these.
+        if matches!(&*name, API_KEY_PARAMETER | TOKEN_PARAMETER) {
+            continue;
+        }
         if name != "worker" {
             let detail = format!("'{name}' is none: there is worker");
             return Err(Problem::BadParameter { name: "query parameter", detail });
@@ -223,7 +241,10 @@ pub async fn delete(intake: &Intake, name: &str, head: &request::Parts) -> Resul
     }
     match worker {
         Some(worker) => intake.cursors.get(name)?.leave(&worker).await?,
-        None => intake.cursors.delete(name).await?,
+        None => {
+            let change = visit.change("cursor.delete", intake.stream.name(), Some(name));
+            change.told(edge, intake.cursors.delete(name).await)?;
+        }
     }
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -10,6 +10,7 @@ use super::body::{self, Bounds, Encoding};
 use super::decode::Framing;
 use super::problem::Problem;
 use super::reply::{self, Body};
+use super::visit::Visit;
 use super::{Edge, Intake};
 use crate::config::checked::PartitionKeySource;
 use crate::config::limits::{IDEMPOTENCY_KEY_BYTES_MAX, PARTITION_KEY_BYTES_MAX};
@@ -24,11 +25,11 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub async fn post(
     edge: &Edge,
     intake: Result<Arc<Intake>, Problem>,
-    head: &request::Parts,
+    (head, visit): (&request::Parts, &Visit),
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let result = match intake {
-        Ok(intake) => ingest(edge, &intake, head, &mut body).await,
+        Ok(intake) => ingest(edge, &intake, (head, visit), &mut body).await,
         Err(problem) => Err(problem),
     };
     // One that was too slow, or has gone, will not send more.
@@ -43,17 +44,22 @@ pub async fn post(
 async fn ingest(
     edge: &Edge,
     intake: &Intake,
-    head: &request::Parts,
+    (head, visit): (&request::Parts, &Visit),
     body: &mut Incoming,
 ) -> Result<Response<Body>, Problem> {
     let framing = Framing::of(&head.headers)?;
     let encoding = Encoding::of(&head.headers)?;
     let key = request_key(intake, head)?;
-    let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max };
+    let bounds = Bounds { account: &intake.budget, bytes_max: edge.server.body_bytes_max, visit };
     let paid = body::read(edge, bounds, encoding, body).await?;
     let idempotency_key = idempotency_key(&head.headers)?;
-    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid };
-    Ok(match append::begin(edge, intake, arrived).await?.done().await? {
+    let trace = visit.trace();
+    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, trace };
+    let begun = append::begin(edge, intake, arrived).await?;
+    let records = begun.records();
+    let done = begun.done().await?;
+    visit.has_appended(records);
+    Ok(match done {
         Done::Fresh { body, all_refused } => reply::ingest(body, all_refused),
         Done::Kept(body) => reply::kept(body),
         Done::Replayed(body) => reply::replayed(body),

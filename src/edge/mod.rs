@@ -30,6 +30,7 @@ mod route;
 mod streams;
 pub mod strict;
 pub mod upgrade;
+pub mod visit;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
@@ -46,8 +47,10 @@ use crate::stream::{Captures, Stream};
 use crate::tap::named::all::NamedCursors;
 use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{ConnectionMetrics, Registry};
+use crate::telemetry::observer::Observer;
 
 use gate::Gate;
+use identity::jwt::Jwt;
 use learned_plan::LearnedPlan;
 use listen::crowd::Crowd;
 use problem::Problem;
@@ -152,6 +155,8 @@ pub struct Edge {
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
     pub route_metrics: RouteMetrics,
+    /// What is put on record of requests.
+    pub observer: Arc<Observer>,
     /// Who may come in.
     gate: RwLock<Arc<Gate>>,
     /// What is there for clients of AWS services.
@@ -177,7 +182,7 @@ impl Edge {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
-            gate: RwLock::new(Arc::new(Gate::new(auth))),
+            gate: RwLock::new(Arc::new(Gate::new(auth, Arc::new(Jwt::new(&auth.jwt_issuers, registry))))),
             aws: aws::Gateway::new(budget.account_before_last(), aws),
             taps_budget,
             taps,
@@ -187,8 +192,15 @@ impl Edge {
             crowd: Arc::new(crowd),
             connection_metrics: registry.connections(),
             route_metrics: RouteMetrics::new(registry.clone()),
+            observer: Arc::new(Observer::off()),
             reclaiming: admit::Reclaiming::default(),
         }
+    }
+
+    /// Has requests put on record by `observer`. To be called before the first of them.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Who may come in now. A request is judged by one and the same all its way.

@@ -7,6 +7,7 @@ use super::reply::Body;
 use crate::config::limits::HEADERS_MAX;
 use crate::stream::quotas::Throttled;
 use crate::stream::{AppendError, CommitError, ReadError};
+use crate::telemetry::request_id::RequestId;
 
 /// Why a request was refused as a whole. One place maps each to a status and a code; both are part of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub enum Problem {
     },
     /// Whoever has sent it may not do what it asks for.
     Forbidden(String),
+    /// Whether it proves who has sent it cannot be told at the moment, for want of what these words say.
+    IdentityUnavailable(&'static str),
     /// A page of another origin must not open a WebSocket here.
     OriginNotAllowed,
     /// A query parameter or header that cannot be read.
@@ -162,6 +165,9 @@ struct Document<'a> {
     /// Seconds, as in the header, for whoever sees no header.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// As in the header, for whoever reports the problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 /// Seconds after which a client may try again when memory is short: about the time in which a stalled sink shows
@@ -170,7 +176,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 34] = [
+    pub const CODES: [&'static str; 35] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -184,6 +190,7 @@ impl Problem {
         "cursor_not_kept",
         "unauthenticated",
         "forbidden",
+        "identity_unavailable",
         "origin_not_allowed",
         "bad_parameter",
         "unsupported_media_type",
@@ -242,6 +249,9 @@ impl Problem {
                 (StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated")
             }
             Problem::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
+            Problem::IdentityUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "identity_unavailable", "Identity unavailable")
+            }
             Problem::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed", "Origin not allowed"),
             Problem::BadParameter { .. } => (StatusCode::BAD_REQUEST, "bad_parameter", "Invalid parameter"),
             Problem::UnsupportedMediaType(_) => {
@@ -308,6 +318,7 @@ impl Problem {
             Problem::CursorNotKept(why) => {
                 format!("the cursor cannot be written at the moment ({why}): its checkpoint is where it was")
             }
+            Problem::IdentityUnavailable(why) => format!("{why}; nothing of this request was kept"),
             Problem::Unauthenticated { detail, .. } | Problem::Forbidden(detail) => detail.clone(),
             Problem::OriginNotAllowed => {
                 "pages of this origin may not open a WebSocket here: name it in [server] cors".to_owned()
@@ -357,8 +368,8 @@ impl Problem {
         }
     }
 
-    /// The problem document.
-    pub fn document(&self) -> Vec<u8> {
+    /// The problem document. Of a message there is no id of a request.
+    pub fn document(&self, request_id: Option<&str>) -> Vec<u8> {
         let (status, code, title) = self.facts();
         let detail = self.detail();
         let (limit, retry_after) = match self {
@@ -370,15 +381,16 @@ impl Problem {
             _ => &[],
         };
         let (r#type, status, detail) = ("about:blank", status.as_u16(), detail.as_str());
-        let document = Document { r#type, title, status, code, detail, shards, limit, retry_after };
+        let document =
+            Document { r#type, title, status, code, detail, shards, limit, retry_after, request_id };
         // A struct of strings always serialises.
         serde_json::to_vec(&document).unwrap_or_default()
     }
 
-    /// The whole answer.
-    pub fn into_response(self) -> Response<Body> {
+    /// The whole answer to the request of that id.
+    pub fn into_response(self, request_id: &RequestId) -> Response<Body> {
         let status = self.status();
-        let mut response = Response::new(Body::whole(self.document()));
+        let mut response = Response::new(Body::whole(self.document(Some(request_id.as_str()))));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -395,9 +407,9 @@ impl Problem {
     }
 
     /// The same over a version of HTTP. What follows an ambiguous request on its connection is not read.
-    pub fn into_response_over(self, version: Version) -> Response<Body> {
+    pub fn into_response_over(self, version: Version, request_id: &RequestId) -> Response<Body> {
         let is_last = matches!(self, Problem::Ambiguous(_)) && version < Version::HTTP_2;
-        let mut response = self.into_response();
+        let mut response = self.into_response(request_id);
         if is_last {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

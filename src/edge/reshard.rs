@@ -8,13 +8,14 @@
 //! `at` is `middle` (the default), `hottest` (the heaviest key comes to lie at the edge of a child), or a hash key as a
 //! decimal number. The answer is the stream's shards, as `GET` gives them.
 
-use http::{Response, request};
+use http::Response;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
 
 use super::problem::Problem;
 use super::reply::Body;
+use super::visit::Visit;
 use super::{Edge, Intake, streams};
 use crate::config::limits::{RESHARD_BODY_BYTES_MAX, SHARDS_MAX};
 use crate::pipeline::control::ControlError;
@@ -35,13 +36,24 @@ struct Wish {
 pub async fn post(
     edge: &Edge,
     intake: &Intake,
-    head: &request::Parts,
+    visit: &Visit,
+    body: Incoming,
+) -> Result<Response<Body>, Problem> {
+    let change = visit.change("shards.change", intake.stream.name(), None);
+    change.told(edge, reshard(edge, intake, visit, body).await)
+}
+
+async fn reshard(
+    edge: &Edge,
+    intake: &Intake,
+    visit: &Visit,
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let body = Limited::new(body, RESHARD_BODY_BYTES_MAX);
     let body = tokio::time::timeout(edge.server.body_timeout, body.collect());
     let body = body.await.map_err(|_| Problem::BodyTimeout)?;
     let body = body.map_err(|error| Problem::BodyIncomplete(error.to_string()))?.to_bytes();
+    visit.has_body(body.len() as u64);
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| Problem::NotJson(error.to_string()))?;
     let (control, name) = (edge.control()?, intake.stream.name());
     match wish {
@@ -64,7 +76,7 @@ pub async fn post(
             return Err(Problem::BadParameter { name: "body", detail });
         }
     }
-    tracing::info!(stream = %name, path = head.uri.path(), "resharded at a client's request");
+    tracing::info!(stream = %name, request_id = visit.id.as_str(), "resharded at a client's request");
     Ok(streams::shards(intake))
 }
 

@@ -1,4 +1,4 @@
-//! Method and path → handler, with what every answer gets: metrics, CORS, the access log.
+//! Method and path → handler, with what every answer gets: its id, metrics, CORS, a place on record.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,17 +11,17 @@ use super::aws::{self, Target};
 use super::gate::Entry;
 use super::gate::facts::Facts;
 use super::identity::policy::Action;
-use super::listen::client;
 use super::listen::socket::Peer;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
+use super::visit::Visit;
 use super::{Edge, body, cors, cursors, ingest, reshard, streams, strict};
 use crate::config::limits::HEADERS_MAX;
 use crate::runtime::clock;
 use crate::tap;
-use crate::telemetry::access_log::{self, Access};
 use crate::telemetry::metrics::Registry;
+use crate::telemetry::request_id;
 
 /// What a path stands for. The name is the `route` label of the metrics, so that paths cannot multiply them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,28 +183,39 @@ pub async fn answer(
     let leaving = head.extensions.remove::<OnUpgrade>().map(|on_upgrade| Leaving { on_upgrade, upgrade });
     let origin = cors::allowed_origin(edge.server.cors.as_ref(), &head.headers);
     let route = Route::of(&head);
-    let client = client::address(peer.address, &head.headers, &edge.server.trusted_proxies);
+    let visit = Visit::begin(edge, peer, &head, started);
     let (action, stream) = (route.action(&head), route.stream());
-    let facts = Facts { head: &head, peer, client, route: route.name(), action, stream };
-    let mut response = match pass(edge, route, &facts, body, leaving).await {
+    let (client, name, noted) = (visit.client, route.name(), Some(&visit));
+    let facts = Facts { head: &head, peer, client, route: name, action, stream, visit: noted };
+    let rest = Rest { body, leaving, visit: &visit };
+    let mut response = match pass(edge, route, &facts, rest).await {
         Ok(response) => response,
         Err(problem) => {
             if matches!(route, Route::Records(_)) {
                 edge.route_metrics.refuse(problem.code());
             }
-            problem.into_response_over(facts.head.version)
+            visit.refuse_by(edge, &problem, &facts);
+            problem.into_response_over(facts.head.version, &visit.id)
         }
     };
+    response.headers_mut().insert(request_id::HEADER, visit.id.header());
+    if matches!(route, Route::Aws(_)) {
+        response.headers_mut().insert(request_id::AWS_HEADER, visit.id.header());
+    }
     if let Some(origin) = origin {
         cors::decorate(&mut response, origin, edge.server.cors.as_ref());
     }
-    let duration = started.elapsed();
-    let status = response.status().as_u16();
-    edge.route_metrics.observe(route, status, duration.as_secs_f64());
-    if edge.server.access_log {
-        access_log::write(&Access { client, method: &head.method, path: head.uri.path(), status, duration });
-    }
+    edge.route_metrics.observe(route, response.status().as_u16(), visit.elapsed().as_secs_f64());
+    visit.conclude(edge, &facts, &response);
     response
+}
+
+/// What comes with a request besides its facts.
+struct Rest<'a> {
+    body: Incoming,
+    leaving: Option<Leaving<'a>>,
+    /// What is noted of it.
+    visit: &'a Visit,
 }
 
 /// Through the gate, and on.
@@ -212,8 +223,7 @@ async fn pass(
     edge: &Arc<Edge>,
     route: Route<'_>,
     facts: &Facts<'_>,
-    mut body: Incoming,
-    leaving: Option<Leaving<'_>>,
+    mut rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
     let limit = edge.server.header_bytes_max;
     // hyper counts the headers of HTTP/1.1 alone.
@@ -221,12 +231,13 @@ async fn pass(
         return Err(Problem::HeadersTooLarge { limit });
     }
     match enter(edge, facts).await {
-        Ok(entry) => dispatch(edge, route, &entry, facts.head, body, leaving).await,
+        Ok(entry) => dispatch(edge, route, &entry, facts.head, rest).await,
         Err(problem) => {
-            body::discard_refused(&facts.head.headers, &mut body, edge.server.body_bytes_max).await;
+            let bytes_max = edge.server.body_bytes_max;
+            body::discard_refused(&facts.head.headers, &mut rest.body, bytes_max).await;
             match (route, problem) {
                 (_, problem @ Problem::Ambiguous(_)) => Err(problem),
-                (Route::Aws(_), problem) => Ok(aws::refuse(facts.head, problem)),
+                (Route::Aws(_), problem) => Ok(aws::refuse(facts.head, rest.visit, problem)),
                 (_, problem) => Err(problem),
             }
         }
@@ -245,16 +256,18 @@ async fn dispatch(
     route: Route<'_>,
     entry: &Entry,
     head: &request::Parts,
-    body: Incoming,
-    leaving: Option<Leaving<'_>>,
+    rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
+    let Rest { body, leaving, visit } = rest;
     if head.method == Method::OPTIONS && route != Route::Unknown {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
     }
     // hyper leaves the body away where a client asks for the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
-        (Route::Records(name), &Method::POST) => ingest::post(edge, edge.intake(name), head, body).await,
+        (Route::Records(name), &Method::POST) => {
+            ingest::post(edge, edge.intake(name), (head, visit), body).await
+        }
         (Route::Records(name), _) if tap::websocket::is_wanted(head) => {
             tap::websocket::get(edge, &*edge.intake(name)?, entry, (head, leaving)).await
         }
@@ -264,17 +277,19 @@ async fn dispatch(
         (Route::Records(name), &Method::GET) => tap::page::get(edge, &*edge.intake(name)?, head).await,
         (Route::Stream(name), &Method::GET) => Ok(streams::describe(&*edge.intake(name)?)),
         (Route::Shards(name), &Method::GET) => Ok(streams::shards(&*edge.intake(name)?)),
-        (Route::Shards(name), &Method::POST) => reshard::post(edge, &*edge.intake(name)?, head, body).await,
+        (Route::Shards(name), &Method::POST) => reshard::post(edge, &*edge.intake(name)?, visit, body).await,
         (Route::Cursors(name), &Method::GET) => cursors::list(edge, &*edge.intake(name)?),
         (Route::Cursor(name, cursor), &Method::GET) => cursors::describe(edge, &*edge.intake(name)?, cursor),
         (Route::Cursor(name, cursor), &Method::PUT) => {
-            cursors::put(edge, &*edge.intake(name)?, cursor, body).await
+            cursors::put(edge, &*edge.intake(name)?, cursor, visit, body).await
         }
         (Route::Cursor(name, cursor), &Method::DELETE) => {
-            cursors::delete(&*edge.intake(name)?, cursor, head).await
+            cursors::delete(edge, &*edge.intake(name)?, cursor, (head, visit)).await
         }
         (Route::Streams, &Method::GET) => streams::list(edge, entry),
-        (Route::Aws(target), &Method::POST) => Ok(aws::post(edge, (target, entry.clone()), head, body).await),
+        (Route::Aws(target), &Method::POST) => {
+            Ok(aws::post(edge, aws::Asked { target, entry, head, visit }, body).await)
+        }
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),
     }

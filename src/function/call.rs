@@ -14,6 +14,8 @@ use super::contract::{AnswerError, shown};
 use crate::config::checked::Function;
 use crate::config::limits::FUNCTION_ANSWER_BYTES_MAX;
 use crate::runtime::budget::{Budget, Permit};
+use crate::telemetry::trace::TraceContext;
+use crate::telemetry::trace::context::{TRACE_PARENT, TRACE_STATE};
 
 /// How long a connection may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,15 +85,26 @@ impl Caller {
         &self.function.name
     }
 
-    /// Sends a request and waits for all of the answer, for which `payer` pays.
+    /// Sends a request, as a step of `trace`, and waits for all of the answer, for which `payer` pays.
     ///
     /// # Errors
     /// Why there is none. The function may have done its work nevertheless.
-    pub async fn call(&self, request: Bytes, payer: &Arc<Budget>) -> Result<Answer, CallError> {
+    pub async fn call(
+        &self,
+        request: Bytes,
+        trace: Option<&TraceContext>,
+        payer: &Arc<Budget>,
+    ) -> Result<Answer, CallError> {
         let mut call = self.http.post(self.function.url.clone()).timeout(self.function.timeout);
         call = call.header(CONTENT_TYPE, "application/json");
         for (name, value) in &self.function.headers {
             call = call.header(name, value);
+        }
+        if let Some(trace) = trace {
+            call = call.header(TRACE_PARENT, trace.header());
+            if let Some(state) = &trace.state {
+                call = call.header(TRACE_STATE, state);
+            }
         }
         let mut response = call.body(request).send().await.map_err(broken)?;
         let (status, failed) = (response.status(), response.headers().get(FUNCTION_ERROR).cloned());

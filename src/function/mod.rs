@@ -22,6 +22,7 @@ pub mod call;
 pub mod contract;
 pub mod progress;
 pub mod stage;
+mod traced;
 mod work;
 
 use std::time::Duration;

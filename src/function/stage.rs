@@ -15,6 +15,7 @@ use super::Spec;
 use super::call::{CallError, Caller};
 use super::contract::{self, Outcome, Outcomes, shown};
 use super::progress::{Passed, Progress};
+use super::traced::TracedCall;
 use super::work::{Group, Work};
 use crate::config::limits::{DELIVERY_LINGER_MS, FUNCTION_RECORDS_MAX};
 use crate::delivery::Stop;
@@ -26,6 +27,7 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::stream::{Layout, Payer, ReadLimit, ReaderId, Shard, Stream};
 use crate::telemetry::metrics::FunctionMetrics;
+use crate::telemetry::trace::TraceContext;
 
 /// How long a stage waits for memory until it looks again.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
@@ -114,6 +116,7 @@ impl Stage {
         let (Some(source), Some(target)) = (parts.source.number(), parts.target.number()) else {
             return Err(StageError::InMemory);
         };
+        parts.source.want_traces();
         let end = target_end(&parts.target);
         let kept: Option<Progress> = parts.files.read(parts.source.name())?;
         // One of earlier streams of these names says nothing of these.
@@ -272,10 +275,11 @@ impl Stage {
         let _paid = self.parts.budget.take_anyway(bytes as u64);
         let request = Bytes::from(contract::request(&self.parts.spec.origin, work.sent(), bytes));
         let numbers: Vec<_> = work.sent().map(|sent| sent.number).collect();
+        let traces = self.parts.source.take_traces(work.shard, work.to);
         let mut backoff = Backoff::default();
         let mut tries = 0;
         let (outcomes, why, _results_paid) = loop {
-            let called = self.call(request.clone(), &numbers).await;
+            let called = self.call(request.clone(), &numbers, &traces).await;
             self.tell(called.as_ref().err());
             match called {
                 Ok((outcomes, permit)) => {
@@ -307,8 +311,13 @@ impl Stage {
         &self,
         request: Bytes,
         numbers: &[SequenceNumber],
+        traces: &[TraceContext],
     ) -> Result<(Outcomes, Permit), CallError> {
-        let mut answer = self.caller.call(request, &self.parts.budget).await?;
+        let Parts { source, budget, metrics, .. } = &self.parts;
+        let traced = TracedCall::begin(metrics.tracer.as_deref(), traces);
+        let called = self.caller.call(request, traced.context.as_ref(), budget).await;
+        traced.end((source.name(), self.caller.name()), numbers.len(), called.is_err());
+        let mut answer = called?;
         let outcomes = contract::outcomes(&answer.body, numbers)?;
         drop(answer.body);
         answer.permit.set(outcomes.data.capacity() as u64);

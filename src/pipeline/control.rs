@@ -28,6 +28,7 @@ use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::Durability;
 use crate::config::limits::RESHARD_STEPS_MAX;
 use crate::edge::Intake;
+use crate::edge::identity::jwt::Jwt;
 use crate::edge::problem::Problem;
 use crate::node::{CatalogError, StreamMode, StreamOrigin, StreamProperties};
 use crate::runtime::clock;
@@ -66,6 +67,11 @@ impl Control {
     /// Changes what runs on `site`.
     pub(super) fn new(site: Arc<Site>, runtime: Handle, account: usize) -> Self {
         Self { site, runtime, account, changing: Arc::default(), noted: Mutex::default() }
+    }
+
+    /// Keeps the keys of issuers that nobody keeps yet.
+    pub(super) fn keep_keys(&self, jwt: &Jwt) {
+        self.site.keep_keys(jwt, &self.runtime);
     }
 
     /// Runs a change to its end, one at a time.

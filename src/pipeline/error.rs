@@ -15,6 +15,7 @@ use crate::node::{CatalogError, NodeError};
 use crate::schema::validation::SchemaError;
 use crate::stream::wal::journals;
 use crate::stream::wal::recovery::RecoveryError;
+use crate::telemetry::observer::ObserverError;
 
 /// Why the process cannot start.
 #[derive(Debug, Error)]
@@ -22,6 +23,9 @@ pub enum StartError {
     /// An address cannot be bound, or certificates cannot be used.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// What is to be put on record cannot be.
+    #[error(transparent)]
+    Observer(#[from] ObserverError),
     /// A thread or runtime cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),

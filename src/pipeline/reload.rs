@@ -23,8 +23,11 @@ use crate::config::checked::{Config, Pipeline};
 use crate::edge::gate::Gate;
 use crate::edge::gate::rules::TooLarge;
 use crate::edge::gate::screen::Screen;
+use crate::edge::visit::Visit;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::phases::Phase;
+use crate::telemetry::audit::{Acted, Origin, Who};
+use crate::telemetry::request_id::RequestId;
 
 /// Why the files do not hold, although they have been read again. What held before holds.
 #[derive(Debug, Error)]
@@ -49,6 +52,19 @@ pub enum ReloadError {
     /// The node does not serve, or not yet.
     #[error("the node does not serve at the moment")]
     NotServing,
+}
+
+impl ReloadError {
+    /// For the audit log.
+    fn code(&self) -> &'static str {
+        match self {
+            ReloadError::Files(_) => "files",
+            ReloadError::Restart(_) => "restart_needed",
+            ReloadError::Stream { .. } => "stream",
+            ReloadError::Rules(_) => "rules",
+            ReloadError::NotServing => "not_serving",
+        }
+    }
 }
 
 /// What has changed, a line each, or why nothing has.
@@ -76,12 +92,31 @@ impl Pipelines {
         let changed = control.alone(move |control| control.reload(&old, &steps)).await;
         changed.map_err(|_| ReloadError::NotServing)??;
         if plan.changes_auth || plan.changes_screen {
-            let gate = Gate::new(&new.node.auth).behind(Arc::new(screen));
-            self.site.edge.replace_gate(gate);
+            let mut jwt = Arc::clone(self.site.edge.gate().jwt());
+            if plan.changes_auth {
+                // Keys of issuers whose settings are the same stay.
+                jwt = jwt.reloaded(&new.node.auth.jwt_issuers, &self.registry);
+                control.keep_keys(&jwt);
+            }
+            self.site.edge.replace_gate(Gate::new(&new.node.auth, jwt).behind(Arc::new(screen)));
         }
         self.reload_certificates();
         *holding = new;
         Ok(plan.lines())
+    }
+}
+
+impl Pipelines {
+    /// Has it on record that the files were to be read again: by a request over the admin port, or by a signal.
+    pub fn note_reload(&self, visit: Option<&Visit>, outcome: &Outcome) {
+        let refused = outcome.as_ref().err().map(ReloadError::code);
+        let acted = Acted { action: "reload", stream: None, target: None, refused };
+        if let Some(visit) = visit {
+            return visit.act(&self.site.edge, &acted);
+        }
+        let (id, who) = (RequestId::new(), Who { name: "SIGHUP".into(), identity: "none" });
+        let origin = Origin { request_id: id.as_str(), trace: None, client: None, who: Some(&who) };
+        self.site.edge.observer.audit.acted(&acted, &origin);
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
+
 use super::functions::RunningFunction;
 use super::logs::Logs;
 use super::running::Running;
 use crate::config::checked::Node;
 use crate::delivery::Memory;
 use crate::edge::Edge;
+use crate::edge::identity::jwt::Jwt;
 use crate::node::{NodeError, NodeFolder};
 use crate::record::ShardId;
 use crate::runtime::clock::{self, UnixMicros};
-use crate::runtime::phases::Phases;
+use crate::runtime::phases::{Phase, Phases};
 use crate::runtime::tasks::Tasks;
 use crate::stream::Stream;
 use crate::telemetry::metrics::Registry;
@@ -99,6 +102,20 @@ impl Site {
             seal.adopt(folder.map_or(Ok(fresh), |folder| folder.keep_token_key(fresh))?);
         }
         Ok(())
+    }
+
+    /// Keeps the keys that issuers of tokens publish, until the edge stops.
+    pub fn keep_keys(&self, jwt: &Jwt, runtime: &Handle) {
+        let _guard = runtime.enter();
+        for keeper in jwt.key_keepers() {
+            let phases = self.phases.clone();
+            self.workers.spawn(async move {
+                tokio::select! {
+                    () = phases.reached(Phase::StoppingEdge) => {}
+                    () = keeper => {}
+                }
+            });
+        }
     }
 
     /// Forgets closed shards whose records have all gone.

@@ -24,6 +24,7 @@ mod receipt;
 mod replies;
 pub mod reshard;
 mod signal;
+mod traced;
 pub mod wal;
 mod writing;
 
@@ -54,6 +55,7 @@ use layout::ShardStore;
 use notices::Notices;
 use quotas::Quotas;
 use readers::Readers;
+use traced::TracedAppends;
 use wal::journal::Journal;
 use wal::recovery::KeptReply;
 use wal::shard::DurableLog;
@@ -73,6 +75,7 @@ pub struct Stream {
     deletion: Signal,
     notices: Arc<Notices>,
     readers: Readers,
+    traced: TracedAppends,
     /// Metric handles.
     pub metrics: StreamMetrics,
 }
@@ -174,6 +177,7 @@ impl Stream {
             deletion: Signal::default(),
             notices: Arc::new(Notices::new(&metrics)),
             readers: Readers::new(readers),
+            traced: TracedAppends::default(),
             metrics,
         }
     }

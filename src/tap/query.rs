@@ -22,6 +22,7 @@ use http::request::Parts;
 use super::cursor::Cursor;
 use super::filter::Filter;
 use crate::config::limits::{TAP_RECORDS_DEFAULT, TAP_RECORDS_MAX, TAP_WAIT_SECONDS_MAX};
+use crate::edge::identity::credentials::{API_KEY_PARAMETER, TOKEN_PARAMETER};
 use crate::edge::problem::Problem;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
@@ -187,6 +188,8 @@ impl<'a> Sent<'a> {
                 ("limit", Form::Page) => sent.limit = Some(value),
                 ("wait", Form::Page) => sent.wait = Some(value),
                 ("messages", Form::WebSocket) => sent.messages = Some(value),
+                // The gate has looked at these.
+                (API_KEY_PARAMETER | TOKEN_PARAMETER, _) => {}
                 _ => {
                     let detail = format!("'{name}' is none: there are {}", form.names());
                     return Err(Problem::BadParameter { name: "query parameter", detail });

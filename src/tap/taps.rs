@@ -90,13 +90,16 @@ impl Taps {
         format: Format,
     ) -> Result<AnyReader, Problem> {
         let worker = match reads {
-            Reads::Live(live) => return Ok(AnyReader::Own(self.reader(&intake.stream, live, format))),
+            Reads::Live(live) => {
+                return Ok(AnyReader::Own(Box::new(self.reader(&intake.stream, live, format))));
+            }
             Reads::Worker(worker) => worker,
         };
         let payer = Payer { budget: Arc::clone(&self.budget), overdraws: false };
         let reader = WorkerReader::new(&intake.stream, worker.ask(&intake.cursors)?, payer.clone());
         let paying = (payer, self.phases.clone());
-        Ok(AnyReader::Worker(LiveWorker::new(reader, self.subscribe(&intake.stream), format, paying)))
+        let worker = LiveWorker::new(reader, self.subscribe(&intake.stream), format, paying);
+        Ok(AnyReader::Worker(Box::new(worker)))
     }
 
     /// Who tells of new records of `stream`, shard by shard. Has to be called on a runtime, as [`Taps::reader`].

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::edge::listen::socket::Peer;
 use crate::edge::problem::Problem;
+use crate::edge::visit::Visit;
 use crate::pipeline::Pipelines;
 use crate::pipeline::reload::Asked;
 use crate::runtime::tasks::Tasks;
@@ -72,9 +73,10 @@ async fn answer(
     ask: &mpsc::Sender<Asked>,
 ) -> Response<Full<Bytes>> {
     if head.uri.path() == "/reload" {
-        return match pipelines.enter_admin(head, peer).await {
-            Ok(()) => reload(ask, head).await,
-            Err(problem) => refused(&problem),
+        let visit = pipelines.visit(head, peer);
+        return match pipelines.enter_admin((head, peer), &visit).await {
+            Ok(()) => reload((pipelines, ask), &visit, head).await,
+            Err(problem) => refused(&problem, &visit),
         };
     }
     if head.method != Method::GET && head.method != Method::HEAD {
@@ -95,8 +97,8 @@ async fn answer(
 }
 
 /// Why a request for a change is not let in.
-fn refused(problem: &Problem) -> Response<Full<Bytes>> {
-    let document = String::from_utf8_lossy(&problem.document()).into_owned();
+fn refused(problem: &Problem, visit: &Visit) -> Response<Full<Bytes>> {
+    let document = String::from_utf8_lossy(&problem.document(Some(visit.id.as_str()))).into_owned();
     let mut response = text(problem.status(), "application/problem+json", document);
     if let Problem::Unauthenticated { challenge: Some(challenge), .. } = problem {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.clone());
@@ -105,7 +107,11 @@ fn refused(problem: &Problem) -> Response<Full<Bytes>> {
 }
 
 /// Has the files read again, and tells what has changed or why nothing has.
-async fn reload(ask: &mpsc::Sender<Asked>, head: &Parts) -> Response<Full<Bytes>> {
+async fn reload(
+    (pipelines, ask): (&Pipelines, &mpsc::Sender<Asked>),
+    visit: &Visit,
+    head: &Parts,
+) -> Response<Full<Bytes>> {
     let refuse = |status, why: &str| {
         let body = serde_json::json!({ "reloaded": false, "error": why });
         text(status, "application/json", format!("{body}\n"))
@@ -124,7 +130,11 @@ async fn reload(ask: &mpsc::Sender<Asked>, head: &Parts) -> Response<Full<Bytes>
             "the files are being read again already, or the node does not serve",
         );
     }
-    match outcome.await {
+    let outcome = outcome.await;
+    if let Ok(outcome) = &outcome {
+        pipelines.note_reload(Some(visit), outcome);
+    }
+    match outcome {
         Ok(Ok(changes)) => {
             let body = serde_json::json!({ "reloaded": true, "changes": changes });
             text(StatusCode::OK, "application/json", format!("{body}\n"))

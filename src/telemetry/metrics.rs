@@ -4,12 +4,14 @@
 //! once a stream or delivery and kept, because looking one up costs ten times as much as counting with it. Those of
 //! streams, deliveries, live readers and the log are in files of their own.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+
+use super::trace::Tracer;
 
 /// A metric that exists: what a [`Registry`] describes and registers.
 #[derive(Debug, Clone, Copy)]
@@ -29,14 +31,18 @@ macro_rules! metric {
 mod cursors;
 mod delivery;
 mod functions;
+mod jwt;
 mod log;
+mod record;
 mod stream;
 mod taps;
 
 pub use cursors::{CursorGauges, CursorMetrics, render_cursors};
 pub use delivery::DeliveryMetrics;
 pub use functions::FunctionMetrics;
+pub use jwt::JwtKeyMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};
+pub use record::{ExportMetrics, LineMetrics};
 pub use stream::StreamMetrics;
 pub use taps::TapMetrics;
 
@@ -112,12 +118,14 @@ const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
 
 fn counters() -> impl Iterator<Item = &'static Metric> {
     let own = [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS];
-    own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS]).flatten()
+    let own =
+        own.into_iter().chain([cursors::COUNTERS, functions::COUNTERS, record::COUNTERS, jwt::COUNTERS]);
+    own.flatten()
 }
 
 fn gauges() -> impl Iterator<Item = &'static Metric> {
     let own = [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES];
-    own.into_iter().chain([cursors::GAUGES, functions::GAUGES]).flatten()
+    own.into_iter().chain([cursors::GAUGES, functions::GAUGES, jwt::GAUGES]).flatten()
 }
 
 fn histograms() -> impl Iterator<Item = &'static Metric> {
@@ -137,6 +145,7 @@ static METADATA: Metadata<'static> = Metadata::new("forebay", Level::INFO, None)
 pub struct Registry {
     recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
+    tracer: Arc<OnceLock<Arc<Tracer>>>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -161,7 +170,17 @@ impl Registry {
             recorder.describe_histogram(metric.name.into(), metric.unit, metric.help.into());
         }
         let handle = recorder.handle();
-        Ok(Self { recorder: Arc::new(recorder), handle })
+        Ok(Self { recorder: Arc::new(recorder), handle, tracer: Arc::default() })
+    }
+
+    /// Has handles that are made from now on tell their steps of traces as well.
+    pub fn trace_by(&self, tracer: &Arc<Tracer>) {
+        self.tracer.get_or_init(|| Arc::clone(tracer));
+    }
+
+    /// What takes steps of traces, if anything does.
+    pub fn tracer(&self) -> Option<&Arc<Tracer>> {
+        self.tracer.get()
     }
 
     /// The Prometheus text form of everything.

@@ -238,33 +238,3 @@ async fn health_is_on_the_admin_port() {
     assert_eq!(status, 200, "{ready}");
     assert_eq!(server.get("/livez").await.0, 404, "the edge does not show it");
 }
-
-#[tokio::test]
-async fn requests_are_logged_where_that_is_asked_for_and_never_with_their_query() {
-    let server = Setup::pipeline(stream("s", 1)).server("access_log = true").start();
-    let client = reqwest::Client::new();
-    let request = client
-        .post(server.records("s") + "?token=hush")
-        .header("content-type", "application/json")
-        .body("{}");
-    assert_eq!(request.send().await.unwrap().status(), 200);
-    server.get("/nowhere").await;
-    let stopped = server.stop();
-    let events: Vec<serde_json::Value> = stopped
-        .stderr
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .filter(|event: &serde_json::Value| event["message"] == "request")
-        .collect();
-    let facts: Vec<_> =
-        events.iter().map(|event| (&event["method"], &event["path"], &event["status"])).collect();
-    assert_eq!(
-        facts,
-        [
-            (&json!("POST"), &json!("/v1/streams/s/records"), &json!(200)),
-            (&json!("GET"), &json!("/nowhere"), &json!(404)),
-        ]
-    );
-    assert!(events.iter().all(|event| event["client"].as_str().is_some() && event["duration_us"].is_u64()));
-    assert!(!stopped.stderr.contains("hush"));
-}

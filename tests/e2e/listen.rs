@@ -200,8 +200,9 @@ fn certificates_that_cannot_be_used_are_told_at_the_start() {
 async fn requests_come_in_over_a_unix_socket_which_goes_with_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("edge.sock");
-    let tables = listener(&format!("unix = \"{}\"\n", path.display()));
-    let server = start(&tables, "access_log = true\n");
+    let log = "access_log = { path = \"access.log\" }\n";
+    let tables = log.to_owned() + &listener(&format!("unix = \"{}\"\n", path.display()));
+    let server = start(&tables, "");
     assert_eq!(server.others, [format!("unix:{}", path.display())]);
     let authority = Authority::new();
     let url = "http://localhost/v1/streams/s/records";
@@ -210,23 +211,23 @@ async fn requests_come_in_over_a_unix_socket_which_goes_with_the_server() {
     // A server that was killed leaves it behind, and the next one takes its place.
     let left = server.kill();
     assert!(path.exists());
-    let server =
-        Setup::pipeline(stream("s", 1)).node(&tables).server("access_log = true\n").in_folder(left).start();
+    let server = Setup::pipeline(stream("s", 1)).node(&tables).in_folder(left).start();
     let answer = curl(&authority, &["--unix-socket", path.to_str().unwrap(), "--json", "{\"n\":1}", url]);
     assert!(ends(&answer, " 200 1.1"), "{answer:?}");
     let stopped = server.stop();
     stopped.assert_drained();
     assert!(!path.exists());
-    assert!(stopped.stderr.contains("\"client\":\"unix\""), "{}", stopped.stderr);
+    let log = std::fs::read_to_string(stopped.path("access.log")).unwrap();
+    assert!(log.contains("\"client\":\"unix\""), "{log}");
 }
 
 #[tokio::test]
 async fn the_address_of_a_client_is_told_by_proxies_that_are_trusted() {
     let authority = Authority::new();
     authority.sign("server", "server", &["127.0.0.1"]);
-    let tables =
-        listener(&format!("address = \"127.0.0.1:0\"\nproxy_protocol = true\n{}", authority.tls("")));
-    let server = start(&tables, "access_log = true\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n");
+    let log = "access_log = { path = \"access.log\" }\n";
+    let place = listener(&format!("address = \"127.0.0.1:0\"\nproxy_protocol = true\n{}", authority.tls("")));
+    let server = start(&(log.to_owned() + &place), "trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n");
     let url = format!("{}/v1/streams", server.others[0]);
     // curl writes version 1, which is not taken.
     assert!(curl(&authority, &["--haproxy-protocol", &url]).is_err());
@@ -238,10 +239,11 @@ async fn the_address_of_a_client_is_told_by_proxies_that_are_trusted() {
     server.until("forebay_http_connections_broken_total", "what=\"proxy\"", |broken| broken == 1.0).await;
     let stopped = server.stop();
     stopped.assert_drained();
+    let log = std::fs::read_to_string(stopped.path("access.log")).unwrap();
     for client in ["203.0.113.9", "198.51.100.7"] {
-        assert!(stopped.stderr.contains(&format!("\"client\":\"{client}\"")), "{}", stopped.stderr);
+        assert!(log.contains(&format!("\"client\":\"{client}\"")), "{log}");
     }
-    assert!(!stopped.stderr.contains("192.0.2.1"), "what a client has made up");
+    assert!(!log.contains("192.0.2.1"), "what a client has made up");
 }
 
 /// A request over TLS behind a PROXY header of version 2.

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# node.sh: prints a folder with node_modules as tests/e2e/aws/javascript/package-lock.json lists them. The folder is made
-# anew when that file or the version of Node.js has changed.
+# node.sh [NAME FOLDER]: prints a folder with node_modules as FOLDER/package-lock.json lists them, or
+# tests/e2e/aws/javascript/package-lock.json. The folder is made anew when that file or the version of Node.js has changed.
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-source="$REPO/tests/e2e/aws/javascript"
-folder="$INFRA/node"
+name="${1:-node}"
+source="$REPO/${2:-tests/e2e/aws/javascript}"
+folder="$INFRA/$name"
 stamp="$folder/.complete"
 
 want() {
@@ -25,5 +26,5 @@ install_modules() {
 
 need node nodejs
 need npm npm
-locked "$INFRA/node.lock" install_modules
+locked "$INFRA/$name.lock" install_modules
 printf '%s\n' "$folder"

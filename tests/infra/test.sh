@@ -27,6 +27,7 @@ export FOREBAY_PYTHON="$PYTHON_BIN/python"
 if FOREBAY_NODE="$("$HERE/node.sh")"; then export FOREBAY_NODE; else unset FOREBAY_NODE; fi
 has chromium || apt_install chromium || say "chromium is not to be had: no page sends events"
 has testssl || apt_install testssl.sh bsdextrautils || say "testssl is not to be had: TLS is looked at with openssl alone"
+if FOREBAY_ISSUER="$("$HERE/node.sh" issuer tests/e2e/issuer)"; then export FOREBAY_ISSUER; else unset FOREBAY_ISSUER; fi
 # Iterators expire on a clock that was set back.
 has faketime || apt_install faketime || say "faketime is not to be had: no iterator expires"
 if FOREBAY_PROMTOOL="$("$HERE/promtool.sh")"; then export FOREBAY_PROMTOOL; else unset FOREBAY_PROMTOOL; fi

@@ -25,18 +25,14 @@ pub enum TailError {
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
     /// It says why not.
-    #[error("{url} answers {status}: {detail}")]
+    #[error("{url} answers {status}: {}", .refusal.detail)]
     Refused {
         /// Where.
         url: Url,
         /// The status.
         status: u16,
-        /// The error's code.
-        code: String,
         /// Its words.
-        detail: String,
-        /// Shards that it names.
-        shards: Vec<String>,
+        refusal: Box<Refusal>,
     },
     /// It does not come back.
     #[error("{url} has been away for {} s: run the command again later", PATIENCE.as_secs())]
@@ -74,12 +70,16 @@ impl TailError {
     }
 }
 
+/// What a node says that refuses, as far as it is needed here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Refusal {
-    code: String,
-    detail: String,
-    shards: Vec<String>,
+pub struct Refusal {
+    /// The error's code.
+    pub code: String,
+    /// What is wrong.
+    pub detail: String,
+    /// Shards that it names.
+    pub shards: Vec<String>,
 }
 
 /// Reads why a request to `url` was refused.
@@ -91,6 +91,6 @@ pub async fn refused(url: &Url, mut response: Response) -> TailError {
             break;
         }
     }
-    let Refusal { code, detail, shards } = serde_json::from_slice(&body).unwrap_or_default();
-    TailError::Refused { url: url.clone(), status: response.status().as_u16(), code, detail, shards }
+    let refusal = Box::new(serde_json::from_slice(&body).unwrap_or_default());
+    TailError::Refused { url: url.clone(), status: response.status().as_u16(), refusal }
 }

@@ -127,9 +127,9 @@ impl Share {
                 self.unsaid.clear();
                 Ok(None)
             }
-            Err(TailError::Refused { code, shards, .. }) if code == "lease_lost" => {
+            Err(TailError::Refused { refusal, .. }) if refusal.code == "lease_lost" => {
                 self.unsaid.clear();
-                let shards = shards.join(", ");
+                let shards = refusal.shards.join(", ");
                 Ok(Some(format!(
                     "{shards}: lost to another worker, which prints the last records of it again"
                 )))

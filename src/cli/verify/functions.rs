@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::delivery::verify::{RecordSource as _, StoredLog};
 use crate::function::balance::{FunctionReport, Numbered, Numbers};
-use crate::node::{Catalog, CatalogStream, FunctionFile, NodeError, NodeFolder};
+use crate::node::{Catalog, CatalogStream, DocumentFolder, NodeError, NodeFolder};
 use crate::pipeline::control::Transformation;
 use crate::stream::wal::journals::Content;
 
@@ -19,10 +19,10 @@ pub(super) fn verify(
     catalog: &Catalog,
     content: &Content,
 ) -> Result<Option<FunctionReport>, NodeError> {
-    let file = FunctionFile::at(Arc::clone(folder.disk()), data_dir, source);
+    let files = DocumentFolder::of_functions(Arc::clone(folder.disk()), data_dir);
     let (Some(from), Some(into)) = (catalog.stream(source), catalog.stream(target)) else { return Ok(None) };
     let report =
-        FunctionReport::of(file.read()?.as_ref(), &numbered(from, content), &numbered(into, content));
+        FunctionReport::of(files.read(source)?.as_ref(), &numbered(from, content), &numbered(into, content));
     let (stream, target, function) = (from.name.clone(), into.name.clone(), spec.function.name.clone());
     Ok(Some(FunctionReport { stream, target, function, ..report }))
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::checked::LogWriter;
+use crate::config::checked::{LogTo, LogWriter, RequestIds};
 
 fn node(text: &str) -> Node {
     let (node, problems) = node_from(text);
@@ -24,7 +24,9 @@ fn an_empty_file_is_the_embedded_defaults() {
     assert_eq!(server.body_bytes_max, 10 << 20);
     let seconds = [server.header_timeout, server.body_timeout, server.idle_timeout, server.drain_timeout];
     assert_eq!(seconds, [10, 30, 75, 25].map(Duration::from_secs));
-    assert!(server.cors.is_none() && !server.access_log);
+    assert!(server.cors.is_none() && server.request_ids == RequestIds::Proxies);
+    assert_eq!((node.access_log, node.audit_log), (None, LogTo::Stderr));
+    assert!(node.otlp.is_none());
 }
 
 #[test]
@@ -48,7 +50,8 @@ fn every_setting_of_the_node_is_taken_over() {
         body_timeout = "2s"
         idle_timeout = "3s"
         drain_timeout = "4s"
-        access_log = "${FLAG}"
+        proxy_protocol = "${FLAG}"
+        request_ids = "nobody"
         cors = { origins = ["https://shop.example", "http://localhost:3000"], max_age = "1h" }
         [auth]
         "#,
@@ -70,7 +73,8 @@ fn every_setting_of_the_node_is_taken_over() {
     assert_eq!(seconds, [1, 2, 3, 4].map(Duration::from_secs));
     let cors = server.cors.as_ref().expect("cors");
     assert_eq!(cors.origins, ["https://shop.example", "http://localhost:3000"]);
-    assert_eq!((cors.max_age, server.access_log), (Duration::from_secs(3_600), true));
+    assert_eq!((cors.max_age, server.request_ids), (Duration::from_secs(3_600), RequestIds::Nobody));
+    assert!(server.listeners[0].is_behind_proxy);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 pub mod firehose;
 pub mod kinesis;
+mod on_record;
 mod operation;
 pub mod protocol;
 pub mod seal;
@@ -24,10 +25,13 @@ use super::gate::Entry;
 use super::identity::signature_v4::{Identities, Identity, IdentityError};
 use super::problem::Problem;
 use super::reply::Body;
+use super::visit::Visit;
 use crate::config::checked;
 use crate::config::limits::{AWS_BODY_BYTES_MAX, AWS_REQUEST_BYTES_MAX};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::{self, UnixMicros};
+use crate::telemetry::audit::Who;
+use crate::telemetry::trace::TraceContext;
 use kinesis::Operation;
 use protocol::Encoding;
 use protocol::failure::{Failure, FailureKind};
@@ -75,6 +79,15 @@ impl Target {
             Target::Unknown => "aws_unknown",
             Target::Kinesis(operation) => operation.label(),
             Target::Firehose(operation) => operation.label(),
+        }
+    }
+
+    /// Its name in policies; empty if there is none.
+    pub fn action(self) -> &'static str {
+        match self {
+            Target::Kinesis(operation) => operation.action(),
+            Target::Firehose(operation) => operation.action(),
+            Target::Unknown => "",
         }
     }
 
@@ -146,16 +159,17 @@ impl Edge {
 
 /// Who asks.
 #[derive(Debug)]
-pub struct Caller {
+pub struct Caller<'a> {
+    visit: &'a Visit,
     region: String,
     account: String,
     identity: Identity,
-    entry: Entry,
+    entry: &'a Entry,
     /// The action that it asks for, such as `kinesis:PutRecord`.
     action: &'static str,
 }
 
-impl Caller {
+impl Caller<'_> {
     /// The account that messages and names tell.
     pub fn account(&self) -> &str {
         &self.account
@@ -166,6 +180,7 @@ impl Caller {
     /// # Errors
     /// `AccessDeniedException`.
     pub fn authorize(&self, stream: &str) -> Result<(), Failure> {
+        self.visit.is_about(stream);
         self.entry.reach(Some(stream))?;
         Ok(self.identity.authorize(self.action, Some(stream), || self.stream_arn(stream))?)
     }
@@ -175,8 +190,19 @@ impl Caller {
     /// # Errors
     /// `AccessDeniedException`.
     pub fn authorize_delivery_stream(&self, name: &str) -> Result<(), Failure> {
+        self.visit.is_about(name);
         self.entry.reach(Some(name))?;
         Ok(self.identity.authorize(self.action, Some(name), || self.delivery_stream_arn(name))?)
+    }
+
+    /// The trace that its request belongs to.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.visit.trace()
+    }
+
+    /// So many records of it were appended, and are durable.
+    pub fn has_appended(&self, records: u64) {
+        self.visit.has_appended(records);
     }
 
     /// Whether a list that it asks for names a stream.
@@ -197,16 +223,16 @@ impl Caller {
 
 /// A request that was read.
 #[derive(Debug)]
-pub struct Request {
+pub struct Request<'a> {
     /// How it is written, and its answer will be.
     pub encoding: Encoding,
     /// Its body.
     pub paid: Paid,
     /// Who asks.
-    pub caller: Caller,
+    pub caller: Caller<'a>,
 }
 
-impl Request {
+impl Request<'_> {
     /// Its members.
     ///
     /// # Errors
@@ -230,32 +256,46 @@ impl Request {
 }
 
 /// What a request is told that the gate has not let in.
-pub fn refuse(head: &request::Parts, problem: Problem) -> Response<Body> {
+pub fn refuse(head: &request::Parts, visit: &Visit, problem: Problem) -> Response<Body> {
+    visit.is_refused(problem.code());
     protocol::refusal(Encoding::of(&head.headers).unwrap_or(Encoding::Json), &problem.into())
 }
 
+/// A request that nobody has looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What it asks for.
+    pub target: Target,
+    /// As what the gate has let it in.
+    pub entry: &'a Entry,
+    /// Its head.
+    pub head: &'a request::Parts,
+    /// What is noted of it.
+    pub visit: &'a Visit,
+}
+
 /// Answers one request.
-pub async fn post(
-    edge: &Edge,
-    (target, entry): (Target, Entry),
-    head: &request::Parts,
-    mut body: Incoming,
-) -> Response<Body> {
-    let Some(encoding) = Encoding::of(&head.headers) else {
-        let text = "the Content-Type is neither application/x-amz-json-1.1 nor application/x-amz-cbor-1.1";
-        return protocol::refusal(Encoding::Json, &Failure::new(FailureKind::UnknownOperation, text));
+pub async fn post(edge: &Edge, asked: Asked<'_>, mut body: Incoming) -> Response<Body> {
+    let encoding = Encoding::of(&asked.head.headers);
+    let answer = match encoding {
+        Some(encoding) => serve(edge, asked, encoding, &mut body).await,
+        None => {
+            let text =
+                "the Content-Type is neither application/x-amz-json-1.1 nor application/x-amz-cbor-1.1";
+            Err(Failure::new(FailureKind::UnknownOperation, text))
+        }
     };
-    let answer = serve(edge, (target, entry), encoding, head, &mut body).await;
-    answer.unwrap_or_else(|failure| protocol::refusal(encoding, &failure))
+    on_record::tell(edge, asked, answer.as_ref().err());
+    answer.unwrap_or_else(|failure| protocol::refusal(encoding.unwrap_or(Encoding::Json), &failure))
 }
 
 async fn serve(
     edge: &Edge,
-    (target, entry): (Target, Entry),
+    asked: Asked<'_>,
     encoding: Encoding,
-    head: &request::Parts,
     body: &mut Incoming,
 ) -> Result<Response<Body>, Failure> {
+    let Asked { target, head, visit, .. } = asked;
     let claimed = edge.aws.identities.claim(head, clock::wall());
     let claim = match claimed {
         Ok(claim) => claim,
@@ -264,8 +304,12 @@ async fn serve(
             return Err(error.into());
         }
     };
-    let mut paid = read(edge, target, head, body).await?;
-    let caller = identify(edge, (target, entry), claim.prove(&mut paid.bytes)?)?;
+    let mut paid = read(edge, asked, body).await?;
+    let identity = claim.prove(&mut paid.bytes)?;
+    if let Some(id) = identity.access_key_id() {
+        visit.is_of(Who { name: Arc::from(id), identity: on_record::IDENTITY });
+    }
+    let caller = identify(edge, asked, identity)?;
     let request = Request { encoding, paid, caller };
     match target {
         Target::Kinesis(operation) => kinesis::answer(edge, operation, request).await,
@@ -279,14 +323,10 @@ async fn serve(
 }
 
 /// Reads the body; one that is refused is thrown away, so that a client that is still writing gets its answer.
-async fn read(
-    edge: &Edge,
-    target: Target,
-    head: &request::Parts,
-    body: &mut Incoming,
-) -> Result<Paid, Failure> {
+async fn read(edge: &Edge, asked: Asked<'_>, body: &mut Incoming) -> Result<Paid, Failure> {
+    let Asked { target, head, visit, .. } = asked;
     let bytes_max = target.body_bytes_max(edge.server.body_bytes_max);
-    let bounds = Bounds { account: &edge.aws.budget, bytes_max };
+    let bounds = Bounds { account: &edge.aws.budget, bytes_max, visit };
     let paid = match head.headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
         // Bodies are signed as they come. No client of these services compresses them.
         None | Some(b"" | b"identity" | b"aws-chunked") => {
@@ -304,16 +344,13 @@ async fn read(
 
 /// Tells who asks and what for: an operation that the caller may do to no stream at all is refused before the stream is
 /// looked for.
-fn identify(edge: &Edge, (target, entry): (Target, Entry), identity: Identity) -> Result<Caller, Failure> {
-    let action = match target {
-        Target::Kinesis(operation) => operation.action(),
-        Target::Firehose(operation) => operation.action(),
-        Target::Unknown => "",
-    };
-    if target != Target::Unknown {
+fn identify<'a>(edge: &Edge, asked: Asked<'a>, identity: Identity) -> Result<Caller<'a>, Failure> {
+    let action = asked.target.action();
+    if asked.target != Target::Unknown {
         identity.authorize(action, None, || "*".to_owned())?;
     }
-    Ok(Caller { region: edge.aws.region.clone(), account: edge.aws.account.clone(), identity, entry, action })
+    let (region, account) = (edge.aws.region.clone(), edge.aws.account.clone());
+    Ok(Caller { visit: asked.visit, region, account, identity, entry: asked.entry, action })
 }
 
 impl From<IdentityError> for Failure {

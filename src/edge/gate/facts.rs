@@ -6,6 +6,7 @@ use http::request::Parts;
 
 use crate::edge::identity::policy::Action;
 use crate::edge::listen::socket::Peer;
+use crate::edge::visit::Visit;
 
 /// One request, as the gate sees it.
 #[derive(Debug, Clone, Copy)]
@@ -22,4 +23,6 @@ pub struct Facts<'a> {
     pub action: Option<Action>,
     /// The stream that its path names.
     pub stream: Option<&'a str>,
+    /// What is noted of it: its id, its trace, and who has sent it once that is known. None in tests.
+    pub visit: Option<&'a Visit>,
 }

@@ -24,10 +24,12 @@ use self::facts::Facts;
 use self::screen::Screen;
 use super::identity::api_key::ApiKeys;
 use super::identity::credentials::Credentials;
+use super::identity::jwt::Jwt;
 use super::identity::policy::Action;
 use super::identity::principal::{Attempt, IdentityKind, Principal};
 use super::problem::Problem;
 use crate::config::checked::{self, Demand};
+use crate::telemetry::audit::Who;
 
 /// Who may come in. Made of the configuration, and replaced as a whole.
 #[derive(Debug, Default)]
@@ -38,6 +40,7 @@ pub struct Gate {
     are_in_query: bool,
     api_keys: ApiKeys,
     screen: Arc<Screen>,
+    jwt: Arc<Jwt>,
 }
 
 /// A request that was let in.
@@ -51,8 +54,8 @@ pub struct Entry {
 }
 
 impl Gate {
-    /// As `[auth]` and the principals of the configuration say.
-    pub fn new(auth: &checked::Auth) -> Self {
+    /// As `[auth]` and the principals of the configuration say. Tokens are checked by `jwt`, which outlives it.
+    pub fn new(auth: &checked::Auth, jwt: Arc<Jwt>) -> Self {
         let challenge = |action: Action| match auth.demand(action) {
             Demand::AnyOf(kinds) => challenge(kinds),
             Demand::Open | Demand::Closed => None,
@@ -62,6 +65,7 @@ impl Gate {
             challenges: Action::ALL.map(challenge),
             are_in_query: auth.are_in_query,
             api_keys: ApiKeys::new(&auth.api_keys),
+            jwt,
             screen: Arc::default(),
         }
     }
@@ -69,6 +73,11 @@ impl Gate {
     /// The same behind lists of addresses and rules.
     pub fn behind(self, screen: Arc<Screen>) -> Self {
         Self { screen, ..self }
+    }
+
+    /// What checks tokens.
+    pub fn jwt(&self) -> &Arc<Jwt> {
+        &self.jwt
     }
 
     /// Asks where a request of the edge comes from, and the rules, whoever has sent it. To be called before
@@ -84,7 +93,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`Problem::Unauthenticated`] if it does not prove who has sent it, [`Problem::Forbidden`] if they may not do what
-    /// they ask for.
+    /// they ask for, [`Problem::IdentityUnavailable`] if that cannot be told at the moment.
     pub async fn enter(self: &Arc<Self>, facts: &Facts<'_>) -> Result<Entry, Problem> {
         let Some(action) = facts.action else { return Ok(self.let_in(facts, None)) };
         let kinds = match &self.demands[action as usize] {
@@ -93,41 +102,72 @@ impl Gate {
             Demand::AnyOf(kinds) => kinds,
         };
         let credentials = Credentials::of(facts.head, self.are_in_query);
-        let principal =
-            self.identify(kinds, &credentials).map_err(|why| self.unauthenticated(action, why))?;
+        let principal = self
+            .identify(kinds, &credentials)
+            .await
+            .map_err(|refusal| self.refused(action, refusal, &credentials))?;
+        if let Some(visit) = facts.visit {
+            visit.is_of(Who { name: Arc::clone(&principal.name), identity: principal.kind.as_str() });
+        }
         let entry = self.let_in(facts, Some(principal));
         entry.permit(action, facts.stream)?;
         Ok(entry)
     }
 
-    fn identify(
+    async fn identify(
         &self,
         kinds: &[IdentityKind],
         credentials: &Credentials<'_>,
-    ) -> Result<Arc<Principal>, &'static str> {
+    ) -> Result<Arc<Principal>, Refused> {
+        let mut unknown = if credentials.are_there() { UNKNOWN } else { MISSING };
         for kind in kinds {
             let attempt = match kind {
                 IdentityKind::ApiKey => self.api_keys.identify(credentials),
+                IdentityKind::Jwt => self.jwt.identify(credentials).await,
             };
             match attempt {
                 Attempt::Is(principal) => return Ok(principal),
-                Attempt::Wrong(why) => return Err(why),
-                Attempt::Absent | Attempt::Unknown => {}
+                Attempt::Wrong(why) => return Err(Refused::Nobody(why)),
+                Attempt::Unavailable(why) => return Err(Refused::Unavailable(why)),
+                Attempt::Unknown(why) => unknown = why,
+                Attempt::Absent => {}
             }
         }
-        Err(if credentials.are_there() { UNKNOWN } else { MISSING })
+        Err(Refused::Nobody(unknown))
     }
 
-    fn unauthenticated(&self, action: Action, why: &str) -> Problem {
-        Problem::Unauthenticated {
-            challenge: self.challenges[action as usize].clone(),
-            detail: why.to_owned(),
-        }
+    fn refused(&self, action: Action, refused: Refused, credentials: &Credentials<'_>) -> Problem {
+        let why = match refused {
+            Refused::Nobody(why) => why,
+            Refused::Unavailable(why) => return Problem::IdentityUnavailable(why),
+        };
+        let challenge = self.challenges[action as usize].clone();
+        let challenge = match credentials.bearer() {
+            Some(_) => challenge.map(|challenge| with_error(challenge, why)),
+            None => challenge,
+        };
+        Problem::Unauthenticated { challenge, detail: why.to_owned() }
     }
 
     fn let_in(self: &Arc<Self>, facts: &Facts<'_>, principal: Option<Arc<Principal>>) -> Entry {
         Entry { gate: Arc::clone(self), client: facts.client, principal }
     }
+}
+
+/// Why nobody is let in.
+enum Refused {
+    /// It is known that the request is nobody's. Why, in words without anything of the request.
+    Nobody(&'static str),
+    /// What would tell is not to be reached.
+    Unavailable(&'static str),
+}
+
+/// The challenge with what is wrong with a bearer token that was shown (RFC 6750, section 3). Where there are several
+/// challenges, that of bearer tokens has to be the last for it.
+fn with_error(challenge: HeaderValue, why: &str) -> HeaderValue {
+    let text = challenge.to_str().ok().filter(|text| text.starts_with("Bearer "));
+    let text = text.map(|text| format!("{text}, error=\"invalid_token\", error_description=\"{why}\""));
+    text.and_then(|text| HeaderValue::from_str(&text).ok()).unwrap_or(challenge)
 }
 
 /// What a request without any proof is told.

@@ -18,7 +18,7 @@ fn key(name: &str, secret: &str, allow: &[&str]) -> ApiKey {
 fn gate() -> Arc<Gate> {
     let demands = [Demand::AnyOf(vec![IdentityKind::ApiKey]), Demand::Closed, Demand::Open];
     let keys = vec![key("mobile", "mobile-secret", &["ingest:web", "tap:web"]), key("all", "root", &["*:*"])];
-    Arc::new(Gate::new(&Auth::new(demands, keys)))
+    Arc::new(Gate::new(&Auth::new(demands, keys), Arc::default()))
 }
 
 /// What `enter` says to a request for `action` to the stream `web`.
@@ -29,8 +29,15 @@ fn enter(action: Option<Action>, headers: &[(&str, &str)]) -> Result<Option<Stri
     }
     let (head, ()) = request.body(()).unwrap().into_parts();
     let peer = Peer::default();
-    let facts =
-        Facts { head: &head, peer: &peer, client: None, route: "records", action, stream: Some("web") };
+    let facts = Facts {
+        head: &head,
+        peer: &peer,
+        client: None,
+        route: "records",
+        action,
+        stream: Some("web"),
+        visit: None,
+    };
     let entry = gate().enter(&facts).now_or_never().expect("an answer at once")?;
     Ok(entry.principal.map(|principal| principal.name.to_string()))
 }
@@ -54,10 +61,10 @@ fn who_is_not_known_is_told_by_what_to_prove_themselves() {
     let problem = enter(Some(Action::Ingest), &[]).unwrap_err();
     assert_eq!((problem.status().as_u16(), problem.code()), (401, "unauthenticated"));
     assert_eq!(problem.detail(), MISSING);
-    let response = problem.into_response();
+    let response = problem.into_response(&Default::default());
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer realm=\"forebay\"");
     let wrong = |header| refused(Action::Ingest, &[header]);
-    assert_eq!(wrong(("authorization", "Bearer mobile")), (401, UNKNOWN.to_owned()));
+    assert_eq!(wrong(("authorization", "Bearer mobile")), (401, "the bearer token is not known".to_owned()));
     assert_eq!(wrong(("x-api-key", "mobile")), (401, "the API key is not known".to_owned()));
     assert_eq!(wrong(("authorization", "Basic bW9iaWxlLXNlY3JldA==")).0, 401);
 }
@@ -79,7 +86,7 @@ fn what_no_identity_is_named_for_nobody_does() {
 fn who_is_known_does_no_more_than_they_may() {
     let demands = Action::ALL.map(|_| Demand::AnyOf(vec![IdentityKind::ApiKey]));
     let keys = vec![key("mobile", "mobile-secret", &["ingest:web"])];
-    let gate = Arc::new(Gate::new(&Auth::new(demands, keys)));
+    let gate = Arc::new(Gate::new(&Auth::new(demands, keys), Arc::default()));
     let (head, ()) = Request::post("/").header("x-api-key", "mobile-secret").body(()).unwrap().into_parts();
     let peer = Peer::default();
     let facts = |action, stream| Facts {
@@ -89,6 +96,7 @@ fn who_is_known_does_no_more_than_they_may() {
         route: "records",
         action: Some(action),
         stream: Some(stream),
+        visit: None,
     };
     let enter = |action, stream| gate.enter(&facts(action, stream)).now_or_never().expect("at once");
     let entry = enter(Action::Ingest, "web").unwrap();

@@ -36,7 +36,7 @@ impl ApiKeys {
         match self.by_digest.get(shown.digest()) {
             Some(principal) => Attempt::Is(Arc::clone(principal)),
             // It may be a token of another kind.
-            None => Attempt::Unknown,
+            None => Attempt::Unknown("the bearer token is not known"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a request shows of its sender.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -10,9 +10,9 @@ use ring::digest::{SHA256, digest};
 /// The header of API keys.
 pub const API_KEY: &str = "x-api-key";
 /// The query parameter of API keys, where the query may have credentials.
-const API_KEY_PARAMETER: &str = "api_key";
+pub const API_KEY_PARAMETER: &str = "api_key";
 /// The query parameter of bearer tokens (RFC 6750, section 2.3), where the query may have credentials.
-const TOKEN_PARAMETER: &str = "access_token";
+pub const TOKEN_PARAMETER: &str = "access_token";
 /// The scheme of RFC 6750.
 const BEARER: &[u8] = b"Bearer ";
 
@@ -30,7 +30,7 @@ pub struct Credentials<'a> {
 /// A secret that a request shows.
 pub struct Shown<'a> {
     text: Cow<'a, [u8]>,
-    digest: OnceCell<Digest>,
+    digest: OnceLock<Digest>,
 }
 
 impl std::fmt::Debug for Shown<'_> {
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Shown<'_> {
 
 impl<'a> Shown<'a> {
     fn new(text: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { text: text.into(), digest: OnceCell::new() }
+        Self { text: text.into(), digest: OnceLock::new() }
     }
 
     /// As it was shown.

@@ -8,6 +8,7 @@
 
 pub mod api_key;
 pub mod credentials;
+pub mod jwt;
 pub mod pattern;
 pub mod policy;
 pub mod principal;

@@ -27,6 +27,11 @@ impl Pattern {
         }
     }
 
+    /// Bytes of memory that it has taken.
+    pub fn bytes(&self) -> usize {
+        self.pieces.iter().map(|piece| size_of_val(piece) + piece.len()).sum()
+    }
+
     /// Whether it stands for `name`.
     pub fn matches(&self, name: &str) -> bool {
         let (first, rest) = match &*self.pieces {

@@ -153,6 +153,11 @@ impl Grant {
         Ok(Self { actions, streams: vec![stream_pattern(stream)?] })
     }
 
+    fn bytes(&self) -> usize {
+        let patterns = self.actions.iter().chain(&self.streams);
+        patterns.map(|pattern| size_of_val(pattern) + pattern.bytes()).sum()
+    }
+
     fn allows(&self, action: &str, stream: Option<&str>) -> bool {
         self.actions.iter().any(|pattern| pattern.matches(action))
             && stream.is_none_or(|stream| self.streams.iter().any(|pattern| pattern.matches(stream)))
@@ -169,6 +174,11 @@ impl Policy {
     /// Allows what one of `grants` allows.
     pub fn new(grants: Vec<Grant>) -> Self {
         Self { grants }
+    }
+
+    /// Bytes of memory that it has taken.
+    pub fn bytes(&self) -> usize {
+        self.grants.iter().map(|grant| size_of_val(grant) + grant.bytes()).sum()
     }
 
     /// Whether `action`, such as `kinesis:PutRecord`, is allowed for the stream; without one, for an action that is

@@ -9,23 +9,35 @@ use super::policy::Policy;
 pub enum IdentityKind {
     /// A key of `[[api_key]]`.
     ApiKey,
+    /// A token of a `[[jwt_issuer]]`.
+    Jwt,
 }
 
 impl IdentityKind {
     /// Every kind, with its word in the configuration.
-    pub const WORDS: [(&'static str, IdentityKind); 1] = [("api_key", IdentityKind::ApiKey)];
+    pub const WORDS: [(&'static str, IdentityKind); 2] =
+        [("api_key", IdentityKind::ApiKey), ("jwt", IdentityKind::Jwt)];
 
     /// Its word.
     pub fn as_str(self) -> &'static str {
         match self {
             IdentityKind::ApiKey => "api_key",
+            IdentityKind::Jwt => "jwt",
+        }
+    }
+
+    /// The table of the configuration that has those who prove themselves by it.
+    pub fn table(self) -> &'static str {
+        match self {
+            IdentityKind::ApiKey => "api_key",
+            IdentityKind::Jwt => "jwt_issuer",
         }
     }
 
     /// The scheme of `WWW-Authenticate` by which a client is asked for it.
     pub fn challenge(self) -> &'static str {
         match self {
-            IdentityKind::ApiKey => "Bearer realm=\"forebay\"",
+            IdentityKind::ApiKey | IdentityKind::Jwt => "Bearer realm=\"forebay\"",
         }
     }
 }
@@ -46,10 +58,13 @@ pub struct Principal {
 pub enum Attempt {
     /// Nothing in the request is of this kind.
     Absent,
-    /// Something may be of this kind, or of another one that looks the same, and is not known here.
-    Unknown,
+    /// Something may be of this kind, or of another one that looks the same, and is not known here. The words are for
+    /// the case that it is no other's either.
+    Unknown(&'static str),
     /// It is this principal.
     Is(Arc<Principal>),
     /// It is of this kind, and nobody's. The words say why, and quote nothing of the request.
     Wrong(&'static str),
+    /// It may be right: what would tell is not to be reached at the moment. The words say what.
+    Unavailable(&'static str),
 }

@@ -252,8 +252,10 @@ async fn lives(seed: u64, address: SocketAddr) {
     working.await.unwrap();
     let found = life.found().await;
     // What is kept of it tells the same as the logs.
-    let kept: Progress =
-        FunctionFile::at(Arc::new(life.disk.clone()), Path::new("/data"), "source").read().unwrap().unwrap();
+    let kept: Progress = DocumentFolder::of_functions(Arc::new(life.disk.clone()), Path::new("/data"))
+        .read("source")
+        .unwrap()
+        .unwrap();
     let (positions, passed) = kept.at(target_end(&life.target));
     assert_eq!(passed.all(), positions[&ShardId(0)].0 - 1_000, "seed {seed}: {kept:?}");
     assert_eq!(passed.in_target(), found.len() as u64, "seed {seed}: {kept:?}");

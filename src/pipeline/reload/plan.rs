@@ -206,6 +206,9 @@ fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
         ("[server] or a [[listener]]", old.server != new.server),
         ("[aws] or an [[access_key]]", old.aws != new.aws),
         ("a [[function]]", old.functions != new.functions),
+        ("[access_log]", old.access_log != new.access_log),
+        ("[audit_log]", old.audit_log != new.audit_log),
+        ("[telemetry]", old.otlp != new.otlp),
     ]
     .into_iter()
     .filter_map(|(what, is_other)| is_other.then(|| format!("{what} has changed")))

@@ -193,9 +193,9 @@ async fn until(due: Option<Instant>) {
 #[derive(Debug)]
 pub enum AnyReader {
     /// Somebody who keeps the place.
-    Own(Reader),
+    Own(Box<Reader>),
     /// A worker that shares a named cursor.
-    Worker(LiveWorker),
+    Worker(Box<LiveWorker>),
 }
 
 impl AnyReader {

@@ -94,7 +94,7 @@ pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
         idle_timeout: Duration::from_secs(1),
         drain_timeout: Duration::from_secs(1),
         cors: None,
-        access_log: false,
+        request_ids: checked::RequestIds::Proxies,
     };
     let config = checked::Stream {
         name: "s".into(),

@@ -119,7 +119,7 @@ impl<'a> Envelope<'a> {
 pub fn ack_of_commit(id: &str, done: &Result<Cursor, Problem>) -> String {
     match done {
         Ok(next) => format!("{{\"ack\":{id},\"committed\":\"{next}\"}}"),
-        Err(problem) => refusal(id, &problem.document()),
+        Err(problem) => refusal(id, &problem.document(None)),
     }
 }
 
@@ -128,7 +128,7 @@ pub fn ack(id: &str, done: &Result<Done, Problem>) -> String {
     let (body, is_refusal) = match done {
         Ok(Done::Fresh { body, all_refused }) => (body.as_slice(), *all_refused),
         Ok(Done::Kept(body) | Done::Replayed(body)) => (&**body, false),
-        Err(problem) => return refusal(id, &problem.document()),
+        Err(problem) => return refusal(id, &problem.document(None)),
     };
     if is_refusal {
         return refusal(id, body);

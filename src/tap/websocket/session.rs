@@ -403,5 +403,7 @@ async fn begin(edge: &Edge, intake: &Intake, message: message::Message<'_>) -> R
     // A copy, because the message may be a small part of a large buffer.
     let paid = Paid { bytes: records.to_vec(), permit };
     let idempotency_key = idempotency_key.as_deref().map(str::as_bytes);
-    append::begin(edge, intake, Arrived { framing, key: key.as_deref(), idempotency_key, paid }).await
+    // A message has no headers.
+    let arrived = Arrived { framing, key: key.as_deref(), idempotency_key, paid, trace: None };
+    append::begin(edge, intake, arrived).await
 }

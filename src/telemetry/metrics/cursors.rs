@@ -79,13 +79,15 @@ pub struct CursorGauges {
     pub leases: u64,
 }
 
+type Value = fn(&CursorGauges) -> u64;
+
 /// Appends the gauges of the cursors that are there in the Prometheus text form: a registry would go on showing those
 /// that are gone. The names of streams and cursors have no character that had to be escaped.
 pub fn render_cursors(text: &mut String, cursors: &[CursorGauges]) {
     if cursors.is_empty() {
         return;
     }
-    let gauges: [(Metric, fn(&CursorGauges) -> u64); 2] =
+    let gauges: [(Metric, Value); 2] =
         [(CURSOR_LAG, |cursor| cursor.lag), (CURSOR_LEASES, |cursor| cursor.leases)];
     for (Metric { name, help, .. }, value) in gauges {
         // Writing to a string cannot fail.

@@ -1,9 +1,12 @@
 //! The metrics of a delivery.
 
+use std::sync::Arc;
+
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 
 use super::{Metric, Registry};
+use crate::telemetry::trace::Tracer;
 
 metric!(
     DELIVERY_READ,
@@ -129,6 +132,7 @@ impl Registry {
         let labels = [("stream", stream), ("delivery", delivery)];
         let with = |name, value| [labels[0], labels[1], (name, value)];
         DeliveryMetrics {
+            tracer: self.tracer().cloned(),
             read: self.counter(DELIVERY_READ, &labels),
             delivered: self.counter(DELIVERY_DELIVERED, &labels),
             pending: self.gauge(DELIVERY_PENDING, &labels),
@@ -168,8 +172,12 @@ impl Registry {
 
 /// Handles of one delivery.
 #[derive(Debug)]
-#[allow(missing_docs, reason = "each field is the metric of that name at the top of this file")]
+#[allow(
+    missing_docs,
+    reason = "each field is the metric of that name at the top of this file, but for what takes spans"
+)]
 pub struct DeliveryMetrics {
+    pub tracer: Option<Arc<Tracer>>,
     pub read: Counter,
     pub delivered: Counter,
     pub pending: Gauge,

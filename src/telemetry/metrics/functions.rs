@@ -1,8 +1,11 @@
 //! The metrics of functions that records go through.
 
+use std::sync::Arc;
+
 use metrics::{Counter, Gauge};
 
 use super::{Metric, Registry};
+use crate::telemetry::trace::Tracer;
 
 metric!(
     FUNCTION_RECORDS,
@@ -36,7 +39,10 @@ pub(super) const GAUGES: &[Metric] = &[FUNCTION_LAG, FUNCTION_FAILING];
 
 /// Handles of a function that the records of one stream go through.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each field is the metric of that name at the top of this file")]
+#[expect(
+    missing_docs,
+    reason = "each field is the metric of that name at the top of this file, but for what takes spans"
+)]
 pub struct FunctionMetrics {
     pub ok: Counter,
     pub dropped: Counter,
@@ -46,6 +52,7 @@ pub struct FunctionMetrics {
     pub errors: Counter,
     pub lag: Gauge,
     pub failing: Gauge,
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 impl Registry {
@@ -67,6 +74,7 @@ impl Registry {
             errors: calls("error"),
             lag: gauge(FUNCTION_LAG),
             failing: gauge(FUNCTION_FAILING),
+            tracer: self.tracer().cloned(),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 mod aggregated;
 mod cli;
-mod expired;
+pub mod expired;
 mod firehose;
+mod function_traces;
 mod functions;
 mod identity;
 mod javascript;

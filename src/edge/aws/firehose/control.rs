@@ -54,7 +54,7 @@ struct Update {
 }
 
 /// Reads members; one that the API does not have is told apart from a wrong shape.
-fn members<T: DeserializeOwned>(request: &Request) -> Result<T, Failure> {
+fn members<T: DeserializeOwned>(request: &Request<'_>) -> Result<T, Failure> {
     let value: Value = request.members()?;
     serde_json::from_value(value).map_err(|error| {
         let text = error.to_string();
@@ -93,7 +93,7 @@ async fn alone(
 }
 
 /// One that there is, and that no file says everything about.
-fn changeable(edge: &Edge, name: &str, caller: &Caller) -> Result<Arc<Entry>, Failure> {
+fn changeable(edge: &Edge, name: &str, caller: &Caller<'_>) -> Result<Arc<Entry>, Failure> {
     caller.authorize_delivery_stream(name)?;
     if let Some(entry) = registry(edge)?.get(name) {
         return Ok(entry);
@@ -111,7 +111,7 @@ fn changeable(edge: &Edge, name: &str, caller: &Caller) -> Result<Arc<Entry>, Fa
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn create(edge: &Edge, request: &Request) -> Answer {
+pub async fn create(edge: &Edge, request: &Request<'_>) -> Answer {
     let input: CreateInput = members(request)?;
     let delivery_stream = input.delivery_stream(clock::wall().as_millis())?;
     request.caller.authorize_delivery_stream(&delivery_stream.name)?;
@@ -125,7 +125,7 @@ pub async fn create(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn update(edge: &Edge, request: &Request) -> Answer {
+pub async fn update(edge: &Edge, request: &Request<'_>) -> Answer {
     let update: Update = members(request)?;
     let mut constraints = Constraints::new();
     constraints.name("deliveryStreamName", update.delivery_stream_name.as_ref());
@@ -177,7 +177,7 @@ pub async fn update(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn delete(edge: &Edge, request: &Request) -> Answer {
+pub async fn delete(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |_| {})?;
     changeable(edge, &name, &request.caller)?;
@@ -191,7 +191,7 @@ pub async fn delete(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn describe(edge: &Edge, request: &Request) -> Answer {
+pub fn describe(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |constraints| constraints.range("limit", named.limit, 1, 10_000))?;
     request.caller.authorize_delivery_stream(&name)?;
@@ -210,7 +210,7 @@ pub fn describe(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn list(edge: &Edge, request: &Request) -> Answer {
+pub fn list(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let mut constraints = Constraints::new();
     constraints.range("limit", named.limit, 1, 10_000);
@@ -248,7 +248,7 @@ pub fn list(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn tag(edge: &Edge, request: &Request) -> Answer {
+pub async fn tag(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |constraints| {
         constraints.required("tags", named.tags.as_ref());
@@ -275,7 +275,7 @@ pub async fn tag(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn untag(edge: &Edge, request: &Request) -> Answer {
+pub async fn untag(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |constraints| {
         constraints.required("tagKeys", named.tag_keys.as_ref());
@@ -297,7 +297,7 @@ pub async fn untag(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn list_tags(edge: &Edge, request: &Request) -> Answer {
+pub fn list_tags(edge: &Edge, request: &Request<'_>) -> Answer {
     let named: Named = members(request)?;
     let name = name(&named, |constraints| constraints.range("limit", named.limit, 1, TAGS_MAX as i64))?;
     request.caller.authorize_delivery_stream(&name)?;
@@ -324,7 +324,7 @@ pub fn list_tags(edge: &Edge, request: &Request) -> Answer {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn encrypt(edge: &Edge, request: &Request, is_on: bool) -> Answer {
+pub async fn encrypt(edge: &Edge, request: &Request<'_>, is_on: bool) -> Answer {
     let named: Named = members(request)?;
     let key = named.delivery_stream_encryption_configuration_input.clone();
     let name = name(&named, |constraints| {

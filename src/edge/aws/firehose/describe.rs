@@ -9,7 +9,7 @@ use super::registry::Entry;
 use crate::edge::aws::Caller;
 
 /// `DeliveryStreamDescription`.
-pub fn description(entry: &Entry, caller: &Caller) -> Value {
+pub fn description(entry: &Entry, caller: &Caller<'_>) -> Value {
     let DeliveryStream { name, version, created_ms, updated_ms, .. } = &entry.delivery_stream;
     let destination = &entry.delivery_stream.destination;
     let mut description = json!({
@@ -41,7 +41,7 @@ pub fn description(entry: &Entry, caller: &Caller) -> Value {
 }
 
 /// The description of a stream of a pipeline file, which clients of Firehose can put records to.
-pub fn pipeline_description(name: &str, created_seconds: u64, caller: &Caller) -> Value {
+pub fn pipeline_description(name: &str, created_seconds: u64, caller: &Caller<'_>) -> Value {
     json!({
         "DeliveryStreamName": name,
         "DeliveryStreamARN": caller.delivery_stream_arn(name),

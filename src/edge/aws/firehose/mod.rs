@@ -58,7 +58,11 @@ operations! {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn answer(edge: &Edge, operation: Operation, request: Request) -> Result<Response<Body>, Failure> {
+pub async fn answer(
+    edge: &Edge,
+    operation: Operation,
+    request: Request<'_>,
+) -> Result<Response<Body>, Failure> {
     match operation {
         Operation::CreateDeliveryStream => control::create(edge, &request).await,
         Operation::DeleteDeliveryStream => control::delete(edge, &request).await,

@@ -19,7 +19,7 @@ use super::validation::Constraints;
 use super::{not_found, pipeline};
 use crate::config::checked::PartitionKeySource;
 use crate::config::limits::{REQUEST_OVERHEAD_BYTES, REQUEST_RECORDS_MAX};
-use crate::edge::aws::kinesis::put::{Throttling, append};
+use crate::edge::aws::kinesis::put::{Appending, Throttling, append};
 use crate::edge::aws::protocol::blobs::decode_base64;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::{Caller, Request};
@@ -70,7 +70,7 @@ struct Block {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn record(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
+pub async fn record(edge: &Edge, request: Request<'_>) -> Result<Response<Body>, Failure> {
     let mut results = put(edge, &request, false).await?;
     match results.pop() {
         Some(None) => request.reply(&json!({ "RecordId": record_id(), "Encrypted": false })),
@@ -83,7 +83,7 @@ pub async fn record(edge: &Edge, request: Request) -> Result<Response<Body>, Fai
 ///
 /// # Errors
 /// Why all of it is refused.
-pub async fn batch(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
+pub async fn batch(edge: &Edge, request: Request<'_>) -> Result<Response<Body>, Failure> {
     let results = put(edge, &request, true).await?;
     let failed = results.iter().filter(|result| result.is_some()).count();
     let responses: Vec<Value> = results
@@ -97,7 +97,7 @@ pub async fn batch(edge: &Edge, request: Request) -> Result<Response<Body>, Fail
 }
 
 /// For each record of the client why it was refused, if it was.
-async fn put(edge: &Edge, request: &Request, is_batch: bool) -> Result<Vec<Option<String>>, Failure> {
+async fn put(edge: &Edge, request: &Request<'_>, is_batch: bool) -> Result<Vec<Option<String>>, Failure> {
     let input: Input<'_> = request.members()?;
     let records = match is_batch {
         true => input.records,
@@ -130,12 +130,14 @@ async fn put(edge: &Edge, request: &Request, is_batch: bool) -> Result<Vec<Optio
         _ => spans.iter().map(|_| Some(HashKey(fastrand::u128(..)))).collect(),
     };
     let paid = Paid { bytes, permit };
-    let placed = append(&intake, paid, &spans, &hashes, Throttling::AllOrNone).await;
+    let how = Appending { throttling: Throttling::AllOrNone, trace: request.caller.trace() };
+    let placed = append(&intake, paid, &spans, &hashes, how).await;
     let placed = placed.map_err(|failure| match failure.kind {
         // In the words of this service.
         FailureKind::ThroughputExceeded => Failure::new(FailureKind::ServiceUnavailable, "Slow down."),
         _ => failure,
     })?;
+    request.caller.has_appended(placed.appended());
     let mut results = vec![None; parts.len()];
     for refused in placed.refused() {
         let mut before = refused.index;
@@ -155,7 +157,11 @@ async fn put(edge: &Edge, request: &Request, is_batch: bool) -> Result<Vec<Optio
 }
 
 /// Where the records of a name go.
-fn find(edge: &Edge, name: &str, caller: &Caller) -> Result<(Arc<Intake>, Option<DeAggregation>), Failure> {
+fn find(
+    edge: &Edge,
+    name: &str,
+    caller: &Caller<'_>,
+) -> Result<(Arc<Intake>, Option<DeAggregation>), Failure> {
     edge.control()?;
     caller.authorize_delivery_stream(name)?;
     let missing = || not_found(name, caller.account());

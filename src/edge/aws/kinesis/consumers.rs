@@ -46,7 +46,7 @@ impl ConsumerName {
     ///
     /// # Errors
     /// `ResourceNotFoundException`.
-    pub fn find(&self, edge: &Edge, caller: &Caller) -> Result<Consumer, Failure> {
+    pub fn find(&self, edge: &Edge, caller: &Caller<'_>) -> Result<Consumer, Failure> {
         find(edge, caller, &self.stream)?;
         let properties = edge.control()?.properties(&self.stream)?;
         let consumer = properties.consumers.get(&self.name);
@@ -77,7 +77,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(caller: &Caller, stream: &str, name: &str, created: u64) -> Self {
+    fn of(caller: &Caller<'_>, stream: &str, name: &str, created: u64) -> Self {
         Self {
             consumer_name: name.to_owned(),
             consumer_arn: format!("{}/consumer/{name}:{created}", caller.stream_arn(stream)),
@@ -107,7 +107,7 @@ struct Registered {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn register(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn register(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: RegisterMembers = request.members()?;
     let mut violations = Violations::default();
     violations.required("streamARN", &members.stream_arn);
@@ -173,7 +173,7 @@ impl NameMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn deregister(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn deregister(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let name = request.members::<NameMembers>()?.name()?;
     name.find(edge, &request.caller)?;
     let consumer = name.name.clone();
@@ -196,7 +196,7 @@ struct Described {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn describe(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub fn describe(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let name = request.members::<NameMembers>()?.name()?;
     let consumer = name.find(edge, &request.caller)?;
     let stream_arn = Some(request.caller.stream_arn(&name.stream));
@@ -225,7 +225,7 @@ struct Listed {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn list(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub fn list(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: ListMembers = request.members()?;
     let mut violations = Violations::default();
     violations.required("streamARN", &members.stream_arn);

@@ -85,7 +85,7 @@ struct Monitoring {
 }
 
 impl<'a> Facts<'a> {
-    fn of(intake: &'a Intake, request: &Request, properties: StreamProperties) -> Self {
+    fn of(intake: &'a Intake, request: &Request<'_>, properties: StreamProperties) -> Self {
         let stream = &intake.stream;
         Self {
             stream_name: stream.name(),
@@ -121,7 +121,7 @@ struct Description<'a> {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn stream(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub fn stream(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: DescribeMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);
@@ -165,7 +165,7 @@ struct Summary<'a> {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn summary(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub fn summary(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let stream: StreamRef = request.members()?;
     let mut violations = Violations::default();
     stream.check(&mut violations);
@@ -198,7 +198,7 @@ struct Limits {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn limits(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub fn limits(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let NoMembers {} = request.members()?;
     let open = |intake: &Arc<Intake>| intake.stream.layout().open().len();
     request.reply(&Limits {

@@ -244,7 +244,7 @@ impl AsRef<[u8]> for PaidBytes {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn answer(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: Members = request.members()?;
     let mut violations = Violations::default();
     violations.required("shardIterator", &members.shard_iterator);

@@ -38,7 +38,7 @@ struct EncryptionMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn encrypt(edge: &Edge, request: &Request, is_on: bool) -> Result<Response<Body>, Failure> {
+pub async fn encrypt(edge: &Edge, request: &Request<'_>, is_on: bool) -> Result<Response<Body>, Failure> {
     let members: EncryptionMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);
@@ -79,7 +79,7 @@ struct Monitored<'a> {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn monitor(edge: &Edge, request: &Request, is_on: bool) -> Result<Response<Body>, Failure> {
+pub async fn monitor(edge: &Edge, request: &Request<'_>, is_on: bool) -> Result<Response<Body>, Failure> {
     let members: MonitoringMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);

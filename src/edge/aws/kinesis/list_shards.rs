@@ -77,7 +77,7 @@ struct Reply {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub fn answer(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: Members = request.members()?;
     check(&members)?;
     let now = clock::wall();

@@ -54,7 +54,7 @@ struct SummaryShape<'a> {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub fn answer(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: Members = request.members()?;
     let mut violations = Violations::default();
     violations.number("limit", members.limit, 1, KINESIS_PAGE_MAX as i64);
@@ -87,7 +87,11 @@ pub fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure>
     })
 }
 
-fn summary<'a>(edge: &Edge, request: &Request, stream: &'a Stream) -> Result<SummaryShape<'a>, ControlError> {
+fn summary<'a>(
+    edge: &Edge,
+    request: &Request<'_>,
+    stream: &'a Stream,
+) -> Result<SummaryShape<'a>, ControlError> {
     let properties = edge.control().map_err(|_| ControlError::Stopped)?.properties(stream.name())?;
     Ok(SummaryShape {
         stream_name: stream.name(),

@@ -60,7 +60,7 @@ struct CreateMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn create(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn create(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: CreateMembers = request.members()?;
     let mut violations = Violations::default();
     violations.required("streamName", &members.stream_name);
@@ -108,7 +108,7 @@ struct DeleteMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn delete(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn delete(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: DeleteMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);
@@ -146,7 +146,7 @@ struct RetentionMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn retain(edge: &Edge, request: &Request, is_longer: bool) -> Result<Response<Body>, Failure> {
+pub async fn retain(edge: &Edge, request: &Request<'_>, is_longer: bool) -> Result<Response<Body>, Failure> {
     let members: RetentionMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);
@@ -186,7 +186,7 @@ struct UpdateModeMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn update_mode(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn update_mode(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: UpdateModeMembers = request.members()?;
     let mut violations = Violations::default();
     violations.required("streamARN", &members.stream.stream_arn);

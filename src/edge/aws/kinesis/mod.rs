@@ -66,7 +66,11 @@ operations! {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn answer(edge: &Edge, operation: Operation, request: Request) -> Result<Response<Body>, Failure> {
+pub async fn answer(
+    edge: &Edge,
+    operation: Operation,
+    request: Request<'_>,
+) -> Result<Response<Body>, Failure> {
     match operation {
         Operation::DescribeLimits => describe::limits(edge, &request),
         Operation::DescribeStream => describe::stream(edge, &request),

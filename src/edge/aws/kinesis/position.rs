@@ -41,7 +41,7 @@ impl Asked<'_> {
     pub async fn find(
         &self,
         intake: &Intake,
-        caller: &Caller,
+        caller: &Caller<'_>,
         shard: &Shard,
     ) -> Result<SequenceNumber, Failure> {
         let wants_number = matches!(self.kind, "AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER");
@@ -64,7 +64,12 @@ impl Asked<'_> {
         }
     }
 
-    fn of_shard(&self, intake: &Intake, caller: &Caller, shard: &Shard) -> Result<SequenceNumber, Failure> {
+    fn of_shard(
+        &self,
+        intake: &Intake,
+        caller: &Caller<'_>,
+        shard: &Shard,
+    ) -> Result<SequenceNumber, Failure> {
         let text = self.number.unwrap_or_default();
         Numbering::of(&shard.facts).parse(text).ok_or_else(|| {
             let (stream, account) = (intake.stream.name(), caller.account());
@@ -158,7 +163,7 @@ struct Reply {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn get_shard_iterator(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn get_shard_iterator(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: Members = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);

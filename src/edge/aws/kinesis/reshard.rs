@@ -25,7 +25,7 @@ struct SplitMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn split(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn split(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: SplitMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);
@@ -57,7 +57,7 @@ struct MergeMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn merge(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn merge(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: MergeMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);
@@ -98,7 +98,7 @@ struct Counted<'a> {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn update_count(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn update_count(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: CountMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);

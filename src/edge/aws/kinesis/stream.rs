@@ -49,7 +49,7 @@ impl StreamRef {
     ///
     /// # Errors
     /// If it is not named or not there.
-    pub fn find(&self, edge: &Edge, caller: &Caller) -> Result<Arc<Intake>, Failure> {
+    pub fn find(&self, edge: &Edge, caller: &Caller<'_>) -> Result<Arc<Intake>, Failure> {
         find(edge, caller, self.name()?)
     }
 }
@@ -63,7 +63,7 @@ pub fn stream_of_arn(arn: &str) -> Option<&str> {
 ///
 /// # Errors
 /// `ResourceNotFoundException` if there is none, `ServiceUnavailableException` before there are any.
-pub fn find(edge: &Edge, caller: &Caller, name: &str) -> Result<Arc<Intake>, Failure> {
+pub fn find(edge: &Edge, caller: &Caller<'_>, name: &str) -> Result<Arc<Intake>, Failure> {
     caller.authorize(name)?;
     match edge.intake(name) {
         Ok(intake) => Ok(intake),
@@ -79,7 +79,7 @@ pub fn find(edge: &Edge, caller: &Caller, name: &str) -> Result<Arc<Intake>, Fai
 ///
 /// # Errors
 /// `ResourceNotFoundException` if the stream has none.
-pub fn find_shard(intake: &Intake, caller: &Caller, id: &str) -> Result<Shard, Failure> {
+pub fn find_shard(intake: &Intake, caller: &Caller<'_>, id: &str) -> Result<Shard, Failure> {
     let shard = ShardId::parse(id).and_then(|id| intake.stream.layout().get(id).cloned());
     shard.ok_or_else(|| {
         let (stream, account) = (intake.stream.name(), caller.account());

@@ -71,7 +71,7 @@ struct Starting {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn answer(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn answer(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: Members = request.members()?;
     check(&members)?;
     let consumer = members.consumer_arn.as_deref().and_then(ConsumerName::of_arn);

@@ -37,7 +37,7 @@ struct AddMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn add(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn add(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: AddMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);
@@ -70,7 +70,7 @@ struct RemoveMembers {
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn remove(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub async fn remove(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: RemoveMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);
@@ -119,7 +119,7 @@ struct Tag {
 ///
 /// # Errors
 /// Why it is refused.
-pub fn list(edge: &Edge, request: &Request) -> Result<Response<Body>, Failure> {
+pub fn list(edge: &Edge, request: &Request<'_>) -> Result<Response<Body>, Failure> {
     let members: ListMembers = request.members()?;
     let mut violations = Violations::default();
     members.stream.check(&mut violations);

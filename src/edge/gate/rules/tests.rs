@@ -34,8 +34,15 @@ fn judged_with(settings: Settings, request: http::request::Builder) -> (Result<(
     let rules = Rules::new(&settings, &registry).unwrap();
     let (head, ()) = request.body(()).unwrap().into_parts();
     let client = Some([192, 0, 2, 7].into());
-    let facts =
-        Facts { head: &head, peer: &Peer::default(), client, route: "records", action: None, stream: None };
+    let facts = Facts {
+        head: &head,
+        peer: &Peer::default(),
+        client,
+        route: "records",
+        action: None,
+        stream: None,
+        visit: None,
+    };
     let verdict = rules.judge(&facts).map_err(|status| status.as_u16());
     let counted = registry.render();
     let counted = counted.lines().filter(|line| line.starts_with("forebay_rule_matches_total{"));

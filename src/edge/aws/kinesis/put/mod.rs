@@ -27,6 +27,7 @@ use crate::edge::{Edge, Intake};
 use crate::runtime::clock;
 use crate::runtime::phases::Phase;
 use crate::stream::HashKey;
+use crate::telemetry::trace::TraceContext;
 pub use entries::{Form, Put};
 pub use layout::{LaidOut, lay_out};
 use reply::Written;
@@ -36,7 +37,7 @@ pub use reply::{Place, Placed};
 ///
 /// # Errors
 /// Why it is refused.
-pub async fn record(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
+pub async fn record(edge: &Edge, request: Request<'_>) -> Result<Response<Body>, Failure> {
     let encoding = request.encoding;
     let (placed, caller) = put(edge, request, Form::Record).await?;
     Ok(protocol::reply(encoding, encoding.write(&placed.only(caller.account())?)?))
@@ -46,7 +47,7 @@ pub async fn record(edge: &Edge, request: Request) -> Result<Response<Body>, Fai
 ///
 /// # Errors
 /// Why all of it is refused.
-pub async fn records(edge: &Edge, request: Request) -> Result<Response<Body>, Failure> {
+pub async fn records(edge: &Edge, request: Request<'_>) -> Result<Response<Body>, Failure> {
     let encoding = request.encoding;
     let (placed, caller) = put(edge, request, Form::Records).await?;
     Ok(protocol::reply(encoding, placed.all(encoding, caller.account())?))
@@ -63,7 +64,7 @@ pub fn read(encoding: Encoding, body: &[u8], form: Form) -> Result<Put<'_>, Fail
     }
 }
 
-async fn put(edge: &Edge, request: Request, form: Form) -> Result<(Placed, Caller), Failure> {
+async fn put<'a>(edge: &Edge, request: Request<'a>, form: Form) -> Result<(Placed, Caller<'a>), Failure> {
     let Request { encoding, paid, caller } = request;
     let put = read(encoding, &paid.bytes, form)?;
     put.check(form)?;
@@ -77,7 +78,9 @@ async fn put(edge: &Edge, request: Request, form: Form) -> Result<(Placed, Calle
     let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + put.laid_out_bytes())?;
     let LaidOut { block, records, hashes } = lay_out(&put, &paid.bytes)?;
     let paid = Paid { bytes: block.unwrap_or(paid.bytes), permit };
-    let placed = append(&intake, paid, &records, &hashes, Throttling::EachRecord).await?;
+    let how = Appending { throttling: Throttling::EachRecord, trace: caller.trace() };
+    let placed = append(&intake, paid, &records, &hashes, how).await?;
+    caller.has_appended(placed.appended());
     Ok((placed, caller))
 }
 
@@ -90,6 +93,15 @@ pub enum Throttling {
     AllOrNone,
 }
 
+/// How records are appended.
+#[derive(Debug, Clone, Copy)]
+pub struct Appending<'a> {
+    /// What becomes of those beyond the quotas.
+    pub throttling: Throttling,
+    /// The trace that their request belongs to.
+    pub trace: Option<&'a TraceContext>,
+}
+
 /// Judges and appends.
 ///
 /// # Errors
@@ -99,7 +111,7 @@ pub async fn append(
     paid: Paid,
     records: &[layout::Spans],
     hashes: &[Option<HashKey>],
-    throttling: Throttling,
+    Appending { throttling, trace }: Appending<'_>,
 ) -> Result<Placed, Failure> {
     let hashes = hashes.iter().copied().chain(std::iter::repeat(None));
     let entry = |(&(payload, key), hash_key): (&layout::Spans, _)| Entry { payload, key, hash_key };
@@ -140,6 +152,7 @@ pub async fn append(
     };
     let mut appended = Vec::new();
     if let Some(receipt) = receipt {
+        stream.note_trace(&receipt.appended, trace);
         receipt.commit.await?;
         appended = receipt.appended;
     }

@@ -123,6 +123,11 @@ impl Placed {
         placed.ok_or_else(|| Failure::new(FailureKind::InternalFailure, "the record went nowhere"))
     }
 
+    /// How many are in the log.
+    pub fn appended(&self) -> u64 {
+        (self.places.len() - self.throttled) as u64
+    }
+
     /// Those that were refused, by ascending index.
     pub fn refused(&self) -> &[Refused] {
         &self.refused
