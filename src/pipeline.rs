@@ -28,6 +28,7 @@ use crate::delivery::{Memory, StatusReport};
 use crate::edge::Edge;
 use crate::edge::aws::firehose::registry::DeliveryStreams;
 use crate::edge::gate::facts::Facts;
+use crate::edge::gate::screen::Screen;
 use crate::edge::identity::policy::Action;
 use crate::edge::listen::socket::Peer;
 use crate::edge::listen::tls::Terminator;
@@ -107,9 +108,12 @@ impl Pipelines {
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
         let (addresses, doors) = (listeners.addresses(), listeners.doors());
         let observer = Arc::new(Observer::open(node, &registry)?);
+        let screen = Arc::new(Screen::new(config, &registry)?);
         let rules = (&node.auth, &node.limits, &node.aws);
         let edge = Edge::new(node.server.clone(), rules, ingest, phases.clone(), &registry);
         let edge = Arc::new(edge.observed_by(observer));
+        let jwt = Arc::clone(edge.gate().jwt());
+        edge.replace_gate(&node.auth, jwt, screen);
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();

@@ -9,6 +9,7 @@ use rustls::SupportedProtocolVersion;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::check_access::parse_network;
 use super::checker::Checker;
 use super::limits::{LISTENERS_MAX, TRUSTED_PROXIES_MAX, UNIX_PATH_BYTES_MAX};
 use crate::edge::listen::tls;
@@ -290,8 +291,7 @@ pub(super) fn check_networks(
     let mut networks = Vec::with_capacity(texts.len());
     let mut all_right = true;
     for (index, text) in texts.iter().enumerate() {
-        let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        match network {
+        match parse_network(text) {
             Some(network) => networks.push(network.trunc()),
             None => {
                 let path = format!("{path}[{index}]");

@@ -4,10 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
+use super::check_access::check_access;
 use super::check_auth::{Principals, check_auth};
 use super::check_aws::check_aws;
+use super::check_cors::check_cors;
 use super::check_function::check_functions;
 use super::check_limit::check_limits;
 use super::check_listener::{
@@ -15,12 +15,13 @@ use super::check_listener::{
 };
 use super::check_log::check_log;
 use super::check_logs::{check_access_log, check_audit_log};
+use super::check_rule::check_rules;
 use super::check_sink::Env;
 use super::check_telemetry::check_telemetry;
-use super::checked::{Cors, Node, RequestIds, Server};
+use super::checked::{Node, RequestIds, Server};
 use super::checker::Checker;
 use super::limits;
-use super::raw::{CorsTable, NodeFile, ServerTable};
+use super::raw::{NodeFile, ServerTable};
 use super::size::Size;
 
 /// Every setting of the node; `None` where a problem was added.
@@ -54,6 +55,8 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     };
     let limits = check_limits(raw.limits.unwrap_or_default(), checker);
     let auth = check_auth(raw.auth, principals, exposed, checker);
+    let access = check_access(raw.access, checker);
+    let rules = check_rules(raw.rule.unwrap_or_default(), raw.screening.unwrap_or_default(), checker);
     let functions = check_functions(raw.function.unwrap_or_default(), checker);
     let aws = check_aws(raw.aws.unwrap_or_default(), keys, exposed, env, checker);
     Some(Node {
@@ -62,6 +65,8 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         memory_budget_bytes: budget?,
         log: log?,
         server: server?,
+        access: access?,
+        rules: rules?,
         auth: auth?,
         limits: limits?,
         access_log: access_log?,
@@ -115,6 +120,18 @@ fn check_server(
         limits::CONNECTIONS_DEFAULT,
         limits::CONNECTIONS_MAX,
     );
+    let per_address = check_optional(
+        "server.max_connections_per_address",
+        raw.max_connections_per_address,
+        limits::CONNECTIONS_MAX,
+        checker,
+    );
+    let per_connection = check_optional(
+        "server.max_requests_per_connection",
+        raw.max_requests_per_connection,
+        limits::CONNECTION_REQUESTS_MAX,
+        checker,
+    );
     let header = checker.size_within(
         "server.max_header",
         raw.max_header.as_deref(),
@@ -151,6 +168,8 @@ fn check_server(
         admin: admin?,
         threads: threads?,
         connections_max: connections?,
+        address_connections_max: per_address?,
+        connection_requests_max: per_connection?.and_then(|count| u64::try_from(count).ok()),
         header_bytes_max: usize::try_from(header?).ok()?,
         body_bytes_max: body?,
         header_timeout: header_timeout?,
@@ -160,6 +179,19 @@ fn check_server(
         cors,
         request_ids: request_ids?,
     })
+}
+
+/// A bound that there need not be.
+fn check_optional(
+    path: &str,
+    value: Option<i64>,
+    max: usize,
+    checker: &mut Checker<'_>,
+) -> Option<Option<usize>> {
+    match value {
+        None => Some(None),
+        value => checker.count(path, value, 1, max).map(Some),
+    }
 }
 
 /// A body takes its decoded form and what encoders make of it along: a quarter of the budget keeps one client from
@@ -179,33 +211,4 @@ fn check_body(text: Option<&str>, budget: Option<u64>, checker: &mut Checker<'_>
         ),
     );
     None
-}
-
-fn check_cors(raw: CorsTable, checker: &mut Checker<'_>) -> Option<Cors> {
-    let help = "write origins = [\"https://shop.example\"]";
-    let origins = checker.required("server.cors.origins", raw.origins, help);
-    let max_age =
-        checker.duration("server.cors.max_age", raw.max_age.as_deref(), Duration::from_secs(10 * 60));
-    let origins = origins?;
-    if origins.is_empty() {
-        checker.problem_with_help("server.cors.origins", "origins must not be empty", help);
-    }
-    let mut right = !origins.is_empty();
-    for (index, origin) in origins.iter().enumerate() {
-        let path = format!("server.cors.origins[{index}]");
-        if origin != "*" && !is_origin(origin) {
-            right = false;
-            let quoted = checker.quote(&path, origin);
-            checker.problem(
-                &path,
-                format!("{quoted} is no origin: write scheme and host, such as \"https://shop.example\", without a path, or \"*\""),
-            );
-        }
-    }
-    right.then_some(Cors { origins, max_age: max_age? })
-}
-
-/// Browsers send an origin in exactly this form.
-fn is_origin(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == text)
 }

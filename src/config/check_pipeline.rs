@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::check_access::check_access;
 use super::check_backup::{backup_name, check_backup};
 use super::check_delivery::{PipelineColumns, Surroundings, check_delivery};
 use super::check_inference::{INFER, check_inference, refuse_without_inference};
@@ -111,14 +112,16 @@ pub(super) fn check_pipeline(
         checked += 1;
         deliveries.extend(backup.flatten());
     }
+    let access = check_access(raw.access, checker);
     let complete = checker.problems.is_empty() && checked == count;
-    let pipeline = match (stream, ingest) {
-        (Some(stream), Some(ingest)) if complete => Some(Pipeline {
+    let pipeline = match (stream, ingest, access) {
+        (Some(stream), Some(ingest), Some(access)) if complete => Some(Pipeline {
             file: checker.document.file().to_owned(),
             stream,
             ingest,
             deliveries: deliveries.iter().map(|(_, delivery)| delivery.clone()).collect(),
             columns_source,
+            access,
         }),
         _ => None,
     };

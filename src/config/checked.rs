@@ -17,6 +17,7 @@ pub use super::check_authorizer::{Authorizer, IdentitySource};
 pub use super::check_aws::Aws;
 pub use super::check_basic_user::{BasicUser, Password};
 pub use super::check_client_certificate::{CertificateHolder, CertificateName};
+pub use super::check_cors::Cors;
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
 pub use super::check_jwt::{ClaimName, JwtIssuer};
@@ -35,6 +36,8 @@ pub use super::format::{
 pub use super::selection::Selection;
 use crate::delivery::encode::dead_letter::Envelope;
 use crate::delivery::prefix::{PrefixTemplate, Terms};
+use crate::edge::gate::addresses::Addresses;
+use crate::edge::gate::rules;
 use crate::json::Pointer;
 pub use crate::record::Content;
 use crate::schema::inference::Rules;
@@ -61,6 +64,10 @@ pub struct Node {
     pub log: Log,
     /// `[server]`.
     pub server: Server,
+    /// `[access]`.
+    pub access: Addresses,
+    /// `[[rule]]` and `[screening]`.
+    pub rules: rules::Settings,
     /// `[auth]` and `[[api_key]]`.
     pub auth: Auth,
     /// `[limits]`.
@@ -133,6 +140,10 @@ pub struct Server {
     pub threads: Option<NonZeroUsize>,
     /// Open connections over all threads.
     pub connections_max: usize,
+    /// Open connections of one client address, or /64 of IPv6.
+    pub address_connections_max: Option<usize>,
+    /// Requests after which a connection is closed.
+    pub connection_requests_max: Option<u64>,
     /// Bytes of request line and headers.
     pub header_bytes_max: usize,
     /// Bytes of a body, compressed or not: the bound holds for the decoded form.
@@ -183,15 +194,6 @@ impl Server {
     }
 }
 
-/// `[server.cors]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cors {
-    /// Allowed origins, such as `https://shop.example`; `*` alone allows every one.
-    pub origins: Vec<String>,
-    /// How long a browser may keep the answer to a preflight.
-    pub max_age: Duration,
-}
-
 /// One pipeline file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pipeline {
@@ -205,6 +207,8 @@ pub struct Pipeline {
     pub deliveries: Vec<Delivery>,
     /// Where the columns of Parquet files come from, if there are any.
     pub columns_source: Option<ColumnsSource>,
+    /// `[access]`.
+    pub access: Addresses,
 }
 
 /// Where the columns of a pipeline come from.

@@ -33,11 +33,44 @@ pub const HEADERS_MAX: usize = 100;
 /// between single events are 500 MiB beside the byte budget.
 pub const CONNECTIONS_DEFAULT: usize = 20_000;
 
+/// Requests after which a connection may be closed: more is the same as no bound.
+pub const CONNECTION_REQUESTS_MAX: usize = 1 << 30;
+
+/// Streams of an HTTP/2 connection that its client has opened and reset before anybody looked at them. A browser that
+/// leaves a page resets a few; at more than this the connection is ended, so that resets cost no more than requests.
+pub const HTTP2_RESET_STREAMS_MAX: usize = 20;
+
+/// Streams of an HTTP/2 connection that were reset because of what its client has sent: what clients of right behaviour
+/// never reach.
+pub const HTTP2_BROKEN_STREAMS_MAX: usize = 256;
+
 /// `[[listener]]` of a node: each costs a socket and a task in every edge thread.
 pub const LISTENERS_MAX: usize = 16;
 
 /// Addresses and networks of proxies that are believed: each is compared with once or a few times a request.
 pub const TRUSTED_PROXIES_MAX: usize = 64;
+
+/// Networks of one list of addresses, and of one file of them. Each takes up to 32 bytes, and a look into all of them is
+/// 18 steps.
+pub const NETWORKS_MAX: usize = 200_000;
+
+/// Bytes of a file of networks: 80 a line, which leaves room for comments.
+pub const NETWORKS_FILE_BYTES_MAX: u64 = 80 * NETWORKS_MAX as u64;
+
+/// `[[rule]]` of a node. Each is a few comparisons a request, and has a counter.
+pub const RULES_MAX: usize = 200;
+
+/// Characters of a pattern of a rule.
+pub const RULE_PATTERN_BYTES_MAX: usize = 4 << 10;
+
+/// Patterns of headers in one rule, and methods.
+pub const RULE_WORDS_MAX: usize = 16;
+
+/// Bytes of the automaton of all patterns about one thing: 200 patterns of the usual size need a tenth of it.
+pub const RULE_AUTOMATON_BYTES_MAX: usize = 10 << 20;
+
+/// Bytes of the states that such an automaton keeps while it runs, in each thread. When they are full it begins anew.
+pub const RULE_CACHE_BYTES_MAX: usize = 2 << 20;
 
 /// Entries of `X-Forwarded-For` that are looked at. Chains of proxies have a few.
 pub const FORWARDED_HOPS_MAX: usize = 16;

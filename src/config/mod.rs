@@ -12,6 +12,7 @@
 pub mod checked;
 pub mod limits;
 
+mod check_access;
 mod check_access_key;
 mod check_auth;
 mod check_authorizer;
@@ -19,6 +20,7 @@ mod check_aws;
 mod check_backup;
 mod check_basic_user;
 mod check_client_certificate;
+mod check_cors;
 mod check_dead_letters;
 mod check_delivery;
 mod check_firehose;
@@ -37,6 +39,7 @@ mod check_named_columns;
 mod check_node;
 mod check_pipeline;
 mod check_prefix;
+mod check_rule;
 mod check_schema;
 mod check_sink;
 mod check_stage;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::check_access::AccessTable;
 use super::check_access_key::AccessKeyTable;
 use super::check_auth::{ApiKeyTable, AuthTable};
 use super::check_authorizer::AuthorizerTable;
@@ -14,6 +15,7 @@ use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
 use super::check_basic_user::BasicUserTable;
 use super::check_client_certificate::ClientCertificateTable;
+use super::check_cors::CorsTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
 use super::check_jwt::JwtIssuerTable;
@@ -21,6 +23,7 @@ use super::check_limit::{LimitTable, LimitsTable};
 use super::check_listener::{ListenerTable, TlsTable};
 use super::check_logs::{AccessLogTable, AuditLogTable};
 use super::check_mapping::AddTable;
+use super::check_rule::{RuleTable, ScreeningTable};
 use super::check_stage::StageTable;
 use super::check_telemetry::TelemetryTable;
 use super::check_webhook::WebhookTable;
@@ -44,6 +47,8 @@ pub struct PipelineFile {
     pub stage: Option<Vec<StageTable>>,
     /// The columns of Parquet files. Without it they are derived from the JSON Schema of `[ingest]`.
     pub schema: Option<SchemaTable>,
+    /// Which addresses clients of the stream may come from, besides what the node says.
+    pub access: Option<AccessTable>,
 }
 
 /// `[stream]`.
@@ -324,6 +329,13 @@ pub struct NodeFile {
     pub telemetry: Option<TelemetryTable>,
     /// Where producers and consumers come in besides `[server] listen`.
     pub listener: Option<Vec<ListenerTable>>,
+    /// Which addresses clients may come from.
+    pub access: Option<AccessTable>,
+    /// Rules about requests, asked in their order before anybody asks who has sent one: the first that allows or blocks
+    /// it is the last.
+    pub rule: Option<Vec<RuleTable>>,
+    /// Rules that are there already.
+    pub screening: Option<ScreeningTable>,
     /// Which proofs of identity count for what.
     pub auth: Option<AuthTable>,
     /// How much may come in and go out, of everybody together and of each client.
@@ -386,6 +398,13 @@ pub struct ServerTable {
     /// Open connections. Default: 20000.
     #[schemars(range(min = 1, max = limits::CONNECTIONS_MAX), example = 20_000)]
     pub max_connections: Option<i64>,
+    /// Open connections of one client address; of IPv6 a /64 counts as one. Proxies that are trusted may have any number.
+    /// Default: no bound.
+    #[schemars(range(min = 1, max = limits::CONNECTIONS_MAX), example = 100)]
+    pub max_connections_per_address: Option<i64>,
+    /// Requests after which a connection is closed. Default: no bound.
+    #[schemars(range(min = 1, max = limits::CONNECTION_REQUESTS_MAX), example = 10_000)]
+    pub max_requests_per_connection: Option<i64>,
     /// Bytes of a request's line and headers. Default: `16KiB`.
     #[schemars(example = &"16KiB")]
     pub max_header: Option<String>,
@@ -410,16 +429,4 @@ pub struct ServerTable {
     pub request_ids: Option<String>,
     /// Cross-origin rules for browsers. Default: browsers of other origins are refused.
     pub cors: Option<CorsTable>,
-}
-
-/// `cors` of `[server]`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CorsTable {
-    /// Allowed origins, such as `https://shop.example`; `*` allows every one.
-    #[schemars(required, extend("examples" = [["https://shop.example"]]))]
-    pub origins: Option<Vec<String>>,
-    /// How long a browser may keep the answer to a preflight. Default: `10m`.
-    #[schemars(example = &"10m")]
-    pub max_age: Option<String>,
 }

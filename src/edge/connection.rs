@@ -1,31 +1,34 @@
 //! One connection: what it is waiting for, and when that has taken too long.
 
+mod opening;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{Request, Version};
+use http::{HeaderValue, Request, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
-use tokio_util::either::Either;
+use tokio::sync::{Notify, watch};
 
+use self::opening::{Opened, Unopened, open};
 use super::answers::{Answers, Step};
 use super::listen::accept::Arrival;
-use super::listen::certificate::ClientCertificate;
-use super::listen::proxy_protocol;
-use super::listen::socket::{Peer, Socket};
+use super::listen::socket::Socket;
+use super::strict::wire::{Flaw, Wire};
 use super::upgrade::{Takeovers, Upgrade};
 use super::{Edge, route};
 use crate::config::checked::Server;
-use crate::config::limits::{HEADERS_MAX, HTTP2_SEND_BUFFER_BYTES, HTTP2_STREAMS_MAX, READ_BUFFER_BYTES_MAX};
+use crate::config::limits::{
+    HEADERS_MAX, HTTP2_BROKEN_STREAMS_MAX, HTTP2_RESET_STREAMS_MAX, HTTP2_SEND_BUFFER_BYTES,
+    HTTP2_STREAMS_MAX, READ_BUFFER_BYTES_MAX,
+};
 use crate::runtime::clock;
 
 /// In place of the beginning of a wait: it has begun since the timer fired last. A slow head therefore has between one
@@ -47,6 +50,12 @@ struct Progress {
     head_begun: AtomicBool,
     /// Once a request has come over HTTP/2. Any frame of the client counts as life where no answer is under way.
     http2: AtomicBool,
+    /// Requests that have come.
+    requests: AtomicU64,
+    /// The first of them that is not believed, and why.
+    flawed: OnceLock<(u64, Flaw)>,
+    /// Told when there are as many as there may be.
+    exhausted: Notify,
     /// Those of HTTP/2.
     answers: Mutex<Answers>,
 }
@@ -90,8 +99,21 @@ impl Progress {
             // A new connection owes its first head at once.
             head_begun: AtomicBool::new(true),
             http2: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            flawed: OnceLock::new(),
+            exhausted: Notify::new(),
             answers: Mutex::default(),
         }
+    }
+
+    /// Counts a request; says whether it is the last that the connection may have, and why it is not believed.
+    fn request(&self, max: Option<u64>) -> (bool, Option<Flaw>) {
+        let index = self.requests.fetch_add(1, Ordering::Relaxed);
+        let is_last = max.is_some_and(|max| index + 1 >= max);
+        if is_last {
+            self.exhausted.notify_one();
+        }
+        (is_last, self.flawed.get().filter(|(from, _)| *from <= index).map(|(_, flaw)| *flaw))
     }
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
@@ -162,6 +184,7 @@ impl Progress {
 /// The socket, reporting what comes in and what goes out.
 struct Watched {
     socket: Socket,
+    wire: Wire,
     progress: Arc<Progress>,
 }
 
@@ -190,7 +213,12 @@ impl AsyncRead for Watched {
         let before = buf.filled().len();
         let poll = Pin::new(&mut self.socket).poll_read(cx, buf);
         if poll.is_ready() {
-            self.progress.received(buf.filled().get(before..).unwrap_or_default());
+            let bytes = buf.filled().get(before..).unwrap_or_default();
+            self.wire.follow(bytes);
+            if let Some(flawed) = self.wire.flawed() {
+                self.progress.flawed.get_or_init(|| flawed);
+            }
+            self.progress.received(bytes);
         }
         poll
     }
@@ -246,32 +274,6 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// Why a connection has come to no request.
-enum Unopened {
-    /// What should stand before TLS, or its handshake, is wrong or has broken.
-    Broken(&'static str, String),
-    /// It has taken too long.
-    Late,
-}
-
-/// Takes what stands before the first request off a connection.
-async fn open(arrival: Arrival) -> Result<(Socket, Peer), (&'static str, String)> {
-    let Arrival { mut socket, mut address, door } = arrival;
-    if door.is_behind_proxy {
-        let told = proxy_protocol::read(&mut socket).await.map_err(|error| ("proxy", error.to_string()))?;
-        address = told.or(address);
-    }
-    let Some(tls) = &door.tls else {
-        return Ok((Either::Left(socket), Peer { address, ..Peer::default() }));
-    };
-    let socket = TlsAcceptor::from(tls.current()).accept(socket).await;
-    let socket = socket.map_err(|error| ("tls", error.to_string()))?;
-    let shown = socket.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let certificate = shown.map(ClientCertificate::read).transpose();
-    let certificate = certificate.map_err(|error| ("tls", error.to_string()))?.map(Arc::new);
-    Ok((Either::Right(Box::new(socket)), Peer { address, is_encrypted: true, certificate }))
-}
-
 /// HTTP/1.1 and HTTP/2 within the limits.
 fn http(server: &Server) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -282,6 +284,8 @@ fn http(server: &Server) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(u32::try_from(server.header_bytes_max).unwrap_or(u32::MAX))
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .max_send_buf_size(HTTP2_SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(HTTP2_RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(HTTP2_BROKEN_STREAMS_MAX)
         // A WebSocket may have a stream.
         .enable_connect_protocol();
     builder
@@ -291,13 +295,15 @@ fn http(server: &Server) -> auto::Builder<TokioExecutor> {
 pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<bool>) {
     let from = arrival.address;
     let opened = tokio::select! {
-        opened = open(arrival) => opened.map_err(|(what, why)| Unopened::Broken(what, why)),
+        opened = open(&edge, arrival) => opened,
         () = tokio::time::sleep(edge.server.header_timeout) => Err(Unopened::Late),
         () = async { drop(stop.wait_for(|stop| *stop).await) } => return,
     };
-    let (socket, peer) = match opened {
+    // Its place among those of its address is given back at the end.
+    let Opened { socket, peer, member: _member } = match opened {
         Ok(opened) => opened,
         Err(Unopened::Late) => return edge.connection_metrics.late_head.increment(1),
+        Err(Unopened::Crowded) => return edge.connection_metrics.refused_by_address.increment(1),
         Err(Unopened::Broken(what, why)) => {
             // Not louder: everybody on the internet can bring this about.
             tracing::debug!(client = ?from, what, why, "edge: connection refused");
@@ -306,14 +312,22 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
     };
     let peer = Arc::new(peer);
     let progress = Arc::new(Progress::new());
-    let io = TokioIo::new(Watched { socket, progress: Arc::clone(&progress) });
+    let io = TokioIo::new(Watched { socket, wire: Wire::default(), progress: Arc::clone(&progress) });
     let takeovers = Arc::new(Takeovers::default());
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let (is_last, flaw) = progress.request(edge.server.connection_requests_max);
+        if let Some(flaw) = flaw {
+            request.extensions_mut().insert(flaw);
+        }
         let (edge, answering) = (Arc::clone(&edge), Answering::new(&progress, request.version()));
         let (takeovers, peer) = (Arc::clone(&takeovers), Arc::clone(&peer));
         async move {
             let upgrade = Upgrade::default();
-            let response = route::answer(&edge, &peer, request, &upgrade).await;
+            let is_http1 = request.version() < Version::HTTP_2;
+            let mut response = route::answer(&edge, &peer, request, &upgrade).await;
+            if is_last && is_http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             match upgrade.take() {
                 // The connection is not silent while somebody has it or a stream of it, who looks for that itself.
                 Some(takeover) => takeovers.begin(async move {
@@ -353,6 +367,10 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
             () = takeovers.stuck() => {
                 tracing::debug!(client = ?from, "edge: connection closed, one of its streams takes nothing");
                 break true;
+            }
+            () = progress.exhausted.notified(), if !stopped => {
+                stopped = true;
+                connection.as_mut().graceful_shutdown();
             }
             // The thread outlives its connections, so the sender is there.
             () = async { drop(stop.wait_for(|stop| *stop).await) }, if !stopped => {

@@ -6,10 +6,11 @@ use super::reply::Body;
 use crate::config::checked::Cors;
 
 /// What a browser may send.
-const ALLOWED_HEADERS: &str = "content-type, content-encoding, x-partition-key, idempotency-key, authorization, last-event-id, \
+const ALLOWED_HEADERS: &str = "content-type, content-encoding, x-partition-key, idempotency-key, authorization, x-api-key, last-event-id, \
      if-none-match, x-request-id, traceparent, tracestate";
 /// What a script may read of an answer.
-const EXPOSED_HEADERS: &str = "retry-after, etag, x-request-id";
+const EXPOSED_HEADERS: &str =
+    "retry-after, www-authenticate, ratelimit, ratelimit-policy, etag, x-request-id";
 
 /// The value of `Access-Control-Allow-Origin` for this request, if its origin is allowed.
 pub fn allowed_origin(cors: Option<&Cors>, headers: &HeaderMap) -> Option<HeaderValue> {
@@ -21,9 +22,12 @@ pub fn allowed_origin(cors: Option<&Cors>, headers: &HeaderMap) -> Option<Header
     origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
 }
 
-/// Marks an answer as readable for `origin`.
-pub fn decorate(response: &mut Response<Body>, origin: HeaderValue) {
+/// Marks an answer as readable for `origin`, and where it is asked for also for requests with credentials.
+pub fn decorate(response: &mut Response<Body>, origin: HeaderValue, cors: Option<&Cors>) {
     let headers = response.headers_mut();
+    if cors.is_some_and(|cors| cors.takes_credentials) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
     headers.insert(header::VARY, HeaderValue::from_static("origin"));

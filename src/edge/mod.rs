@@ -31,6 +31,7 @@ mod reshard;
 mod route;
 pub mod stages;
 mod streams;
+pub mod strict;
 mod tagged;
 pub mod upgrade;
 pub mod visit;
@@ -53,11 +54,13 @@ use crate::telemetry::metrics::{AuthorizerMetrics, ConnectionMetrics, Registry};
 use crate::telemetry::observer::Observer;
 
 use gate::Gate;
+use gate::screen::Screen;
 use gate::throttle::Throttle;
 use gate::throttle::account::Account;
 use identity::jwt::Jwt;
 use identity::principal::IdentityKind;
 use learned_plan::LearnedPlan;
+use listen::crowd::Crowd;
 use mapping::Mapping;
 use problem::Problem;
 pub use route::{RouteMetrics, names as route_names};
@@ -172,6 +175,8 @@ pub struct Edge {
     pub phases: Phases,
     /// Open connections of all threads.
     pub connections: AtomicUsize,
+    /// The same by where they come from.
+    pub crowd: Arc<Crowd>,
     /// Connection metrics.
     pub connection_metrics: ConnectionMetrics,
     /// Request metrics.
@@ -201,6 +206,7 @@ impl Edge {
     ) -> Self {
         let throttle = Throttle::new(limits, registry);
         let taps_budget = budget.account(usize::MAX);
+        let crowd = Crowd::new(server.address_connections_max, &server.trusted_proxies);
         let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         let authorizer_metrics = registry.authorizer();
@@ -220,6 +226,7 @@ impl Edge {
             budget,
             phases,
             connections: AtomicUsize::new(0),
+            crowd: Arc::new(crowd),
             connection_metrics: registry.connections(),
             route_metrics: RouteMetrics::new(registry.clone()),
             observer: Arc::new(Observer::off()),
@@ -240,9 +247,10 @@ impl Edge {
     }
 
     /// Has others come in from now on. Connections that are open stay.
-    pub fn replace_gate(&self, auth: &checked::Auth, jwt: Arc<Jwt>) {
+    pub fn replace_gate(&self, auth: &checked::Auth, jwt: Arc<Jwt>, screen: Arc<Screen>) {
         let signatures = Arc::clone(&self.aws.identities);
-        let gate = Gate::new(auth, (signatures, jwt), &self.throttle, &self.authorizer_metrics);
+        let gate =
+            Gate::new(auth, (signatures, jwt), &self.throttle, &self.authorizer_metrics).behind(screen);
         let names: HashSet<_> = auth.api_keys.iter().map(|key| key.name.as_str()).collect();
         self.throttle.standings.forget_others(IdentityKind::ApiKey.as_str(), |name| names.contains(name));
         *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);

@@ -1,10 +1,11 @@
 //! Refusals: RFC 9457 problem documents, each with one stable code.
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 use serde::Serialize;
 
 use super::gate::throttle::refusal::Refusal;
 use super::reply::Body;
+use crate::config::limits::HEADERS_MAX;
 use crate::stream::quotas::Throttled;
 use crate::stream::{AppendError, CommitError, ReadError};
 use crate::telemetry::request_id::RequestId;
@@ -23,6 +24,15 @@ pub enum Problem {
     HeadersTooLarge {
         /// The bound in bytes.
         limit: usize,
+    },
+    /// Other servers could read it otherwise.
+    Ambiguous(&'static str),
+    /// Nobody may come in from that address.
+    AddressNotAllowed,
+    /// A rule about requests refuses it.
+    Blocked {
+        /// As the rule says.
+        status: StatusCode,
     },
     /// No such stream.
     UnknownStream(String),
@@ -183,10 +193,13 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 35] = [
+    pub const CODES: [&'static str; 38] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
+        "ambiguous_request",
+        "address_not_allowed",
+        "blocked",
         "unknown_stream",
         "unknown_shard",
         "unknown_cursor",
@@ -245,6 +258,11 @@ impl Problem {
             Problem::HeadersTooLarge { .. } => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Headers too large")
             }
+            Problem::Ambiguous(_) => (StatusCode::BAD_REQUEST, "ambiguous_request", "Ambiguous request"),
+            Problem::AddressNotAllowed => {
+                (StatusCode::FORBIDDEN, "address_not_allowed", "Address not allowed")
+            }
+            Problem::Blocked { status } => (*status, "blocked", "Blocked"),
             Problem::UnknownStream(_) => (StatusCode::NOT_FOUND, "unknown_stream", "Unknown stream"),
             Problem::UnknownShard(_) => (StatusCode::NOT_FOUND, "unknown_shard", "Unknown shard"),
             Problem::UnknownCursor(_) => (StatusCode::NOT_FOUND, "unknown_cursor", "Unknown cursor"),
@@ -313,7 +331,12 @@ impl Problem {
         match self {
             Problem::NotFound => "see the route table in the documentation".to_owned(),
             Problem::MethodNotAllowed { allow } => format!("allowed: {allow}"),
-            Problem::HeadersTooLarge { limit } => format!("request line and headers may have {limit} bytes"),
+            Problem::HeadersTooLarge { limit } => {
+                format!("request line and headers may have {limit} bytes, and there may be {HEADERS_MAX} headers")
+            },
+            Problem::Ambiguous(why) => (*why).to_owned(),
+            Problem::AddressNotAllowed => "requests from this address are not taken here".to_owned(),
+            Problem::Blocked { .. } => "a rule of this server is against this request".to_owned(),
             Problem::UnknownStream(name) => format!("there is no stream named '{name}' here"),
             Problem::UnknownShard(name) => format!("the stream has no shard '{name}'"),
             Problem::UnknownCursor(name) => {
@@ -445,6 +468,16 @@ impl Problem {
         }
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// The same over a version of HTTP. What follows an ambiguous request on its connection is not read.
+    pub fn into_response_over(self, version: Version, request_id: &RequestId) -> Response<Body> {
+        let is_last = matches!(self, Problem::Ambiguous(_)) && version < Version::HTTP_2;
+        let mut response = self.into_response(request_id);
+        if is_last {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

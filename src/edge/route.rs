@@ -20,7 +20,8 @@ use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
 use super::visit::Visit;
-use super::{Edge, Intake, body, clicks, cors, cursors, ingest, reshard, streams};
+use super::{Edge, Intake, body, clicks, cors, cursors, ingest, reshard, streams, strict};
+use crate::config::limits::HEADERS_MAX;
 use crate::runtime::clock;
 use crate::tap;
 use crate::telemetry::metrics::Registry;
@@ -53,7 +54,8 @@ impl<'a> Route<'a> {
     fn of(head: &'a request::Parts) -> Self {
         match (head.uri.path(), &head.method, Target::of(&head.headers)) {
             ("/", &Method::POST, Some(target)) => Route::Aws(target),
-            (path, ..) => Route::of_path(path),
+            (path, ..) if strict::head::is_plain(path) => Route::of_path(path),
+            _ => Route::Unknown,
         }
     }
 
@@ -289,7 +291,7 @@ pub async fn answer(
                 edge.route_metrics.refuse(problem.code());
             }
             visit.refuse_by(edge, &problem, &facts);
-            problem.into_response(&visit.id)
+            problem.into_response_over(facts.head.version, &visit.id)
         }
     };
     if matches!(route.measured(), Route::Click(..)) {
@@ -301,7 +303,7 @@ pub async fn answer(
         response.headers_mut().insert(request_id::AWS_HEADER, visit.id.header());
     }
     if let Some(origin) = origin {
-        cors::decorate(&mut response, origin);
+        cors::decorate(&mut response, origin, edge.server.cors.as_ref());
     }
     edge.route_metrics.observe(route, response.status().as_u16(), visit.elapsed().as_secs_f64());
     visit.conclude(edge, &facts, &response);
@@ -324,10 +326,11 @@ async fn pass(
     mut rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
     let limit = edge.server.header_bytes_max;
-    if head_bytes(facts.head) > limit {
+    // hyper counts the headers of HTTP/1.1 alone.
+    if head_bytes(facts.head) > limit || facts.head.headers.len() > HEADERS_MAX {
         return Err(Problem::HeadersTooLarge { limit });
     }
-    let passed = match edge.gate().enter(facts).await {
+    let passed = match enter(edge, facts).await {
         Ok(entry) => Passed::new(edge, route, entry, (facts, &rest.body)),
         Err(problem) => Err(problem),
     };
@@ -336,9 +339,20 @@ async fn pass(
         Err(problem) => {
             let bytes_max = edge.server.body_bytes_max;
             body::discard_refused(&facts.head.headers, &mut rest.body, bytes_max).await;
-            Err(problem)
+            match (route, problem) {
+                (_, problem @ Problem::Ambiguous(_)) => Err(problem),
+                (Route::Aws(_), problem) => Ok(aws::refuse(facts.head, rest.visit, problem)),
+                (_, problem) => Err(problem),
+            }
         }
     }
+}
+
+async fn enter(edge: &Edge, facts: &Facts<'_>) -> Result<Entry, Problem> {
+    strict::head::check(facts.head).map_err(Problem::Ambiguous)?;
+    let gate = edge.gate();
+    gate.judge(facts)?;
+    gate.enter(facts).await
 }
 
 /// A request that was let in and is not too much.
@@ -423,7 +437,8 @@ async fn dispatch(
         }
         (Route::Streams, &Method::GET) => streams::list(edge, &entry, &head.headers),
         (Route::Aws(target), &Method::POST) => {
-            Ok(aws::post(edge, aws::Asked { target, head, visit }, (&entry, charge), body).await)
+            let asked = aws::Asked { target, entry: &entry, head, visit };
+            Ok(aws::post(edge, asked, charge, body).await)
         }
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),

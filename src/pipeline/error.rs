@@ -8,6 +8,7 @@ use crate::config::Problems;
 use crate::delivery::OpenError;
 use crate::delivery::sink::SinkError;
 use crate::edge::aws::firehose::registry::LoadError;
+use crate::edge::gate::rules::TooLarge;
 use crate::edge::listen::ListenError;
 use crate::function::stage::StageError;
 use crate::node::{CatalogError, NodeError};
@@ -28,6 +29,9 @@ pub enum StartError {
     /// A thread or runtime cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
+    /// The rules about requests are too many to be one machine.
+    #[error(transparent)]
+    Rules(#[from] TooLarge),
     /// A schema cannot be compiled.
     #[error("stream '{stream}': {source}")]
     Schema {

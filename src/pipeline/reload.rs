@@ -10,6 +10,8 @@
 
 pub mod plan;
 
+use std::sync::Arc;
+
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -18,6 +20,8 @@ use super::Pipelines;
 use super::control::{Control, ControlError, DeliveryChange};
 use crate::config::Problems;
 use crate::config::checked::{Config, Pipeline};
+use crate::edge::gate::rules::TooLarge;
+use crate::edge::gate::screen::Screen;
 use crate::edge::visit::Visit;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::phases::Phase;
@@ -41,6 +45,9 @@ pub enum ReloadError {
         /// Why not.
         source: Box<ControlError>,
     },
+    /// The rules about requests are too many to be one machine.
+    #[error(transparent)]
+    Rules(#[from] TooLarge),
     /// The node does not serve, or not yet.
     #[error("the node does not serve at the moment")]
     NotServing,
@@ -53,6 +60,7 @@ impl ReloadError {
             ReloadError::Files(_) => "files",
             ReloadError::Restart(_) => "restart_needed",
             ReloadError::Stream { .. } => "stream",
+            ReloadError::Rules(_) => "rules",
             ReloadError::NotServing => "not_serving",
         }
     }
@@ -78,15 +86,16 @@ impl Pipelines {
         // One at a time: what is compared with must be what holds.
         let mut holding = self.config.lock().await;
         let plan = Plan::between(&holding, &new).map_err(ReloadError::Restart)?;
+        let screen = Screen::new(&new, &self.registry)?;
         let (old, steps) = (holding.clone(), plan.steps.clone());
         let changed = control.alone(move |control| control.reload(&old, &steps)).await;
         changed.map_err(|_| ReloadError::NotServing)??;
-        if plan.changes_auth {
+        if plan.changes_auth || plan.changes_screen {
             let edge = &self.site.edge;
             // Keys of issuers whose settings are the same stay.
             let jwt = edge.gate().jwt().reloaded(&new.node.auth.jwt_issuers, &self.registry);
             control.keep_keys(&jwt);
-            edge.replace_gate(&new.node.auth, jwt);
+            edge.replace_gate(&new.node.auth, jwt, Arc::new(screen));
         }
         self.reload_certificates();
         *holding = new;

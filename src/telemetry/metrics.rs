@@ -65,6 +65,12 @@ metric!(
     "Connections closed because the connection cap was reached."
 );
 metric!(
+    HTTP_CONNECTIONS_REFUSED_BY_ADDRESS,
+    "forebay_http_connections_refused_by_address_total",
+    None,
+    "Connections closed because their address had as many as it may."
+);
+metric!(
     HTTP_CONNECTIONS_BROKEN,
     "forebay_http_connections_broken_total",
     None,
@@ -83,6 +89,12 @@ metric!(
     "Requests refused as a whole, by error code."
 );
 metric!(
+    RULE_MATCHES,
+    "forebay_rule_matches_total",
+    None,
+    "Requests that a rule is about, by its name and by what is done about them."
+);
+metric!(
     MEMORY_USED,
     "forebay_memory_used_bytes",
     Some(Unit::Bytes),
@@ -99,9 +111,11 @@ metric!(BUILD_INFO, "forebay_build_info", None, "Always 1; the labels tell the v
 const COUNTERS: &[Metric] = &[
     HTTP_REQUESTS,
     HTTP_CONNECTIONS_REFUSED,
+    HTTP_CONNECTIONS_REFUSED_BY_ADDRESS,
     HTTP_CONNECTIONS_BROKEN,
     HTTP_CONNECTIONS_TIMED_OUT,
     INGEST_REFUSED,
+    RULE_MATCHES,
 ];
 const GAUGES: &[Metric] = &[HTTP_CONNECTIONS, MEMORY_USED, MEMORY_CAPACITY, BUILD_INFO];
 const HISTOGRAMS: &[Metric] = &[HTTP_DURATION];
@@ -212,11 +226,17 @@ impl Registry {
         self.counter(INGEST_REFUSED, &[("code", code)])
     }
 
+    /// `forebay_rule_matches_total` of one rule.
+    pub fn rule_matches(&self, rule: &str, action: &str) -> Counter {
+        self.counter(RULE_MATCHES, &[("rule", rule), ("action", action)])
+    }
+
     /// The edge's connection metrics.
     pub fn connections(&self) -> ConnectionMetrics {
         ConnectionMetrics {
             open: self.gauge(HTTP_CONNECTIONS, &[]),
             refused: self.counter(HTTP_CONNECTIONS_REFUSED, &[]),
+            refused_by_address: self.counter(HTTP_CONNECTIONS_REFUSED_BY_ADDRESS, &[]),
             late_head: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "head")]),
             late_idle: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "next_request")]),
             late_answer: self.counter(HTTP_CONNECTIONS_TIMED_OUT, &[("late_with", "answer")]),
@@ -249,6 +269,7 @@ fn key(metric: Metric, labels: &[(&'static str, &str)]) -> Key {
 pub struct ConnectionMetrics {
     pub open: Gauge,
     pub refused: Counter,
+    pub refused_by_address: Counter,
     pub late_head: Counter,
     pub late_idle: Counter,
     pub late_answer: Counter,

@@ -175,6 +175,12 @@ async fn browsers_of_allowed_origins_get_cors_answers() {
     assert_eq!(response.headers()["access-control-allow-origin"], "https://shop.example");
     assert_eq!(response.headers()["access-control-max-age"], "600");
     assert!(response.headers()["access-control-allow-methods"].to_str().unwrap().contains("POST"));
+    let allowed = response.headers()["access-control-allow-headers"].to_str().unwrap();
+    assert!(
+        ["authorization", "x-api-key", "content-type"].iter().all(|name| allowed.contains(name)),
+        "{allowed}"
+    );
+    assert!(!response.headers().contains_key("access-control-allow-credentials"));
     let response = preflight("https://evil.example").await.unwrap();
     assert!(!response.headers().contains_key("access-control-allow-origin"));
     let beacon = client
@@ -186,6 +192,23 @@ async fn browsers_of_allowed_origins_get_cors_answers() {
         (response.status().as_u16(), &response.headers()["access-control-allow-origin"]),
         (200, &"https://shop.example".parse().unwrap())
     );
+}
+
+#[tokio::test]
+async fn browsers_may_send_credentials_where_that_is_said() {
+    let cors = |origin: &str| format!("cors = {{ origins = [\"{origin}\"], credentials = true }}");
+    let server = Setup::pipeline(stream("s", 1)).server(&cors("https://shop.example")).start();
+    let ask = async |origin: &str| {
+        let request = reqwest::Client::new().request(reqwest::Method::OPTIONS, server.records("s"));
+        let response = request.header("origin", origin).send().await.unwrap();
+        let allowed = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        (allowed("access-control-allow-origin"), allowed("access-control-allow-credentials"))
+    };
+    let origin = "https://shop.example".to_owned();
+    assert_eq!(ask(&origin).await, (Some(origin), Some("true".to_owned())));
+    assert_eq!(ask("https://evil.example").await, (None, None));
+    let said = Setup::pipeline(stream("s", 1)).server(&cors("*")).start_that_fails();
+    assert!(said.contains("credentials are taken from named origins only"), "{said}");
 }
 
 #[tokio::test]

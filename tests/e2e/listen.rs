@@ -61,7 +61,8 @@ impl Authority {
     }
 }
 
-fn listener(lines: &str) -> String {
+/// A table of `[[listener]]`.
+pub fn listener(lines: &str) -> String {
     format!("[[listener]]\n{lines}")
 }
 

@@ -48,3 +48,41 @@ async fn shipped_pipelines_deliver_the_samples_and_generated_load_without_a_dead
         assert!(!lake::files(&stopped.path(&format!("data/lake/{name}/parquet")), ".parquet").is_empty());
     }
 }
+
+/// The text of all sources below a folder.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+    text
+}
+
+#[test]
+fn each_line_of_the_threat_model_names_a_test_that_there_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let code = sources(&root.join("src")) + &sources(&root.join("tests"));
+    let is_shown = |line: &&str| line.starts_with('|') && !line.contains("---") && !line.contains("shown by");
+    let mut tables = page.split("shown by |").skip(1).flat_map(|table| {
+        table.lines().skip(1).take_while(|line| line.starts_with('|')).filter(is_shown).collect::<Vec<_>>()
+    });
+    let mut lines = 0;
+    tables
+        .try_for_each(|line| {
+            let last = line.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+            let names: Vec<_> = last.split('`').skip(1).step_by(2).collect();
+            lines += 1;
+            match names.iter().find(|name| !code.contains(&format!("fn {name}("))) {
+                None if !names.is_empty() => Ok(()),
+                missing => Err(format!("{line}: {missing:?}")),
+            }
+        })
+        .unwrap();
+    assert!(lines > 20, "{lines}");
+}

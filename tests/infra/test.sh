@@ -25,6 +25,8 @@ if [ -t 1 ]; then export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-always}"; fi
 PYTHON_BIN="$("$HERE/python.sh" "$REPO/tests/requirements.txt")"
 export FOREBAY_PYTHON="$PYTHON_BIN/python"
 if FOREBAY_NODE="$("$HERE/node.sh")"; then export FOREBAY_NODE; else unset FOREBAY_NODE; fi
+has chromium || apt_install chromium || say "chromium is not to be had: no page sends events"
+has testssl || apt_install testssl.sh bsdextrautils || say "testssl is not to be had: TLS is looked at with openssl alone"
 if FOREBAY_ISSUER="$("$HERE/node.sh" issuer tests/e2e/issuer)"; then export FOREBAY_ISSUER; else unset FOREBAY_ISSUER; fi
 # Iterators expire on a clock that was set back.
 has faketime || apt_install faketime || say "faketime is not to be had: no iterator expires"

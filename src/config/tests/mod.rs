@@ -19,6 +19,7 @@ mod pipeline;
 mod prefix;
 mod raw_files;
 mod robustness;
+mod rules;
 mod schema;
 mod shipped;
 mod sink;

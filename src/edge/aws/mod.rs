@@ -179,6 +179,7 @@ pub struct Caller<'a> {
     region: String,
     account: String,
     identity: Identity,
+    entry: &'a Entry,
     /// The action that it asks for, such as `kinesis:PutRecord`.
     action: &'static str,
 }
@@ -195,6 +196,7 @@ impl Caller<'_> {
     /// `AccessDeniedException`.
     pub fn authorize(&self, stream: &str) -> Result<(), Failure> {
         self.visit.is_about(stream);
+        self.entry.reach(Some(stream))?;
         Ok(self.identity.authorize(self.action, Some(stream), || self.stream_arn(stream))?)
     }
 
@@ -204,6 +206,7 @@ impl Caller<'_> {
     /// `AccessDeniedException`.
     pub fn authorize_delivery_stream(&self, name: &str) -> Result<(), Failure> {
         self.visit.is_about(name);
+        self.entry.reach(Some(name))?;
         Ok(self.identity.authorize(self.action, Some(name), || self.delivery_stream_arn(name))?)
     }
 
@@ -219,7 +222,7 @@ impl Caller<'_> {
 
     /// Whether a list that it asks for names a stream.
     pub fn sees(&self, stream: &str) -> bool {
-        self.identity.may(self.action, Some(stream))
+        self.entry.reach(Some(stream)).is_ok() && self.identity.may(self.action, Some(stream))
     }
 
     /// A delivery stream's name all over the world.
@@ -271,11 +274,19 @@ impl Request<'_> {
     }
 }
 
+/// What a request is told that the gate has not let in.
+pub fn refuse(head: &request::Parts, visit: &Visit, problem: Problem) -> Response<Body> {
+    visit.is_refused(problem.code());
+    protocol::refusal(Encoding::of(&head.headers).unwrap_or(Encoding::Json), &problem.into())
+}
+
 /// A request that nobody has looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// What it asks for.
     pub target: Target,
+    /// As what the gate has let it in.
+    pub entry: &'a Entry,
     /// Its head.
     pub head: &'a request::Parts,
     /// What is noted of it.
@@ -283,15 +294,10 @@ pub struct Asked<'a> {
 }
 
 /// Answers one request.
-pub async fn post(
-    edge: &Edge,
-    asked: Asked<'_>,
-    (entry, charge): (&Entry, Charge),
-    mut body: Incoming,
-) -> Response<Body> {
+pub async fn post(edge: &Edge, asked: Asked<'_>, charge: Charge, mut body: Incoming) -> Response<Body> {
     let encoding = Encoding::of(&asked.head.headers);
     let answer = match encoding {
-        Some(encoding) => serve(edge, asked, encoding, (entry, charge), &mut body).await,
+        Some(encoding) => serve(edge, asked, encoding, charge, &mut body).await,
         None => {
             let text =
                 "the Content-Type is neither application/x-amz-json-1.1 nor application/x-amz-cbor-1.1";
@@ -306,10 +312,10 @@ async fn serve(
     edge: &Edge,
     asked: Asked<'_>,
     encoding: Encoding,
-    (entry, mut charge): (&Entry, Charge),
+    mut charge: Charge,
     body: &mut Incoming,
 ) -> Result<Response<Body>, Failure> {
-    let Asked { target, head, visit } = asked;
+    let Asked { target, entry, head, visit } = asked;
     let claimed = edge.aws.identities.claim(head, clock::wall());
     let claim = match claimed {
         Ok(claim) => claim,
@@ -349,7 +355,7 @@ async fn read(
     competitor: &Competitor,
     body: &mut Incoming,
 ) -> Result<Paid, Failure> {
-    let Asked { target, head, visit } = asked;
+    let Asked { target, head, visit, .. } = asked;
     let bytes_max = target.body_bytes_max(edge.server.body_bytes_max);
     let bounds = Bounds { account: &edge.aws.budget, competitor, bytes_max, visit };
     let paid = match head.headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
@@ -375,7 +381,7 @@ fn identify<'a>(edge: &Edge, asked: Asked<'a>, identity: Identity) -> Result<Cal
         identity.authorize(action, None, || "*".to_owned())?;
     }
     let (region, account) = (edge.aws.region.clone(), edge.aws.account.clone());
-    Ok(Caller { visit: asked.visit, region, account, identity, action })
+    Ok(Caller { visit: asked.visit, region, account, identity, entry: asked.entry, action })
 }
 
 impl From<IdentityError> for Failure {

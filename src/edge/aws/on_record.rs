@@ -16,7 +16,7 @@ const NO_CHANGES: [&str; 5] = ["Describe", "List", "Get", "Put", "Subscribe"];
 
 /// Puts a request that was answered on record, where that is due.
 pub(super) fn tell(edge: &Edge, asked: Asked<'_>, failure: Option<&Failure>) {
-    let Asked { target, head, visit } = asked;
+    let Asked { target, head, visit, .. } = asked;
     let reason = failure.map(|failure| failure.kind.name());
     if let Some(failure) = failure {
         visit.is_refused(failure.kind.name());

@@ -1,16 +1,21 @@
 //! The gate: who may come in, and for what, before a byte of the body is read.
 //!
 //! ```text
-//! facts ─▶ identity ─▶ policy ─▶ Entry ─▶ throttle ─▶ Charge (─▶ body ─▶ BodyProof)
-//!          who?        may they?            how much?              said by them?
+//! facts ─▶ screen ─▶ identity ─▶ policy ─▶ Entry ─▶ throttle ─▶ Charge (─▶ body ─▶ BodyProof)
+//!          from where? who?      may they?            how much?              said by them?
+//!          what?
 //! ```
 //!
 //! What is asked for is one of three actions ([`Action`]). For each the configuration says which kinds of identity
 //! count; a request is let in by the first of them whose proof it shows. One that shows a wrong proof is not tried as
 //! nobody's, or as another kind's.
 
+pub mod addresses;
 pub mod body_proof;
 pub mod facts;
+pub mod networks;
+pub mod rules;
+pub mod screen;
 pub mod throttle;
 
 use std::borrow::Cow;
@@ -21,6 +26,7 @@ use http::HeaderValue;
 
 use self::body_proof::BodyProof;
 use self::facts::Facts;
+use self::screen::Screen;
 use self::throttle::account::Account;
 use self::throttle::charge::Charge;
 use self::throttle::fair::Competitor;
@@ -57,6 +63,7 @@ pub struct Gate {
     webhooks: Webhooks,
     signatures: Arc<Identities>,
     authorizer: Option<Authorizer>,
+    screen: Arc<Screen>,
     jwt: Arc<Jwt>,
 }
 
@@ -98,12 +105,27 @@ impl Gate {
             signatures,
             authorizer: auth.authorizer.as_ref().and_then(|settings| authorizer(settings, metrics)),
             jwt,
+            screen: Arc::default(),
         }
+    }
+
+    /// The same behind lists of addresses and rules.
+    pub fn behind(self, screen: Arc<Screen>) -> Self {
+        Self { screen, ..self }
     }
 
     /// What checks tokens.
     pub fn jwt(&self) -> &Arc<Jwt> {
         &self.jwt
+    }
+
+    /// Asks where a request of the edge comes from, and the rules, whoever has sent it. To be called before
+    /// [`Gate::enter`]; the admin port has no such lists.
+    ///
+    /// # Errors
+    /// [`Problem::AddressNotAllowed`] and [`Problem::Blocked`].
+    pub fn judge(&self, facts: &Facts<'_>) -> Result<(), Problem> {
+        self.screen.judge(facts)
     }
 
     /// Lets a request in, or says why not.
@@ -243,8 +265,9 @@ impl Entry {
     /// Whether it may do `action` besides: a connection that stays open may turn to something else.
     ///
     /// # Errors
-    /// [`Problem::Forbidden`].
+    /// [`Problem::AddressNotAllowed`] and [`Problem::Forbidden`].
     pub fn permit(&self, action: Action, stream: Option<&str>) -> Result<(), Problem> {
+        self.reach(stream)?;
         if self.may(action, stream) {
             return Ok(());
         }
@@ -294,8 +317,19 @@ impl Entry {
         }
     }
 
-    /// The same as a question.
+    /// Whether it may come to a stream from where it is, whoever has sent it.
+    ///
+    /// # Errors
+    /// [`Problem::AddressNotAllowed`].
+    pub fn reach(&self, stream: Option<&str>) -> Result<(), Problem> {
+        self.gate.screen.reach(self.client, stream)
+    }
+
+    /// [`Entry::permit`] as a question.
     pub fn may(&self, action: Action, stream: Option<&str>) -> bool {
+        if self.reach(stream).is_err() {
+            return false;
+        }
         match (&self.gate.demands[action as usize], &self.principal) {
             (Demand::Open, _) => true,
             (Demand::AnyOf(kinds), Some(principal)) => {

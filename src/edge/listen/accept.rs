@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_util::either::Either;
 
 use super::Door;
+use super::crowd::Member;
 use super::socket::Plain;
 use crate::edge::{Edge, connection};
 use crate::runtime::tasks::Tasks;
@@ -54,6 +55,8 @@ pub struct Arrival {
     pub address: Option<SocketAddr>,
     /// Which it has come to.
     pub door: Arc<Door>,
+    /// Its place among those of its address, where that is known.
+    pub member: Option<Member>,
 }
 
 /// Takes connections for as long as it is polled.
@@ -67,8 +70,8 @@ pub async fn accept(
     loop {
         match listener.accept().await {
             Ok((socket, address)) => {
-                if let Some(place) = Place::take(edge, &socket, door) {
-                    let arrival = Arrival { socket, address, door: Arc::clone(door) };
+                if let Some((place, member)) = Place::take(edge, (&socket, address), door) {
+                    let arrival = Arrival { socket, address, door: Arc::clone(door), member };
                     let serving = connection::serve(Arc::clone(edge), arrival, stop.subscribe());
                     connections.spawn(async move {
                         serving.await;
@@ -97,18 +100,27 @@ struct Place(Arc<Edge>);
 
 impl Place {
     /// Takes one, or refuses the connection.
-    fn take(edge: &Arc<Edge>, socket: &Plain, door: &Door) -> Option<Self> {
+    fn take(
+        edge: &Arc<Edge>,
+        (socket, address): (&Plain, Option<SocketAddr>),
+        door: &Door,
+    ) -> Option<(Self, Option<Member>)> {
         if edge.connections.fetch_add(1, Ordering::Relaxed) >= edge.server.connections_max {
             edge.connections.fetch_sub(1, Ordering::Relaxed);
             edge.connection_metrics.refused.increment(1);
-            // Text would be no answer to somebody who waits for a handshake.
-            if let (Either::Left(socket), None) = (socket, &door.tls) {
-                refuse(socket);
-            }
+            refuse(socket, door, "the connection cap is reached");
             return None;
         }
         edge.connection_metrics.open.increment(1.0);
-        Some(Self(Arc::clone(edge)))
+        let place = Self(Arc::clone(edge));
+        // Behind a proxy nobody knows yet who it is.
+        let address = address.filter(|_| !door.is_behind_proxy).map(|address| address.ip());
+        let Ok(member) = edge.crowd.enter(address) else {
+            edge.connection_metrics.refused_by_address.increment(1);
+            refuse(socket, door, "this address has as many connections as it may");
+            return None;
+        };
+        Some((place, member))
     }
 }
 
@@ -120,12 +132,16 @@ impl Drop for Place {
 }
 
 /// Tells a client why its connection is closed, as far as one packet does that.
-fn refuse(socket: &TcpStream) {
-    const BODY: &str = r#"{"type":"about:blank","title":"Too many connections","status":503,"code":"too_many_connections","detail":"the connection cap is reached"}"#;
+fn refuse(socket: &Plain, door: &Door, why: &str) {
+    // Text would be no answer to somebody who waits for a handshake.
+    let (Either::Left(socket), None) = (socket, &door.tls) else { return };
+    let body = format!(
+        r#"{{"type":"about:blank","title":"Too many connections","status":503,"code":"too_many_connections","detail":"{why}"}}"#
+    );
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
-         content-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{BODY}",
-        BODY.len()
+         content-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
     );
     let _ = socket.try_write(answer.as_bytes());
 }

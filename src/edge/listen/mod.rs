@@ -1,8 +1,8 @@
 //! From sockets to connections: listening, the header of a proxy in front, TLS.
 //!
 //! ```text
-//! accept ─▶ place under the cap ─▶ PROXY header ─▶ TLS handshake ─▶ connection
-//!           refused: 503           └── both within [server] header_timeout ──┘
+//! accept ─▶ place under the caps ─▶ PROXY header ─▶ TLS handshake ─▶ connection
+//!           refused: 503            └── both within [server] header_timeout ──┘
 //! ```
 //!
 //! Each edge thread has a TCP socket of its own at each address (`SO_REUSEPORT`), so that the kernel hands connections
@@ -11,6 +11,7 @@
 pub mod accept;
 pub mod certificate;
 pub mod client;
+pub mod crowd;
 pub mod proxy_protocol;
 pub mod socket;
 pub mod tls;

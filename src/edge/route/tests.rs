@@ -24,6 +24,30 @@ fn every_route_has_a_place_and_a_name_of_its_own() {
 }
 
 #[test]
+fn what_is_escaped_or_climbs_names_nothing() {
+    for path in [
+        "//v1/streams",
+        "/v1//streams",
+        "/v1/streams/",
+        "/v1/streams/a/",
+        "/v1/streams/%61",
+        "/v1%2fstreams",
+        "/v1/streams/a%00",
+        "/v1/streams/%2e%2e/a",
+        "/v1/streams/../streams",
+        "/v1/streams/./a",
+        "/v1/streams/a;x=1/records",
+        "/beta/streams/%61/records",
+        "/v1\\streams",
+        "/v1/streams/\u{e9}",
+        "/V1/streams",
+    ] {
+        let (head, ()) = Request::get(path).body(()).unwrap().into_parts();
+        assert_eq!(Route::of(&head), Route::Unknown, "{path}");
+    }
+}
+
+#[test]
 fn paths_are_told_apart() {
     assert_eq!(Route::of_path("/v1/streams/a/records"), Route::Records("a"));
     assert_eq!(Route::of_path("/v1/streams/a/shards"), Route::Shards("a"));

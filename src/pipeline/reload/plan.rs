@@ -1,10 +1,13 @@
 //! What lies between two configurations.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use crate::config::checked::{Config, Delivery, Node, Pipeline};
 use crate::config::print_duration;
+use crate::edge::gate::addresses::Addresses;
+use crate::edge::gate::rules::Settings;
 
 /// How to get from one configuration to another while the node runs.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +16,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Whether others may come in, or for something else.
     pub changes_auth: bool,
+    /// Whether lists of addresses or rules about requests are others.
+    pub changes_screen: bool,
 }
 
 /// What changes of a stream.
@@ -75,7 +80,8 @@ impl Plan {
             }
         }
         let changes_auth = old.node.auth != new.node.auth;
-        if fixed.is_empty() { Ok(Self { steps, changes_auth }) } else { Err(fixed) }
+        let changes_screen = screen(old) != screen(new);
+        if fixed.is_empty() { Ok(Self { steps, changes_auth, changes_screen }) } else { Err(fixed) }
     }
 
     /// What changes, a line each.
@@ -83,6 +89,9 @@ impl Plan {
         let mut lines: Vec<String> = self.steps.iter().flat_map(Step::lines).collect();
         if self.changes_auth {
             lines.push("[auth] and those whom it knows".to_owned());
+        }
+        if self.changes_screen {
+            lines.push("[access], a [[rule]] or [screening]".to_owned());
         }
         lines
     }
@@ -178,6 +187,13 @@ fn differences(old: &Delivery, new: &Delivery) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(what, is_other)| is_other.then_some(what))
     .collect()
+}
+
+/// What is asked of requests first.
+fn screen(config: &Config) -> (&Addresses, &Settings, BTreeMap<&str, &Addresses>) {
+    let given = config.pipelines.iter().filter(|pipeline| pipeline.access.is_given());
+    let streams = given.map(|pipeline| (pipeline.stream.name.as_str(), &pipeline.access));
+    (&config.node.access, &config.node.rules, streams.collect())
 }
 
 /// What of the node cannot change while it runs.
@@ -293,6 +309,17 @@ mod tests {
         assert!(fixed.iter().any(|what| what == "memory_budget has changed"), "{fixed:?}");
         assert!(fixed.iter().any(|what| what == "durability of stream 'web' has changed"), "{fixed:?}");
         assert!(fixed.iter().any(|what| what == "quotas of stream 'web' has changed"), "{fixed:?}");
+    }
+
+    #[test]
+    fn where_requests_come_from_and_what_rules_say_may_change() {
+        let access = format!("{WEB}[access]\nallow_addresses = [\"10.0.0.0/8\"]\n");
+        let line = "[access], a [[rule]] or [screening]".to_owned();
+        assert_eq!(lines(WEB, &[&access]), Ok(vec![line.clone()]));
+        assert_eq!(lines(&access, &[&access]), Ok(vec![]));
+        let rules = "[access]\ndeny_addresses = [\"10.0.0.1\"]\n[screening]\ninjection = \"count\"\n";
+        let plan = Plan::between(&config("", &[WEB]), &config(rules, &[WEB])).unwrap();
+        assert_eq!((plan.lines(), plan.changes_auth), (vec![line], false));
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
         admin: ([127, 0, 0, 1], 0).into(),
         threads: None,
         connections_max: 1,
+        address_connections_max: None,
+        connection_requests_max: None,
         header_bytes_max: 1 << 10,
         body_bytes_max: 1 << 20,
         header_timeout: Duration::from_secs(1),

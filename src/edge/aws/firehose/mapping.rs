@@ -108,6 +108,7 @@ pub fn map(delivery_stream: &DeliveryStream, node: &Node) -> Result<Mapped, Fail
     let delivery = delivery(delivery_stream, store, &steps)?;
     let Steps { de_aggregation, function, .. } = steps;
     let raw = PipelineFile {
+        access: None,
         stream: Some(stream_table(stream_name(delivery_stream))),
         ingest: Some(IngestTable {
             // What has columns is looked at when it comes in, as they may be learned; nothing else is.

@@ -112,6 +112,7 @@ impl From<Problem> for Failure {
             Problem::Starting | Problem::Draining | Problem::DiskFull | Problem::LogUnavailable(_) => {
                 FailureKind::ServiceUnavailable
             }
+            Problem::AddressNotAllowed | Problem::Blocked { .. } => FailureKind::AccessDenied,
             Problem::LogFailed(_) | Problem::LogUnreadable(_) => FailureKind::InternalFailure,
             Problem::BodyTooLarge { .. } => FailureKind::RequestTooLarge,
             Problem::BodyTimeout => FailureKind::RequestTimeout,
