@@ -8,6 +8,7 @@
 mod build;
 pub mod control;
 mod error;
+pub mod flush;
 mod functions;
 mod learned;
 pub mod logs;

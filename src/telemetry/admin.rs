@@ -20,6 +20,7 @@ use crate::edge::listen::socket::Peer;
 use crate::edge::problem::Problem;
 use crate::edge::visit::Visit;
 use crate::pipeline::Pipelines;
+use crate::pipeline::flush::Kept;
 use crate::pipeline::reload::Asked;
 use crate::runtime::tasks::Tasks;
 
@@ -72,11 +73,12 @@ async fn answer(
     (head, peer): (&Parts, &Peer),
     ask: &mpsc::Sender<Asked>,
 ) -> Response<Full<Bytes>> {
-    if head.uri.path() == "/reload" {
+    if let Some(change) = Change::of(head.uri.path()) {
         let visit = pipelines.visit(head, peer);
-        return match pipelines.enter_admin((head, peer), &visit).await {
-            Ok(()) => reload((pipelines, ask), &visit, head).await,
-            Err(problem) => refused(&problem, &visit),
+        return match (pipelines.enter_admin((head, peer), &visit).await, change) {
+            (Err(problem), _) => refused(&problem, &visit),
+            (Ok(()), Change::Reload) => reload((pipelines, ask), &visit, head).await,
+            (Ok(()), Change::Flush) => flush(pipelines, &visit, head),
         };
     }
     if head.method != Method::GET && head.method != Method::HEAD {
@@ -91,8 +93,35 @@ async fn answer(
         _ => text(
             StatusCode::NOT_FOUND,
             "text/plain",
-            "there are /metrics, /livez, /readyz and /reload\n".to_owned(),
+            "there are /metrics, /livez, /readyz, /reload and /cache/flush\n".to_owned(),
         ),
+    }
+}
+
+/// What can be asked for besides looking at something.
+#[derive(Clone, Copy)]
+enum Change {
+    Reload,
+    Flush,
+}
+
+impl Change {
+    fn of(path: &str) -> Option<Self> {
+        match path {
+            "/reload" => Some(Change::Reload),
+            "/cache/flush" => Some(Change::Flush),
+            _ => None,
+        }
+    }
+
+    /// Why a request asks for none, although its path does.
+    fn refusal(head: &Parts) -> Option<(StatusCode, &'static str)> {
+        if head.method != Method::POST {
+            return Some((StatusCode::METHOD_NOT_ALLOWED, "only POST"));
+        }
+        // No page of whoever's may have it done by the browser of an operator.
+        let is_of_page = head.headers.contains_key(header::ORIGIN);
+        is_of_page.then_some((StatusCode::FORBIDDEN, "not for pages in browsers"))
     }
 }
 
@@ -116,12 +145,8 @@ async fn reload(
         let body = serde_json::json!({ "reloaded": false, "error": why });
         text(status, "application/json", format!("{body}\n"))
     };
-    if head.method != Method::POST {
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, "only POST");
-    }
-    // No page of whoever's may have it done by the browser of an operator.
-    if head.headers.contains_key(header::ORIGIN) {
-        return refuse(StatusCode::FORBIDDEN, "not for pages in browsers");
+    if let Some((status, why)) = Change::refusal(head) {
+        return refuse(status, why);
     }
     let (asked, outcome) = oneshot::channel();
     if ask.try_send(asked).is_err() {
@@ -142,6 +167,22 @@ async fn reload(
         Ok(Err(error)) => refuse(StatusCode::CONFLICT, &error.to_string()),
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the node stops"),
     }
+}
+
+/// Forgets what is kept to save asking again, and tells how much that was.
+fn flush(pipelines: &Pipelines, visit: &Visit, head: &Parts) -> Response<Full<Bytes>> {
+    let kept = match Change::refusal(head) {
+        Some((status, why)) => Err((status, why.to_owned())),
+        None => {
+            let named = Kept::named(head.uri.query().unwrap_or_default());
+            named.map_err(|why| (StatusCode::BAD_REQUEST, why))
+        }
+    };
+    let (status, body) = match kept {
+        Ok(kept) => (StatusCode::OK, serde_json::json!({ "flushed": pipelines.flush(&kept, visit) })),
+        Err((status, why)) => (status, serde_json::json!({ "flushed": {}, "error": why })),
+    };
+    text(status, "application/json", format!("{body}\n"))
 }
 
 fn readyz(pipelines: &Pipelines) -> Response<Full<Bytes>> {

@@ -119,6 +119,11 @@ impl Gate {
         &self.jwt
     }
 
+    /// Forgets what the authorizer has decided. Returns how many decisions there were.
+    pub fn forget_decisions(&self) -> usize {
+        self.authorizer.as_ref().map_or(0, Authorizer::forget)
+    }
+
     /// Asks where a request of the edge comes from, and the rules, whoever has sent it. To be called before
     /// [`Gate::enter`]; the admin port has no such lists.
     ///

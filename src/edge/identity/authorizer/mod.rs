@@ -89,6 +89,14 @@ impl Decisions {
         self.order.push_back(key);
         Arc::clone(self.cells.entry(key).or_default())
     }
+
+    /// Knows none any more; returns how many there were. A call that is under way answers those who wait for it, and is
+    /// kept for nobody else.
+    fn forget(&mut self) -> usize {
+        self.order.clear();
+        let known = std::mem::take(&mut self.cells);
+        known.values().filter(|cell| cell.initialized()).count()
+    }
 }
 
 impl Authorizer {
@@ -130,6 +138,11 @@ impl Authorizer {
             Outcome::Unknown => Attempt::Wrong("the authorizer does not know who has sent this".into()),
             Outcome::Unavailable => Attempt::Unavailable("the authorizer gives no answer"),
         }
+    }
+
+    /// Forgets what was decided: the next request of each has it asked again. Returns how many decisions there were.
+    pub fn forget(&self) -> usize {
+        self.decided.lock().unwrap_or_else(PoisonError::into_inner).forget()
     }
 
     /// What the request shows of its sender, with where each part stands. A header that comes twice shows nothing.
@@ -281,5 +294,20 @@ mod tests {
         assert!(decisions.cell(key, 10, until - Duration::from_nanos(1)).initialized());
         assert!(!decisions.cell(key, 10, until).initialized());
         assert_eq!(decisions.order.len(), 1);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_asked_again_and_a_call_under_way_is_kept_for_nobody() {
+        let (mut decisions, now) = (Decisions::default(), clock::monotonic());
+        let [known, asked] = [[1; 32], [2; 32]];
+        let until = now + Duration::from_secs(60);
+        decisions.cell(known, 10, now).set(Decision { outcome: Outcome::Denied, until }).unwrap();
+        let under_way = decisions.cell(asked, 10, now);
+        assert_eq!(decisions.forget(), 1);
+        under_way.set(Decision { outcome: Outcome::Denied, until }).unwrap();
+        for key in [known, asked] {
+            assert!(!decisions.cell(key, 10, now).initialized());
+        }
+        assert_eq!(decisions.order.len(), 2);
     }
 }

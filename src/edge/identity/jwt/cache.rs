@@ -82,6 +82,18 @@ impl<V> Cache<V> {
         shard.old.remove(token);
     }
 
+    /// Knows none any more; returns how many there were.
+    pub fn clear(&self) -> usize {
+        let clear = |shard: &Mutex<Shard<V>>| {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.bytes = 0;
+            let (young, old) = (mem::take(&mut shard.young), mem::take(&mut shard.old));
+            drop(shard);
+            young.len() + old.len()
+        };
+        self.shards.iter().map(clear).sum()
+    }
+
     /// How many there are.
     #[cfg(test)]
     pub fn len(&self) -> usize {

@@ -165,6 +165,14 @@ impl Issuer {
         }
     }
 
+    /// Forgets keys that it publishes; returns how many there were. See [`FetchedKeys::forget`].
+    pub fn forget_keys(&self) -> usize {
+        match &self.keys {
+            Keys::Fetched(fetched) => fetched.keys.forget(),
+            Keys::Public(_) | Keys::Secret(_) => 0,
+        }
+    }
+
     /// Waits for keys where one was missing. See [`FetchedKeys::news`].
     pub async fn news(&self) -> bool {
         match &self.keys {

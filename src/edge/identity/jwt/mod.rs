@@ -27,6 +27,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use metrics::Counter;
+use serde::Serialize;
 
 use self::cache::{Cache, Entry};
 use self::claims::Claims;
@@ -46,6 +47,15 @@ pub struct Jwt {
     issuers: HashMap<String, Arc<Issuer>, foldhash::fast::RandomState>,
     cache: Cache<Known>,
     metrics: Option<Metrics>,
+}
+
+/// How much [`Jwt::forget`] has forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Forgotten {
+    /// Keys that issuers had published.
+    pub keys: usize,
+    /// Tokens that were verified.
+    pub tokens: usize,
 }
 
 /// A token that was verified.
@@ -105,6 +115,14 @@ impl Jwt {
     /// Each is given once.
     pub fn key_keepers(&self) -> Vec<impl Future<Output = ()> + Send + 'static + use<>> {
         self.issuers.values().filter_map(|issuer| issuer.keep_keys()).collect()
+    }
+
+    /// Forgets which tokens were verified, and the keys that issuers publish: these are asked for at once, and until they
+    /// are there no token of theirs is taken.
+    pub fn forget(&self) -> Forgotten {
+        // Keys first: a token that is verified meanwhile holds with the keys that it was verified with.
+        let keys = self.issuers.values().map(|issuer| issuer.forget_keys()).sum();
+        Forgotten { keys, tokens: self.cache.clear() }
     }
 
     /// Brings gauges up to date.

@@ -67,6 +67,8 @@ struct Asking {
     is_asked: bool,
     /// When one was asked for because of a key that nobody knew.
     last: Option<Instant>,
+    /// How often all was forgotten.
+    forgotten: u64,
 }
 
 impl FetchedKeys {
@@ -79,7 +81,7 @@ impl FetchedKeys {
             number: AtomicU64::new(0),
             believed_until: AtomicU64::new(0),
             // By the task, as soon as it runs.
-            asking: Mutex::new(Asking { begun: 0, is_asked: true, last: None }),
+            asking: Mutex::new(Asking { begun: 0, is_asked: true, last: None, forgotten: 0 }),
             ended: watch::Sender::new(0),
             wanted: Notify::new(),
             metrics,
@@ -123,6 +125,20 @@ impl FetchedKeys {
         waited.is_ok_and(|ended| ended.is_ok())
     }
 
+    /// Forgets the keys, and asks for them: until they are there nobody's token is taken. Returns how many there were.
+    pub fn forget(&self) -> usize {
+        let mut asking = self.asking();
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        self.number.store(0, Ordering::Release);
+        self.believed_until.store(0, Ordering::Release);
+        // A fetch that is under way may bring what has just been taken back: it counts for nothing.
+        asking.forgotten += 1;
+        asking.is_asked = true;
+        self.wanted.notify_one();
+        self.metrics.keys.set(0.0);
+        std::mem::take(&mut *current).keys.map_or(0, |keys| keys.count())
+    }
+
     /// Brings the gauge of their age up to date.
     pub fn refresh_gauges(&self) {
         if let Some(at) = self.read().at {
@@ -134,15 +150,16 @@ impl FetchedKeys {
     pub async fn run(self: Arc<Self>, source: impl Source) {
         let (mut backoff, mut state) = (Backoff::default(), State::New);
         loop {
-            {
+            let forgotten = {
                 let mut asking = self.asking();
                 asking.begun += 1;
                 asking.is_asked = false;
-            }
+                asking.forgotten
+            };
             let pause = match source.fetch().await {
                 Ok((keys, skipped)) => {
                     backoff = Backoff::default();
-                    self.succeed(keys, skipped, &mut state);
+                    self.succeed((keys, forgotten), skipped, &mut state);
                     self.keeping.refresh
                 }
                 Err(error) => {
@@ -158,12 +175,17 @@ impl FetchedKeys {
         }
     }
 
-    fn succeed(&self, keys: KeySet, skipped: Option<Skipped>, state: &mut State) {
+    /// `forgotten` is how often all had been when the fetch began.
+    fn succeed(&self, (keys, forgotten): (KeySet, u64), skipped: Option<Skipped>, state: &mut State) {
         let issuer = self.keeping.issuer.as_str();
         self.metrics.ok.increment(1);
         let now = clock::monotonic();
         let lasts = self.keeping.refresh.saturating_add(self.keeping.grace);
         let is_new = {
+            let asking = self.asking();
+            if asking.forgotten != forgotten {
+                return;
+            }
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
             let is_new = current.keys.as_ref().is_none_or(|known| !known.is_same(&keys));
             if is_new {

@@ -197,3 +197,32 @@ async fn an_answer_that_is_no_set_of_keys_changes_nothing() {
         assert!(!has(&keys, "a"), "{other}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_forgotten_are_fetched_at_once_and_hold_no_more_until_then() {
+    let answers = Answers::of(&[Some(&set("a"))]);
+    let (keys, _) = keep(&answers);
+    assert!(keys.news().await);
+    let number = keys.current().unwrap().number;
+    answers.next(Some(&set("b")));
+    assert_eq!(keys.forget(), 1);
+    assert_eq!(keys.current().unwrap_err(), Refusal::NoKeys);
+    assert!(!keys.is_current(number));
+    assert!(keys.news().await, "also right behind another wait");
+    assert!(has(&keys, "b") && !has(&keys, "a"));
+    assert_eq!(answers.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_began_before_keys_were_forgotten_brings_none() {
+    let answers = Answers::of(&[Some(&set("old")), Some(&set("new"))]);
+    answers.0.lock().unwrap().delay = Duration::from_secs(2);
+    let (keys, _) = keep(&answers);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(keys.forget(), 0);
+    sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(keys.current().unwrap_err(), Refusal::NoKeys, "the first has ended, the second has not");
+    assert!(keys.news().await);
+    assert!(has(&keys, "new"));
+    assert_eq!(answers.calls(), 2);
+}
