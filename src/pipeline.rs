@@ -112,7 +112,7 @@ impl Pipelines {
         let screen = Arc::new(Screen::new(config, &registry)?);
         let rules = (&node.auth, &node.limits, &node.aws);
         let edge = Edge::new(node.server.clone(), rules, ingest, phases.clone(), &registry);
-        let edge = Arc::new(edge.observed_by(observer));
+        let edge = Arc::new(edge.observed_by(observer).caching(node.cache.as_ref(), &registry));
         let jwt = Arc::clone(edge.gate().jwt());
         edge.replace_gate(&node.auth, jwt, screen);
         // Those that have been started end if one cannot be.
@@ -319,6 +319,9 @@ impl Pipelines {
         self.site.refresh_function_gauges();
         self.site.edge.throttle.standings.refresh_gauges();
         self.site.edge.gate().jwt().refresh_gauges();
+        if let Some(cache) = &self.site.edge.answer_cache {
+            cache.refresh_gauges();
+        }
         for intake in self.site.edge.intakes() {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);

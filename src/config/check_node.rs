@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::check_access::check_access;
 use super::check_auth::{Principals, check_auth};
 use super::check_aws::check_aws;
+use super::check_cache::check_cache;
 use super::check_cors::check_cors;
 use super::check_function::check_functions;
 use super::check_limit::check_limits;
@@ -39,6 +40,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let server = check_server(raw.server.unwrap_or_default(), listeners, budget, checker);
     let body_bytes_max = server.as_ref().map(|server| server.body_bytes_max);
     let log = check_log(raw.log.unwrap_or_default(), body_bytes_max, checker);
+    let cache = check_cache(raw.cache, checker);
     let access_log = check_access_log(raw.access_log, checker);
     let audit_log = check_audit_log(raw.audit_log, checker);
     let otlp = check_telemetry(raw.telemetry, checker);
@@ -69,6 +71,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         rules: rules?,
         auth: auth?,
         limits: limits?,
+        cache: cache?,
         access_log: access_log?,
         audit_log: audit_log?,
         otlp: otlp?,

@@ -16,6 +16,7 @@ pub use super::check_auth::{ApiKey, Auth, Demand};
 pub use super::check_authorizer::{Authorizer, IdentitySource};
 pub use super::check_aws::Aws;
 pub use super::check_basic_user::{BasicUser, Password};
+pub use super::check_cache::{Cache, CachedRoute};
 pub use super::check_client_certificate::{CertificateHolder, CertificateName};
 pub use super::check_cors::Cors;
 pub use super::check_firehose::{BucketStore, Table};
@@ -72,6 +73,8 @@ pub struct Node {
     pub auth: Auth,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[cache]`, if there is one.
+    pub cache: Option<Cache>,
     /// `[access_log]`, if there is one.
     pub access_log: Option<AccessLog>,
     /// `[audit_log]`.

@@ -251,6 +251,19 @@ pub const AUTHORIZER_ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of the name of a principal.
 pub const AUTHORIZER_NAME_BYTES_MAX: usize = 256;
 
+/// How long an answer may be given again at most: so long readers may not see what is new.
+pub const ANSWER_CACHE_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Bytes of answers that may be kept: at least 64 pages of 16 KiB.
+pub const ANSWER_CACHE_BYTES_RANGE: std::ops::RangeInclusive<u64> = (1 << 20)..=(4 << 30);
+/// Where it is not given: 1,000 pages of 16 KiB, or four of the largest, [`TAP_BYTES_MAX`].
+pub const ANSWER_CACHE_BYTES_DEFAULT: u64 = 16 << 20;
+/// The part of them that one answer may have, as a divisor: of the default, a page of the largest size.
+pub const ANSWER_CACHE_DIVISOR: u64 = 4;
+/// Bytes of an answer that is kept beside its text, its target and whom it is for: its place in a map that is half full,
+/// its tag and other fields, about 350, and a count for each of its shards.
+pub const ANSWER_CACHE_ENTRY_BYTES: u64 = 512;
+
 /// Actions, and streams, that an access key names: each costs a comparison of a name with every request of the key.
 pub const ACCESS_KEY_PATTERNS_MAX: usize = 100;
 

@@ -19,6 +19,7 @@ mod check_authorizer;
 mod check_aws;
 mod check_backup;
 mod check_basic_user;
+mod check_cache;
 mod check_client_certificate;
 mod check_cors;
 mod check_dead_letters;

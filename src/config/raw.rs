@@ -14,6 +14,7 @@ use super::check_authorizer::AuthorizerTable;
 use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
 use super::check_basic_user::BasicUserTable;
+use super::check_cache::CacheTable;
 use super::check_client_certificate::ClientCertificateTable;
 use super::check_cors::CorsTable;
 use super::check_dead_letters::DeadLettersTable;
@@ -321,6 +322,8 @@ pub struct NodeFile {
     pub log: Option<LogTable>,
     /// The listeners and their bounds.
     pub server: Option<ServerTable>,
+    /// Answers that are kept for a while, and given again to those who ask for the same. Default: none are.
+    pub cache: Option<CacheTable>,
     /// One line of JSON a request. Default: none is written.
     pub access_log: Option<AccessLogTable>,
     /// One line of JSON for each identity that is refused, and for each change that somebody asks for.

@@ -7,10 +7,10 @@ use crate::config::checked::Cors;
 
 /// What a browser may send.
 const ALLOWED_HEADERS: &str = "content-type, content-encoding, x-partition-key, idempotency-key, authorization, x-api-key, last-event-id, \
-     if-none-match, x-request-id, traceparent, tracestate";
+     if-none-match, cache-control, x-request-id, traceparent, tracestate";
 /// What a script may read of an answer.
 const EXPOSED_HEADERS: &str =
-    "retry-after, www-authenticate, ratelimit, ratelimit-policy, etag, x-request-id";
+    "retry-after, www-authenticate, ratelimit, ratelimit-policy, etag, age, cache-status, x-request-id";
 
 /// The value of `Access-Control-Allow-Origin` for this request, if its origin is allowed.
 pub fn allowed_origin(cors: Option<&Cors>, headers: &HeaderMap) -> Option<HeaderValue> {
@@ -30,7 +30,7 @@ pub fn decorate(response: &mut Response<Body>, origin: HeaderValue, cors: Option
     }
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
-    headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
 }
 
 /// The answer to `OPTIONS`. Without an allowed origin it carries no permission, and the browser refuses.

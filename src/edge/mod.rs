@@ -8,6 +8,7 @@
 //! (`SO_REUSEPORT`), so a request never changes cores.
 
 pub mod admit;
+pub mod answer_cache;
 mod answers;
 pub mod append;
 pub mod aws;
@@ -53,6 +54,7 @@ use crate::tap::taps::Taps;
 use crate::telemetry::metrics::{AuthorizerMetrics, ConnectionMetrics, Registry};
 use crate::telemetry::observer::Observer;
 
+use answer_cache::AnswerCache;
 use gate::Gate;
 use gate::screen::Screen;
 use gate::throttle::Throttle;
@@ -191,6 +193,8 @@ pub struct Edge {
     pub throttle: Throttle,
     /// What is there for clients of AWS services.
     pub aws: aws::Gateway,
+    /// Answers that are given again, where that is wished.
+    pub answer_cache: Option<AnswerCache>,
     /// One reclaim at a time.
     pub reclaiming: admit::Reclaiming,
 }
@@ -230,6 +234,7 @@ impl Edge {
             connection_metrics: registry.connections(),
             route_metrics: RouteMetrics::new(registry.clone()),
             observer: Arc::new(Observer::off()),
+            answer_cache: None,
             reclaiming: admit::Reclaiming::default(),
         }
     }
@@ -238,6 +243,17 @@ impl Edge {
     #[must_use]
     pub fn observed_by(self, observer: Arc<Observer>) -> Self {
         Self { observer, ..self }
+    }
+
+    /// Keeps answers as `settings` say. To be called before the first request.
+    #[must_use]
+    pub fn caching(self, settings: Option<&checked::Cache>, registry: &Registry) -> Self {
+        Self { answer_cache: settings.map(|settings| AnswerCache::new(settings, registry)), ..self }
+    }
+
+    /// Forgets the answers that are kept. Returns how many there were, and their bytes.
+    pub fn forget_answers(&self) -> answer_cache::Forgotten {
+        self.answer_cache.as_ref().map(AnswerCache::forget).unwrap_or_default()
     }
 
     /// Who may come in now. A request is judged by one and the same all its way.
@@ -254,6 +270,7 @@ impl Edge {
         let names: HashSet<_> = auth.api_keys.iter().map(|key| key.name.as_str()).collect();
         self.throttle.standings.forget_others(IdentityKind::ApiKey.as_str(), |name| names.contains(name));
         *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
+        self.forget_answers();
     }
 
     /// Has streams changed by `control`. To be called before [`Edge::open`].
@@ -295,10 +312,14 @@ impl Edge {
     }
 
     fn change_intakes(&self, change: impl FnOnce(&mut Intakes)) {
-        let mut current = self.write_intakes();
-        let mut next = current.as_deref().cloned().unwrap_or_default();
-        change(&mut next);
-        *current = Some(Arc::new(next));
+        {
+            let mut current = self.write_intakes();
+            let mut next = current.as_deref().cloned().unwrap_or_default();
+            change(&mut next);
+            *current = Some(Arc::new(next));
+        }
+        // The list of streams is another one.
+        self.forget_answers();
     }
 
     fn write_intakes(&self) -> RwLockWriteGuard<'_, Option<Arc<Intakes>>> {

@@ -21,6 +21,7 @@ use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
 use super::visit::Visit;
 use super::{Edge, Intake, body, clicks, cors, cursors, ingest, reshard, streams, strict};
+use crate::config::checked::CachedRoute;
 use crate::config::limits::HEADERS_MAX;
 use crate::runtime::clock;
 use crate::tap;
@@ -188,6 +189,21 @@ impl<'a> Route<'a> {
             _ if head.method == Method::POST => Cost::announced(sent),
             // A WebSocket pays for each of its messages.
             _ => Cost::READ,
+        }
+    }
+
+    /// What of the cache its answer is, if it may be kept there.
+    fn cached(self, head: &request::Parts) -> Option<CachedRoute> {
+        match self {
+            _ if head.method != Method::GET && head.method != Method::HEAD => None,
+            Route::Streams => Some(CachedRoute::Streams),
+            Route::Stream(_) => Some(CachedRoute::Stream),
+            Route::Shards(_) => Some(CachedRoute::Shards),
+            Route::Records(_) => {
+                let stays = tap::websocket::is_wanted(head) || tap::events::are_wanted(&head.headers);
+                (!stays).then_some(CachedRoute::Records)
+            }
+            _ => None,
         }
     }
 
@@ -404,6 +420,13 @@ async fn dispatch(
         && !route.reads_body(&head.method)
     {
         proof.check_unread(body.is_end_stream())?;
+    }
+    if let Some(cache) = &edge.answer_cache
+        && let Some(route) = route.cached(head)
+        && let Some(asked) = cache.asked(route, &intake, (&entry, head))
+    {
+        // Most requests do not come here: what it takes stays out of theirs.
+        return Box::pin(asked.answer(edge, &mut charge)).await;
     }
     // hyper leaves the body away where a client asks for the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };

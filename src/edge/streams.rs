@@ -99,33 +99,48 @@ fn view(intake: &Intake) -> StreamView<'_> {
     }
 }
 
-fn answer(headers: &HeaderMap, value: &impl Serialize) -> Response<Body> {
+fn text(value: &impl Serialize) -> Vec<u8> {
     // Structs of numbers and strings always serialise.
-    tagged::tagged(headers, serde_json::to_vec(value).unwrap_or_default())
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 /// All streams by name.
 pub fn list(edge: &Edge, entry: &Entry, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
+    Ok(tagged::tagged(headers, list_text(edge, entry)?))
+}
+
+/// The text of the same.
+pub fn list_text(edge: &Edge, entry: &Entry) -> Result<Vec<u8>, Problem> {
     let intakes = edge.open_intakes()?;
     let seen = intakes.iter().filter(|intake| entry.may(Action::Tap, Some(intake.stream.name())));
     let mut streams: Vec<_> = seen.map(|intake| view(intake)).collect();
     streams.sort_unstable_by_key(|stream| stream.name);
-    Ok(answer(headers, &serde_json::json!({ "streams": streams })))
+    Ok(text(&serde_json::json!({ "streams": streams })))
 }
 
 /// One stream.
 pub fn describe(intake: &Intake, headers: &HeaderMap) -> Response<Body> {
-    answer(headers, &view(intake))
+    tagged::tagged(headers, describe_text(intake))
+}
+
+/// The text of the same.
+pub fn describe_text(intake: &Intake) -> Vec<u8> {
+    text(&view(intake))
 }
 
 /// Its shards.
 pub fn shards(intake: &Intake, headers: &HeaderMap) -> Response<Body> {
-    answer(headers, &view_of_shards(intake))
+    tagged::tagged(headers, shards_text(intake))
+}
+
+/// The text of the same.
+pub fn shards_text(intake: &Intake) -> Vec<u8> {
+    text(&view_of_shards(intake))
 }
 
 /// Its shards, to whoever has changed them.
 pub fn changed_shards(intake: &Intake) -> Response<Body> {
-    reply::json(StatusCode::OK, serde_json::to_vec(&view_of_shards(intake)).unwrap_or_default())
+    reply::json(StatusCode::OK, shards_text(intake))
 }
 
 fn view_of_shards(intake: &Intake) -> serde_json::Value {

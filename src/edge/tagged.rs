@@ -1,8 +1,8 @@
 //! Answers that a client may keep, and asks for again with the tag that they had (RFC 9110, sections 8.8.3 and 13.1.2).
 //!
-//! The server keeps none of them itself: making one takes less than finding out whether it may still be shown, and to
-//! whom. What a client has kept is for itself alone (`private`), and it is to ask each time (`no-cache`): streams change
-//! with each record.
+//! The server keeps none of them unless it is told to ([`answer_cache`](super::answer_cache)): making one takes little.
+//! What a client has kept is for itself alone (`private`), and it is to ask each time (`no-cache`): streams change with
+//! each record.
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use xxhash_rust::xxh3::xxh3_128;
@@ -11,8 +11,8 @@ use super::reply::{self, Body};
 
 /// The answer to a `GET`: JSON with its tag, or 304 where the client has it already.
 pub fn tagged(headers: &HeaderMap, body: Vec<u8>) -> Response<Body> {
-    let tag = format!("\"{:032x}\"", xxh3_128(&body));
-    let mut response = match has(headers, &tag) {
+    let tag = tag_of(&body);
+    let mut response = match tag.as_ref().is_some_and(|tag| is_known(headers, tag)) {
         false => reply::json(StatusCode::OK, body),
         true => {
             let mut response = Response::new(Body::default());
@@ -21,16 +21,20 @@ pub fn tagged(headers: &HeaderMap, body: Vec<u8>) -> Response<Body> {
         }
     };
     let headers = response.headers_mut();
-    // Digits in quotes always are a value.
-    if let Ok(tag) = HeaderValue::try_from(tag) {
+    if let Some(tag) = tag {
         headers.insert(header::ETAG, tag);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     response
 }
 
+/// The tag of an answer: always there, since digits in quotes are a value.
+pub fn tag_of(body: &[u8]) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("\"{:032x}\"", xxh3_128(body))).ok()
+}
+
 /// Whether the client names the tag as one that it has, or any.
-fn has(headers: &HeaderMap, tag: &str) -> bool {
+pub fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut named = values.flat_map(|value| value.split(',')).map(str::trim);
     named.any(|named| named == "*" || named.strip_prefix("W/").unwrap_or(named) == tag)

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Pipelines;
+use crate::edge::answer_cache;
 use crate::edge::identity::jwt;
 use crate::edge::visit::Visit;
 use crate::telemetry::audit::Acted;
@@ -10,6 +11,8 @@ use crate::telemetry::audit::Acted;
 /// What can be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
+    /// Answers of `GET` routes.
+    Answers,
     /// What the HTTP authorizer has decided.
     Decisions,
     /// Keys that issuers of tokens publish, and which tokens were verified.
@@ -18,7 +21,8 @@ pub enum Kept {
 
 impl Kept {
     /// Each with its word, in the order in which answers name them.
-    const WORDS: [(&'static str, Kept); 2] = [("authorizer", Kept::Decisions), ("jwks", Kept::Keys)];
+    const WORDS: [(&'static str, Kept); 3] =
+        [("answers", Kept::Answers), ("authorizer", Kept::Decisions), ("jwks", Kept::Keys)];
 
     /// What the query of a request names by `which`: all of it where it names nothing.
     ///
@@ -42,6 +46,8 @@ impl Kept {
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Flushed {
     #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<answer_cache::Forgotten>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     authorizer: Option<Decisions>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jwks: Option<jwt::Forgotten>,
@@ -59,6 +65,7 @@ impl Pipelines {
         let (gate, mut flushed) = (edge.gate(), Flushed::default());
         for kept in kept {
             match kept {
+                Kept::Answers => flushed.answers = Some(edge.forget_answers()),
                 Kept::Decisions => {
                     flushed.authorizer = Some(Decisions { decisions: gate.forget_decisions() });
                 }

@@ -16,10 +16,12 @@ use super::found::{self, Found, Scope};
 use super::query::{self, Live, Query, Reads};
 use super::{named, text};
 use crate::config::limits::{TAP_BYTES_MAX, TAP_LOOKS_MAX};
+use crate::edge::answer_cache::Made;
 use crate::edge::gate::throttle::charge::Charge;
 use crate::edge::problem::Problem;
 use crate::edge::reply::{self, Body};
 use crate::edge::{Edge, Intake};
+use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::phases::Phase;
 use crate::stream::{Payer, Stream};
 
@@ -30,19 +32,49 @@ pub async fn get(
     head: &request::Parts,
     charge: &mut Charge,
 ) -> Result<Response<Body>, Problem> {
-    let query = query::page(&intake.stream, head.uri.query().unwrap_or_default()).await?;
-    let Query { reads, limit, wait } = query;
-    let found = match reads {
-        Reads::Live(live) => find(edge, &intake.stream, live, (limit, wait)).await?,
-        Reads::Worker(worker) => {
-            named::page::find(edge, intake, worker.ask(&intake.cursors)?, (limit, wait)).await?
-        }
-    };
+    let (found, _) = ask(edge, intake, head).await?;
     let mut response = reply::json(StatusCode::OK, Vec::new());
     let text = text::page(&found, |bytes| edge.admit_tap(bytes))?;
     charge.owe(found.records as u64, text.len() as u64);
     *response.body_mut() = Body::whole(text);
     Ok(response)
+}
+
+/// The same page for whoever keeps it. It must not be one of a worker.
+///
+/// # Errors
+/// Those of [`get`].
+pub async fn made(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<Made, Problem> {
+    let (found, is_full) = ask(edge, intake, head).await?;
+    let mut oldest: Vec<(ShardId, SequenceNumber)> = Vec::new();
+    for part in &found.parts {
+        // The parts of a shard stand one behind the other.
+        if oldest.last().is_none_or(|(shard, _)| *shard != part.shard) {
+            oldest.push((part.shard, part.slice.first));
+        }
+    }
+    let text = text::page(&found, |bytes| edge.admit_tap(bytes))?;
+    Ok(Made { text, records: Some(found.records as u64), is_full, oldest })
+}
+
+/// What the query asks for, and whether new records change nothing of it: it has all that a page may have, from a place
+/// that stays.
+async fn ask(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<(Found, bool), Problem> {
+    let query = query::page(&intake.stream, head.uri.query().unwrap_or_default()).await?;
+    let Query { reads, limit, wait } = query;
+    match reads {
+        Reads::Live(live) => {
+            let is_fixed = live.is_fixed;
+            let found = find(edge, &intake.stream, live, (limit, wait)).await?;
+            let is_full = found.records >= limit || found.looked_at >= TAP_BYTES_MAX;
+            let is_lasting = is_fixed && is_full && found.skipped == 0;
+            Ok((found, is_lasting))
+        }
+        Reads::Worker(worker) => {
+            let asked = worker.ask(&intake.cursors)?;
+            Ok((named::page::find(edge, intake, asked, (limit, wait)).await?, false))
+        }
+    }
 }
 
 /// Registers, looks, and sleeps, until there is a record or the time is over.

@@ -59,6 +59,8 @@ pub struct Live {
     pub shard: Option<ShardId>,
     /// Which records are shown.
     pub filter: Option<Filter>,
+    /// Whether the same words name the same place later on, as long as its records are there.
+    pub is_fixed: bool,
 }
 
 /// What the messages of a WebSocket's client are.
@@ -222,12 +224,16 @@ impl<'a> Sent<'a> {
         let shards: Vec<_> = facts.iter().map(|facts| facts.id).collect();
         let filter = Filter::compile(self.key.map(Cow::into_owned), &self.conditions)
             .map_err(|detail| Problem::BadParameter { name: "where", detail })?;
-        let cursor = match (last_event_id, self.after.as_deref()) {
-            (Some(text), _) => resume(&facts, text, "Last-Event-ID")?,
-            (None, Some(text)) => resume(&facts, text, "after")?,
-            (None, None) => start(stream, &shards, self.from.as_deref().unwrap_or("latest")).await?,
+        let from = self.from.as_deref().unwrap_or("latest");
+        let (cursor, is_fixed) = match (last_event_id, self.after.as_deref()) {
+            (Some(text), _) => (resume(&facts, text, "Last-Event-ID")?, true),
+            (None, Some(text)) => (resume(&facts, text, "after")?, true),
+            // A time that is not over is where the next record will be, as the latest is.
+            (None, None) => {
+                (start(stream, &shards, from).await?, from == "earliest" || from.parse::<u64>().is_ok())
+            }
         };
-        Ok(Live { cursor, shard, filter })
+        Ok(Live { cursor, shard, filter, is_fixed })
     }
 }
 

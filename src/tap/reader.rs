@@ -62,7 +62,7 @@ pub struct Reader {
 impl Reader {
     /// Reads what `live` asks for.
     pub fn new(subscription: Subscription, live: Live, format: Format, payer: Payer) -> Self {
-        let Live { cursor, shard, filter } = live;
+        let Live { cursor, shard, filter, .. } = live;
         Self { subscription, format, shard, filter, cursor, following: None, behind_gap: None, payer }
     }
 

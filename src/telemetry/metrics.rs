@@ -28,6 +28,7 @@ macro_rules! metric {
 }
 
 // Behind the macro, which it uses.
+mod answer_cache;
 mod authorizer;
 mod cursors;
 mod delivery;
@@ -39,6 +40,7 @@ mod stream;
 mod taps;
 mod throttle;
 
+pub use answer_cache::AnswerCacheMetrics;
 pub use authorizer::AuthorizerMetrics;
 pub use cursors::{CursorGauges, CursorMetrics, render_cursors};
 pub use delivery::DeliveryMetrics;
@@ -124,12 +126,12 @@ fn counters() -> impl Iterator<Item = &'static Metric> {
     let own =
         [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS, authorizer::COUNTERS];
     let more = [cursors::COUNTERS, functions::COUNTERS, record::COUNTERS, jwt::COUNTERS, throttle::COUNTERS];
-    own.into_iter().chain(more).flatten()
+    own.into_iter().chain(more).chain([answer_cache::COUNTERS]).flatten()
 }
 
 fn gauges() -> impl Iterator<Item = &'static Metric> {
     let own = [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES];
-    let more = [cursors::GAUGES, functions::GAUGES, jwt::GAUGES, throttle::GAUGES];
+    let more = [cursors::GAUGES, functions::GAUGES, jwt::GAUGES, throttle::GAUGES, answer_cache::GAUGES];
     own.into_iter().chain(more).flatten()
 }
 

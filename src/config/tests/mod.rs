@@ -2,6 +2,7 @@
 
 mod auth;
 mod aws;
+mod cache;
 mod dead_letters;
 mod editor;
 mod files;

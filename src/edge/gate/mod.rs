@@ -21,6 +21,7 @@ pub mod throttle;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
@@ -65,7 +66,11 @@ pub struct Gate {
     authorizer: Option<Authorizer>,
     screen: Arc<Screen>,
     jwt: Arc<Jwt>,
+    /// That no other gate of this process has.
+    number: u64,
 }
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// A request that was let in.
 #[derive(Debug, Clone)]
@@ -106,6 +111,7 @@ impl Gate {
             authorizer: auth.authorizer.as_ref().and_then(|settings| authorizer(settings, metrics)),
             jwt,
             screen: Arc::default(),
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -265,6 +271,11 @@ impl Entry {
     /// What the body still has to prove: it has to be asked before anything is done for the sender.
     pub fn proof(&self) -> Option<&BodyProof> {
         self.proof.as_deref()
+    }
+
+    /// The number of the gate that has let it in: no other one has it.
+    pub fn gate_number(&self) -> u64 {
+        self.gate.number
     }
 
     /// Whether it may do `action` besides: a connection that stays open may turn to something else.

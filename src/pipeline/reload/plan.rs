@@ -207,6 +207,7 @@ fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
         ("[server] or a [[listener]]", old.server != new.server),
         ("[aws] or an [[access_key]]", old.aws != new.aws),
         ("a [[function]]", old.functions != new.functions),
+        ("[cache]", old.cache != new.cache),
         ("[access_log]", old.access_log != new.access_log),
         ("[audit_log]", old.audit_log != new.audit_log),
         ("[telemetry]", old.otlp != new.otlp),
