@@ -211,6 +211,31 @@ async fn keys_of_an_issuer_that_is_gone_stay_for_the_grace_and_no_longer() {
     patient.stop().assert_drained();
 }
 
+#[tokio::test]
+async fn keys_that_an_operator_has_forgotten_are_asked_for_before_a_token_is_taken_again() {
+    let Some(mut issuer) = Issuer::start() else { return };
+    let keys = format!("jwks_url = \"{}/jwks\"\nallow = [\"ingest:web\"]\n", issuer.url);
+    let auth = "[auth]\ningest = [\"jwt\"]\nadmin = [\"none\"]\n";
+    let server = Setup::pipeline(stream("web", 1)).node(auth).node(&issuer.table(&keys)).start();
+    let token = issuer.sign(None, json!({}));
+    until(&server, &token, 200).await;
+    let flush = async || {
+        let url = format!("http://{}/cache/flush?which=jwks", server.admin);
+        answer(reqwest::Client::new().post(url)).await.body["flushed"]["jwks"].clone()
+    };
+    assert_eq!(flush().await, json!({ "keys": 1, "tokens": 1 }));
+    assert_eq!(put(&server, &token).await.status, 200, "it waits for the keys");
+    assert_eq!(server.metric("forebay_jwt_key_refreshes_total", "outcome=\"ok\"").await, 2.0);
+    // With its issuer gone, a token is taken because of what is kept, and not behind that.
+    assert_eq!(issuer.do_it(json!({ "action": "stop" })), "stopped");
+    assert_eq!(put(&server, &token).await.status, 200);
+    assert_eq!(flush().await, json!({ "keys": 1, "tokens": 1 }));
+    assert_eq!(put(&server, &token).await.status, 503);
+    assert_eq!(issuer.do_it(json!({ "action": "start" })), "started");
+    until(&server, &token, 200).await;
+    server.stop().assert_drained();
+}
+
 const SECRET: &str = "a secret that nobody else knows, of more than 32 bytes";
 
 /// A token of the secret.

@@ -138,6 +138,30 @@ async fn it_is_asked_once_for_each_who_and_what_and_its_word_counts() {
 }
 
 #[tokio::test]
+async fn what_an_operator_has_forgotten_is_asked_again() {
+    let service = Service::start().await;
+    let server = start(service.address);
+    for _ in 0..2 {
+        assert_eq!(call(&server, "POST", RECORDS, "grants").await.0, 200);
+    }
+    assert_eq!(service.asked().len(), 1);
+    let url = format!("http://{}/cache/flush?which=authorizer", server.admin);
+    let flush = async |token: &str| {
+        let response = reqwest::Client::new().post(&url).bearer_auth(token).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    // Who may do this is asked of the service as well: that is one decision more.
+    let told = "{\"flushed\":{\"authorizer\":{\"decisions\":2}}}\n".to_owned();
+    assert_eq!(flush("bare").await, (200, told));
+    assert_eq!(flush("no").await.0, 403);
+    assert_eq!(service.asked().len(), 3);
+    for _ in 0..2 {
+        assert_eq!(call(&server, "POST", RECORDS, "grants").await.0, 200);
+    }
+    assert_eq!(service.asked().len(), 4);
+}
+
+#[tokio::test]
 async fn requests_of_the_same_wait_for_one_call() {
     let service = Service::start().await;
     let server = start(service.address);
