@@ -211,6 +211,28 @@ async fn a_reload_leaves_no_answer_to_those_who_may_not_have_it_any_more() {
 }
 
 #[tokio::test]
+async fn a_change_of_shards_or_streams_is_seen_at_once() {
+    let server = start();
+    let shards = "/v1/streams/web/shards";
+    for path in [shards, "/v1/streams/web", "/v1/streams"] {
+        get(&server, OPERATOR, path, &[]).await;
+        assert!(is_hit(&get(&server, OPERATOR, path, &[]).await), "{path}");
+    }
+    let split =
+        reqwest::Client::new().post(format!("http://{}{shards}", server.address)).body("{\"count\":2}");
+    assert_eq!(split.header("x-api-key", OPERATOR).send().await.unwrap().status(), StatusCode::OK);
+    let found = json_of(get(&server, OPERATOR, shards, &[]).await).await;
+    assert_eq!(found["shards"].as_array().unwrap().len(), 3, "{found}");
+    let found = json_of(get(&server, OPERATOR, "/v1/streams/web", &[]).await).await;
+    assert_eq!(found["shards"], 2);
+    std::fs::write(server.folder().join("pipelines/fresh.toml"), stream("fresh", 1)).unwrap();
+    let reload = reqwest::Client::new().post(format!("http://{}/reload", server.admin));
+    assert_eq!(reload.header("x-api-key", OPERATOR).send().await.unwrap().status(), StatusCode::OK);
+    let found = json_of(get(&server, OPERATOR, "/v1/streams", &[]).await).await;
+    assert_eq!(names(&found), ["fresh", "orders", "web"]);
+}
+
+#[tokio::test]
 async fn what_is_given_again_counts_for_limits_as_what_is_made() {
     let limit = "limit = { tap = { records_per_second = 1, burst = 20 } }";
     let keys = format!("[[api_key]]\nname = \"first\"\nkey = \"{OPERATOR}\"\nallow = [\"*:*\"]\n{limit}\n");
