@@ -5,8 +5,8 @@
 //! cargo bench --bench answer_cache
 //! ```
 //!
-//! `off` has no cache, `made` has one and asks with `Cache-Control: no-cache`, so that its difference to `off` is what keeping
-//! costs; `given` gets what is kept, and `known` a 304.
+//! `off` has no cache, `made` has one and asks with `Cache-Control: no-cache`, so that its difference to `off` is what
+//! keeping costs; `given` gets what is kept, and `known` a 304.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run has to stop")]
 

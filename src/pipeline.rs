@@ -317,11 +317,7 @@ impl Pipelines {
             status.refresh_gauges();
         }
         self.site.refresh_function_gauges();
-        self.site.edge.throttle.standings.refresh_gauges();
-        self.site.edge.gate().jwt().refresh_gauges();
-        if let Some(cache) = &self.site.edge.answer_cache {
-            cache.refresh_gauges();
-        }
+        self.site.edge.refresh_gauges();
         for intake in self.site.edge.intakes() {
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);

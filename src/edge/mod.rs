@@ -256,6 +256,15 @@ impl Edge {
         self.answer_cache.as_ref().map(AnswerCache::forget).unwrap_or_default()
     }
 
+    /// Brings gauges up to date.
+    pub fn refresh_gauges(&self) {
+        self.throttle.standings.refresh_gauges();
+        self.gate().jwt().refresh_gauges();
+        if let Some(cache) = &self.answer_cache {
+            cache.refresh_gauges();
+        }
+    }
+
     /// Who may come in now. A request is judged by one and the same all its way.
     pub fn gate(&self) -> Arc<Gate> {
         // Nothing panics while it is replaced.

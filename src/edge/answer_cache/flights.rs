@@ -9,8 +9,8 @@ use super::key::Key;
 
 type UnderWay = HashMap<Arc<Key>, CancellationToken, foldhash::fast::RandomState>;
 
-/// What is being made, with what tells that it has ended. Each is a request that is being answered, so there are no more
-/// than those.
+/// What is being made, with what tells that it has ended. Each is a request that is being answered, so there are no
+/// more than those.
 #[derive(Debug, Default)]
 pub struct Flights(Mutex<UnderWay>);
 

@@ -1,8 +1,8 @@
 //! What an answer is kept by: everything that it depends on.
 //!
 //! An answer is JSON in one form, whole and not compressed, whatever `Accept`, `Range` and `Accept-Encoding` say: they
-//! are no part of it. Who asks is, with everything that they may do, and the [`Gate`](super::super::gate::Gate) that has
-//! let them in: no answer outlives the rules by which it was given, and nobody is given another's.
+//! are no part of it. Who asks is, with everything that they may do, and the [`Gate`](super::super::gate::Gate) that
+//! has let them in: no answer outlives the rules by which it was given, and nobody is given another's.
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
@@ -32,8 +32,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// Of a request for `stream`, or for the list of all; `None` if its answer may not be kept: it waits for a record, or
-    /// takes one in the name of a worker.
+    /// Of a request for `stream`, or for the list of all; `None` if its answer may not be kept: it waits for a record,
+    /// or takes one in the name of a worker.
     pub fn of(route: CachedRoute, stream: &str, entry: &Entry, head: &Parts) -> Option<Self> {
         let target = match route {
             CachedRoute::Streams => String::new(),

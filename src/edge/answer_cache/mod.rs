@@ -5,8 +5,8 @@
 //!                      │      └─ no ─▶ one makes it, the others of the same wait ─▶ kept ─▶ 200 or 304
 //!                      └─ none: wait, cursor, worker ─▶ made, and not kept
 //! ```
-//! Only answers with status 200 are kept. A page at the end of the log is given again for `ttl`, as all others are: it is
-//! a page that was right when it was made, and its `next` goes on behind it, so that a reader may see records later and
+//! Only answers with status 200 are kept. A page at the end of the log is given again for `ttl`, as all others are: it
+//! is a page that was right when it was made, and its `next` goes on behind it, so that a reader may see records later and
 //! never misses one. A page with all that was asked for cannot change any more, and is given for `full_pages_ttl`, but
 //! not once a record of it has gone.
 

@@ -5,6 +5,11 @@
 //! answer has paid for its bytes, and they come back when its last holder is gone: clients that ask and do not read
 //! cannot hold more than there may be either, they only have less kept.
 
+#![expect(
+    clippy::mutable_key_type,
+    reason = "a key looks at nothing of a principal that changes: neither its buckets nor its quotas"
+)]
+
 use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -142,9 +147,9 @@ impl Store {
         (Some(kept), epoch)
     }
 
-    /// Keeps an answer of a stream with this layout, if it is about one, for `ttl`. `None` if it is not kept: it has too
-    /// many bytes, clients hold too many that went already, or all was forgotten since `epoch`. Returns as well how many
-    /// others had to go.
+    /// Keeps an answer of a stream with this layout, if it is about one, for `ttl`. `None` if it is not kept: it has
+    /// too many bytes, clients hold too many that went already, or all was forgotten since `epoch`. Returns as well how
+    /// many others had to go.
     pub fn keep(
         &self,
         (key, epoch): (&Arc<Key>, u64),

@@ -117,8 +117,8 @@ impl Jwt {
         self.issuers.values().filter_map(|issuer| issuer.keep_keys()).collect()
     }
 
-    /// Forgets which tokens were verified, and the keys that issuers publish: these are asked for at once, and until they
-    /// are there no token of theirs is taken.
+    /// Forgets which tokens were verified, and the keys that issuers publish: these are asked for at once, and until
+    /// they are there no token of theirs is taken.
     pub fn forget(&self) -> Forgotten {
         // Keys first: a token that is verified meanwhile holds with the keys that it was verified with.
         let keys = self.issuers.values().map(|issuer| issuer.forget_keys()).sum();
