@@ -23,6 +23,7 @@ mod reading;
 mod receipt;
 mod replies;
 pub mod reshard;
+mod routed;
 mod signal;
 mod traced;
 pub mod wal;
@@ -41,6 +42,7 @@ pub use readers::Census;
 pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};
 pub use replies::{Claim, Known, Replies};
 pub use reshard::{Change, ReshardError};
+pub use routed::{ExplicitHashes, Routed};
 pub use signal::{Signal, Waiter};
 pub use writing::Writing;
 
