@@ -79,6 +79,7 @@ impl Site {
             reader: source.stream.add_reader(),
             target: Arc::clone(&target.stream),
             admit: Arc::new(move |bytes| edge.admit(&budget, bytes, &Competitor::Nobody).ok()),
+            admit_from: Arc::clone(&target.budget),
             budget: self.memory.share.account(usize::MAX),
             files: self.function_files(),
             metrics: self.registry.function(target.stream.name(), &spec.function.name),

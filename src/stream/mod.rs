@@ -24,11 +24,11 @@ mod receipt;
 mod replies;
 pub mod reshard;
 mod routed;
-mod signal;
 mod traced;
 pub mod wal;
 mod writing;
 
+pub use crate::runtime::signal::{Signal, Waiter};
 pub use captures::{CapturePlan, Captures};
 pub use hash::{HashKey, HashRange};
 pub use heat::{Heat, HeatReport, HeavyKey};
@@ -43,7 +43,6 @@ pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};
 pub use replies::{Claim, Known, Replies};
 pub use reshard::{Change, ReshardError};
 pub use routed::{ExplicitHashes, Routed};
-pub use signal::{Signal, Waiter};
 pub use writing::Writing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
