@@ -55,7 +55,7 @@ impl Site {
         for Transformation { source, target, spec } in transformations {
             let named = |name: &Arc<str>| intakes.iter().position(|intake| intake.stream.name() == name);
             let (Some(source), Some(target)) = (named(source), named(target)) else { continue };
-            intakes[target].is_internal = true;
+            (intakes[source].is_internal, intakes[target].is_internal) = (true, true);
             built.push(self.build_function(spec, &intakes[source], &intakes[target])?);
         }
         Ok(built)

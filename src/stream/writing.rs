@@ -31,13 +31,16 @@ pub(super) struct State {
     pub is_shut: bool,
     /// Why nothing is taken until a restart.
     pub broken: Option<String>,
+    /// Once the stream is to be deleted, and takes no more.
+    pub is_closed: bool,
     /// Once the stream is deleted.
     pub is_gone: bool,
 }
 
 impl Gate {
     pub fn new(layout: Layout) -> Self {
-        let state = State { layout: Arc::new(layout), is_shut: false, broken: None, is_gone: false };
+        let layout = Arc::new(layout);
+        let state = State { layout, is_shut: false, broken: None, is_closed: false, is_gone: false };
         Self { state: RwLock::new(state), opened: Notify::new() }
     }
 
@@ -114,7 +117,7 @@ impl Writing<'_> {
     /// If the log does not take them, or a shard is not open.
     pub fn append(self, records: impl Into<Routed>, reply: Option<NewReply>) -> Result<Receipt, AppendError> {
         let routed = records.into();
-        if self.state.is_gone {
+        if self.state.is_gone || self.state.is_closed {
             return Err(AppendError::Deleted { stream: self.stream.name.to_string() });
         }
         if let Some(why) = &self.state.broken {

@@ -2,6 +2,7 @@
 
 mod aggregated;
 mod cli;
+mod deletion;
 pub mod expired;
 mod firehose;
 mod function_traces;
