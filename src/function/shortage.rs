@@ -52,9 +52,10 @@ impl<'a> Shortage<'a> {
                 return;
             }
             tokio::select! {
+                biased;
                 () = given_back.woken() => tokio::time::sleep(PAUSE).await,
-                () = &mut ask_again => return,
                 () = &mut self.long, if !self.is_told => self.tell(),
+                () = &mut ask_again => return,
             }
         }
     }
