@@ -144,7 +144,7 @@ impl Door {
         let (body, permit) = paid.into_shared();
         let intake = self.intake();
         let shared = Shared { body, permit, arrival: clock::wall() };
-        partition(intake.slots, decoded, shared, &intake.stream.layout())
+        partition(intake.slots, decoded, shared, &intake.stream.layout()).batches
     }
 
     /// The whole way of a body into the log.

@@ -145,10 +145,11 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
     let shared = Shared { body, permit, arrival };
     let receipt = {
         let writing = stream.writing().await;
-        let batches = partition::partition(intake.slots, decoded, shared, writing.layout());
-        let spent = stream.within_quotas(writing.layout(), &batches).inspect_err(|_| charge.refund())?;
-        let reply = claim.map(|claim| verdict.reply(claim, arrival, batches.len()));
-        writing.append(batches, reply).inspect_err(|_| {
+        let routed = partition::partition(intake.slots, decoded, shared, writing.layout());
+        let spent =
+            stream.within_quotas(writing.layout(), &routed.batches).inspect_err(|_| charge.refund())?;
+        let reply = claim.map(|claim| verdict.reply(claim, arrival, routed.batches.len()));
+        writing.append(routed, reply).inspect_err(|_| {
             stream.refund(&spent);
             charge.refund();
         })?

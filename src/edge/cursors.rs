@@ -37,6 +37,17 @@ use crate::tap::named::cursor::NamedCursor;
 use crate::tap::query;
 use shown::{Summary, Whole};
 
+/// What a commit is read into beside its text: the string of its positions, and the positions, which are 16 bytes each
+/// where their text has three at least.
+const READ_FACTOR: u64 = 1 + 16 / 3 + 1;
+
+/// Bytes of the answer to a commit beside its names and shards.
+const COMMIT_BYTES: u64 = 64;
+
+/// Bytes of a shard in it: its name (20, with quotes and a comma 23) as a string (24 and that) and in the text, and its
+/// position (32 in decimal digits, and 16) in both.
+const COMMIT_SHARD_BYTES: u64 = 2 * 23 + 24 + 2 * 32 + 16;
+
 /// Bytes of a list around its rows.
 const LIST_BYTES: u64 = 20;
 
@@ -65,6 +76,14 @@ struct CommitView<'a> {
     /// What is done of the shards that it has.
     next: String,
     shards: Vec<String>,
+}
+
+impl CommitView<'_> {
+    /// Bytes of its text, with those that it is made of, at most. Each visible character of a name is two at the most.
+    fn bytes_max(name: &str, worker: &str, shards: usize) -> u64 {
+        let names = (name.len() + 2 * worker.len()) as u64;
+        COMMIT_BYTES + names + COMMIT_SHARD_BYTES * shards as u64
+    }
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
@@ -121,14 +140,16 @@ pub async fn put(
     check_name(name)?;
     let (competitor, bytes_max) = (&entry.competitor(), CURSOR_BODY_BYTES_MAX as u64);
     let bounds = Bounds { account: &intake.budget, competitor, bytes_max, visit };
-    let paid = body::read(edge, bounds, (Encoding::Identity, entry.proof()), &mut body).await?;
+    let mut paid = body::read(edge, bounds, (Encoding::Identity, entry.proof()), &mut body).await?;
     let wish = match paid.bytes.as_slice() {
         [] => Wish::default(),
         text => serde_json::from_slice(text).map_err(|error| Problem::NotJson(error.to_string()))?,
     };
     match wish {
         Wish { worker: Some(worker), next, from: None, lease: None, reset: None, force: false } => {
-            commit(intake, name, &worker, next.as_deref().unwrap_or_default()).await
+            // What it is read into is no more than it was; both are there until the cursor has moved on.
+            edge.admit_more(&mut paid.permit, READ_FACTOR * paid.bytes.len() as u64, competitor)?;
+            commit((edge, intake), name, &worker, next.as_deref().unwrap_or_default()).await
         }
         Wish { reset: Some(to), force, from: None, lease: None, worker: None, next: None } => {
             let change = visit.change("cursor.reset", intake.stream.name(), Some(name));
@@ -152,12 +173,24 @@ async fn reset(intake: &Intake, name: &str, to: &str, force: bool) -> Result<Res
     answer(StatusCode::OK, &cursor)
 }
 
-async fn commit(intake: &Intake, name: &str, worker: &str, next: &str) -> Result<Response<Body>, Problem> {
+/// Moves a cursor on. The answer, which grows with the shards of the worker, is paid for from the taps' account until it is
+/// sent, and that before anything is moved.
+async fn commit(
+    (edge, intake): (&Edge, &Intake),
+    name: &str,
+    worker: &str,
+    next: &str,
+) -> Result<Response<Body>, Problem> {
     let (cursor, worker) = (intake.cursors.get(name)?, query::worker_name(worker)?);
+    let bytes = CommitView::bytes_max(name, &worker, intake.stream.layout().shards().len());
+    let mut permit = edge.admit_tap(bytes)?;
     let done = cursor.commit(&worker, next_of(next)?).await?;
+    // Shards may have come.
+    let bytes = CommitView::bytes_max(name, &worker, done.positions.len()).max(bytes);
+    permit.set(bytes);
     let shards = done.positions.iter().map(|(shard, _)| shard.to_string()).collect();
     let view = CommitView { cursor: name, worker: &worker, next: done.to_string(), shards };
-    Ok(json(StatusCode::OK, &view))
+    Ok(self::paid(&view, bytes, permit))
 }
 
 /// Reads what a worker hands back.

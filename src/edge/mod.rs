@@ -97,7 +97,7 @@ pub struct Intake {
     pub account: Option<Arc<Account>>,
     /// Cursors that workers share.
     pub cursors: Arc<NamedCursors>,
-    /// Whether no client sees it: a stage of this process is all that appends to it.
+    /// Whether no client sees it under its own name: the streams before and behind a function.
     pub is_internal: bool,
     /// Whether its pipeline has deliveries: clients of Firehose see it as a delivery stream of its name then. Those that
     /// delivery streams add do not count.

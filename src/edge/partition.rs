@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::decode::Decoded;
-use crate::record::{Aggregate, Batch, Put, RecordSpans, ShardId, Source, Span};
+use crate::record::{Aggregate, Batch, Put, RecordSpans, Source, Span};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
 use crate::stream::quotas::{Throttled, Writes};
-use crate::stream::{HashKey, Layout};
+use crate::stream::{ExplicitHashes, HashKey, Layout, Routed};
 
 /// What the records of a request share.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Shared {
 
 /// Splits the records by the open shard of their key, keeping their order within a shard. `width` is the number of
 /// captured fields of a record.
-pub fn partition(width: usize, decoded: Decoded, shared: Shared, layout: &Layout) -> Vec<(ShardId, Batch)> {
+pub fn partition(width: usize, decoded: Decoded, shared: Shared, layout: &Layout) -> Routed {
     split(width, decoded, shared, Shards { layout, quotas: None }, |_, _| {})
 }
 
@@ -45,7 +45,7 @@ pub fn split(
     shared: Shared,
     shards: Shards<'_>,
     mut note: impl FnMut(usize, Result<usize, Throttled>),
-) -> Vec<(ShardId, Batch)> {
+) -> Routed {
     let Shards { layout, mut quotas } = shards;
     let Decoded { records, captures, aggregates, content, side, hash_keys, .. } = decoded;
     let Shared { body, mut permit, arrival } = shared;
@@ -53,7 +53,7 @@ pub fn split(
         size_of_val(&*records) + size_of_val(&*captures) + size_of_val(&*aggregates) + side.len();
     permit.set(permit.bytes() + bookkeeping as u64);
     if records.is_empty() {
-        return Vec::new();
+        return Routed::default();
     }
     let source = Arc::new(Source { body, content, side: Bytes::from(side), arrival, permit });
     let whole =
@@ -61,29 +61,30 @@ pub fn split(
     let open = layout.open().len();
     if let (1, Some(only), None) = (open, layout.open().next(), &quotas) {
         whole.puts(0).for_each(|put| note(layout.index(only.facts.id).unwrap_or_default(), Ok(put.count)));
-        return vec![(only.facts.id, whole)];
+        return Routed::whole(only.facts.id, whole, hash_keys);
     }
-    let mut hash_keys = hash_keys.into_iter().peekable();
-    // Places in the layout.
+    let mut explicit = hash_keys.iter().copied().peekable();
+    // The place in the layout, and the hash that the record came with.
     let mut place_of = |put: &Put| {
-        let hash = match hash_keys.next_if(|(of, _)| *of == put.first) {
-            Some((_, hash)) => hash,
+        let explicit = explicit.next_if(|(of, _)| *of == put.first).map(|(_, hash)| hash);
+        let hash = match explicit {
+            Some(hash) => hash,
             None if put.key.is_present() => HashKey::of(whole.source.bytes(put.key)),
             None => HashKey(fastrand::u128(..)),
         };
-        layout.open_index_of(hash)
+        (layout.open_index_of(hash), explicit)
     };
     let first = whole.puts(0).next().filter(|put| put.count == whole.records.len());
     if let (Some(only), None) = (first, &quotas) {
-        let place = place_of(&only);
+        let (place, _) = place_of(&only);
         note(place, Ok(only.count));
-        return vec![(layout.shards()[place].facts.id, whole)];
+        return Routed::whole(layout.shards()[place].facts.id, whole, hash_keys);
     }
     let mut parts: Vec<(usize, Part)> = Vec::new();
     // For each shard of the layout, where its part stands in `parts`.
     let mut slots = vec![usize::MAX; layout.shards().len()];
     for put in whole.puts(0) {
-        let place = place_of(&put);
+        let (place, hash) = place_of(&put);
         let within = quotas.as_mut().map_or(Ok(()), |quotas| {
             quotas.take_record(layout.shards()[place].facts.id, (put.payload.len() + put.key.len()) as u64)
         });
@@ -99,13 +100,19 @@ pub fn split(
             parts.push((place, Part { records, ..Part::default() }));
         }
         if let Some((_, part)) = parts.get_mut(*slot) {
+            hash.into_iter().for_each(|hash| part.hashes.push(part.records.len(), hash));
             part.take(&whole, &put, width);
         }
     }
     parts.sort_unstable_by_key(|(place, _)| *place);
-    let batch =
-        |(place, part): (usize, Part)| (layout.shards()[place].facts.id, part.into_batch(&whole.source));
-    parts.into_iter().map(batch).collect()
+    let mut routed = Routed::default();
+    for (place, mut part) in parts {
+        if !hash_keys.is_empty() {
+            routed.hashes.push(std::mem::take(&mut part.hashes));
+        }
+        routed.batches.push((layout.shards()[place].facts.id, part.into_batch(&whole.source)));
+    }
+    routed
 }
 
 /// The records of one shard.
@@ -114,6 +121,7 @@ struct Part {
     records: Vec<RecordSpans>,
     captures: Vec<Span>,
     aggregates: Vec<Aggregate>,
+    hashes: ExplicitHashes,
 }
 
 impl Part {
@@ -130,7 +138,7 @@ impl Part {
     }
 
     fn into_batch(self, source: &Arc<Source>) -> Batch {
-        let Self { records, captures, aggregates } = self;
+        let Self { records, captures, aggregates, .. } = self;
         Batch {
             source: Arc::clone(source),
             records: records.into(),
@@ -139,3 +147,6 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,8 +21,10 @@ pub mod balance;
 pub mod call;
 pub mod contract;
 pub mod progress;
+mod shortage;
 pub mod stage;
 mod traced;
+mod waiting;
 mod work;
 
 use std::time::Duration;

@@ -1,21 +1,25 @@
 //! The loop of one stage: read, call, write down, append, wait.
 
 mod commit;
+mod memory;
+mod reading;
 mod seen;
 
-use std::fmt::Display;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+use self::reading::Due;
 pub use self::seen::Seen;
 use super::Spec;
 use super::call::{CallError, Caller};
 use super::contract::{self, Outcome, Outcomes, shown};
 use super::progress::{Passed, Progress};
 use super::traced::TracedCall;
+use super::waiting::Waiting;
 use super::work::{Group, Work};
 use crate::config::limits::{DELIVERY_LINGER_MS, FUNCTION_RECORDS_MAX};
 use crate::delivery::Stop;
@@ -23,14 +27,11 @@ use crate::node::{DocumentFolder, NodeError};
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::budget::{Budget, Permit};
-use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
-use crate::stream::{Layout, Payer, ReadLimit, ReaderId, Shard, Stream};
+use crate::stream::{ReaderId, Stream};
 use crate::telemetry::metrics::FunctionMetrics;
 use crate::telemetry::trace::TraceContext;
 
-/// How long a stage waits for memory until it looks again.
-const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
 /// How long it sleeps at most where nothing is to be expected.
 const IDLE_PAUSE: Duration = Duration::from_secs(3600);
 
@@ -49,6 +50,8 @@ pub struct Parts {
     pub target: Arc<Stream>,
     /// Pays for results.
     pub admit: Admit,
+    /// What it takes of: an account of the ingest share.
+    pub admit_from: Arc<Budget>,
     /// Pays for everything else: an account of the delivery share.
     pub budget: Arc<Budget>,
     /// Where it keeps how far it is, by the name of the source.
@@ -80,6 +83,8 @@ pub struct Stage {
     seen: Seen,
     /// What became of all records so far.
     passed: Passed,
+    /// Records that are too few for a call yet, in each shard that has such.
+    waiting: BTreeMap<ShardId, Waiting>,
     /// The shard to begin with.
     turn: usize,
     /// How many records are sent at most: less than usual after results that were too many for the log.
@@ -134,6 +139,7 @@ impl Stage {
             numbers: (source, target),
             seen,
             passed,
+            waiting: BTreeMap::new(),
             turn: 0,
             records_max: FUNCTION_RECORDS_MAX,
             is_failing: false,
@@ -191,9 +197,7 @@ impl Stage {
 
     /// Looks for records that are due, and has them go through the function.
     async fn prepare(&mut self) -> Step {
-        if self.parts.budget.is_taken_to(100) {
-            return Step::Wait(BLOCKED_PAUSE);
-        }
+        self.wait_for_memory().await;
         let layout = self.parts.source.layout();
         let count = layout.shards().len();
         let mut pause = IDLE_PAUSE;
@@ -203,69 +207,26 @@ impl Stage {
             else {
                 continue;
             };
-            let work = match self.read(from).await {
-                Ok(work) => work,
+            let work = match self.due(from).await {
+                Ok(Due::Now(work)) => work,
+                Ok(Due::In(left)) => {
+                    pause = pause.min(left);
+                    continue;
+                }
                 Err(pause) => return Step::Wait(pause),
             };
             // Whatever has a number and is not there.
             let numbers = work.to.0.saturating_sub(from.1.0);
             let lost = Passed { lost: numbers.saturating_sub(work.count as u64), ..Passed::default() };
-            let Some(oldest) = work.oldest() else {
+            if work.oldest().is_none() {
                 let (shard, to, groups) = (work.shard, work.to, Vec::new());
                 return Step::Made(Made { shard, to, sent: 0, passed: lost, groups });
-            };
-            let interval = i64::try_from(self.parts.spec.buffer_interval.as_micros()).unwrap_or(i64::MAX);
-            let left = oldest.0.saturating_add(interval).saturating_sub(clock::wall().0);
-            if left > 0 && !work.is_full {
-                pause = pause.min(Duration::from_micros(left.unsigned_abs()));
-                continue;
             }
             self.turn = (index + 1) % count;
             let made = self.transform(work).await;
             return Step::Made(Made { passed: made.passed + lost, ..made });
         }
         Step::Wait(pause)
-    }
-
-    /// Where a shard is read on, if it has more and may be read.
-    fn position(&self, layout: &Layout, shard: &Shard) -> Option<(ShardId, SequenceNumber)> {
-        let positions = self.seen.positions();
-        let position = |id: ShardId| {
-            let first = || layout.get(id).map(|shard| shard.log_ref().bounds().first);
-            positions.get(&id).copied().or_else(first)
-        };
-        let (id, next) = (shard.facts.id, shard.log_ref().bounds().next);
-        let from = position(id)?;
-        (next > from && layout.may_read(&shard.facts, position)).then_some((id, from))
-    }
-
-    /// Reads what may be sent together; or how long to wait until another try.
-    async fn read(&self, (shard, from): (ShardId, SequenceNumber)) -> Result<Work, Duration> {
-        let Parts { spec, source, budget, .. } = &self.parts;
-        let payer = Payer { budget: Arc::clone(budget), overdraws: true };
-        let limit = ReadLimit { bytes: spec.buffer_bytes, records: self.records_max };
-        let read = source.read(shard, from, limit, &payer).await;
-        let read = read.map_err(|error| self.trouble("the log cannot be read", &error))?;
-        if read.slices.is_empty() && read.next <= from {
-            return Err(self.trouble("the log cannot be read", &"it has records, but gives none"));
-        }
-        if read.skipped > 0 {
-            tracing::error!(
-                stream = %source.name(), function = self.caller.name(), %shard, records = read.skipped,
-                "records were gone from the log before they went through the function"
-            );
-        }
-        Ok(Work::of(shard, read, spec.buffer_bytes, self.records_max))
-    }
-
-    /// Something besides the function does not work. How long to wait until another try.
-    fn trouble(&self, what: &str, error: &dyn Display) -> Duration {
-        tracing::error!(
-            stream = %self.parts.source.name(), function = self.caller.name(), %error,
-            "{what}: records do not go through the function, nothing is dropped; it is tried again"
-        );
-        // Of the pauses between tries, since each is told.
-        Duration::from_secs(10)
     }
 
     /// Has records go through the function. Where that cannot be, they have failed.
@@ -359,13 +320,7 @@ impl Stage {
                 Outcome::Failed => passed.failed += 1,
             }
         }
-        let groups = loop {
-            match work.results(outcomes, why, |bytes| (self.parts.admit)(bytes).ok_or(())) {
-                Ok(groups) => break groups,
-                // The edge refuses as well until there is memory.
-                Err(()) => tokio::time::sleep(BLOCKED_PAUSE).await,
-            }
-        };
+        let groups = self.admitted(work, outcomes, why).await;
         Made { shard: work.shard, to: work.to, sent: work.count, passed, groups }
     }
 }

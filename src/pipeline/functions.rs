@@ -55,7 +55,7 @@ impl Site {
         for Transformation { source, target, spec } in transformations {
             let named = |name: &Arc<str>| intakes.iter().position(|intake| intake.stream.name() == name);
             let (Some(source), Some(target)) = (named(source), named(target)) else { continue };
-            intakes[target].is_internal = true;
+            (intakes[source].is_internal, intakes[target].is_internal) = (true, true);
             built.push(self.build_function(spec, &intakes[source], &intakes[target])?);
         }
         Ok(built)
@@ -79,6 +79,7 @@ impl Site {
             reader: source.stream.add_reader(),
             target: Arc::clone(&target.stream),
             admit: Arc::new(move |bytes| edge.admit(&budget, bytes, &Competitor::Nobody).ok()),
+            admit_from: Arc::clone(&target.budget),
             budget: self.memory.share.account(usize::MAX),
             files: self.function_files(),
             metrics: self.registry.function(target.stream.name(), &spec.function.name),

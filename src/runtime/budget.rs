@@ -10,12 +10,14 @@
 //! and pool together are the share.
 //!
 //! An account is a counter and nothing else: taking and giving back are one atomic operation each, two beyond the
-//! floor.
+//! floor. Who gives back besides looks whether anybody waits for that ([`Budget::given_back`]), which is one load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
+
+use super::signal::{Signal, Waiter};
 
 /// One share of the budget.
 #[derive(Debug)]
@@ -69,11 +71,13 @@ struct Pool {
     /// Below zero for a moment where bytes are given back by one thread before the one that takes them has counted
     /// them here.
     used: AtomicI64,
+    /// Told when an account gives something back, whether to the pool or to its own floor.
+    given_back: Signal,
 }
 
 impl Pool {
     fn new(capacity: u64) -> Arc<Self> {
-        Arc::new(Self { capacity, used: AtomicI64::new(0) })
+        Arc::new(Self { capacity, used: AtomicI64::new(0), given_back: Signal::default() })
     }
 
     fn used(&self) -> u64 {
@@ -115,6 +119,14 @@ impl Budget {
     pub fn is_taken_to(&self, percent: u64) -> bool {
         let over = |used: u64, capacity: u64| used.saturating_mul(100) >= capacity.saturating_mul(percent);
         over(self.used(), self.floor) && over(self.pool.used(), self.pool.capacity)
+    }
+
+    /// Registers for the next time that bytes are given back to this account, or to another one of its share. Look whether
+    /// there are enough after this call and before awaiting the result, and again behind it: somebody else may have had
+    /// them. Since the counters are not ordered against the signal, one may be missed on some machines: who waits has to
+    /// look once in a while besides.
+    pub fn given_back(&self) -> Waiter<'_> {
+        self.pool.given_back.wait()
     }
 
     /// Takes `bytes`, or nothing if they are not there.
@@ -164,6 +176,7 @@ impl Budget {
         if beyond > 0 {
             self.pool.used.fetch_sub(beyond.cast_signed(), Ordering::Relaxed);
         }
+        self.pool.given_back.notify();
     }
 }
 
@@ -275,6 +288,23 @@ mod tests {
         assert!(modest.try_take(50).is_some());
         drop(floor);
         assert_eq!((share.used(), share.pool_used()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_memory_is_woken_by_whatever_account_of_the_share_gives_back() {
+        use futures_util::FutureExt as _;
+
+        let share = Share::new(100, 2);
+        let (one, other) = (share.account(0), share.account(1));
+        let (all, floor) = (one.try_take(75).expect("75 of 100"), other.try_take(25).expect("the rest"));
+        let waiter = other.given_back();
+        drop(other.try_take(1));
+        drop(other.take_anyway(0));
+        drop(all);
+        waiter.woken().await;
+        let waiter = other.given_back();
+        assert_eq!(waiter.woken().now_or_never(), None, "nothing has come back since");
+        drop(floor);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What every stage stands on: the byte budget, buckets of tokens, the clock, the disk, what a thread puts off until it
-//! sleeps, the phases, the progress of a start, pauses between tries, and the tasks that must be joined.
+//! sleeps, the phases, the progress of a start, pauses between tries, signals to those who wait, and the tasks that must
+//! be joined.
 
 pub mod backoff;
 pub mod bucket;
@@ -11,4 +12,5 @@ pub mod park;
 pub mod phases;
 pub mod progress;
 pub mod scratch_disk;
+pub mod signal;
 pub mod tasks;

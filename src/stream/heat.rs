@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::hash::{HashKey, HashRange};
+use super::routed::ExplicitHashes;
 use crate::config::limits::{HEAT_HALF_LIFE_SECONDS, HEAT_KEY_BYTES_MAX, HEAT_KEYS, HEAT_SAMPLE};
 use crate::record::Batch;
 use crate::runtime::clock;
@@ -46,7 +47,8 @@ pub struct HeatReport {
 /// A key that brings much.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeavyKey {
-    /// The key, or the beginning of one that is longer than [`HEAT_KEY_BYTES_MAX`].
+    /// The key, or the beginning of one that is longer than [`HEAT_KEY_BYTES_MAX`]; of those that a client has put at one
+    /// place of the hash space, the first that was met.
     pub key: Vec<u8>,
     /// Where it lies in the hash space.
     pub hash: HashKey,
@@ -78,8 +80,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Heat {
-    /// Counts what is appended.
-    pub fn observe(&self, batch: &Batch) {
+    /// Counts what is appended, at the place where each record lies: that of its key, or the one of `hashes`.
+    pub fn observe(&self, batch: &Batch, hashes: &ExplicitHashes) {
         let bytes = batch.payload_bytes();
         let before = self.records.fetch_add(batch.records.len() as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -93,8 +95,10 @@ impl Heat {
         for index in (first as usize..batch.records.len()).step_by(HEAT_SAMPLE as usize) {
             // What decides over the shard of an aggregate is the key that it was put with.
             let Some(put) = batch.puts(index).next() else { break };
-            if put.key.is_present() {
-                keys.add(batch.source.bytes(put.key), put.payload.len() as u64);
+            let key = batch.source.bytes(put.key);
+            let hash = hashes.of(put.first).or_else(|| put.key.is_present().then(|| HashKey::of(key)));
+            if let Some(hash) = hash {
+                keys.add(key, hash, put.payload.len() as u64);
             }
         }
     }
@@ -156,8 +160,7 @@ struct Counter {
 }
 
 impl HeavyKeys {
-    fn add(&mut self, key: &[u8], bytes: u64) {
-        let hash = HashKey::of(key);
+    fn add(&mut self, key: &[u8], hash: HashKey, bytes: u64) {
         // A record without payload counts as well.
         let weight = bytes.max(1) as f64;
         self.total += weight;
@@ -234,7 +237,7 @@ mod tests {
             // A third of all records.
             keys.extend(["hot"; 20]);
             fastrand::shuffle(&mut keys);
-            heat.observe(&batch(&keys));
+            heat.observe(&batch(&keys), &ExplicitHashes::default());
         }
         let report = heat.report();
         assert_eq!(report.keys[0].key, b"hot");
@@ -252,7 +255,7 @@ mod tests {
             let names: Vec<String> = (0..count).map(|index| format!("key-{index}")).collect();
             let heat = Heat::default();
             let turns = names.iter().cycle().take(16 * 17 * 4).map(String::as_str);
-            heat.observe(&batch(&turns.collect::<Vec<_>>()));
+            heat.observe(&batch(&turns.collect::<Vec<_>>()), &ExplicitHashes::default());
             let found = heat.report().keys;
             assert_eq!(found.len(), count);
             assert!(found.iter().all(|key| (key.share - 1.0 / count as f64).abs() < 1e-9), "{found:?}");
@@ -263,7 +266,7 @@ mod tests {
     fn a_single_record_a_request_is_sampled_as_well() {
         let heat = Heat::default();
         for _ in 0..HEAT_SAMPLE * 4 {
-            heat.observe(&batch(&["only"]));
+            heat.observe(&batch(&["only"]), &ExplicitHashes::default());
         }
         assert_eq!(heat.report().keys.len(), 1);
         assert!((heat.report().keys[0].share - 1.0).abs() < 1e-9);
@@ -274,14 +277,14 @@ mod tests {
         let heat = Heat::default();
         let long = "k".repeat(200);
         for _ in 0..HEAT_SAMPLE {
-            heat.observe(&batch(&[&long]));
+            heat.observe(&batch(&[&long]), &ExplicitHashes::default());
         }
         assert_eq!(heat.report().keys[0].key.len(), HEAT_KEY_BYTES_MAX);
         let mut keyless = batch(&["x"]);
         keyless.records[0].key = Span::ABSENT;
         let heat = Heat::default();
         for _ in 0..HEAT_SAMPLE {
-            heat.observe(&keyless);
+            heat.observe(&keyless, &ExplicitHashes::default());
         }
         let report = heat.report();
         assert_eq!((report.keys, heat.split_point(HashRange { first: 0, last: 9 })), (Vec::new(), None));
@@ -290,12 +293,12 @@ mod tests {
     #[test]
     fn what_came_long_ago_fades() {
         let mut keys = HeavyKeys::default();
-        keys.add(b"old", 1_000);
+        keys.add(b"old", HashKey::of(b"old"), 1_000);
         for _ in 0..20 {
             keys.fade(0.5);
         }
         assert!(keys.heaviest().is_empty());
-        keys.add(b"new", 10);
+        keys.add(b"new", HashKey::of(b"new"), 10);
         assert_eq!(keys.heaviest()[0].key, b"new");
     }
 }

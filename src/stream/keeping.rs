@@ -76,6 +76,12 @@ impl Stream {
         give_up(&forgotten);
     }
 
+    /// Takes no more records: it is to be deleted once those that it has are delivered. What is being appended is counted
+    /// when this returns.
+    pub fn close(&self) {
+        self.gate.write().is_closed = true;
+    }
+
     /// Takes no more records and lets go of those that it has. To be called once it is written down that the stream is
     /// gone.
     pub fn delete(&self) {

@@ -23,11 +23,12 @@ mod reading;
 mod receipt;
 mod replies;
 pub mod reshard;
-mod signal;
+mod routed;
 mod traced;
 pub mod wal;
 mod writing;
 
+pub use crate::runtime::signal::{Signal, Waiter};
 pub use captures::{CapturePlan, Captures};
 pub use hash::{HashKey, HashRange};
 pub use heat::{Heat, HeatReport, HeavyKey};
@@ -41,7 +42,7 @@ pub use readers::Census;
 pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};
 pub use replies::{Claim, Known, Replies};
 pub use reshard::{Change, ReshardError};
-pub use signal::{Signal, Waiter};
+pub use routed::{ExplicitHashes, Routed};
 pub use writing::Writing;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::Counter;
 
-use super::signal::Signal;
 use crate::record::Batch;
+use crate::runtime::signal::Signal;
 use crate::telemetry::metrics::StreamMetrics;
 
 /// What a request brings to a stream.

@@ -11,6 +11,7 @@ use super::layout::{Layout, ShardStore};
 use super::memory::MemoryLog;
 use super::notices::Size;
 use super::receipt::{AppendError, Commit, NewReply, Receipt};
+use super::routed::Routed;
 use super::wal::journal::{NewRequest, Queued};
 use super::wal::shard::DurableLog;
 use super::{Store, Stream};
@@ -30,13 +31,16 @@ pub(super) struct State {
     pub is_shut: bool,
     /// Why nothing is taken until a restart.
     pub broken: Option<String>,
+    /// Once the stream is to be deleted, and takes no more.
+    pub is_closed: bool,
     /// Once the stream is deleted.
     pub is_gone: bool,
 }
 
 impl Gate {
     pub fn new(layout: Layout) -> Self {
-        let state = State { layout: Arc::new(layout), is_shut: false, broken: None, is_gone: false };
+        let layout = Arc::new(layout);
+        let state = State { layout, is_shut: false, broken: None, is_closed: false, is_gone: false };
         Self { state: RwLock::new(state), opened: Notify::new() }
     }
 
@@ -93,10 +97,10 @@ impl Stream {
     /// Also [`AppendError::Resharding`].
     pub fn append(
         &self,
-        batches: Vec<(ShardId, Batch)>,
+        records: impl Into<Routed>,
         reply: Option<NewReply>,
     ) -> Result<Receipt, AppendError> {
-        self.try_writing().ok_or(AppendError::Resharding)?.append(batches, reply)
+        self.try_writing().ok_or(AppendError::Resharding)?.append(records, reply)
     }
 }
 
@@ -111,20 +115,18 @@ impl Writing<'_> {
     ///
     /// # Errors
     /// If the log does not take them, or a shard is not open.
-    pub fn append(
-        self,
-        batches: Vec<(ShardId, Batch)>,
-        reply: Option<NewReply>,
-    ) -> Result<Receipt, AppendError> {
-        if self.state.is_gone {
+    pub fn append(self, records: impl Into<Routed>, reply: Option<NewReply>) -> Result<Receipt, AppendError> {
+        let routed = records.into();
+        if self.state.is_gone || self.state.is_closed {
             return Err(AppendError::Deleted { stream: self.stream.name.to_string() });
         }
         if let Some(why) = &self.state.broken {
             return Err(AppendError::Unavailable(why.clone()));
         }
-        for (id, batch) in &batches {
-            self.layout().get(*id).into_iter().for_each(|shard| shard.heat.observe(batch));
+        for (id, batch, hashes) in routed.observed() {
+            self.layout().get(id).into_iter().for_each(|shard| shard.heat.observe(batch, hashes));
         }
+        let Routed { batches, .. } = routed;
         match &self.stream.store {
             Store::Memory => self.append_in_memory(batches, reply),
             Store::Durable { journal, number } => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::aws::UNSIGNED;
 use crate::lake;
 use crate::server::{Server, Setup, durable_stream};
 use crate::verify;
@@ -174,6 +175,48 @@ async fn the_heaviest_key_of_a_shard_is_told_and_can_be_split_at() {
     assert_eq!(status, 200, "{shards}");
     assert_eq!(shards["shards"][2]["starting_hash_key"], heaviest["hash_key"]);
     assert_eq!(shards["shards"][2]["parents"], json!(["shardId-000000000000"]));
+    server.stop().assert_drained();
+}
+
+/// Puts records with these hashes, all with one key. The shard of each.
+async fn put_at(server: &Server, hashes: &[u128]) -> Vec<String> {
+    let record =
+        |hash: &u128| json!({"Data": "e30=", "PartitionKey": "k", "ExplicitHashKey": hash.to_string()});
+    let records: Vec<_> = hashes.iter().map(record).collect();
+    let request = reqwest::Client::new()
+        .post(format!("http://{}/", server.address))
+        .header("x-amz-target", "Kinesis_20131202.PutRecords")
+        .header("content-type", "application/x-amz-json-1.1")
+        .body(json!({"StreamName": "s", "Records": records}).to_string());
+    let reply = request.send().await.unwrap();
+    let reply: Value = serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap();
+    let shard = |record: &Value| record["ShardId"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned();
+    reply["Records"].as_array().unwrap_or_else(|| panic!("{reply}")).iter().map(shard).collect()
+}
+
+#[tokio::test]
+async fn a_stream_whose_clients_place_records_themselves_is_split_at_the_hottest_place() {
+    const HOT: u128 = 0x1234_5678_9abc_def0_1234_5678_9abc_def0;
+    let server = Setup::pipeline(durable_stream("s", 1, "fsync")).node(UNSIGNED).start();
+    // Every second record lies at one place, the others below and above it. The key that they all have lies at none of
+    // them, and would be split at for nothing.
+    let places: Vec<u128> = (0..250_u128).flat_map(|n| [HOT, (n + 1) << 119]).collect();
+    for _ in 0..4 {
+        put_at(&server, &places).await;
+    }
+    let (_, shards) = server.get("/v1/streams/s/shards").await;
+    let heaviest = &shards["shards"][0]["heaviest_keys"][0];
+    assert_eq!((&heaviest["partition_key"], &heaviest["hash_key"]), (&json!("k"), &json!(HOT.to_string())));
+    let (status, shards) = reshard(&server, json!({"split": "shardId-000000000000", "at": "hottest"})).await;
+    assert_eq!(status, 200, "{shards}");
+    let [_, lower, upper] = shards["shards"].as_array().unwrap().as_slice() else { panic!("{shards}") };
+    assert_eq!(lower["ending_hash_key"], json!((HOT - 1).to_string()));
+    assert_eq!(upper["starting_hash_key"], json!(HOT.to_string()));
+    let found = put_at(&server, &places).await;
+    for (place, shard) in places.iter().zip(found) {
+        let expected = if *place < HOT { lower } else { upper };
+        assert_eq!(expected["shard"], json!(shard), "{place}");
+    }
     server.stop().assert_drained();
 }
 

@@ -65,3 +65,27 @@ async fn where_memory_is_spent_cursors_are_not_shown() {
     drop(all);
     assert!(list(&edge, &intake).is_ok());
 }
+
+#[tokio::test]
+async fn a_commit_is_paid_for_before_anything_is_moved() {
+    let edge = edge(3, 16 << 20);
+    make(&edge, 1, 0).await;
+    let intake = edge.intake("s").unwrap();
+    let cursor = Arc::clone(&intake.cursors.list()[0]);
+    // Every character of the name is written as two.
+    let worker = "\"".repeat(64);
+    cursor.join(&worker.as_str().into(), None).await.unwrap();
+    let before = cursor.view().unwrap().done();
+    let all = edge.taps_budget.take_anyway(32 << 20);
+    let refused = commit((&edge, &intake), cursor.name(), &worker, "").await;
+    assert!(matches!(refused, Err(Problem::MemoryFull)));
+    assert_eq!(cursor.view().unwrap().done(), before);
+    drop(all);
+    let response = commit((&edge, &intake), cursor.name(), &worker, "").await.unwrap();
+    let paid = edge.taps_budget.used();
+    let text = text(response).await;
+    assert!((text.len() as u64) <= paid, "{paid}: {}", String::from_utf8_lossy(&text));
+    let view: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(view["shards"].as_array().unwrap().len(), 3, "{view}");
+    assert_eq!(edge.taps_budget.used(), 0);
+}

@@ -149,8 +149,8 @@ fn sharded(intake: &Intake, body: Vec<u8>, decoded: Decoded) -> Vec<(u32, Vec<St
             |record: &RecordSpans| String::from_utf8_lossy(batch.source.bytes(record.payload)).into_owned();
         batch.records.iter().map(payload).collect()
     };
-    let batches = partition(intake.slots, decoded, shared, &intake.stream.layout());
-    batches.iter().map(|(ShardId(id), batch)| (*id, payloads(batch))).collect()
+    let routed = partition(intake.slots, decoded, shared, &intake.stream.layout());
+    routed.batches.iter().map(|(ShardId(id), batch)| (*id, payloads(batch))).collect()
 }
 
 #[test]

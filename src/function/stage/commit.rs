@@ -91,7 +91,7 @@ impl Stage {
         let receipt = {
             let layout = self.parts.target.layout();
             let shard = layout.open().next().map(|shard| shard.facts.id).ok_or(Refused::Gone)?;
-            let batches = made.groups.iter().map(|group| (shard, group.batch())).collect();
+            let batches: Vec<_> = made.groups.iter().map(|group| (shard, group.batch())).collect();
             self.parts.target.append(batches, None).map_err(refused)?
         };
         receipt.commit.await.map_err(|error| Refused::ForNow(error.to_string()))

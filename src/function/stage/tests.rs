@@ -19,14 +19,14 @@ use super::*;
 use crate::config::checked::{self, Function};
 use crate::function::contract::Origin;
 use crate::record::{Batch, Content, RecordSpans, Source, Span};
-use crate::runtime::clock::UnixMicros;
+use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::disk::Disk;
 use crate::runtime::progress::Progress as ReadBack;
 use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::journals::{Journals, Setting};
 use crate::stream::wal::shard::DurableLog;
-use crate::stream::{Backing, Captures, DurableParts, Retention, ShardFacts};
+use crate::stream::{Backing, Captures, DurableParts, Payer, ReadLimit, Retention, ShardFacts};
 use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
 
@@ -153,6 +153,7 @@ impl Life {
             reader: self.source.add_reader(),
             target: Arc::clone(&self.target),
             admit: Arc::new(move |bytes| Some(paying.take_anyway(bytes))),
+            admit_from: Arc::clone(&budget),
             budget,
             files: DocumentFolder::of_functions(Arc::new(self.disk.clone()), Path::new("/data")),
             metrics: self.registry.function("target", "f"),
@@ -278,4 +279,95 @@ async fn each_result_is_in_the_target_once_whenever_the_power_goes() {
     for seed in 0..SEEDS {
         lives(seed, address).await;
     }
+}
+
+/// A life with a stage that waits for an hour, unless 40 bytes have come.
+async fn patient(address: SocketAddr) -> (Life, Stage) {
+    let disk = SimulatedDisk::new(1);
+    for folder in ["/data", "/log"] {
+        disk.create_folder(Path::new(folder)).unwrap();
+    }
+    let life = Life::begin(disk);
+    let mut stage = life.stage(address);
+    stage.parts.spec.buffer_interval = Duration::from_secs(3_600);
+    (life, stage)
+}
+
+async fn step(stage: &mut Stage) -> Step {
+    tokio::time::timeout(PATIENCE, stage.prepare()).await.unwrap()
+}
+
+/// Where the stage will look for more, once it has looked and found too few.
+async fn waits_until(stage: &mut Stage) -> u64 {
+    let Step::Wait(pause) = step(stage).await else { panic!("they are too few") };
+    assert!(pause <= Duration::from_secs(3_600));
+    let waiting = stage.waiting[&ShardId(0)];
+    assert_eq!(waiting.from, SequenceNumber(1_000));
+    waiting.to.0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_that_waits_for_more_looks_only_at_what_has_come() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (life, mut stage) = patient(function().await).await;
+    // Two bytes each.
+    assert!(life.send(10..14).await);
+    assert_eq!(waits_until(&mut stage).await, 1_004);
+    let known = stage.waiting[&ShardId(0)];
+    let most = ReadLimit { bytes: 40, records: FUNCTION_RECORDS_MAX };
+    let room = known.room(most);
+    assert_eq!((room.bytes, room.records), (32, FUNCTION_RECORDS_MAX - 4));
+    assert_eq!(waits_until(&mut stage).await, 1_004, "nothing has come");
+    assert_eq!(stage.waiting[&ShardId(0)], known);
+    for id in 14..29 {
+        assert!(life.send(id..id + 1).await);
+        assert_eq!(waits_until(&mut stage).await, 1_000 + id - 9);
+    }
+    // 38 bytes and 4: there is no room for both of these.
+    assert!(life.send(29..31).await);
+    let Step::Made(made) = step(&mut stage).await else { panic!("they are enough") };
+    assert_eq!((made.sent, made.to), (20, SequenceNumber(1_020)));
+    assert!(stage.waiting.is_empty());
+    life.journals.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_have_waited_for_the_interval_go_however_few_they_are() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (life, mut stage) = patient(function().await).await;
+    assert!(life.send(10..13).await);
+    assert_eq!(waits_until(&mut stage).await, 1_003);
+    assert!(life.send(13..14).await);
+    stage.parts.spec.buffer_interval = Duration::ZERO;
+    let Step::Made(made) = step(&mut stage).await else { panic!("they are due") };
+    assert_eq!((made.sent, made.to), (4, SequenceNumber(1_004)), "with those that nobody has looked at");
+    life.journals.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_goes_on_when_memory_of_either_share_comes_back() {
+    use futures_util::FutureExt as _;
+
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (life, mut stage) = patient(function().await).await;
+    stage.parts.spec.buffer_interval = Duration::ZERO;
+    let ingest = Budget::new(1 << 20);
+    let paying = Arc::clone(&ingest);
+    stage.parts.admit = Arc::new(move |bytes| paying.try_take(bytes));
+    stage.parts.admit_from = Arc::clone(&ingest);
+    assert!(life.send(10..20).await);
+    let delivery = Arc::clone(&stage.parts.budget);
+    let (of_one, of_other) =
+        (delivery.take_anyway(delivery.capacity()), ingest.take_anyway(ingest.capacity()));
+    let mut preparing = Box::pin(stage.prepare());
+    assert!(preparing.as_mut().now_or_never().is_none(), "the delivery share is spent");
+    drop(of_one);
+    let early = tokio::time::timeout(Duration::from_millis(300), preparing.as_mut()).await;
+    assert!(early.is_err(), "the ingest share is spent");
+    drop(of_other);
+    let Ok(Step::Made(made)) = tokio::time::timeout(PATIENCE, preparing).await else {
+        panic!("there is memory")
+    };
+    assert_eq!(made.sent, 10);
+    life.journals.stop();
 }

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use super::{Control, ControlError};
 use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::Pipeline;
+use crate::config::limits::DELIVERY_STOP_WAIT;
 use crate::node::StreamOrigin;
 use crate::pipeline::build::Builder;
 use crate::pipeline::logs::Logs;
-use crate::pipeline::running::Which;
+use crate::pipeline::running::{StillAtWork, Which};
 use crate::runtime::clock;
 
 impl Control {
@@ -72,6 +73,22 @@ impl Control {
         self.site.edge.add(intake);
         tracing::info!(stream = name, "a client has made a stream with deliveries");
         Ok(())
+    }
+
+    /// Has a stream take no more records, since it is to go when those that it has are delivered.
+    pub fn close(&self, stream: &str) {
+        if let Ok(intake) = self.intake(stream) {
+            intake.stream.close();
+        }
+    }
+
+    /// Waits for something that has to do with a stream to be over. Blocks the thread.
+    ///
+    /// # Errors
+    /// If it is not for a long time. It may be asked for again.
+    pub fn wait_for(&self, stream: &str, over: impl Future<Output = ()>) -> Result<(), ControlError> {
+        let waiting = async { tokio::time::timeout(DELIVERY_STOP_WAIT, over).await };
+        self.runtime.block_on(waiting).map_err(|_| StillAtWork::of(stream).into())
     }
 
     /// Makes the node's folder where no stream has needed it so far. Blocks the thread.

@@ -23,7 +23,7 @@ impl Control {
             return Err(ControlError::Exists { stream: from });
         }
         self.begin_as(target, true)?;
-        let begun = self.begin(source).and_then(|()| {
+        let begun = self.begin_as(source, true).and_then(|()| {
             let built = self.site.build_function(spec, &*self.intake(&from)?, &*self.intake(&into)?)?;
             self.site.start_functions(vec![built], &self.runtime);
             Ok(())

@@ -282,9 +282,7 @@ async fn records_go_through_the_function_that_a_processor_names() {
     };
     until("the backup does not come", || backed_up().matches("\"id\"").count() == 70).await;
     assert_eq!(numbers(&store, "words/v1/"), kept);
-    // What only this stage appends to is hidden from clients.
-    let native = reqwest::get(format!("http://{}/v1/streams/firehose.words", server.address)).await.unwrap();
-    assert_eq!(native.status().as_u16(), 404);
+    own_streams_are_hidden(&server, "words").await;
 
     let stopped = server.stop();
     stopped.assert_drained();
@@ -295,6 +293,48 @@ async fn records_go_through_the_function_that_a_processor_names() {
         gone.contains("delivery stream 'words'") && gone.contains("there is no function \"capitals\""),
         "{gone}"
     );
+}
+
+/// The streams before and behind a function are nobody's but the delivery stream's, whichever way somebody comes to them.
+async fn own_streams_are_hidden(server: &Server, name: &str) {
+    let client = reqwest::Client::new();
+    for stream in [format!("firehose.{name}"), format!("firehose.{name}.source")] {
+        let url = format!("http://{}/v1/streams/{stream}", server.address);
+        for path in ["", "/shards", "/records?from=earliest", "/cursors"] {
+            assert_eq!(
+                reqwest::get(format!("{url}{path}")).await.unwrap().status().as_u16(),
+                404,
+                "{stream}{path}"
+            );
+        }
+        let put = client.post(format!("{url}/records")).header("content-type", "application/json").body("{}");
+        assert_eq!(put.send().await.unwrap().status().as_u16(), 404, "{stream}");
+        let shard = "shardId-000000000000";
+        for (operation, more) in [
+            ("PutRecord", json!({ "Data": "e30=", "PartitionKey": "k" })),
+            ("PutRecords", json!({ "Records": [{ "Data": "e30=", "PartitionKey": "k" }] })),
+            ("GetShardIterator", json!({ "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON" })),
+            ("ListShards", json!({})),
+            ("DescribeStream", json!({})),
+            ("DescribeStreamSummary", json!({})),
+            ("DeleteStream", json!({})),
+            ("UpdateShardCount", json!({ "TargetShardCount": 2, "ScalingType": "UNIFORM_SCALING" })),
+            ("IncreaseStreamRetentionPeriod", json!({ "RetentionPeriodHours": 48 })),
+            ("ListTagsForStream", json!({})),
+        ] {
+            let mut body = json!({ "StreamName": stream });
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let request = client
+                .post(format!("http://{}/", server.address))
+                .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
+                .header("content-type", "application/x-amz-json-1.1")
+                .body(body.to_string());
+            let reply = request.send().await.unwrap().text().await.unwrap();
+            assert!(reply.contains("ResourceNotFoundException"), "{operation} of {stream}: {reply}");
+        }
+    }
+    let (_, streams) = server.get("/v1/streams").await;
+    assert!(!streams.to_string().contains("firehose."), "{streams}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

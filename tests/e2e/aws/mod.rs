@@ -2,6 +2,7 @@
 
 mod aggregated;
 mod cli;
+mod deletion;
 pub mod expired;
 mod firehose;
 mod function_traces;
@@ -32,7 +33,7 @@ const ACCESS_KEY: &str =
     r#"access_key = [{ id = "AKIDEXAMPLE", secret = "secret", allow = ["kinesis:*", "firehose:*"] }]"#;
 
 /// For requests that a test puts together itself.
-const UNSIGNED: &str = "aws.signature = \"off\"";
+pub const UNSIGNED: &str = "aws.signature = \"off\"";
 
 /// Runs a script of this folder against `server`; returns what it printed, or `None` if it could not run.
 fn run(server: &Server, script: &str, arguments: &[&str]) -> Option<String> {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::apart::take_apart;
 use super::processing::DeAggregation;
+use super::registry::Pass;
 use super::validation::Constraints;
 use super::{not_found, pipeline};
 use crate::config::checked::PartitionKeySource;
@@ -115,7 +116,7 @@ async fn put(edge: &Edge, request: &mut Request<'_>, is_batch: bool) -> Result<V
     constraints.count("records", records.as_ref().map(Vec::len), 1, RECORDS_MAX);
     constraints.checked()?;
     let (name, records) = (input.delivery_stream_name.unwrap_or_default(), records.unwrap_or_default());
-    let (intake, how) = find(edge, &name, &request.caller)?;
+    let Found { intake, how, pass: _pass } = find(edge, &name, &request.caller).await?;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining.into());
@@ -166,17 +167,22 @@ fn in_own_words(failure: impl Into<Failure>) -> Failure {
 }
 
 /// Where the records of a name go.
-fn find(
-    edge: &Edge,
-    name: &str,
-    caller: &Caller<'_>,
-) -> Result<(Arc<Intake>, Option<DeAggregation>), Failure> {
+struct Found {
+    intake: Arc<Intake>,
+    /// How a record of the client is taken for several.
+    how: Option<DeAggregation>,
+    /// Held until the client's answer is made: a deletion waits for it.
+    pass: Option<Pass>,
+}
+
+async fn find(edge: &Edge, name: &str, caller: &Caller<'_>) -> Result<Found, Failure> {
     edge.control()?;
     caller.authorize_delivery_stream(name)?;
     let missing = || not_found(name, caller.account());
     let entry = edge.aws.delivery_streams.get().and_then(|streams| streams.get(name));
     let Some(entry) = entry else {
-        return pipeline(edge, name).map(|intake| (intake, None)).ok_or_else(missing);
+        let found = |intake| Found { intake, how: None, pass: None };
+        return pipeline(edge, name).map(found).ok_or_else(missing);
     };
     if entry.delivery_stream.is_deleting {
         return Err(missing());
@@ -185,8 +191,10 @@ fn find(
         let text = "Records cannot be put to a delivery stream whose source is a Kinesis stream";
         return Err(Failure::new(FailureKind::InvalidSource, text));
     }
-    let intake = edge.intake(&entry.stream_of_puts()).map_err(|_| missing())?;
-    Ok((intake, entry.de_aggregation.clone()))
+    let pass = entry.door.enter().await.ok_or_else(missing)?;
+    // Clients know it by the name of the delivery stream alone.
+    let intake = edge.any_intake(&entry.stream_of_puts()).map_err(|_| missing())?;
+    Ok(Found { intake, how: entry.de_aggregation.clone(), pass: Some(pass) })
 }
 
 /// Decodes the records into one block, and takes them apart.

@@ -6,12 +6,14 @@
 //! once.
 
 mod attach;
+mod door;
 mod steps;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::attach::{attach, refuse_to_learn};
+pub use self::door::{Door, Pass};
 use self::steps::{end, is_pending, transformation};
 use super::delivery_stream::DeliveryStream;
 use super::mapping::{self, Before, Mapped};
@@ -47,6 +49,8 @@ pub struct Entry {
     pub is_running: bool,
     /// What the records of clients go through before they are delivered.
     pub transformation: Option<Transformation>,
+    /// The way in of records of clients.
+    pub door: Door,
 }
 
 impl Entry {
@@ -109,7 +113,9 @@ impl DeliveryStreams {
                     }
                 },
             };
-            let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running, transformation };
+            let door = Door::default();
+            let entry =
+                Entry { delivery_stream, de_aggregation, deliveries, is_running, transformation, door };
             entries.insert(name, Arc::new(entry));
         }
         Ok(Self { node, files, entries: Mutex::new(entries), waiting: Mutex::new(waiting) })
@@ -214,7 +220,7 @@ impl DeliveryStreams {
                 end(control, &stream, transformation.as_ref()).map_err(failed)?;
                 return Err(failed(error.into()));
             }
-        } else if control.serves(&stream) {
+        } else if control.serves(&stream) && !super::is_made_name(&stream) {
             refuse_to_learn(control, &pipeline)?;
             control.open_folder().map_err(failed)?;
             let change = change(&delivery_stream, pipeline);
@@ -231,7 +237,8 @@ impl DeliveryStreams {
             let text = format!("KinesisStreamARN: there is no stream {stream:?} here");
             return Err(Failure::invalid(text));
         }
-        let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running: true, transformation };
+        let (is_running, door) = (true, Door::default());
+        let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running, transformation, door };
         self.entries().insert(name, Arc::new(entry));
         Ok(())
     }
@@ -295,8 +302,7 @@ impl DeliveryStreams {
             }
             return Err(failed(error));
         }
-        let Entry { is_running, transformation, .. } = (*entry).clone();
-        let entry = Entry { delivery_stream, de_aggregation, deliveries, is_running, transformation };
+        let entry = Entry { delivery_stream, de_aggregation, deliveries, ..(*entry).clone() };
         self.entries().insert(name.to_owned(), Arc::new(entry));
         Ok(())
     }
@@ -346,6 +352,10 @@ impl DeliveryStreams {
         if source.is_some() {
             control.stop_deliveries(&stream, &entry.deliveries).map_err(failed)?;
         } else {
+            // What was put is acknowledged or refused before anybody looks what there is.
+            control.wait_for(name, entry.door.shut()).map_err(failed)?;
+            // There are other ways to this stream.
+            control.close(&entry.stream_of_puts());
             if !is_forced && is_pending(control, entry, &stream) {
                 return Ok(());
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::edge::aws::Caller;
+use crate::edge::aws::firehose::is_made_name;
 use crate::edge::aws::protocol::failure::Failure;
 use crate::edge::aws::protocol::validation::{Pattern, Violations, arn_resource};
 use crate::edge::problem::Problem;
@@ -65,9 +66,11 @@ pub fn stream_of_arn(arn: &str) -> Option<&str> {
 /// `ResourceNotFoundException` if there is none, `ServiceUnavailableException` before there are any.
 pub fn find(edge: &Edge, caller: &Caller<'_>, name: &str) -> Result<Arc<Intake>, Failure> {
     caller.authorize(name)?;
-    match edge.intake(name) {
-        Ok(intake) => Ok(intake),
-        Err(Problem::UnknownStream(_)) => {
+    // The streams of delivery streams are those of another service.
+    let found = edge.intake(name).map(|intake| Some(intake).filter(|_| !is_made_name(name)));
+    match found {
+        Ok(Some(intake)) => Ok(intake),
+        Ok(None) | Err(Problem::UnknownStream(_)) => {
             let account = caller.account();
             Err(Failure::not_found(format!("Stream {name} under account {account} not found.")))
         }

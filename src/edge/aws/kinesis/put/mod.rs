@@ -138,22 +138,22 @@ pub async fn append(
         let layout = writing.layout();
         let each = stream.quotas().filter(|_| throttling == Throttling::EachRecord);
         let shards = Shards { layout, quotas: each.map(|quotas| quotas.writing(layout)) };
-        let batches = partition::split(intake.slots, decoded, shared, shards, |place, taken| {
+        let routed = partition::split(intake.slots, decoded, shared, shards, |place, taken| {
             places
                 .push(taken.map_or_else(Place::Throttled, |numbers| Place::Taken { shard: place, numbers }));
         });
         let spent = match throttling {
             Throttling::AllOrNone => stream
-                .within_quotas(layout, &batches)
+                .within_quotas(layout, &routed.batches)
                 .inspect_err(|_| charge.refund())
                 .map_err(Problem::from)?,
-            Throttling::EachRecord => stream.spent_by(&batches),
+            Throttling::EachRecord => stream.spent_by(&routed.batches),
         };
-        let numberings = reply::numberings(layout, &batches);
-        let receipt = if batches.is_empty() {
+        let numberings = reply::numberings(layout, &routed.batches);
+        let receipt = if routed.batches.is_empty() {
             None
         } else {
-            Some(writing.append(batches, None).inspect_err(|_| {
+            Some(writing.append(routed, None).inspect_err(|_| {
                 stream.refund(&spent);
                 charge.refund();
             })?)

@@ -1,4 +1,4 @@
-//! Waking whoever waits for new records, at next to no cost when nobody does.
+//! Waking whoever waits for new records or for memory, at next to no cost when nobody does.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
