@@ -16,6 +16,7 @@ pub mod clicks;
 mod connection;
 pub mod cors;
 pub mod cursors;
+pub mod dead_letters;
 pub mod decode;
 pub mod gate;
 pub mod identity;
@@ -40,7 +41,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use tokio::sync::Semaphore;
+
 use crate::config::checked;
+use crate::config::limits::DEAD_LETTER_READERS_MAX;
 use crate::pipeline::control::Control;
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::phases::{Phase, Phases};
@@ -191,6 +195,8 @@ pub struct Edge {
     pub throttle: Throttle,
     /// What is there for clients of AWS services.
     pub aws: aws::Gateway,
+    /// A place for each request that may read dead letters at a time.
+    letter_readers: Arc<Semaphore>,
     /// One reclaim at a time.
     pub reclaiming: admit::Reclaiming,
 }
@@ -230,6 +236,7 @@ impl Edge {
             connection_metrics: registry.connections(),
             route_metrics: RouteMetrics::new(registry.clone()),
             observer: Arc::new(Observer::off()),
+            letter_readers: Arc::new(Semaphore::new(DEAD_LETTER_READERS_MAX)),
             reclaiming: admit::Reclaiming::default(),
         }
     }
