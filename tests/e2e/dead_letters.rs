@@ -272,6 +272,7 @@ async fn clients_that_leave_take_no_place_and_none_holds_up_the_end() {
     for round in 1..=6 {
         let request = ask();
         while stalled() < round {
+            assert!(!request.is_finished(), "there is no place for it");
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         request.abort();
