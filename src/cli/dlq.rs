@@ -1,25 +1,26 @@
 //! `forebay dlq`: what could not be delivered, listed, shown and sent again.
 //!
 //! Where the files are is read from the ledgers, as `forebay verify` does, or from the error prefix in the sink for
-//! streams that have none. The node may run meanwhile.
+//! streams that have none. The node may run meanwhile. It answers the same letters itself, to whoever may read them
+//! (`GET /v1/streams/{stream}/dead_letters`); what is sent again is sent from here, where the journal is.
 
 mod filter;
 mod find;
 mod ls;
 mod replay;
 mod show;
-mod visit;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use self::filter::Filter;
+use self::filter::filter_of;
 use self::find::Found;
 use super::{Exit, Session};
 use crate::config;
 use crate::config::checked::Config;
+use crate::delivery::dead_letters::{Filter, Patience};
 #[cfg(debug_assertions)]
 use crate::runtime::crash_point;
 use crate::telemetry::logging;
@@ -37,12 +38,12 @@ pub struct DlqArgs {
 pub enum DlqCommand {
     /// Count dead letters by stream, delivery and reason
     #[command(
-        after_help = "The node may be running. Nothing is changed.\nExit codes: 0 everything could be read, 1 something could not, 2 wrong arguments."
+        after_help = "The node may be running. Nothing is changed.\nWho has no configuration here asks the node: GET /v1/streams/STREAM/dead_letters, and /summary behind it.\nExit codes: 0 everything could be read, 1 something could not, 2 wrong arguments."
     )]
     Ls(LsArgs),
     /// Print dead letters with their payloads
     #[command(
-        after_help = "The node may be running. Nothing is changed.\nExit codes: 0 everything could be read, 1 something could not, 2 wrong arguments."
+        after_help = "The node may be running. Nothing is changed.\nWho has no configuration here asks the node: GET /v1/streams/STREAM/dead_letters, and /summary behind it.\nExit codes: 0 everything could be read, 1 something could not, 2 wrong arguments."
     )]
     Show(ShowArgs),
     /// Send the payloads of dead letters to a running node again, each once
@@ -165,6 +166,7 @@ struct Task<'a> {
     filter: Filter,
     found: Found,
     runtime: &'a tokio::runtime::Runtime,
+    patience: Patience,
     env: &'a dyn Fn(&str) -> Option<String>,
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
@@ -183,7 +185,7 @@ fn with(
         writeln!(session.err, "forebay dlq: {error}")?;
         return Ok(Exit::Usage);
     }
-    let filter = match Filter::of(selection) {
+    let filter = match filter_of(selection) {
         Ok(filter) => filter,
         Err(error) => {
             writeln!(session.err, "forebay dlq: {error}")?;
@@ -200,7 +202,8 @@ fn with(
     // The object stores' client is built without a TLS provider of its own; a second call finds one installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let found = match find::find(&config, &filter, selection.list, runtime.handle()) {
+    let patience = Patience::without_end(runtime.handle());
+    let found = match find::find(&config, &filter, selection.list, &patience) {
         Ok(found) => found,
         Err(error) => {
             writeln!(session.err, "forebay dlq: {error}")?;
@@ -208,5 +211,5 @@ fn with(
         }
     };
     let (env, out, err) = (session.env, &mut *session.out, &mut *session.err);
-    run(Task { config, filter, found, runtime: &runtime, env, out, err })
+    run(Task { config, filter, found, runtime: &runtime, patience, env, out, err })
 }

@@ -33,7 +33,7 @@ pub struct AccessKeyTable {
     #[schemars(example = &"${FOREBAY_SESSION_TOKEN}")]
     pub session_token: Option<Secret>,
     /// What is allowed: actions such as `kinesis:PutRecord`, with `*` for any characters, and on our own routes
-    /// `ingest:STREAM`, `tap:STREAM` and `admin:STREAM`.
+    /// `ingest:STREAM`, `tap:STREAM`, `admin:STREAM` and `dead_letters:STREAM`.
     #[schemars(required, extend("examples" = [["kinesis:*", "firehose:PutRecord*"]]))]
     pub allow: Option<Vec<String>>,
     /// Streams that those of the AWS services are allowed for: names with `*` for any characters. Default: all.

@@ -35,6 +35,9 @@ pub struct AuthTable {
     /// The same for changes of streams. Default: nobody may change them.
     #[schemars(extend("examples" = [["api_key"]]))]
     pub admin: Option<Vec<String>>,
+    /// The same for who reads records that could not be delivered. Default: nobody may read them, whatever is granted.
+    #[schemars(extend("examples" = [["api_key"]]))]
+    pub dead_letters: Option<Vec<String>>,
     /// Whether secrets may stand in the query, as `api_key` and `access_token`, for clients that cannot set headers.
     /// Proxies in front may log them. Default: false.
     #[schemars(example = false)]
@@ -55,8 +58,8 @@ pub struct ApiKeyTable {
     /// In its place its SHA-256, as 64 hexadecimal digits, so that the file holds no secret.
     #[schemars(example = &"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")]
     pub key_sha256: Option<String>,
-    /// What clients may do, as `ACTION:STREAM`: `ingest`, `tap` or `admin`, or `*` for all of them, and the name of a
-    /// stream, with `*` for any characters.
+    /// What clients may do, as `ACTION:STREAM`: `ingest`, `tap`, `admin` or `dead_letters`, or `*` for all of them, and
+    /// the name of a stream, with `*` for any characters.
     #[schemars(required, extend("examples" = [["ingest:web", "tap:web-*"]]))]
     pub allow: Option<Vec<String>>,
     /// How much it may send and, by `tap`, read at a time. Default: any amount.
@@ -203,7 +206,7 @@ pub(super) fn check_auth(
     let Some(raw) = raw else {
         return check_no_auth(&principals, exposed, checker);
     };
-    let given = [raw.ingest, raw.tap, raw.admin];
+    let given = [raw.ingest, raw.tap, raw.admin, raw.dead_letters];
     let mut demands = Vec::with_capacity(Action::COUNT);
     for (action, words) in Action::ALL.into_iter().zip(given) {
         demands.push(match words {

@@ -17,6 +17,7 @@ pub mod clicks;
 mod connection;
 pub mod cors;
 pub mod cursors;
+pub mod dead_letters;
 pub mod decode;
 pub mod gate;
 pub mod identity;
@@ -41,7 +42,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use tokio::sync::Semaphore;
+
 use crate::config::checked;
+use crate::config::limits::DEAD_LETTER_READERS_MAX;
 use crate::pipeline::control::Control;
 use crate::runtime::budget::{Budget, Share};
 use crate::runtime::phases::{Phase, Phases};
@@ -195,6 +199,8 @@ pub struct Edge {
     pub aws: aws::Gateway,
     /// Answers that are given again, where that is wished.
     pub answer_cache: Option<AnswerCache>,
+    /// A place for each request that may read dead letters at a time.
+    letter_readers: Arc<Semaphore>,
     /// One reclaim at a time.
     pub reclaiming: admit::Reclaiming,
 }
@@ -235,6 +241,7 @@ impl Edge {
             route_metrics: RouteMetrics::new(registry.clone()),
             observer: Arc::new(Observer::off()),
             answer_cache: None,
+            letter_readers: Arc::new(Semaphore::new(DEAD_LETTER_READERS_MAX)),
             reclaiming: admit::Reclaiming::default(),
         }
     }

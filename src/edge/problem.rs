@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::gate::throttle::refusal::Refusal;
 use super::reply::Body;
-use crate::config::limits::HEADERS_MAX;
+use crate::config::limits::{DEAD_LETTER_READERS_MAX, HEADERS_MAX};
 use crate::stream::quotas::Throttled;
 use crate::stream::{AppendError, CommitError, ReadError};
 use crate::telemetry::request_id::RequestId;
@@ -40,6 +40,12 @@ pub enum Problem {
     UnknownShard(String),
     /// The stream has no named cursor of that name.
     UnknownCursor(String),
+    /// The stream has no delivery of that name, or none at all that could have dead letters.
+    UnknownDelivery(Option<String>),
+    /// Dead letters cannot be read where they are.
+    DeadLettersUnavailable,
+    /// As many requests read dead letters as may.
+    DeadLettersBusy,
     /// A worker says that records are done of shards that it does not have any more.
     LeaseLost {
         /// Their ids.
@@ -193,7 +199,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 38] = [
+    pub const CODES: [&'static str; 41] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -203,6 +209,9 @@ impl Problem {
         "unknown_stream",
         "unknown_shard",
         "unknown_cursor",
+        "unknown_delivery",
+        "dead_letters_unavailable",
+        "dead_letters_busy",
         "lease_lost",
         "cursor_not_kept",
         "unauthenticated",
@@ -266,6 +275,13 @@ impl Problem {
             Problem::UnknownStream(_) => (StatusCode::NOT_FOUND, "unknown_stream", "Unknown stream"),
             Problem::UnknownShard(_) => (StatusCode::NOT_FOUND, "unknown_shard", "Unknown shard"),
             Problem::UnknownCursor(_) => (StatusCode::NOT_FOUND, "unknown_cursor", "Unknown cursor"),
+            Problem::UnknownDelivery(_) => (StatusCode::NOT_FOUND, "unknown_delivery", "Unknown delivery"),
+            Problem::DeadLettersUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "dead_letters_unavailable", "Dead letters cannot be read")
+            }
+            Problem::DeadLettersBusy => {
+                (StatusCode::SERVICE_UNAVAILABLE, "dead_letters_busy", "Dead letters are being read")
+            }
             Problem::LeaseLost { .. } => (StatusCode::CONFLICT, "lease_lost", "Lease lost"),
             Problem::CursorNotKept(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "cursor_not_kept", "Cursor cannot be kept")
@@ -342,6 +358,20 @@ impl Problem {
             Problem::UnknownCursor(name) => {
                 format!("the stream has no cursor '{name}': make it with PUT")
             }
+            Problem::UnknownDelivery(Some(name)) => {
+                format!("the stream has no delivery '{name}' that could have dead letters")
+            }
+            Problem::UnknownDelivery(None) => {
+                "the stream has no delivery that could have dead letters".to_owned()
+            }
+            Problem::DeadLettersUnavailable => {
+                "the store that has them, or the ledger that names them, does not answer as it should at the moment: the \
+                 log of the node says why"
+                    .to_owned()
+            }
+            Problem::DeadLettersBusy => format!(
+                "{DEAD_LETTER_READERS_MAX} requests for dead letters are under way, and none has ended in time"
+            ),
             Problem::LeaseLost { shards } => format!(
                 "{} went to another worker, which reads on from its last checkpoint; what this worker still has was \
                  taken: ask for records again",

@@ -8,6 +8,7 @@ use hyper::upgrade::OnUpgrade;
 use metrics::{Counter, Histogram};
 
 use super::aws::{self, Target};
+use super::dead_letters::View;
 use super::gate::Entry;
 use super::gate::facts::Facts;
 use super::gate::throttle::charge::Charge;
@@ -20,7 +21,7 @@ use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
 use super::visit::Visit;
-use super::{Edge, Intake, body, clicks, cors, cursors, ingest, reshard, streams, strict};
+use super::{Edge, Intake, body, clicks, cors, cursors, dead_letters, ingest, reshard, streams, strict};
 use crate::config::checked::CachedRoute;
 use crate::config::limits::HEADERS_MAX;
 use crate::runtime::clock;
@@ -40,13 +41,14 @@ enum Route<'a> {
     Shards(&'a str),
     Cursors(&'a str),
     Cursor(&'a str, &'a str),
+    DeadLetters(View, &'a str),
     Streams,
     Aws(Target),
     Unknown,
 }
 
 /// Routes, [`Route::index`] being below.
-const ROUTES: usize = 9 + Target::COUNT;
+const ROUTES: usize = 10 + Target::COUNT;
 /// Status codes that the edge answers with; the last stands for any other.
 const CODES: [u16; 19] =
     [101, 200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 0];
@@ -71,6 +73,10 @@ impl<'a> Route<'a> {
             (stream, Some("pixel.gif"), None, _) => Route::Click(clicks::Kind::Pixel, stream),
             (stream, Some("event"), None, _) => Route::Click(clicks::Kind::Event, stream),
             (stream, Some("shards"), None, _) => Route::Shards(stream),
+            (stream, Some("dead_letters"), None, _) => Route::DeadLetters(View::Page, stream),
+            (stream, Some("dead_letters"), Some("summary"), None) => {
+                Route::DeadLetters(View::Summary, stream)
+            }
             (stream, Some("cursors"), None, _) => Route::Cursors(stream),
             (stream, Some("cursors"), Some(cursor), None) => Route::Cursor(stream, cursor),
             (stream, None, ..) => Route::Stream(stream),
@@ -118,7 +124,8 @@ impl<'a> Route<'a> {
             Route::Cursor(..) => 6,
             Route::Click(clicks::Kind::Pixel, _) => 7,
             Route::Click(clicks::Kind::Event, _) => 8,
-            Route::Aws(target) => 9 + target.index(),
+            Route::DeadLetters(..) => 9,
+            Route::Aws(target) => 10 + target.index(),
         }
     }
 
@@ -132,6 +139,7 @@ impl<'a> Route<'a> {
             Route::Shards(_) => "shards",
             Route::Cursors(_) => "cursors",
             Route::Cursor(..) => "cursor",
+            Route::DeadLetters(..) => "dead_letters",
             Route::Streams => "streams",
             Route::Unknown => "unknown",
             Route::Aws(target) => target.name(),
@@ -147,6 +155,7 @@ impl<'a> Route<'a> {
             | Route::Stream(stream)
             | Route::Shards(stream)
             | Route::Cursors(stream)
+            | Route::DeadLetters(_, stream)
             | Route::Cursor(stream, _) => Some(stream),
             Route::Streams | Route::Aws(_) | Route::Unknown => None,
         }
@@ -165,6 +174,7 @@ impl<'a> Route<'a> {
             (Route::Records(_), _) if tap::websocket::is_wanted(head) => Some(Action::Tap),
             (Route::Records(_), &Method::POST) => Some(Action::Ingest),
             (Route::Shards(_), &Method::POST) => Some(Action::Admin),
+            (Route::DeadLetters(..), _) => Some(Action::DeadLetters),
             _ => Some(Action::Tap),
         }
     }
@@ -233,7 +243,18 @@ impl<'a> Route<'a> {
 
 /// The name of every route.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let native = ["records", "pixel", "event", "stream", "shards", "cursors", "cursor", "streams", "unknown"];
+    let native = [
+        "records",
+        "pixel",
+        "event",
+        "stream",
+        "shards",
+        "cursors",
+        "cursor",
+        "dead_letters",
+        "streams",
+        "unknown",
+    ];
     native.into_iter().chain(Target::all().map(Target::name))
 }
 
@@ -457,6 +478,10 @@ async fn dispatch(
         }
         (Route::Cursor(_, cursor), &Method::DELETE) => {
             cursors::delete(edge, &*intake?, cursor, (head, visit)).await
+        }
+        (Route::DeadLetters(view, _), &Method::GET) => {
+            let query = head.uri.query().unwrap_or_default();
+            dead_letters::get(edge, &*intake?, (view, query), &mut charge).await
         }
         (Route::Streams, &Method::GET) => streams::list(edge, &entry, &head.headers),
         (Route::Aws(target), &Method::POST) => {

@@ -5,6 +5,7 @@
 
 mod declared;
 mod error;
+mod letters;
 mod live;
 mod made;
 mod transformed;

@@ -41,6 +41,7 @@ impl Load {
     /// Begins to send, until it is told to end.
     pub fn start(&self, url: &str) -> Running {
         let plan = Plan {
+            authorization: None,
             target: Target::parse(url).unwrap(),
             stream: self.stream.into(),
             source: Source::Profile(self.profile),

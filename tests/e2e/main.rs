@@ -10,6 +10,7 @@ mod bad_input;
 mod browser;
 mod conformance;
 mod cursors;
+mod dead_letters;
 mod delivery;
 mod dlq;
 mod edge;

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::runtime::Handle;
 
-use super::filter::Filter;
 use crate::config::checked::{Config, Delivery, Pipeline};
-use crate::delivery::dead_letters::{DeadFile, FilesError, LedgerFiles, Listing};
+use crate::config::limits::LISTED_OBJECTS_MAX;
+use crate::delivery::dead_letters::{Choice, DeadFile, FilesError, Filter, LedgerFiles, Listing, Patience};
 use crate::delivery::sink::{ObjectSink, SinkError};
-use crate::delivery::verify::Sorter;
+use crate::delivery::verify::{Epochs as _, Sorter};
 use crate::node::{NodeError, NodeFolder};
 use crate::runtime::disk::{Disk, RealDisk};
 use crate::runtime::scratch_disk::ScratchDisk;
@@ -63,7 +62,7 @@ impl FindError {
 
 /// Finds the files that `filter` may mean: by the ledgers, or by what the sinks have where there is none, or with
 /// `list`.
-pub fn find(config: &Config, filter: &Filter, list: bool, runtime: &Handle) -> Result<Found, FindError> {
+pub fn find(config: &Config, filter: &Filter, list: bool, patience: &Patience) -> Result<Found, FindError> {
     check_names(config, filter)?;
     // Whoever looks makes no folder and mends no file.
     let disk: Arc<dyn Disk> = Arc::new(ScratchDisk::over(Arc::new(RealDisk)));
@@ -86,14 +85,19 @@ pub fn find(config: &Config, filter: &Filter, list: bool, runtime: &Handle) -> R
                 let Some(folder) = &folder else { continue };
                 let ledger = folder.ledger(stream, &delivery.name);
                 let mut epochs = Sorter::new(stream, delivery, Arc::clone(&disk));
-                let read = LedgerFiles::read(&*disk, &ledger, (stream, &delivery.name), &mut epochs);
+                let choice = Choice { filter, after: None, files_max: usize::MAX };
+                let mut sink_of = |epoch: &_| epochs.sink(epoch);
+                let of = (stream.as_str(), delivery.name.as_str());
+                let read = LedgerFiles::read(&*disk, &ledger, of, choice, &mut sink_of);
                 found.take(read.map_err(named)?.unwrap_or_default(), stream, delivery);
                 continue;
             }
             let sink = ObjectSink::open_on(&delivery.sink, Arc::clone(&disk)).map_err(|source| {
                 FindError::Sink { stream: stream.clone(), delivery: delivery.name.clone(), source }
             })?;
-            found.files.extend(Listing::read(&sink, (stream, delivery), runtime).map_err(named)?);
+            found.files.extend(
+                Listing::read(&sink, (stream, delivery), LISTED_OBJECTS_MAX, patience).map_err(named)?,
+            );
         }
     }
     found.files.retain(|file| filter.takes_file(file));
@@ -114,8 +118,8 @@ impl Found {
 
 fn check_names(config: &Config, filter: &Filter) -> Result<(), FindError> {
     let streams = || config.pipelines.iter();
-    if let Some(stream) = filter.stream()
-        && !streams().any(|pipeline| pipeline.stream.name == stream)
+    if let Some(stream) = &filter.stream
+        && !streams().any(|pipeline| pipeline.stream.name == *stream)
     {
         return Err(FindError::Unknown(format!("a stream '{stream}'")));
     }
@@ -123,7 +127,7 @@ fn check_names(config: &Config, filter: &Filter) -> Result<(), FindError> {
         let takes = |delivery: &Delivery| filter.takes_delivery(&pipeline.stream.name, &delivery.name);
         pipeline.deliveries.iter().any(takes)
     };
-    match filter.delivery() {
+    match &filter.delivery {
         Some(delivery) if !streams().any(is_known) => {
             Err(FindError::Unknown(format!("a delivery '{delivery}' of such a stream")))
         }

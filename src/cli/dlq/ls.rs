@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
 use super::Task;
-use super::visit::Visitor;
 use crate::cli::Exit;
 use crate::cli::verify::display::Display;
-use crate::delivery::dead_letters::Letter;
+use crate::delivery::dead_letters::{Letter, Visitor, as_time, rfc3339};
 use crate::delivery::verify::Progress as _;
 use crate::runtime::clock::UnixMicros;
 
@@ -44,23 +42,13 @@ struct Report<'a> {
     notes: Vec<String>,
 }
 
-/// A time as people and programs read it: RFC 3339 in UTC, with microseconds.
-pub fn rfc3339(time: UnixMicros) -> String {
-    let time = DateTime::from_timestamp_micros(time.0).unwrap_or_default();
-    time.to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
-fn as_time<S: serde::Serializer>(time: &UnixMicros, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*time))
-}
-
 /// Counts them.
 pub fn run(task: Task<'_>, json: bool) -> io::Result<Exit> {
-    let Task { filter, found, runtime, out, err, .. } = task;
+    let Task { filter, found, patience, out, err, .. } = task;
     let display = Display::new(err);
     display.begin("reading dead letters", found.files.len() as u64);
     let mut groups: BTreeMap<(usize, String), Group> = BTreeMap::new();
-    let mut visitor = Visitor::new(&filter, runtime.handle());
+    let mut visitor = Visitor::new(&filter, &patience);
     let mut order = Vec::new();
     for file in &found.files {
         let of = (file.stream.as_str(), file.delivery.as_str());

@@ -24,12 +24,11 @@ use thiserror::Error;
 use self::client::{Client, ClientError};
 use self::journal::{Journal, JournalError};
 use self::run::{Options, Replay};
-use super::visit::Visitor;
 use super::{ReplayArgs, Task};
 use crate::cli::Exit;
 use crate::cli::verify::display::Display;
 use crate::config::checked::Config;
-use crate::delivery::dead_letters::DeadFile;
+use crate::delivery::dead_letters::{DeadFile, Visitor};
 use crate::delivery::verify::Progress as _;
 use crate::runtime::disk::{Disk, RealDisk};
 
@@ -77,7 +76,7 @@ impl ReplayError {
 
 /// Sends them.
 pub fn run(task: Task<'_>, args: &ReplayArgs) -> io::Result<Exit> {
-    let Task { config, filter, found, runtime, env, out, err } = task;
+    let Task { config, filter, found, runtime, patience, env, out, err } = task;
     let prepared = prepare(&config, &found.files, args, env);
     let (client, mut log) = match prepared {
         Ok(prepared) => prepared,
@@ -89,7 +88,7 @@ pub fn run(task: Task<'_>, args: &ReplayArgs) -> io::Result<Exit> {
     let display = Display::new(err);
     let total = found.files.iter().filter_map(|file| file.records).sum();
     display.begin(if args.dry_run { "reading dead letters" } else { "sending dead letters" }, total);
-    let mut visitor = Visitor::new(&filter, runtime.handle());
+    let mut visitor = Visitor::new(&filter, &patience);
     let mut replay = Replay::new(&client, &config, Options::of(args), runtime.handle());
     let mut stopped = None;
     for file in &found.files {

@@ -6,61 +6,15 @@ use std::ops::ControlFlow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 
 use super::Task;
-use super::ls::rfc3339;
-use super::visit::Visitor;
 use crate::cli::Exit;
-use crate::delivery::dead_letters::{DeadFile, Letter};
-
-/// A letter for programs: the payload is text where it is UTF-8, base64 otherwise.
-#[derive(Serialize)]
-struct Shown<'a> {
-    stream: &'a str,
-    delivery: &'a str,
-    reason: &'a str,
-    message: &'a str,
-    attempts: u32,
-    arrival_time: String,
-    failed_at: String,
-    shard: String,
-    sequence_number: String,
-    partition_key: &'a str,
-    file: &'a str,
-    line: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<String>,
-}
-
-impl<'a> Shown<'a> {
-    fn of(file: &'a DeadFile, row: u64, letter: &'a Letter) -> Self {
-        let payload = std::str::from_utf8(&letter.raw).ok();
-        Self {
-            stream: &letter.stream,
-            delivery: &letter.delivery,
-            reason: &letter.reason,
-            message: &letter.message,
-            attempts: letter.attempts,
-            arrival_time: rfc3339(letter.arrival),
-            failed_at: rfc3339(letter.failed_at),
-            shard: letter.shard.to_string(),
-            sequence_number: letter.number.to_string(),
-            partition_key: &letter.key,
-            file: &file.key,
-            line: row + 1,
-            payload,
-            raw: payload.is_none().then(|| STANDARD.encode(&letter.raw)),
-        }
-    }
-}
+use crate::delivery::dead_letters::{DeadFile, Letter, Shown, Visitor, rfc3339};
 
 /// Prints some of them; `limit` 0 stands for all.
 pub fn run(task: Task<'_>, limit: u64, json: bool) -> io::Result<Exit> {
-    let Task { filter, found, runtime, out, err, .. } = task;
-    let mut visitor = Visitor::new(&filter, runtime.handle());
+    let Task { filter, found, patience, out, err, .. } = task;
+    let mut visitor = Visitor::new(&filter, &patience);
     let mut shown = 0;
     for file in &found.files {
         let step = visitor.visit(file, &mut |row, letter| {

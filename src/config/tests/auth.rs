@@ -34,6 +34,7 @@ fn what_no_identity_is_named_for_is_closed() {
     assert_eq!(*auth.demand(Action::Ingest), Demand::AnyOf(vec![IdentityKind::ApiKey]));
     assert_eq!(*auth.demand(Action::Tap), Demand::Closed);
     assert_eq!(*auth.demand(Action::Admin), Demand::Open);
+    assert_eq!(*auth.demand(Action::DeadLetters), Demand::Closed, "however much a key may do");
     assert!(!auth.are_in_query);
 }
 
@@ -50,7 +51,9 @@ fn a_key_is_kept_as_its_digest_however_it_is_given() {
         assert!(
             key.policy.permits(Action::Ingest, Some("web")) && key.policy.permits(Action::Tap, Some("x"))
         );
-        assert!(!key.policy.permits(Action::Ingest, Some("x")) && !key.policy.permits(Action::Admin, None));
+        for other in [Action::Admin, Action::DeadLetters] {
+            assert!(!key.policy.permits(Action::Ingest, Some("x")) && !key.policy.permits(other, None));
+        }
         let shown = format!("{auth:?}");
         assert!(!shown.contains("0123456789abcdef") && !shown.contains("digest"), "{shown}");
     }
@@ -86,6 +89,10 @@ fn every_wrong_setting_is_refused() {
             format!("[auth]\ningest = []\n{KEY}"),
             "2:10: ingest must not be empty\n  help: leave it out, and nobody may, or name a proof of identity".to_owned(),
         ),
+        (
+            format!("[auth]\ndead_letters = []\n{KEY}"),
+            "2:16: dead_letters must not be empty\n  help: leave it out, and nobody may, or name a proof of identity".to_owned(),
+        ),
         (format!("[auth]\ntap = [\"api_key\", \"none\"]\n{KEY}"), "2:19: \"none\" asks nobody: it stands alone".to_owned()),
         (format!("[auth]\ntap = [\"api_key\", \"api_key\"]\n{KEY}"), "2:19: \"api_key\" is named twice".to_owned()),
         (
@@ -102,7 +109,7 @@ fn every_wrong_setting_is_refused() {
         ),
         (
             with("\"tap:*\"", "\"read:*\""),
-            format!("6:24: \"read:*\" is no grant: there are the actions ingest, tap, admin, and * for all\n  {no_grant}"),
+            format!("6:24: \"read:*\" is no grant: there are the actions ingest, tap, admin, dead_letters, and * for all\n  {no_grant}"),
         ),
         (with("\"tap:*\"", "\"tap\""), format!("6:24: \"tap\" is no grant: a grant is an action and a stream\n  {no_grant}")),
         (

@@ -56,7 +56,7 @@ fn every_wrong_certificate_is_refused() {
         (
             with("ingest:s\"", "put:s\""),
             format!(
-                "6:10: \"put:s\" is no grant: there are the actions ingest, tap, admin, and * for all\n  {NO_GRANT}"
+                "6:10: \"put:s\" is no grant: there are the actions ingest, tap, admin, dead_letters, and * for all\n  {NO_GRANT}"
             ),
         ),
     ] {
@@ -188,7 +188,7 @@ fn every_wrong_webhook_is_refused() {
 #[test]
 fn access_keys_are_for_our_own_routes_where_they_say_so() {
     let text = "[auth]\ntap = [\"signature_v4\"]\n[[access_key]]\nid = \"AKID\"\nsecret = \"s\"\n\
-        allow = [\"kinesis:Get*\", \"tap:web-*\"]\nstreams = [\"clicks\"]\n";
+        allow = [\"kinesis:Get*\", \"tap:web-*\", \"dead_letters:web-*\"]\nstreams = [\"clicks\"]\n";
     let (node, problems) = node_from(text);
     let node = node.unwrap_or_else(|| panic!("{}", printed(&problems)));
     let policy = &node.aws.access.keys[0].policy;
@@ -197,6 +197,8 @@ fn access_keys_are_for_our_own_routes_where_they_say_so() {
     );
     assert!(!policy.permits(Action::Tap, Some("clicks")) && !policy.permits(Action::Ingest, Some("web-1")));
     assert!(!policy.allows("kinesis:GetRecords", Some("web-1")));
+    assert!(policy.permits(Action::DeadLetters, Some("web-1")));
+    assert!(!policy.permits(Action::DeadLetters, Some("clicks")));
     let none = "[auth]\ntap = [\"signature_v4\"]\n";
     assert_eq!(complaints(none), "2:8: there is no [[access_key]], so that this lets nobody in");
     assert_eq!(

@@ -1,21 +1,18 @@
 //! An object → its dead letters, one after the other.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use flate2::bufread::MultiGzDecoder;
+use memchr::memchr;
 use thiserror::Error;
-use tokio::runtime::Handle;
 
 use super::letter::{Letter, LetterError};
-use crate::config::limits::DEAD_LETTER_LINE_BYTES_MAX;
+use super::patience::Patience;
+use crate::config::limits::{DEAD_LETTER_LINE_BYTES_MAX, DEAD_LETTER_LINE_COPIES};
 use crate::delivery::sink::{ObjectReader, ObjectSink, SinkError, SinkErrorClass};
+use crate::runtime::budget::Permit;
 
-/// How often a store is asked that does not answer well.
-const TRIES_MAX: u32 = 4;
-/// Pause after the first try; it doubles.
-const PAUSE: Duration = Duration::from_millis(200);
 /// Bytes of text that are decoded at a time.
 const TEXT_BYTES: usize = 64 << 10;
 
@@ -41,6 +38,25 @@ pub enum ReadLetterError {
         /// What is wrong with it.
         source: LetterError,
     },
+    /// The line does not fit into memory at the moment.
+    #[error("line {row}: there is no memory for it at the moment")]
+    NoMemory {
+        /// The line, from 1.
+        row: u64,
+    },
+}
+
+impl ReadLetterError {
+    /// Whether the object may be read another time, or there is no telling.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            ReadLetterError::Store(_) | ReadLetterError::NoMemory { .. } => true,
+            ReadLetterError::Rest { source, .. } => {
+                source.get_ref().is_some_and(|inner| inner.is::<SinkError>())
+            }
+            ReadLetterError::Line { .. } => false,
+        }
+    }
 }
 
 /// Reads the letters of an object. In memory are one piece of the object
@@ -49,26 +65,34 @@ pub struct LetterReader {
     text: BufReader<Box<dyn Read>>,
     line: Vec<u8>,
     row: u64,
+    /// Pays for the line, if somebody does.
+    paid: Option<Permit>,
 }
 
 impl LetterReader {
-    /// Opens the object `key`; `None` if there is none. Blocks the thread, which must be none of `runtime`.
+    /// Opens the object `key`; `None` if there is none. Blocks the thread.
     ///
     /// # Errors
-    /// If the store refuses, or does not answer several times in a row.
-    pub fn open(sink: &ObjectSink, key: &str, runtime: &Handle) -> Result<Option<Self>, ReadLetterError> {
-        let reader = match patiently(runtime, async || sink.get(key).await) {
+    /// If the store refuses, or `patience` is over.
+    pub fn open(sink: &ObjectSink, key: &str, patience: &Patience) -> Result<Option<Self>, ReadLetterError> {
+        let reader = match patience.ask(async || sink.get(key).await) {
             Ok(reader) => reader,
             Err(error) if error.class == SinkErrorClass::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let stored = Pieces { reader, runtime: runtime.clone(), piece: Bytes::new() };
+        let stored = Pieces { reader, patience: patience.clone(), piece: Bytes::new() };
         let text: Box<dyn Read> = match key.ends_with(".gz") {
             true => Box::new(MultiGzDecoder::new(BufReader::with_capacity(TEXT_BYTES, stored))),
             false => Box::new(stored),
         };
         let text = BufReader::with_capacity(TEXT_BYTES, text);
-        Ok(Some(Self { text, line: Vec::new(), row: 0 }))
+        Ok(Some(Self { text, line: Vec::new(), row: 0, paid: None }))
+    }
+
+    /// Has lines and their letters paid for: by what `permit` grows to.
+    #[must_use]
+    pub fn paid_by(self, permit: Permit) -> Self {
+        Self { paid: Some(permit), ..self }
     }
 
     /// The next letter, and its line, from 0; `None` at the end. Blocks the thread.
@@ -78,8 +102,27 @@ impl LetterReader {
     pub fn read_letter(&mut self) -> Result<Option<(u64, Letter)>, ReadLetterError> {
         self.line.clear();
         let rest = |source| ReadLetterError::Rest { row: self.row + 1, source };
-        let mut line = (&mut self.text).take(DEAD_LETTER_LINE_BYTES_MAX);
-        if line.read_until(b'\n', &mut self.line).map_err(rest)? == 0 {
+        loop {
+            let found = match self.text.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                found => found.map_err(rest)?,
+            };
+            let left = (DEAD_LETTER_LINE_BYTES_MAX as usize).saturating_sub(self.line.len());
+            let found = &found[..found.len().min(left)];
+            let count = memchr(b'\n', found).map_or(found.len(), |end| end + 1);
+            let bytes = (self.line.len() + count) as u64 * DEAD_LETTER_LINE_COPIES;
+            if let Some(paid) = &mut self.paid
+                && !paid.try_grow(bytes.saturating_sub(paid.bytes()))
+            {
+                return Err(ReadLetterError::NoMemory { row: self.row + 1 });
+            }
+            self.line.extend_from_slice(&found[..count]);
+            self.text.consume(count);
+            if count == 0 || self.line.ends_with(b"\n") {
+                break;
+            }
+        }
+        if self.line.is_empty() {
             return Ok(None);
         }
         if !self.line.ends_with(b"\n") {
@@ -100,46 +143,21 @@ impl LetterReader {
 /// The pieces of an object as bytes one behind the other.
 struct Pieces {
     reader: ObjectReader,
-    runtime: Handle,
+    patience: Patience,
     piece: Bytes,
 }
 
 impl Read for Pieces {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.piece.has_remaining() {
-            let Self { reader, runtime, .. } = self;
-            let mut pause = PAUSE;
-            let mut tries = 1;
-            let piece = loop {
-                match runtime.block_on(reader.next()) {
-                    Err(error) if error.class == SinkErrorClass::Transient && tries < TRIES_MAX => {
-                        std::thread::sleep(pause);
-                        (pause, tries) = (pause * 2, tries + 1);
-                    }
-                    other => break other,
-                }
-            };
+            let Self { reader, patience, .. } = self;
+            let piece = patience.ask(async || reader.next().await);
             self.piece = piece.map_err(io::Error::other)?.unwrap_or_default();
         }
         let count = self.piece.len().min(buffer.len());
         self.piece.copy_to_slice(&mut buffer[..count]);
         Ok(count)
     }
-}
-
-/// Asks again while the store is away.
-fn patiently<T>(runtime: &Handle, ask: impl AsyncFn() -> Result<T, SinkError>) -> Result<T, SinkError> {
-    let mut pause = PAUSE;
-    for _ in 1..TRIES_MAX {
-        match runtime.block_on(ask()) {
-            Err(error) if error.class == SinkErrorClass::Transient => {
-                std::thread::sleep(pause);
-                pause *= 2;
-            }
-            other => return other,
-        }
-    }
-    runtime.block_on(ask())
 }
 
 #[cfg(test)]
@@ -155,6 +173,7 @@ mod tests {
     use crate::config::checked;
     use crate::delivery::encode::dead_letter::{DeadLetter, Envelope};
     use crate::record::{SequenceNumber, ShardId};
+    use crate::runtime::budget::Budget;
     use crate::runtime::clock::UnixMicros;
 
     fn sink(folder: &Path) -> ObjectSink {
@@ -189,6 +208,10 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn patience(runtime: &tokio::runtime::Runtime) -> Patience {
+        Patience::without_end(runtime.handle())
+    }
+
     /// Numbers of the letters of an object, and what was said in between.
     fn read(content: &[u8]) -> Vec<Result<u64, String>> {
         let folder = tempfile::tempdir().unwrap();
@@ -196,7 +219,7 @@ mod tests {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut reader =
-            LetterReader::open(&sink(folder.path()), "a.json.gz", runtime.handle()).unwrap().unwrap();
+            LetterReader::open(&sink(folder.path()), "a.json.gz", &patience(&runtime)).unwrap().unwrap();
         let mut found = Vec::new();
         loop {
             match reader.read_letter() {
@@ -245,6 +268,40 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        assert!(LetterReader::open(&sink(folder.path()), "a.json.gz", runtime.handle()).unwrap().is_none());
+        assert!(
+            LetterReader::open(&sink(folder.path()), "a.json.gz", &patience(&runtime)).unwrap().is_none()
+        );
+    }
+
+    #[test]
+    fn a_line_that_memory_has_no_room_for_is_not_read_and_its_bytes_go_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = line(1, Envelope::Forebay);
+        std::fs::write(folder.path().join("a.json"), format!("{line}\n")).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let needed = (line.len() as u64 + 1) * DEAD_LETTER_LINE_COPIES;
+        for (capacity, is_enough) in [(needed, true), (needed - 1, false)] {
+            let budget = Budget::new(capacity);
+            let reader = LetterReader::open(&sink(folder.path()), "a.json", &patience(&runtime)).unwrap();
+            let mut reader = reader.unwrap().paid_by(budget.take_anyway(0));
+            let found = reader.read_letter();
+            assert_eq!(found.is_ok(), is_enough, "{found:?}");
+            assert_eq!(budget.used(), if is_enough { needed } else { 0 });
+            drop(reader);
+            assert_eq!(budget.used(), 0);
+        }
+    }
+
+    #[test]
+    fn a_store_is_not_asked_when_nobody_wants_to_know() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let ended = tokio_util::sync::CancellationToken::new();
+        let far = crate::runtime::clock::monotonic() + std::time::Duration::from_secs(3_600);
+        let patience = Patience::until(runtime.handle(), far, ended.clone());
+        assert!(!patience.is_over() && patience.ask(async || Ok(1)).is_ok());
+        ended.cancel();
+        assert!(patience.is_over() && patience.ask(async || Ok(1)).is_err());
     }
 }

@@ -114,9 +114,9 @@ impl Folder {
     }
 
     /// See [`super::ObjectSink::list`].
-    pub async fn list(&self, folder: &str) -> Result<Listed, SinkError> {
+    pub async fn list(&self, folder: &str, objects_max: usize) -> Result<Listed, SinkError> {
         let (disk, root, folder) = (Arc::clone(&self.disk), self.root.clone(), folder.to_owned());
-        blocking(move || listing::of_disk(disk.as_ref(), &root, &folder)).await
+        blocking(move || listing::of_disk(disk.as_ref(), &root, &folder, objects_max)).await
     }
 
     async fn opened(&self, key: &str) -> Result<Option<(PathBuf, Arc<dyn DiskFile>, u64)>, SinkError> {

@@ -8,14 +8,18 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::error::{FolderError, SinkError, SinkErrorClass};
-use crate::config::limits::LISTED_OBJECTS_MAX;
 use crate::runtime::disk::Disk;
 
 /// Keys below a sink's folder, and the bytes of each.
 pub type Listed = Vec<(String, u64)>;
 
 /// Everything below `folder` (of the sink's `root`) in a store.
-pub async fn of_store(store: &Arc<dyn ObjectStore>, root: &Path, folder: &str) -> Result<Listed, SinkError> {
+pub async fn of_store(
+    store: &Arc<dyn ObjectStore>,
+    root: &Path,
+    folder: &str,
+    objects_max: usize,
+) -> Result<Listed, SinkError> {
     let begin = match root.as_ref() {
         "" => folder.to_owned(),
         root => format!("{root}/{folder}"),
@@ -32,13 +36,18 @@ pub async fn of_store(store: &Arc<dyn ObjectStore>, root: &Path, folder: &str) -
             listed.push((below.to_owned(), object.size));
         }
         folders.extend(found.common_prefixes);
-        bounded(listed.len() + folders.len())?;
+        bounded(listed.len() + folders.len(), objects_max)?;
     }
     Ok(listed)
 }
 
 /// Everything below `folder` (of the sink's `root`) on a disk. What is hidden is left out: it is being written.
-pub fn of_disk(disk: &dyn Disk, root: &FilePath, folder: &str) -> Result<Listed, SinkError> {
+pub fn of_disk(
+    disk: &dyn Disk,
+    root: &FilePath,
+    folder: &str,
+    objects_max: usize,
+) -> Result<Listed, SinkError> {
     let mut listed = Listed::new();
     let mut folders = vec![root.join(folder)];
     while let Some(folder) = folders.pop() {
@@ -56,7 +65,7 @@ pub fn of_disk(disk: &dyn Disk, root: &FilePath, folder: &str) -> Result<Listed,
         let is_hidden =
             |path: &FilePath| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         folders.extend(paths.into_iter().filter(|path| !is_hidden(path)));
-        bounded(listed.len() + folders.len())?;
+        bounded(listed.len() + folders.len(), objects_max)?;
     }
     Ok(listed)
 }
@@ -73,11 +82,11 @@ fn file(disk: &dyn Disk, root: &FilePath, path: &FilePath) -> Result<Option<(Str
     Ok(key.map(|key| (key.to_owned(), bytes)))
 }
 
-fn bounded(count: usize) -> Result<(), SinkError> {
-    if count <= LISTED_OBJECTS_MAX {
+fn bounded(count: usize, objects_max: usize) -> Result<(), SinkError> {
+    if count <= objects_max {
         return Ok(());
     }
-    let what = format!("there are more than {LISTED_OBJECTS_MAX} objects: move old ones away");
+    let what = format!("there are more than {objects_max} objects: move old ones away");
     Err(SinkError::new(SinkErrorClass::Other, what))
 }
 
@@ -108,9 +117,11 @@ mod tests {
         let all = [("dt=1/3.gz", 0), ("errors/a/1.gz", 1), ("errors/b/c/2.gz", 3)];
         let all = all.map(|(key, bytes)| (key.to_owned(), bytes));
         for (below, expected) in [("errors/", &all[1..]), ("", &all[..]), ("nothing/", &[])] {
-            let stored = of_store(&store, &Path::from("lake"), below).await.unwrap();
+            let stored = of_store(&store, &Path::from("lake"), below, 9).await.unwrap();
             assert_eq!(sorted(stored), expected, "{below}");
-            assert_eq!(sorted(of_disk(&RealDisk, folder.path(), below).unwrap()), expected, "{below}");
+            assert_eq!(sorted(of_disk(&RealDisk, folder.path(), below, 9).unwrap()), expected, "{below}");
         }
+        assert!(of_store(&store, &Path::from("lake"), "", 1).await.is_err(), "more than there may be");
+        assert!(of_disk(&RealDisk, folder.path(), "", 1).is_err());
     }
 }

@@ -195,11 +195,11 @@ impl ObjectSink {
     /// Keys of everything below `folder`, which is empty or ends with `/`, and the bytes of each. In no order.
     ///
     /// # Errors
-    /// If the store fails, or has more than [`LISTED_OBJECTS_MAX`](crate::config::limits::LISTED_OBJECTS_MAX) there.
-    pub async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, SinkError> {
+    /// If the store fails, or has more than `objects_max` there.
+    pub async fn list(&self, folder: &str, objects_max: usize) -> Result<Vec<(String, u64)>, SinkError> {
         match &self.place {
-            Place::Folder(below) => below.list(folder).await,
-            Place::Remote(remote) => remote.list(folder).await,
+            Place::Folder(below) => below.list(folder, objects_max).await,
+            Place::Remote(remote) => remote.list(folder, objects_max).await,
         }
     }
 

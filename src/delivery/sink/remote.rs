@@ -172,8 +172,8 @@ impl Remote {
     }
 
     /// See [`super::ObjectSink::list`].
-    pub async fn list(&self, folder: &str) -> Result<Listed, SinkError> {
-        listing::of_store(&self.store, &self.folder, folder).await
+    pub async fn list(&self, folder: &str, objects_max: usize) -> Result<Listed, SinkError> {
+        listing::of_store(&self.store, &self.folder, folder, objects_max).await
     }
 
     async fn head_of(&self, path: &Path) -> Result<Option<Head>, SinkError> {

@@ -6,7 +6,7 @@
 //!          what?
 //! ```
 //!
-//! What is asked for is one of three actions ([`Action`]). For each the configuration says which kinds of identity
+//! What is asked for is one of four actions ([`Action`]). For each the configuration says which kinds of identity
 //! count; a request is let in by the first of them whose proof it shows. One that shows a wrong proof is not tried as
 //! nobody's, or as another kind's.
 
@@ -253,7 +253,7 @@ const MISSING: &str = "this request does not say who has sent it";
 const UNKNOWN: &str = "what this request shows of its sender is not known here";
 
 fn closed(action: Action) -> String {
-    format!("nobody may {} here: [auth] {} names no identity", action.verb(), action.as_str())
+    format!("nobody may {} streams here: [auth] {} names no identity", action.verb(), action.as_str())
 }
 
 /// The value of `WWW-Authenticate`, with each scheme once.

@@ -30,9 +30,10 @@ fn gate_of(auth: &Auth) -> Arc<Gate> {
     Arc::new(Gate::new(auth, (identities, Arc::default()), &throttle, &registry.authorizer()))
 }
 
-/// Producers need a key, nobody reads, and everybody on this machine changes streams.
+/// Producers and who reads dead letters need a key, nobody else reads, and everybody on this machine changes streams.
 fn gate() -> Arc<Gate> {
-    let demands = [Demand::AnyOf(vec![IdentityKind::ApiKey]), Demand::Closed, Demand::Open];
+    let asked = || Demand::AnyOf(vec![IdentityKind::ApiKey]);
+    let demands = [asked(), Demand::Closed, Demand::Open, asked()];
     let keys = vec![key("mobile", "mobile-secret", &["ingest:web", "tap:web"]), key("all", "root", &["*:*"])];
     gate_of(&Auth::new(demands, keys))
 }
@@ -95,7 +96,16 @@ fn a_wrong_key_is_not_made_up_for_by_a_right_one() {
 fn what_no_identity_is_named_for_nobody_does() {
     let (status, detail) = refused(Action::Tap, &[("x-api-key", "root")]);
     assert_eq!(status, 403);
-    assert_eq!(detail, "nobody may read here: [auth] tap names no identity");
+    assert_eq!(detail, "nobody may read streams here: [auth] tap names no identity");
+}
+
+#[test]
+fn dead_letters_take_a_grant_of_their_own() {
+    assert_eq!(enter(Some(Action::DeadLetters), &[("x-api-key", "root")]), Ok(Some("all".to_owned())));
+    let (status, detail) = refused(Action::DeadLetters, &[("x-api-key", "mobile-secret")]);
+    assert_eq!((status, detail.as_str()), (403, "'mobile' may not read dead letters of 'web'"));
+    let problem = enter(Some(Action::DeadLetters), &[]).unwrap_err();
+    assert!(matches!(problem, Problem::Unauthenticated { challenge: Some(_), .. }), "{problem:?}");
 }
 
 #[test]

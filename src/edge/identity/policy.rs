@@ -82,13 +82,16 @@ pub enum Action {
     Tap,
     /// Changes of streams.
     Admin,
+    /// Records that could not be delivered, out: whole payloads, also such as taps show no more.
+    DeadLetters,
 }
 
 impl Action {
     /// How many there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
     /// Each, at the place of its number.
-    pub const ALL: [Action; Action::COUNT] = [Action::Ingest, Action::Tap, Action::Admin];
+    pub const ALL: [Action; Action::COUNT] =
+        [Action::Ingest, Action::Tap, Action::Admin, Action::DeadLetters];
 
     /// Its word in grants and in `[auth]`.
     pub fn as_str(self) -> &'static str {
@@ -96,6 +99,7 @@ impl Action {
             Action::Ingest => "ingest",
             Action::Tap => "tap",
             Action::Admin => "admin",
+            Action::DeadLetters => "dead_letters",
         }
     }
 
@@ -105,6 +109,7 @@ impl Action {
             Action::Ingest => "put records into",
             Action::Tap => "read",
             Action::Admin => "change",
+            Action::DeadLetters => "read dead letters of",
         }
     }
 }
@@ -123,7 +128,7 @@ pub enum GrantError {
     #[error("a grant is an action and a stream")]
     Form,
     /// Its action is none.
-    #[error("there are the actions ingest, tap, admin, and * for all")]
+    #[error("there are the actions ingest, tap, admin, dead_letters, and * for all")]
     Action,
     /// Its stream is no pattern.
     #[error(transparent)]
@@ -199,7 +204,9 @@ impl Policy {
 /// # Errors
 /// For a character that no action has.
 pub fn action_pattern(text: &str) -> Result<Pattern, PatternError> {
-    Pattern::parse(&text.to_ascii_lowercase(), |letter| letter.is_ascii_alphanumeric() || letter == ':')
+    Pattern::parse(&text.to_ascii_lowercase(), |letter| {
+        letter.is_ascii_alphanumeric() || matches!(letter, ':' | '_')
+    })
 }
 
 /// A pattern of stream names.
@@ -235,10 +242,19 @@ mod tests {
             (Action::Ingest, Some("orders")),
             (Action::Ingest, Some("web")),
             (Action::Admin, None),
+            // What a tap shows for a while is not what was ever refused.
+            (Action::DeadLetters, Some("orders")),
+            (Action::DeadLetters, None),
         ] {
             assert!(!policy.permits(action, stream), "{action:?} {stream:?}");
         }
         assert!(!policy.allows("kinesis:PutRecord", Some("web-1")));
+        let letters = grants(&["dead_letters:web-*"]);
+        assert!(letters.permits(Action::DeadLetters, Some("web-1")));
+        assert!(!letters.permits(Action::DeadLetters, Some("orders")));
+        assert!(
+            !letters.permits(Action::Tap, Some("web-1")) && !letters.permits(Action::Admin, Some("web-1"))
+        );
         for action in Action::ALL {
             assert!(grants(&["*:a"]).permits(action, Some("a")));
             assert!(!grants(&["*:a"]).permits(action, Some("b")));
@@ -250,7 +266,7 @@ mod tests {
         for text in ["ingest", "ingest:", ":web", ""] {
             assert_eq!(Grant::parse(text), Err(GrantError::Form), "{text}");
         }
-        for text in ["Ingest:web", "in*:web", "kinesis:PutRecord"] {
+        for text in ["Ingest:web", "in*:web", "kinesis:PutRecord", "dead:web", "dead_*:web"] {
             assert_eq!(Grant::parse(text), Err(GrantError::Action), "{text}");
         }
         assert_eq!(Grant::parse("tap:a/b"), Err(GrantError::Stream(PatternError('/'))));

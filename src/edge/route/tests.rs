@@ -11,6 +11,7 @@ fn every_route_has_a_place_and_a_name_of_its_own() {
         Route::Shards(""),
         Route::Cursors(""),
         Route::Cursor("", ""),
+        Route::DeadLetters(View::Page, ""),
         Route::Click(clicks::Kind::Pixel, ""),
         Route::Click(clicks::Kind::Event, ""),
         Route::Streams,
@@ -55,6 +56,21 @@ fn paths_are_told_apart() {
     assert_eq!(Route::of_path("/v1/streams/a/cursors"), Route::Cursors("a"));
     assert_eq!(Route::of_path("/v1/streams/a/cursors/b"), Route::Cursor("a", "b"));
     assert_eq!(Route::of_path("/v1/streams/a/cursors/b/c"), Route::Unknown);
+    assert_eq!(Route::of_path("/v1/streams/a/dead_letters"), Route::DeadLetters(View::Page, "a"));
+    let summary = Route::of_path("/v1/streams/a/dead_letters/summary");
+    assert_eq!((summary, summary.name()), (Route::DeadLetters(View::Summary, "a"), "dead_letters"));
+    for path in [
+        "/v1/streams/a/dead_letters/b",
+        "/v1/streams/a/dead_letters/summary/b",
+        "/v1/streams/a/dead_letters/",
+    ] {
+        assert_eq!(Route::of_path(path), Route::Unknown, "{path}");
+    }
+    for (path, method) in [("a/dead_letters", Method::GET), ("a/dead_letters/summary", Method::DELETE)] {
+        let path = format!("/v1/streams/{path}");
+        let (head, ()) = Request::builder().method(method).uri(&path).body(()).unwrap().into_parts();
+        assert_eq!(Route::of_path(&path).action(&head), Some(Action::DeadLetters), "{path}");
+    }
     assert_eq!(Route::of_path("/v1/streams/a/pixel.gif"), Route::Click(clicks::Kind::Pixel, "a"));
     assert_eq!(Route::of_path("/v1/streams/a/event"), Route::Click(clicks::Kind::Event, "a"));
     assert_eq!(Route::of_path("/v1/streams"), Route::Streams);

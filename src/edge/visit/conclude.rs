@@ -115,6 +115,7 @@ fn template(route: &'static str) -> &'static str {
         "shards" => "/v1/streams/{stream}/shards",
         "cursors" => "/v1/streams/{stream}/cursors",
         "cursor" => "/v1/streams/{stream}/cursors/{cursor}",
+        "dead_letters" => "/v1/streams/{stream}/dead_letters",
         "streams" => "/v1/streams",
         "unknown" => "unknown",
         // The operations of AWS services are all at one path.

@@ -13,11 +13,9 @@ use super::rows::Rows;
 use super::tally::Tally;
 use super::window::{Request, Window};
 use super::{Log, ReplayArgs, ReplayError};
-use crate::cli::dlq::filter::Filter;
-use crate::cli::dlq::visit::Visitor;
 use crate::config::checked::Config;
 use crate::config::limits::IDEMPOTENCY_SECONDS_DEFAULT;
-use crate::delivery::dead_letters::{DeadFile, Letter};
+use crate::delivery::dead_letters::{DeadFile, Filter, Letter, Patience, Visitor};
 use crate::delivery::verify::Progress;
 use crate::record::Content;
 use crate::runtime::clock;
@@ -200,7 +198,8 @@ impl<'a> Replay<'a> {
     fn gather(&self, file: &DeadFile, intent: &Intent) -> io::Result<Option<Request>> {
         let mut window = Window::new(self.content_of(&intent.to));
         let all = Filter::default();
-        let _ = Visitor::new(&all, self.runtime).visit(file, &mut |row, letter| {
+        let patience = Patience::without_end(self.runtime);
+        let _ = Visitor::new(&all, &patience).visit(file, &mut |row, letter| {
             if intent.rows.has(row) {
                 window.add(row, letter, intent.attempt);
             }

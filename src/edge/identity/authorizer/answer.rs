@@ -225,6 +225,11 @@ mod tests {
         let (name, policy) = allowed(text).unwrap();
         assert_eq!((name.as_deref(), read(text).unwrap().ttl), (Some("anna"), Some(Duration::from_secs(5))));
         assert!(policy.permits(Action::Tap, Some("x")) && !policy.permits(Action::Ingest, Some("web")));
+        let letters = Asked { action: Action::DeadLetters, ..ASKED };
+        let (_, policy) = Answer::read(b"{\"allow\":true}", letters).unwrap().allowed.unwrap();
+        assert!(
+            policy.permits(Action::DeadLetters, Some("web")) && !policy.permits(Action::Tap, Some("web"))
+        );
         assert!(allowed("{\"allow\":false}").is_none() && allowed("{\"isAuthorized\":false}").is_none());
     }
 

@@ -143,6 +143,8 @@ fn a_token_may_do_what_its_scopes_and_its_issuer_allow() {
     assert!(may(json!({ "scp": ["ingest:web"] }), Action::Ingest, "web"));
     assert!(!may(json!({ "scope": "openid", "scp": "ingest:web" }), Action::Ingest, "web"));
     assert!(!may(json!({ "scp": "ingest:web" }), Action::Admin, "web"));
+    assert!(may(json!({ "scope": "dead_letters:web" }), Action::DeadLetters, "web"));
+    assert!(!may(json!({ "scope": "tap:web admin:web dead_letters" }), Action::DeadLetters, "web"));
 }
 
 #[test]

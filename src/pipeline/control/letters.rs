@@ -1,0 +1,28 @@
+//! Dead letters of the deliveries that run: where they are, and a thread to read them in.
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::Control;
+use crate::delivery::dead_letters::letter_box::LetterBox;
+use crate::pipeline::running::Which;
+
+impl Control {
+    /// The letter boxes of a stream, in the order of the names of its deliveries.
+    pub fn letter_boxes(&self, stream: &str) -> Vec<LetterBox> {
+        let parts = self.site.parts_of(&Which::all_of(stream));
+        let mut boxes: Vec<_> = parts.iter().filter_map(|parts| LetterBox::of(parts)).collect();
+        boxes.sort_unstable_by(|a, b| a.delivery().cmp(b.delivery()));
+        boxes
+    }
+
+    /// Has a thread of the deliveries do something that waits for stores. It is not ended with the handle, so that it has
+    /// to look itself whether anybody wants to know.
+    pub fn read_in_thread<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Handle) -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let runtime = self.runtime.clone();
+        self.runtime.spawn_blocking(move || read(&runtime))
+    }
+}
