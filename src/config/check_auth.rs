@@ -144,6 +144,17 @@ impl Auth {
         }
     }
 
+    /// Those whom its tables name, by kind. Subjects of issuers and principals of an authorizer have no tables, and
+    /// access keys are not a part of it.
+    pub fn named(&self) -> impl Iterator<Item = (IdentityKind, &str)> {
+        let keys = self.api_keys.iter().map(|key| (IdentityKind::ApiKey, key.name.as_str()));
+        let users = self.basic_users.iter().map(|user| (IdentityKind::Basic, user.name.as_str()));
+        let holders = self.client_certificates.iter();
+        let holders = holders.map(|holder| (IdentityKind::ClientCertificate, holder.name.as_str()));
+        let webhooks = self.webhooks.iter().map(|webhook| (IdentityKind::Hmac, webhook.name.as_str()));
+        keys.chain(users).chain(holders).chain(webhooks)
+    }
+
     /// What an action takes.
     pub fn demand(&self, action: Action) -> &Demand {
         &self.demands[action as usize]

@@ -251,8 +251,11 @@ impl Edge {
         let signatures = Arc::clone(&self.aws.identities);
         let gate =
             Gate::new(auth, (signatures, jwt), &self.throttle, &self.authorizer_metrics).behind(screen);
-        let names: HashSet<_> = auth.api_keys.iter().map(|key| key.name.as_str()).collect();
-        self.throttle.standings.forget_others(IdentityKind::ApiKey.as_str(), |name| names.contains(name));
+        let names: HashSet<_> = auth.named().map(|(kind, name)| (kind.as_str(), name)).collect();
+        // Access keys are others after a restart only.
+        let is_fixed = |kind: &str| kind == IdentityKind::SignatureV4.as_str();
+        let stays = |kind: &str, name: &str| is_fixed(kind) || names.contains(&(kind, name));
+        self.throttle.standings.forget_others(stays);
         *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
     }
 

@@ -7,6 +7,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::body_claim::BodyClaim;
 use super::policy::Policy;
+use crate::config::checked::Allowance;
+use crate::edge::gate::throttle::Throttle;
 use crate::edge::gate::throttle::addresses::ClientKey;
 use crate::edge::gate::throttle::fair::Competitor;
 use crate::edge::gate::throttle::standing::Standing;
@@ -94,6 +96,18 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// One of those that the configuration names. What it has taken so far is known to `throttle`.
+    pub fn named(
+        kind: IdentityKind,
+        name: &str,
+        (policy, allowance): (&Policy, Allowance),
+        throttle: &Throttle,
+    ) -> Arc<Self> {
+        let name = Arc::from(name);
+        let standing = throttle.standing(kind.as_str(), &name, allowance);
+        Arc::new(Self { name, kind, policy: policy.clone(), standing })
+    }
+
     /// Who competes for memory with others.
     pub fn competitor(&self) -> Competitor {
         match &self.standing.tenant {

@@ -107,9 +107,9 @@ impl Standings {
         standing
     }
 
-    /// Knows those of a kind no more that are not in the configuration any more.
-    pub fn forget_others(&self, kind: &str, stays: impl Fn(&str) -> bool) {
-        lock(&self.known).retain(|(known, name), _| *known != kind || stays(name));
+    /// Knows those no more that are not in the configuration any more: of whose kind and name `stays` says so.
+    pub fn forget_others(&self, stays: impl Fn(&str, &str) -> bool) {
+        lock(&self.known).retain(|(kind, name), _| stays(kind, name));
     }
 
     /// Goes on with what an earlier process has kept. Who is not in the configuration any more is forgotten.
