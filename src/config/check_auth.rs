@@ -155,6 +155,12 @@ impl Auth {
         keys.chain(users).chain(holders).chain(webhooks)
     }
 
+    /// Those who name principals that have no table, by kind: issuers, and the authorizer.
+    pub fn sources(&self) -> impl Iterator<Item = (IdentityKind, &str)> {
+        let issuers = self.jwt_issuers.iter().map(|issuer| (IdentityKind::Jwt, issuer.issuer.as_str()));
+        issuers.chain(self.authorizer.iter().map(|_| (IdentityKind::Http, Authorizer::NAME)))
+    }
+
     /// What an action takes.
     pub fn demand(&self, action: Action) -> &Demand {
         &self.demands[action as usize]

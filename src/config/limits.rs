@@ -801,6 +801,11 @@ pub const WEIGHT_MAX: u32 = 1_000;
 /// buckets fill.
 pub const CLIENT_ADDRESSES_MAX: usize = 1 << 16;
 
+/// Subjects of issuers and principals of an authorizer whose buckets and quotas are kept, where they are limited: 65,536
+/// × about 600 bytes (a name of 60 in a map and a list, 192 bytes of buckets a direction, 100 of a quota) = 40 MB at most.
+/// In `usage.json` they are rows of about 150 bytes, 10 MB together.
+pub const SUBJECTS_MAX: usize = 1 << 16;
+
 /// Client addresses whose part of a busy server is known: 4,096 × about 200 bytes = 0.8 MB.
 pub const FAIR_ADDRESSES_MAX: usize = 1 << 12;
 /// Bytes of a request id that is taken from a client: what gateways send (UUIDs have 36, those of load balancers 80)

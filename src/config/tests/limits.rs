@@ -44,8 +44,7 @@ fn everybody_whom_a_table_names_has_the_same_words() {
         [[basic_user]]\nname = \"u\"\npassword = \"p\"\nallow = [\"*:*\"]\nLIMITS\n\
         [[client_certificate]]\nname = \"c\"\ncommon_name = \"c\"\nallow = [\"*:*\"]\nLIMITS\n\
         [[webhook]]\nname = \"w\"\nform = \"github\"\nsecret = \"12345678\"\nallow = [\"ingest:*\"]\nLIMITS\n";
-    let limits =
-        "limit = { records_per_second = 7 }\nquota = { records = 9, period = \"day\" }\nweight = 3";
+    let limits = "limit = { records_per_second = 7 }\nquota = { records = 9, period = \"day\" }\nweight = 3";
     let (node, problems) = node_from(&text.replace("LIMITS", limits));
     let auth = node.unwrap_or_else(|| panic!("{}", printed(&problems))).auth;
     let records = Some(Rate { a_second: 7, burst: 7 });
@@ -61,7 +60,8 @@ fn everybody_whom_a_table_names_has_the_same_words() {
     assert_eq!(names, [("basic", "u"), ("client_certificate", "c"), ("hmac", "w")]);
     for (table, line) in [("basic_user", 9), ("client_certificate", 16), ("webhook", 24)] {
         let mut parts = text.split("LIMITS").collect::<Vec<_>>();
-        let place = ["basic_user", "client_certificate", "webhook"].iter().position(|it| *it == table).unwrap();
+        let place =
+            ["basic_user", "client_certificate", "webhook"].iter().position(|it| *it == table).unwrap();
         let wrong_weight = format!("{limits}\n").replace("weight = 3", "weight = 0");
         let (before, after) = parts.split_at_mut(place + 1);
         let text = format!("{}{wrong_weight}{}", before.join(limits), after.join(limits));

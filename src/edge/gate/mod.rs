@@ -57,7 +57,7 @@ pub struct Gate {
     /// What a client is told to prove itself by, by action.
     challenges: [Option<HeaderValue>; Action::COUNT],
     are_in_query: bool,
-    api_keys: ApiKeys,
+    api_keys: Arc<ApiKeys>,
     basic_users: BasicUsers,
     certificates: Certificates,
     webhooks: Webhooks,
@@ -94,16 +94,20 @@ impl Gate {
             Demand::AnyOf(kinds) => challenge(kinds),
             Demand::Open | Demand::Closed => None,
         };
+        let api_keys = Arc::new(ApiKeys::new(&auth.api_keys, throttle));
+        let authorizer = auth.authorizer.as_ref();
+        let authorizer = authorizer
+            .and_then(|settings| authorizer_of(settings, (throttle, Arc::clone(&api_keys)), metrics));
         Self {
             demands: Action::ALL.map(|action| auth.demand(action).clone()),
             challenges: Action::ALL.map(challenge),
             are_in_query: auth.are_in_query,
-            api_keys: ApiKeys::new(&auth.api_keys, throttle),
+            api_keys,
             basic_users: BasicUsers::new(&auth.basic_users, throttle),
             certificates: Certificates::new(&auth.client_certificates, throttle),
             webhooks: Webhooks::new(&auth.webhooks, throttle),
             signatures,
-            authorizer: auth.authorizer.as_ref().and_then(|settings| authorizer(settings, metrics)),
+            authorizer,
             jwt,
             screen: Arc::default(),
         }
@@ -223,8 +227,12 @@ enum Refusal {
 }
 
 /// The authorizer; without an HTTP client it lets nobody in.
-fn authorizer(settings: &checked::Authorizer, metrics: &AuthorizerMetrics) -> Option<Authorizer> {
-    let made = Authorizer::new(settings, metrics.clone());
+fn authorizer_of(
+    settings: &checked::Authorizer,
+    with: (&Throttle, Arc<ApiKeys>),
+    metrics: &AuthorizerMetrics,
+) -> Option<Authorizer> {
+    let made = Authorizer::new(settings, with, metrics.clone());
     made.inspect_err(|error| tracing::error!(%error, "there is no HTTP client for the authorizer")).ok()
 }
 
@@ -300,7 +308,7 @@ impl Entry {
     /// [`Problem::Limited`] if that is too much for them. Then everything is given back.
     pub fn pay(&self, charge: &mut Charge) -> Result<(), Problem> {
         let late = self.principal.as_ref().filter(|_| self.proof.is_some());
-        Ok(charge.join(late.and_then(|principal| principal.standing.account.as_ref()))?)
+        Ok(charge.join(late.and_then(|principal| principal.standing.account.clone()))?)
     }
 
     /// Who has sent it, if the head alone says so.
@@ -312,7 +320,7 @@ impl Entry {
     pub fn competitor(&self) -> Competitor {
         match (self.proven(), self.client) {
             (Some(principal), _) => principal.competitor(),
-            (None, Some(client)) => Competitor::Client(client.into()),
+            (None, Some(client)) => Competitor::Client(client.into(), 1),
             (None, None) => Competitor::Nobody,
         }
     }

@@ -24,6 +24,11 @@ impl ApiKeys {
         Self { by_digest: keys.iter().map(principal).collect() }
     }
 
+    /// Whose key has this digest.
+    pub fn owner(&self, digest: &Digest) -> Option<&Arc<Principal>> {
+        self.by_digest.get(digest)
+    }
+
     /// Whose key a request shows.
     pub fn identify(&self, credentials: &Credentials<'_>) -> Attempt {
         if let Some(shown) = credentials.api_key() {

@@ -204,11 +204,10 @@ mod tests {
     use crate::telemetry::metrics::Registry;
 
     fn users() -> BasicUsers {
-        let user =
-            |name: &str, password| {
-                let (policy, allowance) = (Policy::default(), Allowance::default());
-                BasicUser { name: name.into(), password, policy, allowance }
-            };
+        let user = |name: &str, password| {
+            let (policy, allowance) = (Policy::default(), Allowance::default());
+            BasicUser { name: name.into(), password, policy, allowance }
+        };
         let throttle = Throttle::new(&Limits::default(), &Registry::new().unwrap());
         let few = NonZeroU32::new(100_000).unwrap();
         let users = [

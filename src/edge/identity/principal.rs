@@ -110,10 +110,8 @@ impl Principal {
 
     /// Who competes for memory with others.
     pub fn competitor(&self) -> Competitor {
-        match &self.standing.tenant {
-            Some(tenant) => Competitor::Principal(Arc::clone(tenant)),
-            None => Competitor::Client(ClientKey::Name(xxh3_64(self.name.as_bytes()))),
-        }
+        let by_name = || Competitor::Client(ClientKey::Name(xxh3_64(self.name.as_bytes())), 1);
+        self.standing.competes.clone().unwrap_or_else(by_name)
     }
 }
 

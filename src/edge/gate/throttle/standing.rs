@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, Moment};
-use super::fair::{Fair, Tenant};
+use super::charge::Held;
+use super::fair::{Competitor, Fair};
 use super::measure::Level;
+use super::subjects::Subjects;
 use super::usage::Used;
 use crate::config::checked::Allowance;
 use crate::runtime::clock::{self, UnixMicros};
@@ -19,9 +21,9 @@ use crate::telemetry::metrics::{QuotaMetrics, Registry, ThrottleMetrics};
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
     /// Its buckets and its quota; none if nothing limits it.
-    pub account: Option<Arc<Account>>,
-    /// Its part of a busy server; none if it is no principal of the configuration.
-    pub tenant: Option<Arc<Tenant>>,
+    pub account: Option<Held>,
+    /// As whom it competes for a busy server; none if nothing is said of its part.
+    pub competes: Option<Competitor>,
 }
 
 /// What a quota has counted, as it is kept over a restart.
@@ -32,6 +34,9 @@ pub struct KeptUsage {
     pub kind: String,
     /// Its name.
     pub name: String,
+    /// The issuer that names it, or the authorizer; none for one of the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// When the period has begun, in microseconds since 1970.
     pub begins: UnixMicros,
     /// Records.
@@ -46,11 +51,14 @@ type Key = (&'static str, Arc<str>);
 struct Known {
     allowance: Allowance,
     standing: Standing,
+    account: Arc<Account>,
     gauges: Option<QuotaMetrics>,
 }
 
 /// See the module.
 pub struct Standings {
+    /// Those whom the configuration does not name.
+    pub subjects: Arc<Subjects>,
     known: Mutex<HashMap<Key, Known>>,
     metrics: ThrottleMetrics,
     registry: Registry,
@@ -74,9 +82,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Standings {
     /// Nobody is known.
     pub fn new(registry: &Registry) -> Self {
+        let metrics = registry.throttle();
+        let by_rate = metrics.level(&Level::Principal(Arc::default())).clone();
         Self {
+            subjects: Arc::new(Subjects::new((by_rate, metrics.quota.clone()))),
             known: Mutex::default(),
-            metrics: registry.throttle(),
+            metrics,
             registry: registry.clone(),
             kept: Mutex::default(),
             is_restored: AtomicBool::new(false),
@@ -94,16 +105,16 @@ impl Standings {
         let (level, at) = (Level::Principal(Arc::clone(name)), Moment::of_clock(true));
         let refused = self.metrics.level(&level).clone();
         let account = Account::new(level, allowance, (refused, self.metrics.quota.clone()), at);
-        let before = known.get(&key).and_then(|before| before.standing.account.as_ref()?.usage(at.wall));
+        let before = known.get(&key).and_then(|before| before.account.usage(at.wall));
         if let Some(usage) = before {
             account.restore(usage.begins(), usage.used(), at.wall);
         }
         let standing = Standing {
-            account: (!account.is_unlimited()).then_some(account),
-            tenant: Some(fair.principal(allowance.weight)),
+            account: (!account.is_unlimited()).then(|| Held::Account(Arc::clone(&account))),
+            competes: Some(Competitor::Principal(fair.principal(allowance.weight))),
         };
         let gauges = allowance.quota.is_some().then(|| self.registry.quota(kind, name));
-        known.insert(key, Known { allowance, standing: standing.clone(), gauges });
+        known.insert(key, Known { allowance, standing: standing.clone(), account, gauges });
         standing
     }
 
@@ -115,12 +126,14 @@ impl Standings {
     /// Goes on with what an earlier process has kept. Who is not in the configuration any more is forgotten.
     pub fn restore(&self, kept: Vec<KeptUsage>) {
         let wall = clock::wall();
-        let known = lock(&self.known);
-        for usage in &kept {
-            let same = known.iter().find(|((kind, name), _)| *kind == usage.kind && **name == *usage.name);
-            if let Some(account) = same.and_then(|(_, known)| known.standing.account.as_ref()) {
+        let (of_subjects, named): (Vec<_>, Vec<_>) = kept.iter().partition(|usage| usage.source.is_some());
+        of_subjects.into_iter().for_each(|usage| self.subjects.restore(usage, wall));
+        let named: HashMap<_, _> =
+            named.into_iter().map(|usage| ((usage.kind.as_str(), usage.name.as_str()), usage)).collect();
+        for ((kind, name), known) in &*lock(&self.known) {
+            if let Some(usage) = named.get(&(*kind, &**name)) {
                 let used = Used { records: usage.records, bytes: usage.bytes };
-                account.restore(usage.begins, used, wall);
+                known.account.restore(usage.begins, used, wall);
             }
         }
         *lock(&self.kept) = kept;
@@ -129,7 +142,7 @@ impl Standings {
 
     /// Whether some principal has a quota.
     pub fn have_quotas(&self) -> bool {
-        lock(&self.known).values().any(|known| known.gauges.is_some())
+        self.subjects.have_quotas() || lock(&self.known).values().any(|known| known.gauges.is_some())
     }
 
     /// What is to be kept, if it is not what was kept last. To be given to [`Standings::was_kept`] once it is.
@@ -150,21 +163,21 @@ impl Standings {
     fn usages(&self) -> Vec<KeptUsage> {
         let wall = clock::wall();
         let usage = |(key, known): (&Key, &Known)| {
-            let usage = known.standing.account.as_ref()?.usage(wall)?;
+            let usage = known.account.usage(wall)?;
             let Used { records, bytes } = usage.used();
             let (kind, name) = (key.0.to_owned(), key.1.to_string());
-            Some(KeptUsage { kind, name, begins: usage.begins(), records, bytes })
+            Some(KeptUsage { kind, name, source: None, begins: usage.begins(), records, bytes })
         };
-        lock(&self.known).iter().filter_map(usage).collect()
+        let mut usages = self.subjects.usages(wall);
+        usages.extend(lock(&self.known).iter().filter_map(usage));
+        usages
     }
 
     /// Brings the gauges up to date.
     pub fn refresh_gauges(&self) {
         let wall = clock::wall();
         for known in lock(&self.known).values() {
-            let account = known.standing.account.as_ref();
-            let Some((usage, gauges)) = account.and_then(|it| it.usage(wall)).zip(known.gauges.as_ref())
-            else {
+            let Some((usage, gauges)) = known.account.usage(wall).zip(known.gauges.as_ref()) else {
                 continue;
             };
             let (used, quota) = (usage.used(), usage.quota());
@@ -195,13 +208,18 @@ mod tests {
         (registry, standings)
     }
 
+    fn account(standing: &Standing) -> &Account {
+        let Some(Held::Account(account)) = &standing.account else { panic!("{standing:?}") };
+        account
+    }
+
     fn spend(standing: &Standing, records: u64) {
         let cost = Cost { requests: 1, records, bytes: 10 * records };
-        standing.account.as_ref().unwrap().lock().spend(Flow::Ingest, cost, Moment::of_clock(true));
+        account(standing).lock().spend(Flow::Ingest, cost, Moment::of_clock(true));
     }
 
     fn used(standing: &Standing) -> u64 {
-        standing.account.as_ref().unwrap().usage(clock::wall()).unwrap().used().records
+        account(standing).usage(clock::wall()).unwrap().used().records
     }
 
     #[test]
@@ -244,7 +262,7 @@ mod tests {
     fn who_is_not_limited_has_no_account_and_competes_all_the_same() {
         let (_, standings) = standings();
         let standing = standings.of("api_key", &Arc::from("a"), Allowance::default(), &Fair::default());
-        assert!(standing.account.is_none() && standing.tenant.is_some());
+        assert!(standing.account.is_none() && standing.competes.is_some());
         assert!(!standings.have_quotas());
     }
 }
