@@ -387,8 +387,12 @@ async fn dispatch(
     head: &request::Parts,
     rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
-    let Passed { entry, mut charge, intake } = passed;
+    let Passed { mut entry, mut charge, intake } = passed;
     let Rest { body, leaving, visit } = rest;
+    let is_preflight = head.method == Method::OPTIONS && route != Route::Unknown;
+    if !is_preflight && !route.reads_body(&head.method) {
+        entry.prove_without_body(body.is_end_stream(), (&mut charge, visit))?;
+    }
     let sender = Sender {
         head,
         client: visit.client,
@@ -397,13 +401,8 @@ async fn dispatch(
         trace: visit.trace(),
     };
     let admitted = |charge| Admitted { entry: &entry, charge, sender, visit };
-    if head.method == Method::OPTIONS && route != Route::Unknown {
+    if is_preflight {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
-    }
-    if let Some(proof) = entry.proof()
-        && !route.reads_body(&head.method)
-    {
-        proof.check_unread(body.is_end_stream())?;
     }
     // hyper leaves the body away where a client asks for the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };

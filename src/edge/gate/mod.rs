@@ -45,6 +45,7 @@ use super::identity::principal::{Attempt, IdentityKind, Principal};
 use super::identity::signature_v4::Identities;
 use super::identity::webhook::Webhooks;
 use super::problem::Problem;
+use super::visit::Visit;
 use crate::config::checked::{self, Demand};
 use crate::runtime::clock;
 use crate::telemetry::audit::Who;
@@ -151,12 +152,17 @@ impl Gate {
                 Refusal::Denied(why) => Problem::Forbidden(why.to_owned()),
                 Refusal::Unavailable(why) => Problem::IdentityUnavailable(why),
             })?;
+        let who = Who { name: Arc::clone(&principal.name), identity: principal.kind.as_str() };
         if let Some(visit) = facts.visit {
-            visit.is_of(Who { name: Arc::clone(&principal.name), identity: principal.kind.as_str() });
+            match claim {
+                None => visit.is_of(who.clone()),
+                // It is not known before the body is: what is forged must not be on record as theirs.
+                Some(_) => visit.claims_to_be_of(who.clone()),
+            }
         }
         let mut entry = self.let_in(Some(principal), facts);
         let challenge = || self.challenges[action as usize].clone();
-        entry.proof = claim.map(|claim| Arc::new(BodyProof::new(claim, challenge())));
+        entry.proof = claim.map(|claim| Arc::new(BodyProof::new(claim, challenge(), who)));
         entry.permit(action, facts.stream)?;
         Ok(entry)
     }
@@ -309,6 +315,24 @@ impl Entry {
     pub fn pay(&self, charge: &mut Charge) -> Result<(), Problem> {
         let late = self.principal.as_ref().filter(|_| self.proof.is_some());
         Ok(charge.join(late.and_then(|principal| principal.standing.account.clone()))?)
+    }
+
+    /// Has a sender prove itself, and pay, of whose request nobody reads the body: it has to be empty. From then on it is
+    /// as if the head alone had proved it.
+    ///
+    /// # Errors
+    /// [`Problem::Unauthenticated`], and [`Problem::Limited`] if that is too much for them.
+    pub fn prove_without_body(
+        &mut self,
+        is_empty: bool,
+        (charge, visit): (&mut Charge, &Visit),
+    ) -> Result<(), Problem> {
+        if let Some(proof) = &self.proof {
+            proof.check_unread(is_empty, visit)?;
+            self.pay(charge)?;
+            self.proof = None;
+        }
+        Ok(())
     }
 
     /// Who has sent it, if the head alone says so.
