@@ -397,6 +397,7 @@ async fn dispatch(
         head,
         client: visit.client,
         principal: entry.principal.as_ref().map(|principal| &*principal.name),
+        attributes: entry.principal.as_ref().and_then(|principal| principal.attributes.as_ref()),
         request_id: Some(visit.id.as_str()),
         trace: visit.trace(),
     };

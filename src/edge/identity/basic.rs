@@ -273,6 +273,15 @@ mod tests {
         for text in ["hashed:hunter3", "nobody:x", "plain:pass:wörd"] {
             assert!(matches!(attempt(&users, &basic(text)).await, Attempt::Unavailable(_)), "{text}");
         }
+        // However many names there are, nothing is remembered of them.
+        for number in 0..100_000 {
+            let attempt = attempt(&users, &basic(&format!("name-{number}:x"))).await;
+            assert!(matches!(attempt, Attempt::Unavailable(_)));
+        }
+        assert_eq!(
+            (users.users.len(), users.waiting.load(Ordering::Relaxed)),
+            (2, PASSWORD_CHECKS_WAITING_MAX)
+        );
         assert!(matches!(attempt(&users, &basic("hashed:hunter2")).await, Attempt::Is(_)));
         users.waiting.store(0, Ordering::Relaxed);
         drop(held);

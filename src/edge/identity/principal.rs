@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::attributes::Attributes;
 use super::body_claim::BodyClaim;
 use super::policy::Policy;
 use crate::config::checked::Allowance;
@@ -93,6 +94,8 @@ pub struct Principal {
     pub policy: Policy,
     /// How much of it, and what they have had; by default nothing limits them.
     pub standing: Standing,
+    /// What whoever has proved it says of it besides.
+    pub attributes: Option<Arc<Attributes>>,
 }
 
 impl Principal {
@@ -105,7 +108,7 @@ impl Principal {
     ) -> Arc<Self> {
         let name = Arc::from(name);
         let standing = throttle.standing(kind.as_str(), &name, allowance);
-        Arc::new(Self { name, kind, policy: policy.clone(), standing })
+        Arc::new(Self { name, kind, policy: policy.clone(), standing, attributes: None })
     }
 
     /// Who competes for memory with others.

@@ -229,7 +229,7 @@ impl Authorizer {
     }
 
     fn principal(&self, allowed: Allowed) -> Result<Principal, String> {
-        let Allowed { name, policy, usage_key } = allowed;
+        let Allowed { name, policy, usage_key, attributes } = allowed;
         let name: Arc<str> = name.as_deref().unwrap_or(checked::Authorizer::NAME).into();
         let standing = match usage_key {
             None => self.source.standing(&name),
@@ -239,7 +239,7 @@ impl Authorizer {
                 None => return Err("the usageIdentifierKey of its answer is no API key".to_owned()),
             },
         };
-        Ok(Principal { name, kind: IdentityKind::Http, policy, standing })
+        Ok(Principal { name, kind: IdentityKind::Http, policy, standing, attributes })
     }
 }
 
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn no_more_decisions_are_kept_than_there_may_be_and_the_oldest_goes() {
         let (mut decisions, now) = (Decisions::default(), clock::monotonic());
-        for number in 0..1_000_u32 {
+        for number in 0..100_000_u32 {
             let mut key = Digest::default();
             key[..4].copy_from_slice(&number.to_le_bytes());
             let cell = decisions.cell(key, 10, now);

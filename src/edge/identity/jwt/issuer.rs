@@ -144,7 +144,8 @@ impl Issuer {
         }
         let (name, policy): (Arc<str>, _) = (name.into(), Policy::new(grants));
         let standing = self.source.standing(&name);
-        Ok(Principal { name, kind: IdentityKind::Jwt, policy, standing })
+        let attributes = claims.attributes();
+        Ok(Principal { name, kind: IdentityKind::Jwt, policy, standing, attributes })
     }
 
     /// Whether a token is for us, and when it is taken.

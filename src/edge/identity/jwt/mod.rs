@@ -184,7 +184,8 @@ impl Jwt {
         let validity = issuer.check_claims(&claims).map_err(alone)?;
         validity.check(now).map_err(alone)?;
         let principal = Arc::new(issuer.principal(&claims).map_err(alone)?);
-        let bytes = principal.name.len() + principal.policy.bytes();
+        let attributes = principal.attributes.as_ref().map_or(0, |attributes| attributes.bytes());
+        let bytes = principal.name.len() + principal.policy.bytes() + attributes;
         let known = Known { principal: Arc::clone(&principal), issuer: Arc::clone(issuer) };
         self.cache.keep(*shown.digest(), Entry { value: Arc::new(known), validity, keys, bytes });
         if let Some(metrics) = &self.metrics {
