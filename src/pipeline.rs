@@ -269,7 +269,7 @@ impl Pipelines {
         if let Some(logs) = self.site.logs().as_ref() {
             logs.housekeeping(now);
         }
-        self.site.keep_usage();
+        self.site.keep_usage(false);
         let delivery_streams = self.site.edge.aws.delivery_streams.get();
         if let (Some(streams), Ok(control)) = (delivery_streams, self.site.edge.control())
             && streams.has_deleted()
@@ -356,7 +356,7 @@ impl Pipelines {
         if let Some(deliveries) = deliveries {
             let have_ended =
                 self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
-            self.site.keep_usage();
+            self.site.keep_usage(true);
             if let Some(logs) = self.site.logs().take() {
                 logs.journals().stop();
                 if !have_ended {
