@@ -211,10 +211,10 @@ async fn keys_of_an_issuer_that_is_gone_stay_for_the_grace_and_no_longer() {
     patient.stop().assert_drained();
 }
 
-const SECRET: &str = "a secret that nobody else knows, of more than 32 bytes";
+pub(crate) const SECRET: &str = "a secret that nobody else knows, of more than 32 bytes";
 
 /// A token of the secret.
-fn token(claims: Value) -> String {
+pub(crate) fn token(claims: Value) -> String {
     let mut all = json!({ "iss": "i", "aud": "forebay", "sub": "s", "exp": seconds_from_now(3600) });
     for (name, value) in claims.as_object().unwrap() {
         all[name] = value.clone();
