@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use forebay::cli::node_key;
 use forebay::runtime::clock::UnixMicros;
 use forebay::testkit::generators;
 use forebay_load::manifest::Manifest;
@@ -21,6 +22,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Post records and measure. Exit code 1 if any request failed for good
+    #[command(
+        after_help = "FOREBAY_API_KEY in the environment: the key that is shown to a server that asks for one."
+    )]
     Run(Box<RunArgs>),
     /// Read lakes back. Exit code 1 if records are missing, duplicated, reordered or damaged
     Verify(VerifyArgs),
@@ -146,7 +150,8 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    pub fn plan(self) -> Result<run::Plan, String> {
+    /// `env` looks up what must not stand in a command line.
+    pub fn plan(self, env: &dyn Fn(&str) -> Option<String>) -> Result<run::Plan, String> {
         let mode = match (self.mode, self.rate) {
             (Some(Mode::Open) | None, Some(rate)) => run::Mode::Open { rate },
             (Some(Mode::Closed) | None, None) => run::Mode::Closed,
@@ -163,6 +168,7 @@ impl RunArgs {
         };
         Ok(run::Plan {
             target: run::Target::parse(&self.url).map_err(|error| error.to_string())?,
+            authorization: node_key::authorization(env).map_err(|error| error.to_string())?,
             stream: self.stream.unwrap_or_else(|| profile.name().to_owned()),
             source,
             mode,
@@ -319,7 +325,7 @@ mod tests {
         let cli = Cli::try_parse_from([&["forebay-load", "run"], args].concat())
             .map_err(|error| error.to_string())?;
         let Command::Run(args) = cli.command else { return Err("another command".into()) };
-        args.plan()
+        args.plan(&|_| None)
     }
 
     #[test]
@@ -353,6 +359,15 @@ mod tests {
         assert!(!of(&[]) && !of(&["--retry", "--idempotent=false"]));
         assert_eq!(plan(&["--retry"]).unwrap().retry, Some(Duration::from_secs(60)));
         assert!(plan(&["--patience", "5s"]).is_err());
+    }
+
+    #[test]
+    fn the_key_of_the_environment_is_shown_to_the_server_and_to_nobody_else() {
+        let cli = Cli::try_parse_from(["forebay-load", "run"]).unwrap();
+        let Command::Run(args) = cli.command else { panic!("another command") };
+        let plan = args.plan(&|name| (name == "FOREBAY_API_KEY").then(|| "k3y".to_owned())).unwrap();
+        assert_eq!(plan.authorization.as_ref().unwrap(), "Bearer k3y");
+        assert!(!format!("{plan:?}").contains("k3y"));
     }
 
     #[test]

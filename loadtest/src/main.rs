@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 
 fn run_load(args: RunArgs) -> Result<bool, Failure> {
     let (json, manifest) = (args.json.clone(), args.manifest.clone());
-    let plan = args.plan()?;
+    let plan = args.plan(&|name| std::env::var(name).ok())?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(Arc::clone(&stop))?;
     let mut display = terminal::RunDisplay::new(&plan);

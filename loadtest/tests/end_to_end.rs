@@ -19,6 +19,7 @@ use server::{Act, Server};
 fn plan(server: &Server) -> Plan {
     Plan {
         target: Target::parse(&server.url).unwrap(),
+        authorization: None,
         stream: "events".into(),
         source: Source::Profile(Profile::Clickstream),
         mode: Mode::Closed,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use forebay::cli::node_key;
 use forebay::testkit::generators::Profile;
 use forebay::testkit::skip::skipped;
 use forebay_load::run::{Compression, Mode, Plan, Source, Target, run};
@@ -23,6 +24,9 @@ fn binary() -> Option<PathBuf> {
     skipped("the forebay binary is not built: run the tests of the whole workspace");
     None
 }
+
+/// What lets the load in.
+const KEY: &str = "a-key-of-the-load-0001";
 
 struct Server {
     child: Child,
@@ -40,7 +44,10 @@ fn start(binary: &Path, folder: &Path) -> Server {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     std::fs::write(
         folder.join("forebay.toml"),
-        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n",
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[auth]\ningest = [\"api_key\"]\n\
+             [[api_key]]\nname = \"load\"\nkey = \"{KEY}\"\nallow = [\"ingest:*\"]\n"
+        ),
     )
     .unwrap();
     let mut child = Command::new(binary)
@@ -74,6 +81,7 @@ fn every_acked_record_is_in_every_lake_once_and_whole() {
     for (profile, compression, batch) in profiles {
         let plan = Plan {
             target: Target::parse(&server.url).unwrap(),
+            authorization: node_key::authorization(&|_| Some(KEY.into())).unwrap(),
             stream: profile.name().into(),
             source: Source::Profile(profile),
             mode: Mode::Closed,

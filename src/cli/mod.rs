@@ -10,7 +10,7 @@ pub mod tail;
 pub mod verify;
 
 mod hash_password;
-mod node_key;
+pub mod node_key;
 mod node_url;
 mod recovery_display;
 pub mod reload;

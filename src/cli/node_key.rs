@@ -19,15 +19,26 @@ pub struct WrongKey;
 /// If the variable holds no key.
 pub fn client_builder(env: &dyn Fn(&str) -> Option<String>) -> Result<ClientBuilder, WrongKey> {
     let builder = reqwest::Client::builder();
+    Ok(match authorization(env)? {
+        Some(value) => builder.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)])),
+        None => builder,
+    })
+}
+
+/// The value of `Authorization` that shows the key of the environment, if there is one. It is marked as a secret.
+///
+/// # Errors
+/// If the variable holds no key.
+pub fn authorization(env: &dyn Fn(&str) -> Option<String>) -> Result<Option<HeaderValue>, WrongKey> {
     let Some(key) = env(VARIABLE).map(|key| key.trim().to_owned()).filter(|key| !key.is_empty()) else {
-        return Ok(builder);
+        return Ok(None);
     };
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(WrongKey);
     }
     let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| WrongKey)?;
     value.set_sensitive(true);
-    Ok(builder.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)])))
+    Ok(Some(value))
 }
 
 /// What to do about a refusal, to stand behind what the node says.

@@ -45,6 +45,7 @@ impl RequestHead {
         if let Some(encoding) = plan.compression.content_encoding() {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
+        headers.extend(plan.authorization.clone().map(|shown| (header::AUTHORIZATION, shown)));
         let address = (plan.target.host.clone(), plan.target.port);
         Ok(Self { address, uri, headers, timeout: plan.timeout })
     }

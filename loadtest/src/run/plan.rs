@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use forebay::config::limits::REQUEST_RECORDS_MAX;
 use forebay::testkit::generators::Profile;
-use http::Uri;
 use http::uri::Scheme;
+use http::{HeaderValue, Uri};
 use thiserror::Error;
 
 /// Connections of a run. Each costs a socket, a few KiB, and the bodies that are made ahead for it.
@@ -20,6 +20,8 @@ pub const PRODUCERS_MAX: u32 = 1_000_000;
 pub struct Plan {
     /// Where the server is.
     pub target: Target,
+    /// What `Authorization` shows of the sender, marked as a secret.
+    pub authorization: Option<HeaderValue>,
     /// Which stream to post to.
     pub stream: String,
     /// Where the records come from.
