@@ -8,7 +8,8 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use forebay::config::Secret;
-use forebay::config::checked::{ClaimName, JwtIssuer, JwtKeys};
+use forebay::config::checked::{Allowance, ClaimName, JwtIssuer, JwtKeys, Limits};
+use forebay::edge::gate::throttle::Throttle;
 use forebay::edge::identity::credentials::Credentials;
 use forebay::edge::identity::jwt::Jwt;
 use forebay::edge::identity::jwt::algorithm::Algorithm;
@@ -59,8 +60,9 @@ fn jwt(algorithm: Algorithm, keys: &JwtKeys) -> Jwt {
         scope_claims: vec![ClaimName::Plain("scope".to_owned())],
         scopes: HashMap::from([("events.write".to_owned(), grants)]),
         allow: Vec::new(),
+        allowance: Allowance::default(),
     };
-    Jwt::new(&[issuer], &registry)
+    Jwt::new(&[issuer], (&registry, &Throttle::new(&Limits::default(), &registry)))
 }
 
 fn identify(jwt: &Jwt, head: &Parts) {

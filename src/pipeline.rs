@@ -270,7 +270,7 @@ impl Pipelines {
         if let Some(logs) = self.site.logs().as_ref() {
             logs.housekeeping(now);
         }
-        self.site.keep_usage();
+        self.site.keep_usage(false);
         let delivery_streams = self.site.edge.aws.delivery_streams.get();
         if let (Some(streams), Ok(control)) = (delivery_streams, self.site.edge.control())
             && streams.has_deleted()
@@ -290,17 +290,16 @@ impl Pipelines {
     /// # Errors
     /// Why not.
     pub async fn enter_admin(&self, (head, peer): (&Parts, &Peer), visit: &Visit) -> Result<(), Problem> {
-        let (client, visit) = (peer.ip(), Some(visit));
-        let action = Some(Action::Admin);
-        let facts = Facts { head, peer, client, route: "admin", action, stream: None, visit };
+        let (client, action) = (peer.ip(), Some(Action::Admin));
+        let facts = Facts { head, peer, client, route: "admin", action, stream: None, visit: Some(visit) };
         let is_local = client.is_none_or(|address| address.to_canonical().is_loopback());
         let entered = self.site.edge.gate().enter(&facts).await.and_then(|entry| {
             // Nothing of the body is read.
-            entry.proof().map_or(Ok(()), |proof| proof.check(b""))?;
+            entry.proof().map_or(Ok(()), |proof| proof.check(b"", visit))?;
             let nobody = || "nobody is asked who they are, so that only this machine may".to_owned();
             (entry.principal.is_some() || is_local).then_some(()).ok_or_else(|| Problem::Forbidden(nobody()))
         });
-        if let (Err(problem), Some(visit)) = (&entered, facts.visit) {
+        if let Err(problem) = &entered {
             visit.refuse_by(&self.site.edge, problem, &facts);
         }
         entered
@@ -357,7 +356,7 @@ impl Pipelines {
         if let Some(deliveries) = deliveries {
             let have_ended =
                 self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
-            self.site.keep_usage();
+            self.site.keep_usage(true);
             if let Some(logs) = self.site.logs().take() {
                 logs.journals().stop();
                 if !have_ended {

@@ -122,6 +122,7 @@ impl Door {
             head,
             client: Some([203, 0, 113, 7].into()),
             principal: None,
+            attributes: None,
             request_id: None,
             trace: None,
         };

@@ -147,6 +147,23 @@ impl Auth {
         }
     }
 
+    /// Those whom its tables name, by kind. Subjects of issuers and principals of an authorizer have no tables, and
+    /// access keys are not a part of it.
+    pub fn named(&self) -> impl Iterator<Item = (IdentityKind, &str)> {
+        let keys = self.api_keys.iter().map(|key| (IdentityKind::ApiKey, key.name.as_str()));
+        let users = self.basic_users.iter().map(|user| (IdentityKind::Basic, user.name.as_str()));
+        let holders = self.client_certificates.iter();
+        let holders = holders.map(|holder| (IdentityKind::ClientCertificate, holder.name.as_str()));
+        let webhooks = self.webhooks.iter().map(|webhook| (IdentityKind::Hmac, webhook.name.as_str()));
+        keys.chain(users).chain(holders).chain(webhooks)
+    }
+
+    /// Those who name principals that have no table, by kind: issuers, and the authorizer.
+    pub fn sources(&self) -> impl Iterator<Item = (IdentityKind, &str)> {
+        let issuers = self.jwt_issuers.iter().map(|issuer| (IdentityKind::Jwt, issuer.issuer.as_str()));
+        issuers.chain(self.authorizer.iter().map(|_| (IdentityKind::Http, Authorizer::NAME)))
+    }
+
     /// What an action takes.
     pub fn demand(&self, action: Action) -> &Demand {
         &self.demands[action as usize]

@@ -10,10 +10,11 @@ use serde::Deserialize;
 use url::Url;
 
 use super::check_function::{check_headers, check_url};
+use super::check_limit::{Allowance, LimitTable, QuotaTable, check_allowance};
 use super::checker::Checker;
 use super::limits::{
     AUTHORIZER_CACHE_MAX, AUTHORIZER_HEADERS_MAX, AUTHORIZER_SOURCES_MAX, AUTHORIZER_TIMEOUT_MAX,
-    AUTHORIZER_TTL_MAX,
+    AUTHORIZER_TTL_MAX, WEIGHT_MAX,
 };
 use super::secret::Secret;
 
@@ -40,6 +41,13 @@ pub struct AuthorizerTable {
     /// Decisions that are kept. Default: 10000.
     #[schemars(range(min = 1, max = AUTHORIZER_CACHE_MAX), example = 10_000)]
     pub cache_size: Option<i64>,
+    /// How much each principal that it names may send and, by `tap`, read at a time. Default: any amount.
+    pub limit: Option<LimitTable>,
+    /// How much is kept of each principal that it names in a day or a month. Default: any amount.
+    pub quota: Option<QuotaTable>,
+    /// How much of a busy server is the part of each principal that it names, in proportion to those of others, which have 1. Default: 1.
+    #[schemars(range(min = 1, max = WEIGHT_MAX), example = 2)]
+    pub weight: Option<i64>,
 }
 
 /// A service that says who requests are from.
@@ -57,6 +65,13 @@ pub struct Authorizer {
     pub cache_ttl: Duration,
     /// Decisions that are kept.
     pub cache_size: usize,
+    /// How much each principal that it names may take.
+    pub allowance: Allowance,
+}
+
+impl Authorizer {
+    /// Its name, of which there is one; and that of a principal whom it does not name.
+    pub const NAME: &str = "authorizer";
 }
 
 impl fmt::Debug for Authorizer {
@@ -100,6 +115,7 @@ pub(super) fn check_authorizer(table: AuthorizerTable, checker: &mut Checker<'_>
     let (path, default) = ("authorizer.cache_ttl", Duration::from_secs(60));
     let cache_ttl = checker.duration_up_to(path, table.cache_ttl.as_deref(), default, AUTHORIZER_TTL_MAX);
     let cache_size = checker.count("authorizer.cache_size", table.cache_size, 10_000, AUTHORIZER_CACHE_MAX);
+    let allowance = check_allowance((table.limit, table.quota, table.weight), "authorizer", checker);
     Some(Authorizer {
         url: url?,
         timeout: timeout?,
@@ -107,6 +123,7 @@ pub(super) fn check_authorizer(table: AuthorizerTable, checker: &mut Checker<'_>
         identity: identity?,
         cache_ttl: cache_ttl?,
         cache_size: cache_size?,
+        allowance: allowance?,
     })
 }
 

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::check_access_key::check_patterns;
 use super::check_auth::{NAME_HELP, check_grant};
+use super::check_limit::{Allowance, LimitTable, QuotaTable, check_allowance};
 use super::checker::Checker;
-use super::limits::{BASIC_USERS_MAX, PASSWORD_BYTES_MAX};
+use super::limits::{BASIC_USERS_MAX, PASSWORD_BYTES_MAX, WEIGHT_MAX};
 use super::secret::Secret;
 use crate::edge::identity::password::PasswordHash;
 use crate::edge::identity::policy::Policy;
@@ -29,6 +30,13 @@ pub struct BasicUserTable {
     /// What clients may do, as `ACTION:STREAM`.
     #[schemars(required, extend("examples" = [["ingest:partner"]]))]
     pub allow: Option<Vec<String>>,
+    /// How much they may send and, by `tap`, read at a time. Default: any amount.
+    pub limit: Option<LimitTable>,
+    /// How much is kept of them in a day or a month. Default: any amount.
+    pub quota: Option<QuotaTable>,
+    /// How much of a busy server is their part, in proportion to those of others, which have 1. Default: 1.
+    #[schemars(range(min = 1, max = WEIGHT_MAX), example = 2)]
+    pub weight: Option<i64>,
 }
 
 /// One of `[[basic_user]]`.
@@ -40,6 +48,8 @@ pub struct BasicUser {
     pub password: Password,
     /// What it may do.
     pub policy: Policy,
+    /// How much of it.
+    pub allowance: Allowance,
 }
 
 /// A password, or what there is of it.
@@ -71,7 +81,11 @@ pub(super) fn check_basic_users(
         let allow_path = format!("{path}.allow");
         let allow = checker.required(&allow_path, table.allow, "write allow = [\"ingest:web\"]");
         let grants = allow.and_then(|texts| check_patterns(&texts, &allow_path, check_grant, checker));
-        let user = || Some(BasicUser { name: name?, password: password?, policy: Policy::new(grants?) });
+        let allowance = check_allowance((table.limit, table.quota, table.weight), &path, checker);
+        let user = || {
+            let policy = Policy::new(grants?);
+            Some(BasicUser { name: name?, password: password?, policy, allowance: allowance? })
+        };
         users.push(user());
     }
     users.into_iter().collect()

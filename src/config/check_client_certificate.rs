@@ -7,8 +7,11 @@ use serde::Deserialize;
 
 use super::check_access_key::check_patterns;
 use super::check_auth::{NAME_HELP, check_grant};
+use super::check_limit::{Allowance, LimitTable, QuotaTable, check_allowance};
 use super::checker::Checker;
-use super::limits::{CERTIFICATE_NAME_BYTES_MAX, CERTIFICATE_PATTERNS_MAX, CLIENT_CERTIFICATES_MAX};
+use super::limits::{
+    CERTIFICATE_NAME_BYTES_MAX, CERTIFICATE_PATTERNS_MAX, CLIENT_CERTIFICATES_MAX, WEIGHT_MAX,
+};
 use crate::edge::identity::pattern::Pattern;
 use crate::edge::identity::policy::Policy;
 
@@ -28,6 +31,13 @@ pub struct ClientCertificateTable {
     /// What clients may do, as `ACTION:STREAM`.
     #[schemars(required, extend("examples" = [["ingest:sensors"]]))]
     pub allow: Option<Vec<String>>,
+    /// How much all of them together may send and, by `tap`, read at a time. Default: any amount.
+    pub limit: Option<LimitTable>,
+    /// How much is kept of them in a day or a month. Default: any amount.
+    pub quota: Option<QuotaTable>,
+    /// How much of a busy server is their part, in proportion to those of others, which have 1. Default: 1.
+    #[schemars(range(min = 1, max = WEIGHT_MAX), example = 2)]
+    pub weight: Option<i64>,
 }
 
 /// Certificates of clients that are somebody's. That they are genuine is what their listener has checked.
@@ -39,6 +49,8 @@ pub struct CertificateHolder {
     pub shown: CertificateName,
     /// What their holders may do.
     pub policy: Policy,
+    /// How much of it, all of them together.
+    pub allowance: Allowance,
 }
 
 /// The part of a certificate that tells whose it is.
@@ -84,7 +96,11 @@ pub(super) fn check_client_certificates(
         let allow_path = format!("{path}.allow");
         let allow = checker.required(&allow_path, table.allow, "write allow = [\"ingest:sensors\"]");
         let grants = allow.and_then(|texts| check_patterns(&texts, &allow_path, check_grant, checker));
-        let holder = || Some(CertificateHolder { name: name?, shown: shown?, policy: Policy::new(grants?) });
+        let allowance = check_allowance((table.limit, table.quota, table.weight), &path, checker);
+        let holder = || {
+            let policy = Policy::new(grants?);
+            Some(CertificateHolder { name: name?, shown: shown?, policy, allowance: allowance? })
+        };
         holders.push(holder());
     }
     holders.into_iter().collect()

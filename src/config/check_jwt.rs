@@ -9,9 +9,11 @@ use serde::Deserialize;
 use super::check_access_key::check_patterns;
 use super::check_auth::check_grant;
 use super::check_jwt_keys::{JwtKeys, check_algorithms, check_keys};
+use super::check_limit::{Allowance, LimitTable, QuotaTable, check_allowance};
 use super::checker::Checker;
 use super::limits::{
     JWT_CLOCK_SKEW_DEFAULT, JWT_CLOCK_SKEW_MAX, JWT_ISSUER_BYTES_MAX, JWT_ISSUERS_MAX, JWT_SCOPES_MAX,
+    WEIGHT_MAX,
 };
 use super::secret::Secret;
 use super::shape::last_key;
@@ -70,6 +72,13 @@ pub struct JwtIssuerTable {
     /// What every token of the issuer may do, as `action:stream`. Default: nothing.
     #[schemars(extend("examples" = [["ingest:web"]]))]
     pub allow: Option<Vec<String>>,
+    /// How much each subject may send and, by `tap`, read at a time. Default: any amount.
+    pub limit: Option<LimitTable>,
+    /// How much is kept of each subject in a day or a month. Default: any amount.
+    pub quota: Option<QuotaTable>,
+    /// How much of a busy server is the part of each subject, in proportion to those of others, which have 1. Default: 1.
+    #[schemars(range(min = 1, max = WEIGHT_MAX), example = 2)]
+    pub weight: Option<i64>,
 }
 
 /// One of `[[jwt_issuer]]`: whose tokens are taken, and how they are checked.
@@ -93,6 +102,8 @@ pub struct JwtIssuer {
     pub scopes: HashMap<String, Vec<Grant>>,
     /// What every token allows.
     pub allow: Vec<Grant>,
+    /// How much of it each subject.
+    pub allowance: Allowance,
 }
 
 /// A claim.
@@ -148,6 +159,7 @@ fn check_issuer(table: JwtIssuerTable, path: &str, checker: &mut Checker<'_>) ->
         None => Some(Vec::new()),
         Some(texts) => check_patterns(&texts, &allow_path, check_grant, checker),
     };
+    let allowance = check_allowance((table.limit, table.quota, table.weight), path, checker);
     Some(JwtIssuer {
         issuer: issuer?,
         audience: audience?,
@@ -158,6 +170,7 @@ fn check_issuer(table: JwtIssuerTable, path: &str, checker: &mut Checker<'_>) ->
         scope_claims: scope_claims?,
         scopes: scopes?,
         allow: allow?,
+        allowance: allowance?,
     })
 }
 

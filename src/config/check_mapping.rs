@@ -20,7 +20,8 @@ pub struct AddTable {
     pub field: Option<String>,
     /// The facts: `arrival_time`, `client_address`, `client_network` (the first 24 bits of an IPv4 address, the first 48 of
     /// an IPv6 one), `user_agent`, `method`, `principal` (who has sent it, where [auth] asks), `request_id`, `trace_id`,
-    /// `header:NAME` and `query:NAME`.
+    /// `header:NAME`, `query:NAME`, `claim:NAME` (a text, number or truth value of its token) and `context:NAME` (the same
+    /// of an authorizer's answer).
     #[schemars(required, example = &["arrival_time", "client_network", "header:referer"])]
     pub facts: Option<Vec<String>>,
     /// What becomes of a record that has such a member already: `replace` puts the facts in its place, `keep` leaves it
@@ -71,6 +72,10 @@ pub enum Fact {
     Header(HeaderName),
     /// One of the parameters of its query.
     Query(String),
+    /// One of the claims of its token.
+    Claim(String),
+    /// A member of the context in the answer of the authorizer.
+    Context(String),
 }
 
 /// What becomes of a record that has the member already that is to be added.
@@ -185,6 +190,15 @@ fn check_fact(text: &str, path: &str, checker: &mut Checker<'_>) -> Option<Fact>
         );
         return None;
     }
+    let said = [("claim:", Fact::Claim as fn(String) -> Fact), ("context:", Fact::Context)];
+    if let Some((name, fact)) = said.iter().find_map(|(lead, fact)| Some((text.strip_prefix(lead)?, fact))) {
+        if (1..=FACT_NAME_BYTES_MAX).contains(&name.len()) {
+            return Some(fact(name.to_owned()));
+        }
+        let message = format!("what is said of a sender has a name of 1 to {FACT_NAME_BYTES_MAX} bytes");
+        checker.problem_with_help(path, message, "write claim:email or context:tenant");
+        return None;
+    }
     if let Some((_, fact)) = WORDS.iter().find(|(word, _)| *word == text) {
         return Some(fact.clone());
     }
@@ -193,7 +207,7 @@ fn check_fact(text: &str, path: &str, checker: &mut Checker<'_>) -> Option<Fact>
     let message = match nearest(text, names()) {
         Some(near) => format!("fact {quoted} is not known: did you mean {near:?}?"),
         None => {
-            let known = listed(names().chain(["header:NAME", "query:NAME"]));
+            let known = listed(names().chain(["header:NAME", "query:NAME", "claim:NAME", "context:NAME"]));
             format!("fact {quoted} is not known: write {known}")
         }
     };

@@ -9,8 +9,11 @@ use serde::Deserialize;
 
 use super::check_access_key::check_patterns;
 use super::check_auth::{NAME_HELP, check_grant};
+use super::check_limit::{Allowance, LimitTable, QuotaTable, check_allowance};
 use super::checker::Checker;
-use super::limits::{WEBHOOK_SECRET_BYTES_RANGE, WEBHOOK_SECRETS_MAX, WEBHOOK_TOLERANCE_MAX, WEBHOOKS_MAX};
+use super::limits::{
+    WEBHOOK_SECRET_BYTES_RANGE, WEBHOOK_SECRETS_MAX, WEBHOOK_TOLERANCE_MAX, WEBHOOKS_MAX, WEIGHT_MAX,
+};
 use super::secret::Secret;
 use crate::edge::identity::policy::Policy;
 
@@ -60,6 +63,13 @@ pub struct WebhookTable {
     /// Streams that records may be put into, as `ingest:STREAM`.
     #[schemars(required, extend("examples" = [["ingest:github"]]))]
     pub allow: Option<Vec<String>>,
+    /// How much it may send at a time. Default: any amount.
+    pub limit: Option<LimitTable>,
+    /// How much is kept of it in a day or a month. Default: any amount.
+    pub quota: Option<QuotaTable>,
+    /// How much of a busy server is its part, in proportion to those of others, which have 1. Default: 1.
+    #[schemars(range(min = 1, max = WEIGHT_MAX), example = 2)]
+    pub weight: Option<i64>,
 }
 
 /// One of `[[webhook]]`.
@@ -83,6 +93,8 @@ pub struct Webhook {
     pub idempotency_header: Option<HeaderName>,
     /// What it may do.
     pub policy: Policy,
+    /// How much of it.
+    pub allowance: Allowance,
 }
 
 /// The hash of an HMAC.
@@ -163,6 +175,8 @@ fn check_webhook(
     let secrets = check_secrets((table.secret.clone(), table.secrets.clone()), &path, checker);
     let allow = checker.required(&at("allow"), table.allow.clone(), "write allow = [\"ingest:github\"]");
     let grants = allow.and_then(|texts| check_patterns(&texts, &at("allow"), check_grant, checker));
+    let given = (table.limit.clone(), table.quota.clone(), table.weight);
+    let allowance = check_allowance(given, &path, checker);
     let idempotency_header = match &table.idempotency_header {
         None => Some(None),
         Some(text) => check_header(text, &at("idempotency_header"), checker).map(Some),
@@ -199,6 +213,7 @@ fn check_webhook(
         secrets: secrets?,
         idempotency_header: idempotency_header?,
         policy: Policy::new(grants?),
+        allowance: allowance?,
     })
 }
 

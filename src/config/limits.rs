@@ -851,10 +851,22 @@ pub const LIMIT_MAX: u64 = 1 << 40;
 /// The largest `weight` of a principal: one with 1,000 has what a thousand others have together.
 pub const WEIGHT_MAX: u32 = 1_000;
 
+/// Claims of a token, or members of an authorizer's context, that are kept for facts of records: usual tokens have ten
+/// to twenty.
+pub const ATTRIBUTES_MAX: usize = 64;
+/// Bytes of all of them, names and values: a token of [`JWT_BYTES_MAX`] has 6 KiB of claims, its times, lists and signature
+/// among them. Beside the longest fact, [`FACT_BYTES_MAX`], there is room for as much of others.
+pub const ATTRIBUTES_BYTES_MAX: usize = 4 << 10;
+
 /// Client addresses whose buckets are kept, where they are limited: 65,536 × about 300 bytes (two maps' entries, and
 /// 176 bytes of buckets a direction) = 20 MB at most, when that many clients have come within the time in which their
 /// buckets fill.
 pub const CLIENT_ADDRESSES_MAX: usize = 1 << 16;
+
+/// Subjects of issuers and principals of an authorizer whose buckets and quotas are kept, where they are limited: 65,536
+/// × about 600 bytes (a name of 60 in a map and a list, 192 bytes of buckets a direction, 100 of a quota) = 40 MB at most.
+/// In `usage.json` they are rows of about 150 bytes, 10 MB together.
+pub const SUBJECTS_MAX: usize = 1 << 16;
 
 /// Client addresses whose part of a busy server is known: 4,096 × about 200 bytes = 0.8 MB.
 pub const FAIR_ADDRESSES_MAX: usize = 1 << 12;

@@ -103,7 +103,7 @@ pub async fn read(
     };
     bounds.visit.has_body(raw.bytes.len() as u64);
     if let Some(proof) = proof {
-        proof.check(&raw.bytes)?;
+        proof.check(&raw.bytes, bounds.visit)?;
     }
     if encoding == Encoding::Identity { Ok(raw) } else { decode(edge, bounds, encoding, &raw) }
 }

@@ -221,7 +221,7 @@ impl Edge {
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         let authorizer_metrics = registry.authorizer();
         let aws = aws::Gateway::new(budget.account_before_last(), aws, &throttle);
-        let jwt = Arc::new(Jwt::new(&auth.jwt_issuers, registry));
+        let jwt = Arc::new(Jwt::new(&auth.jwt_issuers, (registry, &throttle)));
         let gate = Gate::new(auth, (Arc::clone(&aws.identities), jwt), &throttle, &authorizer_metrics);
         Self {
             server,
@@ -283,8 +283,13 @@ impl Edge {
         let signatures = Arc::clone(&self.aws.identities);
         let gate =
             Gate::new(auth, (signatures, jwt), &self.throttle, &self.authorizer_metrics).behind(screen);
-        let names: HashSet<_> = auth.api_keys.iter().map(|key| key.name.as_str()).collect();
-        self.throttle.standings.forget_others(IdentityKind::ApiKey.as_str(), |name| names.contains(name));
+        let names: HashSet<_> = auth.named().map(|(kind, name)| (kind.as_str(), name)).collect();
+        // Access keys are others after a restart only.
+        let is_fixed = |kind: &str| kind == IdentityKind::SignatureV4.as_str();
+        let stays = |kind: &str, name: &str| is_fixed(kind) || names.contains(&(kind, name));
+        self.throttle.standings.forget_others(stays);
+        let sources: HashSet<_> = auth.sources().map(|(kind, name)| (kind.as_str(), name)).collect();
+        self.throttle.standings.subjects.forget_others(|kind, name| sources.contains(&(kind, name)));
         *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
         self.forget_answers();
     }

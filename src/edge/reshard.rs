@@ -56,7 +56,7 @@ async fn reshard(
     let body = body.map_err(|error| Problem::BodyIncomplete(error.to_string()))?.to_bytes();
     visit.has_body(body.len() as u64);
     if let Some(proof) = entry.proof() {
-        proof.check(&body)?;
+        proof.check(&body, visit)?;
     }
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| Problem::NotJson(error.to_string()))?;
     let (control, name) = (edge.control()?, intake.stream.name());

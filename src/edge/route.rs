@@ -424,23 +424,23 @@ async fn dispatch(
     head: &request::Parts,
     rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
-    let Passed { entry, mut charge, intake } = passed;
+    let Passed { mut entry, mut charge, intake } = passed;
     let Rest { body, leaving, visit } = rest;
+    let is_preflight = head.method == Method::OPTIONS && route != Route::Unknown;
+    if !is_preflight && !route.reads_body(&head.method) {
+        entry.prove_without_body(body.is_end_stream(), (&mut charge, visit))?;
+    }
     let sender = Sender {
         head,
         client: visit.client,
         principal: entry.principal.as_ref().map(|principal| &*principal.name),
+        attributes: entry.principal.as_ref().and_then(|principal| principal.attributes.as_ref()),
         request_id: Some(visit.id.as_str()),
         trace: visit.trace(),
     };
     let admitted = |charge| Admitted { entry: &entry, charge, sender, visit };
-    if head.method == Method::OPTIONS && route != Route::Unknown {
+    if is_preflight {
         return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
-    }
-    if let Some(proof) = entry.proof()
-        && !route.reads_body(&head.method)
-    {
-        proof.check_unread(body.is_end_stream())?;
     }
     if let Some(cache) = &edge.answer_cache
         && let Some(route) = route.cached(head)

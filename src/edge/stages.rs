@@ -127,6 +127,7 @@ mod tests {
                 head: &head,
                 client: Some(client.into()),
                 principal: Some("app"),
+                attributes: None,
                 request_id: None,
                 trace: None,
             };
@@ -150,6 +151,7 @@ mod tests {
             head: &head,
             client: client.map(Into::into),
             principal,
+            attributes: None,
             request_id: None,
             trace: None,
         };

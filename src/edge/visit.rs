@@ -42,6 +42,7 @@ pub struct Visit {
     records: AtomicU64,
     stream: OnceLock<Arc<str>>,
     who: OnceLock<Who>,
+    claimed: OnceLock<Who>,
     code: OnceLock<&'static str>,
 }
 
@@ -62,6 +63,7 @@ impl Visit {
             records: AtomicU64::new(UNKNOWN),
             stream: OnceLock::new(),
             who: OnceLock::new(),
+            claimed: OnceLock::new(),
             code: OnceLock::new(),
         }
     }
@@ -90,6 +92,11 @@ impl Visit {
     /// It is known who has sent it.
     pub fn is_of(&self, who: Who) {
         self.who.get_or_init(|| who);
+    }
+
+    /// Its head says who has sent it, and only its body can prove that.
+    pub fn claims_to_be_of(&self, who: Who) {
+        self.claimed.get_or_init(|| who);
     }
 
     /// It is refused with that code.
@@ -157,12 +164,14 @@ impl Visit {
     pub fn refuse_by(&self, edge: &Edge, problem: &Problem, facts: &Facts<'_>) {
         self.is_refused(problem.code());
         if let Problem::Unauthenticated { detail, .. } | Problem::Forbidden(detail) = problem {
+            let claimed = self.claimed.get().filter(|_| self.who().is_none());
+            let known = self.who().or(claimed);
             let refused = Refused {
                 status: problem.status().as_u16(),
                 reason: problem.code(),
                 detail: Some(detail),
-                identity: self.who().map_or_else(|| shown_by(&facts.head.headers), |who| who.identity),
-                claims: None,
+                identity: known.map_or_else(|| shown_by(&facts.head.headers), |who| who.identity),
+                claims: claimed.map(|who| &*who.name),
                 action: facts.route,
                 stream: self.stream().or(facts.stream),
             };

@@ -67,7 +67,7 @@ mod tests {
 
     fn usage(records: u64) -> Vec<KeptUsage> {
         let (kind, name) = ("api_key".to_owned(), "mobile".to_owned());
-        vec![KeptUsage { kind, name, begins: UnixMicros(7), records, bytes: u64::MAX }]
+        vec![KeptUsage { kind, name, source: None, begins: UnixMicros(7), records, bytes: u64::MAX }]
     }
 
     #[test]

@@ -93,7 +93,8 @@ impl Pipelines {
         if plan.changes_auth || plan.changes_screen {
             let edge = &self.site.edge;
             // Keys of issuers whose settings are the same stay.
-            let jwt = edge.gate().jwt().reloaded(&new.node.auth.jwt_issuers, &self.registry);
+            let jwt =
+                edge.gate().jwt().reloaded(&new.node.auth.jwt_issuers, (&self.registry, &edge.throttle));
             control.keep_keys(&jwt);
             edge.replace_gate(&new.node.auth, jwt, Arc::new(screen));
         }

@@ -104,12 +104,13 @@ impl Site {
         Ok(())
     }
 
-    /// Keeps what quotas have counted, if that has changed and there is a folder. Blocks the thread.
-    pub fn keep_usage(&self) {
+    /// Keeps what quotas have counted, if that has changed and there is a folder; if it `is_last`, however soon after the
+    /// last time. Blocks the thread.
+    pub fn keep_usage(&self, is_last: bool) {
         let logs = self.logs();
         let Some(folder) = logs.as_ref().map(|logs| &logs.folder) else { return };
         let standings = &self.edge.throttle.standings;
-        let Some(usage) = standings.to_keep() else { return };
+        let Some(usage) = standings.to_keep(is_last) else { return };
         match folder.keep_usage(&usage) {
             Ok(()) => standings.was_kept(usage),
             // It is tried again in a second.

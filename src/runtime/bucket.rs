@@ -61,6 +61,13 @@ impl Bucket {
         self.level = self.level.saturating_add(given).min(self.burst_parts());
     }
 
+    /// Makes it one that is full in `time`, if nobody takes any from it.
+    pub fn set_back(&mut self, time: Duration, now: Instant) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.at = now;
+        self.level = self.burst_parts() - i128::from(micros).saturating_mul(i128::from(self.rate));
+    }
+
     /// Whole tokens in it at `now`.
     pub fn left(&mut self, now: Instant) -> u64 {
         self.fill(now);

@@ -236,10 +236,10 @@ async fn keys_that_an_operator_has_forgotten_are_asked_for_before_a_token_is_tak
     server.stop().assert_drained();
 }
 
-const SECRET: &str = "a secret that nobody else knows, of more than 32 bytes";
+pub(crate) const SECRET: &str = "a secret that nobody else knows, of more than 32 bytes";
 
 /// A token of the secret.
-fn token(claims: Value) -> String {
+pub(crate) fn token(claims: Value) -> String {
     let mut all = json!({ "iss": "i", "aud": "forebay", "sub": "s", "exp": seconds_from_now(3600) });
     for (name, value) in claims.as_object().unwrap() {
         all[name] = value.clone();

@@ -28,6 +28,7 @@ mod mapping;
 mod node_folder;
 mod on_record;
 mod partitions;
+mod people;
 mod real_data;
 mod reload;
 mod reshard;

@@ -39,6 +39,44 @@ fn a_burst_is_a_second_of_its_rate_unless_it_is_given() {
 }
 
 #[test]
+fn everybody_whom_a_table_names_has_the_same_words() {
+    let text = "[auth]\ningest = [\"basic\", \"client_certificate\", \"hmac\", \"jwt\", \"http\"]\n\
+        [[basic_user]]\nname = \"u\"\npassword = \"p\"\nallow = [\"*:*\"]\nLIMITS\n\
+        [[client_certificate]]\nname = \"c\"\ncommon_name = \"c\"\nallow = [\"*:*\"]\nLIMITS\n\
+        [[webhook]]\nname = \"w\"\nform = \"github\"\nsecret = \"12345678\"\nallow = [\"ingest:*\"]\nLIMITS\n\
+        [[jwt_issuer]]\nissuer = \"i\"\naudience = [\"a\"]\nsecret = \"0123456789abcdef0123456789abcdef\"\nLIMITS\n\
+        [authorizer]\nurl = \"http://127.0.0.1:1/\"\nLIMITS\n";
+    let limits = "limit = { records_per_second = 7 }\nquota = { records = 9, period = \"day\" }\nweight = 3";
+    let (node, problems) = node_from(&text.replace("LIMITS", limits));
+    let auth = node.unwrap_or_else(|| panic!("{}", printed(&problems))).auth;
+    let records = Some(Rate { a_second: 7, burst: 7 });
+    let wanted = Allowance {
+        limit: Limit { ingest: Rates { records, ..Rates::default() }, tap: Rates::default() },
+        quota: Some(Quota { records: Some(9), bytes: None, period: Period::Day }),
+        weight: 3,
+    };
+    let named =
+        [auth.basic_users[0].allowance, auth.client_certificates[0].allowance, auth.webhooks[0].allowance];
+    assert_eq!(named, [wanted; 3]);
+    let others = [auth.jwt_issuers[0].allowance, auth.authorizer.as_ref().unwrap().allowance];
+    assert_eq!(others, [wanted; 2]);
+    let sources: Vec<_> = auth.sources().map(|(kind, name)| (kind.as_str(), name)).collect();
+    assert_eq!(sources, [("jwt", "i"), ("http", "authorizer")]);
+    let names: Vec<_> = auth.named().map(|(kind, name)| (kind.as_str(), name)).collect();
+    assert_eq!(names, [("basic", "u"), ("client_certificate", "c"), ("hmac", "w")]);
+    for (table, line) in [("basic_user", 9), ("client_certificate", 16), ("webhook", 24)] {
+        let mut parts = text.split("LIMITS").collect::<Vec<_>>();
+        let place =
+            ["basic_user", "client_certificate", "webhook"].iter().position(|it| *it == table).unwrap();
+        let wrong_weight = format!("{limits}\n").replace("weight = 3", "weight = 0");
+        let (before, after) = parts.split_at_mut(place + 1);
+        let text = format!("{}{wrong_weight}{}", before.join(limits), after.join(limits));
+        let said = wrong(&text);
+        assert!(said.contains(&format!(":{line}:10: weight must")), "{table}: {said}");
+    }
+}
+
+#[test]
 fn streams_and_everybody_are_limited_by_the_same_words() {
     let records = |a_second| Rates { records: Some(Rate { a_second, burst: a_second }), ..Rates::default() };
     let checked = pipeline("stream = { name = \"s\" }\ningest = { limit = { records_per_second = 7 } }\n");

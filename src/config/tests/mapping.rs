@@ -15,6 +15,9 @@ fn facts_go_into_a_member_of_the_record() {
     let header = Fact::Header("referer".parse().unwrap());
     assert_eq!(add.facts, [Fact::ArrivalTime, header, Fact::Query("utm source".to_owned())]);
     assert_eq!((add.name(), add.on_conflict), ("request", OnForged::Replace));
+    let add = added("field = \"/a\"\nfacts = [\"claim:https://x.example/roles\", \"context:tenant\"]\n");
+    let claim = Fact::Claim("https://x.example/roles".to_owned());
+    assert_eq!(add.facts, [claim, Fact::Context("tenant".to_owned())]);
     let add = added("field = \"/a~1b\"\nfacts = [\"principal\"]\non_conflict = \"keep\"\n");
     assert_eq!((add.name(), add.on_conflict), ("a/b", OnForged::Keep));
 }
@@ -32,6 +35,8 @@ fn what_cannot_be_added_is_refused_with_advice() {
         ("field = \"/a\"\nfacts = [\"header:Authorization\"]\n", "authorization is a secret"),
         ("field = \"/a\"\nfacts = [\"header:x-api-key\"]\n", "x-api-key is a secret"),
         ("field = \"/a\"\nfacts = [\"query:access_token\"]\n", "\"access_token\" is a secret"),
+        ("field = \"/a\"\nfacts = [\"claim:\"]\n", "what is said of a sender has a name of 1 to 128 bytes"),
+        ("field = \"/a\"\nfacts = [\"context:\"]\n", "help: write claim:email or context:tenant"),
         ("field = \"/a\"\nfacts = [\"query:\"]\n", "a parameter has a name of 1 to 128 bytes"),
         ("field = \"/a\"\nfacts = [\"header:X-A\", \"header:x-a\"]\n", "\"header:x-a\" is named twice"),
         (

@@ -334,8 +334,8 @@ async fn serve(
     }
     let standing = identity.standing();
     let caller = identify(edge, asked, identity)?;
-    charge.join(standing.account.as_ref())?;
-    let competitor = standing.tenant.map_or_else(|| entry.competitor(), Competitor::Principal);
+    charge.join(standing.account)?;
+    let competitor = standing.competes.unwrap_or_else(|| entry.competitor());
     let request = Request { encoding, paid, caller, charge, competitor };
     match target {
         Target::Kinesis(operation) => kinesis::answer(edge, operation, request).await,

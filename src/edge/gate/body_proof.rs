@@ -4,6 +4,8 @@ use http::{HeaderName, HeaderValue};
 
 use crate::edge::identity::body_claim::BodyClaim;
 use crate::edge::problem::Problem;
+use crate::edge::visit::Visit;
+use crate::telemetry::audit::Who;
 
 /// What the body of a request still has to prove. Whoever reads the body asks for it, over the bytes as they came and
 /// before anything is done with them; for routes that read none, [`BodyProof::check_unread`] stands in.
@@ -12,29 +14,33 @@ pub struct BodyProof {
     claim: BodyClaim,
     /// What a client is told to prove itself by.
     challenge: Option<HeaderValue>,
+    /// Whose request it is then.
+    who: Who,
 }
 
 impl BodyProof {
-    /// Of a claim, whose refusal asks by `challenge`.
-    pub fn new(claim: BodyClaim, challenge: Option<HeaderValue>) -> Self {
-        Self { claim, challenge }
+    /// Of a claim to be `who`, whose refusal asks by `challenge`.
+    pub fn new(claim: BodyClaim, challenge: Option<HeaderValue>, who: Who) -> Self {
+        Self { claim, challenge, who }
     }
 
-    /// Whether the body proves who has sent it.
+    /// Whether the body proves who has sent it. That is on record from then on, and not before: anybody can claim it.
     ///
     /// # Errors
     /// [`Problem::Unauthenticated`].
-    pub fn check(&self, body: &[u8]) -> Result<(), Problem> {
-        self.claim.check(body).map_err(|detail| self.refuse(detail))
+    pub fn check(&self, body: &[u8], visit: &Visit) -> Result<(), Problem> {
+        self.claim.check(body).map_err(|detail| self.refuse(detail))?;
+        visit.is_of(self.who.clone());
+        Ok(())
     }
 
     /// The same for a body that nobody reads: it has to be empty.
     ///
     /// # Errors
     /// [`Problem::Unauthenticated`].
-    pub fn check_unread(&self, is_empty: bool) -> Result<(), Problem> {
+    pub fn check_unread(&self, is_empty: bool, visit: &Visit) -> Result<(), Problem> {
         match is_empty {
-            true => self.check(b""),
+            true => self.check(b"", visit),
             false => Err(self.refuse("this route reads no body that could be signed".to_owned())),
         }
     }

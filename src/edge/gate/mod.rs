@@ -46,6 +46,7 @@ use super::identity::principal::{Attempt, IdentityKind, Principal};
 use super::identity::signature_v4::Identities;
 use super::identity::webhook::Webhooks;
 use super::problem::Problem;
+use super::visit::Visit;
 use crate::config::checked::{self, Demand};
 use crate::runtime::clock;
 use crate::telemetry::audit::Who;
@@ -58,7 +59,7 @@ pub struct Gate {
     /// What a client is told to prove itself by, by action.
     challenges: [Option<HeaderValue>; Action::COUNT],
     are_in_query: bool,
-    api_keys: ApiKeys,
+    api_keys: Arc<ApiKeys>,
     basic_users: BasicUsers,
     certificates: Certificates,
     webhooks: Webhooks,
@@ -99,16 +100,20 @@ impl Gate {
             Demand::AnyOf(kinds) => challenge(kinds),
             Demand::Open | Demand::Closed => None,
         };
+        let api_keys = Arc::new(ApiKeys::new(&auth.api_keys, throttle));
+        let authorizer = auth.authorizer.as_ref();
+        let authorizer = authorizer
+            .and_then(|settings| authorizer_of(settings, (throttle, Arc::clone(&api_keys)), metrics));
         Self {
             demands: Action::ALL.map(|action| auth.demand(action).clone()),
             challenges: Action::ALL.map(challenge),
             are_in_query: auth.are_in_query,
-            api_keys: ApiKeys::new(&auth.api_keys, throttle),
-            basic_users: BasicUsers::new(&auth.basic_users),
-            certificates: Certificates::new(&auth.client_certificates),
-            webhooks: Webhooks::new(&auth.webhooks),
+            api_keys,
+            basic_users: BasicUsers::new(&auth.basic_users, throttle),
+            certificates: Certificates::new(&auth.client_certificates, throttle),
+            webhooks: Webhooks::new(&auth.webhooks, throttle),
             signatures,
-            authorizer: auth.authorizer.as_ref().and_then(|settings| authorizer(settings, metrics)),
+            authorizer,
             jwt,
             screen: Arc::default(),
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -158,12 +163,17 @@ impl Gate {
                 Refusal::Denied(why) => Problem::Forbidden(why.to_owned()),
                 Refusal::Unavailable(why) => Problem::IdentityUnavailable(why),
             })?;
+        let who = Who { name: Arc::clone(&principal.name), identity: principal.kind.as_str() };
         if let Some(visit) = facts.visit {
-            visit.is_of(Who { name: Arc::clone(&principal.name), identity: principal.kind.as_str() });
+            match claim {
+                None => visit.is_of(who.clone()),
+                // It is not known before the body is: what is forged must not be on record as theirs.
+                Some(_) => visit.claims_to_be_of(who.clone()),
+            }
         }
         let mut entry = self.let_in(Some(principal), facts);
         let challenge = || self.challenges[action as usize].clone();
-        entry.proof = claim.map(|claim| Arc::new(BodyProof::new(claim, challenge())));
+        entry.proof = claim.map(|claim| Arc::new(BodyProof::new(claim, challenge(), who)));
         entry.permit(action, facts.stream)?;
         Ok(entry)
     }
@@ -234,8 +244,12 @@ enum Refusal {
 }
 
 /// The authorizer; without an HTTP client it lets nobody in.
-fn authorizer(settings: &checked::Authorizer, metrics: &AuthorizerMetrics) -> Option<Authorizer> {
-    let made = Authorizer::new(settings, metrics.clone());
+fn authorizer_of(
+    settings: &checked::Authorizer,
+    with: (&Throttle, Arc<ApiKeys>),
+    metrics: &AuthorizerMetrics,
+) -> Option<Authorizer> {
+    let made = Authorizer::new(settings, with, metrics.clone());
     made.inspect_err(|error| tracing::error!(%error, "there is no HTTP client for the authorizer")).ok()
 }
 
@@ -316,7 +330,25 @@ impl Entry {
     /// [`Problem::Limited`] if that is too much for them. Then everything is given back.
     pub fn pay(&self, charge: &mut Charge) -> Result<(), Problem> {
         let late = self.principal.as_ref().filter(|_| self.proof.is_some());
-        Ok(charge.join(late.and_then(|principal| principal.standing.account.as_ref()))?)
+        Ok(charge.join(late.and_then(|principal| principal.standing.account.clone()))?)
+    }
+
+    /// Has a sender prove itself, and pay, of whose request nobody reads the body: it has to be empty. From then on it is
+    /// as if the head alone had proved it.
+    ///
+    /// # Errors
+    /// [`Problem::Unauthenticated`], and [`Problem::Limited`] if that is too much for them.
+    pub fn prove_without_body(
+        &mut self,
+        is_empty: bool,
+        (charge, visit): (&mut Charge, &Visit),
+    ) -> Result<(), Problem> {
+        if let Some(proof) = &self.proof {
+            proof.check_unread(is_empty, visit)?;
+            self.pay(charge)?;
+            self.proof = None;
+        }
+        Ok(())
     }
 
     /// Who has sent it, if the head alone says so.
@@ -328,7 +360,7 @@ impl Entry {
     pub fn competitor(&self) -> Competitor {
         match (self.proven(), self.client) {
             (Some(principal), _) => principal.competitor(),
-            (None, Some(client)) => Competitor::Client(client.into()),
+            (None, Some(client)) => Competitor::Client(client.into(), 1),
             (None, None) => Competitor::Nobody,
         }
     }

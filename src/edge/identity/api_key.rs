@@ -18,11 +18,15 @@ impl ApiKeys {
     /// As the configuration has them.
     pub fn new(keys: &[checked::ApiKey], throttle: &Throttle) -> Self {
         let principal = |key: &checked::ApiKey| {
-            let (name, kind) = (Arc::from(key.name.as_str()), IdentityKind::ApiKey);
-            let standing = throttle.standing(kind.as_str(), &name, key.allowance);
-            Principal { name, kind, policy: key.policy.clone(), standing }
+            let allowed = (&key.policy, key.allowance);
+            (key.digest, Principal::named(IdentityKind::ApiKey, &key.name, allowed, throttle))
         };
-        Self { by_digest: keys.iter().map(|key| (key.digest, Arc::new(principal(key)))).collect() }
+        Self { by_digest: keys.iter().map(principal).collect() }
+    }
+
+    /// Whose key has this digest.
+    pub fn owner(&self, digest: &Digest) -> Option<&Arc<Principal>> {
+        self.by_digest.get(digest)
     }
 
     /// Whose key a request shows.

@@ -25,7 +25,7 @@ use super::password::PasswordHash;
 use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked::{BasicUser, Password};
 use crate::config::limits::{PASSWORD_CHECKS_MAX, PASSWORD_CHECKS_WAITING_MAX};
-use crate::edge::gate::throttle::standing::Standing;
+use crate::edge::gate::throttle::Throttle;
 
 /// Clients pad the text, or do not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -66,24 +66,20 @@ enum Known {
 }
 
 impl BasicUsers {
-    /// As the configuration has them.
-    pub fn new(users: &[BasicUser]) -> Self {
+    /// As the configuration has them. What they have taken so far is known to `throttle`.
+    pub fn new(users: &[BasicUser], throttle: &Throttle) -> Self {
         let mut bytes = [0; 32];
         // Without random numbers nothing else of the process works either: TLS, and the keys of its iterators.
         let is_random = SystemRandom::new().fill(&mut bytes).is_ok();
         let key = hmac::Key::new(HMAC_SHA256, &bytes);
         let user = |user: &BasicUser| {
-            let principal = Principal {
-                name: user.name.as_str().into(),
-                kind: IdentityKind::Basic,
-                policy: user.policy.clone(),
-                standing: Standing::default(),
-            };
+            let allowed = (&user.policy, user.allowance);
+            let principal = Principal::named(IdentityKind::Basic, &user.name, allowed, throttle);
             let password = match &user.password {
                 Password::Plain(secret) => Known::Digest(digest(&key, secret.reveal().as_bytes())),
                 Password::Hash(hash) => Known::Hash(Arc::new(hash.clone())),
             };
-            User { principal: Arc::new(principal), password, verified: OnceLock::new() }
+            User { principal, password, verified: OnceLock::new() }
         };
         let known = users.iter().filter(|_| is_random);
         Self {
@@ -203,16 +199,22 @@ mod tests {
 
     use super::*;
     use crate::config::Secret;
+    use crate::config::checked::{Allowance, Limits};
     use crate::edge::identity::policy::Policy;
+    use crate::telemetry::metrics::Registry;
 
     fn users() -> BasicUsers {
-        let user =
-            |name: &str, password| BasicUser { name: name.into(), password, policy: Policy::default() };
+        let user = |name: &str, password| {
+            let (policy, allowance) = (Policy::default(), Allowance::default());
+            BasicUser { name: name.into(), password, policy, allowance }
+        };
+        let throttle = Throttle::new(&Limits::default(), &Registry::new().unwrap());
         let few = NonZeroU32::new(100_000).unwrap();
-        BasicUsers::new(&[
+        let users = [
             user("plain", Password::Plain(Secret::new("pass:wörd"))),
             user("hashed", Password::Hash(PasswordHash::make(b"hunter2", few).unwrap())),
-        ])
+        ];
+        BasicUsers::new(&users, &throttle)
     }
 
     async fn attempt(users: &BasicUsers, authorization: &str) -> Attempt {
@@ -271,6 +273,15 @@ mod tests {
         for text in ["hashed:hunter3", "nobody:x", "plain:pass:wörd"] {
             assert!(matches!(attempt(&users, &basic(text)).await, Attempt::Unavailable(_)), "{text}");
         }
+        // However many names there are, nothing is remembered of them.
+        for number in 0..100_000 {
+            let attempt = attempt(&users, &basic(&format!("name-{number}:x"))).await;
+            assert!(matches!(attempt, Attempt::Unavailable(_)));
+        }
+        assert_eq!(
+            (users.users.len(), users.waiting.load(Ordering::Relaxed)),
+            (2, PASSWORD_CHECKS_WAITING_MAX)
+        );
         assert!(matches!(attempt(&users, &basic("hashed:hunter2")).await, Attempt::Is(_)));
         users.waiting.store(0, Ordering::Relaxed);
         drop(held);

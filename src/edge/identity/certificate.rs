@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::pattern::Pattern;
 use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked::{CertificateHolder, CertificateName};
-use crate::edge::gate::throttle::standing::Standing;
+use crate::edge::gate::throttle::Throttle;
 use crate::edge::listen::certificate::ClientCertificate;
 
 type ByName = HashMap<Box<str>, Arc<Principal>, foldhash::fast::RandomState>;
@@ -22,16 +22,14 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// As the configuration has them; of two with the same name the first counts.
-    pub fn new(holders: &[CertificateHolder]) -> Self {
+    /// As the configuration has them; of two with the same name the first counts. What they have taken so
+    /// far is known to `throttle`.
+    pub fn new(holders: &[CertificateHolder], throttle: &Throttle) -> Self {
         let mut found = Self::default();
         for holder in holders {
-            let principal = Arc::new(Principal {
-                name: holder.name.as_str().into(),
-                kind: IdentityKind::ClientCertificate,
-                policy: holder.policy.clone(),
-                standing: Standing::default(),
-            });
+            let allowed = (&holder.policy, holder.allowance);
+            let kind = IdentityKind::ClientCertificate;
+            let principal = Principal::named(kind, &holder.name, allowed, throttle);
             match &holder.shown {
                 CertificateName::Common(name) => {
                     found.common.entry(name.as_str().into()).or_insert(principal);
@@ -74,10 +72,13 @@ impl Certificates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::checked::{Allowance, Limits};
     use crate::edge::identity::policy::Policy;
+    use crate::telemetry::metrics::Registry;
 
     fn holder(name: &str, shown: CertificateName) -> CertificateHolder {
-        CertificateHolder { name: name.to_owned(), shown, policy: Policy::default() }
+        let (policy, allowance) = (Policy::default(), Allowance::default());
+        CertificateHolder { name: name.to_owned(), shown, policy, allowance }
     }
 
     fn like(text: &str) -> Pattern {
@@ -98,7 +99,8 @@ mod tests {
             alternative_names: alternative_names.iter().map(|&name| name.to_owned()).collect(),
             serial: "01".to_owned(),
         };
-        match Certificates::new(&holders).identify(Some(&shown)) {
+        let throttle = Throttle::new(&Limits::default(), &Registry::new().unwrap());
+        match Certificates::new(&holders, &throttle).identify(Some(&shown)) {
             Attempt::Is(principal) => Some(principal.name.to_string()),
             Attempt::Unknown(_) => None,
             other => panic!("{other:?}"),

@@ -8,6 +8,7 @@
 //! what clients of AWS services use, whose protocols have errors of their own.
 
 pub mod api_key;
+pub mod attributes;
 pub mod authorizer;
 pub mod basic;
 pub mod body_claim;

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::attributes::Attributes;
 use super::body_claim::BodyClaim;
 use super::policy::Policy;
+use crate::config::checked::Allowance;
+use crate::edge::gate::throttle::Throttle;
 use crate::edge::gate::throttle::addresses::ClientKey;
 use crate::edge::gate::throttle::fair::Competitor;
 use crate::edge::gate::throttle::standing::Standing;
@@ -91,15 +94,27 @@ pub struct Principal {
     pub policy: Policy,
     /// How much of it, and what they have had; by default nothing limits them.
     pub standing: Standing,
+    /// What whoever has proved it says of it besides.
+    pub attributes: Option<Arc<Attributes>>,
 }
 
 impl Principal {
+    /// One of those that the configuration names. What it has taken so far is known to `throttle`.
+    pub fn named(
+        kind: IdentityKind,
+        name: &str,
+        (policy, allowance): (&Policy, Allowance),
+        throttle: &Throttle,
+    ) -> Arc<Self> {
+        let name = Arc::from(name);
+        let standing = throttle.standing(kind.as_str(), &name, allowance);
+        Arc::new(Self { name, kind, policy: policy.clone(), standing, attributes: None })
+    }
+
     /// Who competes for memory with others.
     pub fn competitor(&self) -> Competitor {
-        match &self.standing.tenant {
-            Some(tenant) => Competitor::Principal(Arc::clone(tenant)),
-            None => Competitor::Client(ClientKey::Name(xxh3_64(self.name.as_bytes()))),
-        }
+        let by_name = || Competitor::Client(ClientKey::Name(xxh3_64(self.name.as_bytes())), 1);
+        self.standing.competes.clone().unwrap_or_else(by_name)
     }
 }
 

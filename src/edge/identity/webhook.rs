@@ -22,7 +22,7 @@ use super::policy::Action;
 use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked::{self, HmacAlgorithm, SignatureEncoding, SignedTime, TimestampAt};
 use crate::config::limits::WEBHOOK_SIGNATURES_MAX;
-use crate::edge::gate::throttle::standing::Standing;
+use crate::edge::gate::throttle::Throttle;
 use crate::runtime::clock::UnixMicros;
 
 /// Senders pad the text, or do not.
@@ -59,23 +59,18 @@ pub struct Delivery {
 }
 
 impl Webhooks {
-    /// As the configuration has them.
-    pub fn new(webhooks: &[checked::Webhook]) -> Self {
+    /// As the configuration has them. What they have taken so far is known to `throttle`.
+    pub fn new(webhooks: &[checked::Webhook], throttle: &Throttle) -> Self {
         let webhook = |settings: &checked::Webhook| {
             let algorithm = match settings.algorithm {
                 HmacAlgorithm::Sha1 => HMAC_SHA1_FOR_LEGACY_USE_ONLY,
                 HmacAlgorithm::Sha256 => HMAC_SHA256,
                 HmacAlgorithm::Sha512 => HMAC_SHA512,
             };
-            let principal = Principal {
-                name: settings.name.as_str().into(),
-                kind: IdentityKind::Hmac,
-                policy: settings.policy.clone(),
-                standing: Standing::default(),
-            };
+            let allowed = (&settings.policy, settings.allowance);
             let key = |secret: &crate::config::Secret| hmac::Key::new(algorithm, secret.reveal().as_bytes());
             Arc::new(Webhook {
-                principal: Arc::new(principal),
+                principal: Principal::named(IdentityKind::Hmac, &settings.name, allowed, throttle),
                 keys: settings.secrets.iter().map(key).collect(),
                 settings: settings.clone(),
             })

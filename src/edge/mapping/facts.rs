@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header};
 
 use super::Sender;
 use crate::config::checked::{Add, Fact};
 use crate::config::limits::FACT_BYTES_MAX;
+use crate::edge::identity::attributes::{Attribute, Attributes, Origin};
 use crate::runtime::clock::UnixMicros;
 
 /// What stands for times that have no such form.
@@ -36,7 +38,7 @@ pub(super) fn object(add: &Add, sender: &Sender<'_>, arrival: UnixMicros) -> (Ve
             Fact::RequestId => facts.some("request_id", sender.request_id),
             Fact::TraceId => facts.some("trace_id", sender.trace.map(|context| context.trace.to_string())),
             // Behind the others, in objects of their own.
-            Fact::Header(_) | Fact::Query(_) => {}
+            Fact::Header(_) | Fact::Query(_) | Fact::Claim(_) | Fact::Context(_) => {}
         }
     }
     let headers = add.facts.iter().filter_map(|fact| match fact {
@@ -45,6 +47,9 @@ pub(super) fn object(add: &Add, sender: &Sender<'_>, arrival: UnixMicros) -> (Ve
     });
     facts.object("header", headers);
     facts.object("query", parameters(&add.facts, head.uri.query().unwrap_or_default()).into_iter());
+    for origin in [Origin::Claims, Origin::Context] {
+        facts.attributes(origin, &add.facts, sender.attributes);
+    }
     object.text = facts.end();
     (object.end(), value_at)
 }
@@ -99,6 +104,36 @@ impl Object {
         self.name(name);
         let mut inner = Object::begin(std::mem::take(&mut self.text));
         members.for_each(|(name, value)| inner.some(name, Some(value)));
+        self.text = inner.end();
+    }
+}
+
+impl Object {
+    /// What `origin` says of the sender, in an object of its own, if it says any of what is wanted.
+    fn attributes(&mut self, origin: Origin, facts: &[Fact], said: Option<&Arc<Attributes>>) {
+        let Some(said) = said else { return };
+        let mut wanted = facts.iter().filter_map(|fact| {
+            let name = match (fact, origin) {
+                (Fact::Claim(name), Origin::Claims) | (Fact::Context(name), Origin::Context) => name,
+                _ => return None,
+            };
+            Some((name, said.get(origin, name)?))
+        });
+        let Some(first) = wanted.next() else { return };
+        self.name(match origin {
+            Origin::Claims => "claim",
+            Origin::Context => "context",
+        });
+        let mut inner = Object::begin(std::mem::take(&mut self.text));
+        for (name, attribute) in [first].into_iter().chain(wanted) {
+            match attribute {
+                Attribute::Text(text) => inner.some(name, Some(text)),
+                Attribute::Plain(text) => {
+                    inner.name(name);
+                    inner.text.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
         self.text = inner.end();
     }
 }

@@ -15,10 +15,12 @@ mod facts;
 mod splice;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::request::Parts;
 
 use crate::config::checked::{Add, OnForged};
+use crate::edge::identity::attributes::Attributes;
 use crate::record::Span;
 use crate::runtime::clock::UnixMicros;
 use crate::schema::validation::{Plan, SchemaError, Scratch};
@@ -36,6 +38,8 @@ pub struct Sender<'a> {
     pub client: Option<IpAddr>,
     /// The name of whoever has sent it, where anybody was asked.
     pub principal: Option<&'a str>,
+    /// What whoever has proved that says of them besides.
+    pub attributes: Option<&'a Arc<Attributes>>,
     /// The id of the request.
     pub request_id: Option<&'a str>,
     /// The trace that it belongs to.
@@ -48,6 +52,7 @@ pub struct Asked {
     head: Parts,
     client: Option<IpAddr>,
     principal: Option<Box<str>>,
+    attributes: Option<Arc<Attributes>>,
     request_id: Option<Box<str>>,
     trace: Option<TraceContext>,
 }
@@ -64,6 +69,7 @@ impl Asked {
             head,
             client: sender.client,
             principal: sender.principal.map(Box::from),
+            attributes: sender.attributes.cloned(),
             request_id: sender.request_id.map(Box::from),
             trace: sender.trace.cloned(),
         }
@@ -75,6 +81,7 @@ impl Asked {
             head: &self.head,
             client: self.client,
             principal: self.principal.as_deref(),
+            attributes: self.attributes.as_ref(),
             request_id: self.request_id.as_deref(),
             trace: self.trace.as_ref(),
         }

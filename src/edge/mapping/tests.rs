@@ -12,6 +12,7 @@ use crate::config::checked::{
 use crate::config::limits::FACT_BYTES_MAX;
 use crate::edge::Intake;
 use crate::edge::decode::{self, Framing, Given, RequestKey};
+use crate::edge::identity::attributes::{Attributes, Origin};
 use crate::edge::judge::Decoded;
 use crate::json::Pointer;
 use crate::record::{Content, RecordSpans};
@@ -75,7 +76,8 @@ fn request(target: &str, headers: &[(&str, &[u8])]) -> Parts {
 /// What is found in `body`, and the bytes that the records have in the end.
 fn run(intake: &Intake, body: &[u8]) -> (Decoded, Vec<u8>) {
     let head = request("/v1/streams/s/records?q=%22x&q=2", &[]);
-    let sender = Sender { head: &head, client: None, principal: Some("me"), request_id: None, trace: None };
+    let (principal, attributes) = (Some("me"), None);
+    let sender = Sender { head: &head, client: None, principal, attributes, request_id: None, trace: None };
     let mapping = intake.mapping.as_ref().unwrap();
     let added = mapping.render(&sender, ARRIVAL);
     let given = Given { key: RequestKey::FromRecord, added: Some(&added) };
@@ -135,6 +137,7 @@ fn facts_are_what_the_request_says_and_what_it_does_not_say_is_left_out() {
             head,
             client: client.map(|text| text.parse().unwrap()),
             principal: None,
+            attributes: None,
             request_id: id.as_ref().map(RequestId::as_str),
             trace: trace.as_ref(),
         };
@@ -328,4 +331,31 @@ proptest! {
             prop_assert_eq!(text(&spliced, &decoded, record.key), text(lines.as_bytes(), &twice, again.key));
         }
     }
+}
+
+#[test]
+fn claims_and_context_are_facts_of_whoever_has_said_them_and_of_nobody_else() {
+    let wanted = ["tenant", "level", "is_admin", "roles", "forged"];
+    let facts: Vec<Fact> = wanted
+        .iter()
+        .flat_map(|name| [Fact::Claim((*name).to_owned()), Fact::Context((*name).to_owned())])
+        .collect();
+    let intake = intake(add(&facts, OnForged::Replace), "/a", OnInvalid::Reject);
+    let head =
+        request("/?claim=x&claim:forged=x&forged=x", &[("claim:forged".replace(':', "-").as_str(), b"x")]);
+    let said = json!({ "tenant": "a\"ä", "level": 7, "is_admin": false, "roles": ["x"], "other": 1 });
+    let rendered = |attributes: Option<&Arc<Attributes>>| {
+        let sender =
+            Sender { head: &head, client: None, principal: None, attributes, request_id: None, trace: None };
+        let added = intake.mapping.as_ref().unwrap().render(&sender, ARRIVAL);
+        serde_json::from_slice::<Value>(&added.text).unwrap()["request"].clone()
+    };
+    for (origin, name) in [(Origin::Claims, "claim"), (Origin::Context, "context")] {
+        let attributes = Attributes::of(origin, said.as_object().unwrap());
+        let found = rendered(attributes.as_ref());
+        assert_eq!(found, json!({ name: { "tenant": "a\"ä", "level": 7, "is_admin": false } }));
+    }
+    assert_eq!(rendered(None), json!({}));
+    let others = json!({ "other": 1 });
+    assert_eq!(rendered(Attributes::of(Origin::Claims, others.as_object().unwrap()).as_ref()), json!({}));
 }

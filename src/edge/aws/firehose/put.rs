@@ -25,7 +25,7 @@ use crate::edge::aws::protocol::blobs::decode_base64;
 use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::{Caller, Request};
 use crate::edge::body::Paid;
-use crate::edge::gate::throttle::charge::Charge;
+use crate::edge::gate::throttle::charge::{Charge, Held};
 use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
 use crate::edge::{Edge, Intake};
@@ -121,7 +121,7 @@ async fn put(edge: &Edge, request: &mut Request<'_>, is_batch: bool) -> Result<V
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining.into());
     }
-    charge.join(intake.account.as_ref()).map_err(in_own_words)?;
+    charge.join(intake.account.clone().map(Held::Account)).map_err(in_own_words)?;
     let bytes_max: usize =
         records.iter().filter_map(|record| record.data.as_ref()).map(|data| data.len()).sum();
     // From here on the stream pays. For a moment both forms are there, and both are paid for.

@@ -21,7 +21,7 @@ use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::protocol::validation::Violations;
 use crate::edge::aws::protocol::values::{Blob, Time};
 use crate::edge::aws::protocol::{self, Encoding};
-use crate::edge::gate::throttle::charge::Charge;
+use crate::edge::gate::throttle::charge::{Charge, Held};
 use crate::edge::problem::Problem;
 use crate::edge::reply::Body;
 use crate::record::{SequenceNumber, ShardId};
@@ -280,7 +280,7 @@ pub async fn answer(edge: &Edge, mut request: Request<'_>) -> Result<Response<Bo
         return Err(Failure::not_found(text));
     };
     only_if_wet(members.dry_run)?;
-    charge.join(intake.account.as_ref())?;
+    charge.join(intake.account.clone().map(Held::Account))?;
     if let Some(quotas) = stream.quotas() {
         quotas.begin_read(&layout, facts.id).map_err(|throttled| {
             stream.metrics.throttled_reads.increment(1);

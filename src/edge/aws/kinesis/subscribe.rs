@@ -28,7 +28,7 @@ use crate::edge::aws::protocol::failure::{Failure, FailureKind};
 use crate::edge::aws::protocol::validation::{Pattern, Violations};
 use crate::edge::aws::protocol::values::Time;
 use crate::edge::aws::protocol::{self, Encoding, event_stream};
-use crate::edge::gate::throttle::charge::Charge;
+use crate::edge::gate::throttle::charge::{Charge, Held};
 use crate::edge::reply::{Body, Pieces};
 use crate::record::SequenceNumber;
 use crate::runtime::bucket::Bucket;
@@ -91,7 +91,7 @@ pub async fn answer(edge: &Edge, mut request: Request<'_>) -> Result<Response<Bo
     };
     let position = asked.find(&intake, &request.caller, &shard).await?;
     only_if_wet(members.dry_run)?;
-    charge.join(intake.account.as_ref())?;
+    charge.join(intake.account.clone().map(Held::Account))?;
     let key = Key { stream: consumer.stream, consumer: consumer.name, shard: shard.facts.id };
     let subscription = edge.aws.subscriptions.begin(key, clock::monotonic())?;
     let feed = Feed {

@@ -182,6 +182,44 @@ impl State {
         of_flow(&mut self.ingest).max(of_flow(&mut self.tap))
     }
 
+    /// Makes all of its buckets such that are full in `time`.
+    pub fn set_back(&mut self, time: Duration, now: Instant) {
+        let now = self.forward(now);
+        for buckets in [&mut self.ingest, &mut self.tap] {
+            let buckets = buckets.as_deref_mut().into_iter().flat_map(Buckets::each);
+            buckets.for_each(|(_, bucket)| bucket.set_back(time, now));
+        }
+    }
+
+    /// What of a quota is used in its period at `wall`, if there is one.
+    pub fn turned_usage(&mut self, wall: UnixMicros) -> Option<&Usage> {
+        let usage = self.usage.as_deref_mut()?;
+        usage.turn(wall);
+        Some(usage)
+    }
+
+    /// How many parts of a million of a quota are used: of records or of bytes, whichever is more. Zero if none is.
+    pub fn used_millionths(&mut self) -> u64 {
+        if self.usage.is_none() {
+            return 0;
+        }
+        let Some(usage) = self.turned_usage(clock::wall()) else { return 0 };
+        let (used, quota) = (usage.used(), usage.quota());
+        let part = |used: u64, quota: Option<u64>| {
+            let parts = u128::from(used) * 1_000_000 / u128::from(quota.unwrap_or(u64::MAX).max(1));
+            // Whoever has used something has used some of it.
+            u64::try_from(parts).unwrap_or(u64::MAX).max(u64::from(used > 0))
+        };
+        part(used.records, quota.records).max(part(used.bytes, quota.bytes))
+    }
+
+    /// Goes on with what was used before, if there is a quota.
+    pub fn restore_usage(&mut self, begins: UnixMicros, used: Used, wall: UnixMicros) {
+        if let Some(usage) = &mut self.usage {
+            **usage = Usage::restored(*usage.quota(), begins, used, wall);
+        }
+    }
+
     /// Only what is brought counts for a quota.
     fn usage(&mut self, flow: Flow) -> Option<&mut Usage> {
         self.usage.as_deref_mut().filter(|_| flow == Flow::Ingest)
@@ -266,16 +304,11 @@ impl Account {
 
     /// What of its quota is used, if it has one.
     pub fn usage(&self, wall: UnixMicros) -> Option<Usage> {
-        let mut state = self.lock();
-        let usage = state.usage.as_deref_mut()?;
-        usage.turn(wall);
-        Some(usage.clone())
+        self.lock().turned_usage(wall).cloned()
     }
 
     /// Goes on with what was used before.
     pub fn restore(&self, begins: UnixMicros, used: Used, wall: UnixMicros) {
-        if let (Some(quota), Some(usage)) = (self.allowance.quota, &mut self.lock().usage) {
-            **usage = Usage::restored(quota, begins, used, wall);
-        }
+        self.lock().restore_usage(begins, used, wall);
     }
 }

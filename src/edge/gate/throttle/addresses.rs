@@ -1,28 +1,20 @@
 //! Buckets by client address: one of IPv4, or a network of 64 bits of IPv6, which is what one customer gets.
 //!
-//! The table is bounded. A bucket that is full again tells nothing that a new one would not, so those go first when
-//! room is needed; then, of a few, the one that is full soonest. Whoever owes much stays.
+//! The table is [bounded](super::table). A bucket that is full again tells nothing that a new one would not, so those go
+//! first when room is needed; then, of a few, the one that is full soonest. Whoever owes much stays.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use metrics::Counter;
 
 use super::account::{Short, State};
 use super::measure::Level;
 use super::refusal::Refusal;
+use super::table::{Locked, Table};
 use crate::config::checked::{Allowance, Limit};
 use crate::config::limits::CLIENT_ADDRESSES_MAX;
-
-/// Parts of the table, each with a lock of its own, so that threads rarely meet.
-const PARTS: usize = 16;
-
-/// Buckets that are looked at to find room for a new one.
-const LOOKS: usize = 8;
 
 /// A client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,76 +39,10 @@ impl From<IpAddr> for ClientKey {
     }
 }
 
-/// The buckets of some addresses.
-#[derive(Debug, Default)]
-pub struct Part {
-    places: HashMap<ClientKey, usize>,
-    states: Vec<(ClientKey, State)>,
-    /// Where room is looked for next.
-    hand: usize,
-}
-
-impl Part {
-    /// The place of the buckets of `key`, which are full if it has none yet.
-    fn place(&mut self, key: ClientKey, limit: &Limit, max: usize, now: Instant) -> usize {
-        if let Some(&place) = self.places.get(&key) {
-            return place;
-        }
-        let state = (key, State::full(limit, None, now));
-        let place = if self.states.len() < max {
-            self.states.push(state);
-            self.states.len() - 1
-        } else {
-            let place = self.make_room(now);
-            if let Some(old) = self.states.get_mut(place) {
-                self.places.remove(&old.0);
-                *old = state;
-            }
-            place
-        };
-        self.places.insert(key, place);
-        place
-    }
-
-    /// The place of the one that is full soonest, of the next few.
-    fn make_room(&mut self, now: Instant) -> usize {
-        let count = self.states.len();
-        let mut best = (Duration::MAX, self.hand % count.max(1));
-        for _ in 0..LOOKS.min(count) {
-            let place = self.hand % count;
-            self.hand = (place + 1) % count;
-            let full_in = self.states.get_mut(place).map_or(Duration::MAX, |(_, state)| state.full_in(now));
-            if full_in < best.0 {
-                best = (full_in, place);
-            }
-            if full_in.is_zero() {
-                break;
-            }
-        }
-        best.1
-    }
-}
-
-/// The buckets of one address, while nobody else changes those of its part.
-#[derive(Debug)]
-pub struct Locked<'a> {
-    part: MutexGuard<'a, Part>,
-    place: usize,
-}
-
-impl Locked<'_> {
-    /// The buckets.
-    pub fn state(&mut self) -> Option<&mut State> {
-        self.part.states.get_mut(self.place).map(|(_, state)| state)
-    }
-}
-
 /// See the module.
 pub struct Addresses {
     allowance: Allowance,
-    part_max: usize,
-    hasher: std::hash::RandomState,
-    parts: [Mutex<Part>; PARTS],
+    table: Table<ClientKey, State>,
     refused: Counter,
 }
 
@@ -133,13 +59,7 @@ impl Addresses {
     }
 
     fn with_max(limit: Limit, refused: Counter, max: usize) -> Self {
-        Self {
-            allowance: Allowance { limit, ..Allowance::default() },
-            part_max: (max / PARTS).max(1),
-            hasher: std::hash::RandomState::new(),
-            parts: Default::default(),
-            refused,
-        }
+        Self { allowance: Allowance { limit, ..Allowance::default() }, table: Table::new(max), refused }
     }
 
     /// What each may take.
@@ -154,17 +74,16 @@ impl Addresses {
     }
 
     /// The buckets of an address.
-    pub fn lock(&self, key: ClientKey, now: Instant) -> Locked<'_> {
-        let part = self.hasher.hash_one(key) as usize % PARTS;
-        // Whatever panics under the lock leaves the table whole, or one bucket fuller than it should be.
-        let mut part = self.parts[part].lock().unwrap_or_else(PoisonError::into_inner);
-        let place = part.place(key, &self.allowance.limit, self.part_max, now);
-        Locked { part, place }
+    pub fn lock(&self, key: ClientKey, now: Instant) -> Locked<'_, ClientKey, State> {
+        // One that is new is let in as anybody else, whoever has gone for it: it may be somebody's first request.
+        self.table.lock(&key, now, |_| State::full(&self.allowance.limit, None, now))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::checked::{Rate, Rates};
     use crate::edge::gate::throttle::account::Moment;
@@ -180,15 +99,11 @@ mod tests {
     fn spend(table: &Addresses, key: ClientKey, records: u64, now: Instant) {
         let at = Moment { now, wall: UnixMicros::default() };
         let cost = Cost { records, ..Cost::default() };
-        table.lock(key, now).state().unwrap().spend(Flow::Ingest, cost, at);
+        table.lock(key, now).get().unwrap().spend(Flow::Ingest, cost, at);
     }
 
     fn full_in(table: &Addresses, key: ClientKey, now: Instant) -> u64 {
-        table.lock(key, now).state().unwrap().full_in(now).as_secs()
-    }
-
-    fn len(table: &Addresses) -> usize {
-        table.parts.iter().map(|part| part.lock().unwrap().states.len()).sum()
+        table.lock(key, now).get().unwrap().full_in(now).as_secs()
     }
 
     #[test]
@@ -206,18 +121,13 @@ mod tests {
         for address in 0..100_000 {
             spend(&table, ClientKey::V4(address), 1, now);
         }
-        assert_eq!(len(&table), 1_600);
-        for part in &table.parts {
-            let part = part.lock().unwrap();
-            assert_eq!(part.places.len(), part.states.len());
-            assert!(part.places.iter().all(|(key, &place)| part.states[place].0 == *key));
-        }
+        assert_eq!(table.table.len(), 1_600);
     }
 
     #[test]
     fn full_buckets_go_first_and_whoever_owes_stays() {
         // One part has ten places, more than are looked at for one.
-        let (table, now) = (table(10 * PARTS), clock::monotonic());
+        let (table, now) = (table(160), clock::monotonic());
         let debtor = ClientKey::V6(7);
         spend(&table, debtor, 1_000, now);
         for address in 0..10_000 {

@@ -16,9 +16,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::account::{Account, Change, Moment, Short, State};
-use super::addresses::{Addresses, ClientKey, Locked};
+use super::addresses::{Addresses, ClientKey};
 use super::measure::{Cost, Flow, Level};
 use super::refusal::Refusal;
+use super::subjects::{self, Subject, SubjectKey};
+use super::table::Locked;
 use super::usage::Used;
 use crate::runtime::clock;
 
@@ -29,6 +31,8 @@ pub enum Held {
     Account(Arc<Account>),
     /// Those of an address.
     Address(Arc<Addresses>, ClientKey),
+    /// They have an owner whom the configuration does not name.
+    Subject(Arc<Subject>),
 }
 
 impl Held {
@@ -36,32 +40,58 @@ impl Held {
         match self {
             Held::Account(account) => Guard::Account(account.lock()),
             Held::Address(addresses, key) => Guard::Address(addresses.lock(*key, now)),
+            Held::Subject(subject) => Guard::Subject(subject.lock(now)),
         }
     }
 
     /// Whether it has a quota.
     pub fn asks_wall(&self) -> bool {
-        matches!(self, Held::Account(account) if account.allowance().quota.is_some())
+        match self {
+            Held::Account(account) => account.allowance().quota.is_some(),
+            Held::Address(..) => false,
+            Held::Subject(subject) => subject.allowance().quota.is_some(),
+        }
+    }
+
+    /// Whether anything of it is counted of requests of this direction.
+    pub fn counts(&self, flow: Flow) -> bool {
+        match self {
+            Held::Account(account) => account.counts(flow),
+            Held::Address(addresses, _) => !flow.rates(&addresses.allowance().limit).is_empty(),
+            Held::Subject(subject) => subject.counts(flow),
+        }
+    }
+
+    /// The place of its level.
+    fn index(&self) -> usize {
+        match self {
+            Held::Account(account) => account.level().index(),
+            Held::Address(..) => Level::ClientAddress.index(),
+            Held::Subject(_) => Level::PRINCIPAL_INDEX,
+        }
     }
 
     fn refusal(&self, short: Short) -> Refusal {
         match self {
             Held::Account(account) => account.refusal(short),
             Held::Address(addresses, _) => addresses.refusal(short),
+            Held::Subject(subject) => subject.refusal(short),
         }
     }
 }
 
 enum Guard<'a> {
     Account(std::sync::MutexGuard<'a, State>),
-    Address(Locked<'a>),
+    Address(Locked<'a, ClientKey, State>),
+    Subject(Locked<'a, SubjectKey, subjects::Entry>),
 }
 
 impl Guard<'_> {
     fn state(&mut self) -> Option<&mut State> {
         match self {
             Guard::Account(state) => Some(state),
-            Guard::Address(locked) => locked.state(),
+            Guard::Address(locked) => locked.get(),
+            Guard::Subject(locked) => locked.get().map(subjects::Entry::state),
         }
     }
 }
@@ -133,13 +163,13 @@ impl Charge {
     ///
     /// # Errors
     /// If it has not got it. Then everything is given back.
-    pub fn join(&mut self, account: Option<&Arc<Account>>) -> Result<(), Refusal> {
-        let Some(account) = account.filter(|account| account.counts(self.flow)) else { return Ok(()) };
-        let held = Held::Account(Arc::clone(account));
+    pub fn join(&mut self, held: Option<Held>) -> Result<(), Refusal> {
+        let Some(held) = held.filter(|held| held.counts(self.flow)) else { return Ok(()) };
         self.asks_wall |= held.asks_wall();
         let at = self.moment();
         let short = {
-            let mut state = account.lock();
+            let mut guard = held.lock(at.now);
+            let Some(state) = guard.state() else { return Ok(()) };
             let short = state.check(self.flow, self.taken, at);
             if short.is_none() {
                 state.spend(self.flow, self.taken, at);
@@ -150,7 +180,7 @@ impl Charge {
             self.refund();
             return Err(held.refusal(short));
         }
-        if let Some(slot) = self.held.get_mut(account.level().index()) {
+        if let Some(slot) = self.held.get_mut(held.index()) {
             *slot = Some(held);
         }
         Ok(())

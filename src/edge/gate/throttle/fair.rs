@@ -91,8 +91,8 @@ impl Tenant {
 pub enum Competitor {
     /// A principal.
     Principal(Arc<Tenant>),
-    /// Somebody at an address, or of whom only the name is known.
-    Client(ClientKey),
+    /// Somebody at an address, or of whom only the name is known, and their weight.
+    Client(ClientKey, u32),
     /// Nobody whom others could be told from: it is as if there was no reserve.
     #[default]
     Nobody,
@@ -270,7 +270,7 @@ impl Fair {
     fn tenant(&self, who: &Competitor) -> Option<Arc<Tenant>> {
         match who {
             Competitor::Principal(tenant) => Some(Arc::clone(tenant)),
-            Competitor::Client(key) => Some(lock(&self.addresses).tenant(*key)),
+            Competitor::Client(key, weight) => Some(lock(&self.addresses).tenant(*key, *weight)),
             Competitor::Nobody => None,
         }
     }
@@ -282,11 +282,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl ByAddress {
-    fn tenant(&mut self, key: ClientKey) -> Arc<Tenant> {
-        if let Some((_, tenant)) = self.places.get(&key).and_then(|&place| self.tenants.get(place)) {
+    fn tenant(&mut self, key: ClientKey, weight: u32) -> Arc<Tenant> {
+        if let Some((_, tenant)) = self.places.get(&key).and_then(|&place| self.tenants.get_mut(place)) {
+            if tenant.weight != weight {
+                let had = *tenant.had();
+                *tenant = Arc::new(Tenant { weight, had: Mutex::new(had) });
+            }
             return Arc::clone(tenant);
         }
-        let new = (key, Arc::new(Tenant::new(1)));
+        let new = (key, Arc::new(Tenant::new(weight)));
         let tenant = Arc::clone(&new.1);
         let place = if self.tenants.len() < FAIR_ADDRESSES_MAX {
             self.tenants.push(new);

@@ -116,11 +116,14 @@ impl Level {
     /// Labels of the metric, in the order of [`Level::index`].
     pub const WORDS: [&'static str; 5] = ["principal", "stream", "client_address", "route", "global"];
 
+    /// The place of a principal.
+    pub const PRINCIPAL_INDEX: usize = 0;
+
     /// Its place, which is also the order in which levels are locked: the busiest ones last, so that they are held for
     /// the shortest time.
     pub fn index(&self) -> usize {
         match self {
-            Level::Principal(_) => 0,
+            Level::Principal(_) => Self::PRINCIPAL_INDEX,
             Level::Stream(_) => 1,
             Level::ClientAddress => 2,
             Level::Route(_) => 3,

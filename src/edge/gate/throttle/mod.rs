@@ -18,6 +18,8 @@ pub mod fair;
 pub mod measure;
 pub mod refusal;
 pub mod standing;
+pub mod subjects;
+pub mod table;
 pub mod usage;
 
 use std::collections::HashMap;
@@ -31,6 +33,7 @@ use self::fair::Fair;
 use self::measure::{Cost, Flow, Level};
 use self::refusal::Refusal;
 use self::standing::{Standing, Standings};
+use self::subjects::Source;
 use crate::config::checked::{Allowance, Limit, Limits};
 use crate::telemetry::metrics::{Registry, ThrottleMetrics};
 
@@ -52,7 +55,7 @@ pub struct Throttle {
 #[derive(Debug, Clone, Copy)]
 pub struct Asks<'a> {
     /// The account of who has sent it, if they have one.
-    pub principal: Option<&'a Arc<Account>>,
+    pub principal: Option<&'a Held>,
     /// That of the stream, if it is known and has one.
     pub stream: Option<&'a Arc<Account>>,
     /// The client's address, if it has one.
@@ -88,6 +91,11 @@ impl Throttle {
         self.standings.of(kind, name, allowance, &self.fair)
     }
 
+    /// What subjects of an issuer, or principals of an authorizer, may take.
+    pub fn source(&self, kind: &'static str, name: &str, allowance: Allowance) -> Arc<Source> {
+        self.standings.subjects.source(kind, name, allowance)
+    }
+
     /// The account of a stream; none if nothing limits it.
     pub fn stream(&self, name: &Arc<str>, limit: Limit) -> Option<Arc<Account>> {
         (!limit.is_empty()).then(|| account_of(Level::Stream(Arc::clone(name)), limit, &self.metrics))
@@ -113,7 +121,7 @@ impl Throttle {
             .map(|(addresses, client)| Held::Address(Arc::clone(addresses), client.into()));
         let route = if self.routes.is_empty() { None } else { self.routes.get(asks.route) };
         [
-            account(asks.principal),
+            asks.principal.filter(|held| held.counts(asks.flow)).cloned(),
             account(asks.stream),
             address,
             account(route),

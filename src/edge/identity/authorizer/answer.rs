@@ -6,15 +6,21 @@
 //!   "Resource": "arn:aws:execute-api:*/POST/v1/streams/web/records" }] } }
 //! { "isAuthorized": true }
 //! ```
+//! `context` of any of them is what [records may have](crate::edge::identity::attributes) of their sender.
+//! `usageIdentifierKey` of the second form is an API key: its owner's limits and quota are those of the principal.
+//!
 //! An answer that is none of these, that is two of them, or that says something that is not understood here is no answer:
 //! what it means to forbid must not be let in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::limits::{ACCESS_KEY_PATTERNS_MAX, AUTHORIZER_NAME_BYTES_MAX};
+use crate::edge::identity::attributes::{Attributes, Origin};
+use crate::edge::identity::credentials::{Digest, sha256};
 use crate::edge::identity::policy::{Action, Grant, Policy, action_pattern, stream_pattern};
 
 /// What was asked.
@@ -32,9 +38,22 @@ pub struct Asked<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Who it is, and what they may do; nothing where they are refused.
-    pub allowed: Option<(Option<String>, Policy)>,
+    pub allowed: Option<Allowed>,
     /// How long that holds, if it says so.
     pub ttl: Option<Duration>,
+}
+
+/// Who is let in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// Their name, if it tells one.
+    pub name: Option<String>,
+    /// What they may do.
+    pub policy: Policy,
+    /// Digest of the API key whose limits and quota are theirs.
+    pub usage_key: Option<Digest>,
+    /// What it says of them besides.
+    pub attributes: Option<Arc<Attributes>>,
 }
 
 /// All members that there are. Unknown ones may say what is not understood here, and are refused.
@@ -52,9 +71,9 @@ struct Written {
     #[serde(rename = "policyDocument")]
     policy: Option<Document>,
     #[serde(rename = "context")]
-    _context: Option<Value>,
+    context: Option<Map<String, Value>>,
     #[serde(rename = "usageIdentifierKey")]
-    _usage: Option<Value>,
+    usage_key: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -134,7 +153,9 @@ impl Answer {
             None => asked.policy(),
             Some(grants) => policy(&grants)?,
         };
-        Ok(Self { allowed: Some((principal, policy)), ttl })
+        let usage_key = written.usage_key.map(|key| sha256(key.as_bytes()));
+        let attributes = written.context.and_then(|it| Attributes::of(Origin::Context, &it));
+        Ok(Self { allowed: Some(Allowed { name: principal, policy, usage_key, attributes }), ttl })
     }
 }
 
@@ -208,28 +229,31 @@ mod tests {
         Answer::read(text.as_bytes(), ASKED)
     }
 
-    fn allowed(text: &str) -> Option<(Option<String>, Policy)> {
+    fn allowed(text: &str) -> Option<Allowed> {
         read(text).unwrap_or_else(|why| panic!("{text}: {why}")).allowed
     }
 
     #[test]
     fn what_is_allowed_without_grants_is_what_was_asked_for() {
         for text in ["{\"allow\":true}", "{\"isAuthorized\":true,\"context\":{\"a\":1}}"] {
-            let (name, policy) = allowed(text).unwrap();
+            let Allowed { name, policy, .. } = allowed(text).unwrap();
             assert!(name.is_none() && policy.permits(Action::Ingest, Some("web")));
             assert!(
                 !policy.permits(Action::Ingest, Some("other")) && !policy.permits(Action::Tap, Some("web"))
             );
         }
         let text = "{\"allow\":true,\"principal\":\"anna\",\"grants\":[\"tap:*\"],\"ttl\":5}";
-        let (name, policy) = allowed(text).unwrap();
+        let Allowed { name, policy, usage_key, .. } = allowed(text).unwrap();
+        assert_eq!(usage_key, None);
         assert_eq!((name.as_deref(), read(text).unwrap().ttl), (Some("anna"), Some(Duration::from_secs(5))));
         assert!(policy.permits(Action::Tap, Some("x")) && !policy.permits(Action::Ingest, Some("web")));
         let letters = Asked { action: Action::DeadLetters, ..ASKED };
-        let (_, policy) = Answer::read(b"{\"allow\":true}", letters).unwrap().allowed.unwrap();
+        let policy = Answer::read(b"{\"allow\":true}", letters).unwrap().allowed.unwrap().policy;
         assert!(
             policy.permits(Action::DeadLetters, Some("web")) && !policy.permits(Action::Tap, Some("web"))
         );
+        let with_key = "{\"isAuthorized\":true,\"usageIdentifierKey\":\"a-key-0123456789\"}";
+        assert_eq!(allowed(with_key).unwrap().usage_key, Some(sha256(b"a-key-0123456789")));
         assert!(allowed("{\"allow\":false}").is_none() && allowed("{\"isAuthorized\":false}").is_none());
     }
 
@@ -290,7 +314,10 @@ mod tests {
             "{\"allow\":true,\"principal\":\"a\\nb\"}",
             "{\"allow\":true,\"principal\":\"a\",\"principalId\":\"b\"}",
             "{\"allow\":true,\"unless\":\"raining\"}",
+            "{\"allow\":true,\"context\":[1]}",
+            "{\"allow\":true,\"context\":\"a\"}",
             "{\"allow\":true,\"ttl\":-1}",
+            "{\"allow\":true,\"usageIdentifierKey\":7}",
             "{\"allow\":true} x",
         ] {
             assert!(read(text).is_err(), "{text}");
@@ -298,6 +325,23 @@ mod tests {
         let long =
             format!("{{\"allow\":true,\"principal\":\"{}\"}}", "x".repeat(AUTHORIZER_NAME_BYTES_MAX + 1));
         assert!(read(&long).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_it_answers_is_an_answer_or_none(
+            bytes: Vec<u8>,
+            context in "[ -~]{0,200}",
+            key in "[ -~]{0,40}",
+        ) {
+            let _ = Answer::read(&bytes, ASKED);
+            let text = format!("{{\"allow\":true,\"usageIdentifierKey\":{key},\"context\":{context}}}");
+            let _ = Answer::read(text.as_bytes(), ASKED);
+            let texts = serde_json::json!({ "allow": true, "usageIdentifierKey": key, "context": { "k": context } });
+            let allowed = Answer::read(texts.to_string().as_bytes(), ASKED).unwrap().allowed.unwrap();
+            proptest::prop_assert_eq!(allowed.usage_key, Some(sha256(key.as_bytes())));
+            proptest::prop_assert!(allowed.attributes.unwrap().get(Origin::Context, "k").is_some());
+        }
     }
 
     #[test]

@@ -21,21 +21,21 @@ use ring::digest::{Context, SHA256};
 use serde_json::{Map, Value, json};
 use tokio::sync::{OnceCell, Semaphore};
 
+use super::api_key::ApiKeys;
 use super::credentials::Digest;
 use super::policy::Action;
 use super::principal::{Attempt, IdentityKind, Principal};
 use crate::config::checked::{self, IdentitySource};
 use crate::config::limits::{AUTHORIZER_ANSWER_BYTES_MAX, AUTHORIZER_CALLS_MAX};
 use crate::edge::gate::facts::Facts;
-use crate::edge::gate::throttle::standing::Standing;
+use crate::edge::gate::throttle::Throttle;
+use crate::edge::gate::throttle::subjects::Source;
 use crate::runtime::clock;
 use crate::telemetry::metrics::AuthorizerMetrics;
-use answer::{Answer, Asked};
+use answer::{Allowed, Answer, Asked};
 
 /// How long it is not asked again where there was no answer.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
-/// In the place of a name that it does not give.
-const NAMELESS: &str = "authorizer";
 
 /// The service of `[authorizer]`, and what it has decided of late.
 #[derive(Debug)]
@@ -45,6 +45,10 @@ pub struct Authorizer {
     calls: Semaphore,
     decided: Mutex<Decisions>,
     metrics: AuthorizerMetrics,
+    /// What those may take whom it names, and have.
+    source: Arc<Source>,
+    /// Whose limits and quotas it may name.
+    api_keys: Arc<ApiKeys>,
 }
 
 /// A decision, and until when it holds.
@@ -100,11 +104,16 @@ impl Decisions {
 }
 
 impl Authorizer {
-    /// As the configuration has it.
+    /// As the configuration has it. What those have taken so far whom it names is known to `throttle`, and it may name one
+    /// of `api_keys` whose limits and quota are theirs.
     ///
     /// # Errors
     /// If there can be no HTTP client.
-    pub fn new(settings: &checked::Authorizer, metrics: AuthorizerMetrics) -> Result<Self, reqwest::Error> {
+    pub fn new(
+        settings: &checked::Authorizer,
+        (throttle, api_keys): (&Throttle, Arc<ApiKeys>),
+        metrics: AuthorizerMetrics,
+    ) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder().redirect(redirect::Policy::none()).timeout(settings.timeout);
         Ok(Self {
             settings: settings.clone(),
@@ -112,6 +121,12 @@ impl Authorizer {
             calls: Semaphore::new(AUTHORIZER_CALLS_MAX),
             decided: Mutex::default(),
             metrics,
+            source: throttle.source(
+                IdentityKind::Http.as_str(),
+                checked::Authorizer::NAME,
+                settings.allowance,
+            ),
+            api_keys,
         })
     }
 
@@ -221,14 +236,23 @@ impl Authorizer {
         let answer = Answer::read(&text, Asked { action, stream: facts.stream, arn: &arn })?;
         let outcome = match answer.allowed {
             None => Outcome::Denied,
-            Some((name, policy)) => Outcome::Allowed(Arc::new(Principal {
-                name: name.as_deref().unwrap_or(NAMELESS).into(),
-                kind: IdentityKind::Http,
-                policy,
-                standing: Standing::default(),
-            })),
+            Some(allowed) => Outcome::Allowed(Arc::new(self.principal(allowed)?)),
         };
         Ok((outcome, answer.ttl))
+    }
+
+    fn principal(&self, allowed: Allowed) -> Result<Principal, String> {
+        let Allowed { name, policy, usage_key, attributes } = allowed;
+        let name: Arc<str> = name.as_deref().unwrap_or(checked::Authorizer::NAME).into();
+        let standing = match usage_key {
+            None => self.source.standing(&name),
+            // Without its plan somebody would come in who is not limited as the service wants it.
+            Some(key) => match self.api_keys.owner(&key) {
+                Some(owner) => owner.standing.clone(),
+                None => return Err("the usageIdentifierKey of its answer is no API key".to_owned()),
+            },
+        };
+        Ok(Principal { name, kind: IdentityKind::Http, policy, standing, attributes })
     }
 }
 
@@ -274,7 +298,7 @@ mod tests {
     #[test]
     fn no_more_decisions_are_kept_than_there_may_be_and_the_oldest_goes() {
         let (mut decisions, now) = (Decisions::default(), clock::monotonic());
-        for number in 0..1_000_u32 {
+        for number in 0..100_000_u32 {
             let mut key = Digest::default();
             key[..4].copy_from_slice(&number.to_le_bytes());
             let cell = decisions.cell(key, 10, now);

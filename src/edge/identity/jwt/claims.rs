@@ -1,10 +1,13 @@
 //! What a token says (RFC 7519, section 4), once its signature is known to be right.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
 use crate::config::checked::{ClaimName, JwtIssuer};
 use crate::config::limits::{JWT_SCOPES_MAX, JWT_SUBJECT_BYTES_MAX};
+use crate::edge::identity::attributes::{Attributes, Origin};
 use crate::json;
 use crate::runtime::clock::UnixMicros;
 
@@ -115,6 +118,11 @@ impl Claims {
             }
             Some(_) => Err(Refusal::BadClaim),
         }
+    }
+
+    /// Those that records may have.
+    pub fn attributes(&self) -> Option<Arc<Attributes>> {
+        Attributes::of(Origin::Claims, &self.fields)
     }
 
     /// What it may do, in words of its issuer. What is no text is passed over: it allows nothing.

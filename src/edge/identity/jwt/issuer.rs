@@ -14,7 +14,8 @@ use super::refusal::Refusal;
 use super::token::Token;
 use crate::config::checked::{FetchedJwtKeys, JwtIssuer, JwtKeys};
 use crate::config::limits::JWT_GRANTS_MAX;
-use crate::edge::gate::throttle::standing::Standing;
+use crate::edge::gate::throttle::Throttle;
+use crate::edge::gate::throttle::subjects::Source;
 use crate::edge::identity::policy::{Grant, Policy};
 use crate::edge::identity::principal::{IdentityKind, Principal};
 use crate::telemetry::metrics::Registry;
@@ -24,6 +25,8 @@ use crate::telemetry::metrics::Registry;
 pub(super) struct Issuer {
     pub settings: JwtIssuer,
     pub keys: Keys,
+    /// What its subjects may take, and have.
+    source: Arc<Source>,
 }
 
 /// What its tokens are checked with.
@@ -52,7 +55,8 @@ const UNCHANGING: u64 = 0;
 
 impl Issuer {
     /// With what `settings` say. Keys that it publishes are not there before [`Issuer::keep_keys`].
-    pub fn new(settings: &JwtIssuer, registry: &Registry) -> Self {
+    /// What its subjects have taken so far is known to `throttle`.
+    pub fn new(settings: &JwtIssuer, (registry, throttle): (&Registry, &Throttle)) -> Self {
         let keys = match &settings.keys {
             JwtKeys::Secret(secret) => Keys::Secret(Box::new(SharedSecret::new(secret.reveal().as_bytes()))),
             JwtKeys::Public(keys) => {
@@ -75,7 +79,8 @@ impl Issuer {
                 })
             }
         };
-        Self { settings: settings.clone(), keys }
+        let source = throttle.source(IdentityKind::Jwt.as_str(), &settings.issuer, settings.allowance);
+        Self { settings: settings.clone(), keys, source }
     }
 
     /// What keeps its keys, for a task of its own, which ends with the issuer. Given once.
@@ -137,8 +142,10 @@ impl Issuer {
         if grants.len() > JWT_GRANTS_MAX {
             return Err(Refusal::BadClaim);
         }
-        let (name, policy) = (name.into(), Policy::new(grants));
-        Ok(Principal { name, kind: IdentityKind::Jwt, policy, standing: Standing::default() })
+        let (name, policy): (Arc<str>, _) = (name.into(), Policy::new(grants));
+        let standing = self.source.standing(&name);
+        let attributes = claims.attributes();
+        Ok(Principal { name, kind: IdentityKind::Jwt, policy, standing, attributes })
     }
 
     /// Whether a token is for us, and when it is taken.

@@ -38,6 +38,7 @@ use super::credentials::{Credentials, Shown};
 use super::principal::{Attempt, Principal};
 use crate::config::checked::JwtIssuer;
 use crate::config::limits::JWT_BYTES_MAX;
+use crate::edge::gate::throttle::Throttle;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::telemetry::metrics::Registry;
 
@@ -78,18 +79,19 @@ impl std::fmt::Debug for Metrics {
 }
 
 impl Jwt {
-    /// As `[[jwt_issuer]]` has them. Keys that they publish are there once [`Jwt::key_keepers`] run.
-    pub fn new(issuers: &[JwtIssuer], registry: &Registry) -> Self {
-        Self::with(&Self::default(), issuers, registry)
+    /// As `[[jwt_issuer]]` has them. Keys that they publish are there once [`Jwt::key_keepers`] run. What their subjects
+    /// have taken so far is known to the throttle.
+    pub fn new(issuers: &[JwtIssuer], with: (&Registry, &Throttle)) -> Self {
+        Self::with(&Self::default(), issuers, with)
     }
 
     /// What takes the place of this one when the configuration is read again: issuers whose settings are the same stay, with
     /// their keys, and where all do, so does everything.
-    pub fn reloaded(self: &Arc<Self>, issuers: &[JwtIssuer], registry: &Registry) -> Arc<Self> {
+    pub fn reloaded(self: &Arc<Self>, issuers: &[JwtIssuer], with: (&Registry, &Throttle)) -> Arc<Self> {
         let has = |settings: &JwtIssuer| self.issuer(settings).is_some();
         match issuers.len() == self.issuers.len() && issuers.iter().all(has) {
             true => Arc::clone(self),
-            false => Arc::new(Self::with(self, issuers, registry)),
+            false => Arc::new(Self::with(self, issuers, with)),
         }
     }
 
@@ -98,10 +100,13 @@ impl Jwt {
         self.issuers.get(&settings.issuer).filter(|known| known.settings == *settings)
     }
 
-    fn with(known: &Self, issuers: &[JwtIssuer], registry: &Registry) -> Self {
+    fn with(known: &Self, issuers: &[JwtIssuer], (registry, throttle): (&Registry, &Throttle)) -> Self {
         let issuer = |settings: &JwtIssuer| {
             let known = known.issuer(settings).cloned();
-            (settings.issuer.clone(), known.unwrap_or_else(|| Arc::new(Issuer::new(settings, registry))))
+            (
+                settings.issuer.clone(),
+                known.unwrap_or_else(|| Arc::new(Issuer::new(settings, (registry, throttle)))),
+            )
         };
         let metrics = (!issuers.is_empty()).then(|| Metrics {
             cached: registry.jwt_tokens("cache"),
@@ -197,7 +202,8 @@ impl Jwt {
         let validity = issuer.check_claims(&claims).map_err(alone)?;
         validity.check(now).map_err(alone)?;
         let principal = Arc::new(issuer.principal(&claims).map_err(alone)?);
-        let bytes = principal.name.len() + principal.policy.bytes();
+        let attributes = principal.attributes.as_ref().map_or(0, |attributes| attributes.bytes());
+        let bytes = principal.name.len() + principal.policy.bytes() + attributes;
         let known = Known { principal: Arc::clone(&principal), issuer: Arc::clone(issuer) };
         self.cache.keep(*shown.digest(), Entry { value: Arc::new(known), validity, keys, bytes });
         if let Some(metrics) = &self.metrics {

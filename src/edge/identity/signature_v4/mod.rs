@@ -109,20 +109,17 @@ struct Unproven {
     is_new: bool,
 }
 
-fn principal(settings: &checked::AccessKey, throttle: &Throttle) -> Principal {
-    let (name, kind) = (Arc::from(settings.id.as_str()), IdentityKind::SignatureV4);
-    let standing = throttle.standing(kind.as_str(), &name, settings.allowance);
-    Principal { name, kind, policy: settings.policy.clone(), standing }
-}
-
 impl Identities {
     /// Everybody that the configuration knows. `account` stands in messages. What access keys have taken so far is known
     /// to `throttle`.
     pub fn new(access: &checked::Access, account: &str, throttle: &Throttle) -> Self {
-        let key = |settings: &checked::AccessKey| AccessKey {
-            settings: settings.clone(),
-            principal: Arc::new(principal(settings, throttle)),
-            signing_keys: SigningKeys::default(),
+        let key = |settings: &checked::AccessKey| {
+            let allowed = (&settings.policy, settings.allowance);
+            AccessKey {
+                settings: settings.clone(),
+                principal: Principal::named(IdentityKind::SignatureV4, &settings.id, allowed, throttle),
+                signing_keys: SigningKeys::default(),
+            }
         };
         Self {
             rule: access.signature,

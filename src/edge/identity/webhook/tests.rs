@@ -6,7 +6,9 @@ use http::Request;
 
 use super::*;
 use crate::config::Secret;
+use crate::config::checked::{Allowance, Limits};
 use crate::edge::identity::policy::{Grant, Policy};
+use crate::telemetry::metrics::Registry;
 
 fn policy(grant: &str) -> Policy {
     Policy::new(vec![Grant::parse(grant).unwrap()])
@@ -23,7 +25,12 @@ fn plain(name: &str, header: &'static str, secrets: &[&str]) -> checked::Webhook
         secrets: secrets.iter().map(|&secret| Secret::new(secret)).collect(),
         idempotency_header: None,
         policy: policy("ingest:s"),
+        allowance: Allowance::default(),
     }
+}
+
+fn webhooks(settings: &[checked::Webhook]) -> Webhooks {
+    Webhooks::new(settings, &Throttle::new(&Limits::default(), &Registry::new().unwrap()))
 }
 
 fn github() -> checked::Webhook {
@@ -48,7 +55,7 @@ fn judge(
         request = request.header(*name, *value);
     }
     let (head, ()) = request.body(()).unwrap().into_parts();
-    match Webhooks::new(&[webhook]).identify(&head, Some("s"), UnixMicros(second * 1_000_000)) {
+    match webhooks(&[webhook]).identify(&head, Some("s"), UnixMicros(second * 1_000_000)) {
         Attempt::IsIf(_, claim) => claim.check(body),
         Attempt::Wrong(why) => Err(why.into_owned()),
         Attempt::Absent => Err("absent".to_owned()),
@@ -161,7 +168,7 @@ fn other_hashes_encodings_and_texts_are_taken() {
 
 #[test]
 fn of_several_with_one_header_the_one_of_the_stream_is_meant() {
-    let webhooks = Webhooks::new(&[
+    let webhooks = webhooks(&[
         checked::Webhook {
             policy: policy("ingest:other"),
             ..plain("first", "x-signature", &["first-secret"])

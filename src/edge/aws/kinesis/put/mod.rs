@@ -19,7 +19,7 @@ use crate::edge::aws::protocol::failure::Failure;
 use crate::edge::aws::protocol::{self, Encoding};
 use crate::edge::aws::{Caller, Request};
 use crate::edge::body::Paid;
-use crate::edge::gate::throttle::charge::Charge;
+use crate::edge::gate::throttle::charge::{Charge, Held};
 use crate::edge::judge::{self, Entry};
 use crate::edge::partition::{self, Shards, Shared};
 use crate::edge::problem::Problem;
@@ -75,7 +75,7 @@ async fn put<'a>(edge: &Edge, request: Request<'a>, form: Form) -> Result<(Place
         // The deliveries are closing their files: what came now would not be delivered.
         return Err(Problem::Draining.into());
     }
-    charge.join(intake.account.as_ref())?;
+    charge.join(intake.account.clone().map(Held::Account))?;
     // From here on the stream pays. For a moment both forms are there, and both are paid for.
     let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + put.laid_out_bytes(), &competitor);
     let permit = permit.inspect_err(|_| charge.refund())?;

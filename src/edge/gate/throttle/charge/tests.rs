@@ -142,11 +142,14 @@ fn a_quota_counts_what_is_kept_and_nothing_else() {
 fn a_level_that_is_known_late_joins_or_all_is_given_back() {
     let (one, stream) = (account(principal(), RATES, None), account(Level::Stream("s".into()), RATES, None));
     let mut charge = Charge::take(held(&[&one]), Flow::Ingest, cost(7, 10), at(0)).unwrap();
-    charge.join(Some(&stream)).unwrap();
+    charge.join(Some(Held::Account(Arc::clone(&stream)))).unwrap();
     assert_eq!(left(&stream, Measure::Records, at(0)), 193);
     stream.lock().spend(Flow::Ingest, cost(1_000_000, 0), at(0));
     let mut charge = Charge::take(held(&[]), Flow::Ingest, cost(7, 10), at(0)).unwrap();
-    assert_eq!(charge.join(Some(&stream)).unwrap_err().to_string(), "stream s: records_per_second");
+    assert_eq!(
+        charge.join(Some(Held::Account(Arc::clone(&stream)))).unwrap_err().to_string(),
+        "stream s: records_per_second"
+    );
     charge.settle(cost(9, 9), Used::default()).unwrap();
 }
 

@@ -87,7 +87,7 @@ fn a_noisy_tenant_at_ten_times_what_is_taken_does_not_starve_a_quiet_one() {
     for by_address in [false, true] {
         let mut server = Server::new();
         let tenant = |server: &Server, address| match by_address {
-            true => Competitor::Client(ClientKey::V4(address)),
+            true => Competitor::Client(ClientKey::V4(address), 1),
             false => server.principal(1),
         };
         let noisy = (tenant(&server, 1), CAPACITY * 10);
@@ -163,10 +163,10 @@ fn who_is_alone_leaves_the_reserve_to_others_and_nobody_in_particular_takes_all(
 #[test]
 fn a_flood_of_addresses_takes_no_more_room_than_the_table_has() {
     let mut server = Server::new();
-    let busy = Competitor::Client(ClientKey::V6(1));
+    let busy = Competitor::Client(ClientKey::V6(1), 1);
     while server.send(&busy).is_ok() {}
     for address in 0..100_000 {
-        let _ = server.send(&Competitor::Client(ClientKey::V4(address)));
+        let _ = server.send(&Competitor::Client(ClientKey::V4(address), 1));
     }
     let addresses = lock(&server.fair.addresses);
     assert_eq!((addresses.tenants.len(), addresses.places.len()), (FAIR_ADDRESSES_MAX, FAIR_ADDRESSES_MAX));

@@ -25,6 +25,19 @@ fn refusal(token: &str) -> Refusal {
 }
 
 #[test]
+fn a_hundred_thousand_wrong_tokens_leave_nothing_behind() {
+    let jwt = with_secret();
+    let (signed, header) = (secret_token(json!({})), encoded(br#"{"alg":"HS256"}"#));
+    let (_, signature) = signed.rsplit_once('.').unwrap();
+    for number in 0..100_000 {
+        let payload = encoded(format!("{{\"iss\":\"{ISSUER}\",\"sub\":\"{number}\"}}").as_bytes());
+        let forged = format!("{header}.{payload}.{signature}");
+        assert_eq!(verify(&jwt, &forged, NOW).unwrap_err(), Refusal::WrongSignature);
+    }
+    assert_eq!(jwt.cache.len(), 0);
+}
+
+#[test]
 fn a_token_without_a_signature_is_refused() {
     let payload = encoded(claims(json!({})).to_string().as_bytes());
     for name in ["none", "None", "NONE", "nOnE", "", "hs256", "HS256 "] {

@@ -18,7 +18,7 @@ use super::algorithm::Algorithm;
 use super::key::PublicKey;
 use super::*;
 use crate::config::Secret;
-use crate::config::checked::{ClaimName, FetchedJwtKeys, JwtKeys, KeysPlace};
+use crate::config::checked::{Allowance, ClaimName, FetchedJwtKeys, JwtKeys, KeysPlace, Limits};
 use crate::edge::identity::policy::{Action, Grant};
 
 /// 2023-11-14T22:13:20Z.
@@ -47,6 +47,7 @@ fn issuer(keys: JwtKeys) -> JwtIssuer {
         scope_claims: ["scope", "scp"].map(|name| ClaimName::Plain(name.to_owned())).into(),
         scopes: [("events.write".to_owned(), vec![Grant::parse("ingest:*").unwrap()])].into(),
         allow: vec![Grant::parse("tap:public").unwrap()],
+        allowance: Allowance::default(),
     }
 }
 
@@ -58,8 +59,13 @@ fn with_secret() -> Jwt {
     jwt(issuer(JwtKeys::Secret(Secret::new(SECRET))))
 }
 
+fn throttle(registry: &Registry) -> Throttle {
+    Throttle::new(&Limits::default(), registry)
+}
+
 fn jwt(settings: JwtIssuer) -> Jwt {
-    Jwt::new(&[settings], &Registry::new().unwrap())
+    let registry = Registry::new().unwrap();
+    Jwt::new(&[settings], (&registry, &throttle(&registry)))
 }
 
 /// Claims that are right, with changes; null takes one away.
@@ -189,22 +195,24 @@ async fn tokens_of_others_may_be_somebody_elses_and_ours_are_right_or_wrong() {
 async fn a_reload_keeps_issuers_that_are_the_same_and_ends_the_tasks_of_others() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let registry = Registry::new().unwrap();
+    let throttle = throttle(&registry);
+    let with = (&registry, &throttle);
     let fetched = |name: &str| {
         let place = KeysPlace::KeySet("http://127.0.0.1:1/".parse().unwrap());
         let (refresh, outage_grace) = (Duration::from_secs(60), Duration::ZERO);
         let keys = JwtKeys::Fetched(FetchedJwtKeys { place, refresh, outage_grace, allows_http: false });
         JwtIssuer { issuer: name.to_owned(), ..issuer(keys) }
     };
-    let first = Arc::new(Jwt::new(&[fetched("a"), fetched("b")], &registry));
+    let first = Arc::new(Jwt::new(&[fetched("a"), fetched("b")], with));
     let mut keepers = first.key_keepers();
     assert_eq!((keepers.len(), first.key_keepers().len()), (2, 0), "one task each");
-    assert!(Arc::ptr_eq(&first, &first.reloaded(&[fetched("b"), fetched("a")], &registry)));
+    assert!(Arc::ptr_eq(&first, &first.reloaded(&[fetched("b"), fetched("a")], with)));
     let changed = JwtIssuer { clock_skew: Duration::ZERO, ..fetched("b") };
-    let second = first.reloaded(&[fetched("a"), changed], &registry);
+    let second = first.reloaded(&[fetched("a"), changed], with);
     assert!(Arc::ptr_eq(&first.issuers["a"], &second.issuers["a"]));
     assert!(!Arc::ptr_eq(&first.issuers["b"], &second.issuers["b"]));
     assert_eq!(second.key_keepers().len(), 1, "that of the changed one");
-    let third = second.reloaded(&[], &registry);
+    let third = second.reloaded(&[], with);
     drop((first, second));
     assert!(third.issuers.is_empty());
     // Nobody has the issuers any more, so that what kept their keys ends.
@@ -216,7 +224,7 @@ async fn a_reload_keeps_issuers_that_are_the_same_and_ends_the_tasks_of_others()
 #[tokio::test]
 async fn what_is_taken_and_refused_is_counted() {
     let registry = Registry::new().unwrap();
-    let jwt = Jwt::new(&[issuer(JwtKeys::Secret(Secret::new(SECRET)))], &registry);
+    let jwt = Jwt::new(&[issuer(JwtKeys::Secret(Secret::new(SECRET)))], (&registry, &throttle(&registry)));
     let right = secret_token(json!({ "exp": 4_000_000_000_i64 }));
     for token in [&*right, &*right, &secret_token(json!({})), "x"] {
         let head = head(token);
