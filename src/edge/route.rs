@@ -341,7 +341,10 @@ async fn pass(
             body::discard_refused(&facts.head.headers, &mut rest.body, bytes_max).await;
             match (route, problem) {
                 (_, problem @ Problem::Ambiguous(_)) => Err(problem),
-                (Route::Aws(_), problem) => Ok(aws::refuse(facts.head, rest.visit, problem)),
+                (Route::Aws(_), problem) => {
+                    rest.visit.refuse_by(edge, &problem, facts);
+                    Ok(aws::refuse(facts.head, problem))
+                }
                 (_, problem) => Err(problem),
             }
         }
