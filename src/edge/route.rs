@@ -390,8 +390,14 @@ async fn dispatch(
     head: &request::Parts,
     rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
-    let Passed { entry, mut charge, intake } = passed;
+    let Passed { mut entry, mut charge, intake } = passed;
     let Rest { body, leaving, visit } = rest;
+    if head.method == Method::OPTIONS && route != Route::Unknown {
+        return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
+    }
+    if !route.reads_body(&head.method) {
+        entry.prove_unread(body.is_end_stream(), &mut charge)?;
+    }
     let sender = Sender {
         head,
         client: visit.client,
@@ -400,14 +406,6 @@ async fn dispatch(
         trace: visit.trace(),
     };
     let admitted = |charge| Admitted { entry: &entry, charge, sender, visit };
-    if head.method == Method::OPTIONS && route != Route::Unknown {
-        return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
-    }
-    if let Some(proof) = entry.proof()
-        && !route.reads_body(&head.method)
-    {
-        proof.check_unread(body.is_end_stream())?;
-    }
     // hyper leaves the body away where a client asks for the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     match (route, method) {
@@ -429,11 +427,13 @@ async fn dispatch(
         (Route::Records(_), &Method::GET) => tap::page::get(edge, &*intake?, head, &mut charge).await,
         (Route::Stream(_), &Method::GET) => Ok(streams::describe(&*intake?, &head.headers)),
         (Route::Shards(_), &Method::GET) => Ok(streams::shards(&*intake?, &head.headers)),
-        (Route::Shards(_), &Method::POST) => reshard::post(edge, &*intake?, (&entry, visit), body).await,
+        (Route::Shards(_), &Method::POST) => {
+            reshard::post(edge, &*intake?, (&entry, &mut charge, visit), body).await
+        }
         (Route::Cursors(_), &Method::GET) => cursors::list(edge, &*intake?),
         (Route::Cursor(_, cursor), &Method::GET) => cursors::describe(edge, &*intake?, cursor),
         (Route::Cursor(_, cursor), &Method::PUT) => {
-            cursors::put(edge, &*intake?, (&entry, cursor), visit, body).await
+            cursors::put(edge, &*intake?, ((&entry, &mut charge), cursor), visit, body).await
         }
         (Route::Cursor(_, cursor), &Method::DELETE) => {
             cursors::delete(edge, &*intake?, cursor, (head, visit)).await

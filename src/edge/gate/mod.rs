@@ -75,6 +75,8 @@ pub struct Entry {
     /// looked at.
     pub principal: Option<Arc<Principal>>,
     proof: Option<Arc<BodyProof>>,
+    /// Whether nothing of that is left to be looked at.
+    is_proven: bool,
     /// Address of the client; none over a Unix socket.
     pub client: Option<IpAddr>,
     /// The label of its route.
@@ -158,6 +160,7 @@ impl Gate {
     }
 
     async fn identify(
+        entry.is_proven = entry.proof.is_none();
         &self,
         (action, kinds): (Action, &[IdentityKind]),
         credentials: &Credentials<'_>,
@@ -208,7 +211,7 @@ impl Gate {
 
     fn let_in(self: &Arc<Self>, principal: Option<Arc<Principal>>, facts: &Facts<'_>) -> Entry {
         let (client, route) = (facts.client, facts.route);
-        Entry { gate: Arc::clone(self), principal, proof: None, client, route }
+        Entry { gate: Arc::clone(self), principal, proof: None, is_proven: true, client, route }
     }
 }
 
@@ -267,6 +270,19 @@ impl Entry {
     /// # Errors
     /// [`Problem::AddressNotAllowed`] and [`Problem::Forbidden`].
     pub fn permit(&self, action: Action, stream: Option<&str>) -> Result<(), Problem> {
+    /// Has a request proved whose body nobody reads: its head, and that there is no body, are all that there is to prove.
+    /// What stays open goes on as the principal's, with their limits and quotas.
+    ///
+    /// # Errors
+    /// [`Problem::Unauthenticated`], and [`Problem::Limited`] if it is too much for whoever has sent it.
+    pub fn prove_unread(&mut self, is_empty: bool, charge: &mut Charge) -> Result<(), Problem> {
+        let Some(proof) = &self.proof else { return Ok(()) };
+        proof.check_unread(is_empty)?;
+        self.pay(charge)?;
+        self.is_proven = true;
+        Ok(())
+    }
+
         self.reach(stream)?;
         if self.may(action, stream) {
             return Ok(());
@@ -299,13 +315,13 @@ impl Entry {
     /// # Errors
     /// [`Problem::Limited`] if that is too much for them. Then everything is given back.
     pub fn pay(&self, charge: &mut Charge) -> Result<(), Problem> {
-        let late = self.principal.as_ref().filter(|_| self.proof.is_some());
+        let late = self.principal.as_ref().filter(|_| !self.is_proven);
         Ok(charge.join(late.and_then(|principal| principal.standing.account.as_ref()))?)
     }
 
-    /// Who has sent it, if the head alone says so.
+    /// Who has sent it, if that needs no look at a body any more.
     fn proven(&self) -> Option<&Arc<Principal>> {
-        self.principal.as_ref().filter(|_| self.proof.is_none())
+        self.principal.as_ref().filter(|_| self.is_proven)
     }
 
     /// Who competes for memory with others.
