@@ -38,7 +38,7 @@ use super::identity::authorizer::Authorizer;
 use super::identity::basic::BasicUsers;
 use super::identity::body_claim::BodyClaim;
 use super::identity::certificate::Certificates;
-use super::identity::credentials::Credentials;
+use super::identity::credentials::{Credentials, is_secret_parameter};
 use super::identity::jwt::Jwt;
 use super::identity::policy::Action;
 use super::identity::principal::{Attempt, IdentityKind, Principal};
@@ -338,6 +338,12 @@ impl Entry {
     /// # Errors
     /// [`Problem::AddressNotAllowed`].
     pub fn reach(&self, stream: Option<&str>) -> Result<(), Problem> {
+    /// Whether a parameter of the query proves, or may prove, who has sent it: it belongs in no record.
+    pub fn is_credential(&self, name: &str) -> bool {
+        let authorizer = self.gate.authorizer.as_ref();
+        is_secret_parameter(name) || authorizer.is_some_and(|authorizer| authorizer.is_told_parameter(name))
+    }
+
         self.gate.screen.reach(self.client, stream)
     }
 

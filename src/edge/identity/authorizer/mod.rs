@@ -150,6 +150,14 @@ impl Authorizer {
                     _ => None,
                 }
             }
+    /// Whether it is told a parameter of the query of that name.
+    pub fn is_told_parameter(&self, name: &str) -> bool {
+        self.settings
+            .identity
+            .iter()
+            .any(|source| matches!(source, IdentitySource::Query(known) if known == name))
+    }
+
         };
         let shown = self.settings.identity.iter().map(|source| Some((source.to_string(), value(source)?)));
         shown.collect()
