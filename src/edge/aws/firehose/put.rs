@@ -118,6 +118,7 @@ async fn put(edge: &Edge, request: &mut Request<'_>, is_batch: bool) -> Result<V
     let (intake, how) = find(edge, &name, &request.caller)?;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
+        charge.refund();
         return Err(Problem::Draining.into());
     }
     charge.join(intake.account.as_ref()).map_err(in_own_words)?;
