@@ -116,6 +116,11 @@ impl Gate {
         Self { screen, ..self }
     }
 
+    /// What is asked about addresses, and rules.
+    pub fn screen(&self) -> &Screen {
+        &self.screen
+    }
+
     /// What checks tokens.
     pub fn jwt(&self) -> &Arc<Jwt> {
         &self.jwt
