@@ -17,6 +17,7 @@ use super::measure::Level;
 use super::refusal::Refusal;
 use crate::config::checked::{Allowance, Limit};
 use crate::config::limits::CLIENT_ADDRESSES_MAX;
+use crate::edge::gate::networks::household;
 
 /// Parts of the table, each with a lock of its own, so that threads rarely meet.
 const PARTS: usize = 16;
@@ -37,7 +38,7 @@ pub enum ClientKey {
 
 impl From<IpAddr> for ClientKey {
     fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
+        match household(address) {
             IpAddr::V4(address) => ClientKey::V4(address.to_bits()),
             IpAddr::V6(address) => {
                 // Exact: the lower half is shifted away.
