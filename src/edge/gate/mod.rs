@@ -160,12 +160,12 @@ impl Gate {
         let mut entry = self.let_in(Some(principal), facts);
         let challenge = || self.challenges[action as usize].clone();
         entry.proof = claim.map(|claim| Arc::new(BodyProof::new(claim, challenge())));
+        entry.is_proven = entry.proof.is_none();
         entry.permit(action, facts.stream)?;
         Ok(entry)
     }
 
     async fn identify(
-        entry.is_proven = entry.proof.is_none();
         &self,
         (action, kinds): (Action, &[IdentityKind]),
         credentials: &Credentials<'_>,
@@ -270,11 +270,6 @@ impl Entry {
         self.proof.as_deref()
     }
 
-    /// Whether it may do `action` besides: a connection that stays open may turn to something else.
-    ///
-    /// # Errors
-    /// [`Problem::AddressNotAllowed`] and [`Problem::Forbidden`].
-    pub fn permit(&self, action: Action, stream: Option<&str>) -> Result<(), Problem> {
     /// Has a request proved whose body nobody reads: its head, and that there is no body, are all that there is to prove.
     /// What stays open goes on as the principal's, with their limits and quotas.
     ///
@@ -288,6 +283,11 @@ impl Entry {
         Ok(())
     }
 
+    /// Whether it may do `action` besides: a connection that stays open may turn to something else.
+    ///
+    /// # Errors
+    /// [`Problem::AddressNotAllowed`] and [`Problem::Forbidden`].
+    pub fn permit(&self, action: Action, stream: Option<&str>) -> Result<(), Problem> {
         self.reach(stream)?;
         if self.may(action, stream) {
             return Ok(());
@@ -338,17 +338,17 @@ impl Entry {
         }
     }
 
-    /// Whether it may come to a stream from where it is, whoever has sent it.
-    ///
-    /// # Errors
-    /// [`Problem::AddressNotAllowed`].
-    pub fn reach(&self, stream: Option<&str>) -> Result<(), Problem> {
     /// Whether a parameter of the query proves, or may prove, who has sent it: it belongs in no record.
     pub fn is_credential(&self, name: &str) -> bool {
         let authorizer = self.gate.authorizer.as_ref();
         is_secret_parameter(name) || authorizer.is_some_and(|authorizer| authorizer.is_told_parameter(name))
     }
 
+    /// Whether it may come to a stream from where it is, whoever has sent it.
+    ///
+    /// # Errors
+    /// [`Problem::AddressNotAllowed`].
+    pub fn reach(&self, stream: Option<&str>) -> Result<(), Problem> {
         self.gate.screen.reach(self.client, stream)
     }
 

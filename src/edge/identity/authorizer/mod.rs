@@ -150,6 +150,14 @@ impl Authorizer {
         }
     }
 
+    /// Whether it is told a parameter of the query of that name.
+    pub fn is_told_parameter(&self, name: &str) -> bool {
+        self.settings
+            .identity
+            .iter()
+            .any(|source| matches!(source, IdentitySource::Query(known) if known == name))
+    }
+
     /// What the request shows of its sender, with where each part stands. A header that comes twice shows nothing.
     fn shown(&self, facts: &Facts<'_>) -> Option<Vec<(String, String)>> {
         let value = |source: &IdentitySource| match source {
@@ -168,14 +176,6 @@ impl Authorizer {
                     _ => None,
                 }
             }
-    /// Whether it is told a parameter of the query of that name.
-    pub fn is_told_parameter(&self, name: &str) -> bool {
-        self.settings
-            .identity
-            .iter()
-            .any(|source| matches!(source, IdentitySource::Query(known) if known == name))
-    }
-
         };
         let shown = self.settings.identity.iter().map(|source| Some((source.to_string(), value(source)?)));
         shown.collect()
