@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use super::append::Done;
 use super::body::{Encoding, Paid, shown};
 use super::decode::Framing;
-use super::identity::credentials;
 use super::ingest::{self, Admitted, Sent};
 use super::problem::Problem;
 use super::reply::{self, Body};
@@ -66,13 +65,18 @@ pub async fn take(
     if head.method == Method::HEAD {
         return Ok(answer(kind));
     }
+    if let Some(proof) = admitted.entry.proof() {
+        proof.check_query(head.uri.query())?;
+    }
     let key = ingest::request_key(intake, head)?;
-    let competitor = admitted.entry.competitor();
+    let entry = admitted.entry;
+    let competitor = entry.competitor();
     let mut sent = form(edge, intake, admitted, body).await?;
     let query = head.uri.query().unwrap_or_default().as_bytes();
     let told = (query.len() + sent.paid.bytes.len()) as u64;
-    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + told * GROWTH, &competitor)?;
-    let bytes = object(query, &sent.paid.bytes)?;
+    let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + told * GROWTH, &competitor);
+    let permit = permit.inspect_err(|_| sent.refund())?;
+    let bytes = object(query, &sent.paid.bytes, |name| entry.is_credential(name))?;
     sent.paid = Paid { bytes, permit };
     match sent.append(edge, intake, (Framing::Json, key.as_deref())).await? {
         Done::Fresh { body, all_refused: true } => Ok(reply::ingest(body, true)),
@@ -116,8 +120,8 @@ async fn form<'a>(
     }
 }
 
-/// The parameters of a query and of a form as one JSON object.
-fn object(query: &[u8], form: &[u8]) -> Result<Vec<u8>, Problem> {
+/// The parameters of a query and of a form as one JSON object, without those that are secrets.
+fn object(query: &[u8], form: &[u8], is_secret: impl Fn(&str) -> bool) -> Result<Vec<u8>, Problem> {
     let mut members: Vec<(Cow<'_, str>, Vec<Cow<'_, str>>)> = Vec::new();
     let parameters = url::form_urlencoded::parse(query).chain(url::form_urlencoded::parse(form));
     for (index, (name, value)) in parameters.enumerate() {
@@ -125,7 +129,7 @@ fn object(query: &[u8], form: &[u8]) -> Result<Vec<u8>, Problem> {
             let detail = format!("an event has at most {EVENT_PARAMETERS_MAX} of them");
             return Err(Problem::BadParameter { name: "number of parameters", detail });
         }
-        if credentials::is_secret_parameter(&name) {
+        if is_secret(&name) {
             continue;
         }
         match members.iter_mut().find(|(known, _)| *known == name) {
@@ -157,9 +161,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::edge::identity::credentials::is_secret_parameter;
 
     fn parsed(query: &[u8], form: &[u8]) -> Value {
-        serde_json::from_slice(&object(query, form).unwrap()).unwrap()
+        serde_json::from_slice(&object(query, form, is_secret_parameter).unwrap()).unwrap()
     }
 
     #[test]
@@ -176,10 +181,16 @@ mod tests {
     }
 
     #[test]
+    fn a_presigned_address_leaves_nothing_of_its_signature() {
+        let query = b"e=view&X-Amz-Credential=AKID&X-Amz-Signature=00&X-Amz-Security-Token=secret&X-Amz-Date=d&x-amz-n=1";
+        assert_eq!(parsed(query, b""), json!({"e": "view", "x-amz-n": "1"}));
+    }
+
+    #[test]
     fn an_event_has_a_bounded_number_of_parameters() {
         let most = vec!["a=1"; EVENT_PARAMETERS_MAX].join("&");
         assert_eq!(parsed(most.as_bytes(), b"")["a"].as_array().unwrap().len(), EVENT_PARAMETERS_MAX);
-        let problem = object(most.as_bytes(), b"b=2").unwrap_err();
+        let problem = object(most.as_bytes(), b"b=2", is_secret_parameter).unwrap_err();
         assert_eq!((problem.status().as_u16(), problem.code()), (400, "bad_parameter"));
     }
 
@@ -187,11 +198,11 @@ mod tests {
         /// Whatever is sent, what comes of it is one object with distinct names, and as large as was paid for at most.
         #[test]
         fn whatever_a_client_sends_becomes_an_object(query in prop::collection::vec(any::<u8>(), 0..200), form in "[a-c=&%0-9+]{0,60}") {
-            let text = object(&query, form.as_bytes()).unwrap();
+            let text = object(&query, form.as_bytes(), is_secret_parameter).unwrap();
             prop_assert!(text.len() as u64 <= REQUEST_OVERHEAD_BYTES + (query.len() + form.len()) as u64 * GROWTH);
             let Value::Object(members) = serde_json::from_slice(&text).unwrap() else { panic!("no object") };
             let sent = url::form_urlencoded::parse(&query).chain(url::form_urlencoded::parse(form.as_bytes()));
-            let sent: Vec<_> = sent.filter(|(name, _)| !credentials::is_secret_parameter(name)).collect();
+            let sent: Vec<_> = sent.filter(|(name, _)| !is_secret_parameter(name)).collect();
             for (name, value) in &sent {
                 let found = &members[&**name];
                 prop_assert!(found.as_str() == Some(value) || found.as_array().is_some_and(|all| all.contains(&json!(value))));

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::{self, Bounds, Encoding};
 use super::gate::Entry;
+use super::gate::throttle::charge::Charge;
 use super::identity::credentials::{API_KEY_PARAMETER, TOKEN_PARAMETER};
 use super::problem::Problem;
 use super::reply::{self, Body};
@@ -133,7 +134,7 @@ fn answer(status: StatusCode, cursor: &NamedCursor) -> Result<Response<Body>, Pr
 pub async fn put(
     edge: &Edge,
     intake: &Intake,
-    (entry, name): (&Entry, &str),
+    ((entry, charge), name): ((&Entry, &mut Charge), &str),
     visit: &Visit,
     mut body: Incoming,
 ) -> Result<Response<Body>, Problem> {
@@ -141,6 +142,7 @@ pub async fn put(
     let (competitor, bytes_max) = (&entry.competitor(), CURSOR_BODY_BYTES_MAX as u64);
     let bounds = Bounds { account: &intake.budget, competitor, bytes_max, visit };
     let mut paid = body::read(edge, bounds, (Encoding::Identity, entry.proof()), &mut body).await?;
+    entry.pay(charge)?;
     let wish = match paid.bytes.as_slice() {
         [] => Wish::default(),
         text => serde_json::from_slice(text).map_err(|error| Problem::NotJson(error.to_string()))?,

@@ -141,6 +141,11 @@ impl<'a> Admitted<'a> {
 }
 
 impl Sent<'_> {
+    /// Gives back what it has taken of limits: the server cannot go on with it.
+    pub fn refund(&mut self) {
+        self.admitted.charge.refund();
+    }
+
     /// Appends the records of the body, and waits until they are durable.
     ///
     /// # Errors

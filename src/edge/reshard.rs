@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 
 use super::gate::Entry;
+use super::gate::throttle::charge::Charge;
 use super::problem::Problem;
 use super::reply::Body;
 use super::visit::Visit;
@@ -37,17 +38,17 @@ struct Wish {
 pub async fn post(
     edge: &Edge,
     intake: &Intake,
-    (entry, visit): (&Entry, &Visit),
+    (entry, charge, visit): (&Entry, &mut Charge, &Visit),
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let change = visit.change("shards.change", intake.stream.name(), None);
-    change.told(edge, reshard(edge, intake, (entry, visit), body).await)
+    change.told(edge, reshard(edge, intake, (entry, charge, visit), body).await)
 }
 
 async fn reshard(
     edge: &Edge,
     intake: &Intake,
-    (entry, visit): (&Entry, &Visit),
+    (entry, charge, visit): (&Entry, &mut Charge, &Visit),
     body: Incoming,
 ) -> Result<Response<Body>, Problem> {
     let body = Limited::new(body, RESHARD_BODY_BYTES_MAX);
@@ -58,6 +59,7 @@ async fn reshard(
     if let Some(proof) = entry.proof() {
         proof.check(&body, visit)?;
     }
+    entry.pay(charge)?;
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| Problem::NotJson(error.to_string()))?;
     let (control, name) = (edge.control()?, intake.stream.name());
     match wish {

@@ -378,7 +378,10 @@ async fn pass(
             body::discard_refused(&facts.head.headers, &mut rest.body, bytes_max).await;
             match (route, problem) {
                 (_, problem @ Problem::Ambiguous(_)) => Err(problem),
-                (Route::Aws(_), problem) => Ok(aws::refuse(facts.head, rest.visit, problem)),
+                (Route::Aws(_), problem) => {
+                    rest.visit.refuse_by(edge, &problem, facts);
+                    Ok(aws::refuse(facts.head, problem))
+                }
                 (_, problem) => Err(problem),
             }
         }
@@ -470,11 +473,13 @@ async fn dispatch(
         (Route::Records(_), &Method::GET) => tap::page::get(edge, &*intake?, head, &mut charge).await,
         (Route::Stream(_), &Method::GET) => Ok(streams::describe(&*intake?, &head.headers)),
         (Route::Shards(_), &Method::GET) => Ok(streams::shards(&*intake?, &head.headers)),
-        (Route::Shards(_), &Method::POST) => reshard::post(edge, &*intake?, (&entry, visit), body).await,
+        (Route::Shards(_), &Method::POST) => {
+            reshard::post(edge, &*intake?, (&entry, &mut charge, visit), body).await
+        }
         (Route::Cursors(_), &Method::GET) => cursors::list(edge, &*intake?),
         (Route::Cursor(_, cursor), &Method::GET) => cursors::describe(edge, &*intake?, cursor),
         (Route::Cursor(_, cursor), &Method::PUT) => {
-            cursors::put(edge, &*intake?, (&entry, cursor), visit, body).await
+            cursors::put(edge, &*intake?, ((&entry, &mut charge), cursor), visit, body).await
         }
         (Route::Cursor(_, cursor), &Method::DELETE) => {
             cursors::delete(edge, &*intake?, cursor, (head, visit)).await

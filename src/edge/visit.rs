@@ -160,23 +160,28 @@ impl Visit {
         edge.observer.audit.refused(&refused, &self.origin());
     }
 
-    /// The same of a request that is answered with `problem`, if that is about who has sent it.
+    /// The same of a request that is answered with `problem`, if that is about who has sent it, or from where, or about
+    /// what no honest client sends.
     pub fn refuse_by(&self, edge: &Edge, problem: &Problem, facts: &Facts<'_>) {
         self.is_refused(problem.code());
-        if let Problem::Unauthenticated { detail, .. } | Problem::Forbidden(detail) = problem {
-            let claimed = self.claimed.get().filter(|_| self.who().is_none());
-            let known = self.who().or(claimed);
-            let refused = Refused {
-                status: problem.status().as_u16(),
-                reason: problem.code(),
-                detail: Some(detail),
-                identity: known.map_or_else(|| shown_by(&facts.head.headers), |who| who.identity),
-                claims: claimed.map(|who| &*who.name),
-                action: facts.route,
-                stream: self.stream().or(facts.stream),
-            };
-            self.refuse(edge, refused);
-        }
+        let detail = match problem {
+            Problem::Unauthenticated { detail, .. } | Problem::Forbidden(detail) => Some(detail.as_str()),
+            Problem::Ambiguous(why) => Some(*why),
+            Problem::AddressNotAllowed | Problem::Blocked { .. } | Problem::OriginNotAllowed => None,
+            _ => return,
+        };
+        let claimed = self.claimed.get().filter(|_| self.who().is_none());
+        let known = self.who().or(claimed);
+        let refused = Refused {
+            status: problem.status().as_u16(),
+            reason: problem.code(),
+            detail,
+            identity: known.map_or_else(|| shown_by(&facts.head.headers), |who| who.identity),
+            claims: claimed.map(|who| &*who.name),
+            action: facts.route,
+            stream: self.stream().or(facts.stream),
+        };
+        self.refuse(edge, refused);
     }
 
     /// A change that is asked for, and not done yet.

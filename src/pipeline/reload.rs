@@ -88,8 +88,12 @@ impl Pipelines {
         let plan = Plan::between(&holding, &new).map_err(ReloadError::Restart)?;
         let screen = Screen::new(&new, &self.registry)?;
         let (old, steps) = (holding.clone(), plan.steps.clone());
+        // Streams come before the gate that knows who may come to them.
+        let gate = self.site.edge.gate();
+        gate.screen().expect(plan.coming());
         let changed = control.alone(move |control| control.reload(&old, &steps)).await;
-        changed.map_err(|_| ReloadError::NotServing)??;
+        let changed = changed.map_err(|_| ReloadError::NotServing).and_then(|changed| changed);
+        changed.inspect_err(|_| gate.screen().expect([]))?;
         if plan.changes_auth || plan.changes_screen {
             let edge = &self.site.edge;
             // Keys of issuers whose settings are the same stay.

@@ -6,6 +6,7 @@ use reqwest::Response;
 use serde_json::Value;
 
 use crate::server::{PATIENCE, Server, Setup, durable_stream, stream};
+use crate::websocket::Client;
 
 const KEY: &str = "0123456789abcdef";
 
@@ -134,6 +135,20 @@ async fn readers_owe_what_they_were_given() {
     assert_eq!(problem["limit"], "stream s: tap.records_per_second");
     assert!(problem["retry_after"].as_u64().is_some_and(|wait| wait > 100), "{problem}");
     server.accept("s", lines(1)).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_wrong_costs_what_a_wrong_body_does() {
+    let server =
+        Setup::pipeline(stream("s", 1) + "[ingest]\nlimit = { bytes_per_second = \"1B\" }\n").start();
+    let mut client = Client::open(&server, "from=none").await;
+    // Paid for after a quarter of an hour.
+    let nonsense = "x".repeat(1_000);
+    for code in ["json", "rate_limited", "rate_limited"] {
+        client.send(nonsense.clone()).await;
+        let ack = client.next().await.unwrap();
+        assert_eq!(ack["error"]["code"], code, "{ack}");
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use crate::server::{PATIENCE, Server, Setup, stream};
 const TRUSTED: &str = "trusted_proxies = [\"127.0.0.0/8\"]\n";
 
 fn start(node: &str, pipeline: &str) -> Server {
+    let node = &format!("audit_log = {{ path = \"audit.log\" }}\n{node}");
     Setup::pipeline(stream("s", 1) + pipeline)
         .and_pipeline("other", stream("other", 1))
         .node(node)
@@ -66,7 +67,27 @@ async fn addresses_that_are_denied_come_to_no_route_and_those_of_a_stream_to_it_
     // Lists show what one may come to.
     let (_, streams) = aws(&server, "198.51.100.1", "Kinesis_20131202.ListStreams", json!({})).await;
     assert_eq!(streams["StreamNames"], json!(["other"]));
-    server.stop().assert_drained();
+    let refused = refused(server);
+    for (action, reason) in [
+        ("records", "address_not_allowed"),
+        ("kinesis_put_record", "address_not_allowed"),
+        ("kinesis_put_record", "AccessDeniedException"),
+    ] {
+        assert!(refused.contains(&(action.to_owned(), reason.to_owned())), "{refused:?}");
+    }
+}
+
+/// Actions and reasons of the refusals that are on record.
+fn refused(server: Server) -> Vec<(String, String)> {
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let text = std::fs::read_to_string(stopped.path("audit.log")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let word = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    lines
+        .filter(|line| line["event"] == "refused")
+        .map(|line| (word(&line, "action"), word(&line, "reason")))
+        .collect()
 }
 
 #[tokio::test]
@@ -143,5 +164,8 @@ async fn rules_block_count_and_allow_before_anybody_is_asked_who_it_is() {
         assert_eq!(server.metric("forebay_rule_matches_total", &labels).await, count, "{rule}");
     }
     assert!(server.metric("forebay_rule_matches_total", "screening:bots").await >= 1.0);
-    server.stop().assert_drained();
+    let refused = refused(server);
+    for action in ["streams", "records", "kinesis_list_streams"] {
+        assert!(refused.contains(&(action.to_owned(), "blocked".to_owned())), "{refused:?}");
+    }
 }

@@ -75,5 +75,6 @@ else
 fi
 
 check "docs/operations.md against alerts, metrics and time-outs" python3 tests/infra/check_operations.py
+check "docs/security.md against tests" python3 tests/infra/check_security.py
 
 [ "${#failed[@]}" = 0 ] || die "failed: ${failed[*]}"

@@ -1,24 +1,12 @@
 use std::time::Duration;
 
+use super::node_complaints_by_line as complaints;
 use super::*;
 use crate::config::checked::SignatureRule;
 use crate::config::limits;
 
 /// A key without problems, in four lines.
 const KEY: &str = "[[access_key]]\nid = \"a\"\nsecret = \"${SECRET}\"\nallow = [\"kinesis:*\"]\n";
-
-fn node(text: &str) -> Node {
-    let (node, problems) = node_from(text);
-    assert_eq!(printed(&problems), "");
-    node.expect("a node without problems")
-}
-
-/// What is printed about `text`, without the file's name.
-fn complaints(text: &str) -> String {
-    let (node, problems) = node_from(text);
-    assert!(node.is_none(), "{text}");
-    printed(&problems).replace("forebay.toml:", "")
-}
 
 #[test]
 fn without_settings_requests_must_be_signed_and_nobody_has_a_key() {

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::node_complaints_by_line as complaints;
 use super::*;
 
 const FUNCTION: &str = "[[function]]\nname = \"enrich\"\nurl = \"http://127.0.0.1:9001/x\"\n";
@@ -8,13 +9,6 @@ fn functions(text: &str) -> Vec<checked::Function> {
     let (node, problems) = node_from(text);
     assert_eq!(printed(&problems), "");
     node.expect("a node without problems").functions
-}
-
-/// What is printed about `text`, without the file's name.
-fn complaints(text: &str) -> String {
-    let (node, problems) = node_from(text);
-    assert!(node.is_none(), "{text}");
-    printed(&problems).replace("forebay.toml:", "")
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Those whom `[auth]` may name besides API keys.
 
-use super::{node_from, printed};
+use super::{node_complaints_by_line as complaints, node_from, printed};
 use crate::config::checked::{Auth, CertificateName, Demand, TimestampAt};
 use crate::edge::identity::policy::Action;
 use crate::edge::identity::principal::IdentityKind;
@@ -8,13 +8,6 @@ use crate::edge::identity::principal::IdentityKind;
 fn auth(text: &str) -> Auth {
     let (node, problems) = node_from(text);
     node.unwrap_or_else(|| panic!("{}", printed(&problems))).auth
-}
-
-/// What is wrong with the settings.
-fn complaints(text: &str) -> String {
-    let (node, problems) = node_from(text);
-    assert!(node.is_none(), "{text}");
-    printed(&problems).replace("forebay.toml:", "")
 }
 
 const NO_GRANT: &str = "help: write one such as \"ingest:web\", \"tap:*\" or \"*:web-*\"";

@@ -1,14 +1,7 @@
 //! `[[listener]]`, `[server] tls` and `trusted_proxies`.
 
-use super::{node_from, printed};
+use super::{node_complaints as complaints, node_from, printed};
 use crate::config::checked::ListenAt;
-
-/// What is wrong with the settings.
-fn complaints(text: &str) -> String {
-    let (node, problems) = node_from(text);
-    assert!(node.is_none(), "{text}");
-    printed(&problems)
-}
 
 #[test]
 fn the_main_address_is_the_first_listener_and_tables_come_behind_it() {

@@ -75,6 +75,24 @@ fn complaints(text: &str) -> String {
     printed(&problems)
 }
 
+/// What a file of the node says, without problems.
+fn node(text: &str) -> Node {
+    let (node, problems) = node_from(text);
+    node.unwrap_or_else(|| panic!("{}", printed(&problems)))
+}
+
+/// What is printed about one with problems.
+fn node_complaints(text: &str) -> String {
+    let (node, problems) = node_from(text);
+    assert!(node.is_none(), "{text}");
+    printed(&problems)
+}
+
+/// The same by line and column alone.
+fn node_complaints_by_line(text: &str) -> String {
+    node_complaints(text).replace("forebay.toml:", "")
+}
+
 fn printed(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -3,12 +3,6 @@ use std::time::Duration;
 use super::*;
 use crate::config::checked::{LogTo, LogWriter, RequestIds};
 
-fn node(text: &str) -> Node {
-    let (node, problems) = node_from(text);
-    assert_eq!(printed(&problems), "");
-    node.expect("a node without problems")
-}
-
 #[test]
 fn an_empty_file_is_the_embedded_defaults() {
     let node = node("");

@@ -3,20 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{node_from, printed};
-use crate::config::checked::{LogFile, LogTo, Node};
-
-fn node(text: &str) -> Node {
-    let (node, problems) = node_from(text);
-    node.unwrap_or_else(|| panic!("{}", printed(&problems)))
-}
-
-/// What is wrong with the settings.
-fn complaints(text: &str) -> String {
-    let (node, problems) = node_from(text);
-    assert!(node.is_none(), "{text}");
-    printed(&problems)
-}
+use super::{node, node_complaints as complaints};
+use crate::config::checked::{LogFile, LogTo};
 
 #[test]
 fn logs_go_where_they_are_told_to() {

@@ -1,19 +1,8 @@
 //! `[access]`, `[[rule]]` and `[screening]`.
 
-use super::{complaints_below_stream, node_from, pipeline, printed};
+use super::{complaints_below_stream, node, node_complaints as complaints, pipeline};
 use crate::config::checked::Node;
 use crate::edge::gate::rules::Verdict;
-
-fn node(text: &str) -> Node {
-    let (node, problems) = node_from(text);
-    node.unwrap_or_else(|| panic!("{}", printed(&problems)))
-}
-
-fn complaints(text: &str) -> String {
-    let (node, problems) = node_from(text);
-    assert!(node.is_none(), "{text}");
-    printed(&problems)
-}
 
 fn permits(node: &Node, client: &str) -> bool {
     node.access.permit(Some(client.parse().unwrap()))

@@ -125,7 +125,13 @@ pub(super) mod tests {
 
     fn principal(name: &str, kind: IdentityKind, grant: &str) -> Option<Arc<Principal>> {
         let policy = Policy::new(vec![Grant::parse(grant).unwrap()]);
-        Some(Arc::new(Principal { name: name.into(), kind, policy, standing: Standing::default() }))
+        Some(Arc::new(Principal {
+            name: name.into(),
+            kind,
+            policy,
+            standing: Standing::default(),
+            attributes: None,
+        }))
     }
 
     #[test]

@@ -275,8 +275,7 @@ impl Request<'_> {
 }
 
 /// What a request is told that the gate has not let in.
-pub fn refuse(head: &request::Parts, visit: &Visit, problem: Problem) -> Response<Body> {
-    visit.is_refused(problem.code());
+pub fn refuse(head: &request::Parts, problem: Problem) -> Response<Body> {
     protocol::refusal(Encoding::of(&head.headers).unwrap_or(Encoding::Json), &problem.into())
 }
 

@@ -45,6 +45,19 @@ impl BodyProof {
         }
     }
 
+    /// Whether a query that becomes part of a record is of whoever has signed the body.
+    ///
+    /// # Errors
+    /// [`Problem::Unauthenticated`].
+    pub fn check_query(&self, query: Option<&str>) -> Result<(), Problem> {
+        match query.is_none_or(str::is_empty) || self.claim.signs_query() {
+            true => Ok(()),
+            false => {
+                Err(self.refuse("the signature is of the body alone: parameters belong there".to_owned()))
+            }
+        }
+    }
+
     /// The header by which the sender tells one request from another, if it has its own.
     pub fn idempotency_header(&self) -> Option<&HeaderName> {
         self.claim.idempotency_header()

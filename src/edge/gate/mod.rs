@@ -39,7 +39,7 @@ use super::identity::authorizer::Authorizer;
 use super::identity::basic::BasicUsers;
 use super::identity::body_claim::BodyClaim;
 use super::identity::certificate::Certificates;
-use super::identity::credentials::Credentials;
+use super::identity::credentials::{Credentials, is_secret_parameter};
 use super::identity::jwt::Jwt;
 use super::identity::policy::Action;
 use super::identity::principal::{Attempt, IdentityKind, Principal};
@@ -123,6 +123,11 @@ impl Gate {
     /// The same behind lists of addresses and rules.
     pub fn behind(self, screen: Arc<Screen>) -> Self {
         Self { screen, ..self }
+    }
+
+    /// What is asked about addresses, and rules.
+    pub fn screen(&self) -> &Screen {
+        &self.screen
     }
 
     /// What checks tokens.
@@ -351,7 +356,7 @@ impl Entry {
         Ok(())
     }
 
-    /// Who has sent it, if the head alone says so.
+    /// Who has sent it, if that needs no look at a body any more.
     fn proven(&self) -> Option<&Arc<Principal>> {
         self.principal.as_ref().filter(|_| self.proof.is_none())
     }
@@ -363,6 +368,12 @@ impl Entry {
             (None, Some(client)) => Competitor::Client(client.into(), 1),
             (None, None) => Competitor::Nobody,
         }
+    }
+
+    /// Whether a parameter of the query proves, or may prove, who has sent it: it belongs in no record.
+    pub fn is_credential(&self, name: &str) -> bool {
+        let authorizer = self.gate.authorizer.as_ref();
+        is_secret_parameter(name) || authorizer.is_some_and(|authorizer| authorizer.is_told_parameter(name))
     }
 
     /// Whether it may come to a stream from where it is, whoever has sent it.

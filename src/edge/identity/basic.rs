@@ -105,17 +105,21 @@ impl BasicUsers {
             return Attempt::Is(Arc::clone(&user.principal));
         }
         // Most requests do not come so far: what it takes stays out of theirs.
-        Box::pin(self.check_new(user, password, digest)).await
+        Box::pin(self.check_new((&name, user), password, digest)).await
     }
 
     /// Checks a password that was not right before.
-    async fn check_new(&self, user: Option<&User>, password: Vec<u8>, digest: Digest) -> Attempt {
+    async fn check_new(
+        &self,
+        (name, user): (&str, Option<&User>),
+        password: Vec<u8>,
+        digest: Digest,
+    ) -> Attempt {
         let Some(place) = self.place().await else {
             return Attempt::Unavailable("too many passwords are being checked");
         };
         let Some(user) = user else {
-            // It takes as long, so that nobody learns which names there are.
-            check(Arc::clone(&self.nobody), password, place).await;
+            self.refuse_unknown(name, password, place).await;
             return Attempt::Wrong(WRONG.into());
         };
         // Another request may have waited for the same.
@@ -124,6 +128,21 @@ impl BasicUsers {
             return Attempt::Is(Arc::clone(&user.principal));
         }
         Attempt::Wrong(WRONG.into())
+    }
+
+    /// Takes as long as a wrong guess at one of the users, always the same for a name, so that nobody learns which names
+    /// there are: their passwords may be of different cost.
+    async fn refuse_unknown(&self, name: &str, password: Vec<u8>, place: OwnedSemaphorePermit) {
+        let mark = digest(&self.key, name.as_bytes());
+        let number =
+            mark.iter().take(size_of::<u32>()).fold(0, |number, byte| number << 8 | usize::from(*byte));
+        let stand_in = number.checked_rem(self.users.len()).and_then(|place| self.users.values().nth(place));
+        let hash = match stand_in.map(|user| &user.password) {
+            Some(Known::Digest(_)) => return wait_as_if_wrong(place).await,
+            Some(Known::Hash(hash)) => hash,
+            None => &self.nobody,
+        };
+        check(Arc::clone(hash), password, place).await;
     }
 
     /// A place among those whose password is checked; none where too many wait for one.
@@ -156,14 +175,19 @@ impl User {
             Known::Digest(right) => {
                 let is_right = bool::from(right.ct_eq(digest));
                 if !is_right {
-                    tokio::time::sleep(WRONG_GUESS_DELAY).await;
+                    wait_as_if_wrong(place).await;
                 }
-                drop(place);
                 is_right
             }
             Known::Hash(hash) => check(Arc::clone(hash), password, place).await,
         }
     }
+}
+
+/// What a wrong guess at a password that is no hash takes.
+async fn wait_as_if_wrong(place: OwnedSemaphorePermit) {
+    tokio::time::sleep(WRONG_GUESS_DELAY).await;
+    drop(place);
 }
 
 /// Checks a password where it keeps no connection waiting. A client that goes away does not make the place free.
@@ -262,6 +286,23 @@ mod tests {
         assert!(matches!(attempt(&users, "Bearer cGxhaW4").await, Attempt::Absent));
         let unpadded = basic("plain:pass:wörd").trim_end_matches('=').to_owned();
         assert!(matches!(attempt(&users, &unpadded).await, Attempt::Is(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_there_is_not_takes_as_long_as_one_that_there_is() {
+        let user = |name: &str| BasicUser {
+            name: name.into(),
+            password: Password::Plain(Secret::new("a password of nobody")),
+            policy: Policy::default(),
+            allowance: Allowance::default(),
+        };
+        let throttle = Throttle::new(&Limits::default(), &Registry::new().unwrap());
+        let users = BasicUsers::new(&[user("anna"), user("otto")], &throttle);
+        for text in ["anna:wrong", "nobody:wrong", "somebody:a password of nobody"] {
+            let began = tokio::time::Instant::now();
+            assert!(matches!(attempt(&users, &basic(text)).await, Attempt::Wrong(_)), "{text}");
+            assert_eq!(began.elapsed().as_millis(), WRONG_GUESS_DELAY.as_millis(), "{text}");
+        }
     }
 
     #[tokio::test]

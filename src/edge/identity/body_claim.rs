@@ -26,6 +26,14 @@ impl BodyClaim {
         }
     }
 
+    /// Whether it is over the query as well.
+    pub fn signs_query(&self) -> bool {
+        match self {
+            BodyClaim::Signature(_) => true,
+            BodyClaim::Webhook(_) => false,
+        }
+    }
+
     /// The header by which the sender tells one request from another, if it has its own.
     pub fn idempotency_header(&self) -> Option<&HeaderName> {
         match self {

@@ -7,6 +7,8 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use ring::digest::{SHA256, digest};
 
+use super::signature_v4;
+
 /// The header of API keys.
 pub const API_KEY: &str = "x-api-key";
 /// The query parameter of API keys, where the query may have credentials.
@@ -18,9 +20,10 @@ const BEARER: &[u8] = b"Bearer ";
 /// The scheme of RFC 7617.
 const BASIC: &[u8] = b"Basic ";
 
-/// Whether a parameter of a query may be a secret of whoever has sent it.
+/// Whether a parameter of a query may be a secret of whoever has sent it, or a part of one: with the signature of a
+/// presigned request it may be sent again.
 pub fn is_secret_parameter(name: &str) -> bool {
-    matches!(name, API_KEY_PARAMETER | TOKEN_PARAMETER)
+    matches!(name, API_KEY_PARAMETER | TOKEN_PARAMETER) || signature_v4::is_parameter(name)
 }
 
 /// SHA-256 of a secret that a request shows: what it is looked for by, so that how long the search takes says nothing

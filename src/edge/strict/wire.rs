@@ -135,14 +135,27 @@ impl Wire {
             self.ended(piece);
         } else {
             self.keep(piece);
-            let (line, kept) = (self.line, self.line_bytes.min(LINE_BYTES_KEPT));
+            let (line, bytes) = (self.line, self.line_bytes);
             let is_crlf = self.last == b'\r';
             self.line_bytes = 0;
-            // What is cut off is as good as its first bytes, but for the end.
-            let whole = line.get(..kept).unwrap_or_default();
-            self.ended_by(whole.strip_suffix(b"\r").unwrap_or(whole), is_crlf);
+            let whole = line.get(..bytes.min(LINE_BYTES_KEPT)).unwrap_or_default();
+            match bytes > LINE_BYTES_KEPT && self.is_cut_within_a_number(whole) {
+                true => self.lost(),
+                // What else is cut off is as good as its first bytes, but for the end.
+                false => self.ended_by(whole.strip_suffix(b"\r").unwrap_or(whole), is_crlf),
+            }
         }
         bytes.get(end + 1..).unwrap_or_default()
+    }
+
+    /// Whether the rest of a line, of which this is the beginning, may have digits of a length: zeros in front of one make
+    /// it as long as somebody wants, and hyper reads it to its end.
+    fn is_cut_within_a_number(&self, beginning: &[u8]) -> bool {
+        match self.place {
+            Place::Header => named(beginning, b"content-length:").is_some(),
+            Place::ChunkSize => beginning.iter().all(u8::is_ascii_hexdigit),
+            _ => false,
+        }
     }
 
     fn keep(&mut self, piece: &[u8]) {

@@ -111,6 +111,8 @@ fn known(method: &Method) -> Option<&'static str> {
 fn template(route: &'static str) -> &'static str {
     match route {
         "records" => "/v1/streams/{stream}/records",
+        "pixel" => "/v1/streams/{stream}/pixel.gif",
+        "event" => "/v1/streams/{stream}/event",
         "stream" => "/v1/streams/{stream}",
         "shards" => "/v1/streams/{stream}/shards",
         "cursors" => "/v1/streams/{stream}/cursors",
@@ -120,5 +122,19 @@ fn template(route: &'static str) -> &'static str {
         "unknown" => "unknown",
         // The operations of AWS services are all at one path.
         operation => operation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::route_names;
+
+    #[test]
+    fn every_route_of_ours_has_a_path_in_traces() {
+        let ours: Vec<_> = route_names().filter(|name| !name.contains('_') && *name != "unknown").collect();
+        let paths: std::collections::BTreeSet<_> = ours.iter().map(|name| template(name)).collect();
+        assert!(paths.iter().all(|path| path.starts_with("/v1/streams")), "{paths:?}");
+        assert_eq!(paths.len(), ours.len());
     }
 }

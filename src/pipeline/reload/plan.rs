@@ -84,6 +84,14 @@ impl Plan {
         if fixed.is_empty() { Ok(Self { steps, changes_auth, changes_screen }) } else { Err(fixed) }
     }
 
+    /// Streams that come.
+    pub fn coming(&self) -> impl Iterator<Item = &Pipeline> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Add(pipeline) => Some(&**pipeline),
+            Step::Remove(_) | Step::Change(_) => None,
+        })
+    }
+
     /// What changes, a line each.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.steps.iter().flat_map(Step::lines).collect();

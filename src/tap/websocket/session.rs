@@ -309,14 +309,27 @@ impl Running {
                         let sender = self.asked.as_ref().map(Asked::sender);
                         begin((&edge, &intake), (&self.entry, sender), message).await.map(UnderWay::Records)
                     }
-                    Err(problem) => Err(problem),
+                    Err(problem) => Err(self.charged(&intake, content, problem)),
                 }
             }
-            (Ok(_), Ok(Content::Commit(next))) => self.commit(next),
-            (Err(problem), _) | (_, Err(problem)) => Err(problem),
+            (Ok(intake), Ok(Content::Commit(next))) => {
+                let account = intake.account.as_ref();
+                let charged = self.entry.charge(&edge, account, Flow::Tap, Cost::READ).map(drop);
+                charged.and_then(|()| self.commit(next))
+            }
+            (Ok(intake), Err(problem)) => Err(self.charged(&intake, content, problem)),
+            (Err(problem), _) => Err(problem),
         };
         self.socket.get_mut().taken();
         self.waiting.push_back(Waiting { id, under_way });
+    }
+
+    /// Why a message is refused that is wrong, or that its client may not send: it costs what a body of its length does, as a
+    /// request does that is wrong. Where that is too much already, that is why.
+    fn charged(&self, intake: &Intake, content: &Bytes, problem: Problem) -> Problem {
+        let cost = Cost::announced(Some(content.len() as u64));
+        let charged = self.entry.charge(&self.edge, intake.account.as_ref(), Flow::Ingest, cost);
+        charged.err().unwrap_or(problem)
     }
 
     /// A checkpoint, to be kept in the order of the messages.

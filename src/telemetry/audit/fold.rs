@@ -6,18 +6,16 @@
 //! [`AUDIT_KINDS_MAX`] kinds, those that come last are counted together.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::{Origin, Refused};
 use crate::config::limits::{AUDIT_INTERVAL, AUDIT_KINDS_MAX};
+use crate::edge::gate::networks::household;
 use crate::runtime::clock::UnixMicros;
 use crate::telemetry::text::Time;
-
-/// Bits of an IPv6 address that a client cannot choose.
-const IPV6_NETWORK: u128 = !0 << 64;
 
 /// What refusals have in common that are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,16 +36,9 @@ impl Kind {
             reason: refused.reason,
             identity: refused.identity,
             action: refused.action,
-            client: from.client.map(network),
+            client: from.client.map(household),
             principal: from.who.map(|who| Arc::clone(&who.name)),
         }
-    }
-}
-
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & IPV6_NETWORK).into(),
     }
 }
 

@@ -110,3 +110,27 @@ async fn a_request_that_was_changed_on_its_way_is_refused_whole() {
     assert_eq!((send(&server, &get), send(&server, &put), send(&server, &resize)), (200, 200, 200));
     assert_eq!(server.metric("forebay_ingest_records_total", "accepted").await, 1.0);
 }
+
+#[tokio::test]
+async fn who_signs_pays_for_what_has_no_body_as_well() {
+    let tables = TABLES.replacen(
+        "\"kinesis:*\"]\n",
+        "\"kinesis:*\"]\nlimit = { tap = { bytes_per_second = \"1B\" } }\nquota = { records = 3, period = \"day\" }\n",
+        1,
+    );
+    let server = Setup::pipeline(stream("s", 1)).node(&tables).start();
+    let put = || put(&server, &signed(USER, SCOPE)).0;
+    assert_eq!((put(), put(), put(), put()), (200, 200, 200, 429));
+    let page = || curl(&server, "/v1/streams/s/records?from=earliest", &signed(USER, SCOPE));
+    assert_eq!(page().0, 200);
+    let (status, problem) = page();
+    assert_eq!(
+        (status, problem["limit"].as_str()),
+        (429, Some("principal AKIDEXAMPLE: tap.bytes_per_second")),
+        "{problem}"
+    );
+    let cursor = [&signed(USER, SCOPE)[..], &["--request", "PUT", "--data-binary", "{}"]].concat();
+    assert_eq!(curl(&server, "/v1/streams/s/cursors/c", &cursor).0, 429);
+    let resize = [&signed(USER, SCOPE)[..], &["--json", "{\"count\":2}"]].concat();
+    assert_eq!(curl(&server, "/v1/streams/s/shards", &resize).0, 429);
+}

@@ -103,3 +103,21 @@ async fn what_is_not_signed_so_is_refused_and_leaves_nothing() {
         assert!(!stopped.stderr.contains(secret), "{}", stopped.stderr);
     }
 }
+
+#[tokio::test]
+async fn a_webhook_signs_its_body_and_no_parameters() {
+    let pipeline = durable_stream("s", 1, "os") + "[ingest]\npixel = true\n";
+    let server = Setup::pipeline(pipeline).node(TABLES).start();
+    let form = b"a=1";
+    let value = format!("sha256={}", hex("new-secret", form));
+    let event = async |query: &str| {
+        let url = server.records("s").replace("/records", "/event") + query;
+        let request = reqwest::Client::new().post(url).header("x-hub-signature-256", &value);
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(&form[..]);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((event("?a=2").await, event("?b=").await), (401, 401));
+    assert_eq!(server.metric("forebay_ingest_records_total", "accepted").await, 0.0);
+    assert_eq!((event("").await, event("?").await), (204, 204));
+    server.stop().assert_drained();
+}

@@ -119,6 +119,7 @@ async fn put(edge: &Edge, request: &mut Request<'_>, is_batch: bool) -> Result<V
     let Found { intake, how, pass: _pass } = find(edge, &name, &request.caller).await?;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
+        charge.refund();
         return Err(Problem::Draining.into());
     }
     charge.join(intake.account.clone().map(Held::Account)).map_err(in_own_words)?;

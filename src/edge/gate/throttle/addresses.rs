@@ -15,6 +15,7 @@ use super::refusal::Refusal;
 use super::table::{Locked, Table};
 use crate::config::checked::{Allowance, Limit};
 use crate::config::limits::CLIENT_ADDRESSES_MAX;
+use crate::edge::gate::networks::household;
 
 /// A client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,7 +30,7 @@ pub enum ClientKey {
 
 impl From<IpAddr> for ClientKey {
     fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
+        match household(address) {
             IpAddr::V4(address) => ClientKey::V4(address.to_bits()),
             IpAddr::V6(address) => {
                 // Exact: the lower half is shifted away.

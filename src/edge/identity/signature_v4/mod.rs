@@ -42,6 +42,11 @@ pub use error::IdentityError;
 use signing::{Scope, SigningKeys, hex, hex_sha256, string_to_sign};
 use statement::{ChunkedPayload, Payload, SIGNATURE_PARAMETER, Statement, UNSIGNED};
 
+/// Whether a parameter of a query belongs to the signature of a presigned request.
+pub fn is_parameter(name: &str) -> bool {
+    statement::PARAMETERS.contains(&name)
+}
+
 /// Everybody whose requests are taken. Made once, shared by all edge threads.
 #[derive(Debug)]
 pub struct Identities {
@@ -109,6 +114,10 @@ struct Unproven {
     is_new: bool,
 }
 
+/// What a request to one of our own routes is told that is not in the form of Signature Version 4.
+const INCOMPLETE: &str =
+    "what this request says of its signature is incomplete, or not in the form of AWS4-HMAC-SHA256";
+
 impl Identities {
     /// Everybody that the configuration knows. `account` stands in messages. What access keys have taken so far is known
     /// to `throttle`.
@@ -161,6 +170,8 @@ impl Identities {
                 }
             }
             Ok(_) => Attempt::Unknown("what is signed is not known here"),
+            // It may quote of the header, and this is put on record.
+            Err(IdentityError::Incomplete(_)) => Attempt::Wrong(INCOMPLETE.into()),
             Err(error) => Attempt::Wrong(error.to_string().into()),
         }
     }

@@ -18,6 +18,17 @@ const OWN_SERVICES: [&str; 4] = ["forebay", "execute-api", "kinesis", "firehose"
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// The query's parameter with the signature of a presigned request.
 pub(super) const SIGNATURE_PARAMETER: &str = "X-Amz-Signature";
+/// All parameters of a presigned request, those first that it must have.
+pub(super) const PARAMETERS: [&str; 8] = [
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-SignedHeaders",
+    SIGNATURE_PARAMETER,
+    "X-Amz-Security-Token",
+    "X-Amz-Content-Sha256",
+];
 const TARGET: &str = "x-amz-target";
 const DATE_HEADER: &str = "x-amz-date";
 const TOKEN_HEADER: &str = "x-amz-security-token";
@@ -234,25 +245,15 @@ fn of_header(head: &Parts, authorization: &[u8]) -> Result<Statement, IdentityEr
 }
 
 fn of_query(head: &Parts, query: &str) -> Result<Statement, IdentityError> {
-    const NAMES: [&str; 8] = [
-        "X-Amz-Algorithm",
-        "X-Amz-Credential",
-        "X-Amz-Date",
-        "X-Amz-Expires",
-        "X-Amz-SignedHeaders",
-        SIGNATURE_PARAMETER,
-        "X-Amz-Security-Token",
-        "X-Amz-Content-Sha256",
-    ];
-    let mut values: [Option<Cow<'_, [u8]>>; NAMES.len()] = Default::default();
+    let mut values: [Option<Cow<'_, [u8]>>; PARAMETERS.len()] = Default::default();
     for (name, value) in parameters(query) {
-        let Some(index) = NAMES.iter().position(|known| *known.as_bytes() == *name) else { continue };
+        let Some(index) = PARAMETERS.iter().position(|known| *known.as_bytes() == *name) else { continue };
         if values.get_mut(index).and_then(|slot| slot.replace(value)).is_some() {
-            let name = NAMES.get(index).unwrap_or(&"");
+            let name = PARAMETERS.get(index).unwrap_or(&"");
             return Err(incomplete(&format!("AWS query-string parameters have more than one '{name}'.")));
         }
     }
-    let missing: Vec<String> = NAMES
+    let missing: Vec<String> = PARAMETERS
         .iter()
         .zip(&values)
         .take(6)

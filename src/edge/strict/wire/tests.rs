@@ -66,6 +66,28 @@ fn what_stands_in_bodies_is_no_head() {
 }
 
 #[test]
+fn zeros_in_front_of_a_length_hide_no_request() {
+    let zeros = "0".repeat(LINE_BYTES_KEPT);
+    let inner = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n";
+    let length = post(&format!("Content-Length: {zeros}{}\r\n", inner.len()), inner);
+    let chunks =
+        post("Transfer-Encoding: chunked\r\n", &format!("{zeros}{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len()));
+    let smuggled = post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n");
+    for first in [length, chunks] {
+        let text = format!("{first}{smuggled}");
+        // Whole it is read to its end. In pieces it is not, and then nothing is believed either.
+        assert_eq!(flawed(text.as_bytes(), usize::MAX), Some((1, Flaw::TwoLengths)), "{text}");
+        for piece in [1, 7, 60] {
+            let flawed = flawed(text.as_bytes(), piece);
+            assert!(
+                matches!(flawed, Some((0 | 1, Flaw::Unframed | Flaw::TwoLengths))),
+                "{text} by {piece}: {flawed:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_length_that_is_none_ends_what_is_believed() {
     for length in ["+5", "5, 5", "", "-1", "99999999999999999999999", "0x5"] {
         let text = post(&format!("Content-Length: {length}\r\n"), "");

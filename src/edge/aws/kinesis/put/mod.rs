@@ -73,6 +73,7 @@ async fn put<'a>(edge: &Edge, request: Request<'a>, form: Form) -> Result<(Place
     only_if_wet(put.dry_run)?;
     if edge.phases.current() >= Phase::Draining {
         // The deliveries are closing their files: what came now would not be delivered.
+        charge.refund();
         return Err(Problem::Draining.into());
     }
     charge.join(intake.account.clone().map(Held::Account))?;
