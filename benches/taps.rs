@@ -2,13 +2,14 @@
 //! many.
 //!
 //! ```text
-//! cargo bench --bench taps                  # or only: latency, readers
+//! cargo bench --bench taps                  # or only: latency, readers, workers
 //! ```
 //!
 //! `latency`: 20,000 records a second in requests of 20, one reader of each kind. A record has come when the bytes that
 //! it stands in were read from the socket; it was acked when the reply to its request was. `readers`: fewer requests,
 //! because every record is a thousand there; what is spent without any reader is taken off. A reader of SubscribeToShard
-//! has a connection a shard.
+//! has a connection a shard. `workers`: one reader of all shards, and as many workers of a named cursor as there are
+//! shards, each with one of them: they get each record once together. What they get is not said to be done.
 //!
 //! Readers and producer are one thread on a core of their own, so the times are also theirs. They look for marks in what
 //! they read and parse nothing else.
@@ -53,6 +54,12 @@ const READERS: [usize; 3] = [1, 100, 1_000];
 const CONSUMERS: [usize; 3] = [1, 10, 40];
 const READERS_DURATION: Duration = Duration::from_secs(2);
 
+/// Shards, and workers of one cursor that share them.
+const WORKERS: u32 = 256;
+/// 20,000 records a second, which all workers get together.
+const WORKERS_RATE: u32 = 1_000;
+const WORKERS_DURATION: Duration = Duration::from_secs(3);
+
 fn main() {
     let (call, cores) = (Call::read(), Cores::of_this_machine());
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
@@ -64,6 +71,9 @@ fn main() {
     }
     if call.wants("readers") {
         readers(&call, &cores);
+    }
+    if call.wants("workers") {
+        workers(&call, &cores);
     }
     println!("  (load average {})", load_average());
 }
@@ -102,10 +112,7 @@ fn readers(call: &Call, cores: &Cores) {
         READERS_RATE * BATCH_EVENTS as u32,
         call.duration(READERS_DURATION)
     );
-    println!(
-        "  {:<12} {:>6} {:>7} {:>12} {:>9} {:>13} {:>11} {:>9}",
-        "", "shards", "readers", "connections", "MB/s", "CPU ns/record", "CPU ns/byte", "cores"
-    );
+    print_head();
     for shards in READERS_SHARDS {
         let load = |kind, readers| Load {
             kind,
@@ -123,6 +130,30 @@ fn readers(call: &Call, cores: &Cores) {
             }
         }
     }
+}
+
+fn workers(call: &Call, cores: &Cores) {
+    let duration = call.duration(WORKERS_DURATION);
+    let shards = call.amount(WORKERS, 16);
+    println!(
+        "\nworkers: {} events/s in memory, a round of {duration:?}; server CPU beyond that without readers",
+        WORKERS_RATE * BATCH_EVENTS as u32,
+    );
+    print_head();
+    let load =
+        |kind, readers| Load { kind, durability: Durability::Memory, shards, readers, rate: WORKERS_RATE };
+    let without = run(cores, load(Kind::Events, 0), duration);
+    for (kind, readers) in [(Kind::Events, 1), (Kind::Worker, 1), (Kind::Worker, shards as usize)] {
+        let load = load(kind, readers);
+        print_readers(&load, &run(cores, load, duration), &without);
+    }
+}
+
+fn print_head() {
+    println!(
+        "  {:<12} {:>6} {:>7} {:>12} {:>9} {:>13} {:>11} {:>9}",
+        "", "shards", "readers", "connections", "MB/s", "CPU ns/record", "CPU ns/byte", "cores"
+    );
 }
 
 fn print_readers(load: &Load, seen: &Seen, without: &Seen) {

@@ -7,7 +7,7 @@ use forebay::record::ShardId;
 use tokio::net::TcpStream;
 
 use crate::harness::aws::{self, JSON};
-use crate::harness::client::Connection;
+use crate::harness::client::{Connection, get};
 use crate::round::STREAM;
 
 /// Digits of a request's number, which each of its records carries: nine, which Base64 keeps together behind the six
@@ -18,6 +18,8 @@ pub const MARK: &str = "{\"n\":\"";
 /// The same in Base64.
 const MARK_BASE64: &str = "eyJuIjoi";
 const DIGITS_BASE64: usize = DIGITS / 3 * 4;
+/// The cursor that workers share.
+const CURSOR: &str = "bench";
 
 /// What a reader reads with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +30,12 @@ pub enum Kind {
     WebSocket,
     /// SubscribeToShard in JSON, a connection for each shard.
     Subscribe,
+    /// Server-sent events to a worker of a named cursor.
+    Worker,
 }
 
 impl Kind {
+    /// Those of whom each gets every record.
     pub const ALL: [Kind; 3] = [Kind::Events, Kind::WebSocket, Kind::Subscribe];
 
     pub fn name(self) -> &'static str {
@@ -38,6 +43,7 @@ impl Kind {
             Kind::Events => "events",
             Kind::WebSocket => "websocket",
             Kind::Subscribe => "subscribe",
+            Kind::Worker => "worker",
         }
     }
 
@@ -48,15 +54,20 @@ impl Kind {
 
     /// The requests of a reader, one a connection.
     pub fn requests(self, address: SocketAddr, shards: u32, reader: usize) -> Vec<Bytes> {
-        let get = |headers: &str| {
-            let line = format!("GET /v1/streams/{STREAM}/records HTTP/1.1\r\nHost: bench\r\n{headers}\r\n");
+        let get_with = |query: &str, headers: &str| {
+            let line =
+                format!("GET /v1/streams/{STREAM}/records{query} HTTP/1.1\r\nHost: bench\r\n{headers}\r\n");
             vec![line.into()]
         };
+        let get = |headers: &str| get_with("", headers);
         match self {
             Kind::Events => get("Accept: text/event-stream\r\n"),
             Kind::WebSocket => {
                 get("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+            }
+            Kind::Worker => {
+                get_with(&format!("?cursor={CURSOR}&worker=w{reader}"), "Accept: text/event-stream\r\n")
             }
             Kind::Subscribe => {
                 let arn = register(address, reader);
@@ -89,6 +100,30 @@ impl Kind {
         }
         parse(&digits)
     }
+}
+
+/// Makes the cursor of all workers.
+pub fn make_cursor(address: SocketAddr) {
+    const BODY: &str = r#"{"from":"latest","lease":"1h"}"#;
+    let request = format!(
+        "PUT /v1/streams/{STREAM}/cursors/{CURSOR} HTTP/1.1\r\nHost: bench\r\nContent-Length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
+    // The first is answered with 201, and the second with 200 where the cursor is there.
+    let _ = Connection::open(address).unwrap().exchange(request.as_bytes());
+    let mut connection = Connection::open(address).unwrap();
+    let reply = connection.exchange(request.as_bytes()).unwrap();
+    assert!(reply.starts_with(b"{\"cursor\""), "{}", String::from_utf8_lossy(reply));
+}
+
+/// Whether each worker has its part of the shards, and nobody more.
+pub fn is_balanced(address: SocketAddr, shards: u32, workers: usize) -> bool {
+    let request = get(&format!("/v1/streams/{STREAM}/cursors/{CURSOR}"));
+    let mut connection = Connection::open(address).unwrap();
+    let reply: serde_json::Value =
+        serde_json::from_slice(connection.exchange(request.as_bytes()).unwrap()).unwrap();
+    let rows = reply["workers"].as_array().unwrap();
+    rows.len() == workers && rows.iter().all(|row| row["shards"] == u64::from(shards) / workers as u64)
 }
 
 /// Registers a consumer; its ARN.

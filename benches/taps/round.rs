@@ -15,7 +15,7 @@ use crate::harness::client::post;
 use crate::harness::cores::Cores;
 use crate::harness::forebay::{Judging, Server, StreamSpec, configure_with};
 use crate::harness::{clocks, nanoseconds, record};
-use crate::kind::{DIGITS, Kind, MARK, open};
+use crate::kind::{DIGITS, Kind, MARK, is_balanced, make_cursor, open};
 
 pub const STREAM: &str = "tap";
 pub const BATCH_EVENTS: usize = 20;
@@ -110,15 +110,25 @@ pub fn run(cores: &Cores, load: Load, duration: Duration) -> Seen {
 
 async fn round(address: SocketAddr, load: Load, requests: u32) -> (Histogram<u64>, Duration, Duration) {
     let mut reading = tokio::task::JoinSet::new();
+    let is_shared = load.kind == Kind::Worker;
+    if is_shared {
+        make_cursor(address);
+    }
     for number in 0..load.readers {
         for request in load.kind.requests(address, load.shards, number) {
             let socket = open(address, &request).await;
             reading.spawn(read(socket, load.kind, number < WATCHERS));
         }
     }
+    let joined = Instant::now();
+    while is_shared && !is_balanced(address, load.shards, load.readers) {
+        assert!(joined.elapsed() < PATIENCE, "workers must get their shards");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let (started, cpu) = (Instant::now(), clocks::others_cpu());
     let acks = produce(address, load.rate, requests).await;
-    let wanted = u64::from(requests) * (BATCH_EVENTS * load.readers) as u64;
+    let copies = if is_shared { 1 } else { load.readers };
+    let wanted = u64::from(requests) * (BATCH_EVENTS * copies) as u64;
     let sent = Instant::now();
     while LOG.with_borrow(|log| log.delivered) < wanted {
         assert!(sent.elapsed() < PATIENCE, "a reader must miss nothing");
