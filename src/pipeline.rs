@@ -16,14 +16,14 @@ pub mod running;
 mod site;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use http::request::Parts;
 use tokio::runtime::Runtime;
 
-use crate::config::checked::{Config, ListenAt};
+use crate::config::checked::Config;
 use crate::delivery::{Memory, StatusReport};
 use crate::edge::Edge;
 use crate::edge::aws::firehose::registry::DeliveryStreams;
@@ -72,7 +72,10 @@ pub struct Pipelines {
     /// What the files say that hold.
     config: tokio::sync::Mutex<Config>,
     addresses: Vec<std::net::SocketAddr>,
+    places: Vec<String>,
     doors: Vec<Arc<Door>>,
+    /// Those of the admin port, once they are known.
+    admin_doors: OnceLock<Vec<Arc<Door>>>,
     threads: usize,
     drain_timeout: Duration,
     /// `None` once it is being ended.
@@ -106,7 +109,7 @@ impl Pipelines {
         let deliveries_count = pipelines.iter().map(|pipeline| pipeline.deliveries.len()).sum();
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
-        let (addresses, doors) = (listeners.addresses(), listeners.doors());
+        let (addresses, places, doors) = (listeners.addresses(), listeners.places(), listeners.doors());
         let observer = Arc::new(Observer::open(node, &registry)?);
         let screen = Arc::new(Screen::new(config, &registry)?);
         let rules = (&node.auth, &node.limits, &node.aws);
@@ -124,7 +127,9 @@ impl Pipelines {
             site,
             config: tokio::sync::Mutex::new(config.clone()),
             addresses,
+            places,
             doors,
+            admin_doors: OnceLock::new(),
             threads,
             drain_timeout: node.server.drain_timeout,
             running: Mutex::new(Some(Running { edge_threads, deliveries: None })),
@@ -199,16 +204,18 @@ impl Pipelines {
     }
 
     /// Everywhere that it listens, as URLs, in the order of the configuration.
-    pub fn places(&self) -> Vec<String> {
-        let mut addresses = self.addresses.iter();
-        let place = |door: &Arc<Door>| {
-            let scheme = if door.tls.is_some() { "https" } else { "http" };
-            match &door.at {
-                ListenAt::Tcp(address) => format!("{scheme}://{}", addresses.next().unwrap_or(address)),
-                at @ ListenAt::Unix(_) => at.to_string(),
-            }
-        };
-        self.doors.iter().map(place).collect()
+    pub fn places(&self) -> &[String] {
+        &self.places
+    }
+
+    /// The edge, whose limits hold for connections of the admin port as well.
+    pub fn edge(&self) -> &Arc<Edge> {
+        &self.site.edge
+    }
+
+    /// Knows the doors of the admin port, so that their certificates are read again with the others.
+    pub fn watch_admin(&self, doors: Vec<Arc<Door>>) {
+        self.admin_doors.get_or_init(|| doors);
     }
 
     /// What tells a collector of traces and metrics, if there is one. To be run by a task.
@@ -225,7 +232,7 @@ impl Pipelines {
 
     /// Reads the certificates of all listeners again. Where that fails the old ones stay.
     pub fn reload_certificates(&self) {
-        for door in &self.doors {
+        for door in self.doors.iter().chain(self.admin_doors.get().into_iter().flatten()) {
             match door.tls.as_ref().map(Terminator::reload) {
                 Some(Ok(())) => {
                     tracing::info!(listen = %door.at, "new connections get the certificates as they are now")

@@ -13,10 +13,11 @@ pub mod append;
 pub mod aws;
 pub mod body;
 pub mod clicks;
-mod connection;
+pub(crate) mod connection;
 pub mod cors;
 pub mod cursors;
 pub mod decode;
+pub mod desk;
 pub mod gate;
 pub mod identity;
 pub mod ingest;
@@ -63,7 +64,7 @@ use learned_plan::LearnedPlan;
 use listen::crowd::Crowd;
 use mapping::Mapping;
 use problem::Problem;
-pub use route::{RouteMetrics, names as route_names};
+pub use route::{RouteMetrics, check_size, names as route_names};
 use stages::{Stage, Stages};
 
 /// A stream as the edge sees it: where its records go and what they must look like.
