@@ -54,7 +54,7 @@ async fn a_certificate_tells_who_has_the_files_read_again() {
     authority.sign("scraper", "scraper", &[]);
     stranger.sign("operator", "operator", &[]);
     let clients = format!(", client_ca = \"{}\"", authority.path("ca.pem").display());
-    let tables = "audit_log = { path = \"audit.log\" }\n[auth]\ningest = \"none\"\ntap = \"none\"\nadmin = [\"client_certificate\"]\n\
+    let tables = "audit_log = { path = \"audit.log\" }\n[auth]\ningest = [\"none\"]\ntap = [\"none\"]\nadmin = [\"client_certificate\"]\n\
          [[client_certificate]]\nname = \"operators\"\ncommon_name = \"operator\"\nallow = [\"admin:*\"]\n\
          [[client_certificate]]\nname = \"scrapers\"\ncommon_name = \"scraper\"\nallow = [\"tap:*\"]\n"
         .to_owned()
@@ -73,10 +73,10 @@ async fn a_certificate_tells_who_has_the_files_read_again() {
     assert_eq!((status, &told["code"]), (403, &"forbidden".into()), "{told}");
     assert_eq!(call("scraper", "/readyz", &[]).0, 200);
     // Without a certificate of the authority there is no connection at all.
-    for words in [&[][..], &words_of(&stranger, "operator").each_ref().map(String::as_str)] {
-        let words = [&["--silent", "--cacert", authority.path("ca.pem").to_str().unwrap()], words].concat();
-        let url = format!("{url}/metrics");
-        let status = std::process::Command::new("curl").args(words).arg(url).output().unwrap().status;
+    for words in [&[][..], &words_of(&stranger, "operator")] {
+        let mut curl = std::process::Command::new("curl");
+        curl.arg("--silent").arg("--cacert").arg(authority.path("ca.pem")).args(words);
+        let status = curl.arg(format!("{url}/metrics")).output().unwrap().status;
         assert!(!status.success());
     }
     // Where no certificate can be shown nobody is an operator.
