@@ -31,7 +31,7 @@ use crate::edge::gate::facts::Facts;
 use crate::edge::gate::screen::Screen;
 use crate::edge::identity::policy::Action;
 use crate::edge::listen::socket::Peer;
-use crate::edge::listen::tls::Terminator;
+use crate::edge::listen::tls::{Shown, Terminator, TlsError};
 use crate::edge::listen::{Door, Listeners};
 use crate::edge::problem::Problem;
 use crate::edge::visit::Visit;
@@ -232,10 +232,22 @@ impl Pipelines {
 
     /// Reads the certificates of all listeners again. Where that fails the old ones stay.
     pub fn reload_certificates(&self) {
+        self.take_certificates(|terminator| Some(terminator.reload()));
+    }
+
+    /// The same of those whose files have changed since they were read. To be called every few seconds, and by no task.
+    pub fn look_at_certificates(&self) {
+        self.take_certificates(Terminator::look);
+    }
+
+    fn take_certificates(&self, take: impl Fn(&Terminator) -> Option<Result<Shown, TlsError>>) {
         for door in self.doors.iter().chain(self.admin_doors.get().into_iter().flatten()) {
-            match door.tls.as_ref().map(Terminator::reload) {
-                Some(Ok(())) => {
-                    tracing::info!(listen = %door.at, "new connections get the certificates as they are now")
+            match door.tls.as_ref().and_then(&take) {
+                Some(Ok(certificate)) => {
+                    tracing::info!(
+                        listen = %door.at, %certificate,
+                        "new connections get the certificates as they are now"
+                    );
                 }
                 Some(Err(error)) => {
                     tracing::error!(listen = %door.at, %error, "the certificates cannot be used: the old ones stay");

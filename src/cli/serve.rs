@@ -29,6 +29,10 @@ use crate::telemetry::logging;
 /// How often streams forget and histograms settle.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the files of certificates are looked at: a change counts once they have rested from one look to the next, so
+/// that a certificate and its key may come one after the other.
+const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Why serving has failed.
 #[derive(Debug, Error)]
 pub enum ServeError {
@@ -103,7 +107,8 @@ async fn run_until_stopped(
     let tasks = Tasks::new();
     let admin =
         serve_admin(&config.node.server.admin, (pipelines, ask), &tasks).map_err(ServeError::Admin)?;
-    tasks.spawn(housekeeping(Arc::clone(pipelines)));
+    tasks.spawn(every(HOUSEKEEPING_INTERVAL, Arc::clone(pipelines), Pipelines::housekeeping));
+    tasks.spawn(every(CERTIFICATES_INTERVAL, Arc::clone(pipelines), Pipelines::look_at_certificates));
     let exports = Tasks::new();
     pipelines
         .exporter()
@@ -175,13 +180,14 @@ fn serve_admin(
     Ok(places)
 }
 
-async fn housekeeping(pipelines: Arc<Pipelines>) {
-    let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+/// Has something looked after so often.
+async fn every(interval: Duration, pipelines: Arc<Pipelines>, look_after: fn(&Pipelines)) {
+    let mut ticks = tokio::time::interval(interval);
     loop {
         ticks.tick().await;
         let pipelines = Arc::clone(&pipelines);
         // It writes to the disk, and may wait for deliveries: this thread answers probes meanwhile.
-        match tokio::task::spawn_blocking(move || pipelines.housekeeping()).await {
+        match tokio::task::spawn_blocking(move || look_after(&pipelines)).await {
             Ok(()) => {}
             Err(error) if error.is_cancelled() => return,
             Err(error) => tracing::error!(%error, "housekeeping has broken off, and is tried again"),
