@@ -41,6 +41,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use tokio::sync::watch;
+
 use crate::config::checked;
 use crate::pipeline::control::Control;
 use crate::runtime::budget::{Budget, Share};
@@ -187,7 +189,7 @@ pub struct Edge {
     /// What is put on record of requests.
     pub observer: Arc<Observer>,
     /// Who may come in.
-    gate: RwLock<Arc<Gate>>,
+    gate: watch::Sender<Arc<Gate>>,
     /// How much may come in and go out, and what has.
     pub throttle: Throttle,
     /// What is there for clients of AWS services.
@@ -219,7 +221,7 @@ impl Edge {
             intakes: RwLock::new(None),
             control: OnceLock::new(),
             authorizer_metrics,
-            gate: RwLock::new(Arc::new(gate)),
+            gate: watch::Sender::new(Arc::new(gate)),
             throttle,
             aws,
             taps_budget,
@@ -243,18 +245,22 @@ impl Edge {
 
     /// Who may come in now. A request is judged by one and the same all its way.
     pub fn gate(&self) -> Arc<Gate> {
-        // Nothing panics while it is replaced.
-        Arc::clone(&self.gate.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.gate.borrow())
     }
 
-    /// Has others come in from now on. Connections that are open stay.
+    /// Tells when others may come in, to whatever stays open.
+    pub fn gates(&self) -> watch::Receiver<Arc<Gate>> {
+        self.gate.subscribe()
+    }
+
+    /// Has others come in from now on. What stays open is asked again: see [`Renewal`](gate::renewal::Renewal).
     pub fn replace_gate(&self, auth: &checked::Auth, jwt: Arc<Jwt>, screen: Arc<Screen>) {
         let signatures = Arc::clone(&self.aws.identities);
         let gate =
             Gate::new(auth, (signatures, jwt), &self.throttle, &self.authorizer_metrics).behind(screen);
         let names: HashSet<_> = auth.api_keys.iter().map(|key| key.name.as_str()).collect();
         self.throttle.standings.forget_others(IdentityKind::ApiKey.as_str(), |name| names.contains(name));
-        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
+        self.gate.send_replace(Arc::new(gate));
     }
 
     /// Has streams changed by `control`. To be called before [`Edge::open`].

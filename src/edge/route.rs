@@ -417,7 +417,7 @@ async fn dispatch(
             tap::websocket::get(edge, &*intake?, admitted(charge), leaving).await
         }
         (Route::Records(_), &Method::GET) if tap::events::are_wanted(&head.headers) => {
-            tap::events::get(edge, &*intake?, head, charge).await
+            tap::events::get(edge, &*intake?, (head, &entry), charge).await
         }
         (Route::Records(_), &Method::GET) => tap::page::get(edge, &*intake?, head, &mut charge).await,
         (Route::Stream(_), &Method::GET) => Ok(streams::describe(&*intake?, &head.headers)),

@@ -14,6 +14,7 @@ pub mod addresses;
 pub mod body_proof;
 pub mod facts;
 pub mod networks;
+pub mod renewal;
 pub mod rules;
 pub mod screen;
 pub mod throttle;
@@ -53,6 +54,8 @@ use crate::telemetry::metrics::AuthorizerMetrics;
 /// Who may come in. Made of the configuration, and replaced as a whole.
 #[derive(Debug)]
 pub struct Gate {
+    /// What it was made of.
+    settings: checked::Auth,
     demands: [Demand; Action::COUNT],
     /// What a client is told to prove itself by, by action.
     challenges: [Option<HeaderValue>; Action::COUNT],
@@ -95,6 +98,7 @@ impl Gate {
             Demand::Open | Demand::Closed => None,
         };
         Self {
+            settings: auth.clone(),
             demands: Action::ALL.map(|action| auth.demand(action).clone()),
             challenges: Action::ALL.map(challenge),
             are_in_query: auth.are_in_query,

@@ -132,6 +132,12 @@ impl Identities {
         }
     }
 
+    /// Whether an access key, and its secret, is the same as it was under `before`.
+    pub fn knows_as_before(&self, before: &Self, id: &str) -> bool {
+        let known = self.keys.get(id).map(|key| &key.settings);
+        known.is_some() && known == before.keys.get(id).map(|key| &key.settings)
+    }
+
     /// Checks what the head of a request can tell. `now` is the wall clock's time.
     ///
     /// # Errors
