@@ -8,6 +8,7 @@
 mod build;
 pub mod control;
 mod error;
+mod exports;
 mod functions;
 mod learned;
 pub mod logs;
@@ -40,13 +41,13 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 use crate::telemetry::observer::Observer;
-use crate::telemetry::otlp::Exporter;
 
 pub use build::made_by_clients;
 pub use error::StartError;
 
 use build::Builder;
 use control::Control;
+use exports::Exports;
 use logs::{Logs, Recovery};
 use site::Site;
 
@@ -81,6 +82,7 @@ pub struct Pipelines {
     /// `None` once it is being ended.
     running: Mutex<Option<Running>>,
     memory_metrics: MemoryMetrics,
+    exports: Exports,
 }
 
 /// What a drain takes apart.
@@ -116,7 +118,7 @@ impl Pipelines {
         let edge = Edge::new(node.server.clone(), rules, ingest, phases.clone(), &registry);
         let edge = Arc::new(edge.observed_by(observer));
         let jwt = Arc::clone(edge.gate().jwt());
-        edge.replace_gate(&node.auth, jwt, screen);
+        edge.replace_gate(node, jwt, screen);
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();
@@ -134,6 +136,7 @@ impl Pipelines {
             drain_timeout: node.server.drain_timeout,
             running: Mutex::new(Some(Running { edge_threads, deliveries: None })),
             memory_metrics,
+            exports: Exports::default(),
         })
     }
 
@@ -216,13 +219,6 @@ impl Pipelines {
     /// Knows the doors of the admin port, so that their certificates are read again with the others.
     pub fn watch_admin(&self, doors: Vec<Arc<Door>>) {
         self.admin_doors.get_or_init(|| doors);
-    }
-
-    /// What tells a collector of traces and metrics, if there is one. To be run by a task.
-    pub fn exporter(self: &Arc<Self>) -> Option<Exporter> {
-        let (pipelines, tracer) = (Arc::clone(self), self.site.edge.observer.tracer.clone());
-        let render = Box::new(move || pipelines.render_metrics());
-        Exporter::new(&self.site.node, tracer, &self.registry, render)
     }
 
     /// Opens the files of logs again, because somebody has moved them.

@@ -14,7 +14,6 @@ use super::start::{self, Built};
 use super::stop::Stop;
 use super::{Exit, ServeArgs, Session};
 use crate::config::checked::{Config, Listener};
-use crate::config::limits::OTLP_FLUSH_WAIT;
 use crate::config::print_duration;
 use crate::delivery::StatusReport;
 use crate::edge::listen::ListenError;
@@ -109,11 +108,7 @@ async fn run_until_stopped(
         serve_admin(&config.node.server.admin, (pipelines, ask), &tasks).map_err(ServeError::Admin)?;
     tasks.spawn(every(HOUSEKEEPING_INTERVAL, Arc::clone(pipelines), Pipelines::housekeeping));
     tasks.spawn(every(CERTIFICATES_INTERVAL, Arc::clone(pipelines), Pipelines::look_at_certificates));
-    let exports = Tasks::new();
-    pipelines
-        .exporter()
-        .into_iter()
-        .for_each(|exporter| exports.spawn(exporter.run(pipelines.phases.clone())));
+    pipelines.export(&config.node).await;
     tracing::info!(listen = %pipelines.address(), admin = admin.join(", "), "starting");
 
     let building = tokio::task::spawn_blocking({
@@ -152,8 +147,7 @@ async fn run_until_stopped(
     });
     let reports = tokio::select! {
         reports = draining => {
-            // It knows by the phase that there is nothing more to come.
-            let _ = tokio::time::timeout(OTLP_FLUSH_WAIT, exports.joined()).await;
+            pipelines.exported().await;
             reports.unwrap_or_else(|_| pipelines.reports())
         }
         _ = stop.next() => {

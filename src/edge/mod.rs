@@ -62,6 +62,7 @@ use gate::throttle::Throttle;
 use gate::throttle::account::Account;
 use identity::jwt::Jwt;
 use identity::principal::IdentityKind;
+use identity::signature_v4::Identities;
 use learned_plan::LearnedPlan;
 use listen::crowd::Crowd;
 use mapping::Mapping;
@@ -202,7 +203,7 @@ impl Edge {
     /// Puts the edge together. Until [`Edge::open`] it refuses what is about a stream.
     pub fn new(
         server: checked::Server,
-        (auth, limits, aws): (&checked::Auth, &checked::Limits, &checked::Aws),
+        (auth, limits, settings): (&checked::Auth, &checked::Limits, &checked::Aws),
         budget: Share,
         phases: Phases,
         registry: &Registry,
@@ -213,9 +214,10 @@ impl Edge {
         let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         let authorizer_metrics = registry.authorizer();
-        let aws = aws::Gateway::new(budget.account_before_last(), aws, &throttle);
+        let aws = aws::Gateway::new(budget.account_before_last(), settings);
         let jwt = Arc::new(Jwt::new(&auth.jwt_issuers, registry));
-        let gate = Gate::new(auth, (Arc::clone(&aws.identities), jwt), &throttle, &authorizer_metrics);
+        let signatures = Arc::new(Identities::new(&settings.access, &settings.account, &throttle));
+        let gate = Gate::new(auth, (signatures, jwt), &throttle, &authorizer_metrics);
         Self {
             server,
             intakes: RwLock::new(None),
@@ -254,12 +256,21 @@ impl Edge {
     }
 
     /// Has others come in from now on. What stays open is asked again: see [`Renewal`](gate::renewal::Renewal).
-    pub fn replace_gate(&self, auth: &checked::Auth, jwt: Arc<Jwt>, screen: Arc<Screen>) {
-        let signatures = Arc::clone(&self.aws.identities);
-        let gate =
-            Gate::new(auth, (signatures, jwt), &self.throttle, &self.authorizer_metrics).behind(screen);
-        let names: HashSet<_> = auth.api_keys.iter().map(|key| key.name.as_str()).collect();
-        self.throttle.standings.forget_others(IdentityKind::ApiKey.as_str(), |name| names.contains(name));
+    pub fn replace_gate(&self, node: &checked::Node, jwt: Arc<Jwt>, screen: Arc<Screen>) {
+        let (before, auth, access) = (self.gate(), &node.auth, &node.aws.access);
+        // With the keys that were derived of their secrets.
+        let signatures = match before.signatures().is_of(access) {
+            true => Arc::clone(before.signatures()),
+            false => Arc::new(Identities::new(access, &self.aws.account, &self.throttle)),
+        };
+        let levels = Arc::new(self.throttle.relimited(&node.limits, before.levels()));
+        let gate = Gate::new(auth, (signatures, jwt), &self.throttle, &self.authorizer_metrics);
+        let gate = gate.behind(screen).limited(levels);
+        let forget = |kind: IdentityKind, names: HashSet<&str>| {
+            self.throttle.standings.forget_others(kind.as_str(), |name| names.contains(name));
+        };
+        forget(IdentityKind::ApiKey, auth.api_keys.iter().map(|key| key.name.as_str()).collect());
+        forget(IdentityKind::SignatureV4, access.keys.iter().map(|key| key.id.as_str()).collect());
         self.gate.send_replace(Arc::new(gate));
     }
 
@@ -282,6 +293,13 @@ impl Edge {
         let intake = self.limited(intake);
         self.change_intakes(|intakes| {
             intakes.insert(Arc::clone(intake.stream.name()), Arc::new(intake));
+        });
+    }
+
+    /// Lets records of a stream in again, as it was when it was removed.
+    pub fn restore(&self, intake: Arc<Intake>) {
+        self.change_intakes(|intakes| {
+            intakes.insert(Arc::clone(intake.stream.name()), intake);
         });
     }
 

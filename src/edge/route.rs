@@ -371,7 +371,7 @@ impl Passed {
         let flow = route.flow(facts.action);
         let cost = if flow == Flow::Ingest { route.announced(facts.head, body) } else { Cost::READ };
         let stream = intake.as_ref().ok().and_then(|intake| intake.account.as_ref());
-        let charge = entry.charge(edge, stream, flow, cost)?;
+        let charge = entry.charge(stream, flow, cost)?;
         Ok(Self { entry, charge, intake })
     }
 }

@@ -32,8 +32,7 @@ use self::throttle::account::Account;
 use self::throttle::charge::Charge;
 use self::throttle::fair::Competitor;
 use self::throttle::measure::{Cost, Flow};
-use self::throttle::{Asks, Throttle};
-use super::Edge;
+use self::throttle::{Asks, Levels, Throttle};
 use super::identity::api_key::ApiKeys;
 use super::identity::authorizer::Authorizer;
 use super::identity::basic::BasicUsers;
@@ -67,6 +66,7 @@ pub struct Gate {
     signatures: Arc<Identities>,
     authorizer: Option<Authorizer>,
     screen: Arc<Screen>,
+    levels: Arc<Levels>,
     jwt: Arc<Jwt>,
 }
 
@@ -110,12 +110,28 @@ impl Gate {
             authorizer: auth.authorizer.as_ref().and_then(|settings| authorizer(settings, metrics)),
             jwt,
             screen: Arc::default(),
+            levels: Arc::clone(&throttle.levels),
         }
     }
 
     /// The same behind lists of addresses and rules.
     pub fn behind(self, screen: Arc<Screen>) -> Self {
         Self { screen, ..self }
+    }
+
+    /// The same with other limits of what all requests have in common.
+    pub fn limited(self, levels: Arc<Levels>) -> Self {
+        Self { levels, ..self }
+    }
+
+    /// The limits of what all requests have in common.
+    pub fn levels(&self) -> &Arc<Levels> {
+        &self.levels
+    }
+
+    /// Whose signatures are known.
+    pub fn signatures(&self) -> &Arc<Identities> {
+        &self.signatures
     }
 
     /// What checks tokens.
@@ -280,22 +296,21 @@ impl Entry {
         Err(Problem::Forbidden(format!("'{who}' may not {} {what}", action.verb())))
     }
 
+    /// Who may come in, as it was when this was let in.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
     /// Takes what a request, or a message of a connection that stays open, tells of its cost before it is read. `stream` is
     /// the stream's account, if it has one.
     ///
     /// # Errors
     /// [`Problem::Limited`] if that is too much.
-    pub fn charge(
-        &self,
-        edge: &Edge,
-        stream: Option<&Arc<Account>>,
-        flow: Flow,
-        cost: Cost,
-    ) -> Result<Charge, Problem> {
+    pub fn charge(&self, stream: Option<&Arc<Account>>, flow: Flow, cost: Cost) -> Result<Charge, Problem> {
         // Before its body is there nobody may make others pay: see `Entry::pay`.
         let principal = self.proven().and_then(|principal| principal.standing.account.as_ref());
         let asks = Asks { principal, stream, client: self.client, route: self.route, flow };
-        Ok(edge.throttle.enter(&asks, cost)?)
+        Ok(self.gate.levels.enter(&asks, cost)?)
     }
 
     /// Has a sender pay as well whom only the body has proved.

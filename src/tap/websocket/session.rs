@@ -447,8 +447,7 @@ async fn begin(
 ) -> Result<Begun, Problem> {
     let message::Message { framing, records, key, idempotency_key } = message;
     let bytes = records.len() as u64;
-    let mut charge =
-        entry.charge(edge, intake.account.as_ref(), Flow::Ingest, Cost::announced(Some(bytes)))?;
+    let mut charge = entry.charge(intake.account.as_ref(), Flow::Ingest, Cost::announced(Some(bytes)))?;
     let competitor = &entry.competitor();
     let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + bytes, competitor);
     let permit = permit.inspect_err(|_| charge.refund())?;

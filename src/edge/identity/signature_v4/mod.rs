@@ -45,6 +45,8 @@ use statement::{ChunkedPayload, Payload, SIGNATURE_PARAMETER, Statement, UNSIGNE
 /// Everybody whose requests are taken. Made once, shared by all edge threads.
 #[derive(Debug)]
 pub struct Identities {
+    /// What it was made of.
+    settings: checked::Access,
     rule: SignatureRule,
     clock_skew: Duration,
     account: Arc<str>,
@@ -125,11 +127,17 @@ impl Identities {
             signing_keys: SigningKeys::default(),
         };
         Self {
+            settings: access.clone(),
             rule: access.signature,
             clock_skew: access.clock_skew,
             account: Arc::from(account),
             keys: access.keys.iter().map(|it| (it.id.clone(), Arc::new(key(it)))).collect(),
         }
+    }
+
+    /// Whether it was made of these settings.
+    pub fn is_of(&self, access: &checked::Access) -> bool {
+        self.settings == *access
     }
 
     /// Whether an access key, and its secret, is the same as it was under `before`.
