@@ -351,6 +351,7 @@ async fn what_is_wrong_is_said_and_a_filter_moves_on() {
         let (_, problem) = server.get(&format!("/v1/streams/s/records?{query}")).await;
         assert_eq!(problem["code"], code, "{query}: {problem}");
     }
+    let long = format!("/{}", "c".repeat(1000));
     for (path, body, code) in [
         ("/c", json!({"lease": "1ms"}), "bad_parameter"),
         ("/c", json!({"next": "0-1"}), "bad_parameter"),
@@ -359,7 +360,9 @@ async fn what_is_wrong_is_said_and_a_filter_moves_on() {
         ("/c", json!({"form": "latest"}), "json"),
         ("/c", json!({"from": "17"}), "bad_parameter"),
         ("/d", json!({"worker": "w"}), "unknown_cursor"),
-        ("/%20", json!({}), "bad_parameter"),
+        (&*long, json!({}), "bad_parameter"),
+        // What is escaped names nothing.
+        ("/%20", json!({}), "not_found"),
     ] {
         let (_, problem) = send(&server, "PUT", path, body.clone()).await;
         assert_eq!(problem["code"], code, "{path} {body}: {problem}");

@@ -85,12 +85,13 @@ impl Frame {
     pub fn status(&self) -> Option<u16> {
         // A change of the table's size may stand in front.
         let first = self.payload.iter().find(|byte| **byte & 0xe0 != 0x20);
-        (self.kind == HEADERS).then(|| match first {
+        let status = match first {
             Some(0x88) => 200,
             Some(0x8c) => 400,
             Some(0x8d) => 404,
             _ => 0,
-        })
+        };
+        (self.kind == HEADERS).then_some(status)
     }
 }
 

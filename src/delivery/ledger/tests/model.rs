@@ -63,6 +63,7 @@ impl Model {
                     self.gone.insert(*shard);
                     self.cursor.remove(shard);
                     self.first.remove(shard);
+                    self.gaps.retain(|gap| gap.shard != *shard);
                     self.epochs.iter_mut().for_each(|epoch| epoch.from.retain(|(named, _)| named != shard));
                 }
             }
