@@ -93,6 +93,6 @@ async fn what_is_open_ends_when_its_sender_may_not_any_more_and_only_then() {
     assert_eq!(put(&mut root).await, forbidden);
     let mut root = open(&server, "from=none", ROOT).await;
     assert_eq!(put(&mut root).await.unwrap()["accepted"], 1);
-    assert_eq!(server.metric("forebay_ingest_records_total", "outcome=\"accepted\"").await, 3.0);
+    assert_eq!(server.metric("forebay_ingest_records_total", "verdict=\"accepted\"").await, 3.0);
     server.stop().assert_drained();
 }
