@@ -101,7 +101,7 @@ impl Scene {
         let principal = entry.principal.as_ref().and_then(|principal| principal.standing.account.as_ref());
         let stream = self.streams.get(index % self.streams.len().max(1));
         let asks = Asks { principal, stream, client: Some(client), route: "records", flow: Flow::Ingest };
-        let charge = self.throttle.enter(&asks, Cost::announced(Some(EVENT_BYTES as u64)));
+        let charge = self.throttle.levels.enter(&asks, Cost::announced(Some(EVENT_BYTES as u64)));
         let Ok(mut charge) = charge else { unreachable!("nothing is short") };
         assert!(charge.settle_records(1, 1, EVENT_BYTES).is_ok());
     }

@@ -8,6 +8,7 @@
 mod build;
 pub mod control;
 mod error;
+mod exports;
 pub mod flush;
 mod functions;
 mod learned;
@@ -17,14 +18,14 @@ pub mod running;
 mod site;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use http::request::Parts;
 use tokio::runtime::Runtime;
 
-use crate::config::checked::{Config, ListenAt};
+use crate::config::checked::Config;
 use crate::delivery::{Memory, StatusReport};
 use crate::edge::Edge;
 use crate::edge::aws::firehose::registry::DeliveryStreams;
@@ -32,7 +33,7 @@ use crate::edge::gate::facts::Facts;
 use crate::edge::gate::screen::Screen;
 use crate::edge::identity::policy::Action;
 use crate::edge::listen::socket::Peer;
-use crate::edge::listen::tls::Terminator;
+use crate::edge::listen::tls::{Shown, Terminator, TlsError};
 use crate::edge::listen::{Door, Listeners};
 use crate::edge::problem::Problem;
 use crate::edge::visit::Visit;
@@ -41,13 +42,13 @@ use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 use crate::telemetry::observer::Observer;
-use crate::telemetry::otlp::Exporter;
 
 pub use build::made_by_clients;
 pub use error::StartError;
 
 use build::Builder;
 use control::Control;
+use exports::Exports;
 use logs::{Logs, Recovery};
 use site::Site;
 
@@ -73,12 +74,16 @@ pub struct Pipelines {
     /// What the files say that hold.
     config: tokio::sync::Mutex<Config>,
     addresses: Vec<std::net::SocketAddr>,
+    places: Vec<String>,
     doors: Vec<Arc<Door>>,
+    /// Those of the admin port, once they are known.
+    admin_doors: OnceLock<Vec<Arc<Door>>>,
     threads: usize,
     drain_timeout: Duration,
     /// `None` once it is being ended.
     running: Mutex<Option<Running>>,
     memory_metrics: MemoryMetrics,
+    exports: Exports,
 }
 
 /// What a drain takes apart.
@@ -107,14 +112,14 @@ impl Pipelines {
         let deliveries_count = pipelines.iter().map(|pipeline| pipeline.deliveries.len()).sum();
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
-        let (addresses, doors) = (listeners.addresses(), listeners.doors());
+        let (addresses, places, doors) = (listeners.addresses(), listeners.places(), listeners.doors());
         let observer = Arc::new(Observer::open(node, &registry)?);
         let screen = Arc::new(Screen::new(config, &registry)?);
         let rules = (&node.auth, &node.limits, &node.aws);
         let edge = Edge::new(node.server.clone(), rules, ingest, phases.clone(), &registry);
         let edge = Arc::new(edge.observed_by(observer).caching(node.cache.as_ref(), &registry));
         let jwt = Arc::clone(edge.gate().jwt());
-        edge.replace_gate(&node.auth, jwt, screen);
+        edge.replace_gate((&node.auth, &node.limits, &node.aws.access), jwt, screen);
         // Those that have been started end if one cannot be.
         let edge_threads = listeners.serve(&edge).inspect_err(|_| phases.advance(Phase::StoppingEdge))?;
         let memory_metrics = registry.memory();
@@ -125,11 +130,14 @@ impl Pipelines {
             site,
             config: tokio::sync::Mutex::new(config.clone()),
             addresses,
+            places,
             doors,
+            admin_doors: OnceLock::new(),
             threads,
             drain_timeout: node.server.drain_timeout,
             running: Mutex::new(Some(Running { edge_threads, deliveries: None })),
             memory_metrics,
+            exports: Exports::default(),
         })
     }
 
@@ -200,23 +208,18 @@ impl Pipelines {
     }
 
     /// Everywhere that it listens, as URLs, in the order of the configuration.
-    pub fn places(&self) -> Vec<String> {
-        let mut addresses = self.addresses.iter();
-        let place = |door: &Arc<Door>| {
-            let scheme = if door.tls.is_some() { "https" } else { "http" };
-            match &door.at {
-                ListenAt::Tcp(address) => format!("{scheme}://{}", addresses.next().unwrap_or(address)),
-                at @ ListenAt::Unix(_) => at.to_string(),
-            }
-        };
-        self.doors.iter().map(place).collect()
+    pub fn places(&self) -> &[String] {
+        &self.places
     }
 
-    /// What tells a collector of traces and metrics, if there is one. To be run by a task.
-    pub fn exporter(self: &Arc<Self>) -> Option<Exporter> {
-        let (pipelines, tracer) = (Arc::clone(self), self.site.edge.observer.tracer.clone());
-        let render = Box::new(move || pipelines.render_metrics());
-        Exporter::new(&self.site.node, tracer, &self.registry, render)
+    /// The edge, whose limits hold for connections of the admin port as well.
+    pub fn edge(&self) -> &Arc<Edge> {
+        &self.site.edge
+    }
+
+    /// Knows the doors of the admin port, so that their certificates are read again with the others.
+    pub fn watch_admin(&self, doors: Vec<Arc<Door>>) {
+        self.admin_doors.get_or_init(|| doors);
     }
 
     /// Opens the files of logs again, because somebody has moved them.
@@ -226,10 +229,22 @@ impl Pipelines {
 
     /// Reads the certificates of all listeners again. Where that fails the old ones stay.
     pub fn reload_certificates(&self) {
-        for door in &self.doors {
-            match door.tls.as_ref().map(Terminator::reload) {
-                Some(Ok(())) => {
-                    tracing::info!(listen = %door.at, "new connections get the certificates as they are now")
+        self.take_certificates(|terminator| Some(terminator.reload()));
+    }
+
+    /// The same of those whose files have changed since they were read. To be called every few seconds, and by no task.
+    pub fn look_at_certificates(&self) {
+        self.take_certificates(Terminator::look);
+    }
+
+    fn take_certificates(&self, take: impl Fn(&Terminator) -> Option<Result<Shown, TlsError>>) {
+        for door in self.doors.iter().chain(self.admin_doors.get().into_iter().flatten()) {
+            match door.tls.as_ref().and_then(&take) {
+                Some(Ok(certificate)) => {
+                    tracing::info!(
+                        listen = %door.at, %certificate,
+                        "new connections get the certificates as they are now"
+                    );
                 }
                 Some(Err(error)) => {
                     tracing::error!(listen = %door.at, %error, "the certificates cannot be used: the old ones stay");

@@ -84,7 +84,9 @@ struct NodeReport<'a> {
     name: Option<&'a str>,
     listen: String,
     listeners: Vec<String>,
+    /// The main place of the admin port, and all places.
     admin: String,
+    admin_listeners: Vec<String>,
     data_dir: String,
     memory_budget_bytes: u64,
     log_segment_bytes: u64,
@@ -127,7 +129,8 @@ impl<'a> Report<'a> {
                 name: node.name.as_deref(),
                 listen: node.server.listen.to_string(),
                 listeners: node.server.listeners.iter().map(shown).collect(),
-                admin: node.server.admin.to_string(),
+                admin: node.server.admin.first().map(|main| main.at.to_string()).unwrap_or_default(),
+                admin_listeners: node.server.admin.iter().map(shown).collect(),
                 data_dir: node.data_dir.display().to_string(),
                 memory_budget_bytes: node.memory_budget_bytes,
                 log_segment_bytes: node.log.segment_bytes,
@@ -168,11 +171,13 @@ impl NodeReport<'_> {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         let Self { admin, data_dir, .. } = self;
         let listeners = self.listeners.join(", ");
+        let others = self.admin_listeners.iter().skip(1).map(|other| format!(" and {other}"));
+        let others: String = others.collect();
         let name = self.name.map(|name| format!(" {name}")).unwrap_or_default();
         let (budget, segment) = (Size(self.memory_budget_bytes), Size(self.log_segment_bytes));
         writeln!(
             out,
-            "node{name}: {listeners}, admin on {admin}, data in {data_dir}, memory budget {budget}, log segments of {segment}"
+            "node{name}: {listeners}, admin on {admin}{others}, data in {data_dir}, memory budget {budget}, log segments of {segment}"
         )
     }
 }

@@ -1,6 +1,7 @@
 //! Reading the files again while the node runs: on SIGHUP, or where the admin port is asked to.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -57,7 +58,7 @@ impl Wishes {
 }
 
 /// Reads the files and has them hold. What comes of it is in the log, and told to who has asked.
-pub async fn reload(files: &Files<'_>, pipelines: &Pipelines, asked: Option<Asked>) {
+pub async fn reload(files: &Files<'_>, pipelines: &Arc<Pipelines>, asked: Option<Asked>) {
     // Whatever becomes of it: who has moved a log sends the same signal.
     pipelines.reopen_logs();
     let outcome = match files.load() {

@@ -7,23 +7,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::mpsc;
 
 use super::reload::{self, Files, Wishes};
 use super::start::{self, Built};
 use super::stop::Stop;
 use super::{Exit, ServeArgs, Session};
-use crate::config::checked::Config;
-use crate::config::limits::OTLP_FLUSH_WAIT;
+use crate::config::checked::{Config, Listener};
 use crate::config::print_duration;
 use crate::delivery::StatusReport;
+use crate::edge::listen::ListenError;
+use crate::pipeline::reload::Asked;
 use crate::pipeline::{Pipelines, StartError};
 #[cfg(debug_assertions)]
 use crate::runtime::crash_point;
 use crate::runtime::tasks::Tasks;
-use crate::telemetry::{admin, logging};
+use crate::telemetry::admin::{self, Operators};
+use crate::telemetry::logging;
 
 /// How often streams forget and histograms settle.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the files of certificates are looked at: a change counts once they have rested from one look to the next, so
+/// that a certificate and its key may come one after the other.
+const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Why serving has failed.
 #[derive(Debug, Error)]
@@ -31,14 +38,9 @@ pub enum ServeError {
     /// A stage could not be built.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The admin address cannot be bound.
-    #[error("cannot listen on {address} (admin): {source}")]
-    Admin {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// An address of the admin port cannot be bound.
+    #[error("the admin port: {0}")]
+    Admin(ListenError),
     /// The runtime of the main thread or its signal handlers cannot be set up.
     #[error("cannot set up the main thread: {0}")]
     Runtime(#[from] io::Error),
@@ -100,20 +102,14 @@ async fn run_until_stopped(
 ) -> Result<Exit, ServeError> {
     let mut stop = Stop::new()?;
     let (mut wishes, ask) = Wishes::new()?;
-    let (admin_address, banner) = (config.node.server.admin, Banner::of(&config));
-    let listener = admin::bind(admin_address)
-        .await
-        .map_err(|source| ServeError::Admin { address: admin_address, source })?;
-    let admin_address = listener.local_addr()?;
+    let banner = Banner::of(&config);
     let tasks = Tasks::new();
-    tasks.spawn(admin::serve(listener, Arc::clone(pipelines), ask));
-    tasks.spawn(housekeeping(Arc::clone(pipelines)));
-    let exports = Tasks::new();
-    pipelines
-        .exporter()
-        .into_iter()
-        .for_each(|exporter| exports.spawn(exporter.run(pipelines.phases.clone())));
-    tracing::info!(listen = %pipelines.address(), admin = %admin_address, "starting");
+    let admin =
+        serve_admin(&config.node.server.admin, (pipelines, ask), &tasks).map_err(ServeError::Admin)?;
+    tasks.spawn(every(HOUSEKEEPING_INTERVAL, Arc::clone(pipelines), Pipelines::housekeeping));
+    tasks.spawn(every(CERTIFICATES_INTERVAL, Arc::clone(pipelines), Pipelines::look_at_certificates));
+    pipelines.export(&config.node).await;
+    tracing::info!(listen = %pipelines.address(), admin = admin.join(", "), "starting");
 
     let building = tokio::task::spawn_blocking({
         let pipelines = Arc::clone(pipelines);
@@ -127,8 +123,8 @@ async fn run_until_stopped(
             return Ok(Exit::Well);
         }
     };
-    banner.print(pipelines, admin_address, out);
-    tracing::info!(listen = %pipelines.address(), admin = %admin_address, "serving");
+    banner.print(pipelines, &admin, out);
+    tracing::info!(listen = %pipelines.address(), admin = admin.join(", "), "serving");
 
     let signal = match signal {
         Some(signal) => signal,
@@ -151,8 +147,7 @@ async fn run_until_stopped(
     });
     let reports = tokio::select! {
         reports = draining => {
-            // It knows by the phase that there is nothing more to come.
-            let _ = tokio::time::timeout(OTLP_FLUSH_WAIT, exports.joined()).await;
+            pipelines.exported().await;
             reports.unwrap_or_else(|_| pipelines.reports())
         }
         _ = stop.next() => {
@@ -163,13 +158,30 @@ async fn run_until_stopped(
     Ok(report(&reports, out))
 }
 
-async fn housekeeping(pipelines: Arc<Pipelines>) {
-    let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+/// Has the admin port served at all its places by `tasks`. Returns them as URLs.
+fn serve_admin(
+    places: &[Listener],
+    (pipelines, ask): (&Arc<Pipelines>, mpsc::Sender<Asked>),
+    tasks: &Tasks,
+) -> Result<Vec<String>, ListenError> {
+    let listeners = admin::bind(places)?;
+    pipelines.watch_admin(listeners.doors());
+    let (places, connections) = (listeners.places(), Tasks::new());
+    let operators = Operators::new(Arc::clone(pipelines), ask);
+    for place in listeners.alone()? {
+        tasks.spawn(operators.clone().serve(place, connections.clone()));
+    }
+    Ok(places)
+}
+
+/// Has something looked after so often.
+async fn every(interval: Duration, pipelines: Arc<Pipelines>, look_after: fn(&Pipelines)) {
+    let mut ticks = tokio::time::interval(interval);
     loop {
         ticks.tick().await;
         let pipelines = Arc::clone(&pipelines);
         // It writes to the disk, and may wait for deliveries: this thread answers probes meanwhile.
-        match tokio::task::spawn_blocking(move || pipelines.housekeeping()).await {
+        match tokio::task::spawn_blocking(move || look_after(&pipelines)).await {
             Ok(()) => {}
             Err(error) if error.is_cancelled() => return,
             Err(error) => tracing::error!(%error, "housekeeping has broken off, and is tried again"),
@@ -203,12 +215,14 @@ impl Banner {
         Self { streams: config.pipelines.iter().map(sinks).collect() }
     }
 
-    fn print(&self, pipelines: &Pipelines, admin: std::net::SocketAddr, out: &mut dyn Write) {
-        let places = pipelines.places();
-        let (main, others) =
-            places.split_first().map_or(("", &[][..]), |(main, others)| (main.as_str(), others));
-        let mut text =
-            format!("forebay {} listens on {main}, admin on http://{admin}\n", env!("CARGO_PKG_VERSION"));
+    fn print(&self, pipelines: &Pipelines, admin: &[String], out: &mut dyn Write) {
+        fn split(places: &[String]) -> (&str, &[String]) {
+            places.split_first().map_or(("", &[][..]), |(main, others)| (main.as_str(), others))
+        }
+        let ((main, others), (admin, admin_others)) = (split(pipelines.places()), split(admin));
+        let mut text = format!("forebay {} listens on {main}, admin on {admin}\n", env!("CARGO_PKG_VERSION"));
+        let admin_others = admin_others.iter().map(|place| format!("admin on {place}"));
+        let others: Vec<String> = others.iter().cloned().chain(admin_others).collect();
         if !others.is_empty() {
             text.push_str(&format!("  and on {}\n", others.join(", ")));
         }

@@ -29,6 +29,9 @@ pub struct ListenerTable {
     /// Whether each connection begins with a PROXY header, version 2. Default: false.
     #[schemars(example = true)]
     pub proxy_protocol: Option<bool>,
+    /// Whether the routes of the admin port are here instead of those of streams. Default: false.
+    #[schemars(example = true)]
+    pub admin: Option<bool>,
 }
 
 /// `tls` of a listener.
@@ -165,12 +168,21 @@ pub(super) fn collide(one: SocketAddr, other: SocketAddr) -> bool {
         && (one.ip() == other.ip() || any(one.ip()) || any(other.ip()))
 }
 
+/// Listeners by what is there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Doors {
+    /// The routes of streams.
+    pub clients: Vec<Listener>,
+    /// Those of the admin port.
+    pub admin: Vec<Listener>,
+}
+
 /// Every table, behind the listeners that there are already; `None` where a problem was added.
 pub(super) fn check_listeners(
     tables: Vec<ListenerTable>,
-    (mut known, admin): (Vec<Listener>, Option<SocketAddr>),
+    mut known: Doors,
     checker: &mut Checker<'_>,
-) -> Option<Vec<Listener>> {
+) -> Option<Doors> {
     if tables.len() > LISTENERS_MAX {
         let found = tables.len();
         let message = format!("{found} listeners are too many: there may be {LISTENERS_MAX}");
@@ -180,6 +192,7 @@ pub(super) fn check_listeners(
     let mut all_right = true;
     for (index, table) in tables.into_iter().enumerate() {
         let path = format!("listener[{index}]");
+        let is_admin = table.admin.unwrap_or(false);
         let Some(listener) = check_listener(table, &path, checker) else {
             all_right = false;
             continue;
@@ -188,13 +201,13 @@ pub(super) fn check_listeners(
             (ListenAt::Tcp(one), ListenAt::Tcp(other)) => collide(*one, *other),
             (one, other) => one == other,
         };
-        let admin = admin.map(ListenAt::Tcp);
-        if let Some(other) = known.iter().map(|known| &known.at).chain(&admin).find(|at| taken(at)) {
+        let all = known.clients.iter().chain(&known.admin).map(|known| &known.at);
+        if let Some(other) = all.into_iter().find(|at| taken(at)) {
             let message = format!("{} is taken by {other}: each listener needs its own place", listener.at);
             checker.problem(&path, message);
             all_right = false;
         }
-        known.push(listener);
+        if is_admin { known.admin.push(listener) } else { known.clients.push(listener) }
     }
     all_right.then_some(known)
 }

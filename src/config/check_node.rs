@@ -12,7 +12,7 @@ use super::check_cors::check_cors;
 use super::check_function::check_functions;
 use super::check_limit::check_limits;
 use super::check_listener::{
-    Listener, ListenerTable, check_address, check_listeners, check_tls, check_trusted_proxies, collide,
+    Doors, Listener, ListenerTable, check_address, check_listeners, check_tls, check_trusted_proxies, collide,
 };
 use super::check_log::check_log;
 use super::check_logs::{check_access_log, check_audit_log};
@@ -110,7 +110,11 @@ fn check_server(
         is_behind_proxy: raw.proxy_protocol.unwrap_or(false),
         ..Listener::plain(address)
     });
-    let listeners = check_listeners(listeners, (main.iter().cloned().collect(), admin), checker);
+    let known = Doors {
+        clients: main.iter().cloned().collect(),
+        admin: admin.map(Listener::plain).into_iter().collect(),
+    };
+    let doors = check_listeners(listeners, known, checker);
     let trusted_proxies = check_trusted_proxies(raw.trusted_proxies, checker);
     // The default does not matter where the number is wrong: the problem is what comes out.
     let threads = match raw.threads {
@@ -163,12 +167,13 @@ fn check_server(
         Some(cors) => Some(check_cors(cors, checker)?),
         None => None,
     };
-    main?;
+    (main?, admin?);
+    let doors = doors?;
     Some(Server {
         listen: listen?,
-        listeners: listeners?,
+        listeners: doors.clients,
         trusted_proxies: trusted_proxies?,
-        admin: admin?,
+        admin: doors.admin,
         threads: threads?,
         connections_max: connections?,
         address_connections_max: per_address?,

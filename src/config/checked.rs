@@ -137,8 +137,8 @@ pub struct Server {
     pub listeners: Vec<Listener>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Address of metrics and health.
-    pub admin: SocketAddr,
+    /// Everywhere that the admin port is, `[server] admin` first.
+    pub admin: Vec<Listener>,
     /// Edge threads; one a core where it is not given.
     pub threads: Option<NonZeroUsize>,
     /// Open connections over all threads.

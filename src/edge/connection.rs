@@ -18,12 +18,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, watch};
 
 use self::opening::{Opened, Unopened, open};
+use super::Edge;
 use super::answers::{Answers, Step};
+use super::desk::Desk;
 use super::listen::accept::Arrival;
 use super::listen::socket::Socket;
 use super::strict::wire::{Flaw, Wire};
 use super::upgrade::{Takeovers, Upgrade};
-use super::{Edge, route};
 use crate::config::checked::Server;
 use crate::config::limits::{
     HEADERS_MAX, HTTP2_BROKEN_STREAMS_MAX, HTTP2_RESET_STREAMS_MAX, HTTP2_SEND_BUFFER_BYTES,
@@ -291,8 +292,9 @@ fn http(server: &Server) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Serves a connection until it ends, is late, leaves a stream behind that only its end ends, or `stop` turns true.
-pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<bool>) {
+/// Serves a connection until it ends, is late, leaves a stream behind that only its end ends, or `stop` turns true. Its
+/// requests are answered by `desk`.
+pub async fn serve<D: Desk>(edge: Arc<Edge>, arrival: Arrival, desk: D, mut stop: watch::Receiver<bool>) {
     let from = arrival.address;
     let opened = tokio::select! {
         opened = open(&edge, arrival) => opened,
@@ -320,11 +322,11 @@ pub async fn serve(edge: Arc<Edge>, arrival: Arrival, mut stop: watch::Receiver<
             request.extensions_mut().insert(flaw);
         }
         let (edge, answering) = (Arc::clone(&edge), Answering::new(&progress, request.version()));
-        let (takeovers, peer) = (Arc::clone(&takeovers), Arc::clone(&peer));
+        let (takeovers, peer, desk) = (Arc::clone(&takeovers), Arc::clone(&peer), desk.clone());
         async move {
             let upgrade = Upgrade::default();
             let is_http1 = request.version() < Version::HTTP_2;
-            let mut response = route::answer(&edge, &peer, request, &upgrade).await;
+            let mut response = desk.answer(&edge, &peer, request, &upgrade).await;
             if is_last && is_http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

@@ -14,11 +14,12 @@ pub mod append;
 pub mod aws;
 pub mod body;
 pub mod clicks;
-mod connection;
+pub(crate) mod connection;
 pub mod cors;
 pub mod cursors;
 pub mod dead_letters;
 pub mod decode;
+pub mod desk;
 pub mod gate;
 pub mod identity;
 pub mod ingest;
@@ -42,7 +43,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::checked;
 use crate::config::limits::DEAD_LETTER_READERS_MAX;
@@ -65,11 +66,12 @@ use gate::throttle::Throttle;
 use gate::throttle::account::Account;
 use identity::jwt::Jwt;
 use identity::principal::IdentityKind;
+use identity::signature_v4::Identities;
 use learned_plan::LearnedPlan;
 use listen::crowd::Crowd;
 use mapping::Mapping;
 use problem::Problem;
-pub use route::{RouteMetrics, names as route_names};
+pub use route::{RouteMetrics, check_size, names as route_names};
 use stages::{Stage, Stages};
 
 /// A stream as the edge sees it: where its records go and what they must look like.
@@ -192,7 +194,7 @@ pub struct Edge {
     /// What is put on record of requests.
     pub observer: Arc<Observer>,
     /// Who may come in.
-    gate: RwLock<Arc<Gate>>,
+    gate: watch::Sender<Arc<Gate>>,
     /// How much may come in and go out, and what has.
     pub throttle: Throttle,
     /// What is there for clients of AWS services.
@@ -209,7 +211,7 @@ impl Edge {
     /// Puts the edge together. Until [`Edge::open`] it refuses what is about a stream.
     pub fn new(
         server: checked::Server,
-        (auth, limits, aws): (&checked::Auth, &checked::Limits, &checked::Aws),
+        (auth, limits, settings): (&checked::Auth, &checked::Limits, &checked::Aws),
         budget: Share,
         phases: Phases,
         registry: &Registry,
@@ -220,15 +222,16 @@ impl Edge {
         let metrics = ["events", "websocket", "subscription"].map(|kind| registry.taps(kind));
         let taps = Taps::new(Arc::clone(&taps_budget), server.idle_timeout, phases.clone(), metrics);
         let authorizer_metrics = registry.authorizer();
-        let aws = aws::Gateway::new(budget.account_before_last(), aws, &throttle);
+        let aws = aws::Gateway::new(budget.account_before_last(), settings);
         let jwt = Arc::new(Jwt::new(&auth.jwt_issuers, (registry, &throttle)));
-        let gate = Gate::new(auth, (Arc::clone(&aws.identities), jwt), &throttle, &authorizer_metrics);
+        let signatures = Arc::new(Identities::new(&settings.access, &settings.account, &throttle));
+        let gate = Gate::new(auth, (signatures, jwt), &throttle, &authorizer_metrics);
         Self {
             server,
             intakes: RwLock::new(None),
             control: OnceLock::new(),
             authorizer_metrics,
-            gate: RwLock::new(Arc::new(gate)),
+            gate: watch::Sender::new(Arc::new(gate)),
             throttle,
             aws,
             taps_budget,
@@ -274,23 +277,37 @@ impl Edge {
 
     /// Who may come in now. A request is judged by one and the same all its way.
     pub fn gate(&self) -> Arc<Gate> {
-        // Nothing panics while it is replaced.
-        Arc::clone(&self.gate.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.gate.borrow())
     }
 
-    /// Has others come in from now on. Connections that are open stay.
-    pub fn replace_gate(&self, auth: &checked::Auth, jwt: Arc<Jwt>, screen: Arc<Screen>) {
-        let signatures = Arc::clone(&self.aws.identities);
-        let gate =
-            Gate::new(auth, (signatures, jwt), &self.throttle, &self.authorizer_metrics).behind(screen);
-        let names: HashSet<_> = auth.named().map(|(kind, name)| (kind.as_str(), name)).collect();
-        // Access keys are others after a restart only.
-        let is_fixed = |kind: &str| kind == IdentityKind::SignatureV4.as_str();
-        let stays = |kind: &str, name: &str| is_fixed(kind) || names.contains(&(kind, name));
-        self.throttle.standings.forget_others(stays);
+    /// Tells when others may come in, to whatever stays open.
+    pub fn gates(&self) -> watch::Receiver<Arc<Gate>> {
+        self.gate.subscribe()
+    }
+
+    /// Has others come in from now on. What stays open is asked again: see [`Renewal`](gate::renewal::Renewal).
+    pub fn replace_gate(
+        &self,
+        (auth, limits, access): (&checked::Auth, &checked::Limits, &checked::Access),
+        jwt: Arc<Jwt>,
+        screen: Arc<Screen>,
+    ) {
+        let before = self.gate();
+        // With the keys that were derived of their secrets.
+        let signatures = match before.signatures().is_of(access) {
+            true => Arc::clone(before.signatures()),
+            false => Arc::new(Identities::new(access, &self.aws.account, &self.throttle)),
+        };
+        let levels = Arc::new(self.throttle.relimited(limits, before.levels()));
+        let gate = Gate::new(auth, (signatures, jwt), &self.throttle, &self.authorizer_metrics);
+        let gate = gate.behind(screen).limited(levels);
+        let of_keys = access.keys.iter().map(|key| (IdentityKind::SignatureV4, key.id.as_str()));
+        let names: HashSet<_> =
+            auth.named().chain(of_keys).map(|(kind, name)| (kind.as_str(), name)).collect();
+        self.throttle.standings.forget_others(|kind, name| names.contains(&(kind, name)));
         let sources: HashSet<_> = auth.sources().map(|(kind, name)| (kind.as_str(), name)).collect();
         self.throttle.standings.subjects.forget_others(|kind, name| sources.contains(&(kind, name)));
-        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
+        self.gate.send_replace(Arc::new(gate));
         self.forget_answers();
     }
 
@@ -313,6 +330,13 @@ impl Edge {
         let intake = self.limited(intake);
         self.change_intakes(|intakes| {
             intakes.insert(Arc::clone(intake.stream.name()), Arc::new(intake));
+        });
+    }
+
+    /// Lets records of a stream in again, as it was when it was removed.
+    pub fn restore(&self, intake: Arc<Intake>) {
+        self.change_intakes(|intakes| {
+            intakes.insert(Arc::clone(intake.stream.name()), intake);
         });
     }
 

@@ -125,6 +125,7 @@ impl From<ControlError> for Problem {
             ControlError::Reshard(ResizeError::Commit(error)) => error.into(),
             ControlError::Reshard(_)
             | ControlError::Exists { .. }
+            | ControlError::CameBackOther { .. }
             | ControlError::HasConsumers { .. }
             | ControlError::Reserved { .. }
             | ControlError::Declared { .. }

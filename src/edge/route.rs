@@ -362,11 +362,7 @@ async fn pass(
     facts: &Facts<'_>,
     mut rest: Rest<'_>,
 ) -> Result<Response<Body>, Problem> {
-    let limit = edge.server.header_bytes_max;
-    // hyper counts the headers of HTTP/1.1 alone.
-    if head_bytes(facts.head) > limit || facts.head.headers.len() > HEADERS_MAX {
-        return Err(Problem::HeadersTooLarge { limit });
-    }
+    check_size(edge, facts.head)?;
     let passed = match enter(edge, facts).await {
         Ok(entry) => Passed::new(edge, route, entry, (facts, &rest.body)),
         Err(problem) => Err(problem),
@@ -415,7 +411,7 @@ impl Passed {
         let flow = route.flow(facts.action);
         let cost = if flow == Flow::Ingest { route.announced(facts.head, body) } else { Cost::READ };
         let stream = intake.as_ref().ok().and_then(|intake| intake.account.as_ref());
-        let charge = entry.charge(edge, stream, flow, cost)?;
+        let charge = entry.charge(stream, flow, cost)?;
         Ok(Self { entry, charge, intake })
     }
 }
@@ -468,7 +464,7 @@ async fn dispatch(
             tap::websocket::get(edge, &*intake?, admitted(charge), leaving).await
         }
         (Route::Records(_), &Method::GET) if tap::events::are_wanted(&head.headers) => {
-            tap::events::get(edge, &*intake?, head, charge).await
+            tap::events::get(edge, &*intake?, (head, &entry), charge).await
         }
         (Route::Records(_), &Method::GET) => tap::page::get(edge, &*intake?, head, &mut charge).await,
         (Route::Stream(_), &Method::GET) => Ok(streams::describe(&*intake?, &head.headers)),
@@ -496,6 +492,16 @@ async fn dispatch(
         (Route::Unknown, _) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),
     }
+}
+
+/// Refuses a head that is larger than heads may be: hyper counts the headers of HTTP/1.1 alone.
+///
+/// # Errors
+/// [`Problem::HeadersTooLarge`].
+pub fn check_size(edge: &Edge, head: &request::Parts) -> Result<(), Problem> {
+    let limit = edge.server.header_bytes_max;
+    let is_too_large = head_bytes(head) > limit || head.headers.len() > HEADERS_MAX;
+    if is_too_large { Err(Problem::HeadersTooLarge { limit }) } else { Ok(()) }
 }
 
 /// Bytes of the target and of the headers, without what stands between them.

@@ -56,7 +56,7 @@ impl Visit {
             client: client::address(peer.address, &head.headers, &edge.server.trusted_proxies),
             step,
             started,
-            is_timed: edge.observer.access.is_some() || is_recorded,
+            is_timed: edge.observer.access().is_some() || is_recorded,
             body_us: AtomicU64::new(UNKNOWN),
             appended_us: AtomicU64::new(UNKNOWN),
             bytes_in: AtomicU64::new(UNKNOWN),

@@ -16,6 +16,7 @@ pub struct TracedCall<'a> {
 impl<'a> TracedCall<'a> {
     /// Begins now. `traces` are those of the requests.
     pub fn begin(tracer: Option<&'a Tracer>, traces: &[TraceContext]) -> Self {
+        let tracer = tracer.filter(|tracer| tracer.is_on());
         let name = "call function";
         let span = match (tracer, traces.first()) {
             (Some(_), Some(first)) if first.is_sampled() => Some(Span::of(first, name, SpanKind::Client)),

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use self::declared::Left;
 use super::build::{Builder, pipeline_of_client};
 use super::logs::{Logs, NotNoted};
 use super::running::Which;
@@ -62,12 +63,21 @@ pub struct Control {
     changing: Arc<tokio::sync::Mutex<()>>,
     /// What was noted of streams in memory.
     noted: Mutex<HashMap<String, StreamProperties>>,
+    /// Streams whose pipeline files are gone, by name, as they were. No more than the node keeps records of.
+    left: Mutex<HashMap<String, Left>>,
 }
 
 impl Control {
     /// Changes what runs on `site`.
     pub(super) fn new(site: Arc<Site>, runtime: Handle, account: usize) -> Self {
-        Self { site, runtime, account, changing: Arc::default(), noted: Mutex::default() }
+        Self {
+            site,
+            runtime,
+            account,
+            changing: Arc::default(),
+            noted: Mutex::default(),
+            left: Mutex::default(),
+        }
     }
 
     /// Keeps the keys of issuers that nobody keeps yet.

@@ -1,8 +1,9 @@
 //! The files, read again while the node runs.
 //!
 //! ```text
-//! files ─▶ check ─▶ what lies between ─▶ can it be done? ─▶ streams, one by one ─▶ who may come in ─▶ certificates
-//!          └────── anything wrong: nothing changes ─────┘   └ one fails: those before it go back ┘
+//! files ─▶ check ─▶ what lies between ─▶ can it be done? ─▶ streams, one by one ─▶ logs, who may come in, collector,
+//!          └────── anything wrong: nothing changes ─────┘   └ one fails: those     certificates
+//!                                                             before it go back ┘
 //! ```
 //!
 //! Streams and cursors keep their places: a delivery that changes goes on from its ledger, as after a restart with a
@@ -26,6 +27,7 @@ use crate::edge::visit::Visit;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::phases::Phase;
 use crate::telemetry::audit::{Acted, Origin, Who};
+use crate::telemetry::observer::ObserverError;
 use crate::telemetry::request_id::RequestId;
 
 /// Why the files do not hold, although they have been read again. What held before holds.
@@ -48,6 +50,9 @@ pub enum ReloadError {
     /// The rules about requests are too many to be one machine.
     #[error(transparent)]
     Rules(#[from] TooLarge),
+    /// A log cannot be written where it is to be.
+    #[error(transparent)]
+    Observer(#[from] ObserverError),
     /// The node does not serve, or not yet.
     #[error("the node does not serve at the moment")]
     NotServing,
@@ -61,6 +66,7 @@ impl ReloadError {
             ReloadError::Restart(_) => "restart_needed",
             ReloadError::Stream { .. } => "stream",
             ReloadError::Rules(_) => "rules",
+            ReloadError::Observer(_) => "log",
             ReloadError::NotServing => "not_serving",
         }
     }
@@ -78,7 +84,7 @@ impl Pipelines {
     ///
     /// # Errors
     /// Why nothing has changed.
-    pub async fn reload(&self, new: Config) -> Outcome {
+    pub async fn reload(self: &Arc<Self>, new: Config) -> Outcome {
         if self.phases.current() != Phase::Serving {
             return Err(ReloadError::NotServing);
         }
@@ -86,22 +92,31 @@ impl Pipelines {
         // One at a time: what is compared with must be what holds.
         let mut holding = self.config.lock().await;
         let plan = Plan::between(&holding, &new).map_err(ReloadError::Restart)?;
+        let edge = &self.site.edge;
+        // All that can fail comes first.
         let screen = Screen::new(&new, &self.registry)?;
+        let prepared = edge.observer.prepare(&new.node, &self.registry)?;
         let (old, steps) = (holding.clone(), plan.steps.clone());
         // Streams come before the gate that knows who may come to them.
-        let gate = self.site.edge.gate();
+        let gate = edge.gate();
         gate.screen().expect(plan.coming());
         let changed = control.alone(move |control| control.reload(&old, &steps)).await;
-        let changed = changed.map_err(|_| ReloadError::NotServing).and_then(|changed| changed);
-        changed.inspect_err(|_| gate.screen().expect([]))?;
-        if plan.changes_auth || plan.changes_screen {
-            let edge = &self.site.edge;
+        if let Err(error) = changed.map_err(|_| ReloadError::NotServing).flatten() {
+            gate.screen().expect([]);
+            prepared.give_up();
+            return Err(error);
+        }
+        edge.observer.change(&new.node, prepared);
+        if plan.parts.iter().any(|part| part.is_of_gate()) {
             // Keys of issuers whose settings are the same stay.
             let jwt =
                 edge.gate().jwt().reloaded(&new.node.auth.jwt_issuers, (&self.registry, &edge.throttle));
             control.keep_keys(&jwt);
-            edge.replace_gate(&new.node.auth, jwt, Arc::new(screen));
+            let node = &new.node;
+            let settings = (&node.auth, &node.limits, &node.aws.access);
+            edge.replace_gate(settings, jwt, Arc::new(screen));
         }
+        self.export(&new.node).await;
         self.reload_certificates();
         *holding = new;
         Ok(plan.lines())
@@ -153,7 +168,7 @@ impl Control {
 
     fn check_step(&self, step: &Step) -> Result<(), ControlError> {
         match step {
-            Step::Add(pipeline) => self.check_new(&pipeline.stream.name),
+            Step::Add(pipeline) => self.check_declared(pipeline),
             Step::Remove(pipeline) => self.check_leave(pipeline),
             Step::Change(change) if change.rebuilds() => self.check_change(&rebuilt(change)),
             Step::Change(_) => Ok(()),
@@ -164,16 +179,20 @@ impl Control {
         match step {
             Step::Add(pipeline) => self.begin_declared((**pipeline).clone()),
             Step::Remove(pipeline) => self.leave(pipeline),
-            Step::Change(change) => {
-                if change.rebuilds() {
-                    self.change_deliveries(&rebuilt(change))?;
-                }
-                if !change.removed.is_empty() {
-                    self.leave_deliveries(step.stream(), &change.removed)?;
-                }
-                change.retention.map_or(Ok(()), |age| self.keep_declared_for(step.stream(), age))
-            }
+            Step::Change(change) => self.take_change(change),
         }
+    }
+
+    /// Changes a stream that there is, but for its shards.
+    pub(super) fn take_change(&self, change: &Change) -> Result<(), ControlError> {
+        let stream = &change.pipeline.stream.name;
+        if change.rebuilds() {
+            self.change_deliveries(&rebuilt(change))?;
+        }
+        if !change.removed.is_empty() {
+            self.leave_deliveries(stream, &change.removed)?;
+        }
+        change.retention.map_or(Ok(()), |age| self.keep_declared_for(stream, age))
     }
 
     /// Undoes steps, the last one first.
@@ -192,8 +211,7 @@ impl Control {
             // Its records stay: somebody may have been told that they are there.
             (Step::Add(pipeline), _) if pipeline.stream.durability.is_durable() => self.leave(pipeline),
             (Step::Add(pipeline), _) => self.end(&pipeline.stream.name),
-            // The next start finds it again.
-            (Step::Remove(pipeline), _) => Err(ControlError::Exists { stream: pipeline.stream.name.clone() }),
+            (Step::Remove(pipeline), _) => self.begin_declared((**pipeline).clone()),
             (Step::Change(change), Some(before)) => match Change::between(&change.pipeline, before) {
                 Some(back) => self.take(&Step::Change(Box::new(back))),
                 None => Ok(()),

@@ -22,7 +22,10 @@ use super::query;
 use super::reader::{Next, Piece};
 use super::taps::OpenTap;
 use super::text::{write_id, write_shards};
+use crate::edge::gate::Entry;
+use crate::edge::gate::renewal::Renewal;
 use crate::edge::gate::throttle::charge::Charge;
+use crate::edge::identity::policy::Action;
 use crate::edge::problem::Problem;
 use crate::edge::reply::{Body, Pieces};
 use crate::edge::{Edge, Intake};
@@ -50,7 +53,7 @@ pub fn are_wanted(headers: &HeaderMap) -> bool {
 pub async fn get(
     edge: &Edge,
     intake: &Intake,
-    head: &request::Parts,
+    (head, entry): (&request::Parts, &Entry),
     charge: Charge,
 ) -> Result<Response<Body>, Problem> {
     let last_event_id = match head.headers.get(LAST_EVENT_ID) {
@@ -67,8 +70,9 @@ pub async fn get(
     let reader = Paced::new(taps.any_reader(intake, reads, Format::Events)?, charge, &edge.phases);
     let open = OpenTap::new(&taps.events, taps.slow_after());
     let heartbeat = taps.heartbeat();
+    let renewal = Renewal::new(edge, entry, Action::Tap, intake.stream.name());
     let mut response =
-        Response::new(Body::streamed(|pieces| send(Outlet { pieces, open }, reader, heartbeat)));
+        Response::new(Body::streamed(|pieces| send(Outlet { pieces, open }, (reader, renewal), heartbeat)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -101,13 +105,22 @@ impl Outlet {
     }
 }
 
-async fn send(mut outlet: Outlet, mut reader: Paced, heartbeat: Duration) {
+async fn send(mut outlet: Outlet, (mut reader, renewal): (Paced, Renewal), heartbeat: Duration) {
+    let renewal = renewal.next();
+    tokio::pin!(renewal);
     outlet.say(&reader, &format!("retry: {RETRY_MS}")).await;
     let mut heartbeats = tokio::time::interval(heartbeat);
     heartbeats.reset();
     loop {
         let next = tokio::select! {
             biased;
+            (again, entry) = &mut renewal => {
+                renewal.set(again.next());
+                match entry {
+                    Some(_) => continue,
+                    None => return outlet.say(&reader, "event: end\ndata: {\"reason\":\"forbidden\"}").await,
+                }
+            }
             next = reader.next() => next,
             _ = heartbeats.tick() => {
                 outlet.say(&reader, ": still here").await;

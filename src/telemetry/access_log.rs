@@ -5,11 +5,12 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use http::{Method, Version};
 use serde::{Serialize, Serializer};
 
-use super::lines::{Lines, Writer};
+use super::lines::{Lines, Place, Writer};
 use super::metrics::Registry;
 use super::text::{self, Time};
 use crate::config::checked;
@@ -102,8 +103,10 @@ fn agent<S: Serializer>(agent: &Option<&[u8]>, serializer: S) -> Result<S::Ok, S
 /// See the module.
 #[derive(Debug)]
 pub struct AccessLog {
-    sample: f64,
-    errors: bool,
+    is_on: AtomicBool,
+    /// The bits of a number from 0 to 1.
+    sample: AtomicU64,
+    errors: AtomicBool,
     lines: Arc<Lines>,
 }
 
@@ -114,12 +117,38 @@ impl AccessLog {
     /// If its file cannot be had.
     pub fn open(config: &checked::AccessLog, registry: &Registry) -> io::Result<(Self, Writer)> {
         let (lines, writer) = Lines::open("access log", &config.to, registry.lines("access"))?;
-        Ok((Self { sample: config.sample, errors: config.errors, lines }, writer))
+        let sample = AtomicU64::new(config.sample.to_bits());
+        let (is_on, errors) = (AtomicBool::new(true), AtomicBool::new(config.errors));
+        Ok((Self { is_on, sample, errors, lines }, writer))
+    }
+
+    /// Has other requests get lines from now on; none at all without a configuration. Lines that are left already are
+    /// written all the same.
+    pub fn set(&self, config: Option<&checked::AccessLog>) {
+        if let Some(config) = config {
+            self.sample.store(config.sample.to_bits(), Ordering::Relaxed);
+            self.errors.store(config.errors, Ordering::Relaxed);
+        }
+        self.is_on.store(config.is_some(), Ordering::Relaxed);
+    }
+
+    /// Whether any request gets a line.
+    pub fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
     }
 
     /// Whether a request that is answered so gets a line.
     pub fn wants(&self, status: u16) -> bool {
-        (self.errors && status >= 400) || self.sample >= 1.0 || fastrand::f64() < self.sample
+        if !self.is_on() {
+            return false;
+        }
+        let sample = f64::from_bits(self.sample.load(Ordering::Relaxed));
+        (self.errors.load(Ordering::Relaxed) && status >= 400) || sample >= 1.0 || fastrand::f64() < sample
+    }
+
+    /// Has lines written elsewhere from now on.
+    pub fn move_to(&self, place: Place) {
+        self.lines.move_to(place);
     }
 
     /// Leaves its line.

@@ -1,24 +1,27 @@
-//! The admin port: `/metrics`, `/livez`, `/readyz`, `/reload`.
+//! The admin port: `/metrics`, `/livez`, `/readyz`, `/reload`, wherever it listens.
+//!
+//! Connections come in through the same doors as those of clients, with their time-outs, TLS and strict reading. They have
+//! places of their own, so that however many clients there are an operator gets in; and they are served by the main
+//! thread, until the very end.
 
-use std::convert::Infallible;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::config::checked::Listener;
+use crate::edge::desk::Desk;
+use crate::edge::listen::accept::Arrival;
 use crate::edge::listen::socket::Peer;
+use crate::edge::listen::{Alone, ListenError, Listeners};
 use crate::edge::problem::Problem;
+use crate::edge::reply::Body;
+use crate::edge::upgrade::Upgrade;
 use crate::edge::visit::Visit;
+use crate::edge::{Edge, check_size, connection, strict};
 use crate::pipeline::Pipelines;
 use crate::pipeline::flush::Kept;
 use crate::pipeline::reload::Asked;
@@ -27,58 +30,84 @@ use crate::runtime::tasks::Tasks;
 /// Connections at a time: scrapers and probes, not users. More wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 64;
 
-/// How long a client may take to send a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it is until somebody looks for a free place again, where all are taken.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
 
-/// Binds the admin port.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+/// The same where the process is out of file descriptors.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Binds the admin port at all its places.
+///
+/// # Errors
+/// The first place that cannot be had.
+pub fn bind(places: &[Listener]) -> Result<Listeners, ListenError> {
+    Listeners::bind(places, 1)
 }
 
-/// Serves for ever. `ask` has the files read again.
-pub async fn serve(listener: TcpListener, pipelines: Arc<Pipelines>, ask: mpsc::Sender<Asked>) {
-    let connections = Tasks::new();
-    loop {
-        if connections.running() >= CONNECTIONS_MAX {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        }
-        match listener.accept().await {
-            Ok((socket, from)) => {
-                let peer = Peer { address: Some(from), ..Peer::default() };
-                connections.spawn(connection((socket, peer), Arc::clone(&pipelines), ask.clone()));
+/// What answers its requests.
+#[derive(Clone)]
+pub struct Operators {
+    pipelines: Arc<Pipelines>,
+    ask: mpsc::Sender<Asked>,
+}
+
+impl Operators {
+    /// About `pipelines`. `ask` has the files read again.
+    pub fn new(pipelines: Arc<Pipelines>, ask: mpsc::Sender<Asked>) -> Self {
+        Self { pipelines, ask }
+    }
+
+    /// Serves one place for ever. `connections` are those of all places.
+    pub async fn serve(self, place: Alone, connections: Tasks) {
+        // Nobody is told to stop: the port is there until the process ends.
+        let stop = watch::Sender::new(false);
+        loop {
+            if connections.running() >= CONNECTIONS_MAX {
+                tokio::time::sleep(FULL_PAUSE).await;
+                continue;
             }
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            match place.listener.accept().await {
+                Ok((socket, address)) => {
+                    let arrival = Arrival { socket, address, door: Arc::clone(&place.door), member: None };
+                    let edge = Arc::clone(self.pipelines.edge());
+                    connections.spawn(connection::serve(edge, arrival, self.clone(), stop.subscribe()));
+                }
+                Err(_) => tokio::time::sleep(EXHAUSTED_PAUSE).await,
+            }
         }
     }
 }
 
-async fn connection((socket, peer): (TcpStream, Peer), pipelines: Arc<Pipelines>, ask: mpsc::Sender<Asked>) {
-    let peer = Arc::new(peer);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (pipelines, peer, ask) = (Arc::clone(&pipelines), Arc::clone(&peer), ask.clone());
-        async move {
-            let (head, _) = request.into_parts();
-            Ok::<_, Infallible>(answer(&pipelines, (&head, &peer), &ask).await)
+impl Desk for Operators {
+    async fn answer(
+        &self,
+        edge: &Arc<Edge>,
+        peer: &Peer,
+        request: Request<Incoming>,
+        _: &Upgrade,
+    ) -> Response<Body> {
+        let (head, _) = request.into_parts();
+        let visit = self.pipelines.visit(&head, peer);
+        let read =
+            check_size(edge, &head).and_then(|()| strict::head::check(&head).map_err(Problem::Ambiguous));
+        match read {
+            Ok(()) => answer(&self.pipelines, (&head, peer), &visit, &self.ask).await,
+            Err(problem) => problem.into_response_over(head.version, &visit.id),
         }
-    });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    // A probe that hangs up early is its own affair.
-    let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+    }
 }
 
 async fn answer(
     pipelines: &Pipelines,
     (head, peer): (&Parts, &Peer),
+    visit: &Visit,
     ask: &mpsc::Sender<Asked>,
-) -> Response<Full<Bytes>> {
+) -> Response<Body> {
     if let Some(change) = Change::of(head.uri.path()) {
-        let visit = pipelines.visit(head, peer);
-        return match (pipelines.enter_admin((head, peer), &visit).await, change) {
-            (Err(problem), _) => refused(&problem, &visit),
-            (Ok(()), Change::Reload) => reload((pipelines, ask), &visit, head).await,
-            (Ok(()), Change::Flush) => flush(pipelines, &visit, head),
+        return match (pipelines.enter_admin((head, peer), visit).await, change) {
+            (Err(problem), _) => problem.into_response(&visit.id),
+            (Ok(()), Change::Reload) => reload((pipelines, ask), visit, head).await,
+            (Ok(()), Change::Flush) => flush(pipelines, visit, head),
         };
     }
     if head.method != Method::GET && head.method != Method::HEAD {
@@ -125,22 +154,12 @@ impl Change {
     }
 }
 
-/// Why a request for a change is not let in.
-fn refused(problem: &Problem, visit: &Visit) -> Response<Full<Bytes>> {
-    let document = String::from_utf8_lossy(&problem.document(Some(visit.id.as_str()))).into_owned();
-    let mut response = text(problem.status(), "application/problem+json", document);
-    if let Problem::Unauthenticated { challenge: Some(challenge), .. } = problem {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.clone());
-    }
-    response
-}
-
 /// Has the files read again, and tells what has changed or why nothing has.
 async fn reload(
     (pipelines, ask): (&Pipelines, &mpsc::Sender<Asked>),
     visit: &Visit,
     head: &Parts,
-) -> Response<Full<Bytes>> {
+) -> Response<Body> {
     let refuse = |status, why: &str| {
         let body = serde_json::json!({ "reloaded": false, "error": why });
         text(status, "application/json", format!("{body}\n"))
@@ -170,7 +189,7 @@ async fn reload(
 }
 
 /// Forgets what is kept to save asking again, and tells how much that was.
-fn flush(pipelines: &Pipelines, visit: &Visit, head: &Parts) -> Response<Full<Bytes>> {
+fn flush(pipelines: &Pipelines, visit: &Visit, head: &Parts) -> Response<Body> {
     let kept = match Change::refusal(head) {
         Some((status, why)) => Err((status, why.to_owned())),
         None => {
@@ -185,7 +204,7 @@ fn flush(pipelines: &Pipelines, visit: &Visit, head: &Parts) -> Response<Full<By
     text(status, "application/json", format!("{body}\n"))
 }
 
-fn readyz(pipelines: &Pipelines) -> Response<Full<Bytes>> {
+fn readyz(pipelines: &Pipelines) -> Response<Body> {
     let reasons = pipelines.unready();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let phase = pipelines.phases.current().as_str();
@@ -193,8 +212,8 @@ fn readyz(pipelines: &Pipelines) -> Response<Full<Bytes>> {
     text(status, "application/json", format!("{body}\n"))
 }
 
-fn text(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn text(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::whole(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response

@@ -4,6 +4,7 @@ mod authorizer;
 mod basic;
 mod certificate;
 mod commands;
+mod renewal;
 mod signature;
 mod webhook;
 

@@ -185,6 +185,31 @@ async fn new_certificates_are_taken_without_a_restart_and_broken_ones_are_not() 
     assert!(!stopped.stderr.contains("PRIVATE"), "{}", stopped.stderr);
 }
 
+#[tokio::test]
+async fn certificates_that_change_on_the_disk_are_taken_without_a_signal() {
+    let authority = Authority::new();
+    authority.sign("server", "first", &["127.0.0.1"]);
+    let server = start(&listener(&format!("address = \"127.0.0.1:0\"\n{}", authority.tls(""))), "");
+    let url = format!("{}/v1/streams", server.others[0]);
+    let shown = || {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--verbose", "--cacert"]).arg(authority.path("ca.pem")).arg(&url);
+        String::from_utf8_lossy(&curl.output().unwrap().stderr).into_owned()
+    };
+    for name in ["second", "third"] {
+        authority.sign("server", name, &["127.0.0.1"]);
+        let began = std::time::Instant::now();
+        while !shown().contains(&format!("CN={name}")) {
+            assert!(began.elapsed() < PATIENCE, "{}", shown());
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+    let stopped = server.stop();
+    stopped.assert_drained();
+    let told = stopped.stderr.matches("new connections get the certificates").count();
+    assert!(told == 2 && stopped.stderr.contains("CN=third until "), "{}", stopped.stderr);
+}
+
 fn reqwest_client(authority: &Authority) -> reqwest::ClientBuilder {
     let pem = std::fs::read(authority.path("ca.pem")).unwrap();
     let root = reqwest::Certificate::from_pem(&pem).unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is a failed test")]
 
+mod admin_doors;
 mod answer_cache;
 mod any_content;
 mod aws;

@@ -6,7 +6,7 @@ use reqwest::header::ORIGIN;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::server::{PATIENCE, Server, Setup, durable_stream};
+use crate::server::{PATIENCE, Server, Setup, durable_stream, stream};
 
 const OLD_KEY: &str = "old-0123456789abcdef";
 const NEW_KEY: &str = "new-0123456789abcdef";
@@ -121,27 +121,60 @@ async fn keys_streams_and_deliveries_change_and_each_record_is_delivered_once() 
 }
 
 #[tokio::test]
-async fn a_stream_whose_file_goes_takes_no_more_and_is_there_again_after_a_restart() {
-    let server =
-        Setup::pipeline(web(&delivery("lake", ""))).and_pipeline("b", durable_stream("b", 1, "os")).start();
-    assert_eq!(put(&server, "", "b", 0..5).await, 200);
+async fn a_stream_whose_file_goes_and_comes_back_goes_on_where_it_was() {
+    let b = durable_stream("b", 2, "os") + &delivery("lake", "buffer = { interval = \"1s\" }");
+    let server = Setup::pipeline(web(&delivery("lake", ""))).and_pipeline("b", &b).start();
+    assert_eq!(put(&server, "", "b", 0..50).await, 200);
+    let cursors = format!("http://{}/v1/streams/b/cursors/c", server.address);
+    let made = reqwest::Client::new().put(&cursors).body("{\"from\":\"earliest\"}").send().await.unwrap();
+    assert!(made.status().is_success());
     let file = server.folder().join("pipelines/b.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::remove_file(&file).unwrap();
-    let gone = "stream 'b': gone; its records stay until their retention is over";
-    assert_eq!(reload(&server).await, (200, json!({ "reloaded": true, "changes": [gone] })));
-    assert_eq!(put(&server, "", "b", 5..6).await, 404);
-    std::fs::write(&file, text).unwrap();
-    let (status, told) = reload(&server).await;
-    assert_eq!(
-        (status, told["error"].as_str()),
-        (409, Some("stream 'b': stream 'b' exists already")),
-        "{told}"
-    );
+    for round in 1..4_u32 {
+        std::fs::remove_file(&file).unwrap();
+        let gone = "stream 'b': gone; its records stay until their retention is over";
+        assert_eq!(reload(&server).await, (200, json!({ "reloaded": true, "changes": [gone] })));
+        assert_eq!(put(&server, "", "b", 0..1).await, 404);
+        // Not as something else.
+        std::fs::write(&file, b.replace("\"os\"", "\"fsync\"")).unwrap();
+        let (status, told) = reload(&server).await;
+        let why = "stream 'b': durability of stream 'b' has changed since its file was gone: restart, or bring it back as it was";
+        assert_eq!((status, told["error"].as_str()), (409, Some(why)), "{told}");
+        assert_eq!(put(&server, "", "b", 0..1).await, 404);
+        // With other settings of the kind that may change while a stream is there.
+        std::fs::write(&file, b.replace("shards = 2", &format!("shards = {}", 2 + round))).unwrap();
+        assert_eq!(reload(&server).await, (200, json!({ "reloaded": true, "changes": ["stream 'b': new"] })));
+        assert_eq!(put(&server, "", "b", round * 50..(round + 1) * 50).await, 200);
+        assert_eq!(reload(&server).await.1["changes"], json!([]));
+    }
+    let (status, shards) = server.get("/v1/streams/b/shards").await;
+    let open = shards["shards"].as_array().unwrap().iter().filter(|shard| shard["open"] == true).count();
+    assert_eq!((status, open), (200, 5), "{shards}");
+    assert_eq!(server.get("/v1/streams/b/cursors/c").await.0, 200);
+    // New shards are read behind those that they come of: a page each time.
+    let (mut ids, mut from) = (Vec::new(), "from=earliest".to_owned());
+    loop {
+        let (status, page) = server.get(&format!("/v1/streams/b/records?{from}")).await;
+        assert_eq!(status, 200, "{page}");
+        let records = page["records"].as_array().unwrap();
+        ids.extend(records.iter().map(|it| it["data"]["id"].as_u64().unwrap()));
+        if records.is_empty() {
+            break;
+        }
+        from = format!("after={}", page["next"].as_str().unwrap());
+    }
+    ids.sort_unstable();
+    let all: Vec<u64> = (0..200).collect();
+    assert_eq!(ids, all);
     let stopped = server.stop();
+    stopped.assert_drained();
+    assert_eq!(delivered(stopped.folder.path(), "b", "lake"), all, "each once");
+    // And as after any restart.
     let server = Setup::default().in_folder(stopped.folder).start();
-    let (status, page) = server.get("/v1/streams/b/records?from=earliest").await;
-    assert_eq!((status, page["records"].as_array().unwrap().len()), (200, 5), "{page}");
+    assert_eq!(server.get("/v1/streams/b/cursors/c").await.0, 200);
+    assert_eq!(put(&server, "", "b", 200..210).await, 200);
+    let stopped = server.stop();
+    stopped.assert_drained();
+    assert_eq!(delivered(stopped.folder.path(), "b", "lake"), (0..210).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -209,6 +242,80 @@ async fn changes_before_one_that_fails_are_taken_back() {
     for name in ["lake", "fresh"] {
         assert_eq!(delivered(stopped.folder.path(), "web", name), all, "{name}");
     }
+}
+
+/// Changes `forebay.toml`.
+fn change(server: &Server, from: &str, to: &str) {
+    let node = server.folder().join("forebay.toml");
+    let text = std::fs::read_to_string(&node).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(&node, text.replace(from, to)).unwrap();
+}
+
+#[tokio::test]
+async fn limits_of_everybody_routes_keys_and_streams_change() {
+    let web = |limit: &str| format!("{}[ingest]\nlimit = {{ {limit} }}\n", stream("web", 1));
+    let tables = format!("{}[limits]\nglobal = {{ records_per_second = 1000000 }}\n", auth(OLD_KEY));
+    let server = Setup::pipeline(web("records_per_second = 1000000")).node(&tables).start();
+    let put = |count| put(&server, OLD_KEY, "web", 0..count);
+    let reload = || reload_as(&server, OLD_KEY);
+    assert_eq!(put(5).await, 200);
+    // A request of more than a whole bucket is let in by a full one, and pays for it later: the next one is refused.
+    let hour = "{ records_per_second = 1, burst = 1 }";
+    for (from, to, line) in [
+        ("global = { records_per_second = 1000000 }", format!("global = {hour}"), "[limits]"),
+        ("allow = [", format!("limit = {hour}\nallow = ["), "[auth] and those whom it knows"),
+        (
+            "global = { records_per_second = 1000000 }",
+            format!("[limits.route]\nrecords = {hour}"),
+            "[limits]",
+        ),
+    ] {
+        change(&server, from, &to);
+        let (status, told) = reload().await;
+        assert_eq!((status, &told["changes"]), (200, &json!([line])), "{told}");
+        assert_eq!((put(1_000).await, put(1_000).await), (200, 429), "{line}");
+        change(&server, &to, from);
+        assert_eq!(reload().await.0, 200);
+        assert_eq!((put(5).await, put(5).await), (200, 200), "as before");
+    }
+    write(&server, "pipeline.toml", &web("records_per_second = 1, burst = 1"));
+    assert_eq!(reload().await.1["changes"], json!(["stream 'web': [ingest]"]));
+    assert_eq!((put(900).await, put(900).await), (200, 429));
+    server.stop().assert_drained();
+}
+
+#[tokio::test]
+async fn access_keys_come_and_go() {
+    let key = |id: &str, secret: &str| {
+        format!(
+            "[[access_key]]\nid = \"{id}\"\nsecret = \"{secret}\"\nallow = [\"ingest:s\", \"kinesis:*\"]\n"
+        )
+    };
+    let (old, new) = (key("AKIDOLD", "wJalrXUtnFEMI-old"), key("AKIDNEW", "wJalrXUtnFEMI-new"));
+    let tables = format!("[auth]\ningest = [\"signature_v4\"]\ntap = [\"none\"]\nadmin = [\"none\"]\n{old}");
+    let server = Setup::pipeline(stream("s", 1)).node(&tables).start();
+    let native = |user: &str| {
+        crate::gate::put(&server, &["--aws-sigv4", "aws:amz:eu-central-1:forebay", "--user", user]).0
+    };
+    let kinesis = |user: &str| {
+        let words = ["--aws-sigv4", "aws:amz:eu-central-1:kinesis", "--user", user];
+        let target = ["--header", "x-amz-target: Kinesis_20131202.ListStreams"];
+        let content = ["--header", "content-type: application/x-amz-json-1.1", "--data-binary", "{}"];
+        crate::gate::curl(&server, "/", &[&words[..], &target, &content].concat()).0
+    };
+    let (of_old, of_new) = ("AKIDOLD:wJalrXUtnFEMI-old", "AKIDNEW:wJalrXUtnFEMI-new");
+    assert_eq!((native(of_old), kinesis(of_old), native(of_new), kinesis(of_new)), (200, 200, 401, 400));
+    change(&server, &old, &new);
+    let line = "an [[access_key]], or how signatures are checked";
+    assert_eq!(reload(&server).await, (200, json!({ "reloaded": true, "changes": [line] })));
+    assert_eq!((native(of_old), kinesis(of_old), native(of_new), kinesis(of_new)), (401, 400, 200, 200));
+    change(&server, "wJalrXUtnFEMI-new", "wJalrXUtnFEMI-rotated");
+    assert_eq!(reload(&server).await.0, 200);
+    assert_eq!((native(of_new), kinesis("AKIDNEW:wJalrXUtnFEMI-rotated")), (401, 200));
+    let stopped = server.stop();
+    stopped.assert_drained();
+    assert!(!stopped.stderr.contains("wJalrXUtnFEMI"), "{}", stopped.stderr);
 }
 
 #[tokio::test]

@@ -21,6 +21,21 @@ fn the_main_address_is_the_first_listener_and_tables_come_behind_it() {
 }
 
 #[test]
+fn the_admin_port_may_be_at_more_places_which_are_none_of_clients() {
+    let text = "[server]\nadmin = \"127.0.0.1:81\"\n[[listener]]\naddress = \"0.0.0.0:82\"\nadmin = true\n\
+                [[listener]]\nunix = \"admin.sock\"\nadmin = true\nproxy_protocol = true\n";
+    let (node, problems) = node_from(text);
+    let server = node.unwrap_or_else(|| panic!("{}", printed(&problems))).server;
+    let places: Vec<_> = server.admin.iter().map(|listener| listener.at.to_string()).collect();
+    assert_eq!(places, ["127.0.0.1:81", "0.0.0.0:82", "unix:admin.sock"]);
+    assert!(server.admin[2].is_behind_proxy && server.listeners.len() == 1);
+    assert_eq!(server.exposed(), None, "nobody can put or read a record there");
+    let twice = "[[listener]]\nunix = \"a\"\n[[listener]]\nunix = \"a\"\nadmin = true\n";
+    let message = "forebay.toml:3:1: unix:a is taken by unix:a: each listener needs its own place";
+    assert_eq!(complaints(twice), message);
+}
+
+#[test]
 fn every_wrong_listener_is_refused() {
     let neither = "a listener has an address or a Unix socket: write address = \"0.0.0.0:8443\" or unix = \"/run/forebay/edge.sock\"";
     let long = "x".repeat(108);

@@ -11,7 +11,7 @@ fn an_empty_file_is_the_embedded_defaults() {
     assert_eq!((node.log.segment_bytes, node.log.writer), (64 << 20, LogWriter::Auto));
     let server = &node.server;
     assert_eq!(
-        (server.listen.to_string(), server.admin.to_string()),
+        (server.listen.to_string(), server.admin[0].at.to_string()),
         ("127.0.0.1:8080".into(), "127.0.0.1:9090".into())
     );
     assert_eq!((server.threads, server.connections_max, server.header_bytes_max), (None, 20_000, 16 << 10));
@@ -55,7 +55,7 @@ fn every_setting_of_the_node_is_taken_over() {
     assert_eq!((node.log.segment_bytes, node.log.writer), (40 << 20, LogWriter::IoUring));
     assert_eq!((node.data_dir, node.memory_budget_bytes), (PathBuf::from("/var/lib/forebay"), 1 << 30));
     assert_eq!(
-        (server.listen.to_string(), server.admin.to_string()),
+        (server.listen.to_string(), server.admin[0].at.to_string()),
         ("0.0.0.0:80".into(), "[::1]:81".into())
     );
     assert_eq!(server.threads.map(|threads| threads.get()), Some(3));

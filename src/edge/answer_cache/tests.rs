@@ -4,6 +4,7 @@ use serde_json::Value;
 use tokio::time::advance;
 
 use super::*;
+use crate::config::checked::{Access, SignatureRule};
 use crate::edge::gate::facts::Facts;
 use crate::edge::listen::socket::Peer;
 use crate::record::{SequenceNumber, ShardId};
@@ -188,7 +189,8 @@ async fn an_answer_outlives_neither_its_gate_nor_a_change_of_streams() {
     told(&edge, "").await;
     assert_eq!(told(&edge, "").await.age, Some(0));
     let jwt = Arc::clone(edge.gate().jwt());
-    edge.replace_gate(&Default::default(), jwt, Arc::default());
+    let access = Access { signature: SignatureRule::Off, clock_skew: Duration::ZERO, keys: Vec::new() };
+    edge.replace_gate((&Default::default(), &Default::default(), &access), jwt, Arc::default());
     assert_eq!(edge.forget_answers().answers, 0);
     assert_eq!(told(&edge, "").await.age, None);
     edge.remove("other");

@@ -22,10 +22,9 @@ use tokio::sync::Semaphore;
 use super::Edge;
 use super::body::{self, Bounds, Paid};
 use super::gate::Entry;
-use super::gate::throttle::Throttle;
 use super::gate::throttle::charge::Charge;
 use super::gate::throttle::fair::Competitor;
-use super::identity::signature_v4::{Identities, Identity, IdentityError};
+use super::identity::signature_v4::{Identity, IdentityError};
 use super::problem::Problem;
 use super::reply::Body;
 use super::visit::Visit;
@@ -134,15 +133,13 @@ pub struct Gateway {
     pub region: String,
     /// Account of the same.
     pub account: String,
-    /// Whose requests are taken, and what they may do.
-    pub identities: Arc<Identities>,
     /// What clients of Firehose have made; not there before the node serves.
     pub delivery_streams: OnceLock<Arc<firehose::registry::DeliveryStreams>>,
 }
 
 impl Gateway {
-    /// As `[aws]` and the access keys say.
-    pub fn new(budget: Arc<Budget>, aws: &checked::Aws, throttle: &Throttle) -> Self {
+    /// As `[aws]` says.
+    pub fn new(budget: Arc<Budget>, aws: &checked::Aws) -> Self {
         Self {
             budget,
             subscriptions: Arc::default(),
@@ -150,7 +147,6 @@ impl Gateway {
             seal: seal::Seal::default(),
             region: aws.region.clone(),
             account: aws.account.clone(),
-            identities: Arc::new(Identities::new(&aws.access, &aws.account, throttle)),
             delivery_streams: OnceLock::new(),
         }
     }
@@ -315,7 +311,7 @@ async fn serve(
     body: &mut Incoming,
 ) -> Result<Response<Body>, Failure> {
     let Asked { target, entry, head, visit } = asked;
-    let claimed = edge.aws.identities.claim(head, clock::wall());
+    let claimed = entry.gate().signatures().claim(head, clock::wall());
     let claim = match claimed {
         Ok(claim) => claim,
         Err(error) => {

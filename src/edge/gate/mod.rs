@@ -14,6 +14,7 @@ pub mod addresses;
 pub mod body_proof;
 pub mod facts;
 pub mod networks;
+pub mod renewal;
 pub mod rules;
 pub mod screen;
 pub mod throttle;
@@ -32,8 +33,7 @@ use self::throttle::account::Account;
 use self::throttle::charge::Charge;
 use self::throttle::fair::Competitor;
 use self::throttle::measure::{Cost, Flow};
-use self::throttle::{Asks, Throttle};
-use super::Edge;
+use self::throttle::{Asks, Levels, Throttle};
 use super::identity::api_key::ApiKeys;
 use super::identity::authorizer::Authorizer;
 use super::identity::basic::BasicUsers;
@@ -55,6 +55,8 @@ use crate::telemetry::metrics::AuthorizerMetrics;
 /// Who may come in. Made of the configuration, and replaced as a whole.
 #[derive(Debug)]
 pub struct Gate {
+    /// What it was made of.
+    settings: checked::Auth,
     demands: [Demand; Action::COUNT],
     /// What a client is told to prove itself by, by action.
     challenges: [Option<HeaderValue>; Action::COUNT],
@@ -66,6 +68,7 @@ pub struct Gate {
     signatures: Arc<Identities>,
     authorizer: Option<Authorizer>,
     screen: Arc<Screen>,
+    levels: Arc<Levels>,
     jwt: Arc<Jwt>,
     /// That no other gate of this process has.
     number: u64,
@@ -105,6 +108,7 @@ impl Gate {
         let authorizer = authorizer
             .and_then(|settings| authorizer_of(settings, (throttle, Arc::clone(&api_keys)), metrics));
         Self {
+            settings: auth.clone(),
             demands: Action::ALL.map(|action| auth.demand(action).clone()),
             challenges: Action::ALL.map(challenge),
             are_in_query: auth.are_in_query,
@@ -117,6 +121,7 @@ impl Gate {
             jwt,
             screen: Arc::default(),
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            levels: Arc::clone(&throttle.levels),
         }
     }
 
@@ -128,6 +133,21 @@ impl Gate {
     /// What is asked about addresses, and rules.
     pub fn screen(&self) -> &Screen {
         &self.screen
+    }
+
+    /// The same with other limits of what all requests have in common.
+    pub fn limited(self, levels: Arc<Levels>) -> Self {
+        Self { levels, ..self }
+    }
+
+    /// The limits of what all requests have in common.
+    pub fn levels(&self) -> &Arc<Levels> {
+        &self.levels
+    }
+
+    /// Whose signatures are known.
+    pub fn signatures(&self) -> &Arc<Identities> {
+        &self.signatures
     }
 
     /// What checks tokens.
@@ -311,22 +331,21 @@ impl Entry {
         Err(Problem::Forbidden(format!("'{who}' may not {} {what}", action.verb())))
     }
 
+    /// Who may come in, as it was when this was let in.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
     /// Takes what a request, or a message of a connection that stays open, tells of its cost before it is read. `stream` is
     /// the stream's account, if it has one.
     ///
     /// # Errors
     /// [`Problem::Limited`] if that is too much.
-    pub fn charge(
-        &self,
-        edge: &Edge,
-        stream: Option<&Arc<Account>>,
-        flow: Flow,
-        cost: Cost,
-    ) -> Result<Charge, Problem> {
+    pub fn charge(&self, stream: Option<&Arc<Account>>, flow: Flow, cost: Cost) -> Result<Charge, Problem> {
         // Before its body is there nobody may make others pay: see `Entry::pay`.
         let principal = self.proven().and_then(|principal| principal.standing.account.as_ref());
         let asks = Asks { principal, stream, client: self.client, route: self.route, flow };
-        Ok(edge.throttle.enter(&asks, cost)?)
+        Ok(self.gate.levels.enter(&asks, cost)?)
     }
 
     /// Has a sender pay as well whom only the body has proved.

@@ -134,3 +134,63 @@ fn who_is_known_does_no_more_than_they_may() {
     );
     assert_eq!(enter(Action::Ingest, "other").unwrap_err().status().as_u16(), 403);
 }
+
+/// The entry of a request with a key to `gate`.
+fn entry_of(gate: &Arc<Gate>, secret: &str) -> Entry {
+    let (head, ()) = Request::post("/").header("x-api-key", secret).body(()).unwrap().into_parts();
+    let peer = Peer::default();
+    let action = Some(Action::Ingest);
+    let facts = Facts {
+        head: &head,
+        peer: &peer,
+        client: None,
+        route: "records",
+        action,
+        stream: Some("web"),
+        visit: None,
+    };
+    gate.enter(&facts).now_or_never().expect("at once").unwrap()
+}
+
+#[test]
+fn what_is_open_goes_on_only_while_its_sender_is_the_same_and_may() {
+    let by_key = || Action::ALL.map(|_| Demand::AnyOf(vec![IdentityKind::ApiKey]));
+    let keys =
+        |secret: &str, allow: &[&str]| vec![key("mobile", secret, allow), key("all", "root", &["*:*"])];
+    let gate_of_keys = |keys| gate_of(&Auth::new(by_key(), keys));
+    let before = gate_of_keys(keys("mobile-secret", &["ingest:web"]));
+    let entry = entry_of(&before, "mobile-secret");
+    let goes_on = |gate: &Arc<Gate>| entry.renewed(gate, Action::Ingest, "web").is_some();
+    assert!(goes_on(&before));
+    let others = vec![key("new", "new-secret", &["tap:*"]), key("mobile", "mobile-secret", &["ingest:web"])];
+    assert!(goes_on(&gate_of_keys(others)), "others have come and gone");
+    for (why, gate) in [
+        ("another secret", gate_of_keys(keys("rotated", &["ingest:web"]))),
+        ("another grant", gate_of_keys(keys("mobile-secret", &["ingest:other"]))),
+        ("gone", gate_of_keys(vec![key("all", "root", &["*:*"])])),
+        ("nobody", gate_of(&Auth::new(Action::ALL.map(|_| Demand::Closed), Vec::new()))),
+        (
+            "another proof",
+            gate_of(&Auth::new(
+                Action::ALL.map(|_| Demand::AnyOf(vec![IdentityKind::Jwt])),
+                keys("mobile-secret", &["ingest:web"]),
+            )),
+        ),
+    ] {
+        assert!(!goes_on(&gate), "{why}");
+    }
+    // A later change is compared with what holds then.
+    let next = gate_of_keys(keys("mobile-secret", &["ingest:web"]));
+    let entry = entry.renewed(&next, Action::Ingest, "web").unwrap();
+    assert!(entry.renewed(&gate_of_keys(keys("rotated", &["ingest:web"])), Action::Ingest, "web").is_none());
+    assert!(entry.renewed(&next, Action::Tap, "web").is_none());
+}
+
+#[test]
+fn where_nobody_was_asked_and_somebody_is_now_nothing_stays_open() {
+    let open = gate_of(&Auth::new(Action::ALL.map(|_| Demand::Open), Vec::new()));
+    let entry = entry_of(&open, "of no account");
+    assert!(entry.principal.is_none() && entry.renewed(&open, Action::Ingest, "web").is_some());
+    assert!(entry.renewed(&gate(), Action::Ingest, "web").is_none());
+    assert!(entry.renewed(&gate(), Action::Admin, "web").is_some());
+}

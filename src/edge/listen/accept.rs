@@ -13,6 +13,7 @@ use tokio_util::either::Either;
 use super::Door;
 use super::crowd::Member;
 use super::socket::Plain;
+use crate::edge::desk::Clients;
 use crate::edge::{Edge, connection};
 use crate::runtime::tasks::Tasks;
 
@@ -30,7 +31,11 @@ pub enum Listener {
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<(Plain, Option<SocketAddr>)> {
+    /// The next connection, with its other end.
+    ///
+    /// # Errors
+    /// What the system says; it is about one connection, or there are no file descriptors left.
+    pub async fn accept(&self) -> io::Result<(Plain, Option<SocketAddr>)> {
         match self {
             Listener::Tcp(listener) => {
                 let (socket, address) = listener.accept().await?;
@@ -72,7 +77,7 @@ pub async fn accept(
             Ok((socket, address)) => {
                 if let Some((place, member)) = Place::take(edge, (&socket, address), door) {
                     let arrival = Arrival { socket, address, door: Arc::clone(door), member };
-                    let serving = connection::serve(Arc::clone(edge), arrival, stop.subscribe());
+                    let serving = connection::serve(Arc::clone(edge), arrival, Clients, stop.subscribe());
                     connections.spawn(async move {
                         serving.await;
                         drop(place);

@@ -142,7 +142,55 @@ impl Listeners {
     }
 }
 
+/// A listener that one thread serves, for as long as this exists. The file of a Unix socket goes with it.
+#[derive(Debug)]
+pub struct Alone {
+    /// Where connections come from.
+    pub listener: Listener,
+    /// What holds for them.
+    pub door: Arc<Door>,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // While the listener is there, so that nobody else's is removed.
+        remove(&self.door.at);
+    }
+}
+
+impl Listeners {
+    /// Has the current runtime serve them, of which one thread was to be.
+    ///
+    /// # Errors
+    /// If it does not take a socket.
+    pub fn alone(self) -> Result<Vec<Alone>, ListenError> {
+        let one = |mut bound: Bound| {
+            let (door, socket) = (Arc::clone(&bound.door), bound.sockets.pop()?);
+            let failed = |source| ListenError::Bind { at: door.at.to_string(), source };
+            Some(
+                served(socket)
+                    .map_err(failed)
+                    .map(|listener| Alone { listener, door: Arc::clone(&bound.door) }),
+            )
+        };
+        self.doors.into_iter().filter_map(one).collect()
+    }
+
+    /// Everywhere that they are, as URLs, in the order of the configuration.
+    pub fn places(&self) -> Vec<String> {
+        self.doors.iter().map(Bound::place).collect()
+    }
+}
+
 impl Bound {
+    fn place(&self) -> String {
+        let scheme = if self.door.tls.is_some() { "https" } else { "http" };
+        match (&self.door.at, self.address) {
+            (ListenAt::Tcp(_), Some(address)) => format!("{scheme}://{address}"),
+            (at, _) => at.to_string(),
+        }
+    }
+
     fn new(place: &checked::Listener, threads: usize) -> Result<Self, ListenError> {
         let at = || place.at.to_string();
         let tls = place.tls.as_ref().map(Terminator::open).transpose();

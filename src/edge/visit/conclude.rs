@@ -18,11 +18,11 @@ impl Visit {
     /// Puts it on record, where that is wanted, now that there is an answer.
     pub fn conclude(&self, edge: &Edge, facts: &Facts<'_>, response: &Response<Body>) {
         let observer = &edge.observer;
-        if let Some(log) = observer.access.as_ref().filter(|log| log.wants(response.status().as_u16())) {
+        if let Some(log) = observer.access().filter(|log| log.wants(response.status().as_u16())) {
             self.log(log, facts, response);
         }
-        if let (Some(tracer), Some(Step { recorded: Some(recorded), .. })) = (&observer.tracer, &self.step) {
-            self.trace_to((tracer, *recorded), facts, response);
+        if let Some(Step { recorded: Some(recorded), .. }) = &self.step {
+            self.trace_to((&observer.tracer, *recorded), facts, response);
         }
     }
 

@@ -1,24 +1,58 @@
 //! Streams of pipeline files, which come, change and go when the files are read again. All of it is to be called alone,
 //! in [`Control::alone`], and blocks the thread.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Control, ControlError};
 use crate::config::checked::Pipeline;
+use crate::edge::Intake;
 use crate::node::StreamOrigin;
 use crate::pipeline::build::{Builder, is_of_pipeline};
 use crate::pipeline::logs::Logs;
+use crate::pipeline::reload::plan::{Change, fixed_of_stream};
 use crate::pipeline::running::Which;
 use crate::runtime::clock;
 
+/// A stream that is not there for clients, because its file is gone. All of it goes on in memory, so that it can come
+/// back: its log, its shards and its cursors are the same then.
+#[derive(Debug)]
+pub(super) struct Left {
+    intake: Arc<Intake>,
+    /// As its file had it, without deliveries.
+    pipeline: Pipeline,
+}
+
+impl Left {
+    /// What of a file that comes back takes a restart.
+    fn check(&self, pipeline: &Pipeline) -> Result<(), ControlError> {
+        let what = fixed_of_stream(&self.pipeline, pipeline);
+        if what.is_empty() { Ok(()) } else { Err(ControlError::CameBackOther { what }) }
+    }
+}
+
 impl Control {
-    /// Whether a stream can be begun, as far as that can be told without doing it.
+    fn left(&self) -> MutexGuard<'_, HashMap<String, Left>> {
+        // Nothing panics under it.
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a stream can be begun, or come back, as far as that can be told without doing it.
     ///
     /// # Errors
-    /// [`ControlError::Exists`]: also where the node still keeps records of a stream of that name.
-    pub fn check_new(&self, stream: &str) -> Result<(), ControlError> {
+    /// [`ControlError::Exists`]: also where the node still keeps records of a stream of that name from before its start;
+    /// [`ControlError::CameBackOther`].
+    pub fn check_declared(&self, pipeline: &Pipeline) -> Result<(), ControlError> {
+        match self.left().get(&pipeline.stream.name) {
+            Some(left) => left.check(pipeline),
+            None => self.check_new(&pipeline.stream.name),
+        }
+    }
+
+    /// Whether there is no stream of a name, nor records of one.
+    fn check_new(&self, stream: &str) -> Result<(), ControlError> {
         let logs = self.site.logs();
         let is_kept = logs.as_ref().is_some_and(|logs| logs.catalog.stream(stream).is_some());
         match is_kept || self.intake(stream).is_ok() {
@@ -27,11 +61,15 @@ impl Control {
         }
     }
 
-    /// Makes the stream of a pipeline file that is new, and starts its deliveries.
+    /// Makes the stream of a pipeline file that is new, and starts its deliveries; one that was there before comes back.
     ///
     /// # Errors
     /// If there is one of its name, or it cannot be written down or served: it is not there then.
     pub fn begin_declared(&self, pipeline: Pipeline) -> Result<(), ControlError> {
+        let left = self.left().remove(&pipeline.stream.name);
+        if let Some(left) = left {
+            return self.come_back(left, &pipeline);
+        }
         let (name, is_durable) = (pipeline.stream.name.clone(), pipeline.stream.durability.is_durable());
         self.check_new(&name)?;
         let begun = self.begin_noted(pipeline);
@@ -39,6 +77,32 @@ impl Control {
             self.forget_noted(&name)?;
         }
         begun
+    }
+
+    /// Has a stream go on as its file says now: with its records, and its deliveries where their ledgers are.
+    fn come_back(&self, left: Left, pipeline: &Pipeline) -> Result<(), ControlError> {
+        let name = &pipeline.stream.name;
+        if let Err(error) = left.check(pipeline) {
+            self.left().insert(name.clone(), left);
+            return Err(error);
+        }
+        if let Some(logs) = self.site.logs().as_mut() {
+            logs.name_again(&left.intake.stream);
+        }
+        // They are others now, if there are any.
+        left.intake.has_deliveries.store(false, Ordering::Relaxed);
+        self.site.edge.restore(Arc::clone(&left.intake));
+        let Some(change) = Change::between(&left.pipeline, pipeline) else { return Ok(()) };
+        if let Err(error) = self.take_change(&change) {
+            self.leave(&left.pipeline)?;
+            return Err(error);
+        }
+        if let Some(shards) = change.shards
+            && let Err(error) = self.resize_as_declared(name, shards)
+        {
+            tracing::warn!(stream = name, shards, %error, "the stream keeps the shards that it has for now");
+        }
+        Ok(())
     }
 
     fn begin_noted(&self, pipeline: Pipeline) -> Result<(), ControlError> {
@@ -105,6 +169,8 @@ impl Control {
         if let Some(logs) = self.site.logs().as_mut() {
             logs.keep_unnamed_stream(Arc::clone(&intake.stream));
         }
+        let pipeline = Pipeline { deliveries: Vec::new(), ..pipeline.clone() };
+        self.left().insert(name.clone(), Left { intake, pipeline });
         Ok(())
     }
 

@@ -24,6 +24,12 @@ pub enum ControlError {
         /// The name.
         stream: String,
     },
+    /// Its file has come back, and says something that cannot be had without a restart.
+    #[error("{} since its file was gone: restart, or bring it back as it was", .what.join("; "))]
+    CameBackOther {
+        /// What, in words.
+        what: Vec<String>,
+    },
     /// Its name is that of something else.
     #[error("names that begin with {MADE_NAME_PREFIX:?}, as '{stream}' does, are those of delivery streams")]
     Reserved {

@@ -132,6 +132,11 @@ impl Logs {
         self.unnamed.push(stream);
     }
 
+    /// A pipeline names a stream again whose records were kept.
+    pub fn name_again(&mut self, stream: &Arc<Stream>) {
+        self.unnamed.retain(|unnamed| !Arc::ptr_eq(unnamed, stream));
+    }
+
     /// Lets go of all that there is of a stream that no pipeline names.
     pub fn delete_unnamed(&mut self, name: &str) {
         let (gone, kept) =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::checked::{Config, Delivery, Node, Pipeline};
+use crate::config::checked::{Aws, Config, Delivery, Node, Pipeline};
 use crate::config::print_duration;
 use crate::edge::gate::addresses::Addresses;
 use crate::edge::gate::rules::Settings;
@@ -14,10 +14,63 @@ use crate::edge::gate::rules::Settings;
 pub struct Plan {
     /// What changes of the streams, in the order of the new configuration, with those that go at the end.
     pub steps: Vec<Step>,
-    /// Whether others may come in, or for something else.
-    pub changes_auth: bool,
-    /// Whether lists of addresses or rules about requests are others.
-    pub changes_screen: bool,
+    /// What changes of the node.
+    pub parts: Vec<Part>,
+}
+
+/// A part of the node's settings that may change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Who may come in, or for something else.
+    Auth,
+    /// Whose signatures are known, or how they are checked.
+    AccessKeys,
+    /// Lists of addresses, or rules about requests.
+    Screen,
+    /// How much may come in and go out of all together.
+    Limits,
+    /// What is put on record of requests, or where.
+    AccessLog,
+    /// Where refusals and changes are put on record.
+    AuditLog,
+    /// Who is told of traces and metrics.
+    Telemetry,
+}
+
+impl Part {
+    /// Those that are others.
+    fn between(old: &Config, new: &Config) -> Vec<Self> {
+        let (before, after) = (&old.node, &new.node);
+        [
+            (Part::Auth, before.auth != after.auth),
+            (Part::AccessKeys, before.aws.access != after.aws.access),
+            (Part::Screen, screen(old) != screen(new)),
+            (Part::Limits, before.limits != after.limits),
+            (Part::AccessLog, before.access_log != after.access_log),
+            (Part::AuditLog, before.audit_log != after.audit_log),
+            (Part::Telemetry, before.otlp != after.otlp),
+        ]
+        .into_iter()
+        .filter_map(|(part, is_other)| is_other.then_some(part))
+        .collect()
+    }
+
+    /// Whether it is about who or what may come in.
+    pub fn is_of_gate(self) -> bool {
+        matches!(self, Part::Auth | Part::AccessKeys | Part::Screen | Part::Limits)
+    }
+
+    fn line(self) -> &'static str {
+        match self {
+            Part::Auth => "[auth] and those whom it knows",
+            Part::AccessKeys => "an [[access_key]], or how signatures are checked",
+            Part::Screen => "[access], a [[rule]] or [screening]",
+            Part::Limits => "[limits]",
+            Part::AccessLog => "[access_log]",
+            Part::AuditLog => "[audit_log]",
+            Part::Telemetry => "[telemetry]",
+        }
+    }
 }
 
 /// What changes of a stream.
@@ -79,9 +132,7 @@ impl Plan {
                 steps.push(Step::Remove(Box::new(pipeline.clone())));
             }
         }
-        let changes_auth = old.node.auth != new.node.auth;
-        let changes_screen = screen(old) != screen(new);
-        if fixed.is_empty() { Ok(Self { steps, changes_auth, changes_screen }) } else { Err(fixed) }
+        if fixed.is_empty() { Ok(Self { steps, parts: Part::between(old, new) }) } else { Err(fixed) }
     }
 
     /// Streams that come.
@@ -94,14 +145,8 @@ impl Plan {
 
     /// What changes, a line each.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.steps.iter().flat_map(Step::lines).collect();
-        if self.changes_auth {
-            lines.push("[auth] and those whom it knows".to_owned());
-        }
-        if self.changes_screen {
-            lines.push("[access], a [[rule]] or [screening]".to_owned());
-        }
-        lines
+        let parts = self.parts.iter().map(|part| part.line().to_owned());
+        self.steps.iter().flat_map(Step::lines).chain(parts).collect()
     }
 }
 
@@ -206,19 +251,17 @@ fn screen(config: &Config) -> (&Addresses, &Settings, BTreeMap<&str, &Addresses>
 
 /// What of the node cannot change while it runs.
 fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
+    // Who may use it may change.
+    let aws = Aws { access: new.aws.access.clone(), ..old.aws.clone() };
     [
         ("node", old.name != new.name),
         ("data_dir", old.data_dir != new.data_dir),
         ("memory_budget", old.memory_budget_bytes != new.memory_budget_bytes),
         ("[log]", old.log != new.log),
-        ("[limits]", old.limits != new.limits),
         ("[server] or a [[listener]]", old.server != new.server),
-        ("[aws] or an [[access_key]]", old.aws != new.aws),
+        ("[aws]", aws != new.aws),
         ("a [[function]]", old.functions != new.functions),
         ("[cache]", old.cache != new.cache),
-        ("[access_log]", old.access_log != new.access_log),
-        ("[audit_log]", old.audit_log != new.audit_log),
-        ("[telemetry]", old.otlp != new.otlp),
     ]
     .into_iter()
     .filter(|(_, is_other)| *is_other)
@@ -227,7 +270,7 @@ fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
 }
 
 /// The same of a stream.
-fn fixed_of_stream(old: &Pipeline, new: &Pipeline) -> Vec<String> {
+pub(in crate::pipeline) fn fixed_of_stream(old: &Pipeline, new: &Pipeline) -> Vec<String> {
     let (name, before, after) = (&new.stream.name, &old.stream, &new.stream);
     let is_gone = |delivery: &Delivery| new.deliveries.iter().all(|kept| kept.name != delivery.name);
     let loses = !after.durability.is_durable() && old.deliveries.iter().any(is_gone);
@@ -328,13 +371,37 @@ mod tests {
         assert_eq!(lines(&access, &[&access]), Ok(vec![]));
         let rules = "[access]\ndeny_addresses = [\"10.0.0.1\"]\n[screening]\ninjection = \"count\"\n";
         let plan = Plan::between(&config("", &[WEB]), &config(rules, &[WEB])).unwrap();
-        assert_eq!((plan.lines(), plan.changes_auth), (vec![line], false));
+        assert_eq!((plan.lines(), plan.parts), (vec![line], vec![Part::Screen]));
     }
 
     #[test]
     fn who_may_come_in_may_change() {
         let auth = "[auth]\ningest = [\"api_key\"]\n[[api_key]]\nname = \"a\"\nkey = \"0123456789abcdef\"\nallow = [\"*:*\"]\n";
         let plan = Plan::between(&config("", &[WEB]), &config(auth, &[WEB])).unwrap();
-        assert!(plan.steps.is_empty() && plan.changes_auth);
+        assert!(plan.steps.is_empty() && plan.parts == [Part::Auth]);
+    }
+
+    #[test]
+    fn keys_limits_and_what_is_put_on_record_may_change_and_the_rest_of_aws_may_not() {
+        let between = |old: &str, new: &str| Plan::between(&config(old, &[WEB]), &config(new, &[WEB]));
+        let key = "[[access_key]]\nid = \"AKIDEXAMPLE000000000\"\nsecret = \"0123456789abcdef0123\"\nallow = [\"kinesis:*\"]\n";
+        for (text, part) in [
+            (key, Part::AccessKeys),
+            ("aws.clock_skew = \"1m\"", Part::AccessKeys),
+            ("limits.global = { records_per_second = 9 }", Part::Limits),
+            ("access_log = { path = \"a.log\" }", Part::AccessLog),
+            ("audit_log = { path = \"b.log\" }", Part::AuditLog),
+            ("telemetry.otlp = { endpoint = \"http://127.0.0.1:4318\" }", Part::Telemetry),
+        ] {
+            for (old, new) in [("", text), (text, "")] {
+                let plan = between(old, new).unwrap();
+                assert_eq!(
+                    (plan.parts.as_slice(), plan.lines()),
+                    (&[part][..], vec![part.line().to_owned()])
+                );
+            }
+        }
+        let fixed = between("", "aws.region = \"eu-west-1\"").unwrap_err();
+        assert_eq!(fixed, ["[aws] has changed"]);
     }
 }

@@ -82,7 +82,7 @@ pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
         listeners: Vec::new(),
         trusted_proxies: Vec::new(),
         listen: ([127, 0, 0, 1], 0).into(),
-        admin: ([127, 0, 0, 1], 0).into(),
+        admin: Vec::new(),
         threads: None,
         connections_max: 1,
         address_connections_max: None,

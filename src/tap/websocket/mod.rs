@@ -11,7 +11,7 @@
 //! | 1000 | the client has closed it |
 //! | 1001 | the server stops |
 //! | 1002, 1007 | the client breaks the protocol, or sends text that is none |
-//! | 1008 | the client has been silent, pings included, for `[server] idle_timeout`; or its named cursor is gone |
+//! | 1008 | the client has been silent, pings included, for `[server] idle_timeout`; or its named cursor is gone; or it would not be let in any more, after a reload |
 //! | 1009 | a message is larger than `[server] max_body` |
 //! | 1011 | the log cannot be read |
 //! | 1013 | the byte budget is spent |

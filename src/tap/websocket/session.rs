@@ -23,6 +23,7 @@ use crate::config::limits::{REQUEST_OVERHEAD_BYTES, WEBSOCKET_BUFFER_BYTES, WEBS
 use crate::edge::append::{self, Arrived, Begun};
 use crate::edge::body::Paid;
 use crate::edge::gate::Entry;
+use crate::edge::gate::renewal::Renewal;
 use crate::edge::gate::throttle::measure::{Cost, Flow};
 use crate::edge::identity::policy::Action;
 use crate::edge::mapping::{Asked, Sender};
@@ -97,6 +98,8 @@ struct Running {
     /// The worker that it is, and its named cursor.
     worker: Option<(Arc<NamedCursor>, Arc<str>)>,
     open: OpenTap,
+    /// What it is for, which has to be allowed for as long as it is open.
+    purpose: Action,
     /// In the order in which they came.
     waiting: VecDeque<Waiting>,
     /// Messages so far.
@@ -132,9 +135,23 @@ impl Session {
         let socket = WebSocketStream::from_raw_socket(paid, Role::Server, Some(config)).await;
         let (waiting, heard) = (VecDeque::new(), clock::monotonic());
         let worker = reader.as_ref().and_then(Paced::worker);
-        let edge = Arc::clone(&edge);
-        let mut running =
-            Running { socket, edge, stream, entry, asked, messages, worker, open, waiting, count: 0, heard };
+        // One that reads and may not put records is told so for each message.
+        let purpose = if reader.is_some() { Action::Tap } else { Action::Ingest };
+        let (edge, count) = (Arc::clone(&edge), 0);
+        let mut running = Running {
+            socket,
+            edge,
+            stream,
+            entry,
+            asked,
+            messages,
+            worker,
+            open,
+            purpose,
+            waiting,
+            count,
+            heard,
+        };
         let end = running.until_end(reader.as_mut(), &intake.stream).await;
         // A worker's shards are for others from here on.
         drop(reader);
@@ -186,7 +203,8 @@ impl Running {
         let phases = self.edge.phases.clone();
         let stopping = phases.reached(Phase::StoppingEdge);
         let deleted = stream.deleted();
-        tokio::pin!(stopping, deleted);
+        let renewal = Renewal::new(&self.edge, &self.entry, self.purpose, &self.stream).next();
+        tokio::pin!(stopping, deleted, renewal);
         let mut heartbeats = tokio::time::interval(self.edge.taps.heartbeat());
         heartbeats.reset();
         loop {
@@ -195,6 +213,10 @@ impl Running {
                 () = durable(&mut self.waiting) => self.acknowledge().await,
                 () = &mut stopping => return self.drain(StreamEnd::Draining).await,
                 () = &mut deleted => return self.drain(StreamEnd::Deleted).await,
+                (again, entry) = &mut renewal => {
+                    renewal.set(again.next());
+                    self.renew(entry).await
+                }
                 message = self.socket.next(), if self.waiting.len() < WEBSOCKET_MESSAGES_MAX => self.receive(message).await,
                 next = next_of(&mut reader) => {
                     let at = match (&next, &reader) {
@@ -209,6 +231,18 @@ impl Running {
                 return end;
             }
         }
+    }
+
+    /// Goes on if it would be let in now as well. What was taken before is told about at the end.
+    async fn renew(&mut self, entry: Option<Entry>) -> Result<(), End> {
+        if let Some(entry) = entry {
+            self.entry = entry;
+            return Ok(());
+        }
+        while !self.waiting.is_empty() {
+            self.acknowledge().await?;
+        }
+        Err(End::Close(CloseCode::Policy, "forbidden"))
     }
 
     /// Sends a text, which is UTF-8, unless the client takes nothing for too long.
@@ -314,7 +348,7 @@ impl Running {
             }
             (Ok(intake), Ok(Content::Commit(next))) => {
                 let account = intake.account.as_ref();
-                let charged = self.entry.charge(&edge, account, Flow::Tap, Cost::READ).map(drop);
+                let charged = self.entry.charge(account, Flow::Tap, Cost::READ).map(drop);
                 charged.and_then(|()| self.commit(next))
             }
             (Ok(intake), Err(problem)) => Err(self.charged(&intake, content, problem)),
@@ -328,7 +362,7 @@ impl Running {
     /// request does that is wrong. Where that is too much already, that is why.
     fn charged(&self, intake: &Intake, content: &Bytes, problem: Problem) -> Problem {
         let cost = Cost::announced(Some(content.len() as u64));
-        let charged = self.entry.charge(&self.edge, intake.account.as_ref(), Flow::Ingest, cost);
+        let charged = self.entry.charge(intake.account.as_ref(), Flow::Ingest, cost);
         charged.err().unwrap_or(problem)
     }
 
@@ -426,8 +460,7 @@ async fn begin(
 ) -> Result<Begun, Problem> {
     let message::Message { framing, records, key, idempotency_key } = message;
     let bytes = records.len() as u64;
-    let mut charge =
-        entry.charge(edge, intake.account.as_ref(), Flow::Ingest, Cost::announced(Some(bytes)))?;
+    let mut charge = entry.charge(intake.account.as_ref(), Flow::Ingest, Cost::announced(Some(bytes)))?;
     let competitor = &entry.competitor();
     let permit = edge.admit(&intake.budget, REQUEST_OVERHEAD_BYTES + bytes, competitor);
     let permit = permit.inspect_err(|_| charge.refund())?;

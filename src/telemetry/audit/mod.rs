@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use self::fold::{Again, Fold, Kind};
-use super::lines::{Lines, Writer};
+use super::lines::{Lines, Place, Writer};
 use super::metrics::Registry;
 use super::text::{self, Time};
 use super::trace::TraceId;
@@ -184,6 +184,13 @@ impl Audit {
         if let Some(lines) = &self.lines {
             let again = self.lock().end();
             write_again(lines, &again);
+        }
+    }
+
+    /// Has lines written elsewhere from now on.
+    pub fn move_to(&self, place: Place) {
+        if let Some(lines) = &self.lines {
+            lines.move_to(place);
         }
     }
 

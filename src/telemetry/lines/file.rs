@@ -26,15 +26,24 @@ pub(super) struct RotatedFile {
 }
 
 impl RotatedFile {
-    /// Goes on with the file that there is, or begins one, with its folder.
+    /// Goes on with the file that there is, or begins one, with its folder. To be followed by [`RotatedFile::begin`] once
+    /// nobody else writes to it any more.
     pub fn open(rule: LogFile) -> io::Result<Self> {
         if let Some(folder) = rule.path.parent() {
             fs::create_dir_all(folder)?;
         }
         let (file, bytes, begun) = open(&rule.path)?;
-        let mut opened = Self { rule, file, bytes, begun, compression: None };
-        opened.compress_next();
-        Ok(opened)
+        Ok(Self { rule, file, bytes, begun, compression: None })
+    }
+
+    /// Finds out how much is in the file, and begins to compress closed ones.
+    ///
+    /// # Errors
+    /// If the file cannot be had any more.
+    pub fn begin(&mut self) -> io::Result<()> {
+        (self.file, self.bytes, self.begun) = open(&self.rule.path)?;
+        self.compress_next();
+        Ok(())
     }
 
     /// Whether [`RotatedFile::tend`] has more to do at once.

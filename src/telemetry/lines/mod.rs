@@ -14,6 +14,7 @@ mod writer;
 
 use std::cell::RefCell;
 use std::io;
+use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::config::limits::{LOG_LINES_QUEUE_BYTES, LOG_LINES_STAGED_BYTES};
 use crate::runtime::park::{self, Wake};
 use crate::telemetry::metrics::LineMetrics;
 
+use writer::Sink;
 pub use writer::Writer;
 
 /// Where lines are left to be written.
@@ -39,12 +41,36 @@ pub struct Lines {
 struct Queue {
     bytes: Vec<u8>,
     lines: u64,
+    /// Where lines go from now on, with those from before that were not written yet.
+    moved: Option<Moved>,
     /// The file is to be opened again.
     is_reopened: bool,
     /// Nothing comes any more.
     is_closed: bool,
     /// The writer has ended.
     has_ended: bool,
+}
+
+/// See [`Lines::move_to`].
+#[derive(Debug)]
+struct Moved {
+    bytes: Vec<u8>,
+    lines: u64,
+    to: Sink,
+}
+
+/// A place that lines can be moved to: it is open already.
+#[derive(Debug)]
+pub struct Place(Sink);
+
+impl Place {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// If its file cannot be had.
+    pub fn open(to: &LogTo) -> io::Result<Self> {
+        Sink::open(to).map(Self)
+    }
 }
 
 /// Lines of one thread that nobody else has seen.
@@ -103,6 +129,19 @@ impl Lines {
         self.work.notify_one();
     }
 
+    /// Has lines that are left from now on written to another place, and all others to the one from before.
+    pub fn move_to(&self, Place(to): Place) {
+        let mut queue = self.lock();
+        let (mut bytes, mut lines) = (mem::take(&mut queue.bytes), mem::take(&mut queue.lines));
+        if let Some(before) = queue.moved.take() {
+            // Nobody has got to it: what was meant for the place in between goes to the one before it.
+            bytes = [before.bytes, bytes].concat();
+            lines += before.lines;
+        }
+        queue.moved = Some(Moved { bytes, lines, to });
+        self.work.notify_one();
+    }
+
     fn take(&self, bytes: &[u8], lines: u64) {
         let mut queue = self.lock();
         if queue.is_closed || queue.bytes.len() + bytes.len() > LOG_LINES_QUEUE_BYTES {
@@ -126,7 +165,9 @@ impl Lines {
 
     /// Waits for something to do, or that long.
     fn wait(&self, patience: Duration) {
-        let is_idle = |queue: &mut Queue| queue.bytes.is_empty() && !queue.is_reopened && !queue.is_closed;
+        let is_idle = |queue: &mut Queue| {
+            queue.bytes.is_empty() && queue.moved.is_none() && !queue.is_reopened && !queue.is_closed
+        };
         drop(self.work.wait_timeout_while(self.lock(), patience, is_idle));
     }
 

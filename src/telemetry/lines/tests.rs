@@ -201,3 +201,38 @@ fn a_file_is_closed_by_age_and_opened_again_where_it_was_moved() {
     let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
     assert_eq!(texts, ["two\n", "three\n", "one\n"]);
 }
+
+#[test]
+fn lines_that_are_moved_are_written_once_each_where_they_were_meant_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::new().unwrap();
+    let (old, new) = (folder.path().join("old.log"), folder.path().join("new.log"));
+    let (lines, writer) = open(rule(&old, 1 << 30), &registry);
+    let add =
+        |from: u32| (from..from + 1_000).for_each(|number| lines.add_now(number.to_string().as_bytes()));
+    let place = |path: &Path, bytes_max| Place::open(&LogTo::File(rule(path, bytes_max))).unwrap();
+    add(0);
+    // Opened while the old one is still written: what stands there is not known yet.
+    let again = place(&old, 1 << 30);
+    lines.move_to(place(&new, 1 << 30));
+    add(1_000);
+    lines.move_to(again);
+    add(2_000);
+    // The same file by another rule.
+    lines.move_to(place(&old, 1 << 20));
+    add(3_000);
+    writer.end();
+    let numbers = |path: &Path| -> Vec<u32> {
+        fs::read_to_string(path).unwrap().lines().map(|line| line.parse().unwrap()).collect()
+    };
+    let (old, new) = (numbers(&old), numbers(&new));
+    let mut all = [old.clone(), new].concat();
+    all.sort_unstable();
+    assert_eq!(all, (0..4_000).collect::<Vec<_>>());
+    assert!(
+        old.starts_with(&(0..1_000).collect::<Vec<_>>())
+            && old.ends_with(&(3_000..4_000).collect::<Vec<_>>())
+    );
+    assert_eq!(counted(&registry, "forebay_lines_written_total{log=\"access\"}"), 4_000);
+    assert!(Place::open(&LogTo::File(rule(&folder.path().join("old.log/x.log"), 1))).is_err());
+}

@@ -1,13 +1,14 @@
 //! The thread that writes the lines of one log.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::mem;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use super::Lines;
 use super::file::RotatedFile;
+use super::{Lines, Moved};
 use crate::config::checked::LogTo;
 use crate::config::limits::{LOG_LINES_FLUSH_WAIT, LOG_LINES_LINGER};
 
@@ -22,8 +23,17 @@ pub(super) enum Sink {
     File(Box<RotatedFile>),
 }
 
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Sink::Stream(_) => "Stream",
+            Sink::File(_) => "File",
+        })
+    }
+}
+
 impl Sink {
-    fn open(to: &LogTo) -> io::Result<Self> {
+    pub(super) fn open(to: &LogTo) -> io::Result<Self> {
         Ok(match to {
             LogTo::Stdout => Sink::Stream(Box::new(io::stdout())),
             LogTo::Stderr => Sink::Stream(Box::new(io::stderr())),
@@ -52,6 +62,10 @@ impl Writer {
     }
 
     pub(super) fn start_with(lines: &Arc<Lines>, sink: Sink) -> io::Result<Self> {
+        let mut sink = sink;
+        if let Sink::File(file) = &mut sink {
+            file.begin()?;
+        }
         let lines = Arc::clone(lines);
         let running = Running { lines: Arc::clone(&lines), sink, is_failing: false };
         let thread = Builder::new().name(lines.name.replace(' ', "-")).spawn(move || running.run())?;
@@ -90,30 +104,54 @@ impl Running {
             let is_busy = matches!(&self.sink, Sink::File(file) if file.is_compressing());
             self.lines.wait(if is_busy { Duration::ZERO } else { IDLE });
             self.lines.linger(if is_busy { Duration::ZERO } else { LOG_LINES_LINGER });
-            let (lines, is_reopened, is_closed) = {
+            let (moved, lines, is_reopened, is_closed) = {
                 let mut queue = self.lines.lock();
                 mem::swap(&mut batch, &mut queue.bytes);
-                (mem::take(&mut queue.lines), mem::take(&mut queue.is_reopened), queue.is_closed)
+                let (lines, is_reopened) = (mem::take(&mut queue.lines), mem::take(&mut queue.is_reopened));
+                (queue.moved.take(), lines, is_reopened, queue.is_closed)
             };
+            if let Some(moved) = moved {
+                self.move_on(moved);
+            }
             let mut said = match &mut self.sink {
                 // Nothing to tell, unless it fails.
                 Sink::File(file) => file.tend(is_reopened).err().map(Err),
                 Sink::Stream(_) => None,
             };
-            if lines > 0 {
-                let written = self.sink.write(&batch);
-                match &written {
-                    Ok(()) => self.lines.metrics.written.increment(lines),
-                    Err(_) => self.lines.metrics.dropped_failed.increment(lines),
-                }
-                said = said.or(Some(written));
-            }
+            let written = self.write(&batch, lines);
+            said = said.or(written);
             self.tell(said);
             batch.clear();
             if is_closed {
                 return;
             }
         }
+    }
+
+    /// Writes and counts what there is.
+    fn write(&mut self, batch: &[u8], lines: u64) -> Option<io::Result<()>> {
+        if lines == 0 {
+            return None;
+        }
+        let written = self.sink.write(batch);
+        match &written {
+            Ok(()) => self.lines.metrics.written.increment(lines),
+            Err(_) => self.lines.metrics.dropped_failed.increment(lines),
+        }
+        Some(written)
+    }
+
+    /// Writes what is for the old place, and goes on at the new one.
+    fn move_on(&mut self, moved: Moved) {
+        let written = self.write(&moved.bytes, moved.lines);
+        self.tell(written);
+        // The old file is closed first: the new one may be the same under another rule.
+        self.sink = moved.to;
+        let begun = match &mut self.sink {
+            Sink::File(file) => file.begin().err().map(Err),
+            Sink::Stream(_) => None,
+        };
+        self.tell(begun);
     }
 
     /// Logs a change of how writing goes.

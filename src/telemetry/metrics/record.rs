@@ -47,6 +47,14 @@ pub struct ExportMetrics {
     pub dropped_refused: Counter,
 }
 
+impl ExportMetrics {
+    /// Counts nothing.
+    pub fn noop() -> Self {
+        let [sent, dropped_full, dropped_failed, dropped_refused] = std::array::from_fn(|_| Counter::noop());
+        Self { sent, dropped_full, dropped_failed, dropped_refused }
+    }
+}
+
 impl Registry {
     /// The metrics of the spans that are told to a collector.
     pub fn spans(&self) -> ExportMetrics {

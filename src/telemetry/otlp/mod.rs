@@ -32,6 +32,22 @@ use crate::runtime::phases::{Phase, Phases};
 /// Renders all metrics in the Prometheus text format.
 pub type Render = Box<dyn Fn() -> String + Send + Sync>;
 
+/// Which process tells, whichever collector it is told to.
+#[derive(Debug)]
+pub struct Process {
+    /// Its id: another one after a restart.
+    id: RequestId,
+    /// When counters began to count.
+    started: UnixMicros,
+}
+
+impl Default for Process {
+    /// It has begun.
+    fn default() -> Self {
+        Self { id: RequestId::new(), started: clock::wall() }
+    }
+}
+
 /// Tells a collector what there is to tell.
 pub struct Exporter {
     collector: Collector,
@@ -55,12 +71,12 @@ impl std::fmt::Debug for Exporter {
 impl Exporter {
     /// To the collector that the configuration names; `None` if it names none, or there can be no client.
     pub fn new(
-        node: &Node,
-        tracer: Option<Arc<Tracer>>,
+        (node, process): (&Node, &Process),
+        tracer: Arc<Tracer>,
         registry: &Registry,
         render: Render,
     ) -> Option<Self> {
-        let (config, tracer) = (node.otlp.clone()?, tracer?);
+        let config = node.otlp.clone()?;
         let collector = Collector::new(&config)
             .inspect_err(
                 |error| tracing::error!(%error, "there is no HTTP client: nothing is told to the collector"),
@@ -70,16 +86,16 @@ impl Exporter {
         let mut attributes = vec![
             text("service.name", "forebay"),
             text("service.version", env!("CARGO_PKG_VERSION")),
-            text("service.instance.id", RequestId::new().as_str()),
+            text("service.instance.id", process.id.as_str()),
         ];
         attributes.extend(node.name.as_deref().map(|name| text("forebay.node", name)));
         let resource = json!({ "attributes": attributes });
         let (spans, points) = (registry.spans(), registry.points());
-        let started = clock::wall();
+        let started = process.started;
         Some(Self { collector, config, tracer, render, resource, started, spans, points })
     }
 
-    /// Works until the process has stopped everything else, and then tells what is left.
+    /// Works until `phases`, which may be its own, are over, and then tells what is left.
     pub async fn run(mut self, phases: Phases) {
         let mut ticks = self.config.metrics_interval.map(every);
         let mut pauses = every(TRACE_SPANS_PAUSE);

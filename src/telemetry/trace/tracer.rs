@@ -1,6 +1,7 @@
 //! Which steps are told to a collector, and what waits to be.
 
 use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
@@ -37,8 +38,10 @@ impl Step {
 /// See the module.
 #[derive(Debug)]
 pub struct Tracer {
-    /// The part of the traces that begin here which are recorded.
-    sample: f64,
+    /// Whether anything is recorded.
+    is_on: AtomicBool,
+    /// The part of the traces that begin here which are recorded: the bits of a number from 0 to 1.
+    sample: AtomicU64,
     waiting: Mutex<Vec<Span>>,
     /// There are enough for a request to the collector.
     pub enough: Notify,
@@ -48,11 +51,31 @@ pub struct Tracer {
 impl Tracer {
     /// Records this part, from 0 to 1, of the traces that begin here, and of others those that are recorded already.
     pub fn new(sample: f64, metrics: ExportMetrics) -> Self {
-        Self { sample, waiting: Mutex::default(), enough: Notify::new(), metrics }
+        let (is_on, sample) = (AtomicBool::new(true), AtomicU64::new(sample.to_bits()));
+        Self { is_on, sample, waiting: Mutex::default(), enough: Notify::new(), metrics }
+    }
+
+    /// Records nothing.
+    pub fn off(metrics: ExportMetrics) -> Self {
+        Self { is_on: AtomicBool::new(false), ..Self::new(0.0, metrics) }
+    }
+
+    /// Records another part from now on, or nothing: steps that have begun and not ended are not told then.
+    pub fn set(&self, sample: Option<f64>) {
+        self.sample.store(sample.unwrap_or_default().to_bits(), Ordering::Relaxed);
+        self.is_on.store(sample.is_some(), Ordering::Relaxed);
+    }
+
+    /// Whether anything is recorded.
+    pub fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
     }
 
     /// The step that a request with these headers is.
     pub fn step(&self, headers: &HeaderMap) -> Option<Step> {
+        if !self.is_on() {
+            return Step::passing(headers);
+        }
         match TraceContext::of(headers) {
             Some(context) if context.is_sampled() => {
                 let recorded = Some(Recorded { parent: Some(context.parent) });
@@ -70,11 +93,15 @@ impl Tracer {
 
     /// Whether a trace that begins now is recorded.
     pub fn is_chosen(&self) -> bool {
-        self.sample >= 1.0 || fastrand::f64() < self.sample
+        let sample = f64::from_bits(self.sample.load(Ordering::Relaxed));
+        self.is_on() && (sample >= 1.0 || fastrand::f64() < sample)
     }
 
     /// Leaves a step to be told. Where too many wait it is dropped and counted.
     pub fn record(&self, span: Span) {
+        if !self.is_on() {
+            return;
+        }
         let mut waiting = self.lock();
         if waiting.len() >= TRACE_SPANS_MAX {
             return self.metrics.dropped_full.increment(1);

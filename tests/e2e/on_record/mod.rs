@@ -5,6 +5,7 @@ mod audit;
 mod collector;
 mod logs;
 mod otlp;
+mod reloaded;
 mod secrets;
 
 use std::path::Path;

@@ -37,12 +37,20 @@ use self::subjects::Source;
 use crate::config::checked::{Allowance, Limit, Limits};
 use crate::telemetry::metrics::{Registry, ThrottleMetrics};
 
-/// The levels that all requests have in common, and what is known of principals.
+/// The levels that all requests have in common. Made of `[limits]`, and replaced as a whole.
 #[derive(Debug)]
-pub struct Throttle {
+pub struct Levels {
+    limits: Limits,
     global: Option<Arc<Account>>,
     routes: HashMap<&'static str, Arc<Account>, foldhash::fast::RandomState>,
     client_addresses: Option<Arc<Addresses>>,
+}
+
+/// What outlives all levels.
+#[derive(Debug)]
+pub struct Throttle {
+    /// The levels of the start.
+    pub levels: Arc<Levels>,
     /// The principals of the configuration.
     pub standings: Standings,
     /// Who has had how much of a busy server.
@@ -70,20 +78,13 @@ impl Throttle {
     /// As `[limits]` says.
     pub fn new(limits: &Limits, registry: &Registry) -> Self {
         let metrics = registry.throttle();
-        let some = |limit: &Limit| (!limit.is_empty()).then_some(*limit);
-        let account = |level, limit| account_of(level, limit, &metrics);
-        let routes = limits.routes.iter().map(|&(route, limit)| (route, account(Level::Route(route), limit)));
-        let routes = routes.collect();
-        let refused = metrics.level(&Level::ClientAddress);
-        let client_addresses = some(&limits.client_address);
-        Self {
-            global: some(&limits.global).map(|limit| account(Level::Global, limit)),
-            routes,
-            client_addresses: client_addresses.map(|limit| Arc::new(Addresses::new(limit, refused.clone()))),
-            standings: Standings::new(registry),
-            fair: Fair::default(),
-            metrics,
-        }
+        let levels = Arc::new(Levels::new(limits, None, &metrics));
+        Self { levels, standings: Standings::new(registry), fair: Fair::default(), metrics }
+    }
+
+    /// As `limits` says from now on. What is limited as it was `before` goes on where it is.
+    pub fn relimited(&self, limits: &Limits, before: &Levels) -> Levels {
+        Levels::new(limits, Some(before), &self.metrics)
     }
 
     /// What a principal of the configuration has taken, and may.
@@ -99,6 +100,36 @@ impl Throttle {
     /// The account of a stream; none if nothing limits it.
     pub fn stream(&self, name: &Arc<str>, limit: Limit) -> Option<Arc<Account>> {
         (!limit.is_empty()).then(|| account_of(Level::Stream(Arc::clone(name)), limit, &self.metrics))
+    }
+}
+
+impl Levels {
+    fn new(limits: &Limits, before: Option<&Self>, metrics: &ThrottleMetrics) -> Self {
+        let route = |&(route, limit): &(&'static str, Limit)| {
+            let is_same = |before: &&Self| before.limits.routes.contains(&(route, limit));
+            let before = before.filter(is_same).and_then(|before| before.routes.get(route).cloned());
+            (route, before.unwrap_or_else(|| account_of(Level::Route(route), limit, metrics)))
+        };
+        let global = match before.filter(|before| before.limits.global == limits.global) {
+            Some(before) => before.global.clone(),
+            None => {
+                let is_limited = !limits.global.is_empty();
+                is_limited.then(|| account_of(Level::Global, limits.global, metrics))
+            }
+        };
+        let client_addresses = match before.filter(|it| it.limits.client_address == limits.client_address) {
+            Some(before) => before.client_addresses.clone(),
+            None => (!limits.client_address.is_empty()).then(|| {
+                let refused = metrics.level(&Level::ClientAddress).clone();
+                Arc::new(Addresses::new(limits.client_address, refused))
+            }),
+        };
+        Self {
+            limits: limits.clone(),
+            global,
+            routes: limits.routes.iter().map(route).collect(),
+            client_addresses,
+        }
     }
 
     /// Takes what the head of a request tells of its cost from all levels, or nothing.
@@ -133,4 +164,38 @@ impl Throttle {
 fn account_of(level: Level, limit: Limit, metrics: &ThrottleMetrics) -> Arc<Account> {
     let refused = (metrics.level(&level).clone(), metrics.quota.clone());
     Account::new(level, Allowance { limit, ..Allowance::default() }, refused, Moment::of_clock(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::checked::{Rate, Rates};
+
+    fn limit(a_second: u64) -> Limit {
+        let rates = Rates { records: Some(Rate { a_second, burst: a_second }), ..Rates::default() };
+        Limit { ingest: rates, ..Limit::default() }
+    }
+
+    #[test]
+    fn what_is_limited_as_before_goes_on_where_it_is() {
+        let limits = |global, route| Limits {
+            global,
+            client_address: limit(3),
+            routes: vec![("records", route), ("event", limit(9))],
+        };
+        let throttle = Throttle::new(&limits(limit(1), limit(2)), &Registry::new().unwrap());
+        let before = &throttle.levels;
+        let after = throttle.relimited(&limits(limit(1), limit(7)), before);
+        let same = |one: &Option<Arc<Account>>, other: &Option<Arc<Account>>| {
+            one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+        };
+        assert!(same(&before.global, &after.global));
+        let route = |levels: &Levels, name| levels.routes.get(name).cloned();
+        assert!(same(&route(before, "event"), &route(&after, "event")));
+        assert!(!same(&route(before, "records"), &route(&after, "records")));
+        let addresses = |levels: &Levels| levels.client_addresses.clone().unwrap();
+        assert!(Arc::ptr_eq(&addresses(before), &addresses(&after)));
+        let none = throttle.relimited(&Limits::default(), &after);
+        assert!(none.global.is_none() && none.routes.is_empty() && none.client_addresses.is_none());
+    }
 }

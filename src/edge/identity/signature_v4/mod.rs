@@ -50,6 +50,8 @@ pub fn is_parameter(name: &str) -> bool {
 /// Everybody whose requests are taken. Made once, shared by all edge threads.
 #[derive(Debug)]
 pub struct Identities {
+    /// What it was made of.
+    settings: checked::Access,
     rule: SignatureRule,
     clock_skew: Duration,
     account: Arc<str>,
@@ -131,11 +133,23 @@ impl Identities {
             }
         };
         Self {
+            settings: access.clone(),
             rule: access.signature,
             clock_skew: access.clock_skew,
             account: Arc::from(account),
             keys: access.keys.iter().map(|it| (it.id.clone(), Arc::new(key(it)))).collect(),
         }
+    }
+
+    /// Whether it was made of these settings.
+    pub fn is_of(&self, access: &checked::Access) -> bool {
+        self.settings == *access
+    }
+
+    /// Whether an access key, and its secret, is the same as it was under `before`.
+    pub fn knows_as_before(&self, before: &Self, id: &str) -> bool {
+        let known = self.keys.get(id).map(|key| &key.settings);
+        known.is_some() && known == before.keys.get(id).map(|key| &key.settings)
     }
 
     /// Checks what the head of a request can tell. `now` is the wall clock's time.
