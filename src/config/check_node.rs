@@ -167,7 +167,7 @@ fn check_server(
         Some(cors) => Some(check_cors(cors, checker)?),
         None => None,
     };
-    (main?, admin?);
+    main.and(admin)?;
     let doors = doors?;
     Some(Server {
         listen: listen?,

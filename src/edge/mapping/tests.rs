@@ -284,7 +284,9 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
-    let name = prop_oneof!["[ak]", "z", "request", "[ -~ä\"\\\\]{0,4}"];
+    // The schema has another opinion of `n`.
+    let other = "[ -~ä\"\\\\]{0,4}".prop_filter("it is in the schema", |name| name != "n");
+    let name = prop_oneof!["[ak]", "z", "request", other];
     prop::collection::btree_map(name, value, 0..5).prop_map(|members| members.into_iter().collect())
 }
 

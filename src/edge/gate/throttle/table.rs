@@ -147,7 +147,7 @@ impl<K: Clone + Eq + Hash, V: Remembered> Table<K, V> {
 
     /// How many are remembered.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let len = |part: &Mutex<Part<K, V>>| {
             let part = unlocked(part);
             assert_eq!(part.places.len(), part.entries.len());
