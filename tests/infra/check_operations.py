@@ -52,12 +52,28 @@ def problems() -> list[str]:
 
     waits = {
         "deploy/compose.yaml": r"stop_grace_period: (\d+)s",
+        "deploy/compose.fleet.yaml": r"stop_grace_period: (\d+)s",
         "deploy/forebay.service": r"TimeoutStopSec=(\d+)s",
     }
     for name, pattern in waits.items():
         wait = re.search(pattern, (REPO / name).read_text())
         if wait is None or int(wait[1]) <= DRAIN_SECONDS:
             found.append(f"{name}: a stop must be given more than the {DRAIN_SECONDS} s of drain_timeout")
+    return found + fleet_problems()
+
+
+def fleet_problems() -> list[str]:
+    """What compose.fleet.yaml and the files of deploy/fleet say of each other."""
+    compose = (REPO / "deploy/compose.fleet.yaml").read_text()
+    files = {file: file.read_text() for file in sorted((REPO / "deploy/fleet").rglob("*.toml"))}
+    found = []
+    for file, text in files.items():
+        for name in sorted(set(re.findall(r"\$\{(\w+)\}", text))):
+            if not re.search(rf"^ +{name}: ", compose, re.MULTILINE):
+                found.append(f"deploy/compose.fleet.yaml: does not set {name}, which {file.relative_to(REPO)} asks for")
+    shards = re.search(r"^shards = (\d+)", files[REPO / "deploy/fleet/pipelines/events.toml"], re.MULTILINE)
+    if f"--partitions={shards[1]}\n" not in compose:
+        found.append(f"deploy/compose.fleet.yaml: the topic must have {shards[1]} partitions, as the stream has shards")
     return found
 
 
