@@ -10,7 +10,8 @@
 //! 5. [`tap`]: live reads of a shard;
 //! 6. [`delivery`]: records → open files → sealed files → objects, or dead letters;
 //! 7. [`function`]: a stage between two streams, where records go through a service of the user;
-//! 8. [`telemetry`]: what operators see of all that.
+//! 8. [`kafka`]: clusters that records go to, or come from;
+//! 9. [`telemetry`]: what operators see of all that.
 //!
 //! [`record`] is what travels.
 
@@ -32,6 +33,7 @@ pub mod delivery;
 pub mod edge;
 pub mod function;
 pub mod json;
+pub mod kafka;
 pub mod node;
 pub mod pipeline;
 pub mod record;

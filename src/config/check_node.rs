@@ -10,6 +10,7 @@ use super::check_aws::check_aws;
 use super::check_cache::check_cache;
 use super::check_cors::check_cors;
 use super::check_function::check_functions;
+use super::check_kafka::check_clusters;
 use super::check_limit::check_limits;
 use super::check_listener::{
     Doors, Listener, ListenerTable, check_address, check_listeners, check_tls, check_trusted_proxies, collide,
@@ -59,6 +60,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let auth = check_auth(raw.auth, principals, exposed, checker);
     let access = check_access(raw.access, checker);
     let rules = check_rules(raw.rule.unwrap_or_default(), raw.screening.unwrap_or_default(), checker);
+    let kafka = check_clusters(raw.kafka.unwrap_or_default(), checker);
     let functions = check_functions(raw.function.unwrap_or_default(), checker);
     let aws = check_aws(raw.aws.unwrap_or_default(), keys, exposed, env, checker);
     Some(Node {
@@ -77,6 +79,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         otlp: otlp?,
         aws: aws?,
         functions: functions?,
+        kafka: kafka?,
     })
 }
 

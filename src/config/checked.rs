@@ -23,6 +23,7 @@ pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
 pub use super::check_jwt::{ClaimName, JwtIssuer};
 pub use super::check_jwt_keys::{FetchedJwtKeys, JwtKeys, KeysPlace};
+pub use super::check_kafka::{KafkaCluster, KafkaSasl, KafkaTls, OAuth};
 pub use super::check_limit::{Allowance, Limit, Limits, Period, Quota, Rate, Rates};
 pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
 pub use super::check_logs::{AccessLog, LogFile, LogTo};
@@ -85,6 +86,8 @@ pub struct Node {
     pub aws: Aws,
     /// `[[function]]`. Names are unique.
     pub functions: Vec<Function>,
+    /// `[[kafka]]`.
+    pub kafka: Vec<KafkaCluster>,
 }
 
 impl Node {

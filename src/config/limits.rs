@@ -947,3 +947,8 @@ pub const OTLP_ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Headers of requests to a collector.
 pub const OTLP_HEADERS_MAX: usize = 16;
+
+/// Most `[[kafka]]` of a node: each is a name and what lets us in, and takes nothing before a pipeline uses it.
+pub const KAFKA_CLUSTERS_MAX: usize = 100;
+/// Most brokers that a connection begins with; the others of a cluster are told by these.
+pub const KAFKA_BROKERS_MAX: usize = 100;

@@ -31,6 +31,7 @@ mod check_inference;
 mod check_ingest;
 mod check_jwt;
 mod check_jwt_keys;
+mod check_kafka;
 mod check_limit;
 mod check_listener;
 mod check_log;

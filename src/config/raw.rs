@@ -20,6 +20,7 @@ use super::check_cors::CorsTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
 use super::check_jwt::JwtIssuerTable;
+use super::check_kafka::KafkaTable;
 use super::check_limit::{LimitTable, LimitsTable};
 use super::check_listener::{ListenerTable, TlsTable};
 use super::check_logs::{AccessLogTable, AuditLogTable};
@@ -361,6 +362,8 @@ pub struct NodeFile {
     pub access_key: Option<Vec<AccessKeyTable>>,
     /// What records of delivery streams may go through: what a Lambda processor of the Firehose API names.
     pub function: Option<Vec<FunctionTable>>,
+    /// Kafka clusters, by the names that pipelines call them.
+    pub kafka: Option<Vec<KafkaTable>>,
 }
 
 /// `[log]`.

@@ -1,0 +1,122 @@
+//! What a cluster tells of a topic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, ResourceSpecifier};
+use rdkafka::client::Client;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::util::Timeout;
+
+use super::{Connection, Fault};
+
+/// A topic, as far as it matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicFacts {
+    /// How many partitions it has. Their ids are the numbers below.
+    pub partitions: u32,
+    /// The fewest replicas that a partition has.
+    pub replicas: usize,
+    /// Settings of the topic, as far as the cluster tells them: none where it does not know the question.
+    pub settings: TopicSettings,
+}
+
+/// Settings of a topic that what we do depends on; `None` where the cluster does not tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// `cleanup.policy`.
+    pub cleanup_policy: Option<String>,
+    /// `message.timestamp.type`.
+    pub timestamp_type: Option<String>,
+    /// `max.message.bytes`.
+    pub message_bytes_max: Option<u64>,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: Option<u32>,
+}
+
+/// Asks how many partitions `topic` has; `None` if there is no such topic. Blocks the thread for `timeout` at most.
+///
+/// # Errors
+/// If the cluster does not answer, or does not let us ask.
+pub fn partitions<C: ClientContext>(
+    client: &Client<C>,
+    connection: &Connection,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Option<(u32, usize)>, Fault> {
+    let action = || format!("ask about topic '{topic}'");
+    let fault = |error: &KafkaError| connection.fault(action(), error);
+    let metadata = client.fetch_metadata(Some(topic), timeout).map_err(|error| fault(&error))?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+    match found.error().map(RDKafkaErrorCode::from) {
+        None => {}
+        Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(None),
+        Some(code) => return Err(fault(&KafkaError::MetadataFetch(code))),
+    }
+    let count = u32::try_from(found.partitions().len()).unwrap_or(u32::MAX);
+    let replicas = found.partitions().iter().map(|partition| partition.replicas().len()).min();
+    Ok((count > 0).then_some((count, replicas.unwrap_or(0))))
+}
+
+/// Asks all that [`TopicFacts`] tells; `None` if there is no such topic.
+///
+/// # Errors
+/// If the cluster does not answer, or does not let us ask for partitions. Settings that it does not tell are left out.
+pub async fn facts(
+    connection: &Arc<Connection>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Option<TopicFacts>, Fault> {
+    let fault = |error: &KafkaError| connection.fault("begin a connection", error);
+    let config = connection.client_config();
+    let admin: AdminClient<Shared> =
+        config.create_with_context(Shared(Arc::clone(connection))).map_err(|error| fault(&error))?;
+    let asked = (Arc::clone(connection), topic.to_owned());
+    let asking = tokio::task::spawn_blocking(move || {
+        let (connection, topic) = asked;
+        let found = partitions(admin.inner(), &connection, &topic, timeout);
+        found.map(|found| (found, admin))
+    });
+    let canceled = |_| connection.fault("begin a connection", &KafkaError::Canceled);
+    let (found, admin) = asking.await.map_err(canceled)??;
+    let Some((partitions, replicas)) = found else { return Ok(None) };
+    let options = AdminOptions::new().request_timeout(Some(Timeout::After(timeout)));
+    let told = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
+    let resource = told.ok().and_then(|mut resources| resources.pop()?.ok());
+    let settings = resource.map(|resource| settings_of(&resource.entries)).unwrap_or_default();
+    Ok(Some(TopicFacts { partitions, replicas, settings }))
+}
+
+fn settings_of(entries: &[ConfigEntry]) -> TopicSettings {
+    let value = |name: &str| entries.iter().find(|entry| entry.name == name)?.value.clone();
+    TopicSettings {
+        cleanup_policy: value("cleanup.policy"),
+        timestamp_type: value("message.timestamp.type"),
+        message_bytes_max: value("max.message.bytes").and_then(|text| text.parse().ok()),
+        min_insync_replicas: value("min.insync.replicas").and_then(|text| text.parse().ok()),
+    }
+}
+
+/// The context of a client that only asks.
+pub struct Shared(pub Arc<Connection>);
+
+impl ClientContext for Shared {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        config: Option<&str>,
+    ) -> Result<rdkafka::client::OAuthToken, Box<dyn std::error::Error>> {
+        self.0.generate_oauth_token(config)
+    }
+}
