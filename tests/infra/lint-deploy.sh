@@ -100,6 +100,7 @@ else
 fi
 
 check "docs/operations.md against alerts, metrics and time-outs" python3 tests/infra/check_operations.py
+check "tables of docs/sizing.md against its costs" python3 tests/infra/sizing.py
 check "docs/security.md against tests" python3 tests/infra/check_security.py
 
 [ "${#failed[@]}" = 0 ] || die "failed: ${failed[*]}"
