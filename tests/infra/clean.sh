@@ -7,6 +7,6 @@ for run in "$INFRA"/s3.*; do
     die "an S3 server is running in $run: end that run first"
   fi
 done
-rm -rf "$INFRA"/python "$INFRA"/log "$INFRA"/s3.* "$INFRA"/fetch.* "$INFRA"/schema-suite
-rm -f "$INFRA"/promtool "$INFRA"/promtool.lock "$INFRA"/s3-failed.log "$INFRA"/advisories.log
+rm -rf "$INFRA"/python "$INFRA"/haproxy "$INFRA"/log "$INFRA"/s3.* "$INFRA"/fetch.* "$INFRA"/schema-suite
+rm -f "$INFRA"/promtool "$INFRA"/promtool.lock "$INFRA"/haproxy.lock "$INFRA"/s3-failed.log "$INFRA"/advisories.log
 rmdir "$INFRA" 2>/dev/null || say "left in place, because it holds other files: $INFRA"
