@@ -2,7 +2,10 @@
 
 import re
 import sys
+import tomllib
 from pathlib import Path
+
+from kubernetes_nodes import memory_of, size
 
 REPO = Path(__file__).resolve().parents[2]
 DOC = REPO / "docs/operations.md"
@@ -71,6 +74,11 @@ def fleet_problems() -> list[str]:
         for name in sorted(set(re.findall(r"\$\{(\w+)\}", text))):
             if not re.search(rf"^ +{name}: ", compose, re.MULTILINE):
                 found.append(f"deploy/compose.fleet.yaml: does not set {name}, which {file.relative_to(REPO)} asks for")
+    server = tomllib.loads(files[REPO / "deploy/fleet/forebay.toml"])["server"]
+    budget = size(re.search(r"FOREBAY_MEMORY_BUDGET: (\S+)", compose)[1])
+    limit = size(re.search(r"max_connections\.\n +mem_limit: (\d+m)", compose)[1].replace("m", "Mi"))
+    if limit < memory_of(budget, server):
+        found.append(f"deploy/compose.fleet.yaml: mem_limit must be {memory_of(budget, server) / (1 << 20):.0f}m at least")
     shards = re.search(r"^shards = (\d+)", files[REPO / "deploy/fleet/pipelines/events.toml"], re.MULTILINE)
     if f"--partitions={shards[1]}\n" not in compose:
         found.append(f"deploy/compose.fleet.yaml: the topic must have {shards[1]} partitions, as the stream has shards")

@@ -41,6 +41,12 @@ def admin_routes() -> set[str]:
     return set(re.findall(r'^ +"(/\w+)" =>', source, re.MULTILINE))
 
 
+def memory_of(budget: int, server: dict) -> float:
+    """Bytes that a process needs beside its budget as well. `server` is that table of its file."""
+    connections = server.get("max_connections", CONNECTIONS_DEFAULT)
+    return BUDGET_FACTOR * budget + UNCOUNTED_BYTES + CONNECTION_BYTES * connections
+
+
 def matches(selector: dict, labels: dict) -> bool:
     return all(labels.get(key) == value for key, value in selector.get("matchLabels", selector).items())
 
@@ -212,9 +218,8 @@ class Node:
 
     def check_memory(self) -> None:
         budget = size(self.config["memory_budget"])
-        needs = BUDGET_FACTOR * budget + UNCOUNTED_BYTES
-        if "edge" in self.roles():
-            needs += CONNECTION_BYTES * self.config["server"].get("max_connections", CONNECTIONS_DEFAULT)
+        takes_clients = "edge" in self.roles()
+        needs = memory_of(budget, self.config["server"] if takes_clients else {"max_connections": 0})
         resources = self.container["resources"]
         limit = resources.get("limits", {}).get("memory")
         if limit is None or size(limit) < needs:
