@@ -111,7 +111,7 @@ WRONG = [
     ("local", "NetworkPolicy", "forebay-store", gone, "lets it out to port 8333"),
     ("production", "NetworkPolicy", "forebay-names", gone, "lets it out to port 53"),
     ("production", "NetworkPolicy", "forebay-metrics", gone, "lets anybody in to port admin"),
-    ("single", "NetworkPolicy", "forebay-metrics", spec(ingress=[ADMIN_FOR_ALL]), "lets everybody in to the admin port"),
+    ("single", "NetworkPolicy", "forebay-metrics", spec(ingress=[ADMIN_FOR_ALL]), "lets everybody in to"),
     ("single", "NetworkPolicy", "forebay-clients", spec(podSelector={"matchLabels": {"a": "b"}}), "is about no pod"),
     ("production", "ServiceMonitor", "forebay", spec(jobLabel="job"), "would not call the job forebay"),
     ("production", "ServiceMonitor", "forebay", spec(selector={"matchLabels": {"a": "b"}}), "selects 0 Services"),

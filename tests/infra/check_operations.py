@@ -77,8 +77,9 @@ def fleet_problems() -> list[str]:
     server = tomllib.loads(files[REPO / "deploy/fleet/forebay.toml"])["server"]
     budget = size(re.search(r"FOREBAY_MEMORY_BUDGET: (\S+)", compose)[1])
     limit = size(re.search(r"max_connections\.\n +mem_limit: (\d+m)", compose)[1].replace("m", "Mi"))
-    if limit < memory_of(budget, server):
-        found.append(f"deploy/compose.fleet.yaml: mem_limit must be {memory_of(budget, server) / (1 << 20):.0f}m at least")
+    needs = memory_of(budget, server)
+    if limit < needs:
+        found.append(f"deploy/compose.fleet.yaml: mem_limit must be {needs / (1 << 20):.0f}m at least")
     shards = re.search(r"^shards = (\d+)", files[REPO / "deploy/fleet/pipelines/events.toml"], re.MULTILINE)
     if f"--partitions={shards[1]}\n" not in compose:
         found.append(f"deploy/compose.fleet.yaml: the topic must have {shards[1]} partitions, as the stream has shards")
