@@ -12,6 +12,7 @@
 mod connection;
 mod fault;
 mod oauth;
+pub mod probe;
 pub mod topic;
 
 pub use connection::Connection;

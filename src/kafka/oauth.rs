@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::client::OAuthToken;
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 
 use crate::config::checked::OAuth;
@@ -35,7 +36,8 @@ pub(super) fn fetch_token(oauth: &OAuth) -> Result<OAuthToken, String> {
 
 async fn ask(oauth: &OAuth) -> Result<OAuthToken, String> {
     let told = |error: reqwest::Error| format!("the token endpoint does not answer: {}", error.without_url());
-    let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(told)?;
+    let client =
+        reqwest::Client::builder().redirect(Policy::none()).timeout(TIMEOUT).build().map_err(told)?;
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials");
     if let Some(scope) = &oauth.scope {

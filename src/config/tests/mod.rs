@@ -10,6 +10,7 @@ mod functions;
 mod identities;
 mod inference;
 mod jwt;
+mod kafka;
 mod limits;
 mod listeners;
 mod mapping;
