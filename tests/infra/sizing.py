@@ -16,6 +16,10 @@ DOC = Path(__file__).resolve().parents[2] / "docs/sizing.md"
 RATES = {"10 MB/s": 0.01, "100 MB/s": 0.1, "1 GB/s": 1.0, "10 GB/s": 10.0}
 # Part of the cores that is busy: what the autoscaler of deploy/kubernetes aims at.
 BUSY = 0.6
+# Cores of a pod in deploy/kubernetes, and how many pods are the fewest of edges and of deliveries.
+POD_CORES = 2
+EDGES_MIN = 3
+DELIVERIES_MIN = 2
 REPLICAS = 3
 # Payload of a shard in GB/s from which on files are full within a minute.
 SHARD_RATE = 0.01
@@ -31,12 +35,21 @@ class Costs:
         rows = re.findall(r"^\| `(\w+)` \| [^|]* \| ([^|]*) \|", text, re.MULTILINE)
         self.of = {name: None if value == "not measured" else float(value) for name, value in rows}
 
-    def cores(self, rate: float, *names: str) -> str:
+    def bound(self, *names: str) -> str:
+        """What stands before a figure that leaves out what nobody has measured."""
+        return "≥ " if any(self.of[name] is None for name in names) else ""
+
+    def busy(self, rate: float, *names: str) -> float:
         """Cores that are BUSY with `rate` GB/s through all of these."""
-        known = [self.of[name] for name in names if self.of[name] is not None]
-        bound = "" if len(known) == len(names) else "≥ "
-        cores = rate * sum(known) / BUSY
-        return f"{bound}{cores:.2g}" if cores < 10 else f"{bound}{math.ceil(cores)}"
+        return rate * sum(self.of[name] or 0 for name in names) / BUSY
+
+    def cores(self, rate: float, *names: str) -> str:
+        cores = self.busy(rate, *names)
+        return self.bound(*names) + (f"{cores:.2g}" if cores < 10 else f"{math.ceil(cores)}")
+
+    def pods(self, rate: float, least: int, *names: str) -> str:
+        pods = max(least, math.ceil(self.busy(rate, *names) / POD_CORES))
+        return f"{self.bound(*names)}{pods}"
 
 
 def rate(gb: float) -> str:
@@ -63,11 +76,14 @@ def one_box(costs: Costs) -> list[list[str]]:
 
 
 def fleet(costs: Costs) -> list[list[str]]:
-    rows = [["payload", "cores of edges", "cores of deliveries", "shards", "memory of deliveries"]]
+    pods = f"pods of {POD_CORES}"
+    rows = [["payload", "cores of edges", pods, "cores of deliveries", pods, "shards", "memory of deliveries"]]
+    take, deliver = ("http_batches", "produce"), ("fetch", "store")
     for name, gb in RATES.items():
-        edges, deliveries = costs.cores(gb, "http_batches", "produce"), costs.cores(gb, "fetch", "store")
+        edges = [costs.cores(gb, *take), costs.pods(gb, EDGES_MIN, *take)]
+        deliveries = [costs.cores(gb, *deliver), costs.pods(gb, DELIVERIES_MIN, *deliver)]
         memory = 2 * shards(gb) * SHARD_MEMORY_MIB / 1024
-        rows.append([name, edges, deliveries, f"{shards(gb):,}", f"{memory:.3g} GiB"])
+        rows.append([name, *edges, *deliveries, f"{shards(gb):,}", f"{memory:.3g} GiB"])
     return rows
 
 
