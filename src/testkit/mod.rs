@@ -3,6 +3,7 @@
 pub mod aggregate;
 pub mod broker;
 pub mod disk;
+pub mod faulty_broker;
 pub mod faulty_store;
 pub mod generators;
 pub mod port;
