@@ -12,7 +12,7 @@ use super::sink::SinkErrorClass;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::{self, UnixMicros};
 use crate::stream::Stream;
-use crate::telemetry::metrics::{DeliveryMetrics, Registry};
+use crate::telemetry::metrics::{DeliveryMetrics, PartGauges, Registry};
 
 /// No record is held.
 const NOTHING_HELD: i64 = i64::MAX;
@@ -35,6 +35,8 @@ pub struct Status {
     known: AtomicU64,
     /// Read position of each shard.
     positions: Mutex<BTreeMap<ShardId, SequenceNumber>>,
+    /// How far everything is settled, as far as that was written down since the start.
+    cursor: Mutex<BTreeMap<ShardId, SequenceNumber>>,
     /// Arrival of the oldest record in a file that is not stored yet.
     oldest_held: AtomicI64,
     pub(super) pauses: Mutex<Pauses>,
@@ -83,6 +85,16 @@ impl Status {
     pub fn new(stream: Arc<Stream>, name: &str, registry: &Registry) -> Self {
         let metrics = registry.delivery(stream.name(), name);
         metrics.paused.set(0.0);
+        Self::counting(stream, name, registry, metrics)
+    }
+
+    /// The same of a part of a delivery, with gauges that are not shown by themselves.
+    pub fn of_part(stream: Arc<Stream>, name: &str, registry: &Registry) -> (Self, PartGauges) {
+        let (metrics, gauges) = registry.delivery_part(stream.name(), name);
+        (Self::counting(stream, name, registry, metrics), gauges)
+    }
+
+    fn counting(stream: Arc<Stream>, name: &str, registry: &Registry, metrics: DeliveryMetrics) -> Self {
         Self {
             stream,
             name: name.to_owned(),
@@ -95,6 +107,7 @@ impl Status {
             found: AtomicU64::new(0),
             known: AtomicU64::new(0),
             positions: Mutex::default(),
+            cursor: Mutex::default(),
             oldest_held: AtomicI64::new(NOTHING_HELD),
             pauses: Mutex::default(),
             reasons: Mutex::default(),
@@ -122,6 +135,16 @@ impl Status {
 
     pub(super) fn forget_position(&self, shard: ShardId) {
         self.positions().remove(&shard);
+    }
+
+    /// Notes that everything of `shard` below `position` is settled.
+    pub(super) fn set_cursor(&self, shard: ShardId, position: SequenceNumber) {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, position);
+    }
+
+    /// Below which position everything of `shard` is settled, if that has changed since the start.
+    pub fn cursor(&self, shard: ShardId) -> Option<SequenceNumber> {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner).get(&shard).copied()
     }
 
     pub(super) fn set_oldest_held(&self, oldest: Option<UnixMicros>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
@@ -101,10 +101,10 @@ impl Member {
                 }
             }
             if clock::monotonic() >= commits_at {
-                commits_at = self.commit(&consumer);
+                consumer.context().commit(&consumer);
+                commits_at = clock::monotonic() + OWNERSHIP_COMMIT_EVERY;
             }
         }
-        self.commit(&consumer);
         // Gives back what it has, and leaves.
         drop(consumer);
         Ok(())
@@ -119,27 +119,6 @@ impl Member {
                 "no shards are given to this node: trying again"
             );
         }
-    }
-
-    /// Tells the group where the work stands. Returns when to do so again.
-    fn commit(&self, consumer: &BaseConsumer<Rebalances>) -> Instant {
-        let positions = std::mem::take(&mut *lock(&self.shared.positions));
-        let mut list = TopicPartitionList::with_capacity(positions.len());
-        let owned = consumer.assignment().unwrap_or_default();
-        for (ShardId(shard), SequenceNumber(position)) in positions {
-            let (Ok(partition), Ok(offset)) = (i32::try_from(shard), i64::try_from(position)) else {
-                continue;
-            };
-            if owned.find_partition(&self.group.topic, partition).is_some() {
-                // Of the right form and topic: it cannot fail.
-                let _ = list.add_partition_offset(&self.group.topic, partition, Offset::Offset(offset));
-            }
-        }
-        if list.count() > 0 {
-            // For information only. What is wrong with the group shows in other ways.
-            let _ = consumer.commit(&list, CommitMode::Async);
-        }
-        clock::monotonic() + OWNERSHIP_COMMIT_EVERY
     }
 
     fn client_config(&self) -> ClientConfig {
@@ -206,6 +185,7 @@ impl Rebalances {
         let (shards, is_lost) = (shards_of(partitions), consumer.assignment_lost());
         if !shards.is_empty() {
             self.wait_until_let_go(shards, is_lost);
+            self.commit(consumer);
         }
         let unassigned = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
@@ -213,6 +193,25 @@ impl Rebalances {
         };
         if let Err(error) = unassigned {
             self.fails("give shards back to the group", &error);
+        }
+    }
+
+    /// Tells the group where the work stands.
+    fn commit(&self, consumer: &BaseConsumer<Self>) {
+        let positions = std::mem::take(&mut *lock(&self.shared.positions));
+        let (topic, owned) = (&self.group.topic, consumer.assignment().unwrap_or_default());
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (ShardId(shard), SequenceNumber(position)) in positions {
+            if let (Ok(partition), Ok(offset)) = (i32::try_from(shard), i64::try_from(position))
+                && owned.find_partition(topic, partition).is_some()
+            {
+                // Of the right form and topic: it cannot fail.
+                let _ = list.add_partition_offset(topic, partition, Offset::Offset(offset));
+            }
+        }
+        if list.count() > 0 {
+            // For information only. What is wrong with the group shows in other ways.
+            let _ = consumer.commit(&list, CommitMode::Async);
         }
     }
 
