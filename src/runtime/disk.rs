@@ -29,12 +29,6 @@ pub trait Disk: Send + Sync + Debug {
     /// Gives a file another name in the same folder, in the place of whatever has it. Durable after
     /// [`Disk::sync_folder`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Gives a file a second name in the same folder, which nothing may have yet: an error of kind `AlreadyExists`
-    /// otherwise, whoever has given it. Durable after [`Disk::sync_folder`]. A disk that several processes cannot reach
-    /// need not have this.
-    fn link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
     /// Takes a file away. Durable after [`Disk::sync_folder`].
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Removes a folder that is empty. A disk of which nobody looks at the folders may leave it.
@@ -147,10 +141,6 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
-    }
-
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::hard_link(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -10,10 +10,6 @@
 //! The temporary name begins with a dot and ends with `.tmp`, so that readers that look for `*.parquet` or skip hidden
 //! files do not see it. It follows from the name of the file alone: when a process was killed over a file, the next one
 //! finds the leftover where it is about to write the same file again.
-//!
-//! Where several processes reach the folder ([`Folder::shared`]) two of them may write the same object at once, each of
-//! which believes that it has to. There a temporary name has a part that no other process has, a name is given by a
-//! link, which fails if it is given, and whoever begins an object removes what others have written of it.
 
 mod growing;
 
@@ -46,8 +42,6 @@ pub struct Folder {
     writes: TaskTracker,
     /// Folders whose names, and those of the folders above them up to the root, were synced by this process.
     durable: Mutex<HashSet<PathBuf>>,
-    /// What this process's temporary files have in their names, where other processes write the same objects.
-    shared: Option<u64>,
 }
 
 /// The right to write a temporary file, for one at a time: a write whose caller has stopped waiting goes on.
@@ -76,18 +70,7 @@ impl Folder {
         make_folder(disk.as_ref(), &root)?;
         let writes = TaskTracker::new();
         writes.close();
-        Ok(Self { root, disk, busy: Arc::default(), writes, durable: Mutex::default(), shared: None })
-    }
-
-    /// The same for a folder in which other processes may write the same objects at the same time. Each has temporary
-    /// files of its own. A name is given only once, to a file that is whole; who comes later finds it there, and
-    /// changes nothing.
-    pub fn shared(&self) -> Self {
-        let (root, disk) = (self.root.clone(), Arc::clone(&self.disk));
-        let writes = TaskTracker::new();
-        writes.close();
-        let shared = Some(fastrand::u64(..));
-        Self { root, disk, busy: Arc::default(), writes, durable: Mutex::default(), shared }
+        Ok(Self { root, disk, busy: Arc::default(), writes, durable: Mutex::default() })
     }
 
     /// See [`super::ObjectSink::settled`].
@@ -112,8 +95,8 @@ impl Folder {
     /// See [`super::ObjectSink::store`].
     pub async fn store(self: &Arc<Self>, object: &Object<'_>) -> Result<Stored, SinkError> {
         let (this, path, chunks) = (Arc::clone(self), self.path(object.key)?, object.chunks.to_vec());
-        let bytes = self.writing(move || this.write(&path, &chunks)).await?;
-        Ok(Stored { bytes, etag: None })
+        self.writing(move || this.write(&path, &chunks)).await?;
+        Ok(Stored { bytes: object.bytes(), etag: None })
     }
 
     /// See [`super::ObjectSink::head`].
@@ -161,9 +144,7 @@ impl Folder {
             let message = format!("'{}' is no name of a file", path.display());
             return Err(SinkError::new(SinkErrorClass::Other, message));
         };
-        let name = temporary_name(name.as_encoded_bytes());
-        let own = self.shared.map(|token| format!("-{token:016x}")).unwrap_or_default();
-        let temporary = folder.join(format!("{name}{own}{TEMPORARY}"));
+        let temporary = folder.join(temporary_name(name.as_encoded_bytes()));
         let Some(turn) = Turn::take(&self.busy, &temporary) else {
             let message = format!("an earlier write of '{}' has not ended yet", path.display());
             return Err(SinkError::new(SinkErrorClass::Transient, message));
@@ -171,8 +152,7 @@ impl Folder {
         Ok((temporary, turn))
     }
 
-    /// Returns how many bytes the file has: in a shared folder it may be one that another process has made.
-    fn write(&self, path: &Path, chunks: &[Bytes]) -> Result<u64, SinkError> {
+    fn write(&self, path: &Path, chunks: &[Bytes]) -> Result<(), SinkError> {
         let (temporary, _turn) = self.turn(path)?;
         let folder = path.parent().unwrap_or(&self.root);
         self.make_durable_folder(folder)?;
@@ -190,14 +170,8 @@ impl Folder {
         temporary: &Path,
         path: &Path,
         chunks: &[Bytes],
-    ) -> Result<u64, FolderError> {
+    ) -> Result<(), FolderError> {
         let disk = self.disk.as_ref();
-        if self.shared.is_some()
-            && let Some(bytes) = self.named(path)?
-        {
-            at("sync the folder", folder, disk.sync_folder(folder))?;
-            return Ok(bytes);
-        }
         let file = self.make_temporary(temporary)?;
         let mut offset = 0;
         for chunk in chunks {
@@ -205,35 +179,8 @@ impl Folder {
             offset += chunk.len() as u64;
         }
         at("sync", temporary, file.sync_data())?;
-        let bytes = self.give_name(temporary, path, offset)?;
-        at("sync the folder", folder, disk.sync_folder(folder))?;
-        Ok(bytes)
-    }
-
-    /// Gives a finished file of so many `bytes` its name. Returns how many bytes the file of that name has.
-    fn give_name(&self, temporary: &Path, path: &Path, bytes: u64) -> Result<u64, FolderError> {
-        let disk = self.disk.as_ref();
-        if self.shared.is_none() {
-            at("rename the finished file to", path, disk.rename(temporary, path))?;
-            return Ok(bytes);
-        }
-        match disk.link(temporary, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => at("give its name to the finished file", path, other)?,
-        }
-        let found = self.named(path)?;
-        // The object is there. What cannot be removed now is found by whoever makes it again.
-        let _ = disk.remove(temporary);
-        Ok(found.unwrap_or(bytes))
-    }
-
-    /// The size of the file of a name, if there is one.
-    fn named(&self, path: &Path) -> Result<Option<u64>, FolderError> {
-        let file = match self.disk.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => at("open", path, other)?,
-        };
-        Ok(Some(at("read the size of", path, file.len())?))
+        at("rename the finished file to", path, disk.rename(temporary, path))?;
+        at("sync the folder", folder, disk.sync_folder(folder))
     }
 
     fn make_temporary(&self, temporary: &Path) -> Result<Arc<dyn DiskFile>, FolderError> {
@@ -241,30 +188,7 @@ impl Folder {
         at("make", temporary, self.disk.create(temporary))
     }
 
-    /// Removes what was written of an object, in a shared folder whoever has written it: only one process may have it
-    /// written at a time, and whoever does not know that it is no longer the one must find nothing of its own there.
     fn remove_temporary(&self, temporary: &Path) -> Result<(), FolderError> {
-        for leftover in self.leftovers_of_others(temporary)? {
-            self.remove_leftover(&leftover)?;
-        }
-        self.remove_leftover(temporary)
-    }
-
-    fn leftovers_of_others(&self, temporary: &Path) -> Result<Vec<PathBuf>, FolderError> {
-        let name = |path: &Path| path.file_name().map(|name| name.as_encoded_bytes().to_owned());
-        let (Some(_), Some(folder), Some(own)) = (self.shared, temporary.parent(), name(temporary)) else {
-            return Ok(Vec::new());
-        };
-        let stem = own.get(..STEM_BYTES).unwrap_or(&own);
-        let is_other = |path: &PathBuf| name(path).is_some_and(|name| name != own && name.starts_with(stem));
-        let all = match self.disk.list(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            other => at("list", folder, other)?,
-        };
-        Ok(all.into_iter().filter(is_other).collect())
-    }
-
-    fn remove_leftover(&self, temporary: &Path) -> Result<(), FolderError> {
         match self.disk.remove(temporary) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => at("remove the leftover", temporary, other),
@@ -294,14 +218,9 @@ impl Folder {
     }
 }
 
-/// What all temporary files of an object begin with: bytes of the names that [`temporary_name`] gives.
-const STEM_BYTES: usize = 25;
-/// What they end with.
-const TEMPORARY: &str = ".tmp";
-
-/// The beginning of a hidden name of 29 bytes, or 46: the file's own may have as many as a file system allows.
+/// A hidden name of 29 bytes: the file's own may have as many as a file system allows.
 fn temporary_name(name: &[u8]) -> String {
-    format!(".forebay-{:016x}", xxh3_64(name))
+    format!(".forebay-{:016x}.tmp", xxh3_64(name))
 }
 
 fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<(), FolderError> {

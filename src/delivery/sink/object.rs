@@ -110,15 +110,6 @@ impl ObjectSink {
         Ok(Self { place: Place::Folder(Arc::new(Folder::open(root, disk)?)), sizes })
     }
 
-    /// The same where other processes may store the same objects at the same time, because each of them believes that it
-    /// has to. In a store conditions keep them apart; in a folder, names that are given once.
-    pub fn shared(mut self) -> Self {
-        if let Place::Folder(folder) = &self.place {
-            self.place = Place::Folder(Arc::new(folder.shared()));
-        }
-        self
-    }
-
     /// Which objects can be sent while they are made; `None` if all of one must be there before.
     pub fn part_sizes(&self) -> Option<PartSizes> {
         self.sizes

@@ -77,7 +77,7 @@ impl GrowingFile {
     pub async fn complete(&self, bytes: u64) -> Result<Stored, GrowError> {
         let this = Arc::clone(&self.file);
         // What went wrong is an answer, not the end of the thread.
-        let bytes = self.file.folder.writing(move || Ok(this.complete(bytes))).await??;
+        self.file.folder.writing(move || Ok(this.complete(bytes))).await??;
         Ok(Stored { bytes, etag: None })
     }
 
@@ -88,29 +88,34 @@ impl GrowingFile {
 }
 
 impl Written {
-    /// May be done again, also after the file has got its name. Returns how many bytes the file of that name has.
-    fn complete(&self, bytes: u64) -> Result<u64, GrowError> {
+    /// May be done again, also after the file has got its name.
+    fn complete(&self, bytes: u64) -> Result<(), GrowError> {
         let Self { folder, temporary, path, file, .. } = self;
         let disk = folder.disk.as_ref();
         let gone = |error: FolderError| GrowError::Gone(error.into());
         at("sync", temporary, file.sync_data()).map_err(gone)?;
         crate::crash_point!("stream.rename");
-        let bytes = match folder.give_name(temporary, path, bytes) {
-            Ok(bytes) => bytes,
-            Err(error) if error.source.kind() != io::ErrorKind::NotFound => {
+        let renamed = at("rename the finished file to", path, disk.rename(temporary, path));
+        if let Err(error) = renamed {
+            let is_missing = error.source.kind() == io::ErrorKind::NotFound;
+            if !is_missing {
                 return Err(GrowError::Failed(error.into()));
             }
-            Err(_) if self.has_its_name(bytes)? => bytes,
-            Err(error) => return Err(gone(error)),
-        };
+            if !self.has_its_name(bytes)? {
+                return Err(gone(error));
+            }
+        }
         let parent = path.parent().unwrap_or(&folder.root);
-        at("sync the folder", parent, disk.sync_folder(parent))?;
-        Ok(bytes)
+        Ok(at("sync the folder", parent, disk.sync_folder(parent))?)
     }
 
     /// Whether there is a file of its name and size: it was renamed by an earlier try. A name stands for the records in
     /// the file, and nothing gets it that was not synced.
     fn has_its_name(&self, bytes: u64) -> Result<bool, FolderError> {
-        Ok(self.folder.named(&self.path)? == Some(bytes))
+        let file = match self.folder.disk.open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => at("open", &self.path, other)?,
+        };
+        Ok(at("read the size of", &self.path, file.len())? == bytes)
     }
 }

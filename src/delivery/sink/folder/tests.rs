@@ -1,7 +1,6 @@
 use std::fs::File;
 
 use super::super::NoNotes;
-use super::super::growing::{Beginning, Begun, GrowError, Growing};
 use super::*;
 use crate::config::checked;
 use crate::delivery::sink::ObjectSink;
@@ -235,9 +234,8 @@ async fn a_write_whose_caller_has_gone_is_not_disturbed_by_the_next() {
         busy: Arc::clone(&busy),
         writes: TaskTracker::new(),
         durable: Mutex::default(),
-        shared: None,
     });
-    let turn = Turn::take(&busy, &root.join(format!("{}{TEMPORARY}", temporary_name(b"a")))).unwrap();
+    let turn = Turn::take(&busy, &root.join(temporary_name(b"a"))).unwrap();
     let object = Object { key: "a", chunks: &[], identity: "test" };
     assert_eq!(place.store(&object).await.unwrap_err().class, SinkErrorClass::Transient);
     drop(turn);
@@ -286,46 +284,4 @@ fn a_folder_that_cannot_be_made_is_an_error_at_once() {
         let error = sink(&folder.path().join(root), Arc::new(RealDisk)).unwrap_err();
         assert_eq!(error.class, SinkErrorClass::Other, "{error}");
     }
-}
-
-async fn begin(sink: &ObjectSink) -> Growing {
-    let beginning = Beginning { key: KEY, identity: "test", is_again: false, notes: &NoNotes };
-    match sink.begin(&beginning).await.unwrap() {
-        Begun::Growing(growing) => growing,
-        Begun::Found(stored) => panic!("{stored:?}"),
-    }
-}
-
-#[tokio::test]
-async fn of_two_processes_that_make_the_same_object_the_first_names_it_and_the_other_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let late = sink(folder.path(), Arc::new(RealDisk)).unwrap().shared();
-    let owner = sink(folder.path(), Arc::new(RealDisk)).unwrap().shared();
-    // The same records, though not the same bytes.
-    let file = begin(&late).await;
-    file.put_part(0, 0, &[Bytes::from_static(b"other bytes")]).await.unwrap();
-    assert_eq!(store(&owner, KEY).await.unwrap(), Stored { bytes: 5, etag: None });
-    assert_eq!(files(folder.path()), ["a.parquet"], "what the late one has written is removed");
-    // It finds nothing of its own.
-    let gone = file.complete(Vec::new(), 11).await.unwrap_err();
-    assert!(matches!(gone, GrowError::Gone(_)), "{gone:?}");
-    drop(file);
-    assert_eq!(store(&late, KEY).await.unwrap(), Stored { bytes: 5, etag: None });
-    let file = begin(&late).await;
-    file.put_part(0, 0, &[Bytes::from_static(b"other bytes")]).await.unwrap();
-    let stored = Stored { bytes: 5, etag: None };
-    assert_eq!(file.complete(Vec::new(), 11).await.unwrap(), stored, "what there is");
-    assert_eq!(std::fs::read(folder.path().join(KEY)).unwrap(), b"abcde");
-    assert_eq!(files(folder.path()), ["a.parquet"]);
-}
-
-#[tokio::test]
-async fn what_a_process_that_was_killed_has_left_in_a_shared_folder_is_removed_by_the_next() {
-    let folder = tempfile::tempdir().unwrap();
-    let killed = sink(folder.path(), Arc::new(RealDisk)).unwrap().shared();
-    std::mem::forget(begin(&killed).await);
-    assert_eq!(files(folder.path()).len(), 1);
-    let next = sink(folder.path(), Arc::new(RealDisk)).unwrap().shared();
-    next.abort_unfinished(KEY).await.unwrap();
-    assert_eq!(files(folder.path()), [""; 0]);
 }
