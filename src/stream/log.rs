@@ -15,12 +15,35 @@ use crate::runtime::clock::UnixMicros;
 pub type ReaderId = usize;
 
 /// Where a batch went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
     /// Number of its first record.
     pub first: SequenceNumber,
     /// Number of its last record.
     pub last: SequenceNumber,
+    /// The number of each record, where they do not follow each other: others append to the shard as well. It has more
+    /// than one, and rises.
+    pub apart: Option<Arc<[SequenceNumber]>>,
+}
+
+impl Appended {
+    /// `count` records whose numbers follow each other.
+    pub fn together(first: SequenceNumber, count: u64) -> Self {
+        Self { first, last: SequenceNumber(first.0 + count.saturating_sub(1)), apart: None }
+    }
+
+    /// How many records it is; one, where it is a batch without records.
+    pub fn count(&self) -> u64 {
+        self.apart.as_ref().map_or(self.last.0 - self.first.0 + 1, |numbers| numbers.len() as u64)
+    }
+
+    /// The number of the record at `index` of the batch.
+    pub fn number(&self, index: usize) -> SequenceNumber {
+        match &self.apart {
+            None => SequenceNumber(self.first.0 + index as u64),
+            Some(numbers) => numbers.get(index).copied().unwrap_or(self.last),
+        }
+    }
 }
 
 /// What a shard holds.

@@ -126,7 +126,7 @@ impl MemoryLog {
         ring.next = SequenceNumber(first.0 + count);
         ring.bytes += bytes;
         ring.entries.push_back(Entry { first, bytes, batch });
-        Appended { first, last: SequenceNumber(first.0 + count.saturating_sub(1)) }
+        Appended::together(first, count)
     }
 
     /// See [`ShardLog::read`]; everything is in memory.

@@ -39,7 +39,7 @@ pub use log::{
 };
 pub use memory::{MemoryLog, Retention};
 pub use readers::Census;
-pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};
+pub use receipt::{AppendError, CommitError, Committed, NewReply, Receipt};
 pub use replies::{Claim, Known, Replies};
 pub use reshard::{Change, ReshardError};
 pub use routed::{ExplicitHashes, Routed};

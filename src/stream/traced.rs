@@ -32,7 +32,7 @@ impl Stream {
             if appends.len() >= TRACED_APPENDS_MAX {
                 appends.pop_front();
             }
-            appends.push_back((*shard, *appended, trace.clone()));
+            appends.push_back((*shard, appended.clone(), trace.clone()));
         }
     }
 
@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn numbers(first: u64, last: u64) -> Appended {
-        Appended { first: SequenceNumber(first), last: SequenceNumber(last) }
+        Appended { first: SequenceNumber(first), last: SequenceNumber(last), apart: None }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::layout::{Layout, ShardStore};
 use super::memory::MemoryLog;
 use super::notices::Size;
-use super::receipt::{AppendError, Commit, NewReply, Receipt};
+use super::receipt::{AppendError, Committed, NewReply, Receipt};
 use super::routed::Routed;
 use super::wal::journal::{NewRequest, Queued};
 use super::wal::shard::DurableLog;
@@ -111,7 +111,7 @@ impl Writing<'_> {
     }
 
     /// Appends one request's batches, each to its open shard: all of them, or none. The caller must not answer before
-    /// [`Receipt::commit`] is done.
+    /// [`Receipt::committed`] says so.
     ///
     /// # Errors
     /// If the log does not take them, or a shard is not open.
@@ -138,7 +138,7 @@ impl Writing<'_> {
                 let (notices, stream) = (Arc::clone(&self.stream.notices), *number);
                 let queued = journal.append(NewRequest { notices, batches, size, reply, stream })?;
                 let Queued { appended, reply, ticket } = queued;
-                Ok(Receipt { appended, reply, commit: Commit::Told(ticket) })
+                Ok(Receipt::told(Committed { appended, reply }, ticket))
             }
         }
     }
@@ -167,7 +167,7 @@ impl Writing<'_> {
             claim.keep(reply.clone(), arrival);
             reply
         });
-        Ok(Receipt { appended, reply, commit: Commit::Done })
+        Ok(Receipt::done(Committed { appended, reply }))
     }
 
     fn memory_log(&self, id: ShardId) -> Result<&Arc<MemoryLog>, AppendError> {

@@ -180,7 +180,7 @@ impl Life {
             aggregates: Box::default(),
         };
         match self.source.append(vec![(ShardId(0), batch)], None) {
-            Ok(receipt) => receipt.commit.await.is_ok(),
+            Ok(receipt) => receipt.await.is_ok(),
             Err(_) => false,
         }
     }

@@ -143,7 +143,7 @@ impl DurableLog {
         if count > 0 {
             state.ring.push_back(Entry { first, bytes, batch: Arc::clone(batch) });
         }
-        Appended { first, last: SequenceNumber(first.0 + count.saturating_sub(1)) }
+        Appended::together(first, count)
     }
 
     /// A batch has become durable.

@@ -163,9 +163,11 @@ pub async fn append(
     };
     let mut appended = Vec::new();
     if let Some(receipt) = receipt {
-        stream.note_trace(&receipt.appended, trace);
-        receipt.commit.await.inspect_err(|_| charge.refund())?;
-        appended = receipt.appended;
+        let is_noted = receipt.appended().map(|appended| stream.note_trace(appended, trace)).is_some();
+        appended = receipt.committed().await.inspect_err(|_| charge.refund())?.appended;
+        if !is_noted {
+            stream.note_trace(&appended, trace);
+        }
     }
     let placed =
         Placed::new(stream, count, refused, places, Written { appended: &appended, numberings: &numberings });
