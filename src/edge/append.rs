@@ -47,6 +47,10 @@ pub struct Arrived<'a> {
 const UNKNOWN_SENDER: &str =
     "facts of the request are added to this stream's records since this WebSocket was opened: open another";
 
+/// What a client with an idempotency key is told whose stream is in a topic.
+const NO_REPLIES: &str = "this stream is in a topic of Kafka that other nodes append to as well, and none knows what another has answered: \
+     leave it out";
+
 /// What has become of a body, as far as it is known before its records are durable.
 #[derive(Debug)]
 pub enum Begun {
@@ -113,7 +117,15 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
     }
     let arrival = clock::wall();
     let stream = &intake.stream;
+    if let Err(error) = stream.writing().await.check() {
+        charge.refund();
+        return Err(error.into());
+    }
     let claim = match idempotency_key {
+        Some(_) if !stream.keeps_replies() => {
+            charge.refund();
+            return Err(Problem::BadParameter { name: "Idempotency-Key", detail: NO_REPLIES.to_owned() });
+        }
         None => None,
         Some(id) => match stream.replies().claim(id, fingerprint(&paid.bytes, key), arrival).await {
             Known::New(claim) => Some(claim),

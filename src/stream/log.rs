@@ -174,6 +174,9 @@ pub enum ReadError {
         /// What does not fit.
         what: String,
     },
+    /// Another machine that has them does not give them.
+    #[error("{0}")]
+    Remote(String),
     /// The process stops.
     #[error("the process stops")]
     Stopped,
@@ -229,12 +232,27 @@ pub struct Read {
     /// Records that this log has had between the asked position and the oldest that is still there. Numbers from
     /// before its very first record do not count: nothing of it was ever there.
     pub skipped: u64,
+    /// What numbers mean that are of no record here.
+    pub numbering: Numbering,
+}
+
+/// What a number is that no record of a [`Read`] has, although it lies between the asked position and its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Numbering {
+    /// That of a lost record.
+    #[default]
+    Dense,
+    /// One that was never given to a record, since others number as well; but below this one, that of a lost one.
+    Sparse {
+        /// The oldest number that is still there.
+        lost_below: SequenceNumber,
+    },
 }
 
 impl Read {
     /// No record from `next` on.
     pub fn nothing(next: SequenceNumber) -> Self {
-        Self { slices: Vec::new(), next, skipped: 0 }
+        Self { slices: Vec::new(), next, skipped: 0, numbering: Numbering::Dense }
     }
 }
 

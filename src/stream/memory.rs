@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::log::{Appended, Bounds, Evicted, Found, Position, Read, ReadLimit, ReaderId, ShardLog, Slice};
+use super::log::{
+    Appended, Bounds, Evicted, Found, Numbering, Position, Read, ReadLimit, ReaderId, ShardLog, Slice,
+};
 use crate::record::{Batch, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
 
@@ -147,7 +149,7 @@ impl MemoryLog {
             records += entry.batch.records.len() - skip;
             next = entry.end();
         }
-        Read { slices, next, skipped }
+        Read { slices, next, skipped, numbering: Numbering::Dense }
     }
 }
 

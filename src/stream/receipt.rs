@@ -87,6 +87,17 @@ pub enum AppendError {
         /// Its name.
         stream: String,
     },
+    /// As much is on its way as may be.
+    #[error("too much is on its way to the log: nothing of this request was kept, try again later")]
+    Busy,
+    /// Others put the records there.
+    #[error("stream '{stream}' reads topic '{topic}', which others fill: nothing can be put into it")]
+    ReadOnly {
+        /// Its name.
+        stream: String,
+        /// The topic.
+        topic: String,
+    },
     /// The log cannot be written at the moment.
     #[error("the log cannot be written ({0}): nothing of this request was kept")]
     Unavailable(String),
@@ -99,6 +110,12 @@ pub enum CommitError {
     /// unknown whether they are there after a restart.
     #[error("the log could not be written: {0}")]
     Failed(String),
+    /// The log takes these records never, however often they come.
+    #[error("the log does not take the records: {0}")]
+    Refused(String),
+    /// The log has not confirmed the records in time. They may be there, or come to be.
+    #[error("it is unknown whether the records are in the log: {0}")]
+    Unknown(String),
 }
 
 #[derive(Debug)]

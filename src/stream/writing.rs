@@ -110,6 +110,17 @@ impl Writing<'_> {
         &self.state.layout
     }
 
+    /// Whether records can be appended, as far as that is known before there are any.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self) -> Result<(), AppendError> {
+        match &self.stream.store {
+            Store::Kafka(topic) => topic.may_append(),
+            Store::Memory | Store::Durable { .. } => Ok(()),
+        }
+    }
+
     /// Appends one request's batches, each to its open shard: all of them, or none. The caller must not answer before
     /// [`Receipt::committed`] says so.
     ///
@@ -139,6 +150,12 @@ impl Writing<'_> {
                 let queued = journal.append(NewRequest { notices, batches, size, reply, stream })?;
                 let Queued { appended, reply, ticket } = queued;
                 Ok(Receipt::told(Committed { appended, reply }, ticket))
+            }
+            Store::Kafka(topic) => {
+                batches.iter().try_for_each(|(id, _)| self.store(*id).map(drop))?;
+                // A reply is kept nowhere: see `Stream::keeps_replies`.
+                drop(reply);
+                topic.append(batches)
             }
         }
     }
@@ -173,14 +190,14 @@ impl Writing<'_> {
     fn memory_log(&self, id: ShardId) -> Result<&Arc<MemoryLog>, AppendError> {
         match self.store(id)? {
             ShardStore::Memory(log) => Ok(log),
-            ShardStore::Durable(_) => Err(AppendError::NoShard { shard: id }),
+            ShardStore::Durable(_) | ShardStore::Kafka(_) => Err(AppendError::NoShard { shard: id }),
         }
     }
 
     fn durable_log(&self, id: ShardId) -> Result<Arc<DurableLog>, AppendError> {
         match self.store(id)? {
             ShardStore::Durable(log) => Ok(Arc::clone(log)),
-            ShardStore::Memory(_) => Err(AppendError::NoShard { shard: id }),
+            ShardStore::Memory(_) | ShardStore::Kafka(_) => Err(AppendError::NoShard { shard: id }),
         }
     }
 }

@@ -96,6 +96,7 @@ fn stream(
         retention: Duration::from_secs(3_600),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        log: Default::default(),
         quotas: Default::default(),
     };
     let journal = Arc::clone(journals.get(JournalClass::Fsync).unwrap());

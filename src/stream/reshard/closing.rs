@@ -87,7 +87,7 @@ impl Resharding<'_> {
         let Store::Durable { journal, number } = &self.stream.store else { return Ok(()) };
         let mark = |shard: &Shard| match &shard.store {
             ShardStore::Durable(log) => Some((shard.facts.id, Arc::clone(log), Batch::empty(clock::wall()))),
-            ShardStore::Memory(_) => None,
+            ShardStore::Memory(_) | ShardStore::Kafka(_) => None,
         };
         let batches =
             self.plan.closed.iter().filter_map(|id| self.layout.get(*id)).filter_map(mark).collect();

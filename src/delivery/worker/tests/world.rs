@@ -251,6 +251,7 @@ impl World {
             retention: Duration::from_secs(3_600),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            log: Default::default(),
             quotas: Default::default(),
         };
         let mut captures = Captures::default();

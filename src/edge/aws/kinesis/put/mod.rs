@@ -117,6 +117,10 @@ pub async fn append(
     hashes: &[Option<HashKey>],
     Appending { throttling, trace }: Appending<'_>,
 ) -> Result<Placed, Failure> {
+    if let Err(error) = intake.stream.writing().await.check() {
+        charge.refund();
+        return Err(error.into());
+    }
     let hashes = hashes.iter().copied().chain(std::iter::repeat(None));
     let entry = |(&(payload, key), hash_key): (&layout::Spans, _)| Entry { payload, key, hash_key };
     let mut decoded = judge::records(intake, &paid.bytes, records.iter().zip(hashes).map(entry))?;
