@@ -372,6 +372,7 @@ impl Pipelines {
             let have_ended =
                 self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
             self.site.keep_usage(true);
+            self.site.edge.intakes().iter().for_each(|intake| intake.stream.end_log());
             if let Some(logs) = self.site.logs().take() {
                 logs.journals().stop();
                 if !have_ended {

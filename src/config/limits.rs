@@ -968,3 +968,29 @@ pub const OWNERSHIP_POLL_INTERVAL_MAX: Duration = Duration::from_secs(35);
 pub const OWNERSHIP_METADATA_AGE_MAX: Duration = Duration::from_secs(30);
 /// How often the group is told where deliveries stand: 30 bytes a shard.
 pub const OWNERSHIP_COMMIT_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a record may be on its way to a topic that is a log: what no broker has confirmed by then is told to its
+/// client as unknown. Half of the minute that clients and gateways commonly wait.
+pub const KAFKA_PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the client waits for more records to send with one, in milliseconds: what a lone record's ack takes longer.
+pub const KAFKA_LINGER_MS: u64 = 2;
+/// Messages that are on their way to a topic: 500,000 of 128 bytes of bookkeeping are 64 MB at most.
+pub const KAFKA_QUEUE_MESSAGES_MAX: u64 = 500_000;
+/// What the client and the broker's protocol need of memory for a message, beside its key and value.
+pub const KAFKA_RECORD_OVERHEAD_BYTES: u64 = 128;
+/// The part of a stream's account that records on their way to a topic may take.
+pub const KAFKA_QUEUE_PERCENT: u64 = 25;
+/// The part of a stream's account that the newest records of a topic may take, which taps and deliveries read.
+pub const KAFKA_TAIL_PERCENT: u64 = 25;
+/// What the client fetches ahead of the tail.
+pub const KAFKA_TAIL_FETCH_BYTES: u64 = 8 << 20;
+/// The tail of a topic is read for so long after somebody has read last.
+pub const KAFKA_TAIL_IDLE: Duration = Duration::from_secs(120);
+/// Consumers of a topic that read what is not in memory: with [`KAFKA_CATCH_UP_BYTES`] each, 16 MiB.
+pub const KAFKA_CATCH_UP_READERS_MAX: usize = 4;
+/// What each of them fetches ahead.
+pub const KAFKA_CATCH_UP_BYTES: u64 = 4 << 20;
+/// How long a shutdown waits for the last acks of a topic: the edge has waited for its clients before.
+pub const KAFKA_FLUSH_WAIT: Duration = Duration::from_secs(5);
+/// How long the start waits for a topic until it goes on without.
+pub const KAFKA_START_WAIT: Duration = Duration::from_secs(10);

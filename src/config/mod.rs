@@ -45,6 +45,7 @@ mod check_rule;
 mod check_schema;
 mod check_sink;
 mod check_stage;
+mod check_stream_log;
 mod check_telemetry;
 mod check_together;
 mod check_webhook;

@@ -33,6 +33,8 @@ pub struct Status {
     /// already when they were read again.
     found: AtomicU64,
     known: AtomicU64,
+    /// Numbers that are of no record, of those that were counted as found or accepted.
+    unnumbered: AtomicU64,
     /// Read position of each shard.
     positions: Mutex<BTreeMap<ShardId, SequenceNumber>>,
     /// How far everything is settled, as far as that was written down since the start.
@@ -106,6 +108,7 @@ impl Status {
             accepted_before: AtomicU64::new(0),
             found: AtomicU64::new(0),
             known: AtomicU64::new(0),
+            unnumbered: AtomicU64::new(0),
             positions: Mutex::default(),
             cursor: Mutex::default(),
             oldest_held: AtomicI64::new(NOTHING_HELD),
@@ -188,6 +191,11 @@ impl Status {
         self.known.fetch_add(records, Ordering::Relaxed);
     }
 
+    /// Counts numbers of a topic that turned out to be of no record.
+    pub(super) fn unnumbered(&self, numbers: u64) {
+        self.unnumbered.fetch_add(numbers, Ordering::Relaxed);
+    }
+
     pub(super) fn sealed(&self, reason: SealReason) {
         match reason {
             SealReason::Size => self.metrics.sealed_size.increment(1),
@@ -244,7 +252,14 @@ impl Status {
 
     /// Records that are pending of all that the stream had accepted when that were `accepted`. Of a delivery that has ended.
     pub(super) fn pending_of(&self, accepted: u64) -> u64 {
-        let settled = [&self.delivered, &self.dead_lettered, &self.skipped, &self.passed, &self.known];
+        let settled = [
+            &self.delivered,
+            &self.dead_lettered,
+            &self.skipped,
+            &self.passed,
+            &self.known,
+            &self.unnumbered,
+        ];
         let settled: u64 = settled.iter().map(|count| count.load(Ordering::Relaxed)).sum();
         let since = accepted.saturating_sub(self.accepted_before.load(Ordering::Relaxed));
         since.saturating_add(self.found.load(Ordering::Relaxed)).saturating_sub(settled)
@@ -258,10 +273,14 @@ impl Status {
         let skipped = self.skipped.load(Ordering::Relaxed);
         let passed = self.passed.load(Ordering::Relaxed);
         let known = self.known.load(Ordering::Relaxed);
+        let unnumbered = self.unnumbered.load(Ordering::Relaxed);
         let backlog = self.found.load(Ordering::Relaxed).saturating_sub(known);
+        // They are met in order, those of the backlog first.
+        let (backlog, unnumbered) = (backlog.saturating_sub(unnumbered), unnumbered.saturating_sub(backlog));
         // Fewer than before where the log has failed, and what was counted in both has gone.
         let accepted =
             i128::from(self.stream.accepted()) - i128::from(self.accepted_before.load(Ordering::Relaxed));
+        let accepted = accepted - i128::from(unnumbered);
         let pending =
             accepted + i128::from(backlog) - i128::from(delivered + dead_lettered + skipped + passed);
         let paused = self.pauses.lock().unwrap_or_else(PoisonError::into_inner).why().map(str::to_owned);

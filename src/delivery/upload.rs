@@ -250,6 +250,7 @@ mod tests {
             retention: Duration::from_secs(60),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            log: Default::default(),
             quotas: Default::default(),
         };
         let registry = Registry::new().unwrap();

@@ -41,9 +41,7 @@ use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::ShardNumber;
 use crate::stream::wal::journals::{Journals, Setting};
 use crate::stream::wal::shard::DurableLog;
-use crate::stream::{
-    Backing, Captures, DurableParts, HashKey, HashRange, Receipt, Retention, ShardFacts, Stream,
-};
+use crate::stream::{Backing, Captures, DurableParts, HashKey, HashRange, Retention, ShardFacts, Stream};
 use crate::telemetry::metrics::{LogMetrics, Registry};
 use crate::testkit::disk::SimulatedDisk;
 
@@ -253,6 +251,7 @@ impl World {
             retention: Duration::from_secs(3_600),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            log: Default::default(),
             quotas: Default::default(),
         };
         let mut captures = Captures::default();
@@ -330,8 +329,7 @@ impl World {
             batches.push((shard, batch));
             numbers_of.insert(shard, numbers);
         }
-        let Receipt { appended, commit, .. } = self.stream.append(batches, None).unwrap();
-        commit.await.unwrap();
+        let appended = self.stream.append(batches, None).unwrap().await.unwrap().appended;
         for (shard, appended) in appended {
             for (index, &n) in numbers_of[&shard].iter().enumerate() {
                 self.sent[n as usize] = (shard, SequenceNumber(appended.first.0 + index as u64));

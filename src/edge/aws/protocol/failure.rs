@@ -113,7 +113,9 @@ impl From<Problem> for Failure {
                 FailureKind::ServiceUnavailable
             }
             Problem::AddressNotAllowed | Problem::Blocked { .. } => FailureKind::AccessDenied,
-            Problem::LogFailed(_) | Problem::LogUnreadable(_) => FailureKind::InternalFailure,
+            Problem::LogFailed(_) | Problem::LogUnreadable(_) | Problem::OutcomeUnknown(_) => {
+                FailureKind::InternalFailure
+            }
             Problem::BodyTooLarge { .. } => FailureKind::RequestTooLarge,
             Problem::BodyTimeout => FailureKind::RequestTimeout,
             Problem::UnknownStream(_) | Problem::UnknownShard(_) => FailureKind::ResourceNotFound,
