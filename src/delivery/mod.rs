@@ -30,6 +30,7 @@ pub mod prefix;
 mod ranges;
 pub mod seal;
 pub mod settled;
+pub mod sharing;
 pub mod sink;
 pub mod status;
 mod stop;
@@ -54,7 +55,7 @@ use crate::stream::{CapturePlan, Captures, ReadError, ReaderId, Stream};
 
 pub use status::{Status, StatusReport};
 pub use stop::Stop;
-pub use worker::{Positions, Worker};
+pub use worker::{Ended, Positions, Worker};
 
 /// The delivery share of the budget, and the call to close files when it runs short.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::logs::Logs;
 use super::running::Built;
+use super::shared::ToShare;
 use super::site::Site;
 use super::{StartError, learned};
 use crate::config::MADE_NAME_PREFIX;
@@ -34,6 +35,7 @@ pub(super) struct Builder<'a> {
     /// Since when some deliveries deliver: stream, delivery and that.
     begins: Vec<(String, String, UnixMicros)>,
     built: Vec<Built>,
+    to_share: Vec<ToShare>,
 }
 
 /// A delivery of a stream, to be built.
@@ -55,7 +57,7 @@ pub(super) struct NewDelivery {
 impl<'a> Builder<'a> {
     /// Nothing is built yet. Each delivery has an account of its own, if there are as many.
     pub fn new(site: &'a Site, logs: Option<&'a mut Logs>) -> Self {
-        Self { site, logs, account: 0, begins: Vec::new(), built: Vec::new() }
+        Self { site, logs, account: 0, begins: Vec::new(), built: Vec::new(), to_share: Vec::new() }
     }
 
     /// Has some deliveries begin later than with the oldest record: stream, delivery, and since when they deliver.
@@ -73,9 +75,9 @@ impl<'a> Builder<'a> {
         Self { account: usize::MAX, ..Self::new(site, logs) }
     }
 
-    /// All of it.
-    pub fn built(self) -> Vec<Built> {
-        self.built
+    /// All of it: what this node alone delivers, and what it shares with others.
+    pub fn built(self) -> (Vec<Built>, Vec<ToShare>) {
+        (self.built, self.to_share)
     }
 
     /// The pipelines of streams that clients have made, and that no pipeline file names.
@@ -128,6 +130,13 @@ impl<'a> Builder<'a> {
             let new = NewDelivery { config, reader, slots, fields, schema, begin };
             let budget = self.site.memory.share.account(self.account);
             self.account = self.account.saturating_add(1);
+            if let Some(cluster) = self.site.cluster().filter(|_| stream.topic().is_some()) {
+                // A node that only takes records in needs no sink, and no way to it.
+                if cluster.roles.delivery {
+                    self.to_share.push(self.site.share(cluster, &stream, new, budget)?);
+                }
+                continue;
+            }
             let parts = Arc::new(self.site.parts(self.logs.as_deref(), &stream, new, budget)?);
             let worker = self.site.worker(&parts)?;
             self.built.push((parts, worker));

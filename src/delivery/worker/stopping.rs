@@ -73,3 +73,14 @@ impl Worker {
         sinks.chain(self.outflows.sinks_of_leftovers()).cloned().collect()
     }
 }
+/// SHIM
+#[derive(Debug)]
+pub enum Ended {
+    /// SHIM
+    Rested(Positions),
+    /// SHIM
+    Deposed {
+        /// SHIM
+        by: String,
+    },
+}
