@@ -55,7 +55,7 @@ use crate::stream::{CapturePlan, Captures, ReadError, ReaderId, Stream};
 
 pub use status::{Status, StatusReport};
 pub use stop::Stop;
-pub use worker::{Ended, Positions, Worker};
+pub use worker::{Positions, Worker};
 
 /// The delivery share of the budget, and the call to close files when it runs short.
 #[derive(Debug)]

@@ -73,14 +73,3 @@ impl Worker {
         sinks.chain(self.outflows.sinks_of_leftovers()).cloned().collect()
     }
 }
-/// SHIM
-#[derive(Debug)]
-pub enum Ended {
-    /// SHIM
-    Rested(Positions),
-    /// SHIM
-    Deposed {
-        /// SHIM
-        by: String,
-    },
-}
