@@ -4,5 +4,6 @@ pub mod aggregate;
 pub mod disk;
 pub mod faulty_store;
 pub mod generators;
+pub mod lossy_store;
 pub mod skip;
 pub mod web_events;
