@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use metrics::Counter;
 
+use super::ledger::Generation;
 use super::pause::Pauses;
 use super::seal::SealReason;
 use super::sink::SinkErrorClass;
@@ -43,6 +44,7 @@ pub struct Status {
     oldest_held: AtomicI64,
     pub(super) pauses: Mutex<Pauses>,
     reasons: Mutex<HashMap<String, Counter>>,
+    deposed: OnceLock<Generation>,
     /// Metric handles.
     pub metrics: DeliveryMetrics,
 }
@@ -114,6 +116,7 @@ impl Status {
             oldest_held: AtomicI64::new(NOTHING_HELD),
             pauses: Mutex::default(),
             reasons: Mutex::default(),
+            deposed: OnceLock::new(),
             metrics,
         }
     }
@@ -248,6 +251,16 @@ impl Status {
     pub fn broken(&self, why: &str) {
         self.pauses.lock().unwrap_or_else(PoisonError::into_inner).add_for_ever(why);
         self.metrics.paused.set(1.0);
+    }
+
+    pub(super) fn set_deposed(&self, by: Generation) {
+        // It happens once.
+        let _ = self.deposed.set(by);
+    }
+
+    /// Who has taken the delivery over, if it has ended for that.
+    pub fn deposed_by(&self) -> Option<&Generation> {
+        self.deposed.get()
     }
 
     /// Records that are pending of all that the stream had accepted when that were `accepted`. Of a delivery that has ended.

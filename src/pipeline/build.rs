@@ -194,7 +194,7 @@ impl Site {
             delivery: config.name.clone(),
             source,
         })?;
-        let ledger = logs.filter(|_| stream.outlives_process()).map(|logs| LedgerParts {
+        let ledger = logs.filter(|_| stream.outlives_process()).map(|logs| LedgerParts::Folder {
             disk: Arc::clone(logs.folder.disk()),
             folder: logs.folder.ledger(stream.name(), &config.name),
         });

@@ -56,7 +56,7 @@ impl Stage {
         let config = text.delivery(&parts.config)?;
         let sink = match &parts.ledger {
             Some(ledger) if !text.has_sink_of(&parts.config) => {
-                ObjectSink::open_on(&config.sink, Arc::clone(&ledger.disk))?
+                ledger.open_sink(&config.sink)?
             }
             _ => parts.sink.clone(),
         };

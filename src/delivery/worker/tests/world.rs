@@ -23,7 +23,7 @@ use crate::delivery::prefix::{PrefixTemplate, Terms, Zone};
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::worker::Worker;
 use crate::delivery::{
-    Begin, Fields, LedgerParts, Memory, OpenError, Parts, Positions, Slots, Status, StatusReport, Stop,
+    Begin, Fields, Ended, LedgerParts, Memory, OpenError, Parts, Slots, Status, StatusReport, Stop,
 };
 use crate::json::Pointer;
 use crate::node::SchemaFile;
@@ -82,7 +82,7 @@ pub struct Spec {
 
 /// The process that runs at the moment.
 struct Process {
-    worker: Pin<Box<dyn Future<Output = Positions>>>,
+    worker: Pin<Box<dyn Future<Output = Ended>>>,
     status: Arc<Status>,
     phases: Phases,
     stop: Stop,
@@ -395,7 +395,7 @@ impl World {
             node: "0123456789abcdef".into(),
             schema,
             begin: self.begin.clone(),
-            ledger: self.keeps_ledger.then(|| LedgerParts { disk, folder: ledger_folder() }),
+            ledger: self.keeps_ledger.then(|| LedgerParts::Folder { disk, folder: ledger_folder() }),
             config,
         })
     }
@@ -463,7 +463,7 @@ impl World {
     async fn stop_told(&mut self, tell: impl Fn(&Stop)) {
         let Some(process) = &mut self.process else { return };
         tell(&process.stop);
-        let positions = process.worker.as_mut().await;
+        let positions = process.worker.as_mut().await.into_positions();
         let status = Arc::clone(&process.status);
         self.process = None;
         if !self.keeps_ledger {
@@ -566,7 +566,7 @@ fn payload(n: u64, spec: &Spec, pad: usize) -> String {
 
 /// A worker that is polled so many times at most.
 struct Limited<'a> {
-    worker: Pin<&'a mut (dyn Future<Output = Positions> + 'static)>,
+    worker: Pin<&'a mut (dyn Future<Output = Ended> + 'static)>,
     polls: u64,
 }
 
