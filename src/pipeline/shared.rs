@@ -8,8 +8,9 @@ use tokio::runtime::Handle;
 use super::StartError;
 use super::build::{NewDelivery, is_of_pipeline};
 use super::site::Site;
-use crate::config::checked::Cluster;
-use crate::delivery::sharing::{Sharing, SharingReport, Template};
+use crate::config::checked::{Cluster, Node};
+use crate::delivery::sharing::{Ledgers, Sharing, SharingReport, Template};
+use crate::delivery::sink::{SinkError, open_store};
 use crate::kafka::Connection;
 use crate::kafka::ownership::{Group, Ownership};
 use crate::runtime::budget::Budget;
@@ -50,6 +51,11 @@ impl Site {
         Ok(ToShare { sharing: Sharing::new(template), connection })
     }
 
+    fn ledgers(&self, cluster: &Cluster) -> Result<Ledgers, SinkError> {
+        let (store, folder) = open_store(&cluster.ledger)?;
+        Ok(Ledgers { store, folder, node: node_name(&self.node).into() })
+    }
+
     /// Starts them: each joins its group.
     ///
     /// # Errors
@@ -68,4 +74,12 @@ impl Site {
     pub fn shared_reports(&self) -> Vec<SharingReport> {
         self.shared().iter().map(|sharing| sharing.shards_report()).collect()
     }
+}
+
+/// What other nodes call this one: `node`, or the name of its machine, with the number of its process.
+fn node_name(node: &Node) -> String {
+    // Where the system does not tell, the process must do: it is for people alone.
+    let machine = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = node.name.clone().unwrap_or_else(|| machine().trim().to_owned());
+    format!("{name}/{}", std::process::id())
 }

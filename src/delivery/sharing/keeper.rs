@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::opening::Opened;
+use super::opening::{NotOpen, Opened};
 use super::{QUIET, Sharing, State};
-use crate::delivery::{Ended, OpenError, Stop};
+use crate::delivery::{Ended, Stop};
 use crate::record::ShardId;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
@@ -53,9 +53,9 @@ async fn is_gone(gone: &mut watch::Receiver<bool>) {
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error("the work cannot begin: {0}")]
-    NotOpen(OpenError),
-    #[error("{0}")]
-    Deposed(String),
+    NotOpen(NotOpen),
+    #[error("node '{node}' has taken it over (generation {generation})")]
+    Deposed { node: String, generation: u64 },
     #[error("the worker has failed within the program: {0}")]
     Panicked(tokio::task::JoinError),
     #[error("the worker has ended by itself")]
@@ -65,10 +65,10 @@ enum Trouble {
 fn tell(sharing: &Sharing, shard: ShardId, trouble: &Trouble, is_news: bool) {
     let (stream, delivery) = (sharing.stream_name(), sharing.name());
     match trouble {
-        Trouble::Deposed(why) => {
+        Trouble::Deposed { node, generation } => {
             sharing.metrics.deposed.increment(1);
             tracing::warn!(
-                %stream, delivery, %shard, why,
+                %stream, delivery, %shard, by = node, generation,
                 "another node has taken over a shard that this one believed to have: it writes nothing more of it, and \
                  tries again while the consumer group says that the shard is its own"
             );
@@ -99,7 +99,7 @@ async fn work(
     let (phases, stop) = (Phases::new(), Stop::new());
     phases.advance(Phase::Serving);
     let told = stop.clone();
-    let mut running = tokio::spawn(async move { Ended::Rested(worker.run(phases, told).await) });
+    let mut running = tokio::spawn(async move { worker.run(phases, told).await });
     let ended = tokio::select! {
         ended = &mut running => ended,
         () = is_gone(gone) => {
@@ -109,8 +109,8 @@ async fn work(
     };
     sharing.retire(shard, &status);
     match ended {
-        Ok(Ended::Deposed { by, .. }) => Some(Trouble::Deposed(by.to_string())),
-        Ok(Ended::Rested(_)) => Some(Trouble::Ended),
+        Ok(Ended::Deposed(by)) => Some(Trouble::Deposed { node: by.node, generation: by.number }),
+        Ok(Ended::Drained(_) | Ended::Stopped(_)) => Some(Trouble::Ended),
         Err(error) => Some(Trouble::Panicked(error)),
     }
 }

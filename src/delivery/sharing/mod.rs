@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::keepers::Keepers;
-pub use self::opening::Template;
+pub use self::opening::{Ledgers, Template};
 use self::report::Settled;
 pub use self::report::{ShardReport, SharingReport, Work};
 use super::status::Status;
