@@ -18,6 +18,7 @@ pub use super::check_aws::Aws;
 pub use super::check_basic_user::{BasicUser, Password};
 pub use super::check_cache::{Cache, CachedRoute};
 pub use super::check_client_certificate::{CertificateHolder, CertificateName};
+pub use super::check_cluster::Cluster;
 pub use super::check_cors::Cors;
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
@@ -77,6 +78,8 @@ pub struct Node {
     pub limits: Limits,
     /// `[cache]`, if there is one.
     pub cache: Option<Cache>,
+    /// `[cluster]`, if there is one.
+    pub cluster: Option<Cluster>,
     /// `[access_log]`, if there is one.
     pub access_log: Option<AccessLog>,
     /// `[audit_log]`.

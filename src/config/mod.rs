@@ -21,6 +21,7 @@ mod check_backup;
 mod check_basic_user;
 mod check_cache;
 mod check_client_certificate;
+mod check_cluster;
 mod check_cors;
 mod check_dead_letters;
 mod check_delivery;

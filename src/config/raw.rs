@@ -16,6 +16,7 @@ use super::check_backup::BackupTable;
 use super::check_basic_user::BasicUserTable;
 use super::check_cache::CacheTable;
 use super::check_client_certificate::ClientCertificateTable;
+use super::check_cluster::ClusterTable;
 use super::check_cors::CorsTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
@@ -367,6 +368,8 @@ pub struct NodeFile {
     pub aws: Option<AwsTable>,
     /// Who may use them.
     pub access_key: Option<Vec<AccessKeyTable>>,
+    /// Many nodes over streams that are in Kafka. Default: the node is alone.
+    pub cluster: Option<ClusterTable>,
     /// What records of delivery streams may go through: what a Lambda processor of the Firehose API names.
     pub function: Option<Vec<FunctionTable>>,
     /// Kafka clusters, by the names that pipelines call them.

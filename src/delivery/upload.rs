@@ -218,8 +218,11 @@ impl UploadNotes for LedgerNotes {
             // A ledger that cannot be written needs somebody to look at the disk. One that was taken over needs nobody:
             // the delivery ends.
             let failed = |error: LedgerError| {
-                let class =
-                    if error.is_deposed() { SinkErrorClass::Transient } else { SinkErrorClass::Other };
+                let class = match &error {
+                    LedgerError::Deposed { .. } => SinkErrorClass::Transient,
+                    LedgerError::Store { source, .. } => source.class,
+                    _ => SinkErrorClass::Other,
+                };
                 SinkError::new(class, error)
             };
             self.ledger.append(vec![entry]).await.map_err(failed)?;

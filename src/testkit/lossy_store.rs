@@ -189,10 +189,7 @@ impl ObjectStore for LossyStore {
         })
     }
 
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         match self.checked() {
             Ok(()) => self.store.delete_stream(locations),
             Err(error) => stream::once(async { Err(error) }).boxed(),

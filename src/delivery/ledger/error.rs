@@ -81,7 +81,9 @@ pub enum LedgerError {
         key: String,
     },
     /// Others are always faster.
-    #[error("'{key}' cannot be taken over, as others take it over at the same time: tried often enough for now")]
+    #[error(
+        "'{key}' cannot be taken over, as others take it over at the same time: tried often enough for now"
+    )]
     Contended {
         /// The folder.
         key: String,

@@ -62,8 +62,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 
 pub use entry::{
-    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Generation, Lost, Multipart, OpenBegun, OpenSeal, Seal,
-    SealedRange, ShardTotals, Shards, Snapshot,
+    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Generation, Lost, Multipart, OpenBegun, OpenSeal,
+    Seal, SealedRange, ShardTotals, Shards, Snapshot,
 };
 pub use error::LedgerError;
 pub use history::History;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::LedgerError;
 use super::entry::{
-    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Generation, Lost, Multipart, OpenBegun, OpenSeal, Seal,
-    SealedRange, ShardTotals,
+    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Generation, Lost, Multipart, OpenBegun, OpenSeal,
+    Seal, SealedRange, ShardTotals,
 };
 use super::refusal::Refusal;
 use crate::config::limits::LEDGER_MULTIPARTS_MAX;
@@ -104,7 +104,8 @@ impl State {
     }
 
     fn begin_generation(&mut self, generation: &Generation) -> Result<(), Refusal> {
-        let (number, latest) = (generation.number, self.generation.as_ref().map_or(0, |latest| latest.number));
+        let (number, latest) =
+            (generation.number, self.generation.as_ref().map_or(0, |latest| latest.number));
         if number != latest + 1 {
             return Err(Refusal::Generation { number, latest });
         }

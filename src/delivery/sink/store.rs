@@ -78,10 +78,7 @@ pub fn open_store(config: &checked::ObjectSink) -> Result<(Arc<dyn ObjectStore>,
             let root = url.to_file_path().map_err(|()| invalid(url, "not a path of a local file"))?;
             let made = std::fs::create_dir_all(&root);
             made.map_err(|error| SinkError::new(SinkErrorClass::Other, error))?;
-            return Ok((
-                Arc::new(LocalFileSystem::new_with_prefix(root)?.with_fsync(true)),
-                Path::default(),
-            ));
+            return Ok((Arc::new(LocalFileSystem::new_with_prefix(root)?.with_fsync(true)), Path::default()));
         }
         // Not every store can remove many at a time.
         "s3" | "s3a" => Arc::new(s3(config)?.with_disable_bulk_delete(true).build()?),

@@ -27,7 +27,9 @@ struct Copied {
 pub async fn files_of(place: &SharedPlace, folder: &Path) -> Result<Arc<dyn Disk>, LedgerError> {
     let disk: Arc<dyn Disk> = Arc::new(ScratchDisk::empty());
     for _ in 0..LEDGER_TRIES_MAX {
-        let Some(newest) = place.list(None).await?.last().map(|newest| newest.number) else { return Ok(disk) };
+        let Some(newest) = place.list(None).await?.last().map(|newest| newest.number) else {
+            return Ok(disk);
+        };
         // Oldest first.
         if let Some(volumes) = volumes(place, newest).await? {
             write(&*disk, folder, volumes)?;

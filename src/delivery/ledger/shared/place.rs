@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::config::limits::{LEDGER_STORE_BYTES_PER_SECOND, LEDGER_STORE_PATIENCE, LEDGER_STORE_TRY};
 use crate::delivery::ledger::LedgerError;
 use crate::delivery::sink::{SinkError, SinkErrorClass};
+use crate::record::ShardId;
 use crate::runtime::backoff::Backoff;
 
 /// Ending of an object's name.
@@ -73,6 +74,18 @@ impl SharedPlace {
     /// The folder `folder` of `store`, which no other ledger uses.
     pub fn new(store: Arc<dyn ObjectStore>, folder: Path) -> Self {
         Self { store, folder }
+    }
+
+    /// The ledger of a shard of a delivery, below the folder `root` of `store`, which many ledgers share:
+    /// `{root}{stream}/{delivery}/{shard}/`. See [`open_store`](crate::delivery::sink::open_store).
+    pub fn of(
+        store: &Arc<dyn ObjectStore>,
+        root: &Path,
+        (stream, delivery, shard): (&str, &str, ShardId),
+    ) -> Self {
+        let shard = shard.to_string();
+        let folder = root.clone().join(stream).join(delivery).join(shard);
+        Self::new(Arc::clone(store), folder)
     }
 
     /// Where it is within the store.

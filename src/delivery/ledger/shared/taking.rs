@@ -5,7 +5,7 @@ use super::object::{self, Head};
 use super::place::{Created, SharedPlace};
 use super::reading::{self, Found};
 use super::writer::SharedWriter;
-use crate::config::limits::LEDGER_TRIES_MAX;
+use crate::config::limits::{LEDGER_TRIES_MAX, NAME_BYTES_MAX};
 use crate::delivery::ledger::entry::{Entry, Generation};
 use crate::delivery::ledger::{FORMAT, LedgerError};
 use crate::runtime::backoff::Backoff;
@@ -50,7 +50,8 @@ fn takeover(found: &Found, node: &str, writer: &str) -> Result<(Generation, byte
     let latest = found.state.generation.as_ref();
     let generation = Generation {
         number: latest.map_or(0, |latest| latest.number) + 1,
-        node: node.to_owned(),
+        // Names that are longer than any would make the object too large to be known by its size.
+        node: node.chars().filter(|letter| !letter.is_control()).take(NAME_BYTES_MAX).collect(),
         ledger: latest.map_or_else(|| format!("{:016x}", fastrand::u64(..)), |latest| latest.ledger.clone()),
         at: clock::wall(),
     };

@@ -42,6 +42,8 @@ pub(in crate::delivery::ledger) struct SharedWriter {
     /// Before that.
     older: VecDeque<Kept>,
     older_bytes: u64,
+    /// Something was written since old objects were last looked for.
+    is_untidy: bool,
     /// Set for ever when it is over.
     closed: Option<LedgerError>,
     deposed: Arc<watch::Sender<Option<Generation>>>,
@@ -100,6 +102,7 @@ impl SharedWriter {
             current: vec![taken],
             older_bytes: older.iter().map(|kept| kept.listed.bytes).sum(),
             older,
+            is_untidy: false,
             closed: None,
             deposed: Arc::new(watch::Sender::new(None)),
         })
@@ -185,6 +188,7 @@ impl SharedWriter {
             self.since.objects += 1;
             self.since.bytes += bytes;
         }
+        self.is_untidy = true;
         self.pass(object::checksum(&next.content), bytes, false);
     }
 
@@ -223,9 +227,11 @@ impl SharedWriter {
     /// be removed now is tried again later, by this owner or by the next.
     pub async fn tidy(&mut self) {
         let mut spare = Vec::new();
-        while self.closed.is_none() && spare.len() < LEDGER_TIDY_OBJECTS {
-            let is_too_much =
-                self.older.len() > self.bounds.history_objects || self.older_bytes > self.bounds.history_bytes;
+        // A store that takes nothing is not asked.
+        let is_untidy = std::mem::take(&mut self.is_untidy);
+        while is_untidy && spare.len() < LEDGER_TIDY_OBJECTS {
+            let is_too_much = self.older.len() > self.bounds.history_objects
+                || self.older_bytes > self.bounds.history_bytes;
             let Some(kept) = self.older.pop_front_if(|_| is_too_much) else { break };
             self.older_bytes -= kept.listed.bytes;
             spare.push(kept);

@@ -5,9 +5,9 @@ mod takeover;
 
 use std::sync::Arc;
 
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::ObjectStore;
 
 use super::*;
 use crate::delivery::ledger::{Entry, Epoch, Ledger, LedgerError, Seal, SealedRange, State};

@@ -25,7 +25,9 @@ enum Op {
 enum Step {
     /// All at the same time, each by a node of its own.
     Together([Option<Op>; NODES]),
-    Wait { millis: u64 },
+    Wait {
+        millis: u64,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -228,7 +230,10 @@ async fn check(steps: Vec<Step>, seed: u64) {
     run.check().await;
     let before = stored(&run.store).await;
     let (ledger, mut state) = open(&run.store, "last", bounds).await.unwrap();
-    assert_eq!(state.generation.as_ref().unwrap().number, before.generation.as_ref().map_or(1, |last| last.number + 1));
+    assert_eq!(
+        state.generation.as_ref().unwrap().number,
+        before.generation.as_ref().map_or(1, |last| last.number + 1)
+    );
     state.generation = before.generation.clone();
     assert_eq!(state, before);
     let attempt = append(&ledger, run.next).await;
