@@ -119,7 +119,7 @@ impl Pipelines {
         let screen = Arc::new(Screen::new(config, &registry)?);
         let rules = (&node.auth, &node.limits, &node.aws);
         let edge = Edge::new(node.server.clone(), rules, ingest, phases.clone(), &registry);
-        let takes_requests = node.cluster.as_ref().is_none_or(|cluster| cluster.roles.edge);
+        let takes_requests = node.cluster.as_ref().is_none_or(|cluster| cluster.is_edge);
         let edge = edge.observed_by(observer).caching(node.cache.as_ref(), &registry);
         let edge = Arc::new(edge.for_requests(takes_requests));
         let jwt = Arc::clone(edge.gate().jwt());

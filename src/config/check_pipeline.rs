@@ -10,6 +10,7 @@ use super::check_delivery::{PipelineColumns, Surroundings, check_delivery};
 use super::check_inference::{INFER, check_inference, refuse_without_inference};
 use super::check_ingest::{check_ingest, check_stream};
 use super::check_schema::{check_against, check_declared, check_declared_names, check_derived_names};
+use super::check_shared::{Said, refuse_in_cluster};
 use super::check_sink::Env;
 use super::check_stage::check_stages;
 use super::check_stream_log::refuse_intake_settings;
@@ -57,6 +58,8 @@ pub(super) fn check_pipeline(
     {
         ingest.stages = stages;
     }
+    let said = Said { stream: stream.as_ref(), infers, deliveries: raw_deliveries.len() };
+    refuse_in_cluster(node.and_then(|node| node.cluster.as_ref()), &said, checker);
     let columnar = |format: &str| matches!(format, "parquet" | "orc");
     let columnar = raw_deliveries.iter().any(|delivery| delivery.format.as_deref().is_some_and(columnar));
     let (columns, columns_source) = if infers {

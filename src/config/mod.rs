@@ -44,6 +44,7 @@ mod check_pipeline;
 mod check_prefix;
 mod check_rule;
 mod check_schema;
+mod check_shared;
 mod check_sink;
 mod check_stage;
 mod check_stream_log;

@@ -132,7 +132,7 @@ impl<'a> Builder<'a> {
             self.account = self.account.saturating_add(1);
             if let Some(cluster) = self.site.cluster().filter(|_| stream.topic().is_some()) {
                 // A node that only takes records in needs no sink, and no way to it.
-                if cluster.roles.delivery {
+                if cluster.delivers {
                     self.to_share.push(self.site.share(cluster, &stream, new, budget)?);
                 }
                 continue;

@@ -10,7 +10,7 @@ use super::build::{NewDelivery, is_of_pipeline};
 use super::site::Site;
 use crate::config::checked::{Cluster, Node};
 use crate::delivery::sharing::{Ledgers, Sharing, SharingReport, Template};
-use crate::delivery::sink::{SinkError, open_store};
+use crate::delivery::sink::{SinkError, SinkErrorClass, open_store};
 use crate::kafka::Connection;
 use crate::kafka::ownership::{Group, Ownership};
 use crate::runtime::budget::Budget;
@@ -52,7 +52,8 @@ impl Site {
     }
 
     fn ledgers(&self, cluster: &Cluster) -> Result<Ledgers, SinkError> {
-        let (store, folder) = open_store(&cluster.ledger)?;
+        let missing = || SinkError::new(SinkErrorClass::Other, "[cluster] does not say where ledgers are");
+        let (store, folder) = open_store(cluster.ledger.as_ref().ok_or_else(missing)?)?;
         Ok(Ledgers { store, folder, node: node_name(&self.node).into() })
     }
 

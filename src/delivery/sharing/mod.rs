@@ -29,6 +29,7 @@ use self::keepers::Keepers;
 pub use self::opening::{Ledgers, Template};
 use self::report::Settled;
 pub use self::report::{ShardReport, SharingReport, Work};
+use super::dead_letters::letter_box::LetterBox;
 use super::status::Status;
 use crate::config::limits::OWNERSHIP_COMMIT_EVERY;
 use crate::kafka::ownership::{Change, Group, LettingGo, Ownership, Standing};
@@ -83,6 +84,11 @@ impl Sharing {
     /// Name of the delivery.
     pub fn name(&self) -> &str {
         &self.template.parts.config.name
+    }
+
+    /// Its dead letters, found by what is in the sink; `None` for a backup, which has none.
+    pub fn letter_box(&self) -> Option<LetterBox> {
+        LetterBox::of(&self.template.parts)
     }
 
     /// The group that shares its shards.

@@ -60,8 +60,7 @@ pub(super) struct Opened {
 impl Ledgers {
     /// The place of the ledger of a shard.
     pub fn place(&self, stream: &str, delivery: &str, shard: ShardId) -> SharedPlace {
-        let folder = self.folder.clone().join(stream).join(delivery).join(shard.to_string());
-        SharedPlace::new(Arc::clone(&self.store), folder)
+        SharedPlace::of(&self.store, &self.folder, (stream, delivery, shard))
     }
 }
 
