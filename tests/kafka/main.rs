@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is a failed test")]
 
 mod broker;
+mod cluster;
 mod doors;
 mod faults;
 #[path = "../e2e/lake.rs"]

@@ -10,6 +10,7 @@ use super::{Control, ControlError};
 use crate::config::checked::Pipeline;
 use crate::edge::Intake;
 use crate::node::StreamOrigin;
+use crate::pipeline::StartError;
 use crate::pipeline::build::{Builder, is_of_pipeline};
 use crate::pipeline::logs::Logs;
 use crate::pipeline::reload::plan::{Change, fixed_of_stream};
@@ -127,7 +128,9 @@ impl Control {
         };
         let mut builder = Builder::later(&self.site, kept);
         let intake = builder.build(self.account, pipeline)?;
-        self.site.start(builder.built(), &self.runtime);
+        let (built, to_share) = builder.built();
+        self.site.start(built, &self.runtime);
+        self.site.start_shared(to_share, &self.runtime).map_err(StartError::from)?;
         self.site.edge.add(intake);
         Ok(())
     }

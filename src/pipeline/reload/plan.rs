@@ -119,7 +119,9 @@ impl Plan {
                 None => steps.push(Step::Add(Box::new(pipeline.clone()))),
                 Some(before) => {
                     fixed.extend(fixed_of_stream(&before, pipeline));
-                    steps.extend(Change::between(&before, pipeline).map(Box::new).map(Step::Change));
+                    let change = Change::between(&before, pipeline);
+                    fixed.extend(change.as_ref().and_then(|change| fixed_of_shared(&new.node, change)));
+                    steps.extend(change.map(Box::new).map(Step::Change));
                 }
             }
         }
@@ -262,11 +264,21 @@ fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
         ("[aws]", aws != new.aws),
         ("a [[function]]", old.functions != new.functions),
         ("[cache]", old.cache != new.cache),
+        ("a [[kafka]]", old.kafka != new.kafka),
+        ("[cluster]", old.cluster != new.cluster),
     ]
     .into_iter()
     .filter(|(_, is_other)| *is_other)
     .map(|(what, _)| format!("{what} has changed"))
     .collect()
+}
+
+/// The same of deliveries whose shards are shared by nodes: they stop with their node, one node after the other.
+fn fixed_of_shared(node: &Node, change: &Change) -> Option<String> {
+    let is_shared = node.cluster.is_some() && change.pipeline.stream.log.kafka().is_some();
+    let is_other = !change.added.is_empty() || !change.changed.is_empty() || !change.removed.is_empty();
+    let name = &change.pipeline.stream.name;
+    (is_shared && is_other).then(|| format!("a delivery of stream '{name}', which nodes share, has changed"))
 }
 
 /// The same of a stream.

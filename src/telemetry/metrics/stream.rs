@@ -104,7 +104,7 @@ impl Registry {
 }
 
 /// Handles of one stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "each field is the metric of that name at the top of this file")]
 pub struct StreamMetrics {
     pub accepted: Counter,

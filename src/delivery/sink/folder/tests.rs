@@ -229,13 +229,14 @@ async fn a_write_whose_caller_has_gone_is_not_disturbed_by_the_next() {
     let busy = Arc::new(Mutex::new(HashSet::new()));
     let root = folder.path().to_owned();
     let place = Arc::new(Folder {
+        generation: None,
         root: root.clone(),
         disk: Arc::new(RealDisk),
         busy: Arc::clone(&busy),
         writes: TaskTracker::new(),
         durable: Mutex::default(),
     });
-    let turn = Turn::take(&busy, &root.join(temporary_name(b"a"))).unwrap();
+    let turn = Turn::take(&busy, &root.join(temporary_name(b"a", None))).unwrap();
     let object = Object { key: "a", chunks: &[], identity: "test" };
     assert_eq!(place.store(&object).await.unwrap_err().class, SinkErrorClass::Transient);
     drop(turn);
