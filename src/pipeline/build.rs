@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::late::Late;
 use super::logs::Logs;
 use super::running::Built;
 use super::site::Site;
@@ -34,6 +35,7 @@ pub(super) struct Builder<'a> {
     /// Since when some deliveries deliver: stream, delivery and that.
     begins: Vec<(String, String, UnixMicros)>,
     built: Vec<Built>,
+    late: Vec<Late>,
 }
 
 /// A delivery of a stream, to be built.
@@ -55,7 +57,7 @@ pub(super) struct NewDelivery {
 impl<'a> Builder<'a> {
     /// Nothing is built yet. Each delivery has an account of its own, if there are as many.
     pub fn new(site: &'a Site, logs: Option<&'a mut Logs>) -> Self {
-        Self { site, logs, account: 0, begins: Vec::new(), built: Vec::new() }
+        Self { site, logs, account: 0, begins: Vec::new(), built: Vec::new(), late: Vec::new() }
     }
 
     /// Has some deliveries begin later than with the oldest record: stream, delivery, and since when they deliver.
@@ -73,9 +75,9 @@ impl<'a> Builder<'a> {
         Self { account: usize::MAX, ..Self::new(site, logs) }
     }
 
-    /// All of it.
-    pub fn built(self) -> Vec<Built> {
-        self.built
+    /// All of it, and what cannot be built yet.
+    pub fn built(self) -> (Vec<Built>, Vec<Late>) {
+        (self.built, self.late)
     }
 
     /// The pipelines of streams that clients have made, and that no pipeline file names.
@@ -128,6 +130,10 @@ impl<'a> Builder<'a> {
             let new = NewDelivery { config, reader, slots, fields, schema, begin };
             let budget = self.site.memory.share.account(self.account);
             self.account = self.account.saturating_add(1);
+            if stream.topic().is_some_and(|topic| topic.partitions().is_empty()) {
+                self.late.push(Late { stream: Arc::clone(&stream), new, budget });
+                continue;
+            }
             let parts = Arc::new(self.site.parts(self.logs.as_deref(), &stream, new, budget)?);
             let worker = self.site.worker(&parts)?;
             self.built.push((parts, worker));

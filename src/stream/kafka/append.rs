@@ -312,6 +312,11 @@ impl Appender {
         self.queue.is_broken.load(Ordering::Relaxed)
     }
 
+    /// Bytes on their way.
+    pub fn queued_bytes(&self) -> u64 {
+        self.queue.bytes.load(Ordering::Relaxed)
+    }
+
     /// Sends the batches of a request, each to its partition: all of them, or none. Does not block.
     ///
     /// # Errors
