@@ -47,9 +47,9 @@ pub(super) fn verify_all(
     for (cluster, pipeline) in shared(config) {
         let stream = &pipeline.stream.name;
         let Some(place) = &cluster.ledger else {
-            report.notes.push(format!(
-                "stream '{stream}': [cluster] does not say where ledgers are: not verified"
-            ));
+            report
+                .notes
+                .push(format!("stream '{stream}': [cluster] does not say where ledgers are: not verified"));
             continue;
         };
         let opened = open_store(place);
@@ -64,7 +64,9 @@ pub(super) fn verify_all(
             };
             match found {
                 Ok(reports) if reports.is_empty() => {
-                    report.notes.push(format!("delivery '{}' of stream '{stream}' has no ledger yet", delivery.name));
+                    report
+                        .notes
+                        .push(format!("delivery '{}' of stream '{stream}' has no ledger yet", delivery.name));
                 }
                 Ok(reports) => report.deliveries.extend(reports),
                 Err(error) => report.deliveries.push(unreadable(stream, &delivery.name, error)),
@@ -122,7 +124,8 @@ impl Ledgers<'_> {
     /// Shards that have a ledger, in order.
     async fn shards(&self, stream: &str, delivery: &str) -> Result<Vec<ShardId>, String> {
         let folder = self.root.clone().join(stream).join(delivery);
-        let listed = self.store.list_with_delimiter(Some(&folder)).await.map_err(|error| error.to_string())?;
+        let listed =
+            self.store.list_with_delimiter(Some(&folder)).await.map_err(|error| error.to_string())?;
         let shard = |path: &Key| ShardId::parse(path.filename()?);
         let mut shards: Vec<ShardId> = listed.common_prefixes.iter().filter_map(shard).collect();
         shards.sort_unstable();
