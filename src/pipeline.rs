@@ -11,6 +11,7 @@ mod error;
 mod exports;
 pub mod flush;
 mod functions;
+mod late;
 mod learned;
 pub mod logs;
 pub mod reload;
@@ -29,7 +30,6 @@ use tokio::runtime::Runtime;
 use crate::config::checked::Config;
 use crate::delivery::sharing::SharingReport;
 use crate::delivery::{Memory, StatusReport};
-use crate::edge::Edge;
 use crate::edge::aws::firehose::registry::DeliveryStreams;
 use crate::edge::gate::facts::Facts;
 use crate::edge::gate::screen::Screen;
@@ -39,6 +39,7 @@ use crate::edge::listen::tls::{Shown, Terminator, TlsError};
 use crate::edge::listen::{Door, Listeners};
 use crate::edge::problem::Problem;
 use crate::edge::visit::Visit;
+use crate::edge::{Edge, Intake};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
@@ -174,7 +175,7 @@ impl Pipelines {
         for pipeline in made {
             intakes.push(builder.build(clients, pipeline)?);
         }
-        let (built, to_share) = builder.built();
+        let (built, late, to_share) = builder.built();
         let transformations = delivery_streams.transformations();
         let functions = self.site.build_functions(&transformations, &mut intakes)?;
         let mut running = self.lock_running();
@@ -192,6 +193,7 @@ impl Pipelines {
         let resized = logs.as_ref().map(|logs| logs.resized().to_vec()).unwrap_or_default();
         *self.site.logs() = logs;
         self.site.start(built, deliveries.handle());
+        self.site.start_late(late, deliveries.handle());
         self.site.start_shared(to_share, deliveries.handle())?;
         self.site.start_functions(functions, deliveries.handle());
         deliveries.block_on(control.resize_declared(&intakes, resized));
@@ -282,6 +284,11 @@ impl Pipelines {
             Some(format!("delivery '{}' of stream '{}' is paused: {why}", report.delivery, report.stream))
         });
         reasons.extend(paused);
+        let troubled = |intake: &Arc<Intake>| {
+            let why = intake.stream.topic()?.trouble()?;
+            Some(format!("stream '{}': {why}", intake.stream.name()))
+        };
+        reasons.extend(self.site.edge.intakes().iter().filter_map(troubled));
         reasons
     }
 
@@ -347,6 +354,12 @@ impl Pipelines {
         self.site.refresh_function_gauges();
         self.site.edge.refresh_gauges();
         for intake in self.site.edge.intakes() {
+            if let Some(topic) = intake.stream.topic() {
+                let metrics = self.registry.topic(intake.stream.name());
+                metrics.up.set(if topic.trouble().is_none() { 1.0 } else { 0.0 });
+                metrics.partitions.set(f64::from(topic.partitions_told()));
+                metrics.queued_bytes.set(topic.queued_bytes() as f64);
+            }
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);
             intake.stream.metrics.retained_bytes.set(bytes as f64);

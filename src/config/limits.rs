@@ -984,12 +984,15 @@ pub const KAFKA_BROKERS_MAX: usize = 100;
 pub const OWNERSHIP_SESSION_TIMEOUT: Duration = Duration::from_secs(15);
 /// A fifth of [`OWNERSHIP_SESSION_TIMEOUT`]; also how soon members learn of a rebalance.
 pub const OWNERSHIP_HEARTBEAT: Duration = Duration::from_secs(3);
-/// How long a member may take to give shards back: [`DELIVERY_STOP_PATIENCE`] for uploads, and as much again for what is
-/// stored to be written down and for the disk.
-pub const OWNERSHIP_LET_GO_WAIT: Duration = Duration::from_secs(10);
+/// How long a member may take to give shards back: as long as a delivery that is told to stop is waited for.
+pub const OWNERSHIP_LET_GO_WAIT: Duration = DELIVERY_STOP_WAIT;
 /// How long a rebalance waits for a member: [`OWNERSHIP_LET_GO_WAIT`] twice, for a second rebalance may begin during the
 /// first, and [`OWNERSHIP_SESSION_TIMEOUT`], below which it must not be.
-pub const OWNERSHIP_POLL_INTERVAL_MAX: Duration = Duration::from_secs(35);
+pub const OWNERSHIP_POLL_INTERVAL_MAX: Duration = Duration::from_secs(55);
+/// How long a node leaves a shard alone that another one has taken over, although the group has not said that it has moved:
+/// time for that to be told, by the next heartbeat ([`OWNERSHIP_HEARTBEAT`]) and what comes of it. Otherwise one that was
+/// asleep would take it back first.
+pub const OWNERSHIP_DEPOSED_WAIT: Duration = Duration::from_secs(5);
 /// How soon partitions that are added to a topic are shared as well: a question to one broker of 100 bytes a topic.
 pub const OWNERSHIP_METADATA_AGE_MAX: Duration = Duration::from_secs(30);
 /// How often the group is told where deliveries stand: 30 bytes a shard.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::late::Late;
 use super::logs::Logs;
 use super::running::Built;
 use super::shared::ToShare;
@@ -35,6 +36,7 @@ pub(super) struct Builder<'a> {
     /// Since when some deliveries deliver: stream, delivery and that.
     begins: Vec<(String, String, UnixMicros)>,
     built: Vec<Built>,
+    late: Vec<Late>,
     to_share: Vec<ToShare>,
 }
 
@@ -57,7 +59,8 @@ pub(super) struct NewDelivery {
 impl<'a> Builder<'a> {
     /// Nothing is built yet. Each delivery has an account of its own, if there are as many.
     pub fn new(site: &'a Site, logs: Option<&'a mut Logs>) -> Self {
-        Self { site, logs, account: 0, begins: Vec::new(), built: Vec::new(), to_share: Vec::new() }
+        let (built, late, to_share) = (Vec::new(), Vec::new(), Vec::new());
+        Self { site, logs, account: 0, begins: Vec::new(), built, late, to_share }
     }
 
     /// Has some deliveries begin later than with the oldest record: stream, delivery, and since when they deliver.
@@ -75,9 +78,9 @@ impl<'a> Builder<'a> {
         Self { account: usize::MAX, ..Self::new(site, logs) }
     }
 
-    /// All of it: what this node alone delivers, and what it shares with others.
-    pub fn built(self) -> (Vec<Built>, Vec<ToShare>) {
-        (self.built, self.to_share)
+    /// All of it: what this node alone delivers, what of that cannot be built yet, and what it shares with others.
+    pub fn built(self) -> (Vec<Built>, Vec<Late>, Vec<ToShare>) {
+        (self.built, self.late, self.to_share)
     }
 
     /// The pipelines of streams that clients have made, and that no pipeline file names.
@@ -135,6 +138,10 @@ impl<'a> Builder<'a> {
                 if cluster.delivers {
                     self.to_share.push(self.site.share(cluster, &stream, new, budget)?);
                 }
+                continue;
+            }
+            if stream.topic().is_some_and(|topic| topic.partitions().is_empty()) {
+                self.late.push(Late { stream: Arc::clone(&stream), new, budget });
                 continue;
             }
             let parts = Arc::new(self.site.parts(self.logs.as_deref(), &stream, new, budget)?);

@@ -189,6 +189,9 @@ async fn nodes_share_the_shards_and_others_finish_what_a_killed_one_has_left() {
     let (status, problem) = third.post("events", "application/x-ndjson", "{}\n").await;
     assert_eq!((status, &problem["code"]), (421, &"not_an_edge".into()), "{problem}");
     assert_eq!(edges[0].metric(OWNED, "").await, 0.0);
+    for node in [&*edges[0], &third] {
+        assert!(!node.folder().join("data").exists(), "nothing of a node is on its disk");
+    }
     // Who is told to stop gives its shards away at once, and leaves nothing that would be missing.
     let stopped = tokio::task::spawn_blocking(move || third.stop()).await.unwrap();
     assert!(stopped.status.success(), "{}", stopped.stderr);

@@ -83,3 +83,52 @@ fn what_cannot_be_is_told_once() {
         assert!(!found.contains("pass@"), "{found}");
     }
 }
+
+#[test]
+fn properties_of_a_kafka_client_are_flags_numbers_or_texts() {
+    let text = "[[kafka]]\nname = \"main\"\nbrokers = [\"b:9092\"]\n\
+                client = { \"linger.ms\" = 5, \"log.connection.close\" = false, \"client.rack\" = \"a\" }\n";
+    let (node, problems) = node_from(text);
+    let client = node.unwrap_or_else(|| panic!("{}", printed(&problems))).kafka.remove(0).client;
+    let property = |name: &str| client.get(name).map(String::as_str);
+    let found = ["linger.ms", "log.connection.close", "client.rack"].map(property);
+    assert_eq!(found, [Some("5"), Some("false"), Some("a")]);
+}
+
+fn refused(node: &str, pipeline: &str) -> String {
+    let (node, problems) = node_from(node);
+    let node = node.unwrap_or_else(|| panic!("{}", printed(&problems)));
+    match crate::config::pipeline_of_text(pipeline, &node) {
+        Ok(_) => String::new(),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+#[test]
+fn a_node_serves_only_what_its_roles_can() {
+    let local = "[stream]\nname = \"s\"\n";
+    let delivered = "[stream]\nname = \"s\"\n[[delivery]]\nname = \"lake\"\n";
+    let shared = "[stream]\nname = \"s\"\nlog = { kafka = \"b:9092\", topic = \"t\" }\n[[delivery]]\nname = \"lake\"\n";
+    let edge = "[cluster]\nroles = [\"edge\"]\n";
+    let delivery = "[cluster]\nroles = [\"delivery\"]\nledger = \"file:///ledgers/\"\n";
+    for (node, pipeline, said) in [
+        (edge, local, ""),
+        (edge, shared, ""),
+        (delivery, shared, ""),
+        (edge, delivered, "nobody delivers it"),
+        (delivery, local, "takes no records"),
+    ] {
+        let refused = refused(node, pipeline);
+        assert_eq!(refused.is_empty(), said.is_empty(), "{refused}");
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn nodes_that_share_deliveries_learn_no_columns() {
+    let node = "[cluster]\nledger = \"file:///ledgers/\"\n";
+    let learned = "[stream]\nname = \"s\"\nlog = { kafka = \"b:9092\", topic = \"t\" }\n[ingest]\nschema = \"infer\"\n\
+                   [[delivery]]\nname = \"lake\"\nformat = \"parquet\"\n";
+    let refused = refused(node, learned);
+    assert!(refused.contains("learn columns of its own"), "{refused}");
+}

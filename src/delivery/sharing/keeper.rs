@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::opening::{NotOpen, Opened};
 use super::{QUIET, Sharing, State};
+use crate::config::limits::OWNERSHIP_DEPOSED_WAIT;
 use crate::delivery::{Ended, Stop};
 use crate::record::ShardId;
 use crate::runtime::backoff::Backoff;
@@ -32,13 +33,18 @@ pub(super) async fn keep(sharing: &Sharing, shard: ShardId, mut gone: watch::Rec
         if begun.elapsed() > QUIET {
             backoff = Backoff::default();
         }
+        let is_news = backoff.is_news();
+        let mut pause = backoff.next_pause();
         if let Some(trouble) = trouble {
-            tell(sharing, shard, &trouble, backoff.is_news());
+            tell(sharing, shard, &trouble, is_news);
+            if matches!(trouble, Trouble::Deposed { .. }) {
+                pause = OWNERSHIP_DEPOSED_WAIT;
+            }
             sharing.set_state(shard, State::Waiting { why: trouble.to_string() });
         }
         tokio::select! {
             () = is_gone(&mut gone) => return,
-            () = backoff.wait() => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

@@ -173,3 +173,31 @@ impl Sharing {
         self.metrics.show(gauges);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_with_shards_that_are_gone_balances_without_what_was_pending() {
+        let report = |backlog, accepted, delivered, dead_lettered, skipped| StatusReport {
+            stream: "s".to_owned(),
+            delivery: "d".to_owned(),
+            durable: true,
+            accepted,
+            backlog,
+            delivered,
+            dead_lettered,
+            skipped,
+            passed: 1,
+            pending: backlog + accepted - delivered - dead_lettered - skipped - 1,
+            paused: None,
+        };
+        let mut settled = Settled::default();
+        settled.add(&report(100, 50, 70, 2, 3));
+        settled.add(&report(10, 50, 20, 0, 0));
+        let Settled { backlog, accepted, delivered, dead_lettered, skipped, passed } = settled;
+        assert_eq!((backlog, accepted), (76 + 10, 11));
+        assert_eq!(backlog + accepted, delivered + dead_lettered + skipped + passed);
+    }
+}

@@ -10,7 +10,6 @@ use super::{Control, ControlError};
 use crate::config::checked::Pipeline;
 use crate::edge::Intake;
 use crate::node::StreamOrigin;
-use crate::pipeline::StartError;
 use crate::pipeline::build::{Builder, is_of_pipeline};
 use crate::pipeline::logs::Logs;
 use crate::pipeline::reload::plan::{Change, fixed_of_stream};
@@ -128,9 +127,7 @@ impl Control {
         };
         let mut builder = Builder::later(&self.site, kept);
         let intake = builder.build(self.account, pipeline)?;
-        let (built, to_share) = builder.built();
-        self.site.start(built, &self.runtime);
-        self.site.start_shared(to_share, &self.runtime).map_err(StartError::from)?;
+        self.site.start(builder.built().0, &self.runtime);
         self.site.edge.add(intake);
         Ok(())
     }

@@ -9,7 +9,6 @@ use crate::config::MADE_NAME_PREFIX;
 use crate::config::checked::Pipeline;
 use crate::config::limits::DELIVERY_STOP_WAIT;
 use crate::node::StreamOrigin;
-use crate::pipeline::StartError;
 use crate::pipeline::build::Builder;
 use crate::pipeline::logs::Logs;
 use crate::pipeline::running::{StillAtWork, Which};
@@ -70,9 +69,7 @@ impl Control {
         let mut builder = Builder::later(&self.site, Some(logs));
         let mut intake = builder.build(self.account, pipeline)?;
         intake.is_internal = is_internal;
-        let (built, to_share) = builder.built();
-        self.site.start(built, &self.runtime);
-        self.site.start_shared(to_share, &self.runtime).map_err(StartError::from)?;
+        self.site.start(builder.built().0, &self.runtime);
         self.site.edge.add(intake);
         tracing::info!(stream = name, "a client has made a stream with deliveries");
         Ok(())

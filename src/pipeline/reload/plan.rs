@@ -116,7 +116,10 @@ impl Plan {
         };
         for pipeline in &new.pipelines {
             match of(old, &pipeline.stream.name) {
-                None => steps.push(Step::Add(Box::new(pipeline.clone()))),
+                None => {
+                    fixed.extend(in_topic(pipeline, "comes"));
+                    steps.push(Step::Add(Box::new(pipeline.clone())));
+                }
                 Some(before) => {
                     fixed.extend(fixed_of_stream(&before, pipeline));
                     let change = Change::between(&before, pipeline);
@@ -127,7 +130,9 @@ impl Plan {
         }
         for pipeline in &old.pipelines {
             if of(new, &pipeline.stream.name).is_none() {
-                if !pipeline.stream.durability.is_durable() {
+                if let Some(why) = in_topic(pipeline, "goes") {
+                    fixed.push(why);
+                } else if !pipeline.stream.durability.is_durable() {
                     let name = &pipeline.stream.name;
                     fixed.push(format!("stream '{name}' goes, whose records are in memory only"));
                 }
@@ -281,12 +286,22 @@ fn fixed_of_shared(node: &Node, change: &Change) -> Option<String> {
     (is_shared && is_other).then(|| format!("a delivery of stream '{name}', which nodes share, has changed"))
 }
 
+/// Why a stream that comes or goes takes a restart, if its records are in a topic.
+fn in_topic(pipeline: &Pipeline, what: &str) -> Option<String> {
+    let log = pipeline.stream.log.kafka()?;
+    Some(format!("stream '{}' {what}, which is in topic '{}' of Kafka", pipeline.stream.name, log.topic))
+}
+
 /// The same of a stream.
 pub(in crate::pipeline) fn fixed_of_stream(old: &Pipeline, new: &Pipeline) -> Vec<String> {
     let (name, before, after) = (&new.stream.name, &old.stream, &new.stream);
     let is_gone = |delivery: &Delivery| new.deliveries.iter().all(|kept| kept.name != delivery.name);
-    let loses = !after.durability.is_durable() && old.deliveries.iter().any(is_gone);
+    let is_in_memory = !after.durability.is_durable() && after.log.kafka().is_none();
+    let is_source = after.log.kafka().is_some_and(|log| log.is_source);
+    let loses = is_in_memory && old.deliveries.iter().any(is_gone);
     [
+        ("log or source", before.log != after.log),
+        ("the schema of a source", is_source && old.ingest.schema != new.ingest.schema),
         ("durability", before.durability != after.durability),
         ("retention_bytes", before.retention_bytes != after.retention_bytes),
         ("idempotency_window", before.idempotency_window != after.idempotency_window),

@@ -215,7 +215,9 @@ impl Tail<'_> {
                 return Err(connection.fault(format!("read topic '{}'", self.topic.name()), &error));
             }
             Some((count, _)) if count as usize != known => self.has_grown(count),
-            Some(_) => {}
+            Some((count, _)) => {
+                self.topic.tell_once_of(count);
+            }
         }
         for log in self.topic.partitions() {
             let (low, _) = client::watermarks(self.client(), self.topic.name(), log.partition())?;

@@ -157,3 +157,192 @@ async fn kafka_records_are_read_where_they_were_acknowledged_to_be() {
 async fn end(stream: Arc<Stream>) {
     tokio::task::spawn_blocking(move || stream.end_log()).await.unwrap();
 }
+
+#[tokio::test]
+async fn kafka_two_nodes_share_a_topic_and_numbers_of_a_request_may_lie_apart() {
+    let mock = mock(1);
+    let (a, b) = (node(&mock), node(&mock));
+    let many: Vec<String> = (0..2_000).map(|n| format!("{{\"n\":{n}}}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let (of_a, of_b) = tokio::join!(
+        async {
+            let mut numbers = Vec::new();
+            for part in many.chunks(100) {
+                let appended = put(&a, 0, part).await.unwrap();
+                numbers.extend((0..part.len()).map(|index| appended.number(index).0));
+            }
+            numbers
+        },
+        async {
+            let mut numbers = Vec::new();
+            for part in many.chunks(70) {
+                let appended = put(&b, 0, part).await.unwrap();
+                numbers.extend((0..part.len()).map(|index| appended.number(index).0));
+            }
+            numbers
+        }
+    );
+    let mut all: Vec<u64> = of_a.iter().chain(&of_b).copied().collect();
+    assert!(of_a.is_sorted() && of_b.is_sorted());
+    all.sort_unstable();
+    assert_eq!(all, (0..4_000).collect::<Vec<_>>());
+    let ((on_a, _), (on_b, _)) = (read(&a, 0, 0, 4_000).await, read(&b, 0, 0, 4_000).await);
+    assert_eq!(on_a, on_b);
+    for (number, payload) in of_a.iter().chain(&of_b).zip(many.iter().chain(&many)) {
+        assert_eq!(on_a[*number as usize].1, **payload);
+    }
+    // Facts that make numbers of Kinesis are the same.
+    let facts =
+        |stream: &Stream| stream.layout().shards().iter().map(|shard| shard.facts).collect::<Vec<_>>();
+    assert_eq!(facts(&a), facts(&b));
+    end(a).await;
+    end(b).await;
+}
+
+#[tokio::test]
+async fn kafka_what_is_not_in_memory_is_read_from_the_topic() {
+    let mock = mock(1);
+    // So little that the ring holds next to nothing.
+    let budget = Budget::new(8 << 20);
+    let stream = node_with(kafka_log(&mock.bootstrap_servers(), false), &budget, Duration::from_secs(30));
+    read_nothing(&stream).await;
+    let large = format!("\"{}\"", "x".repeat(100 << 10));
+    // The mock cluster keeps 5 MiB of a partition.
+    for n in 0..40 {
+        let payload = format!("[{n},{large}]");
+        put(&stream, 0, &[&payload]).await.unwrap();
+    }
+    let (tail, _) = read(&stream, 0, 39, 1).await;
+    assert_eq!(tail[0].0, 39);
+    let (records, next) = read(&stream, 0, 0, 40).await;
+    assert_eq!(next, 40);
+    for (n, (number, payload, ..)) in records.iter().enumerate() {
+        assert_eq!((*number, payload), (n as u64, &format!("[{n},{large}]")));
+    }
+    let ring = stream.layout().shards()[0].log_ref().bounds().bytes;
+    assert!(ring <= 2 * (budget.capacity() / 4), "{ring}");
+    let time = clock::wall().0 + 60_000_000;
+    let positions = stream.positions_at(&[ShardId(0)], UnixMicros(time)).await.unwrap();
+    assert_eq!(positions, [(ShardId(0), SequenceNumber(40))]);
+    end(stream).await;
+    assert_eq!(budget.used(), 0);
+}
+
+async fn read_nothing(stream: &Arc<Stream>) {
+    let read = stream.read(ShardId(0), SequenceNumber(0), ReadLimit::bytes(1), &payer()).await.unwrap();
+    assert!(read.slices.is_empty());
+}
+
+#[tokio::test]
+async fn kafka_errors_of_the_broker_are_told_by_what_helps() {
+    let mock = mock(1);
+    let stream = node(&mock);
+    put(&stream, 0, &["{}"]).await.unwrap();
+    let produce = |errors: &[RDKafkaRespErr]| mock.request_errors(RDKafkaApiKey::Produce, errors);
+    // It is tried again, and in the log once.
+    produce(&[
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+    ]);
+    let appended = put(&stream, 0, &["[1]", "[2]"]).await.unwrap();
+    assert_eq!(appended, Appended::together(SequenceNumber(1), 2));
+    produce(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let refused = put(&stream, 0, &["[4]"]).await.unwrap_err();
+    assert!(matches!(&refused, CommitError::Refused(_)), "{refused}");
+    // It goes on as if nothing had been.
+    put(&stream, 0, &["[3]"]).await.unwrap();
+    produce(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED]);
+    let denied = put(&stream, 0, &["[4]"]).await.unwrap_err();
+    assert!(matches!(&denied, CommitError::Failed(why) if why.contains("topic 'events'")), "{denied}");
+    // The client remembers that until it has asked about the topic again.
+    let appended = loop {
+        match put(&stream, 0, &["[5]"]).await {
+            Ok(appended) => break appended,
+            Err(error) => assert!(matches!(error, CommitError::Failed(_)), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let (records, _) = read(&stream, 0, 0, 5).await;
+    assert_eq!(payloads(&records), ["{}", "[1]", "[2]", "[3]", "[5]"]);
+    assert_eq!(records[4].0, appended.first.0);
+    end(stream).await;
+}
+
+#[tokio::test]
+async fn kafka_a_stream_whose_topic_is_not_there_says_so_until_it_is() {
+    let mock: Mock = MockCluster::new(1).unwrap();
+    mock.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).unwrap();
+    let log = kafka_log(&mock.bootstrap_servers(), false);
+    let stream = node_with(log, &Budget::new(BUDGET), Duration::from_millis(500));
+    let refused = stream.append(vec![(ShardId(0), batch(&["{}"], "", None))], None);
+    let Err(AppendError::NoShard { .. } | AppendError::Unavailable(_)) = refused else {
+        panic!("{refused:?}")
+    };
+    let why = loop {
+        let Err(AppendError::Unavailable(why)) = stream.try_writing().unwrap().check() else { panic!() };
+        if why.contains("create it") {
+            break why;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(why.contains("topic 'events'"), "{why}");
+    mock.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
+    while stream.layout().shards().is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    put(&stream, 0, &["{}"]).await.unwrap();
+    end(stream).await;
+}
+
+#[tokio::test]
+async fn kafka_a_source_takes_nothing_and_a_wrong_number_of_partitions_is_told() {
+    let mock = mock(3);
+    let source =
+        node_with(kafka_log(&mock.bootstrap_servers(), true), &Budget::new(BUDGET), Duration::from_secs(30));
+    let refused = source.append(vec![(ShardId(0), batch(&["{}"], "", None))], None);
+    assert!(matches!(refused, Err(AppendError::ReadOnly { .. })), "{refused:?}");
+    let log = KafkaLog { partitions: Some(4), ..kafka_log(&mock.bootstrap_servers(), false) };
+    let other = node_with(log, &Budget::new(BUDGET), Duration::from_millis(1));
+    let why = loop {
+        let why = other.topic().unwrap().trouble().unwrap();
+        if why.contains("shards = 3") {
+            break why;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(why.contains("3 partitions"), "{why}");
+    end(source).await;
+    end(other).await;
+}
+
+#[tokio::test]
+async fn kafka_a_view_has_one_shard_and_is_woken_with_the_whole() {
+    let mock = mock(3);
+    let stream = node(&mock);
+    let view = stream.view(ShardId(1), 1).unwrap();
+    assert_eq!(view.shard_ids().collect::<Vec<_>>(), [ShardId(1)]);
+    assert!(stream.view(ShardId(3), 1).is_none());
+    put(&stream, 1, &["[1]"]).await.unwrap();
+    put(&stream, 2, &["[2]"]).await.unwrap();
+    let (records, _) = read(&view, 1, 0, 1).await;
+    assert_eq!(payloads(&records), ["[1]"]);
+    drop(view);
+    end(stream).await;
+}
+
+#[tokio::test]
+async fn kafka_nothing_acknowledged_is_lost_while_the_broker_is_away() {
+    let mock = mock(1);
+    let stream = node(&mock);
+    put(&stream, 0, &["[0]"]).await.unwrap();
+    mock.broker_down(1).unwrap();
+    let waits = stream.append(vec![(ShardId(0), batch(&["[1]"], "k", None))], None).unwrap();
+    let mut waits = std::pin::pin!(waits.committed());
+    assert!(tokio::time::timeout(Duration::from_millis(500), &mut waits).await.is_err());
+    mock.broker_up(1).unwrap();
+    let Committed { appended, .. } = waits.await.unwrap();
+    assert_eq!(appended[0].1, Appended::together(SequenceNumber(1), 1));
+    let (records, _) = read(&stream, 0, 0, 2).await;
+    assert_eq!(payloads(&records), ["[0]", "[1]"]);
+    end(stream).await;
+}

@@ -199,6 +199,20 @@ impl TopicLog {
         }
     }
 
+    /// How many partitions the topic has, as far as that is known.
+    pub fn partitions_told(&self) -> u32 {
+        let known = u32::try_from(self.partitions().len()).unwrap_or(u32::MAX);
+        match self.told.load(Ordering::Relaxed) {
+            0 => known,
+            told => told,
+        }
+    }
+
+    /// Bytes on their way to it.
+    pub fn queued_bytes(&self) -> u64 {
+        self.appender().map_or(0, |appender| appender.queued_bytes())
+    }
+
     /// Whether it is news that the topic has so many partitions.
     pub(super) fn tell_once_of(&self, partitions: u32) -> bool {
         self.told.swap(partitions, Ordering::Relaxed) != partitions

@@ -26,6 +26,16 @@ pub enum ResizeError {
         /// The stream.
         stream: String,
     },
+    /// Whoever has made the topic decides.
+    #[error(
+        "stream '{stream}' is in topic '{topic}' of Kafka, each of whose partitions is a shard: give the topic more partitions"
+    )]
+    InTopic {
+        /// The stream.
+        stream: String,
+        /// The topic.
+        topic: String,
+    },
     /// What clients have sent cannot be made durable.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -69,6 +79,10 @@ impl Stream {
         &self,
         plan: impl FnOnce(&Layout) -> Result<Plan, ReshardError>,
     ) -> Result<Resharding<'_>, ResizeError> {
+        if let Some(topic) = self.topic() {
+            let (stream, topic) = (self.name.to_string(), topic.name().to_owned());
+            return Err(ResizeError::InTopic { stream, topic });
+        }
         let mut gate = self.gate.write();
         if gate.is_shut || gate.is_gone {
             return Err(ResizeError::Busy { stream: self.name.to_string() });

@@ -164,7 +164,9 @@ impl From<ControlError> for Failure {
                 FailureKind::ResourceNotFound
             }
             ControlError::Reshard(ResizeError::Plan(ReshardError::NoIds)) => FailureKind::LimitExceeded,
-            ControlError::Reshard(ResizeError::Plan(_)) => FailureKind::InvalidArgument,
+            ControlError::Reshard(ResizeError::Plan(_) | ResizeError::InTopic { .. }) => {
+                FailureKind::InvalidArgument
+            }
             ControlError::Reshard(ResizeError::Busy { .. }) => FailureKind::ResourceInUse,
             ControlError::Stopped => FailureKind::ServiceUnavailable,
             _ => FailureKind::InternalFailure,

@@ -104,6 +104,7 @@ impl Case {
             ) => {
                 panic!("{error}")
             }
+            Err(error @ (AppendError::Busy | AppendError::ReadOnly { .. })) => panic!("{error}"),
             Err(AppendError::TooLarge { .. }) => assert!(is_too_large, "it would have fitted"),
             Err(AppendError::Unavailable(why)) => assert!(self.broken || !self.is_well(), "{why}"),
         }
