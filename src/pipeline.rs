@@ -11,10 +11,12 @@ mod error;
 mod exports;
 pub mod flush;
 mod functions;
+mod late;
 mod learned;
 pub mod logs;
 pub mod reload;
 pub mod running;
+mod shared;
 mod site;
 
 use std::io;
@@ -26,8 +28,8 @@ use http::request::Parts;
 use tokio::runtime::Runtime;
 
 use crate::config::checked::Config;
+use crate::delivery::sharing::SharingReport;
 use crate::delivery::{Memory, StatusReport};
-use crate::edge::Edge;
 use crate::edge::aws::firehose::registry::DeliveryStreams;
 use crate::edge::gate::facts::Facts;
 use crate::edge::gate::screen::Screen;
@@ -37,6 +39,7 @@ use crate::edge::listen::tls::{Shown, Terminator, TlsError};
 use crate::edge::listen::{Door, Listeners};
 use crate::edge::problem::Problem;
 use crate::edge::visit::Visit;
+use crate::edge::{Edge, Intake};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
@@ -117,7 +120,9 @@ impl Pipelines {
         let screen = Arc::new(Screen::new(config, &registry)?);
         let rules = (&node.auth, &node.limits, &node.aws);
         let edge = Edge::new(node.server.clone(), rules, ingest, phases.clone(), &registry);
-        let edge = Arc::new(edge.observed_by(observer).caching(node.cache.as_ref(), &registry));
+        let takes_requests = node.cluster.as_ref().is_none_or(|cluster| cluster.is_edge);
+        let edge = edge.observed_by(observer).caching(node.cache.as_ref(), &registry);
+        let edge = Arc::new(edge.for_requests(takes_requests));
         let jwt = Arc::clone(edge.gate().jwt());
         edge.replace_gate((&node.auth, &node.limits, &node.aws.access), jwt, screen);
         // Those that have been started end if one cannot be.
@@ -170,7 +175,7 @@ impl Pipelines {
         for pipeline in made {
             intakes.push(builder.build(clients, pipeline)?);
         }
-        let built = builder.built();
+        let (built, late, to_share) = builder.built();
         let transformations = delivery_streams.transformations();
         let functions = self.site.build_functions(&transformations, &mut intakes)?;
         let mut running = self.lock_running();
@@ -188,6 +193,8 @@ impl Pipelines {
         let resized = logs.as_ref().map(|logs| logs.resized().to_vec()).unwrap_or_default();
         *self.site.logs() = logs;
         self.site.start(built, deliveries.handle());
+        self.site.start_late(late, deliveries.handle());
+        self.site.start_shared(to_share, deliveries.handle())?;
         self.site.start_functions(functions, deliveries.handle());
         deliveries.block_on(control.resize_declared(&intakes, resized));
         running.deliveries = Some(deliveries);
@@ -256,7 +263,14 @@ impl Pipelines {
 
     /// The balance of each delivery; of none before they are built.
     pub fn reports(&self) -> Vec<StatusReport> {
-        self.site.statuses().iter().map(|status| status.report()).collect()
+        let own = self.site.statuses();
+        let shared = self.site.shared().clone();
+        own.iter().map(|status| status.report()).chain(shared.iter().map(|shared| shared.report())).collect()
+    }
+
+    /// Deliveries that other nodes have shards of as well, and what this node has of each.
+    pub fn shared_reports(&self) -> Vec<SharingReport> {
+        self.site.shared_reports()
     }
 
     /// Why the process should get no traffic at the moment; empty if it should.
@@ -270,6 +284,11 @@ impl Pipelines {
             Some(format!("delivery '{}' of stream '{}' is paused: {why}", report.delivery, report.stream))
         });
         reasons.extend(paused);
+        let troubled = |intake: &Arc<Intake>| {
+            let why = intake.stream.topic()?.trouble()?;
+            Some(format!("stream '{}': {why}", intake.stream.name()))
+        };
+        reasons.extend(self.site.edge.intakes().iter().filter_map(troubled));
         reasons
     }
 
@@ -330,9 +349,17 @@ impl Pipelines {
         for status in self.site.statuses() {
             status.refresh_gauges();
         }
+        let shared = self.site.shared().clone();
+        shared.iter().for_each(|sharing| sharing.refresh_gauges());
         self.site.refresh_function_gauges();
         self.site.edge.refresh_gauges();
         for intake in self.site.edge.intakes() {
+            if let Some(topic) = intake.stream.topic() {
+                let metrics = self.registry.topic(intake.stream.name());
+                metrics.up.set(if topic.trouble().is_none() { 1.0 } else { 0.0 });
+                metrics.partitions.set(f64::from(topic.partitions_told()));
+                metrics.queued_bytes.set(topic.queued_bytes() as f64);
+            }
             let (records, bytes) = intake.stream.retained();
             intake.stream.metrics.retained_records.set(records as f64);
             intake.stream.metrics.retained_bytes.set(bytes as f64);
@@ -372,6 +399,7 @@ impl Pipelines {
             let have_ended =
                 self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
             self.site.keep_usage(true);
+            self.site.edge.intakes().iter().for_each(|intake| intake.stream.end_log());
             if let Some(logs) = self.site.logs().take() {
                 logs.journals().stop();
                 if !have_ended {

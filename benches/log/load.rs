@@ -153,7 +153,7 @@ async fn repeat(door: &Door, feed: &Feed, first: usize, until: Until) -> Part {
         let (batches, bytes) = feed.request(door, first + part.requests as usize);
         let begun = Instant::now();
         let receipt = door.intake().stream.append(batches, None).unwrap();
-        receipt.commit.await.unwrap();
+        receipt.await.unwrap();
         record(&mut part.acks, begun.elapsed());
         part.requests += 1;
         part.bytes += bytes;
@@ -173,7 +173,7 @@ async fn pace(door: &Door, feed: &Feed, interval: Duration, count: u32) -> Part 
         let begun = Instant::now();
         let receipt = door.intake().stream.append(batches, None).unwrap();
         acks.spawn(async move {
-            receipt.commit.await.unwrap();
+            receipt.await.unwrap();
             let acked = Instant::now();
             (acked - begun, acked - due)
         });

@@ -8,8 +8,10 @@ use http::HeaderName;
 use serde_json::Value;
 
 use super::check_inference::INFER;
+use super::check_kafka::KafkaCluster;
 use super::check_limit::check_limit;
 use super::check_mapping::check_add;
+use super::check_stream_log::check_log_place;
 use super::checked::{Content, Durability, Ingest, OnInvalid, PartitionKeySource, ShardQuotas, Stream};
 use super::checker::Checker;
 use super::duration::print_duration;
@@ -23,15 +25,20 @@ use crate::json::Pointer;
 /// Problems of one schema file that are reported.
 const SCHEMA_PROBLEMS_MAX: usize = 10;
 
-/// `[stream]`; `None` where a problem was added. `body_bytes_max` is the node's.
+/// `[stream]`; `None` where a problem was added. `body_bytes_max` is the node's, as `clusters` are.
 pub(super) fn check_stream(
     raw: StreamTable,
-    body_bytes_max: Option<u64>,
+    (body_bytes_max, clusters): (Option<u64>, Option<&[KafkaCluster]>),
     checker: &mut Checker<'_>,
 ) -> Option<Stream> {
+    let log = check_log_place(&raw, clusters, checker);
+    let is_elsewhere = raw.log.is_some() || raw.source.is_some();
     let name = checker.name("stream.name", raw.name, "write name = \"clickstream\" or another name");
     let shards = checker.count("stream.shards", raw.shards, 1, limits::SHARDS_MAX as usize);
-    let durability = check_durability(raw.durability.as_deref(), body_bytes_max, checker);
+    let durability = match is_elsewhere {
+        true => Some(Durability::Kafka),
+        false => check_durability(raw.durability.as_deref(), body_bytes_max, checker),
+    };
     let day = Duration::from_secs(86_400);
     let retention = checker.duration("stream.retention", raw.retention.as_deref(), day);
     let retention_bytes = match raw.retention_bytes.as_deref() {
@@ -40,8 +47,10 @@ pub(super) fn check_stream(
     };
     let is_durable = durability.is_some_and(Durability::is_durable);
     let replies_kept = retention.filter(|_| is_durable);
-    let idempotency_window =
-        check_idempotency_window(raw.idempotency_window.as_deref(), replies_kept, checker);
+    let idempotency_window = match is_elsewhere {
+        true => Some(Duration::ZERO),
+        false => check_idempotency_window(raw.idempotency_window.as_deref(), replies_kept, checker),
+    };
     let words = [ShardQuotas::None, ShardQuotas::Kinesis].map(|word| (word.as_str(), word));
     let quotas = checker.word("stream.quotas", raw.quotas.as_deref(), ShardQuotas::None, &words);
     Some(Stream {
@@ -51,6 +60,7 @@ pub(super) fn check_stream(
         retention: retention?,
         retention_bytes: retention_bytes?,
         idempotency_window: idempotency_window?,
+        log: log?,
         quotas: quotas?,
     })
 }

@@ -10,8 +10,10 @@ use super::check_delivery::{PipelineColumns, Surroundings, check_delivery};
 use super::check_inference::{INFER, check_inference, refuse_without_inference};
 use super::check_ingest::{check_ingest, check_stream};
 use super::check_schema::{check_against, check_declared, check_declared_names, check_derived_names};
+use super::check_shared::{Said, refuse_in_cluster};
 use super::check_sink::Env;
 use super::check_stage::check_stages;
+use super::check_stream_log::refuse_intake_settings;
 use super::checked::{Add, ColumnsSource, Content, Delivery, Ingest, Node, Pipeline};
 use super::checker::Checker;
 use super::limits::{EXTENSION_BYTES_SPARE, FILE_NAME_BYTES_MAX};
@@ -38,9 +40,11 @@ pub(super) fn check_pipeline(
     let help = "write [stream] with a name";
     let stream_name = raw.stream.as_ref().and_then(|stream| stream.name.clone());
     let body_bytes_max = node.map(|node| node.server.body_bytes_max);
+    let clusters = node.map(|node| &*node.kafka);
+    refuse_intake_settings(&raw, checker);
     let stream = checker
         .required("stream", raw.stream, help)
-        .and_then(|stream| check_stream(stream, body_bytes_max, checker));
+        .and_then(|stream| check_stream(stream, (body_bytes_max, clusters), checker));
     let raw_deliveries = raw.delivery.unwrap_or_default();
     let infers = raw.ingest.as_ref().is_some_and(|ingest| ingest.schema.as_deref() == Some(INFER));
     let schema_file = raw.ingest.as_ref().and_then(|ingest| ingest.schema.clone());
@@ -54,6 +58,8 @@ pub(super) fn check_pipeline(
     {
         ingest.stages = stages;
     }
+    let said = Said { stream: stream.as_ref(), infers, deliveries: raw_deliveries.len() };
+    refuse_in_cluster(node.and_then(|node| node.cluster.as_ref()), &said, checker);
     let columnar = |format: &str| matches!(format, "parquet" | "orc");
     let columnar = raw_deliveries.iter().any(|delivery| delivery.format.as_deref().is_some_and(columnar));
     let (columns, columns_source) = if infers {

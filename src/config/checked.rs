@@ -18,6 +18,7 @@ pub use super::check_aws::Aws;
 pub use super::check_basic_user::{BasicUser, Password};
 pub use super::check_cache::{Cache, CachedRoute};
 pub use super::check_client_certificate::{CertificateHolder, CertificateName};
+pub use super::check_cluster::Cluster;
 pub use super::check_cors::Cors;
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
@@ -29,6 +30,7 @@ pub use super::check_listener::{ClientCertificates, ListenAt, Listener, Tls};
 pub use super::check_logs::{AccessLog, LogFile, LogTo};
 pub use super::check_mapping::{Add, Fact, OnForged};
 pub use super::check_stage::Stage;
+pub use super::check_stream_log::{KafkaLog, LogPlace};
 pub use super::check_telemetry::Otlp;
 pub use super::check_webhook::{HmacAlgorithm, SignatureEncoding, SignedTime, TimestampAt, Webhook};
 pub use super::format::{
@@ -76,6 +78,8 @@ pub struct Node {
     pub limits: Limits,
     /// `[cache]`, if there is one.
     pub cache: Option<Cache>,
+    /// `[cluster]`, if there is one.
+    pub cluster: Option<Cluster>,
     /// `[access_log]`, if there is one.
     pub access_log: Option<AccessLog>,
     /// `[audit_log]`.
@@ -244,6 +248,8 @@ pub struct Stream {
     pub retention_bytes: Option<u64>,
     /// How long an `Idempotency-Key` is remembered; zero for not at all.
     pub idempotency_window: Duration,
+    /// Where its records are, if not here.
+    pub log: LogPlace,
     /// What each of its shards may take and give.
     pub quotas: ShardQuotas,
 }
@@ -277,6 +283,8 @@ pub enum Durability {
     Os,
     /// The record is in this process's memory: lost with the process.
     Memory,
+    /// Every replica that is in sync of a partition of a topic has the record.
+    Kafka,
 }
 
 impl Durability {
@@ -286,14 +294,15 @@ impl Durability {
             Durability::Fsync => "fsync",
             Durability::Os => "os",
             Durability::Memory => "memory",
+            Durability::Kafka => "kafka",
         }
     }
 
-    /// Whether records survive the process, so that the stream needs a log on a disk.
+    /// Whether the stream needs a log on the disk.
     pub fn is_durable(self) -> bool {
         match self {
             Durability::Fsync | Durability::Os => true,
-            Durability::Memory => false,
+            Durability::Memory | Durability::Kafka => false,
         }
     }
 }

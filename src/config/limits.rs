@@ -686,6 +686,32 @@ pub const LEDGER_FILE_BYTES: u64 = 1 << 20;
 /// files, or three months of one a minute.
 pub const LEDGER_HISTORY_BYTES: u64 = 64 << 20;
 
+/// A ledger in a store writes its state again after so many objects: whoever takes it over reads as many, sixteen at a time,
+/// which takes a store with 50 ms an answer 0.2 s. At one append a second, the state is 2 KiB more each minute.
+pub const LEDGER_SNAPSHOT_OBJECTS: u64 = 64;
+/// A large state makes that rarer: one more object for so many bytes of it, so that it adds so much to each append at most.
+pub const LEDGER_SNAPSHOT_SHARE_BYTES: u64 = 16 << 10;
+/// Old objects that a ledger in a store keeps for `forebay verify`, if they are not more than [`LEDGER_HISTORY_BYTES`]: ten
+/// pages of a list, which a node reads that takes over, and a week of one append a minute.
+pub const LEDGER_HISTORY_OBJECTS: usize = 10_000;
+/// Bytes of an object by which a node takes a ledger over: names have 128 at most, the rest is numbers.
+pub const LEDGER_TAKEOVER_BYTES_MAX: u64 = 1_024;
+/// Objects of a ledger that are read, or removed, at a time.
+pub const LEDGER_READS_MAX: usize = 16;
+/// How often a ledger in a store is read anew because others write it meanwhile.
+pub const LEDGER_TRIES_MAX: usize = 16;
+/// How long one request for an object of a ledger may take, and the same for all tries. A delivery that is told to stop waits
+/// for two appends at most, one under way and one for all that wait: 16 s, of [`DELIVERY_STOP_WAIT`].
+pub const LEDGER_STORE_TRY: Duration = Duration::from_secs(4);
+/// See [`LEDGER_STORE_TRY`].
+pub const LEDGER_STORE_PATIENCE: Duration = Duration::from_secs(8);
+/// A large object has a second more for so many bytes.
+pub const LEDGER_STORE_BYTES_PER_SECOND: u64 = 1 << 20;
+/// Old objects of a ledger that are removed behind one append, and how long that may take.
+pub const LEDGER_TIDY_OBJECTS: usize = 128;
+/// See [`LEDGER_TIDY_OBJECTS`].
+pub const LEDGER_TIDY_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Multipart uploads that a ledger remembers for one file, so that they can be aborted. One comes with each try that
 /// a crash has ended; forgotten ones are left to the bucket's own rules.
 pub const LEDGER_MULTIPARTS_MAX: usize = 100;
@@ -952,3 +978,48 @@ pub const OTLP_HEADERS_MAX: usize = 16;
 pub const KAFKA_CLUSTERS_MAX: usize = 100;
 /// Most brokers that a connection begins with; the others of a cluster are told by these.
 pub const KAFKA_BROKERS_MAX: usize = 100;
+
+/// How long the group waits for a word of a member before its shards go to others: five heartbeats, so that four may be
+/// lost, and short enough that a node which is gone is replaced within 20 s. Brokers allow 6 s and more by default.
+pub const OWNERSHIP_SESSION_TIMEOUT: Duration = Duration::from_secs(15);
+/// A fifth of [`OWNERSHIP_SESSION_TIMEOUT`]; also how soon members learn of a rebalance.
+pub const OWNERSHIP_HEARTBEAT: Duration = Duration::from_secs(3);
+/// How long a member may take to give shards back: as long as a delivery that is told to stop is waited for.
+pub const OWNERSHIP_LET_GO_WAIT: Duration = DELIVERY_STOP_WAIT;
+/// How long a rebalance waits for a member: [`OWNERSHIP_LET_GO_WAIT`] twice, for a second rebalance may begin during the
+/// first, and [`OWNERSHIP_SESSION_TIMEOUT`], below which it must not be.
+pub const OWNERSHIP_POLL_INTERVAL_MAX: Duration = Duration::from_secs(55);
+/// How long a node leaves a shard alone that another one has taken over, although the group has not said that it has moved:
+/// time for that to be told, by the next heartbeat ([`OWNERSHIP_HEARTBEAT`]) and what comes of it. Otherwise one that was
+/// asleep would take it back first.
+pub const OWNERSHIP_DEPOSED_WAIT: Duration = Duration::from_secs(5);
+/// How soon partitions that are added to a topic are shared as well: a question to one broker of 100 bytes a topic.
+pub const OWNERSHIP_METADATA_AGE_MAX: Duration = Duration::from_secs(30);
+/// How often the group is told where deliveries stand: 30 bytes a shard.
+pub const OWNERSHIP_COMMIT_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a record may be on its way to a topic that is a log: what no broker has confirmed by then is told to its
+/// client as unknown. Half of the minute that clients and gateways commonly wait.
+pub const KAFKA_PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the client waits for more records to send with one, in milliseconds: what a lone record's ack takes longer.
+pub const KAFKA_LINGER_MS: u64 = 2;
+/// Messages that are on their way to a topic: 500,000 of 128 bytes of bookkeeping are 64 MB at most.
+pub const KAFKA_QUEUE_MESSAGES_MAX: u64 = 500_000;
+/// What the client and the broker's protocol need of memory for a message, beside its key and value.
+pub const KAFKA_RECORD_OVERHEAD_BYTES: u64 = 128;
+/// The part of a stream's account that records on their way to a topic may take.
+pub const KAFKA_QUEUE_PERCENT: u64 = 25;
+/// The part of a stream's account that the newest records of a topic may take, which taps and deliveries read.
+pub const KAFKA_TAIL_PERCENT: u64 = 25;
+/// What the client fetches ahead of the tail.
+pub const KAFKA_TAIL_FETCH_BYTES: u64 = 8 << 20;
+/// The tail of a topic is read for so long after somebody has read last.
+pub const KAFKA_TAIL_IDLE: Duration = Duration::from_secs(120);
+/// Consumers of a topic that read what is not in memory: with [`KAFKA_CATCH_UP_BYTES`] each, 16 MiB.
+pub const KAFKA_CATCH_UP_READERS_MAX: usize = 4;
+/// What each of them fetches ahead.
+pub const KAFKA_CATCH_UP_BYTES: u64 = 4 << 20;
+/// How long a shutdown waits for the last acks of a topic: the edge has waited for its clients before.
+pub const KAFKA_FLUSH_WAIT: Duration = Duration::from_secs(5);
+/// How long the start waits for a topic until it goes on without.
+pub const KAFKA_START_WAIT: Duration = Duration::from_secs(10);

@@ -16,6 +16,7 @@ use super::check_backup::BackupTable;
 use super::check_basic_user::BasicUserTable;
 use super::check_cache::CacheTable;
 use super::check_client_certificate::ClientCertificateTable;
+use super::check_cluster::ClusterTable;
 use super::check_cors::CorsTable;
 use super::check_dead_letters::DeadLettersTable;
 use super::check_function::FunctionTable;
@@ -27,6 +28,7 @@ use super::check_logs::{AccessLogTable, AuditLogTable};
 use super::check_mapping::AddTable;
 use super::check_rule::{RuleTable, ScreeningTable};
 use super::check_stage::StageTable;
+use super::check_stream_log::TopicTable;
 use super::check_telemetry::TelemetryTable;
 use super::check_webhook::WebhookTable;
 use super::limits;
@@ -63,6 +65,12 @@ pub struct StreamTable {
     /// Number of shards. Order is kept within each. Default: 1.
     #[schemars(range(min = 1, max = limits::SHARDS_MAX), example = 4)]
     pub shards: Option<i64>,
+    /// A topic of Kafka that is the log of the stream: each of its partitions is a shard, and many nodes may append to it
+    /// and read it. `shards`, if it is given, must be the number of its partitions; `durability`, `retention` and
+    /// `idempotency_window` are not to be given. Default: the log is on this machine.
+    pub log: Option<TopicTable>,
+    /// A topic of Kafka that others fill, in the place of `log`: nothing can be put into the stream.
+    pub source: Option<TopicTable>,
     /// What an ack means. `fsync`: the record is on stable storage. `os`: it is with the operating system and
     /// survives the end of the process, but not that of the machine. `memory`: it is in this process's memory and is
     /// lost with the process. Default: `fsync`.
@@ -360,6 +368,8 @@ pub struct NodeFile {
     pub aws: Option<AwsTable>,
     /// Who may use them.
     pub access_key: Option<Vec<AccessKeyTable>>,
+    /// Many nodes over streams that are in Kafka. Default: the node is alone.
+    pub cluster: Option<ClusterTable>,
     /// What records of delivery streams may go through: what a Lambda processor of the Firehose API names.
     pub function: Option<Vec<FunctionTable>>,
     /// Kafka clusters, by the names that pipelines call them.

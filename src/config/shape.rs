@@ -87,6 +87,7 @@ impl Shaper<'_> {
     }
 
     fn value(&mut self, value: &Spanned<DeValue<'_>>, schema: &Value, path: &str) -> Option<Value> {
+        let schema = alternative(schema, value);
         let expected = schema["type"].as_str().unwrap_or_default();
         match (expected, value.get_ref()) {
             ("object", DeValue::Table(table)) => Some(Value::Object(self.table(table, schema, path))),
@@ -228,6 +229,22 @@ impl Shaper<'_> {
             }
         })
     }
+}
+
+/// Of a setting that may have values of several types, what is said of those of this one; what is said of the setting, where
+/// none of them is.
+fn alternative<'a>(schema: &'a Value, value: &Spanned<DeValue<'_>>) -> &'a Value {
+    let found = match value.get_ref() {
+        DeValue::String(_) => "string",
+        DeValue::Integer(_) => "integer",
+        DeValue::Float(_) => "number",
+        DeValue::Boolean(_) => "boolean",
+        DeValue::Array(_) => "array",
+        DeValue::Table(_) => "object",
+        DeValue::Datetime(_) => "",
+    };
+    let is_of_type = |schema: &&Value| schema["type"] == found;
+    schema["anyOf"].as_array().and_then(|all| all.iter().find(is_of_type)).unwrap_or(schema)
 }
 
 /// `on_invalid` of `ingest.on_invalid`.

@@ -99,6 +99,7 @@ mod tests {
             retention: Duration::from_secs(60),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            log: Default::default(),
             quotas: Default::default(),
         };
         let plan = Captures::default().plan().unwrap();

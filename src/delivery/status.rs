@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use metrics::Counter;
 
+use super::ledger::Generation;
 use super::pause::Pauses;
 use super::seal::SealReason;
 use super::sink::SinkErrorClass;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::{self, UnixMicros};
 use crate::stream::Stream;
-use crate::telemetry::metrics::{DeliveryMetrics, Registry};
+use crate::telemetry::metrics::{DeliveryMetrics, PartGauges, Registry};
 
 /// No record is held.
 const NOTHING_HELD: i64 = i64::MAX;
@@ -33,12 +34,17 @@ pub struct Status {
     /// already when they were read again.
     found: AtomicU64,
     known: AtomicU64,
+    /// Numbers that are of no record, of those that were counted as found or accepted.
+    unnumbered: AtomicU64,
     /// Read position of each shard.
     positions: Mutex<BTreeMap<ShardId, SequenceNumber>>,
+    /// How far everything is settled, as far as that was written down since the start.
+    cursor: Mutex<BTreeMap<ShardId, SequenceNumber>>,
     /// Arrival of the oldest record in a file that is not stored yet.
     oldest_held: AtomicI64,
     pub(super) pauses: Mutex<Pauses>,
     reasons: Mutex<HashMap<String, Counter>>,
+    deposed: OnceLock<Generation>,
     /// Metric handles.
     pub metrics: DeliveryMetrics,
 }
@@ -83,6 +89,16 @@ impl Status {
     pub fn new(stream: Arc<Stream>, name: &str, registry: &Registry) -> Self {
         let metrics = registry.delivery(stream.name(), name);
         metrics.paused.set(0.0);
+        Self::counting(stream, name, registry, metrics)
+    }
+
+    /// The same of a part of a delivery, with gauges that are not shown by themselves.
+    pub fn of_part(stream: Arc<Stream>, name: &str, registry: &Registry) -> (Self, PartGauges) {
+        let (metrics, gauges) = registry.delivery_part(stream.name(), name);
+        (Self::counting(stream, name, registry, metrics), gauges)
+    }
+
+    fn counting(stream: Arc<Stream>, name: &str, registry: &Registry, metrics: DeliveryMetrics) -> Self {
         Self {
             stream,
             name: name.to_owned(),
@@ -94,10 +110,13 @@ impl Status {
             accepted_before: AtomicU64::new(0),
             found: AtomicU64::new(0),
             known: AtomicU64::new(0),
+            unnumbered: AtomicU64::new(0),
             positions: Mutex::default(),
+            cursor: Mutex::default(),
             oldest_held: AtomicI64::new(NOTHING_HELD),
             pauses: Mutex::default(),
             reasons: Mutex::default(),
+            deposed: OnceLock::new(),
             metrics,
         }
     }
@@ -122,6 +141,16 @@ impl Status {
 
     pub(super) fn forget_position(&self, shard: ShardId) {
         self.positions().remove(&shard);
+    }
+
+    /// Notes that everything of `shard` below `position` is settled.
+    pub(super) fn set_cursor(&self, shard: ShardId, position: SequenceNumber) {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, position);
+    }
+
+    /// Below which position everything of `shard` is settled, if that has changed since the start.
+    pub fn cursor(&self, shard: ShardId) -> Option<SequenceNumber> {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner).get(&shard).copied()
     }
 
     pub(super) fn set_oldest_held(&self, oldest: Option<UnixMicros>) {
@@ -163,6 +192,11 @@ impl Status {
     /// Counts records that were found and turned out to be delivered already.
     pub(super) fn known(&self, records: u64) {
         self.known.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// Counts numbers of a topic that turned out to be of no record.
+    pub(super) fn unnumbered(&self, numbers: u64) {
+        self.unnumbered.fetch_add(numbers, Ordering::Relaxed);
     }
 
     pub(super) fn sealed(&self, reason: SealReason) {
@@ -219,9 +253,26 @@ impl Status {
         self.metrics.paused.set(1.0);
     }
 
+    pub(super) fn set_deposed(&self, by: Generation) {
+        // It happens once.
+        let _ = self.deposed.set(by);
+    }
+
+    /// Who has taken the delivery over, if it has ended for that.
+    pub fn deposed_by(&self) -> Option<&Generation> {
+        self.deposed.get()
+    }
+
     /// Records that are pending of all that the stream had accepted when that were `accepted`. Of a delivery that has ended.
     pub(super) fn pending_of(&self, accepted: u64) -> u64 {
-        let settled = [&self.delivered, &self.dead_lettered, &self.skipped, &self.passed, &self.known];
+        let settled = [
+            &self.delivered,
+            &self.dead_lettered,
+            &self.skipped,
+            &self.passed,
+            &self.known,
+            &self.unnumbered,
+        ];
         let settled: u64 = settled.iter().map(|count| count.load(Ordering::Relaxed)).sum();
         let since = accepted.saturating_sub(self.accepted_before.load(Ordering::Relaxed));
         since.saturating_add(self.found.load(Ordering::Relaxed)).saturating_sub(settled)
@@ -235,10 +286,14 @@ impl Status {
         let skipped = self.skipped.load(Ordering::Relaxed);
         let passed = self.passed.load(Ordering::Relaxed);
         let known = self.known.load(Ordering::Relaxed);
+        let unnumbered = self.unnumbered.load(Ordering::Relaxed);
         let backlog = self.found.load(Ordering::Relaxed).saturating_sub(known);
+        // They are met in order, those of the backlog first.
+        let (backlog, unnumbered) = (backlog.saturating_sub(unnumbered), unnumbered.saturating_sub(backlog));
         // Fewer than before where the log has failed, and what was counted in both has gone.
         let accepted =
             i128::from(self.stream.accepted()) - i128::from(self.accepted_before.load(Ordering::Relaxed));
+        let accepted = accepted - i128::from(unnumbered);
         let pending =
             accepted + i128::from(backlog) - i128::from(delivered + dead_lettered + skipped + passed);
         let paused = self.pauses.lock().unwrap_or_else(PoisonError::into_inner).why().map(str::to_owned);

@@ -1,6 +1,8 @@
 //! A body that has come in whole → its records in the log, and the answer: the same for a `POST` and for a message of a
 //! WebSocket.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -17,7 +19,7 @@ use crate::config::checked::Durability;
 use crate::record::ShardId;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::Phase;
-use crate::stream::{Appended, Claim, Commit, Known, NewReply, Receipt};
+use crate::stream::{Appended, Claim, CommitError, Committed, Known, NewReply, Receipt, Stream};
 use crate::telemetry::trace::TraceContext;
 
 /// A body with records.
@@ -45,6 +47,10 @@ pub struct Arrived<'a> {
 const UNKNOWN_SENDER: &str =
     "facts of the request are added to this stream's records since this WebSocket was opened: open another";
 
+/// What a client with an idempotency key is told whose stream is in a topic.
+const NO_REPLIES: &str = "this stream is in a topic of Kafka that other nodes append to as well, and none knows what another has answered: \
+     leave it out";
+
 /// What has become of a body, as far as it is known before its records are durable.
 #[derive(Debug)]
 pub enum Begun {
@@ -53,16 +59,23 @@ pub enum Begun {
     /// Every record was refused.
     Refused(Verdict),
     /// Records are in the log.
-    Appended(Verdict, Vec<(ShardId, Appended)>, Pending),
-    /// Records are in the log, so many, with the reply that it keeps.
-    Kept(u64, Bytes, Pending),
+    Appended(Verdict, Pending),
 }
 
 /// The wait for durability, and what to give back if it is in vain.
 #[derive(Debug)]
 pub struct Pending {
-    commit: Commit,
+    wait: Wait,
     charge: Option<Box<Charge>>,
+    /// The trace of records whose numbers are not known yet.
+    untold: Option<Box<(Arc<Stream>, TraceContext)>>,
+}
+
+#[derive(Debug)]
+enum Wait {
+    For(Receipt),
+    Over(Committed),
+    InVain(CommitError),
 }
 
 /// What a client is told.
@@ -104,7 +117,15 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
     }
     let arrival = clock::wall();
     let stream = &intake.stream;
+    if let Err(error) = stream.writing().await.check() {
+        charge.refund();
+        return Err(error.into());
+    }
     let claim = match idempotency_key {
+        Some(_) if !stream.keeps_replies() => {
+            charge.refund();
+            return Err(Problem::BadParameter { name: "Idempotency-Key", detail: NO_REPLIES.to_owned() });
+        }
         None => None,
         Some(id) => match stream.replies().claim(id, fingerprint(&paid.bytes, key), arrival).await {
             Known::New(claim) => Some(claim),
@@ -155,13 +176,15 @@ pub async fn begin(edge: &Edge, intake: &Intake, arrived: Arrived<'_>) -> Result
         })?
     };
     intake.count_verdicts(edge, verdict.accepted, verdict.rejected as u64);
-    let Receipt { appended, reply, commit } = receipt;
-    stream.note_trace(&appended, trace);
-    let pending = Pending { commit, charge: charge.kept_for_refund() };
-    Ok(match reply {
-        None => Begun::Appended(verdict, appended, pending),
-        Some(reply) => Begun::Kept(verdict.accepted, reply, pending),
-    })
+    let untold = match receipt.appended() {
+        Some(appended) => {
+            stream.note_trace(appended, trace);
+            None
+        }
+        None => trace.map(|trace| Box::new((Arc::clone(stream), trace.clone()))),
+    };
+    let pending = Pending { wait: Wait::For(receipt), charge: charge.kept_for_refund(), untold };
+    Ok(Begun::Appended(verdict, pending))
 }
 
 impl Begun {
@@ -169,8 +192,7 @@ impl Begun {
     pub fn records(&self) -> u64 {
         match self {
             Begun::Answered(_) | Begun::Refused(_) => 0,
-            Begun::Appended(verdict, ..) => verdict.accepted,
-            Begun::Kept(records, ..) => *records,
+            Begun::Appended(verdict, _) => verdict.accepted,
         }
     }
 
@@ -181,15 +203,7 @@ impl Begun {
     pub async fn durable(&mut self) -> Result<(), Problem> {
         match self {
             Begun::Answered(_) | Begun::Refused(_) => Ok(()),
-            Begun::Appended(.., pending) | Begun::Kept(.., pending) => {
-                let result = (&mut pending.commit).await;
-                // Asked once more, it would not know any more.
-                pending.commit = Commit::Done;
-                if let (Err(_), Some(charge)) = (&result, &mut pending.charge) {
-                    charge.refund();
-                }
-                Ok(result?)
-            }
+            Begun::Appended(_, pending) => pending.wait().await,
         }
     }
 
@@ -204,11 +218,48 @@ impl Begun {
             Begun::Refused(verdict) => {
                 Done::Fresh { body: reply::ingest_body(&verdict.outcome(&[])), all_refused: true }
             }
-            Begun::Appended(verdict, appended, _) => {
-                Done::Fresh { body: reply::ingest_body(&verdict.outcome(&appended)), all_refused: false }
+            Begun::Appended(verdict, pending) => {
+                let Committed { appended, reply } = pending.committed()?;
+                match reply {
+                    Some(body) => Done::Kept(body),
+                    None => Done::Fresh {
+                        body: reply::ingest_body(&verdict.outcome(&appended)),
+                        all_refused: false,
+                    },
+                }
             }
-            Begun::Kept(_, body, _) => Done::Kept(body),
         })
+    }
+}
+
+impl Pending {
+    async fn wait(&mut self) -> Result<(), Problem> {
+        let Wait::For(receipt) = &mut self.wait else { return Ok(()) };
+        let result = receipt.await;
+        let told = match &result {
+            Ok(committed) => {
+                if let Some(untold) = self.untold.take() {
+                    untold.0.note_trace(&committed.appended, Some(&untold.1));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.charge.iter_mut().for_each(|charge| charge.refund());
+                Err(error.clone().into())
+            }
+        };
+        // Asked once more, the receipt would not know any more.
+        self.wait = result.map_or_else(Wait::InVain, Wait::Over);
+        told
+    }
+
+    /// What [`Pending::wait`] has waited for.
+    fn committed(self) -> Result<Committed, Problem> {
+        match self.wait {
+            Wait::Over(committed) => Ok(committed),
+            Wait::InVain(error) => Err(error.into()),
+            Wait::For(_) => Err(CommitError::Failed("nobody has waited for it".to_owned()).into()),
+        }
     }
 }
 

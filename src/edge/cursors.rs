@@ -212,6 +212,11 @@ async fn create(
     from: Option<&str>,
     lease: Option<&str>,
 ) -> Result<Response<Body>, Problem> {
+    if intake.stream.topic().is_some() {
+        let why = "named cursors are kept by one node, and this stream is in a topic of Kafka that other nodes read as well: \
+                   read with a cursor of your own (after=…), or by Kafka's own consumer groups";
+        return Err(Problem::CannotChange(why.to_owned()));
+    }
     let length = lease.map(lease_of).transpose()?;
     // Behind all other checks, so that a wrong one is told also where the cursor is there.
     let from = query::start_of_all(&intake.stream, from.unwrap_or("latest")).await?;

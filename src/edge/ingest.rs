@@ -157,7 +157,9 @@ impl Sent<'_> {
         (framing, key): (Framing, Option<&str>),
     ) -> Result<Done, Problem> {
         let Sent { admitted: Admitted { entry, charge, sender, visit }, paid } = self;
-        let idempotency_key = idempotency_key(entry.proof(), &sender.head.headers)?;
+        // Where no answer is kept, one that the sender's kind of request has anyway is left alone.
+        let proof = entry.proof().filter(|_| intake.stream.keeps_replies());
+        let idempotency_key = idempotency_key(proof, &sender.head.headers)?;
         let (sender, trace) = (Some(sender), visit.trace());
         let competitor = &entry.competitor();
         let arrived = Arrived { framing, key, idempotency_key, paid, sender, competitor, charge, trace };

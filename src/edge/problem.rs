@@ -113,12 +113,20 @@ pub enum Problem {
     Starting,
     /// The process is stopping.
     Draining,
+    /// The node has not the role of an edge.
+    NotAnEdge,
     /// The disk of the log has no room.
     DiskFull,
     /// The log cannot be written, so that nothing was kept.
     LogUnavailable(String),
     /// The log could not be written to the end. Nothing was kept, unless the disk failed altogether.
     LogFailed(String),
+    /// The log takes these records never.
+    RefusedByLog(String),
+    /// The log has not confirmed the records in time: they may be there.
+    OutcomeUnknown(String),
+    /// Nothing can be put into the stream.
+    ReadOnlyStream(String),
     /// Records cannot be read back from the disk.
     LogUnreadable(String),
 }
@@ -130,6 +138,8 @@ impl From<AppendError> for Problem {
             AppendError::TooLarge { limit, .. } => Problem::BodyTooLarge { limit },
             AppendError::Unavailable(why) => Problem::LogUnavailable(why),
             AppendError::Deleted { stream } => Problem::UnknownStream(stream),
+            AppendError::Busy => Problem::MemoryFull,
+            AppendError::ReadOnly { .. } => Problem::ReadOnlyStream(error.to_string()),
             AppendError::Resharding | AppendError::NoShard { .. } => {
                 Problem::LogUnavailable(error.to_string())
             }
@@ -141,6 +151,8 @@ impl From<CommitError> for Problem {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Failed(why) => Problem::LogFailed(why),
+            CommitError::Refused(why) => Problem::RefusedByLog(why),
+            CommitError::Unknown(why) => Problem::OutcomeUnknown(why),
         }
     }
 }
@@ -199,7 +211,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 41] = [
+    pub const CODES: [&'static str; 44] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -240,6 +252,9 @@ impl Problem {
         "disk_full",
         "log_unavailable",
         "log_failed",
+        "refused_by_log",
+        "outcome_unknown",
+        "read_only_stream",
         "log_unreadable",
     ];
 
@@ -331,11 +346,21 @@ impl Problem {
             Problem::CannotChange(_) => (StatusCode::CONFLICT, "cannot_change", "Cannot be changed so"),
             Problem::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting", "Starting up"),
             Problem::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Shutting down"),
+            Problem::NotAnEdge => (StatusCode::MISDIRECTED_REQUEST, "not_an_edge", "Not an edge"),
             Problem::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full", "Out of disk space"),
             Problem::LogUnavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "log_unavailable", "Log cannot be written")
             }
             Problem::LogFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, "log_failed", "Log write failed"),
+            Problem::RefusedByLog(_) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "refused_by_log", "Log does not take the records")
+            }
+            Problem::OutcomeUnknown(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", "Unknown whether records are in the log")
+            }
+            Problem::ReadOnlyStream(_) => {
+                (StatusCode::CONFLICT, "read_only_stream", "Nothing can be put into the stream")
+            }
             Problem::LogUnreadable(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "log_unreadable", "Log cannot be read")
             }
@@ -425,6 +450,11 @@ impl Problem {
                 "this process is still reading its log back; nothing of this request was kept".to_owned()
             }
             Problem::Draining => "this process is stopping; nothing of this request was kept".to_owned(),
+            Problem::NotAnEdge => {
+                "this node delivers and takes no requests about streams ([cluster] roles): send this to a node with the \
+                 role edge"
+                    .to_owned()
+            }
             Problem::DiskFull => {
                 "the disk that holds the log has no room; nothing of this request was kept".to_owned()
             }
@@ -435,7 +465,14 @@ impl Problem {
                 "the log could not be written ({why}); the records are not acknowledged: send them again, with the \
                  same Idempotency-Key if you use one"
             ),
-            Problem::LogUnreadable(why) | Problem::CannotChange(why) => why.clone(),
+            Problem::RefusedByLog(why) => format!(
+                "{why}: sending the same again does not help; send smaller records, or raise max.message.bytes of the topic"
+            ),
+            Problem::OutcomeUnknown(why) => format!(
+                "it is unknown whether the records are in the log ({why}): they may be there, or come to be; whoever sends \
+                 them again may double them"
+            ),
+            Problem::LogUnreadable(why) | Problem::CannotChange(why) | Problem::ReadOnlyStream(why) => why.clone(),
         }
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::decode::Refused;
 use crate::config::checked::Durability;
-use crate::record::ShardId;
+use crate::record::{SequenceNumber, ShardId};
 use crate::stream::Appended;
 
 pub use body::{Body, Pieces};
@@ -99,7 +99,10 @@ pub fn ingest_body(outcome: &Outcome<'_>) -> Vec<u8> {
         body.extend_from_slice(b"\",\"last\":\"");
         body.extend_from_slice(number.format(appended.last.0).as_bytes());
         body.extend_from_slice(b"\",\"count\":");
-        body.extend_from_slice(number.format(appended.last.0 - appended.first.0 + 1).as_bytes());
+        body.extend_from_slice(number.format(appended.count()).as_bytes());
+        if let Some(numbers) = &appended.apart {
+            push_numbers(&mut body, numbers);
+        }
         body.push(b'}');
     }
     body.push(b']');
@@ -133,6 +136,18 @@ fn push_errors(body: &mut Vec<u8>, outcome: &Outcome<'_>) {
     }
 }
 
+/// The number of each record.
+fn push_numbers(body: &mut Vec<u8>, numbers: &[SequenceNumber]) {
+    let mut buffer = itoa::Buffer::new();
+    body.extend_from_slice(b",\"numbers\":");
+    for (index, number) in numbers.iter().enumerate() {
+        body.extend_from_slice(if index == 0 { b"[\"" } else { b",\"" });
+        body.extend_from_slice(buffer.format(number.0).as_bytes());
+        body.push(b'"');
+    }
+    body.push(b']');
+}
+
 /// The twelve digits of a shard id.
 fn push_padded(body: &mut Vec<u8>, number: u32) {
     let mut buffer = itoa::Buffer::new();
@@ -146,7 +161,6 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::record::SequenceNumber;
 
     async fn body_of(response: Response<Body>) -> serde_json::Value {
         serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
@@ -154,7 +168,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reply_tells_where_the_records_went() {
-        let appended = Appended { first: SequenceNumber(7), last: SequenceNumber(u64::MAX) };
+        let appended = Appended { first: SequenceNumber(7), last: SequenceNumber(u64::MAX), apart: None };
         let outcome = Outcome {
             accepted: 1,
             rejected: 2,

@@ -12,6 +12,7 @@
 mod connection;
 mod fault;
 mod oauth;
+pub mod ownership;
 pub mod probe;
 pub mod topic;
 

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::late::Late;
 use super::logs::Logs;
 use super::running::Built;
+use super::shared::ToShare;
 use super::site::Site;
 use super::{StartError, learned};
 use crate::config::MADE_NAME_PREFIX;
-use crate::config::checked::{self, ColumnsSource, Delivery, Durability, Node, ShardQuotas};
-use crate::config::limits::KINESIS_BYTES_MAX;
+use crate::config::checked::{
+    self, ColumnsSource, Content, Delivery, Durability, LogPlace, Node, ShardQuotas,
+};
+use crate::config::limits::{KAFKA_START_WAIT, KINESIS_BYTES_MAX};
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::{Begin, Fields, LedgerParts, Parts, Slots, Status, Worker};
 use crate::edge::Intake;
@@ -18,6 +22,8 @@ use crate::runtime::budget::Budget;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::RealDisk;
 use crate::schema::registry::Registry;
+use crate::schema::validation::SchemaError;
+use crate::stream::kafka::{Judge, Source};
 use crate::stream::{Backing, Captures, ReaderId, Stream};
 use crate::tap::named::all::NamedCursors;
 
@@ -30,6 +36,8 @@ pub(super) struct Builder<'a> {
     /// Since when some deliveries deliver: stream, delivery and that.
     begins: Vec<(String, String, UnixMicros)>,
     built: Vec<Built>,
+    late: Vec<Late>,
+    to_share: Vec<ToShare>,
 }
 
 /// A delivery of a stream, to be built.
@@ -51,7 +59,8 @@ pub(super) struct NewDelivery {
 impl<'a> Builder<'a> {
     /// Nothing is built yet. Each delivery has an account of its own, if there are as many.
     pub fn new(site: &'a Site, logs: Option<&'a mut Logs>) -> Self {
-        Self { site, logs, account: 0, begins: Vec::new(), built: Vec::new() }
+        let (built, late, to_share) = (Vec::new(), Vec::new(), Vec::new());
+        Self { site, logs, account: 0, begins: Vec::new(), built, late, to_share }
     }
 
     /// Has some deliveries begin later than with the oldest record: stream, delivery, and since when they deliver.
@@ -69,9 +78,9 @@ impl<'a> Builder<'a> {
         Self { account: usize::MAX, ..Self::new(site, logs) }
     }
 
-    /// All of it.
-    pub fn built(self) -> Vec<Built> {
-        self.built
+    /// All of it: what this node alone delivers, what of that cannot be built yet, and what it shares with others.
+    pub fn built(self) -> (Vec<Built>, Vec<Late>, Vec<ToShare>) {
+        (self.built, self.late, self.to_share)
     }
 
     /// The pipelines of streams that clients have made, and that no pipeline file names.
@@ -102,8 +111,18 @@ impl<'a> Builder<'a> {
         let metrics = self.site.registry.stream(&stream.name);
         let readers = deliveries.len();
         let has_deliveries = deliveries.iter().any(is_of_pipeline);
-        let backing = self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers));
+        let backing = match &stream.log {
+            LogPlace::Local => {
+                self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers))
+            }
+            LogPlace::Kafka(log) => {
+                let source = self.site.topic(log, &ingest, self.site.edge.budget.account(account));
+                let failed = |source| StartError::Schema { stream: stream.name.clone(), source };
+                Backing::Kafka(Box::new(source.map_err(failed)?))
+            }
+        };
         let stream = Arc::new(Stream::new(&stream, backing, readers, plan, metrics));
+        stream.begin_log(KAFKA_START_WAIT);
         if let Some(known) = self.logs.as_ref().and_then(|logs| logs.catalog.stream(stream.name())) {
             stream.label_encrypted(known.properties.encryption_key.is_some());
         }
@@ -114,6 +133,17 @@ impl<'a> Builder<'a> {
             let new = NewDelivery { config, reader, slots, fields, schema, begin };
             let budget = self.site.memory.share.account(self.account);
             self.account = self.account.saturating_add(1);
+            if let Some(cluster) = self.site.cluster().filter(|_| stream.topic().is_some()) {
+                // A node that only takes records in needs no sink, and no way to it.
+                if cluster.delivers {
+                    self.to_share.push(self.site.share(cluster, &stream, new, budget)?);
+                }
+                continue;
+            }
+            if stream.topic().is_some_and(|topic| topic.partitions().is_empty()) {
+                self.late.push(Late { stream: Arc::clone(&stream), new, budget });
+                continue;
+            }
             let parts = Arc::new(self.site.parts(self.logs.as_deref(), &stream, new, budget)?);
             let worker = self.site.worker(&parts)?;
             self.built.push((parts, worker));
@@ -130,6 +160,27 @@ impl<'a> Builder<'a> {
 }
 
 impl Site {
+    /// What a stream on a topic is made of. `budget` pays for its records.
+    ///
+    /// # Errors
+    /// If its schema cannot be compiled.
+    fn topic(
+        &self,
+        log: &checked::KafkaLog,
+        ingest: &checked::Ingest,
+        budget: Arc<Budget>,
+    ) -> Result<Source, SchemaError> {
+        let any = std::iter::once(ingest).chain(ingest.stages.iter().map(|stage| &stage.ingest));
+        let content = match any.map(|ingest| ingest.content).any(|content| content == Content::Any) {
+            true => Content::Any,
+            false => Content::Json,
+        };
+        // What an edge has taken was judged there.
+        let schema = ingest.schema.as_deref().filter(|_| log.is_source);
+        let judge = Judge::new(content, schema)?;
+        Ok(Source { log: log.clone(), judge, budget, request_bytes: self.node.server.body_bytes_max })
+    }
+
     /// What a delivery of a stream is built from.
     ///
     /// # Errors
@@ -150,7 +201,7 @@ impl Site {
             delivery: config.name.clone(),
             source,
         })?;
-        let ledger = logs.filter(|_| stream.is_durable()).map(|logs| LedgerParts {
+        let ledger = logs.filter(|_| stream.outlives_process()).map(|logs| LedgerParts::Folder {
             disk: Arc::clone(logs.folder.disk()),
             folder: logs.folder.ledger(stream.name(), &config.name),
         });

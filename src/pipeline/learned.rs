@@ -21,7 +21,9 @@ pub(super) fn open(
     rules: Rules,
     metrics: &metrics::Registry,
 ) -> Result<Arc<Registry>, StartError> {
-    let folder = logs.filter(|_| stream.durability.is_durable()).map(|logs| &logs.folder);
+    let folder = logs
+        .filter(|_| stream.durability.is_durable() || stream.log.kafka().is_some())
+        .map(|logs| &logs.folder);
     let gauge = metrics.schema_version(&stream.name);
     let Some(folder) = folder else {
         return Ok(Arc::new(Registry::new(rules, Vec::new(), None).shown_in(gauge)));

@@ -64,7 +64,10 @@ impl Logs {
     pub fn open(config: &Config, recovery: &Recovery<'_>) -> Result<Option<Self>, StartError> {
         let (disk, path): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), &config.node.data_dir);
         let mut streams = config.pipelines.iter().map(|pipeline| &pipeline.stream);
-        let some_durable = streams.any(|stream| stream.durability.is_durable());
+        // Deliveries of a stream in a topic keep their ledgers there, unless other nodes are to find them.
+        let is_alone = config.node.cluster.is_none();
+        let some_durable =
+            streams.any(|stream| stream.durability.is_durable() || is_alone && stream.log.kafka().is_some());
         // What quotas count is kept there as well.
         let some_quota = config.node.have_quotas();
         if !some_durable && !some_quota && !NodeFolder::is_begun(&*disk, path) {
@@ -147,6 +150,7 @@ impl Logs {
                 retention: stream.retention,
                 retention_bytes: None,
                 idempotency_window: Duration::ZERO,
+                log: Default::default(),
                 quotas: Default::default(),
             };
             let backing = self.backing(&config, 0);
@@ -218,7 +222,7 @@ pub(super) fn class_of(durability: Durability) -> Option<JournalClass> {
     match durability {
         Durability::Fsync => Some(JournalClass::Fsync),
         Durability::Os => Some(JournalClass::Os),
-        Durability::Memory => None,
+        Durability::Memory | Durability::Kafka => None,
     }
 }
 

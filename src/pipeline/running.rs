@@ -70,8 +70,8 @@ impl Running {
         let (told, (end, ended)) = (stop.clone(), watch::channel(None));
         let _guard = runtime.enter();
         site.workers.spawn(async move {
-            let positions = worker.run(phases, told).await;
-            end.send_replace(Some(positions));
+            let ended = worker.run(phases, told).await;
+            end.send_replace(Some(ended.into_positions()));
         });
         Self { parts, stop, ended }
     }

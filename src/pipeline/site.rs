@@ -9,6 +9,7 @@ use super::logs::Logs;
 use super::running::Running;
 use crate::config::checked::Node;
 use crate::delivery::Memory;
+use crate::delivery::sharing::Sharing;
 use crate::edge::Edge;
 use crate::edge::identity::jwt::Jwt;
 use crate::node::{NodeError, NodeFolder};
@@ -39,6 +40,8 @@ pub struct Site {
     logs: Mutex<Option<Logs>>,
     /// The deliveries, whose workers may have ended.
     running: Mutex<Vec<Running>>,
+    /// Deliveries that other nodes have shards of as well.
+    shared: Mutex<Vec<Arc<Sharing>>>,
     /// What runs between two streams, and may have ended.
     functions: Mutex<Vec<RunningFunction>>,
 }
@@ -73,6 +76,7 @@ impl Site {
             workers: Tasks::new(),
             logs: Mutex::new(None),
             running: Mutex::default(),
+            shared: Mutex::default(),
             functions: Mutex::default(),
         }
     }
@@ -80,6 +84,11 @@ impl Site {
     /// The deliveries.
     pub(super) fn running(&self) -> MutexGuard<'_, Vec<Running>> {
         lock(&self.running)
+    }
+
+    /// Deliveries that other nodes have shards of as well.
+    pub(super) fn shared(&self) -> MutexGuard<'_, Vec<Arc<Sharing>>> {
+        lock(&self.shared)
     }
 
     /// What runs between two streams.

@@ -30,6 +30,8 @@ impl Stream {
                         marks.push((shard.facts.id, Arc::clone(log), Batch::empty(now)));
                     }
                 }
+                // The broker decides.
+                ShardStore::Kafka(_) => {}
             }
         }
         self.mark(marks);
@@ -61,6 +63,7 @@ impl Stream {
         let outlived = |shard: &&Shard| match &shard.store {
             ShardStore::Memory(log) => log.is_outlived(),
             ShardStore::Durable(log) => log.is_outlived(now),
+            ShardStore::Kafka(_) => false,
         };
         closed.filter(outlived).map(|shard| shard.facts.id).collect()
     }
@@ -106,6 +109,7 @@ impl Stream {
             match &shard.store {
                 ShardStore::Memory(log) => log.set_retention(share),
                 ShardStore::Durable(log) => log.set_retention(share),
+                ShardStore::Kafka(_) => {}
             }
         }
     }

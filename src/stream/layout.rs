@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use super::hash::{HashKey, HashRange};
 use super::heat::Heat;
+use super::kafka::PartitionLog;
 use super::log::ShardLog;
 use super::memory::MemoryLog;
 use super::wal::shard::DurableLog;
@@ -99,6 +100,8 @@ pub(super) enum ShardStore {
     Memory(Arc<MemoryLog>),
     /// In a journal.
     Durable(Arc<DurableLog>),
+    /// In a partition of a topic.
+    Kafka(Arc<PartitionLog>),
 }
 
 impl Shard {
@@ -111,13 +114,14 @@ impl Shard {
         match &self.store {
             ShardStore::Memory(log) => Arc::clone(log) as Arc<dyn ShardLog>,
             ShardStore::Durable(log) => Arc::clone(log) as Arc<dyn ShardLog>,
+            ShardStore::Kafka(log) => Arc::clone(log) as Arc<dyn ShardLog>,
         }
     }
 
     /// Its log, if it is in a journal.
     pub fn durable_log(&self) -> Option<&Arc<DurableLog>> {
         match &self.store {
-            ShardStore::Memory(_) => None,
+            ShardStore::Memory(_) | ShardStore::Kafka(_) => None,
             ShardStore::Durable(log) => Some(log),
         }
     }
@@ -127,6 +131,7 @@ impl Shard {
         match &self.store {
             ShardStore::Memory(log) => &**log,
             ShardStore::Durable(log) => &**log,
+            ShardStore::Kafka(log) => &**log,
         }
     }
 }

@@ -15,12 +15,35 @@ use crate::runtime::clock::UnixMicros;
 pub type ReaderId = usize;
 
 /// Where a batch went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
     /// Number of its first record.
     pub first: SequenceNumber,
     /// Number of its last record.
     pub last: SequenceNumber,
+    /// The number of each record, where they do not follow each other: others append to the shard as well. It has more
+    /// than one, and rises.
+    pub apart: Option<Arc<[SequenceNumber]>>,
+}
+
+impl Appended {
+    /// `count` records whose numbers follow each other.
+    pub fn together(first: SequenceNumber, count: u64) -> Self {
+        Self { first, last: SequenceNumber(first.0 + count.saturating_sub(1)), apart: None }
+    }
+
+    /// How many records it is; one, where it is a batch without records.
+    pub fn count(&self) -> u64 {
+        self.apart.as_ref().map_or(self.last.0 - self.first.0 + 1, |numbers| numbers.len() as u64)
+    }
+
+    /// The number of the record at `index` of the batch.
+    pub fn number(&self, index: usize) -> SequenceNumber {
+        match &self.apart {
+            None => SequenceNumber(self.first.0 + index as u64),
+            Some(numbers) => numbers.get(index).copied().unwrap_or(self.last),
+        }
+    }
 }
 
 /// What a shard holds.
@@ -151,6 +174,9 @@ pub enum ReadError {
         /// What does not fit.
         what: String,
     },
+    /// Another machine that has them does not give them.
+    #[error("{0}")]
+    Remote(String),
     /// The process stops.
     #[error("the process stops")]
     Stopped,
@@ -206,12 +232,27 @@ pub struct Read {
     /// Records that this log has had between the asked position and the oldest that is still there. Numbers from
     /// before its very first record do not count: nothing of it was ever there.
     pub skipped: u64,
+    /// What numbers mean that are of no record here.
+    pub numbering: Numbering,
+}
+
+/// What a number is that no record of a [`Read`] has, although it lies between the asked position and its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Numbering {
+    /// That of a lost record.
+    #[default]
+    Dense,
+    /// One that was never given to a record, since others number as well; but below this one, that of a lost one.
+    Sparse {
+        /// The oldest number that is still there.
+        lost_below: SequenceNumber,
+    },
 }
 
 impl Read {
     /// No record from `next` on.
     pub fn nothing(next: SequenceNumber) -> Self {
-        Self { slices: Vec::new(), next, skipped: 0 }
+        Self { slices: Vec::new(), next, skipped: 0, numbering: Numbering::Dense }
     }
 }
 

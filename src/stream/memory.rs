@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::log::{Appended, Bounds, Evicted, Found, Position, Read, ReadLimit, ReaderId, ShardLog, Slice};
+use super::log::{
+    Appended, Bounds, Evicted, Found, Numbering, Position, Read, ReadLimit, ReaderId, ShardLog, Slice,
+};
 use crate::record::{Batch, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
 
@@ -126,7 +128,7 @@ impl MemoryLog {
         ring.next = SequenceNumber(first.0 + count);
         ring.bytes += bytes;
         ring.entries.push_back(Entry { first, bytes, batch });
-        Appended { first, last: SequenceNumber(first.0 + count.saturating_sub(1)) }
+        Appended::together(first, count)
     }
 
     /// See [`ShardLog::read`]; everything is in memory.
@@ -147,7 +149,7 @@ impl MemoryLog {
             records += entry.batch.records.len() - skip;
             next = entry.end();
         }
-        Read { slices, next, skipped }
+        Read { slices, next, skipped, numbering: Numbering::Dense }
     }
 }
 

@@ -6,12 +6,12 @@
 //! ```
 //!
 //! The rest of the program sees a shard only through [`ShardLog`], so it does not know whether the log lives in this
-//! process. There are two: [`MemoryLog`], and the write-ahead log ([`wal`]). A log on a remote cluster fits the same
-//! trait.
+//! process. There are three: [`MemoryLog`], the write-ahead log ([`wal`]), and a topic of Kafka ([`kafka`]).
 
 mod captures;
 mod hash;
 mod heat;
+pub mod kafka;
 mod keeping;
 mod layout;
 mod log;
@@ -24,6 +24,7 @@ mod receipt;
 mod replies;
 pub mod reshard;
 mod routed;
+mod topics;
 mod traced;
 pub mod wal;
 mod writing;
@@ -34,12 +35,12 @@ pub use hash::{HashKey, HashRange};
 pub use heat::{Heat, HeatReport, HeavyKey};
 pub use layout::{Layout, Shard, ShardFacts};
 pub use log::{
-    Appended, Bounds, Evicted, Found, Payer, Position, PutRecord, Read, ReadError, ReadLimit, ReaderId,
-    ShardLog, Slice, StoredPosition, StoredRead,
+    Appended, Bounds, Evicted, Found, Numbering, Payer, Position, PutRecord, Read, ReadError, ReadLimit,
+    ReaderId, ShardLog, Slice, StoredPosition, StoredRead,
 };
 pub use memory::{MemoryLog, Retention};
 pub use readers::Census;
-pub use receipt::{AppendError, Commit, CommitError, NewReply, Receipt};
+pub use receipt::{AppendError, CommitError, Committed, NewReply, Receipt};
 pub use replies::{Claim, Known, Replies};
 pub use reshard::{Change, ReshardError};
 pub use routed::{ExplicitHashes, Routed};
@@ -52,6 +53,7 @@ use crate::config::checked;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::{self, UnixMicros};
 use crate::telemetry::metrics::StreamMetrics;
+use kafka::TopicLog;
 use layout::ShardStore;
 use notices::Notices;
 use quotas::Quotas;
@@ -77,6 +79,8 @@ pub struct Stream {
     notices: Arc<Notices>,
     readers: Readers,
     traced: TracedAppends,
+    /// The log of its only shard, of a view: what that has is what was accepted.
+    alone: Option<Arc<kafka::PartitionLog>>,
     /// Metric handles.
     pub metrics: StreamMetrics,
 }
@@ -93,6 +97,8 @@ enum Store {
         /// Number of the stream in the catalog.
         number: u32,
     },
+    /// In a topic, a partition a shard.
+    Kafka(Arc<TopicLog>),
 }
 
 /// What keeps the records of a durable stream.
@@ -115,6 +121,8 @@ pub enum Backing {
     Memory,
     /// On the disk, with the replies that were found there.
     Durable(DurableParts, Vec<KeptReply>),
+    /// In a topic. There are no shards before [`Stream::begin_log`].
+    Kafka(Box<kafka::Source>),
 }
 
 impl std::fmt::Debug for Stream {
@@ -139,6 +147,8 @@ impl Stream {
         captures: CapturePlan,
         metrics: StreamMetrics,
     ) -> Self {
+        let name: Arc<str> = config.name.as_str().into();
+        let (notices, captures) = (Arc::new(Notices::new(&metrics)), Arc::new(captures));
         let now = u64::try_from(clock::wall().0).unwrap_or_default();
         let retention = Retention { age: config.retention, bytes: config.retention_bytes };
         let replies = Replies::new(config.idempotency_window, metrics.idempotency_evicted.clone());
@@ -161,14 +171,18 @@ impl Stream {
                 let layout = Layout::new(shards.into_iter().map(shard).collect(), next_id);
                 (Store::Durable { journal, number }, layout)
             }
+            Backing::Kafka(source) => {
+                let topic = TopicLog::new(&name, *source, &notices, Arc::clone(&captures));
+                (Store::Kafka(topic), Layout::new(Vec::new(), ShardId(0)))
+            }
         };
         Self {
-            name: config.name.as_str().into(),
+            name,
             durability: config.durability,
             retention: Mutex::new(retention),
             store,
             gate: Gate::new(layout),
-            captures: RwLock::new(Arc::new(captures)),
+            captures: RwLock::new(captures),
             replies,
             quotas: match config.quotas {
                 checked::ShardQuotas::None => None,
@@ -176,9 +190,10 @@ impl Stream {
             },
             is_labelled_encrypted: AtomicBool::new(false),
             deletion: Signal::default(),
-            notices: Arc::new(Notices::new(&metrics)),
+            notices,
             readers: Readers::new(readers),
             traced: TracedAppends::default(),
+            alone: None,
             metrics,
         }
     }
@@ -261,7 +276,7 @@ impl Stream {
     /// another number.
     pub fn number(&self) -> Option<u32> {
         match self.store {
-            Store::Memory => None,
+            Store::Memory | Store::Kafka(_) => None,
             Store::Durable { number, .. } => Some(number),
         }
     }
@@ -276,9 +291,12 @@ impl Stream {
         self.layout().shards().iter().filter_map(|shard| shard.durable_log().cloned()).collect()
     }
 
-    /// Records accepted since the start.
+    /// Records accepted since the start; of a view ([`Stream::view`]), numbers that were given in its shard.
     pub fn accepted(&self) -> u64 {
-        self.notices.accepted()
+        match &self.alone {
+            Some(log) => log.next(),
+            None => self.notices.accepted(),
+        }
     }
 
     /// For each of `shards` the position of the first record that arrived at `time` or later. Waits for the disk where it
@@ -291,7 +309,7 @@ impl Stream {
         let position = |id: &ShardId| Some((*id, self.shard(*id)?.position_at(time)));
         let positions: Vec<_> = shards.iter().filter_map(position).collect();
         let find = move || positions.into_iter().map(|(id, position)| Ok((id, position.find()?))).collect();
-        if self.is_durable() {
+        if !matches!(self.store, Store::Memory) {
             // Only a panic or the end of the runtime ends it without a result.
             return tokio::task::spawn_blocking(find).await.unwrap_or(Err(ReadError::Stopped));
         }

@@ -75,10 +75,16 @@ impl Stream {
     pub fn census(&self) -> Census {
         // Whoever appends does so under the other lock of the gate.
         let gate = self.gate.write();
-        let accepted = self.accepted();
         let ends = |layout: &Layout| {
             layout.shards().iter().map(|shard| (shard.facts.id, shard.log_ref().end())).collect()
         };
-        Census { accepted, ends: ends(&gate.layout) }
+        loop {
+            let accepted = self.accepted();
+            let census = Census { accepted, ends: ends(&gate.layout) };
+            // A topic is appended to by others: what they have brought meanwhile is in an end and not in the count.
+            if self.accepted() == accepted {
+                return census;
+            }
+        }
     }
 }

@@ -14,7 +14,9 @@ impl Stream {
     /// Has `captures`, which begin with those that there are, found in records that are read back.
     pub fn capture(&self, captures: CapturePlan) {
         // Nothing panics while it is changed.
-        *self.captures.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(captures);
+        let captures = Arc::new(captures);
+        self.capture_in_topic(&captures);
+        *self.captures.write().unwrap_or_else(PoisonError::into_inner) = captures;
     }
 
     pub(super) fn captures(&self) -> Arc<CapturePlan> {

@@ -35,16 +35,26 @@ impl fmt::Debug for NewReply {
     }
 }
 
-/// A request that is in the log, though perhaps not durably yet.
-#[derive(Debug)]
-pub struct Receipt {
+/// What is known of a request that is a fact.
+#[derive(Debug, Default)]
+pub struct Committed {
     /// Where its records went, by shard.
     pub appended: Vec<(ShardId, Appended)>,
     /// The reply, if it was to be kept.
     pub reply: Option<Bytes>,
-    /// Done once they have reached the stream's durability. Nothing may be told to the client before.
-    pub commit: Commit,
 }
+
+/// A request that is in the log, though perhaps not durably yet: a wait until it is, which may be given up and taken up
+/// again. Nothing may be told to the client before.
+#[derive(Debug)]
+pub struct Receipt {
+    commit: Commit,
+    /// Known before it is a fact, where this process gives the numbers.
+    known: Option<Committed>,
+}
+
+/// What a log says that gives numbers only with the fact.
+pub type Numbered = Result<Vec<(ShardId, Appended)>, CommitError>;
 
 /// Why a request was not appended. Nothing of it was kept.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -77,6 +87,17 @@ pub enum AppendError {
         /// Its name.
         stream: String,
     },
+    /// As much is on its way as may be.
+    #[error("too much is on its way to the log: nothing of this request was kept, try again later")]
+    Busy,
+    /// Others put the records there.
+    #[error("stream '{stream}' reads topic '{topic}', which others fill: nothing can be put into it")]
+    ReadOnly {
+        /// Its name.
+        stream: String,
+        /// The topic.
+        topic: String,
+    },
     /// The log cannot be written at the moment.
     #[error("the log cannot be written ({0}): nothing of this request was kept")]
     Unavailable(String),
@@ -89,28 +110,73 @@ pub enum CommitError {
     /// unknown whether they are there after a restart.
     #[error("the log could not be written: {0}")]
     Failed(String),
+    /// The log takes these records never, however often they come.
+    #[error("the log does not take the records: {0}")]
+    Refused(String),
+    /// The log has not confirmed the records in time. They may be there, or come to be.
+    #[error("it is unknown whether the records are in the log: {0}")]
+    Unknown(String),
 }
 
-/// A wait for durability.
 #[derive(Debug)]
-#[must_use = "a request is no fact before it is committed"]
-pub enum Commit {
+enum Commit {
     /// There is nothing to wait for.
     Done,
     /// The log tells.
     Told(oneshot::Receiver<Result<(), CommitError>>),
+    /// The log tells, and gives the numbers.
+    Numbered(oneshot::Receiver<Numbered>),
 }
 
-impl Future for Commit {
-    type Output = Result<(), CommitError>;
+impl Receipt {
+    /// Of records that are a fact already.
+    pub(super) fn done(committed: Committed) -> Self {
+        Self { commit: Commit::Done, known: Some(committed) }
+    }
 
+    /// Of records that have their numbers.
+    pub(super) fn told(committed: Committed, ticket: oneshot::Receiver<Result<(), CommitError>>) -> Self {
+        Self { commit: Commit::Told(ticket), known: Some(committed) }
+    }
+
+    /// Of records that get their numbers elsewhere.
+    pub(super) fn numbered(ticket: oneshot::Receiver<Numbered>) -> Self {
+        Self { commit: Commit::Numbered(ticket), known: None }
+    }
+
+    /// Where the records go, if that is known before they are a fact.
+    pub fn appended(&self) -> Option<&[(ShardId, Appended)]> {
+        self.known.as_ref().map(|known| &*known.appended)
+    }
+
+    /// Waits until the records are a fact.
+    ///
+    /// # Errors
+    /// If they have not become one.
+    pub async fn committed(self) -> Result<Committed, CommitError> {
+        self.await
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<Committed, CommitError>;
+
+    /// Not to be asked again once it is ready.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Commit::Done => Poll::Ready(Ok(())),
+        let ended = || CommitError::Failed("the log has ended".to_owned());
+        let Self { commit, known } = self.get_mut();
+        match commit {
+            Commit::Done => {}
             Commit::Told(told) => {
                 let told = ready!(Pin::new(told).poll(context));
-                Poll::Ready(told.unwrap_or_else(|_| Err(CommitError::Failed("the log has ended".to_owned()))))
+                told.unwrap_or_else(|_| Err(ended()))?;
+            }
+            Commit::Numbered(told) => {
+                let told = ready!(Pin::new(told).poll(context));
+                let appended = told.unwrap_or_else(|_| Err(ended()))?;
+                return Poll::Ready(Ok(Committed { appended, reply: None }));
             }
         }
+        Poll::Ready(Ok(known.take().unwrap_or_default()))
     }
 }

@@ -32,7 +32,7 @@ impl Stream {
             if appends.len() >= TRACED_APPENDS_MAX {
                 appends.pop_front();
             }
-            appends.push_back((*shard, *appended, trace.clone()));
+            appends.push_back((*shard, appended.clone(), trace.clone()));
         }
     }
 
@@ -71,6 +71,7 @@ mod tests {
             retention: Duration::from_secs(60),
             retention_bytes: None,
             idempotency_window: Duration::ZERO,
+            log: Default::default(),
             quotas: Default::default(),
         };
         let captures = Captures::default().plan().unwrap();
@@ -78,7 +79,7 @@ mod tests {
     }
 
     fn numbers(first: u64, last: u64) -> Appended {
-        Appended { first: SequenceNumber(first), last: SequenceNumber(last) }
+        Appended { first: SequenceNumber(first), last: SequenceNumber(last), apart: None }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::layout::{Layout, ShardStore};
 use super::memory::MemoryLog;
 use super::notices::Size;
-use super::receipt::{AppendError, Commit, NewReply, Receipt};
+use super::receipt::{AppendError, Committed, NewReply, Receipt};
 use super::routed::Routed;
 use super::wal::journal::{NewRequest, Queued};
 use super::wal::shard::DurableLog;
@@ -110,8 +110,19 @@ impl Writing<'_> {
         &self.state.layout
     }
 
+    /// Whether records can be appended, as far as that is known before there are any.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self) -> Result<(), AppendError> {
+        match &self.stream.store {
+            Store::Kafka(topic) => topic.may_append(),
+            Store::Memory | Store::Durable { .. } => Ok(()),
+        }
+    }
+
     /// Appends one request's batches, each to its open shard: all of them, or none. The caller must not answer before
-    /// [`Receipt::commit`] is done.
+    /// [`Receipt::committed`] says so.
     ///
     /// # Errors
     /// If the log does not take them, or a shard is not open.
@@ -138,7 +149,13 @@ impl Writing<'_> {
                 let (notices, stream) = (Arc::clone(&self.stream.notices), *number);
                 let queued = journal.append(NewRequest { notices, batches, size, reply, stream })?;
                 let Queued { appended, reply, ticket } = queued;
-                Ok(Receipt { appended, reply, commit: Commit::Told(ticket) })
+                Ok(Receipt::told(Committed { appended, reply }, ticket))
+            }
+            Store::Kafka(topic) => {
+                batches.iter().try_for_each(|(id, _)| self.store(*id).map(drop))?;
+                // A reply is kept nowhere: see `Stream::keeps_replies`.
+                drop(reply);
+                topic.append(batches)
             }
         }
     }
@@ -167,20 +184,20 @@ impl Writing<'_> {
             claim.keep(reply.clone(), arrival);
             reply
         });
-        Ok(Receipt { appended, reply, commit: Commit::Done })
+        Ok(Receipt::done(Committed { appended, reply }))
     }
 
     fn memory_log(&self, id: ShardId) -> Result<&Arc<MemoryLog>, AppendError> {
         match self.store(id)? {
             ShardStore::Memory(log) => Ok(log),
-            ShardStore::Durable(_) => Err(AppendError::NoShard { shard: id }),
+            ShardStore::Durable(_) | ShardStore::Kafka(_) => Err(AppendError::NoShard { shard: id }),
         }
     }
 
     fn durable_log(&self, id: ShardId) -> Result<Arc<DurableLog>, AppendError> {
         match self.store(id)? {
             ShardStore::Durable(log) => Ok(Arc::clone(log)),
-            ShardStore::Memory(_) => Err(AppendError::NoShard { shard: id }),
+            ShardStore::Memory(_) | ShardStore::Kafka(_) => Err(AppendError::NoShard { shard: id }),
         }
     }
 }

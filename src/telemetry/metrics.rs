@@ -43,7 +43,7 @@ mod throttle;
 pub use answer_cache::AnswerCacheMetrics;
 pub use authorizer::AuthorizerMetrics;
 pub use cursors::{CursorGauges, CursorMetrics, render_cursors};
-pub use delivery::DeliveryMetrics;
+pub use delivery::{DeliveryMetrics, PartGauges, SharingMetrics};
 pub use functions::FunctionMetrics;
 pub use jwt::JwtKeyMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};

@@ -150,6 +150,7 @@ fn a_durable_stream_that_its_pipeline_file_would_hide_is_refused() {
         retention: std::time::Duration::from_secs(60),
         retention_bytes: None,
         idempotency_window: std::time::Duration::ZERO,
+        log: Default::default(),
         quotas: Default::default(),
     };
     let mut catalog = Catalog::default();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::checked::{self, Config, KafkaCluster};
 use crate::delivery::sink::{ObjectSink, SinkErrorClass};
-use crate::kafka::probe::{Finding, Severity, Wanted, probe};
+use crate::kafka::probe::{Finding, Purpose, Severity, Wanted, probe};
 
 /// How long a store may take for its answer.
 const STORE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -34,19 +34,43 @@ pub(super) fn look(config: &Config) -> io::Result<Vec<Finding>> {
 }
 
 /// What is wanted of each cluster.
-fn wanted(_config: &Config) -> Vec<(KafkaCluster, Vec<Wanted>)> {
-    Vec::new()
+fn wanted(config: &Config) -> Vec<(KafkaCluster, Vec<Wanted>)> {
+    let mut clusters: Vec<(KafkaCluster, Vec<Wanted>)> = Vec::new();
+    let mut want = |cluster: &KafkaCluster, wanted: Wanted| match clusters
+        .iter_mut()
+        .find(|(known, _)| known == cluster)
+    {
+        Some((_, list)) if list.contains(&wanted) => {}
+        Some((_, list)) => list.push(wanted),
+        None => clusters.push((cluster.clone(), vec![wanted])),
+    };
+    for pipeline in &config.pipelines {
+        let record_bytes_max = pipeline.ingest.record_bytes_max;
+        if let Some(log) = pipeline.stream.log.kafka() {
+            let shards = log.partitions;
+            let purpose = match log.is_source {
+                true => Purpose::Source { shards },
+                false => Purpose::Log { shards, record_bytes_max },
+            };
+            let by = format!("stream '{}'", pipeline.stream.name);
+            want(&log.cluster, Wanted { topic: log.topic.clone(), purpose, by });
+        }
+    }
+    clusters
 }
 
-/// Sinks that are not on this machine, each once, with the delivery that is the first to name it.
+/// Stores that are not on this machine, each once, with who is the first to name it.
 fn stores(config: &Config) -> Vec<(String, &checked::ObjectSink)> {
     let mut stores: Vec<(String, &checked::ObjectSink)> = Vec::new();
-    for pipeline in &config.pipelines {
-        for delivery in pipeline.deliveries.iter().filter(|delivery| delivery.sink.url.scheme() != "file") {
-            if stores.iter().all(|(_, known)| **known != delivery.sink) {
-                let by = format!("delivery '{}' of stream '{}'", delivery.name, pipeline.stream.name);
-                stores.push((by, &delivery.sink));
-            }
+    let ledgers = config.node.cluster.as_ref().and_then(|cluster| cluster.ledger.as_ref());
+    let ledgers = ledgers.map(|ledger| ("[cluster] ledger".to_owned(), ledger));
+    let deliveries = config.pipelines.iter().flat_map(|pipeline| {
+        let by = |name: &str| format!("delivery '{name}' of stream '{}'", pipeline.stream.name);
+        pipeline.deliveries.iter().map(move |delivery| (by(&delivery.name), &delivery.sink))
+    });
+    for (by, sink) in ledgers.into_iter().chain(deliveries).filter(|(_, sink)| sink.url.scheme() != "file") {
+        if stores.iter().all(|(_, known)| *known != sink) {
+            stores.push((by, sink));
         }
     }
     stores

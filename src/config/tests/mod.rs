@@ -3,6 +3,7 @@
 mod auth;
 mod aws;
 mod cache;
+mod cluster;
 mod dead_letters;
 mod editor;
 mod files;

@@ -25,7 +25,7 @@ use self::outflows::Outflows;
 use self::read::{Place, Round};
 use self::redo::Undone;
 use self::stage::Stage;
-pub use self::stopping::Positions;
+pub use self::stopping::{Ended, Positions};
 use self::upload_tasks::UploadTasks;
 use super::files::Files;
 use super::pause::Pause;

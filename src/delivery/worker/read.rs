@@ -10,7 +10,7 @@ use super::trouble::Trouble;
 use crate::config::limits::DELIVERY_READ_BYTES;
 use crate::delivery::ledger::Gap;
 use crate::record::{SequenceNumber, ShardId};
-use crate::stream::{Payer, Read, Slice};
+use crate::stream::{Numbering, Payer, Read, Slice};
 
 /// Records that are encoded between two looks at what may be encoded. Each can close one file, and begin a range in
 /// another one, so that there are at most this many more than their bounds.
@@ -193,6 +193,13 @@ impl Worker {
         let (shard, from, found) = (place.shard, place.next, place.found);
         for gap in gaps(from, read).filter_map(|gap| gap.below(next)) {
             let Numbers { start, end } = gap.numbers;
+            if matches!(read.numbering, Numbering::Sparse { .. }) && gap.lost() == 0 {
+                self.status.unnumbered(end.0 - start.0);
+                if let Some(book) = &mut self.book {
+                    book.gap(Gap { shard, first: start, last: SequenceNumber(end.0 - 1), lost: 0 });
+                }
+                continue;
+            }
             // What was gone before the start is not in this process's balance.
             let in_balance = end.0.saturating_sub(gap.lost_from.max(found).0);
             let spared = place.spared.min(gap.lost());
@@ -264,14 +271,27 @@ impl Missing {
 pub fn gaps(from: SequenceNumber, read: &Read) -> impl Iterator<Item = Missing> {
     let inner = holes(from, read).filter(|hole| hole.start > from);
     let before = read.skipped.saturating_sub(inner.map(|hole| hole.end.0 - hole.start.0).sum());
-    holes(from, read).map(move |numbers| {
-        let Range { start, end } = numbers;
-        let lost_from = match start > from {
-            true => start,
-            false => SequenceNumber(end.0.saturating_sub(before)).max(start),
-        };
-        Missing { numbers, lost_from }
-    })
+    let numbering = read.numbering;
+    holes(from, read)
+        .flat_map(move |numbers| {
+            let Range { start, end } = numbers;
+            match numbering {
+                Numbering::Dense if start > from => [Some(Missing { numbers, lost_from: start }), None],
+                Numbering::Dense => {
+                    let lost_from = SequenceNumber(end.0.saturating_sub(before)).max(start);
+                    [Some(Missing { numbers, lost_from }), None]
+                }
+                Numbering::Sparse { lost_below } => {
+                    // What retention has taken, and what was never there.
+                    let between = lost_below.clamp(start, end);
+                    let lost =
+                        (start < between).then_some(Missing { numbers: start..between, lost_from: start });
+                    let never = (between < end).then_some(Missing { numbers: between..end, lost_from: end });
+                    [lost, never]
+                }
+            }
+        })
+        .flatten()
 }
 
 fn holes(from: SequenceNumber, read: &Read) -> impl Iterator<Item = Numbers> {
@@ -313,7 +333,8 @@ mod tests {
             };
             Slice { batch: Arc::new(batch), skip: 0, first: SequenceNumber(start) }
         };
-        Read { slices: held.iter().map(slice).collect(), next: SequenceNumber(next), skipped }
+        let slices = held.iter().map(slice).collect();
+        Read { slices, skipped, ..Read::nothing(SequenceNumber(next)) }
     }
 
     /// First number, number behind the last, and lost ones, of each gap below `next`.
@@ -333,6 +354,20 @@ mod tests {
         );
         assert_eq!(whole(&read(&[(10, 20)], 24, 4)), [(20, 24, 4)]);
         assert_eq!(whole(&read(&[], 50, 40)), [(10, 50, 40)]);
+    }
+
+    #[test]
+    fn numbers_that_no_record_ever_had_are_not_lost_but_those_below_the_oldest_are() {
+        let sparse = |held, next, lost_below| {
+            let lost_below = SequenceNumber(lost_below);
+            Read { numbering: Numbering::Sparse { lost_below }, ..read(held, next, 0) }
+        };
+        let whole = |read: &Read| gaps_below(read, u64::MAX);
+        assert_eq!(whole(&sparse(&[(10, 20), (22, 30)], 31, 0)), [(20, 22, 0), (30, 31, 0)]);
+        assert_eq!(whole(&sparse(&[(18, 20)], 20, 15)), [(10, 15, 5), (15, 18, 0)]);
+        assert_eq!(whole(&sparse(&[(15, 20)], 20, 15)), [(10, 15, 5)]);
+        assert_eq!(whole(&sparse(&[], 50, 40)), [(10, 40, 30), (40, 50, 0)]);
+        assert_eq!(gaps_below(&sparse(&[], 50, 40), 30), [(10, 30, 20)]);
     }
 
     #[test]

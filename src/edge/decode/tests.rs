@@ -21,6 +21,7 @@ fn intake(on_invalid: OnInvalid) -> Intake {
         retention: Duration::from_secs(60),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        log: Default::default(),
         quotas: Default::default(),
     };
     let stream = Arc::new(Stream::new(

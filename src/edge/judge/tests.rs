@@ -24,6 +24,7 @@ fn intake(content: Content, on_invalid: OnInvalid) -> Intake {
         retention: Duration::from_secs(60),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        log: Default::default(),
         quotas: Default::default(),
     };
     let captures = Captures::default().plan().unwrap();

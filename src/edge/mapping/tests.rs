@@ -42,6 +42,7 @@ fn intake(add: Add, key: &str, on_invalid: OnInvalid) -> Intake {
         retention: Duration::from_secs(60),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        log: Default::default(),
         quotas: Default::default(),
     };
     let plan = Captures::default().plan().unwrap();

@@ -21,6 +21,7 @@ fn stream(shards: u32) -> Stream {
         retention: Duration::from_secs(60),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        log: Default::default(),
         quotas: Default::default(),
     };
     let metrics = Registry::new().unwrap().stream("s");

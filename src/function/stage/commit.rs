@@ -94,7 +94,7 @@ impl Stage {
             let batches: Vec<_> = made.groups.iter().map(|group| (shard, group.batch())).collect();
             self.parts.target.append(batches, None).map_err(refused)?
         };
-        receipt.commit.await.map_err(|error| Refused::ForNow(error.to_string()))
+        receipt.committed().await.map(drop).map_err(|error| Refused::ForNow(error.to_string()))
     }
 
     fn go_on_behind(&mut self, &Made { shard, to, passed, .. }: &Made) {

@@ -96,6 +96,7 @@ fn stream(
         retention: Duration::from_secs(3_600),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        log: Default::default(),
         quotas: Default::default(),
     };
     let journal = Arc::clone(journals.get(JournalClass::Fsync).unwrap());
@@ -180,7 +181,7 @@ impl Life {
             aggregates: Box::default(),
         };
         match self.source.append(vec![(ShardId(0), batch)], None) {
-            Ok(receipt) => receipt.commit.await.is_ok(),
+            Ok(receipt) => receipt.await.is_ok(),
             Err(_) => false,
         }
     }

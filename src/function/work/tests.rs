@@ -22,7 +22,7 @@ fn slice(first: u64, payload: &'static [u8], skip: usize, arrival: i64) -> Slice
 fn read() -> Read {
     let slices =
         vec![slice(5, b"xabc", 1, 1_000_000), slice(9, b"de", 0, 1_500_000), slice(11, b"f", 0, 9_000_000)];
-    Read { slices, next: SequenceNumber(12), skipped: 0 }
+    Read { slices, ..Read::nothing(SequenceNumber(12)) }
 }
 
 fn work(bytes: u64, records: usize) -> Work {
@@ -53,7 +53,7 @@ fn work_ends_where_either_bound_is_reached_and_has_one_record_in_any_case() {
 
 #[test]
 fn records_that_are_gone_leave_nothing_to_send() {
-    let gone = Read { slices: Vec::new(), next: SequenceNumber(40), skipped: 3 };
+    let gone = Read { skipped: 3, ..Read::nothing(SequenceNumber(40)) };
     let work = Work::of(ShardId(0), gone, 10, 10);
     assert_eq!((work.oldest(), work.to, work.count), (None, SequenceNumber(40), 0));
 }

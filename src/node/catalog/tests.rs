@@ -19,6 +19,7 @@ fn stream(name: &str, durability: Durability, shards: u32) -> checked::Stream {
         retention: Duration::from_secs(60),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        log: Default::default(),
         quotas: Default::default(),
     }
 }

@@ -127,7 +127,7 @@ impl Control {
         };
         let mut builder = Builder::later(&self.site, kept);
         let intake = builder.build(self.account, pipeline)?;
-        self.site.start(builder.built(), &self.runtime);
+        self.site.start(builder.built().0, &self.runtime);
         self.site.edge.add(intake);
         Ok(())
     }

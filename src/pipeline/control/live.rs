@@ -54,6 +54,9 @@ impl Control {
         let Change { pipeline, is_own, .. } = change;
         let stream = &pipeline.stream.name;
         let intake = self.intake(stream)?;
+        if self.site.cluster().is_some() && intake.stream.topic().is_some() {
+            return Err(ControlError::Shared { stream: stream.clone() });
+        }
         let learns = matches!(pipeline.columns_source, Some(ColumnsSource::Inferred(_)));
         let has_columns = pipeline.deliveries.iter().any(|delivery| delivery.format.columns().is_some());
         if !is_own && has_columns && learns != intake.schema.is_some() {

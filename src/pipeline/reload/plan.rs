@@ -116,16 +116,23 @@ impl Plan {
         };
         for pipeline in &new.pipelines {
             match of(old, &pipeline.stream.name) {
-                None => steps.push(Step::Add(Box::new(pipeline.clone()))),
+                None => {
+                    fixed.extend(in_topic(pipeline, "comes"));
+                    steps.push(Step::Add(Box::new(pipeline.clone())));
+                }
                 Some(before) => {
                     fixed.extend(fixed_of_stream(&before, pipeline));
-                    steps.extend(Change::between(&before, pipeline).map(Box::new).map(Step::Change));
+                    let change = Change::between(&before, pipeline);
+                    fixed.extend(change.as_ref().and_then(|change| fixed_of_shared(&new.node, change)));
+                    steps.extend(change.map(Box::new).map(Step::Change));
                 }
             }
         }
         for pipeline in &old.pipelines {
             if of(new, &pipeline.stream.name).is_none() {
-                if !pipeline.stream.durability.is_durable() {
+                if let Some(why) = in_topic(pipeline, "goes") {
+                    fixed.push(why);
+                } else if !pipeline.stream.durability.is_durable() {
                     let name = &pipeline.stream.name;
                     fixed.push(format!("stream '{name}' goes, whose records are in memory only"));
                 }
@@ -262,6 +269,8 @@ fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
         ("[aws]", aws != new.aws),
         ("a [[function]]", old.functions != new.functions),
         ("[cache]", old.cache != new.cache),
+        ("a [[kafka]]", old.kafka != new.kafka),
+        ("[cluster]", old.cluster != new.cluster),
     ]
     .into_iter()
     .filter(|(_, is_other)| *is_other)
@@ -269,12 +278,30 @@ fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
     .collect()
 }
 
+/// The same of deliveries whose shards are shared by nodes: they stop with their node, one node after the other.
+fn fixed_of_shared(node: &Node, change: &Change) -> Option<String> {
+    let is_shared = node.cluster.is_some() && change.pipeline.stream.log.kafka().is_some();
+    let is_other = !change.added.is_empty() || !change.changed.is_empty() || !change.removed.is_empty();
+    let name = &change.pipeline.stream.name;
+    (is_shared && is_other).then(|| format!("a delivery of stream '{name}', which nodes share, has changed"))
+}
+
+/// Why a stream that comes or goes takes a restart, if its records are in a topic.
+fn in_topic(pipeline: &Pipeline, what: &str) -> Option<String> {
+    let log = pipeline.stream.log.kafka()?;
+    Some(format!("stream '{}' {what}, which is in topic '{}' of Kafka", pipeline.stream.name, log.topic))
+}
+
 /// The same of a stream.
 pub(in crate::pipeline) fn fixed_of_stream(old: &Pipeline, new: &Pipeline) -> Vec<String> {
     let (name, before, after) = (&new.stream.name, &old.stream, &new.stream);
     let is_gone = |delivery: &Delivery| new.deliveries.iter().all(|kept| kept.name != delivery.name);
-    let loses = !after.durability.is_durable() && old.deliveries.iter().any(is_gone);
+    let is_in_memory = !after.durability.is_durable() && after.log.kafka().is_none();
+    let is_source = after.log.kafka().is_some_and(|log| log.is_source);
+    let loses = is_in_memory && old.deliveries.iter().any(is_gone);
     [
+        ("log or source", before.log != after.log),
+        ("the schema of a source", is_source && old.ingest.schema != new.ingest.schema),
         ("durability", before.durability != after.durability),
         ("retention_bytes", before.retention_bytes != after.retention_bytes),
         ("idempotency_window", before.idempotency_window != after.idempotency_window),

@@ -41,7 +41,7 @@ fn put(pipelines: &Pipelines, stream: &str) {
     let intake = pipelines.site.edge.any_intake(stream).unwrap();
     let receipt = intake.stream.append(vec![(ShardId(0), batch(&[(b"{}", b"key", false)]))], None).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(receipt.commit).unwrap();
+    runtime.block_on(receipt).unwrap();
 }
 
 #[test]

@@ -41,8 +41,8 @@ fn read_all(log: &MemoryLog, from: u64) -> (Vec<u64>, u64) {
 #[test]
 fn numbers_are_consecutive_and_a_read_may_begin_inside_a_batch() {
     let log = log(1_000, None, 0);
-    assert_eq!(log.append(batch(3, 0)), Appended { first: SequenceNumber(100), last: SequenceNumber(102) });
-    assert_eq!(log.append(batch(2, 0)), Appended { first: SequenceNumber(103), last: SequenceNumber(104) });
+    assert_eq!(log.append(batch(3, 0)), Appended::together(SequenceNumber(100), 3));
+    assert_eq!(log.append(batch(2, 0)), Appended::together(SequenceNumber(103), 2));
     assert_eq!(read_all(&log, 101), (vec![101, 102, 103, 104], 0));
     assert_eq!(read_all(&log, 105), (vec![], 0));
     assert_eq!(log.bounds(), Bounds { first: SequenceNumber(100), next: SequenceNumber(105), bytes: 50 });

@@ -22,6 +22,7 @@ fn stream(quotas: ShardQuotas) -> Stream {
         retention: Duration::from_secs(60),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        log: Default::default(),
         quotas,
     };
     let metrics = Registry::new().unwrap().stream("s");

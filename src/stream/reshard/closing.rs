@@ -8,8 +8,8 @@ use crate::runtime::clock::{self, UnixMicros};
 use crate::stream::layout::{Layout, Shard, ShardFacts, ShardStore};
 use crate::stream::memory::MemoryLog;
 use crate::stream::notices::Size;
-use crate::stream::receipt::CommitError;
-use crate::stream::wal::journal::NewRequest;
+use crate::stream::receipt::{CommitError, Committed, Receipt};
+use crate::stream::wal::journal::{NewRequest, Queued};
 use crate::stream::wal::shard::DurableLog;
 use crate::stream::{AppendError, ReshardError, Store, Stream};
 use thiserror::Error;
@@ -25,6 +25,16 @@ pub enum ResizeError {
     Busy {
         /// The stream.
         stream: String,
+    },
+    /// Whoever has made the topic decides.
+    #[error(
+        "stream '{stream}' is in topic '{topic}' of Kafka, each of whose partitions is a shard: give the topic more partitions"
+    )]
+    InTopic {
+        /// The stream.
+        stream: String,
+        /// The topic.
+        topic: String,
     },
     /// What clients have sent cannot be made durable.
     #[error(transparent)]
@@ -69,6 +79,10 @@ impl Stream {
         &self,
         plan: impl FnOnce(&Layout) -> Result<Plan, ReshardError>,
     ) -> Result<Resharding<'_>, ResizeError> {
+        if let Some(topic) = self.topic() {
+            let (stream, topic) = (self.name.to_string(), topic.name().to_owned());
+            return Err(ResizeError::InTopic { stream, topic });
+        }
         let mut gate = self.gate.write();
         if gate.is_shut || gate.is_gone {
             return Err(ResizeError::Busy { stream: self.name.to_string() });
@@ -87,14 +101,14 @@ impl Resharding<'_> {
         let Store::Durable { journal, number } = &self.stream.store else { return Ok(()) };
         let mark = |shard: &Shard| match &shard.store {
             ShardStore::Durable(log) => Some((shard.facts.id, Arc::clone(log), Batch::empty(clock::wall()))),
-            ShardStore::Memory(_) => None,
+            ShardStore::Memory(_) | ShardStore::Kafka(_) => None,
         };
         let batches =
             self.plan.closed.iter().filter_map(|id| self.layout.get(*id)).filter_map(mark).collect();
         let (notices, size) = (Arc::clone(&self.stream.notices), Size::default());
         let request = NewRequest { notices, batches, size, reply: None, stream: *number };
-        let queued = journal.append(request)?;
-        crate::stream::Commit::Told(queued.ticket).await?;
+        let Queued { appended, reply, ticket } = journal.append(request)?;
+        Receipt::told(Committed { appended, reply }, ticket).await?;
         Ok(())
     }
 

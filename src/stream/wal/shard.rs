@@ -19,7 +19,7 @@ use super::stored::{StoredRange, StoredSegment, StoredTime};
 use crate::record::{Batch, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
 use crate::stream::log::{
-    self, Appended, Bounds, Evicted, Found, Position, Read, ReadLimit, ReaderId, ShardLog, Slice,
+    self, Appended, Bounds, Evicted, Found, Numbering, Position, Read, ReadLimit, ReaderId, ShardLog, Slice,
 };
 use crate::stream::memory::Retention;
 
@@ -143,7 +143,7 @@ impl DurableLog {
         if count > 0 {
             state.ring.push_back(Entry { first, bytes, batch: Arc::clone(batch) });
         }
-        Appended { first, last: SequenceNumber(first.0 + count.saturating_sub(1)) }
+        Appended::together(first, count)
     }
 
     /// A batch has become durable.
@@ -337,7 +337,7 @@ impl State {
             records += entry.batch.records.len() - skip;
             next = entry.end();
         }
-        Read { slices, next, skipped }
+        Read { slices, next, skipped, numbering: Numbering::Dense }
     }
 }
 
@@ -354,7 +354,7 @@ impl ShardLog for DurableLog {
         let index = state.parts.partition_point(|part| part.end <= from);
         let Some(part) = state.parts.get(index) else {
             // Numbers at the end that no record has: see [`ShardLog::skip_to`].
-            return Found::Here(Read { slices: Vec::new(), next: state.durable, skipped });
+            return Found::Here(Read { skipped, ..Read::nothing(state.durable) });
         };
         // Damage that recovery was told to pass over leaves gaps between parts.
         let gap = part.first.0.saturating_sub(from.0);

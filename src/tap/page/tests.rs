@@ -103,6 +103,7 @@ pub fn edge(shards: u32, budget_bytes: u64) -> Edge {
         retention: Duration::from_secs(60),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        log: Default::default(),
         quotas: Default::default(),
     };
     let ingest = checked::Ingest {

@@ -57,6 +57,25 @@ metric!(
      learned."
 );
 
+metric!(
+    TOPIC_UP,
+    "forebay_stream_topic_up",
+    None,
+    "Whether the topic that the stream is in answers: 1 or 0. Only of streams in Kafka."
+);
+metric!(
+    TOPIC_PARTITIONS,
+    "forebay_stream_topic_partitions",
+    None,
+    "Partitions of the topic that the stream is in: another number than the stream has shards means that some are not used."
+);
+metric!(
+    TOPIC_QUEUED_BYTES,
+    "forebay_stream_topic_queued_bytes",
+    Some(Unit::Bytes),
+    "Records on their way to the topic that the stream is in, with their overhead."
+);
+
 pub(super) const COUNTERS: &[Metric] = &[
     INGEST_RECORDS,
     STAGE_RECORDS,
@@ -66,7 +85,14 @@ pub(super) const COUNTERS: &[Metric] = &[
     QUOTA_RECORDS,
     QUOTA_REQUESTS,
 ];
-pub(super) const GAUGES: &[Metric] = &[STREAM_RETAINED_BYTES, STREAM_RETAINED_RECORDS, SCHEMA_VERSION];
+pub(super) const GAUGES: &[Metric] = &[
+    STREAM_RETAINED_BYTES,
+    STREAM_RETAINED_RECORDS,
+    SCHEMA_VERSION,
+    TOPIC_UP,
+    TOPIC_PARTITIONS,
+    TOPIC_QUEUED_BYTES,
+];
 
 impl Registry {
     /// `forebay_stage_records_total` of one way in to a stream and one verdict.
@@ -97,14 +123,33 @@ impl Registry {
         }
     }
 
+    /// The metrics of a stream that is in a topic.
+    pub fn topic(&self, stream: &str) -> TopicMetrics {
+        let labels = [("stream", stream)];
+        TopicMetrics {
+            up: self.gauge(TOPIC_UP, &labels),
+            partitions: self.gauge(TOPIC_PARTITIONS, &labels),
+            queued_bytes: self.gauge(TOPIC_QUEUED_BYTES, &labels),
+        }
+    }
+
     /// `forebay_schema_version` of one stream.
     pub fn schema_version(&self, stream: &str) -> Gauge {
         self.gauge(SCHEMA_VERSION, &[("stream", stream)])
     }
 }
 
+/// Handles of one stream that is in a topic.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "each field is the metric of that name at the top of this file")]
+pub struct TopicMetrics {
+    pub up: Gauge,
+    pub partitions: Gauge,
+    pub queued_bytes: Gauge,
+}
+
 /// Handles of one stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "each field is the metric of that name at the top of this file")]
 pub struct StreamMetrics {
     pub accepted: Counter,

@@ -72,7 +72,7 @@ impl RecordSource for World {
         let begin = (first / BATCH * BATCH).max(held.start);
         let batch = Arc::new(batch(shard.0, begin..end));
         let slice = Slice { batch, skip: (first - begin) as usize, first: at(first) };
-        Ok(Read { slices: vec![slice], next: at(end), skipped: first - from.0 })
+        Ok(Read { slices: vec![slice], skipped: first - from.0, ..Read::nothing(at(end)) })
     }
 }
 

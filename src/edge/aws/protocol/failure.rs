@@ -109,11 +109,15 @@ impl From<Problem> for Failure {
             Problem::MemoryFull | Problem::Throttled(_) | Problem::Limited(_) | Problem::OverFairShare => {
                 FailureKind::ThroughputExceeded
             }
-            Problem::Starting | Problem::Draining | Problem::DiskFull | Problem::LogUnavailable(_) => {
-                FailureKind::ServiceUnavailable
-            }
+            Problem::Starting
+            | Problem::Draining
+            | Problem::NotAnEdge
+            | Problem::DiskFull
+            | Problem::LogUnavailable(_) => FailureKind::ServiceUnavailable,
             Problem::AddressNotAllowed | Problem::Blocked { .. } => FailureKind::AccessDenied,
-            Problem::LogFailed(_) | Problem::LogUnreadable(_) => FailureKind::InternalFailure,
+            Problem::LogFailed(_) | Problem::LogUnreadable(_) | Problem::OutcomeUnknown(_) => {
+                FailureKind::InternalFailure
+            }
             Problem::BodyTooLarge { .. } => FailureKind::RequestTooLarge,
             Problem::BodyTimeout => FailureKind::RequestTimeout,
             Problem::UnknownStream(_) | Problem::UnknownShard(_) => FailureKind::ResourceNotFound,
@@ -160,7 +164,9 @@ impl From<ControlError> for Failure {
                 FailureKind::ResourceNotFound
             }
             ControlError::Reshard(ResizeError::Plan(ReshardError::NoIds)) => FailureKind::LimitExceeded,
-            ControlError::Reshard(ResizeError::Plan(_)) => FailureKind::InvalidArgument,
+            ControlError::Reshard(ResizeError::Plan(_) | ResizeError::InTopic { .. }) => {
+                FailureKind::InvalidArgument
+            }
             ControlError::Reshard(ResizeError::Busy { .. }) => FailureKind::ResourceInUse,
             ControlError::Stopped => FailureKind::ServiceUnavailable,
             _ => FailureKind::InternalFailure,

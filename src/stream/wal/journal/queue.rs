@@ -233,8 +233,8 @@ impl Queue {
         notices.accept(size.records);
         for (id, log, sizes, batch) in batches {
             let place = log.append(&batch, sizes.payload);
-            appended.push((id, place));
             queued.push(Placed { log, first: place.first, batch, sizes });
+            appended.push((id, place));
         }
         let kept = reply.map(|NewReply { claim, arrival, make, .. }| {
             let reply = make(&appended);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::node::ORIGIN;
 use super::profile::Profile;
-use crate::stream::Commit;
+use crate::stream::Receipt;
 use crate::stream::wal::samples::Parts;
 
 /// One shard.
@@ -39,7 +39,7 @@ pub struct Request {
     /// Shard, number of the first record, records.
     pub batches: Vec<(usize, u64, Vec<Arc<Record>>)>,
     pub key: Option<Key>,
-    pub commit: Commit,
+    pub receipt: Receipt,
     /// Taken although the disk was known to be full: there is room for it.
     pub has_room: bool,
 }

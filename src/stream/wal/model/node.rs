@@ -110,6 +110,7 @@ fn config(profile: &Profile, stream: usize, shards: u32) -> checked::Stream {
         retention: profile.retention,
         retention_bytes: profile.retention_bytes,
         idempotency_window: profile.window,
+        log: Default::default(),
         quotas: Default::default(),
     }
 }

@@ -39,7 +39,7 @@ impl StoredRead for StoredRange {
             // missing for another reason, which is an error.
             Err(error) if self.segment.is_gone(&error) => {
                 let skipped = self.skipped + (self.end.0 - self.from.0);
-                Ok(Read { slices: Vec::new(), next: self.end, skipped })
+                Ok(Read { skipped, ..Read::nothing(self.end) })
             }
             other => other,
         }
@@ -80,8 +80,8 @@ impl StoredRange {
         let path = &self.segment.path;
         let io = |source| ReadError::Io { path: path.display().to_string(), source };
         let file = self.segment.disk.open(path).map_err(io)?;
-        let mut read =
-            Read { slices: Vec::with_capacity(wanted.len()), next: self.from, skipped: self.skipped };
+        let mut read = Read { skipped: self.skipped, ..Read::nothing(self.from) };
+        read.slices.reserve_exact(wanted.len());
         let mut rest = wanted.as_slice();
         while !rest.is_empty() {
             let (run, behind) = rest.split_at(run_length(rest));

@@ -117,6 +117,10 @@ pub async fn append(
     hashes: &[Option<HashKey>],
     Appending { throttling, trace }: Appending<'_>,
 ) -> Result<Placed, Failure> {
+    if let Err(error) = intake.stream.writing().await.check() {
+        charge.refund();
+        return Err(error.into());
+    }
     let hashes = hashes.iter().copied().chain(std::iter::repeat(None));
     let entry = |(&(payload, key), hash_key): (&layout::Spans, _)| Entry { payload, key, hash_key };
     let mut decoded = judge::records(intake, &paid.bytes, records.iter().zip(hashes).map(entry))?;
@@ -163,9 +167,11 @@ pub async fn append(
     };
     let mut appended = Vec::new();
     if let Some(receipt) = receipt {
-        stream.note_trace(&receipt.appended, trace);
-        receipt.commit.await.inspect_err(|_| charge.refund())?;
-        appended = receipt.appended;
+        let is_noted = receipt.appended().map(|appended| stream.note_trace(appended, trace)).is_some();
+        appended = receipt.committed().await.inspect_err(|_| charge.refund())?.appended;
+        if !is_noted {
+            stream.note_trace(&appended, trace);
+        }
     }
     let placed =
         Placed::new(stream, count, refused, places, Written { appended: &appended, numberings: &numberings });

@@ -27,9 +27,44 @@ pub struct Placed {
     refused: Vec<Refused>,
     /// Of the records that were not refused.
     places: Vec<Place>,
-    shards: Vec<(ShardId, Rising)>,
+    shards: Vec<(ShardId, Numbers)>,
     /// How many records were beyond the quotas.
     pub throttled: usize,
+}
+
+/// The numbers of the records of a shard, one after the other.
+#[derive(Debug, Clone)]
+struct Numbers {
+    rising: Rising,
+    /// Where they do not follow each other.
+    apart: Option<Box<Apart>>,
+}
+
+#[derive(Debug, Clone)]
+struct Apart {
+    appended: Appended,
+    numbering: Numbering,
+    next: usize,
+}
+
+impl Numbers {
+    fn of(appended: &Appended, numbering: Numbering) -> Self {
+        let apart = || Box::new(Apart { appended: appended.clone(), numbering, next: 0 });
+        Self { rising: numbering.from(appended.first), apart: appended.apart.as_ref().map(|_| apart()) }
+    }
+
+    fn next_printed(&mut self) -> Printed {
+        let Some(apart) = &mut self.apart else { return self.rising.next_printed() };
+        apart.next += 1;
+        apart.numbering.print(apart.appended.number(apart.next - 1))
+    }
+
+    fn skip(&mut self, numbers: usize) {
+        match &mut self.apart {
+            None => self.rising.skip(numbers),
+            Some(apart) => apart.next += numbers,
+        }
+    }
 }
 
 /// What was appended to each shard.
@@ -93,7 +128,7 @@ impl Placed {
             }
         }
         let rising = |((id, appended), (_, numbering)): (&(ShardId, Appended), &(usize, Numbering))| {
-            (*id, numbering.from(appended.first))
+            (*id, Numbers::of(appended, *numbering))
         };
         let shards = appended.iter().zip(numberings).map(rising).collect();
         let (stream, encryption_type) = (Arc::clone(stream.name()), encryption_type(stream));
@@ -143,7 +178,7 @@ impl Placed {
             || Failure::new(FailureKind::InternalFailure, "a record went to a shard that is not there");
         let mut shards: Vec<_> = shards
             .iter()
-            .map(|(shard, rising)| Ok((Template::of(*shard, encoding)?, *rising)))
+            .map(|(shard, rising)| Ok((Template::of(*shard, encoding)?, rising.clone())))
             .collect::<Result<_, Failure>>()?;
         let entry_bytes = shards.iter().map(|(entry, _)| entry.bytes.len()).max().unwrap_or_default();
         let mut list = List::begin(encoding, refused.len() + throttled, *count, entry_bytes);
@@ -321,7 +356,7 @@ mod tests {
                 encryption_type: "KMS",
                 throttled: records.iter().flatten().filter(|(_, numbers)| *numbers == 0).count(),
                 places: records.iter().flatten().map(|record| place(*record)).collect(),
-                shards: ids.map(|id| (id, numbering(id).from(first))).to_vec(),
+                shards: ids.map(|id| (id, Numbers { rising: numbering(id).from(first), apart: None })).to_vec(),
             };
             let mut next = [first; 3];
             let told = |(index, record): (usize, &Option<(usize, usize)>)| {

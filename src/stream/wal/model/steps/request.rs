@@ -13,7 +13,7 @@ use crate::stream::wal::frame;
 use crate::stream::wal::model::expected::{Key, Record, Request};
 use crate::stream::wal::samples::{self, Parts};
 use crate::stream::wal::segment::SEGMENT_HEADER_BYTES;
-use crate::stream::{AppendError, Appended, Claim, Commit, Known, NewReply, Replies};
+use crate::stream::{AppendError, Appended, Claim, Known, NewReply, Replies};
 
 /// Keys that clients use, so that they often use one again.
 const KEYS: u8 = 12;
@@ -76,11 +76,14 @@ impl Case {
         match appended {
             Ok(receipt) => {
                 assert!(!is_too_large, "a request that does not fit into a segment is refused");
-                let places = receipt.appended.iter().map(|(id, place)| (id.0 as usize, place.first.0));
+                let places = receipt
+                    .appended()
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|(id, place)| (id.0 as usize, place.first.0));
                 let wanted = expected.iter().map(|(shard, first, _)| (*shard, *first));
                 assert_eq!(places.collect::<Vec<_>>(), wanted.collect::<Vec<_>>(), "numbers");
                 let reply = key.map(|(key, _)| expected_reply(key, &expected));
-                assert_eq!(receipt.reply, reply);
                 let ends =
                     expected.iter().map(|(shard, first, records)| (*shard, first + records.len() as u64));
                 let key = key.zip(reply).map(|((key, fingerprint), reply)| Key {
@@ -90,8 +93,8 @@ impl Case {
                     reply,
                     ends: ends.collect(),
                 });
-                let (batches, commit) = (expected, receipt.commit);
-                self.expected.pending.push_back(Request { stream, batches, key, commit, has_room });
+                let batches = expected;
+                self.expected.pending.push_back(Request { stream, batches, key, receipt, has_room });
             }
             Err(AppendError::DiskFull) => {
                 assert!(is_full, "there is room");
@@ -101,6 +104,7 @@ impl Case {
             ) => {
                 panic!("{error}")
             }
+            Err(error @ (AppendError::Busy | AppendError::ReadOnly { .. })) => panic!("{error}"),
             Err(AppendError::TooLarge { .. }) => assert!(is_too_large, "it would have fitted"),
             Err(AppendError::Unavailable(why)) => assert!(self.broken || !self.is_well(), "{why}"),
         }
@@ -236,14 +240,13 @@ impl Case {
     pub(super) fn hear(&mut self) {
         let mut failed = Vec::new();
         while let Some(request) = self.expected.pending.front_mut() {
-            let told = match &mut request.commit {
-                Commit::Done => Poll::Ready(Ok(())),
-                told => pin!(told).poll(&mut Context::from_waker(Waker::noop())),
-            };
+            let told = pin!(&mut request.receipt).poll(&mut Context::from_waker(Waker::noop()));
             let Poll::Ready(result) = told else { break };
             let Some(request) = self.expected.pending.pop_front() else { break };
             match result {
-                Ok(()) => {
+                Ok(committed) => {
+                    let reply = request.key.as_ref().map(|key| &key.reply);
+                    assert_eq!(committed.reply.as_ref(), reply);
                     assert!(
                         failed.is_empty(),
                         "what comes behind a request that has failed has failed as well"

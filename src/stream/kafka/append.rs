@@ -1,0 +1,437 @@
+//! Appending: records of a request → messages → their offsets.
+//!
+//! ```text
+//! edge threads ──send──▶ queue of the client ──▶ broker
+//!      │                                            │
+//!   Receipt ◀── Request: counts acks ◀── polling thread
+//! ```
+//!
+//! The client copies each record into its queue. What a request holds of the byte budget is given back with its last ack,
+//! so that the queue is bounded by the budget; and [`Appender::reserve`] bounds it once more, so that the client never
+//! says in the middle of a request that it is full.
+//!
+//! Messages of a partition are acknowledged in the order in which they were sent, whatever is sent again (the producer is
+//! idempotent). So the offsets of a request's records rise, and belong to them in that order.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer, ProducerContext};
+use tokio::sync::oneshot;
+
+use super::REFUSAL_HEADER;
+use crate::config::limits::{
+    KAFKA_LINGER_MS, KAFKA_PRODUCE_TIMEOUT, KAFKA_QUEUE_MESSAGES_MAX, KAFKA_RECORD_OVERHEAD_BYTES,
+};
+use crate::kafka::{Connection, Fault, FaultClass};
+use crate::record::{Batch, SequenceNumber, ShardId, Source};
+use crate::runtime::budget::{Budget, Permit};
+use crate::stream::log::Appended;
+use crate::stream::notices::{Notices, Size};
+use crate::stream::receipt::{AppendError, CommitError, Numbered, Receipt};
+
+/// How long the polling thread waits for an ack before it looks whether it is to end.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// The producer of a topic.
+pub struct Appender {
+    producer: BaseProducer<Acks, NoCustomPartitioner>,
+    topic: String,
+    queue: Arc<Queue>,
+    is_over: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for Appender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Appender").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+/// What is on its way to the broker.
+#[derive(Debug)]
+struct Queue {
+    bytes_max: u64,
+    bytes: AtomicU64,
+    messages: AtomicU64,
+    /// Set when the client says that it cannot go on.
+    is_broken: AtomicBool,
+}
+
+/// Hands acks to their requests.
+struct Acks {
+    connection: Arc<Connection>,
+    queue: Arc<Queue>,
+}
+
+/// A request on its way. Shared by its messages.
+pub struct Request {
+    notices: Arc<Notices>,
+    size: Size,
+    bytes: u64,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Messages that were not told of.
+    left: usize,
+    /// Sorted by partition, as the shards are.
+    parts: Vec<Part>,
+    failed: Option<Fault>,
+    failures: usize,
+    ticket: Option<oneshot::Sender<Numbered>>,
+    /// What its records are slices of, and what pays for copies: held until they are told of.
+    held: Option<(Permit, Vec<Arc<Source>>)>,
+}
+
+/// The records of one shard.
+struct Part {
+    shard: ShardId,
+    records: usize,
+    first: u64,
+    last: u64,
+    /// From the first one on that does not follow the one before it.
+    apart: Option<Vec<SequenceNumber>>,
+    acked: usize,
+}
+
+impl Part {
+    fn ack(&mut self, offset: u64) {
+        if self.acked == 0 {
+            self.first = offset;
+        } else if self.apart.is_none() && offset != self.last + 1 {
+            let mut numbers = Vec::with_capacity(self.records);
+            numbers.extend((self.first..=self.last).map(SequenceNumber));
+            self.apart = Some(numbers);
+        }
+        if let Some(numbers) = &mut self.apart {
+            numbers.push(SequenceNumber(offset));
+        }
+        self.last = offset;
+        self.acked += 1;
+    }
+
+    fn appended(self) -> (ShardId, Appended) {
+        let Self { shard, first, last, apart, .. } = self;
+        let (first, last) = (SequenceNumber(first), SequenceNumber(last));
+        (shard, Appended { first, last, apart: apart.map(Arc::from) })
+    }
+}
+
+impl Request {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One of its messages was told of. Returns whether it was the last one.
+    fn told(&self, partition: i32, result: Result<u64, Fault>) -> bool {
+        let mut state = self.lock();
+        state.left = state.left.saturating_sub(1);
+        match result {
+            Ok(offset) => {
+                let id = u32::try_from(partition).unwrap_or(u32::MAX);
+                let index = state.parts.partition_point(|part| part.shard.0 < id);
+                if let Some(part) = state.parts.get_mut(index) {
+                    part.ack(offset);
+                }
+            }
+            Err(fault) => {
+                state.failures += 1;
+                state.failed.get_or_insert(fault);
+            }
+        }
+        if state.left > 0 {
+            return false;
+        }
+        self.end(&mut state);
+        true
+    }
+
+    fn end(&self, state: &mut State) {
+        let held = state.held.take();
+        let parts = std::mem::take(&mut state.parts);
+        let acked: usize = parts.iter().map(|part| part.acked).sum();
+        let result = match state.failed.take() {
+            None => {
+                self.notices.committed(self.size);
+                Ok(parts.into_iter().map(Part::appended).collect())
+            }
+            Some(fault) => Err(commit_error(&fault, acked, state.failures)),
+        };
+        drop(held);
+        // A client that has gone does not wait.
+        let _ = state.ticket.take().map(|ticket| ticket.send(result));
+    }
+}
+
+fn commit_error(fault: &Fault, acked: usize, failures: usize) -> CommitError {
+    let told = match acked {
+        0 => fault.to_string(),
+        _ => format!("{fault}: {acked} records of the request are in the topic, and {failures} are not"),
+    };
+    match fault.class {
+        FaultClass::Record => CommitError::Refused(told),
+        FaultClass::Denied | FaultClass::Missing if acked == 0 => CommitError::Failed(told),
+        _ => CommitError::Unknown(told),
+    }
+}
+
+impl ClientContext for Acks {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.connection.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let fault = self.connection.fault("append", &error);
+        if matches!(fault.class, FaultClass::Broken | FaultClass::Fenced) {
+            self.queue.is_broken.store(true, Ordering::Relaxed);
+        }
+        self.connection.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.connection.generate_oauth_token(config)
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Acks {
+    type DeliveryOpaque = Arc<Request>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, request: Arc<Request>) {
+        let (partition, result) = match result {
+            Ok(message) => (message.partition(), Ok(u64::try_from(message.offset()).unwrap_or_default())),
+            Err((error, message)) => {
+                let action = format!("append to topic '{}'", message.topic());
+                (message.partition(), Err(self.connection.fault(action, error)))
+            }
+        };
+        if let Err(fault) = &result
+            && matches!(fault.class, FaultClass::Fenced)
+        {
+            self.queue.is_broken.store(true, Ordering::Relaxed);
+        }
+        let is_well = result.is_ok();
+        if request.told(partition, result) {
+            self.queue.give_back(request.bytes, request.size.records);
+            if is_well {
+                self.connection.is_well();
+            }
+        }
+    }
+}
+
+impl Queue {
+    fn reserve(&self, bytes: u64, messages: u64) -> bool {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let messages_before = self.messages.fetch_add(messages, Ordering::Relaxed);
+        // One request is always taken, however large: the client has room for twice as much.
+        let fits = before == 0 || before + bytes <= self.bytes_max;
+        if fits && messages_before + messages <= KAFKA_QUEUE_MESSAGES_MAX {
+            return true;
+        }
+        self.give_back(bytes, messages);
+        false
+    }
+
+    fn give_back(&self, bytes: u64, messages: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.messages.fetch_sub(messages, Ordering::Relaxed);
+    }
+}
+
+impl Appender {
+    /// Begins a producer whose queue has `queue_bytes` at most, and takes requests of up to `request_bytes`.
+    ///
+    /// # Errors
+    /// If the client does not take its settings.
+    pub fn begin(
+        connection: &Arc<Connection>,
+        topic: &str,
+        (queue_bytes, request_bytes): (u64, u64),
+    ) -> Result<Arc<Self>, Fault> {
+        let queue = Arc::new(Queue {
+            bytes_max: queue_bytes,
+            bytes: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
+            is_broken: AtomicBool::new(false),
+        });
+        let mut config = connection.client_config();
+        let own = &connection.cluster().client;
+        if !own.contains_key("linger.ms") && !own.contains_key("queue.buffering.max.ms") {
+            config.set("linger.ms", KAFKA_LINGER_MS.to_string());
+        }
+        if !own.contains_key("message.max.bytes") {
+            // The broker knows what it takes.
+            config.set("message.max.bytes", request_bytes.clamp(1_000_000, 1_000_000_000).to_string());
+        }
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", KAFKA_PRODUCE_TIMEOUT.as_millis().to_string())
+            .set("queue.buffering.max.messages", (2 * KAFKA_QUEUE_MESSAGES_MAX).to_string())
+            .set("queue.buffering.max.kbytes", kib(2 * queue_bytes.max(request_bytes)).to_string());
+        let context = Acks { connection: Arc::clone(connection), queue: Arc::clone(&queue) };
+        let producer = config
+            .create_with_context(context)
+            .map_err(|error| connection.fault("begin to append", &error))?;
+        let (is_over, thread) = (AtomicBool::new(false), Mutex::new(None));
+        let appender = Arc::new(Self { producer, topic: topic.to_owned(), queue, is_over, thread });
+        let polled = Arc::clone(&appender);
+        let thread = std::thread::Builder::new().name("kafka acks".to_owned()).spawn(move || polled.poll());
+        match thread {
+            Ok(thread) => *appender.lock_thread() = Some(thread),
+            // Without its thread nothing would ever be acknowledged.
+            Err(_) => return Err(connection.fault("begin to append", &KafkaError::Canceled)),
+        }
+        Ok(appender)
+    }
+
+    fn lock_thread(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poll(&self) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            self.producer.poll(POLL_TIMEOUT);
+        }
+    }
+
+    /// Whether the client cannot go on, and another one is needed.
+    pub fn is_broken(&self) -> bool {
+        self.queue.is_broken.load(Ordering::Relaxed)
+    }
+
+    /// Bytes on their way.
+    pub fn queued_bytes(&self) -> u64 {
+        self.queue.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Sends the batches of a request, each to its partition: all of them, or none. Does not block.
+    ///
+    /// # Errors
+    /// If too much is on its way already.
+    pub fn append(
+        &self,
+        notices: &Arc<Notices>,
+        budget: &Arc<Budget>,
+        batches: Vec<(ShardId, Batch)>,
+    ) -> Result<Receipt, AppendError> {
+        let size = Size::of(batches.iter().map(|(_, batch)| batch));
+        let records = usize::try_from(size.records).unwrap_or(usize::MAX);
+        let payload = |(_, batch): &(ShardId, Batch)| -> u64 {
+            batch.records.iter().map(|record| (record.payload.len() + record.key.len()) as u64).sum()
+        };
+        let bytes = batches.iter().map(payload).sum::<u64>() + size.records * KAFKA_RECORD_OVERHEAD_BYTES;
+        // The client holds a copy of each record.
+        let copies = budget.try_take(bytes).ok_or(AppendError::Busy)?;
+        if !self.queue.reserve(bytes, size.records) {
+            return Err(AppendError::Busy);
+        }
+        let (ticket, told) = oneshot::channel();
+        let part = |(shard, batch): &(ShardId, Batch)| Part {
+            shard: *shard,
+            records: batch.records.len(),
+            first: 0,
+            last: 0,
+            apart: None,
+            acked: 0,
+        };
+        let state = State {
+            left: records,
+            parts: batches.iter().map(part).collect(),
+            failed: None,
+            failures: 0,
+            ticket: Some(ticket),
+            held: Some((copies, batches.iter().map(|(_, batch)| Arc::clone(&batch.source)).collect())),
+        };
+        let notices = Arc::clone(notices);
+        let request = Arc::new(Request { notices, size, bytes, state: Mutex::new(state) });
+        for (shard, batch) in &batches {
+            self.send(&request, *shard, batch);
+        }
+        Ok(Receipt::numbered(told))
+    }
+
+    fn send(&self, request: &Arc<Request>, shard: ShardId, batch: &Batch) {
+        let source = &batch.source;
+        let partition = i32::try_from(shard.0).unwrap_or(i32::MAX);
+        // Zero would be taken for no timestamp.
+        let millis = (source.arrival.0 / 1_000).max(1);
+        for record in &batch.records {
+            let mut message: BaseRecord<'_, [u8], [u8], _> =
+                BaseRecord::with_opaque_to(&self.topic, Arc::clone(request))
+                    .partition(partition)
+                    .payload(source.bytes(record.payload))
+                    .timestamp(millis);
+            if !record.key.is_empty() {
+                message = message.key(source.bytes(record.key));
+            }
+            if record.refusal.is_present() {
+                let header = Header { key: REFUSAL_HEADER, value: Some(source.bytes(record.refusal)) };
+                message = message.headers(OwnedHeaders::new_with_capacity(1).insert(header));
+            }
+            if let Err((error, message)) = self.producer.send(message) {
+                let action = format!("append to topic '{}'", self.topic);
+                let fault = self.producer.context().connection.fault(action, &error);
+                // Those that were sent before it are told of by the client.
+                if message.delivery_opaque.told(partition, Err(fault)) {
+                    self.queue.give_back(request.bytes, request.size.records);
+                }
+            }
+        }
+    }
+
+    /// Waits until all that was sent is told of, at most for `time`, and ends. What is not told of by then fails. Blocks
+    /// the thread.
+    pub fn end(&self, time: Duration) {
+        let flushed = self.producer.flush(time);
+        if let Err(error) = flushed {
+            let topic = self.topic.as_str();
+            tracing::warn!(topic, %error, "records are given up that no broker has confirmed: their clients are told so");
+        }
+        self.is_over.store(true, Ordering::Relaxed);
+        let thread = self.lock_thread().take();
+        if let Some(thread) = thread {
+            // It has nothing to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn kib(bytes: u64) -> u64 {
+    // What the client takes at most.
+    (bytes >> 10).clamp(1, 2_147_483_647)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(records: usize) -> Part {
+        Part { shard: ShardId(0), records, first: 0, last: 0, apart: None, acked: 0 }
+    }
+
+    #[test]
+    fn numbers_are_listed_only_where_they_do_not_follow_each_other() {
+        let mut together = part(3);
+        (7..10).for_each(|offset| together.ack(offset));
+        assert_eq!(together.appended().1, Appended::together(SequenceNumber(7), 3));
+        let mut apart = part(4);
+        [7, 8, 10, 11].into_iter().for_each(|offset| apart.ack(offset));
+        let (_, appended) = apart.appended();
+        assert_eq!((appended.first.0, appended.last.0, appended.count()), (7, 11, 4));
+        let numbers: Vec<_> = (0..4).map(|index| appended.number(index).0).collect();
+        assert_eq!(numbers, [7, 8, 10, 11]);
+    }
+}

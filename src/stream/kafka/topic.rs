@@ -1,0 +1,313 @@
+//! A topic that is the log of a stream: what its shards share.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::append::Appender;
+use super::catch_up::Pool;
+use super::judge::Judge;
+use super::partition::PartitionLog;
+use super::tail::{self, Bell};
+use crate::config::checked::KafkaLog;
+use crate::config::limits::{KAFKA_FLUSH_WAIT, KAFKA_QUEUE_PERCENT, KAFKA_TAIL_IDLE, KAFKA_TAIL_PERCENT};
+use crate::kafka::Connection;
+use crate::record::{Batch, ShardId};
+use crate::runtime::budget::Budget;
+use crate::runtime::clock;
+use crate::stream::captures::CapturePlan;
+use crate::stream::notices::Notices;
+use crate::stream::receipt::{AppendError, Receipt};
+
+/// What a stream on a topic is made of.
+#[derive(Debug)]
+pub struct Source {
+    /// The topic.
+    pub log: KafkaLog,
+    /// The verdict on records while they are read.
+    pub judge: Judge,
+    /// Pays for records in memory.
+    pub budget: Arc<Budget>,
+    /// The most bytes of one request.
+    pub request_bytes: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct TopicLog {
+    stream: Arc<str>,
+    source: Source,
+    connection: Arc<Connection>,
+    notices: Arc<Notices>,
+    captures: RwLock<Arc<CapturePlan>>,
+    /// In the order of their numbers; not there before the cluster has told how many there are.
+    partitions: OnceLock<Vec<Arc<PartitionLog>>>,
+    /// Why nothing can be appended or read at the moment.
+    trouble: Mutex<Option<String>>,
+    appender: RwLock<Option<Arc<Appender>>>,
+    pool: Pool,
+    pub(super) bell: Bell,
+    /// When somebody has read last, in milliseconds since the start of the process; zero for never.
+    used: AtomicU64,
+    begun: Instant,
+    /// The number of partitions that was told of last.
+    told: AtomicU32,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// [`KAFKA_TAIL_IDLE`].
+const TAIL_IDLE_MILLIS: u64 = KAFKA_TAIL_IDLE.as_secs() * 1_000;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl TopicLog {
+    /// Nothing is asked of the cluster yet.
+    pub fn new(
+        stream: &Arc<str>,
+        source: Source,
+        notices: &Arc<Notices>,
+        captures: Arc<CapturePlan>,
+    ) -> Arc<Self> {
+        let connection = Connection::new(source.log.cluster.clone(), format!("log {stream}"));
+        let waiting =
+            format!("{} has not told yet what topic '{}' is", connection.cluster().label(), source.log.topic);
+        Arc::new(Self {
+            stream: Arc::clone(stream),
+            source,
+            connection,
+            notices: Arc::clone(notices),
+            captures: RwLock::new(captures),
+            partitions: OnceLock::new(),
+            trouble: Mutex::new(Some(waiting)),
+            appender: RwLock::new(None),
+            pool: Pool::default(),
+            bell: Bell::default(),
+            used: AtomicU64::new(0),
+            begun: clock::monotonic(),
+            told: AtomicU32::new(0),
+            thread: Mutex::new(None),
+        })
+    }
+
+    /// Begins to ask the cluster, and to read the tail for whoever wants to. `tell` is told the partitions once.
+    pub fn begin(self: &Arc<Self>, tell: impl FnOnce(&[Arc<PartitionLog>]) + Send + 'static) {
+        let topic = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("kafka log".to_owned());
+        match thread.spawn(move || tail::run(&topic, tell)) {
+            Ok(thread) => *lock(&self.thread) = Some(thread),
+            Err(error) => {
+                self.has_trouble(format!("no thread can be started: {error}"));
+            }
+        }
+    }
+
+    /// Waits until the cluster has told what the topic is, at most for `time`. Returns whether it has. Blocks the thread.
+    pub fn wait_for_partitions(&self, time: Duration) -> bool {
+        self.bell.wait_until(time, || self.partitions.get().is_some());
+        self.partitions.get().is_some()
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &Arc<str> {
+        &self.stream
+    }
+
+    /// Name of the topic.
+    pub fn name(&self) -> &str {
+        &self.source.log.topic
+    }
+
+    /// Where it is.
+    pub fn log(&self) -> &KafkaLog {
+        &self.source.log
+    }
+
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.source.budget
+    }
+
+    pub(super) fn judge(&self) -> &Judge {
+        &self.source.judge
+    }
+
+    pub(super) fn notices(&self) -> &Arc<Notices> {
+        &self.notices
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The shards, if they are known.
+    pub fn partitions(&self) -> &[Arc<PartitionLog>] {
+        self.partitions.get().map(|partitions| &**partitions).unwrap_or_default()
+    }
+
+    pub(super) fn partition(&self, partition: i32) -> Option<&Arc<PartitionLog>> {
+        self.partitions().get(usize::try_from(partition).ok()?)
+    }
+
+    pub(super) fn has_partitions(&self, partitions: Vec<Arc<PartitionLog>>) -> &[Arc<PartitionLog>] {
+        self.partitions.get_or_init(|| partitions)
+    }
+
+    /// A weak reference for the shards.
+    pub(super) fn weak(self: &Arc<Self>) -> Weak<Self> {
+        Arc::downgrade(self)
+    }
+
+    /// A message that says of which topic it is.
+    pub fn says(&self, what: &str) -> String {
+        format!("Kafka cluster '{}', topic '{}': {what}", self.connection.cluster().label(), self.name())
+    }
+
+    /// Has records that are brought into memory carry these fields.
+    pub fn capture(&self, captures: Arc<CapturePlan>) {
+        *self.captures.write().unwrap_or_else(PoisonError::into_inner) = captures;
+    }
+
+    pub(super) fn captures(&self) -> Arc<CapturePlan> {
+        Arc::clone(&self.captures.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The most payload bytes that one shard keeps in memory.
+    pub(super) fn ring_bytes_max(&self) -> u64 {
+        let share = self.budget().capacity() / 100 * KAFKA_TAIL_PERCENT;
+        share / self.partitions().len().max(1) as u64
+    }
+
+    /// Milliseconds since it was made; never zero.
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Somebody reads.
+    pub fn is_used(&self) {
+        let now = self.now();
+        let before = self.used.swap(now, Ordering::Relaxed);
+        // While it is read, the thread looks here by itself.
+        if before == 0 || now.saturating_sub(before) >= TAIL_IDLE_MILLIS {
+            self.bell.ring();
+        }
+    }
+
+    /// How many partitions the topic has, as far as that is known.
+    pub fn partitions_told(&self) -> u32 {
+        let known = u32::try_from(self.partitions().len()).unwrap_or(u32::MAX);
+        match self.told.load(Ordering::Relaxed) {
+            0 => known,
+            told => told,
+        }
+    }
+
+    /// Bytes on their way to it.
+    pub fn queued_bytes(&self) -> u64 {
+        self.appender().map_or(0, |appender| appender.queued_bytes())
+    }
+
+    /// Whether it is news that the topic has so many partitions.
+    pub(super) fn tell_once_of(&self, partitions: u32) -> bool {
+        self.told.swap(partitions, Ordering::Relaxed) != partitions
+    }
+
+    pub(super) fn idle_for(&self) -> Option<Duration> {
+        let used = Some(self.used.load(Ordering::Relaxed)).filter(|&used| used > 0)?;
+        Some(Duration::from_millis(self.now().saturating_sub(used)))
+    }
+
+    /// Nothing can be done at the moment. Returns whether that is news.
+    pub(super) fn has_trouble(&self, why: String) -> bool {
+        let mut trouble = lock(&self.trouble);
+        let is_news = trouble.as_ref() != Some(&why);
+        *trouble = Some(why);
+        is_news
+    }
+
+    pub(super) fn is_well(&self) -> bool {
+        self.connection.is_well();
+        lock(&self.trouble).take().is_some()
+    }
+
+    /// Why nothing can be appended or read at the moment, if that is so.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+
+    /// Why records cannot be appended, as far as that is known before.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn may_append(&self) -> Result<(), AppendError> {
+        if self.source.log.is_source {
+            let topic = self.name().to_owned();
+            return Err(AppendError::ReadOnly { stream: self.stream.to_string(), topic });
+        }
+        if self.partitions.get().is_some() {
+            return Ok(());
+        }
+        Err(AppendError::Unavailable(
+            self.trouble().unwrap_or_else(|| self.says("nothing is known of it yet")),
+        ))
+    }
+
+    fn appender(&self) -> Option<Arc<Appender>> {
+        self.appender.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has a producer that works, if there is to be one.
+    pub(super) fn mend_appender(&self) {
+        if self.source.log.is_source || self.appender().is_some_and(|appender| !appender.is_broken()) {
+            return;
+        }
+        let queue_bytes = self.budget().capacity() / 100 * KAFKA_QUEUE_PERCENT;
+        let begun = Appender::begin(&self.connection, self.name(), (queue_bytes, self.source.request_bytes));
+        let new = match begun {
+            Ok(appender) => Some(appender),
+            Err(fault) => {
+                if self.has_trouble(fault.to_string()) {
+                    tracing::error!(stream = %self.stream, error = %fault, "records cannot be appended");
+                }
+                return;
+            }
+        };
+        let old = std::mem::replace(&mut *self.appender.write().unwrap_or_else(PoisonError::into_inner), new);
+        if let Some(old) = old {
+            tracing::warn!(stream = %self.stream, topic = self.name(), "the producer could not go on: another one has taken its place");
+            old.end(Duration::ZERO);
+        }
+    }
+
+    /// Appends. Does not block.
+    ///
+    /// # Errors
+    /// If nothing of it was sent.
+    pub fn append(&self, batches: Vec<(ShardId, Batch)>) -> Result<Receipt, AppendError> {
+        self.may_append()?;
+        let unavailable =
+            || AppendError::Unavailable(self.trouble().unwrap_or_else(|| self.says("no producer")));
+        self.appender().ok_or_else(unavailable)?.append(&self.notices, self.budget(), batches)
+    }
+
+    /// Ends everything: what was sent is waited for, for a while. Blocks the thread.
+    pub fn end(&self) {
+        self.bell.end();
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
+            // It has nothing to tell.
+            let _ = thread.join();
+        }
+        let appender = self.appender.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(appender) = appender {
+            appender.end(KAFKA_FLUSH_WAIT);
+        }
+        self.pool.tidy(true);
+    }
+}
