@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use self::delivery::DeliveryReport;
+use self::fan_out::FanOutReport;
 use super::{Exit, Session};
 use crate::config::checked::{ColumnsSource, Config, Listener, Pipeline};
 use crate::config::{Problem, Size, load, node_schema, pipeline_schema, print_duration};
@@ -107,6 +108,8 @@ struct StreamReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     inference: Option<InferenceReport>,
     deliveries: Vec<DeliveryReport<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fan_outs: Vec<FanOutReport<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,7 +152,8 @@ impl<'a> Report<'a> {
         }
         if let Some(node) = &self.node {
             node.print(out)?;
-            let deliveries = self.streams.iter().map(|stream| stream.deliveries.len()).sum();
+            let deliveries =
+                self.streams.iter().map(|stream| stream.deliveries.len() + stream.fan_outs.len()).sum();
             return writeln!(
                 out,
                 "ok: {}, {}",
@@ -205,6 +209,7 @@ impl<'a> StreamReport<'a> {
                 .iter()
                 .map(|delivery| DeliveryReport::of(delivery, pipeline.columns_source))
                 .collect(),
+            fan_outs: pipeline.fan_outs.iter().map(FanOutReport::of).collect(),
         }
     }
 
@@ -228,6 +233,9 @@ impl<'a> StreamReport<'a> {
         for delivery in &self.deliveries {
             delivery.print(out)?;
         }
+        for fan_out in &self.fan_outs {
+            fan_out.print(out)?;
+        }
         Ok(())
     }
 }
@@ -241,5 +249,6 @@ fn counted(count: usize, one: &str, more: &str) -> String {
 }
 
 mod delivery;
+mod fan_out;
 #[cfg(test)]
 mod tests;

@@ -14,8 +14,7 @@ use super::secret::Secret;
 /// The environment, as `main` hands it in.
 pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-const FORMS: &str =
-    "write url = \"s3://BUCKET/PREFIX/\" (or gs://, az://, file:///FOLDER/), or path = \"FOLDER\"";
+const FORMS: &str = "write url = \"s3://BUCKET/PREFIX/\" (or gs://, az://, file:///FOLDER/), path = \"FOLDER\", or kafka = \"CLUSTER\"";
 
 /// What a store takes from the environment, where its name in lower case is that of the store's setting.
 const AWS_ROLE: [&str; 6] = [
@@ -93,10 +92,9 @@ fn check_place(raw: &SinkTable, path: &str, checker: &mut Checker<'_>) -> Option
         (None, Some(folder)) => folder_url(Path::new(folder), &format!("{path}.path"), checker),
         (None, None) => {
             // One of a wrong type, or of a later version, has been reported.
-            let given =
-                ["url", "path", "kafka"].iter().any(|key| checker.document.has(&format!("{path}.{key}")));
+            let given = ["url", "path"].iter().any(|key| checker.document.has(&format!("{path}.{key}")));
             if !given {
-                checker.problem_with_help(path, "a sink needs url or path", FORMS);
+                checker.problem_with_help(path, "a sink needs url, path or kafka", FORMS);
             }
             None
         }
@@ -131,7 +129,7 @@ fn check_url(text: &str, path: &str, checker: &mut Checker<'_>) -> Option<Url> {
             "write path = \"FOLDER\" for one that counts from the working folder",
         )),
         "file" => None,
-        "kafka" => Some(("delivery to Kafka is not in this version", FORMS)),
+        "kafka" => Some(("a Kafka cluster has no URL", "write kafka = \"CLUSTER\" and topic = \"TOPIC\"")),
         "http" | "https" => Some((
             "an http URL is the endpoint of a store, not a place in it",
             "write url = \"s3://BUCKET/PREFIX/\" and endpoint = \"http://HOST:PORT\"",

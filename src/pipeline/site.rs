@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 
+use super::fan_outs::RunningFanOut;
 use super::functions::RunningFunction;
 use super::logs::Logs;
 use super::running::Running;
@@ -39,6 +40,8 @@ pub struct Site {
     logs: Mutex<Option<Logs>>,
     /// The deliveries, whose workers may have ended.
     running: Mutex<Vec<Running>>,
+    /// The deliveries into Kafka, whose workers may have ended.
+    fan_outs: Mutex<Vec<RunningFanOut>>,
     /// What runs between two streams, and may have ended.
     functions: Mutex<Vec<RunningFunction>>,
 }
@@ -73,6 +76,7 @@ impl Site {
             workers: Tasks::new(),
             logs: Mutex::new(None),
             running: Mutex::default(),
+            fan_outs: Mutex::default(),
             functions: Mutex::default(),
         }
     }
@@ -80,6 +84,11 @@ impl Site {
     /// The deliveries.
     pub(super) fn running(&self) -> MutexGuard<'_, Vec<Running>> {
         lock(&self.running)
+    }
+
+    /// The deliveries into Kafka.
+    pub(super) fn fan_outs(&self) -> MutexGuard<'_, Vec<RunningFanOut>> {
+        lock(&self.fan_outs)
     }
 
     /// What runs between two streams.
