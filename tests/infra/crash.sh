@@ -4,11 +4,17 @@
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 cd "$REPO"
 
-has cargo || die "cargo is missing: see CONTRIBUTING.md"
-need cc gcc libc6-dev
+need_to_build
 # Rows that need them tell why they are skipped where they are not to be had.
 has faketime || apt_install faketime || say "faketime is not to be had: the clock will not jump"
 has fiu-ctrl || apt_install fiu-utils libfiu0 || say "libfiu is not to be had: no call will fail"
+
+# Rows about brokers and object stores that are real.
+beside=("$REPO/tests/infra/s3.sh" "$REPO/tests/infra/kafka.sh")
+if ! "$REPO/tests/infra/python.sh" "$REPO/tests/requirements.txt" >/dev/null; then
+  say "no broker and no S3 server are to be had: rows that need them are skipped"
+  beside=()
+fi
 
 TARGET="${CARGO_TARGET_DIR:-$REPO/target}"
 rm -rf "$TARGET/crash-matrix" "$TARGET/crash-matrix.md"
@@ -22,10 +28,10 @@ say "FOREBAY_CRASH_KILLS=$FOREBAY_CRASH_KILLS FOREBAY_CRASH_SEED=$FOREBAY_CRASH_
 
 verdict=0
 if tools="$("$REPO/tests/infra/cargo-tool.sh" nextest)"; then
-  PATH="$PATH${tools:+:$tools}" cargo nextest run -p forebay --test crash --profile crash --locked || verdict=1
+  PATH="$PATH${tools:+:$tools}" "${beside[@]}" cargo nextest run -p forebay --test crash --profile crash --locked || verdict=1
 else
   say "cargo nextest is not to be had here: using cargo test"
-  cargo test -p forebay --test crash --locked -- --test-threads 2 || verdict=1
+  "${beside[@]}" cargo test -p forebay --test crash --locked -- --test-threads 2 || verdict=1
 fi
 
 if [ -s "$FOREBAY_SKIPPED_FILE" ]; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rust-tests.sh: every test of the workspace but the documentation's. Meant to be run by test.sh, with a server beside it.
+# rust-tests.sh: every test of the workspace but the documentation's. Meant to be run by test.sh, with servers beside it.
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 cd "$REPO"
 

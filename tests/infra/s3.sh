@@ -4,11 +4,12 @@
 # below, and is gone with its data when COMMAND ends. `s3.sh bash` gives a shell to try things in.
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 HERE="$REPO/tests/infra"
+. "$HERE/server.sh"
 
 [ $# -gt 0 ] || die "usage: s3.sh COMMAND [ARGUMENT...]"
 PYTHON_BIN="$("$HERE/python.sh" "$REPO/tests/requirements.txt")"
 
-# remove_run FOLDER: the data of a run and the sockets that its server has left; their names end in its ports.
+# The sockets that a server has left have names that end in its ports.
 remove_run() {
   local port
   while read -r port; do
@@ -17,33 +18,7 @@ remove_run() {
   rm -rf "$1"
 }
 
-# What killed runs have left.
-for old in "$INFRA"/s3.*; do
-  if [ -d "$old" ] && ! kill -0 "$(cat "$old/owner" 2>/dev/null || echo none)" 2>/dev/null; then remove_run "$old"; fi
-done
-
-RUN="$(mktemp -d "$INFRA/s3.XXXXXX")"
-echo "$$" >"$RUN/owner"
-server=
-
-# Its data is thrown away, so there is nothing that it would have to save.
-stop_server() {
-  [ -n "$server" ] || return 0
-  kill -KILL "$server" 2>/dev/null || true
-  wait "$server" 2>/dev/null || true
-  server=
-}
-
-leave() {
-  local code=$?
-  stop_server
-  if [ "$code" != 0 ] && [ -f "$RUN/log" ]; then mv "$RUN/log" "$INFRA/s3-failed.log"; fi
-  remove_run "$RUN"
-  exit "$code"
-}
-trap leave EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+begin_run s3
 
 secret() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
 
@@ -74,10 +49,6 @@ cat >"$RUN/s3.json" <<JSON
 }
 JSON
 
-# The kernel ends the server with this script, even where the script is killed and cannot.
-guard=()
-if has setsid && has setpriv; then guard=(setsid setpriv --pdeathsig KILL); fi
-
 start_server() {
   local ports
   "$PYTHON_BIN/python" "$HERE/free_ports.py" 5 >>"$RUN/ports"
@@ -86,22 +57,14 @@ start_server() {
   rm -rf "$RUN/data" "$RUN/tmp"
   mkdir -p "$RUN/data" "$RUN/tmp"
   # Keys in its environment could stand in for its configuration; its log files go where TMPDIR points.
-  env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY TMPDIR="$RUN/tmp" "${guard[@]}" "$PYTHON_BIN/weed" -logtostderr=true mini \
+  launch env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY TMPDIR="$RUN/tmp" "$PYTHON_BIN/weed" -logtostderr=true mini \
     -dir="$RUN/data" -ip=127.0.0.1 -ip.bind=127.0.0.1 -master.telemetry=false -admin.ui=false -webdav=false \
     -s3.config="$RUN/s3.json" -s3.autoCreateBucket=false -s3.port.iceberg=0 -s3.port.lance=0 \
     -s3.port="${ports[0]}" -master.port="${ports[1]}" -volume.port="${ports[2]}" -filer.port="${ports[3]}" \
-    -admin.port="${ports[4]}" >"$RUN/log" 2>&1 </dev/null &
-  server=$!
+    -admin.port="${ports[4]}"
   "$PYTHON_BIN/python" "$HERE/s3_ready.py" "$server"
 }
 
-# Between the look for free ports and their use, another process may take one: then other ports are tried.
-for try in 1 2 3; do
-  if start_server; then break; fi
-  say "the S3 server did not start (try $try); the end of its log:"
-  tail -n 20 "$RUN/log" >&2
-  stop_server
-  [ "$try" != 3 ] || die "no S3 server"
-done
+start_in_tries "S3 server" start_server
 
 "$@"

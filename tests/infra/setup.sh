@@ -33,6 +33,20 @@ need() {
   die "$program is missing: install it (Debian: apt-get install $*) and run this again"
 }
 
+# need_to_build: Rust, and what librdkafka, which is in the binary, is compiled with: make, compilers of C and C++, and
+# OpenSSL's headers, which pkg-config finds (or OPENSSL_DIR tells).
+need_to_build() {
+  has cargo || die "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$REPO/Cargo.toml") or newer (https://rustup.rs)"
+  need cc gcc libc6-dev
+  need c++ g++
+  need make make
+  [ -z "${OPENSSL_DIR:-}" ] || return 0
+  need pkg-config pkg-config
+  pkg-config --exists openssl && return 0
+  apt_install libssl-dev && pkg-config --exists openssl && return 0
+  die "OpenSSL's headers are missing: install them (Debian: apt-get install libssl-dev; Fedora: openssl-devel) and run this again"
+}
+
 # locked FILE COMMAND...: one at a time, so that two runs in one checkout do not install over each other.
 locked() {
   local file="$1"

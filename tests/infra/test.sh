@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test.sh: what `make test` runs. Installs what is missing, runs every test with a real S3 server beside it, then the
-# checks of scripts and of deploy/, and ends with a summary.
+# test.sh: what `make test` runs. Installs what is missing, runs every test with a real S3 server and a real broker beside
+# it, then the checks of scripts and of deploy/, and ends with a summary.
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 . "$REPO/tests/infra/steps.sh"
 HERE="$REPO/tests/infra"
@@ -9,8 +9,7 @@ mkdir -p "$LOG"
 rm -f "$LOG"/rust-tests.log "$LOG"/doc-tests.log "$LOG"/skipped
 cd "$REPO"
 
-has cargo || die "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer (https://rustup.rs)"
-need cc gcc libc6-dev
+need_to_build
 need curl curl ca-certificates
 
 # count passed, count failed: how many tests did, by the closing lines of nextest and of cargo test.
@@ -43,7 +42,7 @@ fi
 export FOREBAY_SKIPPED_FILE="$LOG/skipped"
 
 if [ -x tests/schema-suite/fetch ]; then step "fetch the JSON Schema test suite" tests/schema-suite/fetch; fi
-STEP_LOG="$LOG/rust-tests.log" step "tests" "$HERE/s3.sh" "$HERE/rust-tests.sh"
+STEP_LOG="$LOG/rust-tests.log" step "tests" "$HERE/s3.sh" "$HERE/kafka.sh" "$HERE/rust-tests.sh"
 STEP_LOG="$LOG/doc-tests.log" step "documentation tests" cargo test --workspace --doc --locked
 step "scripts and deploy/" "$HERE/lint-deploy.sh"
 

@@ -1,0 +1,14 @@
+//! The real binary and a real broker that speaks the protocol of Kafka, over real sockets: one module a concern.
+//!
+//! `tests/infra/kafka.sh COMMAND` starts the broker; without it these tests skip themselves.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is a failed test")]
+
+mod broker;
+mod doors;
+mod faults;
+mod producer;
+#[path = "../e2e/server.rs"]
+#[expect(dead_code, reason = "not all of what other tests need is needed here")]
+mod server;
+mod topic_reader;
