@@ -6,6 +6,7 @@
 
 mod broker;
 mod doors;
+mod fan_out;
 mod faults;
 mod producer;
 #[path = "../e2e/server.rs"]

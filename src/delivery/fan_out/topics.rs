@@ -25,7 +25,6 @@ pub struct Topic {
     /// Bytes of a batch that it takes, if it says so.
     pub bytes_max: Option<u64>,
     asked: Instant,
-    used: Instant,
 }
 
 impl Topic {
@@ -33,7 +32,7 @@ impl Topic {
         let count = u128::from(partitions.max(1));
         // As the ranges of shards: 2^128 / count, rounded down.
         let hashes = (u128::MAX / count).wrapping_add(u128::from(count.is_power_of_two()));
-        Self { name: name.into(), partitions: partitions.max(1), hashes, bytes_max, asked: now, used: now }
+        Self { name: name.into(), partitions: partitions.max(1), hashes, bytes_max, asked: now }
     }
 
     /// The partition whose range of hashes `hash` lies in: what `HashRange::even` says.
@@ -93,14 +92,11 @@ impl Topics {
         self.known.get(key)
     }
 
-    /// Makes room for one more. Those that have not been used for a while may go.
+    /// Whether there is room for one more.
     ///
     /// # Errors
-    /// If all are in use.
-    pub fn make_room(&mut self, now: Instant) -> Result<(), Dead> {
-        if self.known.len() >= self.most {
-            self.known.retain(|_, topic| now.saturating_duration_since(topic.used) < FAN_OUT_FACTS_AGE);
-        }
+    /// If there is none.
+    pub fn room(&self) -> Result<(), Dead> {
         match self.known.len() < self.most {
             true => Ok(()),
             false => Err(Dead {
@@ -135,14 +131,8 @@ impl Topics {
         Ok(())
     }
 
-    /// Notes that a topic is in use.
-    pub fn touch(&mut self, key: &[u8], now: Instant) {
-        if let Some(topic) = self.known.get_mut(key) {
-            topic.used = now;
-        }
-    }
-
-    /// Forgets what was asked long ago, so that it is asked again: partitions may have been added.
+    /// Forgets what was asked long ago: what is still in use is asked again, since partitions may have been added, and what
+    /// is not makes room.
     pub fn forget_old(&mut self, now: Instant) {
         self.known.retain(|_, topic| now.saturating_duration_since(topic.asked) < FAN_OUT_FACTS_AGE);
     }
@@ -210,18 +200,16 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_topics_is_bounded_and_idle_ones_make_room() {
+    fn the_number_of_topics_is_bounded_and_old_ones_make_room() {
         let (mut topics, now) = (Topics::new(2), Instant::now());
         for key in [b"a", b"b"] {
-            topics.make_room(now).unwrap();
+            topics.room().unwrap();
             topics.known.insert(key.as_slice().into(), Topic::new("t", 1, None, now));
         }
-        assert_eq!(topics.make_room(now).unwrap_err().reason, TOPIC);
-        let later = now + FAN_OUT_FACTS_AGE + Duration::from_secs(1);
-        topics.touch(b"b", later);
-        topics.make_room(later).unwrap();
-        assert!(topics.get(b"a").is_none() && topics.get(b"b").is_some());
-        topics.forget_old(later);
-        assert_eq!(topics.len(), 0, "old facts are asked for again, however busy the topic is");
+        assert_eq!(topics.room().unwrap_err().reason, TOPIC);
+        topics.forget_old(now + Duration::from_secs(1));
+        assert_eq!(topics.len(), 2);
+        topics.forget_old(now + FAN_OUT_FACTS_AGE + Duration::from_secs(1));
+        topics.room().unwrap();
     }
 }

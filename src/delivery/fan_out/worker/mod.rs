@@ -267,6 +267,10 @@ impl Worker {
         if fault.class == FaultClass::Fenced && !self.was_given_up_by_broker() {
             return self.halt(&fault).await;
         }
+        if fault.class == FaultClass::Missing {
+            // One of them may be gone, and is then waited for.
+            self.topics.forget();
+        }
         let stage = if self.producer.is_some() { Stage::Committing } else { Stage::Connecting };
         self.held.failed(&fault, stage, &self.connection);
         match remedy {

@@ -189,7 +189,7 @@ impl Worker {
         sink.topic.fields().partition_key(&facts, &mut self.scratch).map_err(Dead::from)?;
         let Some(topic) = self.topics.get(&self.scratch) else {
             let name = sink.topic.name(&facts)?;
-            self.topics.make_room(clock::monotonic())?;
+            self.topics.room()?;
             return Err(Unsent::Hindered(Hindrance::Topic(name)));
         };
         let field = slots.partition.and_then(|slot| at.captured(slot));
