@@ -21,11 +21,11 @@ use crate::runtime::scratch_disk::ScratchDisk;
 const COPY: &str = "/ledger";
 
 /// The ledgers of a cluster.
-struct Ledgers<'a> {
+struct Ledgers<'a, 'd> {
     store: Arc<dyn ObjectStore>,
     root: Key,
     quick: bool,
-    display: &'a Display<'a>,
+    display: &'a Display<'d>,
 }
 
 /// Pipelines whose deliveries are shared, and by what.
@@ -86,7 +86,7 @@ fn unreadable(stream: &str, delivery: &str, error: String) -> DeliveryReport {
     report
 }
 
-impl Ledgers<'_> {
+impl Ledgers<'_, '_> {
     async fn verify(&self, stream: &str, delivery: &Delivery) -> Result<Vec<DeliveryReport>, String> {
         let mut reports = Vec::new();
         for shard in self.shards(stream, &delivery.name).await? {
