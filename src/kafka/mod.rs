@@ -13,6 +13,7 @@ mod connection;
 mod fault;
 mod oauth;
 pub mod ownership;
+pub mod probe;
 pub mod topic;
 
 pub use connection::Connection;

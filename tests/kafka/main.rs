@@ -8,6 +8,9 @@ mod broker;
 mod cluster;
 mod doors;
 mod faults;
+#[path = "../e2e/lake.rs"]
+#[expect(dead_code, reason = "not all of what other tests need is needed here")]
+mod lake;
 mod producer;
 #[path = "../e2e/server.rs"]
 #[expect(dead_code, reason = "not all of what other tests need is needed here")]

@@ -11,6 +11,7 @@ mod functions;
 mod identities;
 mod inference;
 mod jwt;
+mod kafka;
 mod limits;
 mod listeners;
 mod mapping;

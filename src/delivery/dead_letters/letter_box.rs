@@ -27,6 +27,9 @@ pub struct LetterBox {
     ledger: Option<LedgerParts>,
 }
 
+/// Where the files of a ledger are read.
+type LedgerFolder = (Arc<dyn Disk>, PathBuf);
+
 /// Files of a letter box.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -132,7 +135,7 @@ impl LetterBox {
     }
 
     /// Where the ledger can be read: as it is, or as it was just now.
-    fn ledger_files(&self, patience: &Patience) -> Result<Option<(Arc<dyn Disk>, PathBuf)>, FilesError> {
+    fn ledger_files(&self, patience: &Patience) -> Result<Option<LedgerFolder>, FilesError> {
         match &self.ledger {
             None => Ok(None),
             Some(LedgerParts::Folder { disk, folder }) => Ok(Some((Arc::clone(disk), folder.clone()))),
