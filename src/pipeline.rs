@@ -9,6 +9,7 @@ mod build;
 pub mod control;
 mod error;
 mod exports;
+mod fan_outs;
 pub mod flush;
 mod functions;
 mod late;
@@ -112,7 +113,8 @@ impl Pipelines {
         let phases = Phases::new();
         // Half for what has come in, half for what goes out: see `runtime::budget`.
         let ingest = Share::new(node.memory_budget_bytes / 2, pipelines.len() + ACCOUNTS_BESIDES);
-        let deliveries_count = pipelines.iter().map(|pipeline| pipeline.deliveries.len()).sum();
+        let deliveries_count =
+            pipelines.iter().map(|pipeline| pipeline.deliveries.len() + pipeline.fan_outs.len()).sum();
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
         let (addresses, places, doors) = (listeners.addresses(), listeners.places(), listeners.doors());
@@ -175,7 +177,7 @@ impl Pipelines {
         for pipeline in made {
             intakes.push(builder.build(clients, pipeline)?);
         }
-        let (built, late, to_share) = builder.built();
+        let (built, late, to_share, fan_outs) = builder.built();
         let transformations = delivery_streams.transformations();
         let functions = self.site.build_functions(&transformations, &mut intakes)?;
         let mut running = self.lock_running();
@@ -195,6 +197,7 @@ impl Pipelines {
         self.site.start(built, deliveries.handle());
         self.site.start_late(late, deliveries.handle());
         self.site.start_shared(to_share, deliveries.handle())?;
+        self.site.start_fan_outs(fan_outs, deliveries.handle());
         self.site.start_functions(functions, deliveries.handle());
         deliveries.block_on(control.resize_declared(&intakes, resized));
         running.deliveries = Some(deliveries);

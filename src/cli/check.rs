@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use self::delivery::DeliveryReport;
+use self::fan_out::FanOutReport;
 use super::{Exit, Session};
 use crate::config::checked::{ColumnsSource, Config, Listener, Pipeline};
 use crate::config::{Problem, Size, load, node_schema, pipeline_schema, print_duration};
@@ -118,6 +119,8 @@ struct StreamReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     inference: Option<InferenceReport>,
     deliveries: Vec<DeliveryReport<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fan_outs: Vec<FanOutReport<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -170,7 +173,8 @@ impl<'a> Report<'a> {
             if !self.ok {
                 return writeln!(out, "not everything is there that the configuration wants");
             }
-            let deliveries = self.streams.iter().map(|stream| stream.deliveries.len()).sum();
+            let deliveries =
+                self.streams.iter().map(|stream| stream.deliveries.len() + stream.fan_outs.len()).sum();
             return writeln!(
                 out,
                 "ok: {}, {}",
@@ -226,6 +230,7 @@ impl<'a> StreamReport<'a> {
                 .iter()
                 .map(|delivery| DeliveryReport::of(delivery, pipeline.columns_source))
                 .collect(),
+            fan_outs: pipeline.fan_outs.iter().map(FanOutReport::of).collect(),
         }
     }
 
@@ -249,6 +254,9 @@ impl<'a> StreamReport<'a> {
         for delivery in &self.deliveries {
             delivery.print(out)?;
         }
+        for fan_out in &self.fan_outs {
+            fan_out.print(out)?;
+        }
         Ok(())
     }
 }
@@ -262,6 +270,7 @@ fn counted(count: usize, one: &str, more: &str) -> String {
 }
 
 mod delivery;
+mod fan_out;
 mod online;
 #[cfg(test)]
 mod tests;

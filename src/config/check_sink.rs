@@ -14,8 +14,7 @@ use super::secret::Secret;
 /// The environment, as `main` hands it in.
 pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-const FORMS: &str =
-    "write url = \"s3://BUCKET/PREFIX/\" (or gs://, az://, file:///FOLDER/), or path = \"FOLDER\"";
+const FORMS: &str = "write url = \"s3://BUCKET/PREFIX/\" (or gs://, az://, file:///FOLDER/), path = \"FOLDER\", or kafka = \"CLUSTER\"";
 
 /// What a store takes from the environment, where its name in lower case is that of the store's setting.
 const AWS_ROLE: [&str; 6] = [
@@ -118,10 +117,9 @@ fn check_place(raw: &SinkTable, keys: StoreKeys, path: &str, checker: &mut Check
         (None, Some(folder)) => folder_url(Path::new(folder), &format!("{path}.path"), checker),
         (None, None) => {
             // One of a wrong type, or of a later version, has been reported.
-            let given =
-                ["url", "path", "kafka"].iter().any(|key| checker.document.has(&format!("{path}.{key}")));
+            let given = ["url", "path"].iter().any(|key| checker.document.has(&format!("{path}.{key}")));
             if !given {
-                checker.problem_with_help(path, "a sink needs url or path", FORMS);
+                checker.problem_with_help(path, "a sink needs url, path or kafka", FORMS);
             }
             None
         }
@@ -162,7 +160,7 @@ fn check_url(text: &str, keys: StoreKeys, path: &str, checker: &mut Checker<'_>)
         )),
         "file" => None,
         "kafka" if !is_sink => Some(("ledgers are not kept in Kafka", forms)),
-        "kafka" => Some(("delivery to Kafka is not in this version", forms)),
+        "kafka" => Some(("a Kafka cluster has no URL", "write kafka = \"CLUSTER\" and topic = \"TOPIC\"")),
         "http" | "https" => Some((
             "an http URL is the endpoint of a store, not a place in it",
             if is_sink {

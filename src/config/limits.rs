@@ -1023,3 +1023,42 @@ pub const KAFKA_CATCH_UP_BYTES: u64 = 4 << 20;
 pub const KAFKA_FLUSH_WAIT: Duration = Duration::from_secs(5);
 /// How long the start waits for a topic until it goes on without.
 pub const KAFKA_START_WAIT: Duration = Duration::from_secs(10);
+/// Topics that a fan-out uses at a time, where `max_topics` is not given. Each is a partition queue of a megabyte at
+/// most in the client, which the size of a transaction bounds for all of them together, and some kilobytes of facts.
+pub const FAN_OUT_TOPICS_DEFAULT: usize = 1_000;
+/// Topics that a fan-out may ask for. A cluster of three brokers is said to hold some ten thousand partitions well.
+pub const FAN_OUT_TOPICS_MAX: usize = 10_000;
+/// Age at which a transaction of a fan-out is committed. A commit is three requests to the coordinator, a few
+/// milliseconds: at ten a second they take some per cent of the time.
+pub const FAN_OUT_INTERVAL_DEFAULT: Duration = Duration::from_millis(100);
+/// The most: below half of the 60 s after which a broker gives a transaction up.
+pub const FAN_OUT_INTERVAL_MAX: Duration = Duration::from_secs(20);
+/// Payload bytes at which it is committed: at 100 MB/s six commits a second.
+pub const FAN_OUT_TRANSACTION_BYTES_DEFAULT: u64 = 16 << 20;
+/// The least that may be asked for.
+pub const FAN_OUT_TRANSACTION_BYTES_MIN: u64 = 64 << 10;
+/// The most: librdkafka counts what waits in kilobytes of 31 bits, and a broker must take it within 60 s.
+pub const FAN_OUT_TRANSACTION_BYTES_MAX: u64 = 1 << 30;
+/// Bytes that a message takes besides its payload and key until it is confirmed: what librdkafka keeps of it (some 200
+/// bytes), and its headers.
+pub const FAN_OUT_MESSAGE_BYTES: u64 = 320;
+/// Bytes of a message's batch beside its payload, key and headers: 61 of the batch, and lengths and flags of the record.
+pub const FAN_OUT_BATCH_OVERHEAD: u64 = 256;
+/// Bytes of a batch at which it is sent, as librdkafka has it: below the megabyte that a broker takes by default.
+pub const FAN_OUT_BATCH_BYTES: u64 = 1_000_000;
+/// Payload bytes of one message of dead letters: half of what a broker takes by default, so that its headers find room.
+pub const FAN_OUT_LETTER_BYTES: usize = 512 << 10;
+/// Bytes of the reason that a dead letter tells.
+pub const FAN_OUT_REASON_BYTES: usize = 2 << 10;
+/// How long one question to a cluster may take.
+pub const FAN_OUT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a cluster may be in trouble before a fan-out is said to be paused: leaders move within seconds.
+pub const FAN_OUT_TROUBLE_QUIET: Duration = Duration::from_secs(5);
+/// After this the facts of a topic are asked for again, so that new partitions are used.
+pub const FAN_OUT_FACTS_AGE: Duration = Duration::from_secs(300);
+/// How long a fan-out that was idle lets records gather before it reads. librdkafka lets them gather for as long again.
+pub const FAN_OUT_LINGER: Duration = Duration::from_millis(5);
+/// The smallest batch that is tried where a topic refuses larger ones without saying what it takes.
+pub const FAN_OUT_BATCH_BYTES_MIN: u64 = 16 << 10;
+/// The same of a part of a dead letter.
+pub const FAN_OUT_LETTER_BYTES_MIN: usize = 4 << 10;

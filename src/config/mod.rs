@@ -25,6 +25,7 @@ mod check_cluster;
 mod check_cors;
 mod check_dead_letters;
 mod check_delivery;
+mod check_fan_out;
 mod check_firehose;
 mod check_format;
 mod check_function;

@@ -14,12 +14,15 @@
 //! moment it is read, and its memory is charged to the delivery's account of the byte budget until the sink has
 //! confirmed the file. When the account is spent the delivery stops reading, the stream fills, and the edge refuses:
 //! nothing in between is dropped. A delivery whose sink stalls cannot take the floor of another one's account.
+//!
+//! A delivery into Kafka has no files: see [`fan_out`].
 
 mod backup;
 pub mod classify;
 pub mod dead_letters;
 pub mod encode;
 pub mod epoch;
+pub mod fan_out;
 pub mod files;
 pub mod intake;
 mod judge;

@@ -215,6 +215,11 @@ impl Status {
     pub(super) fn stored(&self, records: u64, bytes: u64, dead: Option<&str>) {
         self.metrics.stored_files.increment(1);
         self.metrics.stored_bytes.increment(bytes);
+        self.settled(records, dead);
+    }
+
+    /// Counts records that are delivered; `dead` is the reason if they are dead letters.
+    pub(super) fn settled(&self, records: u64, dead: Option<&str>) {
         match dead {
             None => {
                 self.delivered.fetch_add(records, Ordering::Relaxed);

@@ -86,7 +86,10 @@ impl Running {
 impl Site {
     /// What is to be seen of all deliveries.
     pub fn statuses(&self) -> Vec<Arc<Status>> {
-        self.running().iter().map(|running| Arc::clone(&running.parts.status)).collect()
+        let mut statuses: Vec<_> =
+            self.running().iter().map(|running| Arc::clone(&running.parts.status)).collect();
+        statuses.extend(self.fan_outs().iter().map(|running| Arc::clone(&running.parts.status)));
+        statuses
     }
 
     /// What deliveries were built from.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 
+use super::fan_outs::RunningFanOut;
 use super::functions::RunningFunction;
 use super::logs::Logs;
 use super::running::Running;
@@ -42,6 +43,8 @@ pub struct Site {
     running: Mutex<Vec<Running>>,
     /// Deliveries that other nodes have shards of as well.
     shared: Mutex<Vec<Arc<Sharing>>>,
+    /// The deliveries into Kafka, whose workers may have ended.
+    fan_outs: Mutex<Vec<RunningFanOut>>,
     /// What runs between two streams, and may have ended.
     functions: Mutex<Vec<RunningFunction>>,
 }
@@ -77,6 +80,7 @@ impl Site {
             logs: Mutex::new(None),
             running: Mutex::default(),
             shared: Mutex::default(),
+            fan_outs: Mutex::default(),
             functions: Mutex::default(),
         }
     }
@@ -89,6 +93,11 @@ impl Site {
     /// Deliveries that other nodes have shards of as well.
     pub(super) fn shared(&self) -> MutexGuard<'_, Vec<Arc<Sharing>>> {
         lock(&self.shared)
+    }
+
+    /// The deliveries into Kafka.
+    pub(super) fn fan_outs(&self) -> MutexGuard<'_, Vec<RunningFanOut>> {
+        lock(&self.fan_outs)
     }
 
     /// What runs between two streams.

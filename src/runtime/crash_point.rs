@@ -31,6 +31,8 @@ pub const POINTS: &[&str] = &[
     "ledger.snapshot.rename",
     "catalog.rename",
     "reshard.noted",
+    "fan_out.commit.before",
+    "fan_out.commit.after",
     "deliveries.begun",
     "deliveries.noted",
     "function.noted",

@@ -7,6 +7,7 @@
 mod broker;
 mod cluster;
 mod doors;
+mod fan_out;
 mod faults;
 #[path = "../e2e/lake.rs"]
 #[expect(dead_code, reason = "not all of what other tests need is needed here")]

@@ -13,6 +13,9 @@ mod trouble;
 mod upload_tasks;
 mod uploads;
 
+pub(super) use self::read::gaps;
+pub(super) use self::trouble::Trouble;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

@@ -141,7 +141,8 @@ impl Control {
         let mut next = Intake::new(Arc::clone(stream), ingest, (captures, schema), budget).map_err(failed)?;
         next.cursors = Arc::clone(&intake.cursors);
         let had_deliveries = intake.has_deliveries.load(Ordering::Relaxed);
-        next.has_deliveries = (had_deliveries || pipeline.deliveries.iter().any(is_of_pipeline)).into();
+        let has_own = !pipeline.fan_outs.is_empty() || pipeline.deliveries.iter().any(is_of_pipeline);
+        next.has_deliveries = (had_deliveries || has_own).into();
         next.is_internal = intake.is_internal;
         Ok((next, built))
     }

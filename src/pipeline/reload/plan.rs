@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::checked::{Aws, Config, Delivery, Node, Pipeline};
+use crate::config::checked::{Aws, Config, Delivery, FanOut, Node, Pipeline};
 use crate::config::print_duration;
 use crate::edge::gate::addresses::Addresses;
 use crate::edge::gate::rules::Settings;
@@ -101,6 +101,8 @@ pub struct Change {
     pub changed: Vec<(String, Vec<&'static str>)>,
     /// Names of those that go.
     pub removed: Vec<String>,
+    /// What becomes of deliveries into Kafka: names, and the change in words.
+    pub fan_outs: Vec<(String, &'static str)>,
 }
 
 impl Plan {
@@ -209,6 +211,7 @@ impl Change {
             added,
             changed,
             removed,
+            fan_outs: fan_out_changes(&old.fan_outs, &new.fan_outs),
             pipeline: new.clone(),
         };
         let is_any = change.lines().next().is_some();
@@ -228,7 +231,9 @@ impl Change {
         let removed = self.removed.iter().map(|name| format!("delivery '{name}': gone"));
         let changed =
             self.changed.iter().map(|(name, what)| format!("delivery '{name}': {}", what.join(", ")));
-        shards.into_iter().chain(retention).chain(ingest).chain(changed).chain(added).chain(removed)
+        let fan_outs = self.fan_outs.iter().map(|(name, what)| format!("delivery '{name}': {what}"));
+        let files = changed.chain(added).chain(removed);
+        shards.into_iter().chain(retention).chain(ingest).chain(files).chain(fan_outs)
     }
 }
 
@@ -247,6 +252,17 @@ fn differences(old: &Delivery, new: &Delivery) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(what, is_other)| is_other.then_some(what))
     .collect()
+}
+
+/// What becomes of deliveries into Kafka.
+fn fan_out_changes(old: &[FanOut], new: &[FanOut]) -> Vec<(String, &'static str)> {
+    let find = |among: &[FanOut], name: &str| among.iter().find(|it| it.name == name).cloned();
+    let coming = new.iter().filter_map(|after| match find(old, &after.name) {
+        None => Some((after.name.clone(), "new")),
+        Some(before) => (before != *after).then(|| (after.name.clone(), "how it goes into Kafka")),
+    });
+    let going = old.iter().filter(|before| find(new, &before.name).is_none());
+    coming.chain(going.map(|before| (before.name.clone(), "gone"))).collect()
 }
 
 /// What is asked of requests first.
@@ -298,7 +314,9 @@ pub(in crate::pipeline) fn fixed_of_stream(old: &Pipeline, new: &Pipeline) -> Ve
     let is_gone = |delivery: &Delivery| new.deliveries.iter().all(|kept| kept.name != delivery.name);
     let is_in_memory = !after.durability.is_durable() && after.log.kafka().is_none();
     let is_source = after.log.kafka().is_some_and(|log| log.is_source);
-    let loses = is_in_memory && old.deliveries.iter().any(is_gone);
+    let is_gone_from_kafka = |it: &FanOut| new.fan_outs.iter().all(|kept| kept.name != it.name);
+    let goes = old.deliveries.iter().any(is_gone) || old.fan_outs.iter().any(is_gone_from_kafka);
+    let loses = is_in_memory && goes;
     [
         ("log or source", before.log != after.log),
         ("the schema of a source", is_source && old.ingest.schema != new.ingest.schema),
