@@ -26,6 +26,7 @@ mod rules;
 mod schema;
 mod shipped;
 mod sink;
+mod stream_log;
 
 use std::path::PathBuf;
 
