@@ -5,6 +5,7 @@ mod aws;
 mod cache;
 mod dead_letters;
 mod editor;
+mod fan_outs;
 mod files;
 mod functions;
 mod identities;
