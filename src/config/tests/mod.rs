@@ -6,6 +6,7 @@ mod cache;
 mod cluster;
 mod dead_letters;
 mod editor;
+mod fan_outs;
 mod files;
 mod functions;
 mod identities;
