@@ -1051,7 +1051,7 @@ pub const FAN_OUT_LETTER_BYTES: usize = 512 << 10;
 /// Bytes of the reason that a dead letter tells.
 pub const FAN_OUT_REASON_BYTES: usize = 2 << 10;
 /// How long one question to a cluster may take.
-pub const FAN_OUT_PATIENCE: Duration = Duration::from_secs(10);
+pub const FAN_OUT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a cluster may be in trouble before a fan-out is said to be paused: leaders move within seconds.
 pub const FAN_OUT_TROUBLE_QUIET: Duration = Duration::from_secs(5);
 /// After this the facts of a topic are asked for again, so that new partitions are used.

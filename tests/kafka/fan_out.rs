@@ -274,7 +274,7 @@ async fn topics_are_named_after_fields_and_what_has_none_is_a_dead_letter() {
     let schema = "{\"type\":\"object\",\"required\":[\"n\"]}";
     let text = text.replace("[ingest]", "[ingest]\nschema = \"s.json\"\non_invalid = \"dead_letter\"");
     let text = text + &format!("dead_letters = {{ topic = \"{base}.letters\" }}\n");
-    let server = Setup::pipeline(text).file("pipelines/s.json", schema).start();
+    let server = Setup::pipeline(text).file("s.json", schema).start();
     let lines = "{\"k\":\"a\",\"n\":1,\"tenant\":\"one\"}\n{\"k\":\"a\",\"n\":2,\"tenant\":\"t/w o\"}\n\
                  {\"k\":\"a\",\"n\":3}\n{\"k\":\"a\",\"tenant\":\"one\"}\n";
     server.accept("clicks", lines).await;

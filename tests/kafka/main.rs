@@ -12,8 +12,10 @@ mod faults;
 #[path = "../e2e/lake.rs"]
 #[expect(dead_code, reason = "not all of what other tests need is needed here")]
 mod lake;
+mod log;
 mod producer;
 #[path = "../e2e/server.rs"]
 #[expect(dead_code, reason = "not all of what other tests need is needed here")]
 mod server;
+mod source;
 mod topic_reader;

@@ -6,6 +6,7 @@ mod cache;
 mod cluster;
 mod dead_letters;
 mod editor;
+mod fan_outs;
 mod files;
 mod functions;
 mod identities;
@@ -26,6 +27,7 @@ mod rules;
 mod schema;
 mod shipped;
 mod sink;
+mod stream_log;
 
 use std::path::PathBuf;
 

@@ -42,10 +42,10 @@ impl Held {
         self.until.filter(|&until| until > clock::monotonic())
     }
 
-    /// Something has failed.
-    pub fn failed(&mut self, fault: &Fault, stage: Stage, connection: &Connection) {
+    /// Something that was begun at `began` has failed.
+    pub fn failed(&mut self, fault: &Fault, (stage, began): (Stage, Instant), connection: &Connection) {
         let now = clock::monotonic();
-        let (since, known) = self.since.unwrap_or((now, stage));
+        let (since, known) = self.since.unwrap_or((began, stage));
         self.since = Some((since, known.max(stage)));
         let lasts = now.saturating_duration_since(since) >= FAN_OUT_TROUBLE_QUIET;
         if lasts || fault.class != FaultClass::Transient {
@@ -111,10 +111,10 @@ mod tests {
         };
         let connection = Connection::new(cluster, "test");
         let mut held = Held::none(&status);
-        held.failed(&fault(FaultClass::Transient), Stage::Connecting, &connection);
+        held.failed(&fault(FaultClass::Transient), (Stage::Connecting, clock::monotonic()), &connection);
         assert!(held.until().is_some());
         assert_eq!(status.report().paused, None);
-        held.failed(&fault(FaultClass::Denied), Stage::Committing, &connection);
+        held.failed(&fault(FaultClass::Denied), (Stage::Committing, clock::monotonic()), &connection);
         let why = status.report().paused.unwrap();
         assert!(why.contains("send: no") && why.contains("ACL"), "{why}");
         held.passed(Stage::Connecting);

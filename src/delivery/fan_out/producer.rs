@@ -283,6 +283,14 @@ impl Producer {
         .await
     }
 
+    /// Waits until what was sent is taken, or reported.
+    ///
+    /// # Errors
+    /// What has happened.
+    pub async fn flush(&self, patience: Duration) -> Result<(), Failed> {
+        self.blocking("send", move |client| client.flush(patience)).await
+    }
+
     /// Gives up what was sent since the last commit.
     ///
     /// # Errors

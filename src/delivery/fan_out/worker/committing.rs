@@ -95,7 +95,11 @@ impl Worker {
             Some(producer) => producer.fault(&action, &error),
             None => self.connection.fault(action, &error),
         };
-        // `State`: something that was sent before has failed, which the reports tell.
+        if code == RDKafkaErrorCode::State {
+            // Something that was sent before has failed, which the reports tell.
+            let fault = Fault { class: FaultClass::Transient, ..fault };
+            return Failed { fault, remedy: Remedy::Abort };
+        }
         let is_broken = fault.class == FaultClass::Fenced || code == RDKafkaErrorCode::Fatal;
         Failed { fault, remedy: if is_broken { Remedy::Reconnect } else { Remedy::Abort } }
     }

@@ -16,7 +16,7 @@ use super::message::Writer;
 use super::producer::{Failed, Pace, Producer, Remedy};
 use super::topics::Topics;
 use super::transaction::Transaction;
-use crate::config::limits::{FAN_OUT_BATCH_BYTES, FAN_OUT_LETTER_BYTES, FAN_OUT_LINGER};
+use crate::config::limits::{FAN_OUT_BATCH_BYTES, FAN_OUT_LETTER_BYTES, FAN_OUT_LINGER, FAN_OUT_PATIENCE};
 use crate::delivery::Stop;
 use crate::delivery::pause::Pause;
 use crate::delivery::worker::{Positions, Trouble};
@@ -185,12 +185,13 @@ impl Worker {
                 }
                 continue;
             }
+            let began = clock::monotonic();
             match self.step(draining).await {
                 Ok(Round::CaughtUp) if draining && self.open.is_none() => return,
                 Ok(Round::MoreToRead) => tokio::task::yield_now().await,
                 Ok(Round::Waiting) => self.pause(BLOCKED_PAUSE).await,
                 Ok(Round::CaughtUp) => self.sleep(waiter, draining, (phases, stop)).await,
-                Err(failed) => self.recover(failed).await,
+                Err(failed) => self.recover(failed, began).await,
             }
             self.publish();
         }
@@ -262,8 +263,8 @@ impl Worker {
     }
 
     /// Deals with what a step could not do.
-    async fn recover(&mut self, failed: Failed) {
-        let Failed { fault, remedy } = failed;
+    async fn recover(&mut self, failed: Failed, began: Instant) {
+        let Failed { fault, remedy } = self.explain(failed).await;
         if fault.class == FaultClass::Fenced && !self.was_given_up_by_broker() {
             return self.halt(&fault).await;
         }
@@ -272,7 +273,7 @@ impl Worker {
             self.topics.forget();
         }
         let stage = if self.producer.is_some() { Stage::Committing } else { Stage::Connecting };
-        self.held.failed(&fault, stage, &self.connection);
+        self.held.failed(&fault, (stage, began), &self.connection);
         match remedy {
             Remedy::Again => {}
             Remedy::Abort => self.is_aborting = self.open.is_some(),
@@ -281,6 +282,17 @@ impl Worker {
                 self.unresolved = self.open.take().filter(|open| open.is_told).or(self.unresolved.take());
                 self.disconnect().await;
             }
+        }
+    }
+
+    /// A transaction that has to be given up has a reason, which is told when everything is reported.
+    async fn explain(&mut self, failed: Failed) -> Failed {
+        let Some(producer) = self.producer.clone().filter(|_| failed.remedy == Remedy::Abort) else {
+            return failed;
+        };
+        match producer.flush(FAN_OUT_PATIENCE).await {
+            Ok(()) => self.check_reports().err().unwrap_or(failed),
+            Err(_) => failed,
         }
     }
 
