@@ -109,12 +109,16 @@ fn a_node_serves_only_what_its_roles_can() {
     let local = "[stream]\nname = \"s\"\n";
     let delivered = "[stream]\nname = \"s\"\n[[delivery]]\nname = \"lake\"\n";
     let shared = "[stream]\nname = \"s\"\nlog = { kafka = \"b:9092\", topic = \"t\" }\n[[delivery]]\nname = \"lake\"\n";
+    let fanned = "[stream]\nname = \"s\"\nlog = { kafka = \"b:9092\", topic = \"t\" }\n[[delivery]]\nname = \"bus\"\n\
+                  sink = { kafka = \"b:9092\", topic = \"u\" }\n";
     let edge = "[cluster]\nroles = [\"edge\"]\n";
     let delivery = "[cluster]\nroles = [\"delivery\"]\nledger = \"file:///ledgers/\"\n";
     for (node, pipeline, said) in [
         (edge, local, ""),
         (edge, shared, ""),
         (delivery, shared, ""),
+        ("", fanned, ""),
+        (delivery, fanned, "is not shared by nodes"),
         (edge, delivered, "nobody delivers it"),
         (delivery, local, "takes no records"),
     ] {
