@@ -269,10 +269,16 @@ impl Worker {
             return self.halt(&fault).await;
         }
         if fault.class == FaultClass::Missing {
-            // One of them may be gone, and is then waited for.
+            // One of them may be gone, and is then made, or waited for.
             self.topics.forget();
+            (self.has_dead_topic, self.has_progress_topic) = (false, false);
         }
-        let stage = if self.producer.is_some() { Stage::Committing } else { Stage::Connecting };
+        let stage = match &self.open {
+            _ if self.producer.is_none() => Stage::Connecting,
+            // A record cannot be addressed: what was before it may well be committed.
+            Some(open) if !open.is_closed() && remedy == Remedy::Again => Stage::Sending,
+            _ => Stage::Committing,
+        };
         self.held.failed(&fault, (stage, began), &self.connection);
         match remedy {
             Remedy::Again => {}
