@@ -85,9 +85,9 @@ fn what_cannot_be_is_told_once() {
 }
 
 #[test]
-fn properties_of_a_kafka_client_are_flags_numbers_or_texts() {
+fn properties_of_a_kafka_client_are_texts() {
     let text = "[[kafka]]\nname = \"main\"\nbrokers = [\"b:9092\"]\n\
-                client = { \"linger.ms\" = 5, \"log.connection.close\" = false, \"client.rack\" = \"a\" }\n";
+                client = { \"linger.ms\" = \"5\", \"log.connection.close\" = \"false\", \"client.rack\" = \"a\" }\n";
     let (node, problems) = node_from(text);
     let client = node.unwrap_or_else(|| panic!("{}", printed(&problems))).kafka.remove(0).client;
     let property = |name: &str| client.get(name).map(String::as_str);
