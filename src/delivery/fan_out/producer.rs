@@ -288,9 +288,9 @@ impl Producer {
             match (flushed, is_transactional) {
                 // What was not taken is told by the reports, and the commit would be refused.
                 _ if reports.has_any() => Ok(()),
-                // Where the transaction has failed otherwise, this says so; and where it has not, it may be repeated.
-                (_, true) => client.commit_transaction(patience),
-                (flushed, false) => flushed,
+                (Ok(()), true) => client.commit_transaction(patience),
+                // Where a transaction has failed and nothing is reported, messages are given up after a minute.
+                (flushed, _) => flushed,
             }
         })
         .await
