@@ -37,7 +37,7 @@ impl ClosedLog {
         let class = match durability {
             Durability::Fsync => JournalClass::Fsync,
             Durability::Os => JournalClass::Os,
-            Durability::Memory => panic!("there is no log on the disk"),
+            Durability::Memory | Durability::Kafka => panic!("there is no log on the disk"),
         };
         Self { class, node, folder: data.join("log"), _scratch: scratch }
     }
