@@ -19,6 +19,7 @@
 //! What the broker keeps is decided there. `release` and its like do nothing.
 
 mod append;
+mod bell;
 mod catch_up;
 mod client;
 mod draft;

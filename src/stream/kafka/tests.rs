@@ -1,3 +1,5 @@
+mod follow;
+
 use std::sync::Arc;
 use std::time::Duration;
 
