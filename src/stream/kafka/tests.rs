@@ -1,4 +1,5 @@
 mod follow;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
