@@ -9,6 +9,7 @@ mod build;
 pub mod control;
 mod error;
 mod exports;
+mod fan_outs;
 pub mod flush;
 mod functions;
 mod late;
@@ -16,6 +17,7 @@ mod learned;
 pub mod logs;
 pub mod reload;
 pub mod running;
+mod shared;
 mod site;
 
 use std::io;
@@ -27,6 +29,7 @@ use http::request::Parts;
 use tokio::runtime::Runtime;
 
 use crate::config::checked::Config;
+use crate::delivery::sharing::SharingReport;
 use crate::delivery::{Memory, StatusReport};
 use crate::edge::aws::firehose::registry::DeliveryStreams;
 use crate::edge::gate::facts::Facts;
@@ -110,7 +113,8 @@ impl Pipelines {
         let phases = Phases::new();
         // Half for what has come in, half for what goes out: see `runtime::budget`.
         let ingest = Share::new(node.memory_budget_bytes / 2, pipelines.len() + ACCOUNTS_BESIDES);
-        let deliveries_count = pipelines.iter().map(|pipeline| pipeline.deliveries.len()).sum();
+        let deliveries_count =
+            pipelines.iter().map(|pipeline| pipeline.deliveries.len() + pipeline.fan_outs.len()).sum();
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
         let listeners = Listeners::bind(&node.server.listeners, threads)?;
         let (addresses, places, doors) = (listeners.addresses(), listeners.places(), listeners.doors());
@@ -118,7 +122,9 @@ impl Pipelines {
         let screen = Arc::new(Screen::new(config, &registry)?);
         let rules = (&node.auth, &node.limits, &node.aws);
         let edge = Edge::new(node.server.clone(), rules, ingest, phases.clone(), &registry);
-        let edge = Arc::new(edge.observed_by(observer).caching(node.cache.as_ref(), &registry));
+        let takes_requests = node.cluster.as_ref().is_none_or(|cluster| cluster.is_edge);
+        let edge = edge.observed_by(observer).caching(node.cache.as_ref(), &registry);
+        let edge = Arc::new(edge.for_requests(takes_requests));
         let jwt = Arc::clone(edge.gate().jwt());
         edge.replace_gate((&node.auth, &node.limits, &node.aws.access), jwt, screen);
         // Those that have been started end if one cannot be.
@@ -171,7 +177,7 @@ impl Pipelines {
         for pipeline in made {
             intakes.push(builder.build(clients, pipeline)?);
         }
-        let (built, late) = builder.built();
+        let (built, late, to_share, fan_outs) = builder.built();
         let transformations = delivery_streams.transformations();
         let functions = self.site.build_functions(&transformations, &mut intakes)?;
         let mut running = self.lock_running();
@@ -190,6 +196,8 @@ impl Pipelines {
         *self.site.logs() = logs;
         self.site.start(built, deliveries.handle());
         self.site.start_late(late, deliveries.handle());
+        self.site.start_shared(to_share, deliveries.handle())?;
+        self.site.start_fan_outs(fan_outs, deliveries.handle());
         self.site.start_functions(functions, deliveries.handle());
         deliveries.block_on(control.resize_declared(&intakes, resized));
         running.deliveries = Some(deliveries);
@@ -258,7 +266,14 @@ impl Pipelines {
 
     /// The balance of each delivery; of none before they are built.
     pub fn reports(&self) -> Vec<StatusReport> {
-        self.site.statuses().iter().map(|status| status.report()).collect()
+        let own = self.site.statuses();
+        let shared = self.site.shared().clone();
+        own.iter().map(|status| status.report()).chain(shared.iter().map(|shared| shared.report())).collect()
+    }
+
+    /// Deliveries that other nodes have shards of as well, and what this node has of each.
+    pub fn shared_reports(&self) -> Vec<SharingReport> {
+        self.site.shared_reports()
     }
 
     /// Why the process should get no traffic at the moment; empty if it should.
@@ -337,6 +352,8 @@ impl Pipelines {
         for status in self.site.statuses() {
             status.refresh_gauges();
         }
+        let shared = self.site.shared().clone();
+        shared.iter().for_each(|sharing| sharing.refresh_gauges());
         self.site.refresh_function_gauges();
         self.site.edge.refresh_gauges();
         for intake in self.site.edge.intakes() {

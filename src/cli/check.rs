@@ -8,9 +8,11 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use self::delivery::DeliveryReport;
+use self::fan_out::FanOutReport;
 use super::{Exit, Session};
 use crate::config::checked::{ColumnsSource, Config, Listener, Pipeline};
 use crate::config::{Problem, Size, load, node_schema, pipeline_schema, print_duration};
+use crate::kafka::probe::{Finding, Severity};
 use crate::schema::inference::Rules;
 
 /// `forebay check`.
@@ -23,11 +25,14 @@ pub struct CheckArgs {
     /// The node's file [default: forebay.toml if there is one, built-in defaults otherwise]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Also ask stores and Kafka clusters whether they are there, and have what is wanted of them
+    #[arg(long)]
+    pub online: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
     /// Print the JSON Schema of a kind of file, for editors, and check nothing
-    #[arg(long, value_name = "KIND", conflicts_with_all = ["paths", "config", "json"])]
+    #[arg(long, value_name = "KIND", conflicts_with_all = ["paths", "config", "online", "json"])]
     pub print_schema: Option<SchemaKind>,
 }
 
@@ -51,8 +56,12 @@ pub fn run(args: CheckArgs, session: &mut Session<'_>) -> io::Result<Exit> {
         return Ok(Exit::Well);
     }
     let loaded = load(&args.paths, args.config.as_deref(), session.env);
+    let findings = match &loaded {
+        Ok(config) if args.online => Some(online::look(config)?),
+        _ => None,
+    };
     let (exit, report) = match &loaded {
-        Ok(config) => (Exit::Well, Report::of(config)),
+        Ok(config) => Report::of(config, findings.as_deref()),
         Err(problems) => (Exit::NotWell, Report::of_problems(problems.as_slice())),
     };
     if args.json {
@@ -76,6 +85,9 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<NodeReport<'a>>,
     streams: Vec<StreamReport<'a>>,
+    /// What was found by asking; missing where nobody was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online: Option<&'a [Finding]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,6 +119,8 @@ struct StreamReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     inference: Option<InferenceReport>,
     deliveries: Vec<DeliveryReport<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fan_outs: Vec<FanOutReport<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,13 +131,16 @@ struct InferenceReport {
 
 impl<'a> Report<'a> {
     fn of_problems(problems: &'a [Problem]) -> Self {
-        Self { ok: false, problems, node: None, streams: Vec::new() }
+        Self { ok: false, problems, node: None, streams: Vec::new(), online: None }
     }
 
-    fn of(config: &'a Config) -> Self {
+    fn of(config: &'a Config, online: Option<&'a [Finding]>) -> (Exit, Self) {
         let node = &config.node;
-        Self {
-            ok: true,
+        let is_problem = |finding: &Finding| finding.severity == Severity::Problem;
+        let ok = !online.is_some_and(|findings| findings.iter().any(is_problem));
+        let report = Self {
+            ok,
+            online,
             problems: &[],
             node: Some(NodeReport {
                 name: node.name.as_deref(),
@@ -137,7 +154,8 @@ impl<'a> Report<'a> {
                 log_writer: node.log.writer.as_str(),
             }),
             streams: config.pipelines.iter().map(StreamReport::of).collect(),
-        }
+        };
+        (if ok { Exit::Well } else { Exit::NotWell }, report)
     }
 
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -149,7 +167,14 @@ impl<'a> Report<'a> {
         }
         if let Some(node) = &self.node {
             node.print(out)?;
-            let deliveries = self.streams.iter().map(|stream| stream.deliveries.len()).sum();
+            for finding in self.online.unwrap_or_default() {
+                writeln!(out, "{finding}")?;
+            }
+            if !self.ok {
+                return writeln!(out, "not everything is there that the configuration wants");
+            }
+            let deliveries =
+                self.streams.iter().map(|stream| stream.deliveries.len() + stream.fan_outs.len()).sum();
             return writeln!(
                 out,
                 "ok: {}, {}",
@@ -205,6 +230,7 @@ impl<'a> StreamReport<'a> {
                 .iter()
                 .map(|delivery| DeliveryReport::of(delivery, pipeline.columns_source))
                 .collect(),
+            fan_outs: pipeline.fan_outs.iter().map(FanOutReport::of).collect(),
         }
     }
 
@@ -228,6 +254,9 @@ impl<'a> StreamReport<'a> {
         for delivery in &self.deliveries {
             delivery.print(out)?;
         }
+        for fan_out in &self.fan_outs {
+            fan_out.print(out)?;
+        }
         Ok(())
     }
 }
@@ -241,5 +270,7 @@ fn counted(count: usize, one: &str, more: &str) -> String {
 }
 
 mod delivery;
+mod fan_out;
+mod online;
 #[cfg(test)]
 mod tests;

@@ -210,7 +210,17 @@ impl Banner {
                 let interval = print_duration(delivery.buffer.interval);
                 format!("{}: {} (a file at most every {interval})", delivery.name, delivery.sink.url)
             };
-            (pipeline.stream.name.clone(), pipeline.deliveries.iter().map(delivery).collect())
+            let fan_out = |fan_out: &crate::config::checked::FanOut| {
+                let sink = &fan_out.sink;
+                format!(
+                    "{}: topic {} of Kafka cluster {}",
+                    fan_out.name,
+                    sink.topic.as_str(),
+                    sink.cluster.label()
+                )
+            };
+            let files = pipeline.deliveries.iter().map(delivery);
+            (pipeline.stream.name.clone(), files.chain(pipeline.fan_outs.iter().map(fan_out)).collect())
         };
         Self { streams: config.pipelines.iter().map(sinks).collect() }
     }

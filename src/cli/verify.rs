@@ -4,6 +4,7 @@
 pub(super) mod display;
 mod functions;
 mod print;
+mod shared;
 
 use std::io;
 use std::path::PathBuf;
@@ -118,8 +119,16 @@ fn verify_node(config: &mut Config, quick: bool, display: &Display<'_>) -> Resul
     let durable = |pipeline: &&Pipeline| pipeline.stream.durability.is_durable();
     let (disk, path): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), &config.node.data_dir);
     if !config.pipelines.iter().any(|pipeline| durable(&pipeline)) && !NodeFolder::is_begun(&*disk, path) {
-        let note = "no stream is durable: there is nothing to verify".to_owned();
-        return Ok(Report { ok: true, notes: vec![note], ..Report::default() });
+        let mut report = Report::default();
+        if shared::shared(config).next().is_some() {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            shared::verify_all(config, &runtime, (quick, display), &mut report);
+            display.end();
+        } else {
+            report.notes.push("no stream is durable: there is nothing to verify".to_owned());
+        }
+        report.ok = report.deliveries.iter().all(DeliveryReport::is_well);
+        return Ok(report);
     }
     // Held to the end: nobody writes meanwhile.
     let folder = NodeFolder::open_existing_for_reading(disk, path)?;
@@ -157,6 +166,7 @@ fn verify_node(config: &mut Config, quick: bool, display: &Display<'_>) -> Resul
             report.deliveries.push(runtime.block_on(verify::verify(&stream.name, &delivery.name, evidence)));
         }
     }
+    shared::verify_all(config, &runtime, (quick, display), &mut report);
     display.end();
     if let Some(content) = &content {
         for transformation in delivery_streams.transformations() {

@@ -27,6 +27,10 @@ pub struct DeadLettersTable {
     /// `forebay`.
     #[schemars(extend("enum" = ["forebay", "firehose"]), example = &"firehose")]
     pub envelope: Option<String>,
+    /// Into Kafka only: the topic of dead letters, which is made where it is missing. Default: that of the records with
+    /// `.dead` behind it, or `STREAM.DELIVERY.dead` where that depends on the record.
+    #[schemars(example = &"clicks.dead")]
+    pub topic: Option<String>,
 }
 
 /// The dead letters of the delivery at `path`, whose own files are closed by `buffer`; `None` where a problem was added.

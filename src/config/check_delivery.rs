@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check_dead_letters::check_dead_letters;
+use super::check_fan_out::refuse_kafka_keys;
 use super::check_format::{check_extension, check_format};
 use super::check_prefix::{Prefixes, check_prefixes};
 use super::check_sink::{Env, check_sink, folder_sink};
-use super::checked::{BufferHints, Delivery, ObjectSink, Selection};
+use super::checked::{BufferHints, Delivery, KafkaCluster, ObjectSink, Selection};
 use super::checker::Checker;
 use super::limits;
 use super::raw::{BufferTable, DeliveryTable, SinkTable};
@@ -21,6 +22,7 @@ pub(super) struct Surroundings<'a> {
     pub memory_budget: Option<u64>,
     pub stream: Option<&'a str>,
     pub columns: PipelineColumns,
+    pub clusters: &'a [KafkaCluster],
     pub env: Env<'a>,
 }
 
@@ -43,6 +45,7 @@ pub(super) fn check_delivery(
 ) -> Option<Delivery> {
     let name =
         checker.name(&format!("{path}.name"), raw.name.clone(), "write name = \"lake\" or another name");
+    let is_refused = refuse_kafka_keys(path, checker);
     let sink = check_sink_or_default(raw.sink.clone(), path, name.as_deref(), around, checker);
     let format = check_format(&raw, path, &around.columns, checker);
     let extension = check_extension(raw.extension.as_deref(), path, checker);
@@ -61,6 +64,9 @@ pub(super) fn check_delivery(
         limits::OPEN_PARTITIONS_MAX,
     );
     let Prefixes { prefix, error_prefix, event_time, placement } = prefixes?;
+    if is_refused {
+        return None;
+    }
     Some(Delivery {
         name: name?,
         sink: sink?,

@@ -82,7 +82,6 @@ impl BucketStore {
         let table = self.table.clone();
         SinkTable {
             url: Some(format!("s3://{bucket}/")),
-            path: None,
             endpoint: table.endpoint,
             region: table.region,
             access_key_id: table.access_key_id,
@@ -90,6 +89,7 @@ impl BucketStore {
             path_style: table.path_style,
             allow_http: table.allow_http,
             multipart: table.multipart,
+            ..SinkTable::default()
         }
     }
 

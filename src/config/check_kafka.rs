@@ -30,8 +30,8 @@ pub struct KafkaTable {
     /// Who we are. Default: nobody asks.
     pub sasl: Option<KafkaSaslTable>,
     /// Further properties of librdkafka, except those that promises rest on.
-    #[schemars(extend("examples" = [{ "linger.ms" : 5 }]))]
-    pub client: Option<BTreeMap<String, ClientValue>>,
+    #[schemars(extend("examples" = [{ "linger.ms": "5" }]))]
+    pub client: Option<BTreeMap<String, String>>,
 }
 
 /// `tls` of a cluster.
@@ -85,28 +85,6 @@ pub struct KafkaSaslTable {
     /// What is asked for, in the issuer's words.
     #[schemars(example = &"kafka")]
     pub scope: Option<String>,
-}
-
-/// The value of a property of the client.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum ClientValue {
-    /// `true` or `false`.
-    Flag(bool),
-    /// A number.
-    Integer(i64),
-    /// Anything else.
-    Text(String),
-}
-
-impl ClientValue {
-    fn into_text(self) -> String {
-        match self {
-            ClientValue::Flag(flag) => flag.to_string(),
-            ClientValue::Integer(number) => number.to_string(),
-            ClientValue::Text(text) => text,
-        }
-    }
 }
 
 /// A Kafka cluster, and how to be let in.
@@ -372,7 +350,7 @@ fn check_sasl(table: KafkaSaslTable, path: &str, checker: &mut Checker<'_>) -> O
 }
 
 fn check_client(
-    properties: BTreeMap<String, ClientValue>,
+    properties: BTreeMap<String, String>,
     path: &str,
     checker: &mut Checker<'_>,
 ) -> Option<BTreeMap<String, String>> {
@@ -386,7 +364,6 @@ fn check_client(
             is_refused = true;
         }
     }
-    let properties = properties.into_iter().map(|(name, value)| (name, value.into_text())).collect();
     (!is_refused).then_some(properties)
 }
 

@@ -8,6 +8,7 @@ use super::check_access::check_access;
 use super::check_auth::{Principals, check_auth};
 use super::check_aws::check_aws;
 use super::check_cache::check_cache;
+use super::check_cluster::check_cluster;
 use super::check_cors::check_cors;
 use super::check_function::check_functions;
 use super::check_kafka::check_clusters;
@@ -42,6 +43,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
     let body_bytes_max = server.as_ref().map(|server| server.body_bytes_max);
     let log = check_log(raw.log.unwrap_or_default(), body_bytes_max, checker);
     let cache = check_cache(raw.cache, checker);
+    let cluster = check_cluster(raw.cluster, env, checker);
     let access_log = check_access_log(raw.access_log, checker);
     let audit_log = check_audit_log(raw.audit_log, checker);
     let otlp = check_telemetry(raw.telemetry, checker);
@@ -74,6 +76,7 @@ pub(super) fn check_node(raw: NodeFile, env: Env<'_>, checker: &mut Checker<'_>)
         auth: auth?,
         limits: limits?,
         cache: cache?,
+        cluster: cluster?,
         access_log: access_log?,
         audit_log: audit_log?,
         otlp: otlp?,

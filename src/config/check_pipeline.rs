@@ -7,13 +7,15 @@ use std::sync::Arc;
 use super::check_access::check_access;
 use super::check_backup::{backup_name, check_backup};
 use super::check_delivery::{PipelineColumns, Surroundings, check_delivery};
+use super::check_fan_out::{check_fan_out, is_fan_out};
 use super::check_inference::{INFER, check_inference, refuse_without_inference};
 use super::check_ingest::{check_ingest, check_stream};
 use super::check_schema::{check_against, check_declared, check_declared_names, check_derived_names};
+use super::check_shared::{Said, refuse_in_cluster};
 use super::check_sink::Env;
 use super::check_stage::check_stages;
 use super::check_stream_log::refuse_intake_settings;
-use super::checked::{Add, ColumnsSource, Content, Delivery, Ingest, Node, Pipeline};
+use super::checked::{Add, ColumnsSource, Content, Delivery, FanOut, Ingest, Node, Pipeline};
 use super::checker::Checker;
 use super::limits::{EXTENSION_BYTES_SPARE, FILE_NAME_BYTES_MAX};
 use super::raw::{PipelineFile, SchemaTable};
@@ -25,6 +27,8 @@ pub(super) struct CheckedFile {
     pub stream_name: Option<String>,
     /// Deliveries without problems, with their paths in the file.
     pub deliveries: Vec<(String, Delivery)>,
+    /// The same of those into Kafka.
+    pub fan_outs: Vec<(String, FanOut)>,
     /// There if there was no problem at all.
     pub pipeline: Option<Pipeline>,
 }
@@ -57,6 +61,8 @@ pub(super) fn check_pipeline(
     {
         ingest.stages = stages;
     }
+    let said = Said { stream: stream.as_ref(), infers, deliveries: raw_deliveries.len() };
+    refuse_in_cluster(node.and_then(|node| node.cluster.as_ref()), &said, checker);
     let columnar = |format: &str| matches!(format, "parquet" | "orc");
     let columnar = raw_deliveries.iter().any(|delivery| delivery.format.as_deref().is_some_and(columnar));
     let (columns, columns_source) = if infers {
@@ -89,14 +95,23 @@ pub(super) fn check_pipeline(
         memory_budget: node.map(|node| node.memory_budget_bytes),
         stream: stream_name.as_deref(),
         columns,
+        clusters: node.map_or(&[], |node| &node.kafka),
         env,
     };
     let count = raw_deliveries.len();
     let mut names = HashMap::new();
-    let (mut deliveries, mut checked) = (Vec::with_capacity(count), 0);
+    let (mut deliveries, mut fan_outs, mut checked) = (Vec::with_capacity(count), Vec::new(), 0);
     for (index, raw) in raw_deliveries.into_iter().enumerate() {
         let path = format!("delivery[{index}]");
         check_name_is_new(raw.name.as_deref(), &path, &mut names, checker);
+        if is_fan_out(&path, checker) {
+            let Some(fan_out) = check_fan_out(raw, &path, (&around, ingest.as_ref()), checker) else {
+                continue;
+            };
+            fan_outs.push((path, fan_out));
+            checked += 1;
+            continue;
+        }
         let both = (stream_name.as_deref(), raw.name.as_deref());
         check_file_name(both, raw.extension.as_deref(), &path, checker);
         let backup = raw.backup.clone();
@@ -123,12 +138,13 @@ pub(super) fn check_pipeline(
             stream,
             ingest,
             deliveries: deliveries.iter().map(|(_, delivery)| delivery.clone()).collect(),
+            fan_outs: fan_outs.iter().map(|(_, fan_out)| fan_out.clone()).collect(),
             columns_source,
             access,
         }),
         _ => None,
     };
-    CheckedFile { stream_name, deliveries, pipeline }
+    CheckedFile { stream_name, deliveries, fan_outs, pipeline }
 }
 
 fn check_name_is_new(

@@ -14,8 +14,7 @@ use super::secret::Secret;
 /// The environment, as `main` hands it in.
 pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-const FORMS: &str =
-    "write url = \"s3://BUCKET/PREFIX/\" (or gs://, az://, file:///FOLDER/), or path = \"FOLDER\"";
+const FORMS: &str = "write url = \"s3://BUCKET/PREFIX/\" (or gs://, az://, file:///FOLDER/), path = \"FOLDER\", or kafka = \"CLUSTER\"";
 
 /// What a store takes from the environment, where its name in lower case is that of the store's setting.
 const AWS_ROLE: [&str; 6] = [
@@ -50,11 +49,35 @@ pub(super) fn check_sink(
         limits::MULTIPART_BYTES_DEFAULT,
         limits::MULTIPART_BYTES_RANGE,
     );
-    let url = check_place(&raw, path, checker)?;
+    let keys = StoreKeys { url: "url", forms: FORMS, what: "sink" };
+    let (url, options) = check_store(&raw, keys, path, env, checker)?;
+    Some(ObjectSink { url, options, multipart_bytes: multipart_bytes? })
+}
+
+/// What the settings of a store are called in messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StoreKeys {
+    /// The key of its URL.
+    pub url: &'static str,
+    /// How that may be written.
+    pub forms: &'static str,
+    /// What is in it.
+    pub what: &'static str,
+}
+
+/// The URL and the options of a store whose settings are at `path`; `None` where a problem was added.
+pub(super) fn check_store(
+    raw: &SinkTable,
+    keys: StoreKeys,
+    path: &str,
+    env: Env<'_>,
+    checker: &mut Checker<'_>,
+) -> Option<(Url, BTreeMap<String, String>)> {
+    let url = check_place(raw, keys, path, checker)?;
     let options = match url.scheme() {
-        "s3" => s3_options(&raw, &url, path, env, checker),
+        "s3" => s3_options(raw, &url, path, env, checker),
         scheme => {
-            let refused = refuse_s3_keys(&raw, scheme, path, checker);
+            let refused = refuse_s3_keys(raw, scheme, (path, keys.what), checker);
             let names: &[&str] = match scheme {
                 "gs" => &GOOGLE,
                 "az" => &AZURE,
@@ -62,14 +85,15 @@ pub(super) fn check_sink(
             };
             let options = from_environment(names, env);
             if scheme == "az" && !options.contains_key("azure_storage_account_name") {
-                let message = "an az:// sink needs AZURE_STORAGE_ACCOUNT_NAME in the environment";
-                checker.problem(&format!("{path}.url"), message);
+                let message =
+                    format!("an az:// {} needs AZURE_STORAGE_ACCOUNT_NAME in the environment", keys.what);
+                checker.problem(&format!("{path}.{}", keys.url), message);
                 return None;
             }
             (!refused).then_some(options)
         }
     };
-    Some(ObjectSink { url, options: options?, multipart_bytes: multipart_bytes? })
+    Some((url, options?))
 }
 
 /// The sink of a delivery that names none.
@@ -79,13 +103,13 @@ pub(super) fn folder_sink(folder: &Path, path: &str, checker: &mut Checker<'_>) 
 }
 
 /// `url` or `path`, as a URL that ends with a slash.
-fn check_place(raw: &SinkTable, path: &str, checker: &mut Checker<'_>) -> Option<Url> {
+fn check_place(raw: &SinkTable, keys: StoreKeys, path: &str, checker: &mut Checker<'_>) -> Option<Url> {
     match (&raw.url, &raw.path) {
         (Some(_), Some(_)) => {
             checker.problem(&format!("{path}.path"), "a sink has either url or path, not both");
             None
         }
-        (Some(text), None) => check_url(text, &format!("{path}.url"), checker),
+        (Some(text), None) => check_url(text, keys, &format!("{path}.{}", keys.url), checker),
         (None, Some(folder)) if folder.is_empty() => {
             checker.problem_with_help(&format!("{path}.path"), "path must not be empty", FORMS);
             None
@@ -93,10 +117,9 @@ fn check_place(raw: &SinkTable, path: &str, checker: &mut Checker<'_>) -> Option
         (None, Some(folder)) => folder_url(Path::new(folder), &format!("{path}.path"), checker),
         (None, None) => {
             // One of a wrong type, or of a later version, has been reported.
-            let given =
-                ["url", "path", "kafka"].iter().any(|key| checker.document.has(&format!("{path}.{key}")));
+            let given = ["url", "path"].iter().any(|key| checker.document.has(&format!("{path}.{key}")));
             if !given {
-                checker.problem_with_help(path, "a sink needs url or path", FORMS);
+                checker.problem_with_help(path, "a sink needs url, path or kafka", FORMS);
             }
             None
         }
@@ -114,29 +137,39 @@ fn folder_url(folder: &Path, path: &str, checker: &mut Checker<'_>) -> Option<Ur
 }
 
 /// Problems never quote a URL: there may be credentials in it.
-fn check_url(text: &str, path: &str, checker: &mut Checker<'_>) -> Option<Url> {
+fn check_url(text: &str, keys: StoreKeys, path: &str, checker: &mut Checker<'_>) -> Option<Url> {
+    let (forms, is_sink) = (keys.forms, keys.url == "url");
     let Ok(mut url) = Url::parse(text) else {
-        let is_path = !text.contains(':');
-        let help = if is_path { "write path = \"FOLDER\" for a folder in the file system" } else { FORMS };
-        checker.problem_with_help(path, "url is no URL", help);
+        let is_path = is_sink && !text.contains(':');
+        let help = if is_path { "write path = \"FOLDER\" for a folder in the file system" } else { forms };
+        checker.problem_with_help(path, format!("{} is no URL", keys.url), help);
         return None;
     };
     let wrong = match url.scheme() {
         "s3" | "gs" | "az" if url.host_str().is_none_or(str::is_empty) => {
-            Some(("the URL has no bucket", FORMS))
+            Some(("the URL has no bucket", forms))
         }
         "s3" | "gs" | "az" => None,
         "file" if !text.starts_with("file:///") => Some((
             "a file URL begins with file:/// and an absolute folder",
-            "write path = \"FOLDER\" for one that counts from the working folder",
+            if is_sink {
+                "write path = \"FOLDER\" for one that counts from the working folder"
+            } else {
+                forms
+            },
         )),
         "file" => None,
-        "kafka" => Some(("delivery to Kafka is not in this version", FORMS)),
+        "kafka" if !is_sink => Some(("ledgers are not kept in Kafka", forms)),
+        "kafka" => Some(("a Kafka cluster has no URL", "write kafka = \"CLUSTER\" and topic = \"TOPIC\"")),
         "http" | "https" => Some((
             "an http URL is the endpoint of a store, not a place in it",
-            "write url = \"s3://BUCKET/PREFIX/\" and endpoint = \"http://HOST:PORT\"",
+            if is_sink {
+                "write url = \"s3://BUCKET/PREFIX/\" and endpoint = \"http://HOST:PORT\""
+            } else {
+                forms
+            },
         )),
-        _ => Some(("the URL's scheme is not known", FORMS)),
+        _ => Some(("the URL's scheme is not known", forms)),
     };
     let wrong = wrong.or_else(|| credentials_in(&url));
     if let Some((message, help)) = wrong {
@@ -161,7 +194,12 @@ fn credentials_in(url: &Url) -> Option<(&'static str, &'static str)> {
     more.then_some(("a URL must not have a query or a fragment", "write '?' as %3F and '#' as %23"))
 }
 
-fn refuse_s3_keys(raw: &SinkTable, scheme: &str, path: &str, checker: &mut Checker<'_>) -> bool {
+fn refuse_s3_keys(
+    raw: &SinkTable,
+    scheme: &str,
+    (path, what): (&str, &str),
+    checker: &mut Checker<'_>,
+) -> bool {
     let given = [
         ("endpoint", raw.endpoint.is_some()),
         ("region", raw.region.is_some()),
@@ -173,7 +211,7 @@ fn refuse_s3_keys(raw: &SinkTable, scheme: &str, path: &str, checker: &mut Check
     let mut refused = false;
     for (key, _) in given.into_iter().filter(|&(_, given)| given) {
         refused = true;
-        checker.problem(&format!("{path}.{key}"), format!("{key} is for s3:// sinks, not for {scheme}://"));
+        checker.problem(&format!("{path}.{key}"), format!("{key} is for s3:// {what}s, not for {scheme}://"));
     }
     refused
 }

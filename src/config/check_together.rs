@@ -57,8 +57,9 @@ pub(super) fn check_together(files: &[(Document, CheckedFile)], problems: &mut V
 
 /// Names that delivery streams of the Firehose API have.
 fn refuse_made_names(document: &Document, checked: &CheckedFile, problems: &mut Vec<Problem>) {
-    let deliveries =
-        checked.deliveries.iter().map(|(path, delivery)| (format!("{path}.name"), delivery.name.as_str()));
+    let files = checked.deliveries.iter().map(|(path, delivery)| (path, delivery.name.as_str()));
+    let fan_outs = checked.fan_outs.iter().map(|(path, fan_out)| (path, fan_out.name.as_str()));
+    let deliveries = files.chain(fan_outs).map(|(path, name)| (format!("{path}.name"), name));
     let stream = checked.stream_name.as_deref().map(|name| ("stream.name".to_owned(), name));
     for (path, name) in stream.into_iter().chain(deliveries) {
         if name.starts_with(MADE_NAME_PREFIX) {

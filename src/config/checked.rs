@@ -18,7 +18,11 @@ pub use super::check_aws::Aws;
 pub use super::check_basic_user::{BasicUser, Password};
 pub use super::check_cache::{Cache, CachedRoute};
 pub use super::check_client_certificate::{CertificateHolder, CertificateName};
+pub use super::check_cluster::Cluster;
 pub use super::check_cors::Cors;
+pub use super::check_fan_out::{
+    FanOut, Guarantee, KafkaCompression, KafkaSink, MessageHeader, MessageKey, Partitioner,
+};
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
 pub use super::check_jwt::{ClaimName, JwtIssuer};
@@ -77,6 +81,8 @@ pub struct Node {
     pub limits: Limits,
     /// `[cache]`, if there is one.
     pub cache: Option<Cache>,
+    /// `[cluster]`, if there is one.
+    pub cluster: Option<Cluster>,
     /// `[access_log]`, if there is one.
     pub access_log: Option<AccessLog>,
     /// `[audit_log]`.
@@ -210,8 +216,10 @@ pub struct Pipeline {
     pub stream: Stream,
     /// `[ingest]`.
     pub ingest: Ingest,
-    /// `[[delivery]]`, in the order of the file. Names are unique within the stream.
+    /// `[[delivery]]` of files, in the order of the file. Names are unique within the stream, those of `fan_outs` included.
     pub deliveries: Vec<Delivery>,
+    /// `[[delivery]]` into Kafka, in the order of the file.
+    pub fan_outs: Vec<FanOut>,
     /// Where the columns of Parquet files come from, if there are any.
     pub columns_source: Option<ColumnsSource>,
     /// `[access]`.

@@ -686,6 +686,32 @@ pub const LEDGER_FILE_BYTES: u64 = 1 << 20;
 /// files, or three months of one a minute.
 pub const LEDGER_HISTORY_BYTES: u64 = 64 << 20;
 
+/// A ledger in a store writes its state again after so many objects: whoever takes it over reads as many, sixteen at a time,
+/// which takes a store with 50 ms an answer 0.2 s. At one append a second, the state is 2 KiB more each minute.
+pub const LEDGER_SNAPSHOT_OBJECTS: u64 = 64;
+/// A large state makes that rarer: one more object for so many bytes of it, so that it adds so much to each append at most.
+pub const LEDGER_SNAPSHOT_SHARE_BYTES: u64 = 16 << 10;
+/// Old objects that a ledger in a store keeps for `forebay verify`, if they are not more than [`LEDGER_HISTORY_BYTES`]: ten
+/// pages of a list, which a node reads that takes over, and a week of one append a minute.
+pub const LEDGER_HISTORY_OBJECTS: usize = 10_000;
+/// Bytes of an object by which a node takes a ledger over: names have 128 at most, the rest is numbers.
+pub const LEDGER_TAKEOVER_BYTES_MAX: u64 = 1_024;
+/// Objects of a ledger that are read, or removed, at a time.
+pub const LEDGER_READS_MAX: usize = 16;
+/// How often a ledger in a store is read anew because others write it meanwhile.
+pub const LEDGER_TRIES_MAX: usize = 16;
+/// How long one request for an object of a ledger may take, and the same for all tries. A delivery that is told to stop waits
+/// for two appends at most, one under way and one for all that wait: 16 s, of [`DELIVERY_STOP_WAIT`].
+pub const LEDGER_STORE_TRY: Duration = Duration::from_secs(4);
+/// See [`LEDGER_STORE_TRY`].
+pub const LEDGER_STORE_PATIENCE: Duration = Duration::from_secs(8);
+/// A large object has a second more for so many bytes.
+pub const LEDGER_STORE_BYTES_PER_SECOND: u64 = 1 << 20;
+/// Old objects of a ledger that are removed behind one append, and how long that may take.
+pub const LEDGER_TIDY_OBJECTS: usize = 128;
+/// See [`LEDGER_TIDY_OBJECTS`].
+pub const LEDGER_TIDY_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Multipart uploads that a ledger remembers for one file, so that they can be aborted. One comes with each try that
 /// a crash has ended; forgotten ones are left to the bucket's own rules.
 pub const LEDGER_MULTIPARTS_MAX: usize = 100;
@@ -953,6 +979,25 @@ pub const KAFKA_CLUSTERS_MAX: usize = 100;
 /// Most brokers that a connection begins with; the others of a cluster are told by these.
 pub const KAFKA_BROKERS_MAX: usize = 100;
 
+/// How long the group waits for a word of a member before its shards go to others: five heartbeats, so that four may be
+/// lost, and short enough that a node which is gone is replaced within 20 s. Brokers allow 6 s and more by default.
+pub const OWNERSHIP_SESSION_TIMEOUT: Duration = Duration::from_secs(15);
+/// A fifth of [`OWNERSHIP_SESSION_TIMEOUT`]; also how soon members learn of a rebalance.
+pub const OWNERSHIP_HEARTBEAT: Duration = Duration::from_secs(3);
+/// How long a member may take to give shards back: as long as a delivery that is told to stop is waited for.
+pub const OWNERSHIP_LET_GO_WAIT: Duration = DELIVERY_STOP_WAIT;
+/// How long a rebalance waits for a member: [`OWNERSHIP_LET_GO_WAIT`] twice, for a second rebalance may begin during the
+/// first, and [`OWNERSHIP_SESSION_TIMEOUT`], below which it must not be.
+pub const OWNERSHIP_POLL_INTERVAL_MAX: Duration = Duration::from_secs(55);
+/// How long a node leaves a shard alone that another one has taken over, although the group has not said that it has moved:
+/// time for that to be told, by the next heartbeat ([`OWNERSHIP_HEARTBEAT`]) and what comes of it. Otherwise one that was
+/// asleep would take it back first.
+pub const OWNERSHIP_DEPOSED_WAIT: Duration = Duration::from_secs(5);
+/// How soon partitions that are added to a topic are shared as well: a question to one broker of 100 bytes a topic.
+pub const OWNERSHIP_METADATA_AGE_MAX: Duration = Duration::from_secs(30);
+/// How often the group is told where deliveries stand: 30 bytes a shard.
+pub const OWNERSHIP_COMMIT_EVERY: Duration = Duration::from_secs(10);
+
 /// How long a record may be on its way to a topic that is a log: what no broker has confirmed by then is told to its
 /// client as unknown. Half of the minute that clients and gateways commonly wait.
 pub const KAFKA_PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -979,3 +1024,42 @@ pub const KAFKA_CATCH_UP_BYTES: u64 = 4 << 20;
 pub const KAFKA_FLUSH_WAIT: Duration = Duration::from_secs(5);
 /// How long the start waits for a topic until it goes on without.
 pub const KAFKA_START_WAIT: Duration = Duration::from_secs(10);
+/// Topics that a fan-out uses at a time, where `max_topics` is not given. Each is a partition queue of a megabyte at
+/// most in the client, which the size of a transaction bounds for all of them together, and some kilobytes of facts.
+pub const FAN_OUT_TOPICS_DEFAULT: usize = 1_000;
+/// Topics that a fan-out may ask for. A cluster of three brokers is said to hold some ten thousand partitions well.
+pub const FAN_OUT_TOPICS_MAX: usize = 10_000;
+/// Age at which a transaction of a fan-out is committed. A commit is three requests to the coordinator, a few
+/// milliseconds: at ten a second they take some per cent of the time.
+pub const FAN_OUT_INTERVAL_DEFAULT: Duration = Duration::from_millis(100);
+/// The most: below half of the 60 s after which a broker gives a transaction up.
+pub const FAN_OUT_INTERVAL_MAX: Duration = Duration::from_secs(20);
+/// Payload bytes at which it is committed: at 100 MB/s six commits a second.
+pub const FAN_OUT_TRANSACTION_BYTES_DEFAULT: u64 = 16 << 20;
+/// The least that may be asked for.
+pub const FAN_OUT_TRANSACTION_BYTES_MIN: u64 = 64 << 10;
+/// The most: librdkafka counts what waits in kilobytes of 31 bits, and a broker must take it within 60 s.
+pub const FAN_OUT_TRANSACTION_BYTES_MAX: u64 = 1 << 30;
+/// Bytes that a message takes besides its payload and key until it is confirmed: what librdkafka keeps of it (some 200
+/// bytes), and its headers.
+pub const FAN_OUT_MESSAGE_BYTES: u64 = 320;
+/// Bytes of a message's batch beside its payload, key and headers: 61 of the batch, and lengths and flags of the record.
+pub const FAN_OUT_BATCH_OVERHEAD: u64 = 256;
+/// Bytes of a batch at which it is sent, as librdkafka has it: below the megabyte that a broker takes by default.
+pub const FAN_OUT_BATCH_BYTES: u64 = 1_000_000;
+/// Payload bytes of one message of dead letters: half of what a broker takes by default, so that its headers find room.
+pub const FAN_OUT_LETTER_BYTES: usize = 512 << 10;
+/// Bytes of the reason that a dead letter tells.
+pub const FAN_OUT_REASON_BYTES: usize = 2 << 10;
+/// How long one question to a cluster may take.
+pub const FAN_OUT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a cluster may be in trouble before a fan-out is said to be paused: leaders move within seconds.
+pub const FAN_OUT_TROUBLE_QUIET: Duration = Duration::from_secs(5);
+/// After this the facts of a topic are asked for again, so that new partitions are used.
+pub const FAN_OUT_FACTS_AGE: Duration = Duration::from_secs(300);
+/// How long a fan-out that was idle lets records gather before it reads. librdkafka lets them gather for as long again.
+pub const FAN_OUT_LINGER: Duration = Duration::from_millis(5);
+/// The smallest batch that is tried where a topic refuses larger ones without saying what it takes.
+pub const FAN_OUT_BATCH_BYTES_MIN: u64 = 16 << 10;
+/// The same of a part of a dead letter.
+pub const FAN_OUT_LETTER_BYTES_MIN: usize = 4 << 10;

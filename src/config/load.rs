@@ -85,7 +85,9 @@ pub(super) fn check_text(
     let raw: Option<PipelineFile> = shape::read(document, schema, env, &mut own);
     let checked = match raw {
         Some(raw) => check_pipeline(raw, node, env, &mut Checker { document, problems: &mut own }),
-        None => CheckedFile { stream_name: None, deliveries: Vec::new(), pipeline: None },
+        None => {
+            CheckedFile { stream_name: None, deliveries: Vec::new(), fan_outs: Vec::new(), pipeline: None }
+        }
     };
     problems.append(&mut own);
     checked

@@ -16,8 +16,10 @@ use super::check_backup::BackupTable;
 use super::check_basic_user::BasicUserTable;
 use super::check_cache::CacheTable;
 use super::check_client_certificate::ClientCertificateTable;
+use super::check_cluster::ClusterTable;
 use super::check_cors::CorsTable;
 use super::check_dead_letters::DeadLettersTable;
+use super::check_fan_out::TransactionTable;
 use super::check_function::FunctionTable;
 use super::check_jwt::JwtIssuerTable;
 use super::check_kafka::KafkaTable;
@@ -220,7 +222,7 @@ pub struct DeliveryTable {
     pub max_open_partitions: Option<i64>,
 }
 
-/// `sink` of a delivery: `url` or `path`.
+/// `sink` of a delivery: `url`, `path` or `kafka`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SinkTable {
@@ -251,6 +253,45 @@ pub struct SinkTable {
     /// Objects larger than this are uploaded in parts. Default: `16MiB`.
     #[schemars(example = &"16MiB")]
     pub multipart: Option<String>,
+    /// A Kafka cluster that records go into, one message each: the name of a `[[kafka]]` of `forebay.toml`, or its brokers
+    /// in clear text. All further keys are for it.
+    #[schemars(example = &"main")]
+    pub kafka: Option<String>,
+    /// The topic, with the fields of a prefix but `{event_time}`: `{/tenant}` for a field of the record, `{stream}`,
+    /// `{shard}`, `{delivery}`, `{arrival_time:%Y}`. What a topic's name may not have becomes `_`.
+    #[schemars(example = &"clicks-{/tenant}")]
+    pub topic: Option<String>,
+    /// Topics that are in use at a time; a record that would need one more is a dead letter. Default: 1000.
+    #[schemars(range(min = 1, max = limits::FAN_OUT_TOPICS_MAX), example = 1_000)]
+    pub max_topics: Option<i64>,
+    /// The key of a message: `partition_key`, a JSON pointer into the record, or `none`. Default: `partition_key`.
+    #[schemars(example = &"partition_key")]
+    pub key: Option<String>,
+    /// Which partition a message goes to: `murmur2` by its key, as the default producer of Java does it; `stream` by the
+    /// partition key, as streams choose a shard; `shard`, the shard's number; or a JSON pointer to a number, of which the
+    /// remainder is taken. Default: `murmur2`.
+    #[schemars(example = &"murmur2")]
+    pub partitioner: Option<String>,
+    /// What headers tell: `stream`, `shard`, `sequence_number`, `arrival_time`, and `principal`, which `[ingest] add` must
+    /// put into the records. Default: the first four.
+    #[schemars(extend("examples" = [["shard", "sequence_number"]]))]
+    pub headers: Option<Vec<String>>,
+    /// How messages are compressed: `none`, `gzip`, `snappy`, `lz4` or `zstd`. Default: `none`.
+    #[schemars(extend("enum" = ["none", "gzip", "snappy", "lz4", "zstd"]), example = &"zstd")]
+    pub compression: Option<String>,
+    /// Level of the codec: gzip 1 to 9, lz4 1 to 12, zstd 1 to 22. Default: the codec's own.
+    #[schemars(range(min = 1, max = 22), example = 3)]
+    pub compression_level: Option<i64>,
+    /// `exactly_once` by transactions, for readers of committed messages; or `at_least_once` without. Default:
+    /// `exactly_once`.
+    #[schemars(extend("enum" = ["exactly_once", "at_least_once"]), example = &"exactly_once")]
+    pub guarantee: Option<String>,
+    /// The compacted topic that has the positions of deliveries; it is made where it is missing. Default:
+    /// `forebay.progress`.
+    #[schemars(example = &"forebay.progress")]
+    pub progress_topic: Option<String>,
+    /// When a transaction is committed.
+    pub transaction: Option<TransactionTable>,
 }
 
 /// `buffer` of a delivery.
@@ -367,6 +408,8 @@ pub struct NodeFile {
     pub aws: Option<AwsTable>,
     /// Who may use them.
     pub access_key: Option<Vec<AccessKeyTable>>,
+    /// Many nodes over streams that are in Kafka. Default: the node is alone.
+    pub cluster: Option<ClusterTable>,
     /// What records of delivery streams may go through: what a Lambda processor of the Firehose API names.
     pub function: Option<Vec<FunctionTable>>,
     /// Kafka clusters, by the names that pipelines call them.

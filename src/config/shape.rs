@@ -14,13 +14,6 @@ use super::suggest::{listed, nearest};
 /// Syntax errors that are reported of one file.
 const SYNTAX_ERRORS_MAX: usize = 10;
 
-/// Keys that the product has and this version has not: the table without indices, the key, and what to say.
-const LATER: [(&str, &str, &str, &str); 2] = [
-    ("delivery.sink", "kafka", "delivery to Kafka is not in this version", SINK_HELP),
-    ("delivery.sink", "topic", "delivery to Kafka is not in this version", SINK_HELP),
-];
-const SINK_HELP: &str = "write sink = { url = \"s3://BUCKET/PREFIX/\" } or sink = { path = \"FOLDER\" }";
-
 /// Reads `document` as a `T` whose JSON Schema is `schema`. Whatever is wrong is left out of the value and added to
 /// `problems`; `None` where the file is no TOML at all.
 pub(super) fn read<T: DeserializeOwned>(
@@ -87,6 +80,7 @@ impl Shaper<'_> {
     }
 
     fn value(&mut self, value: &Spanned<DeValue<'_>>, schema: &Value, path: &str) -> Option<Value> {
+        let schema = alternative(schema, value);
         let expected = schema["type"].as_str().unwrap_or_default();
         match (expected, value.get_ref()) {
             ("object", DeValue::Table(table)) => Some(Value::Object(self.table(table, schema, path))),
@@ -194,26 +188,17 @@ impl Shaper<'_> {
 
     fn unknown_key(&mut self, key: &Spanned<std::borrow::Cow<'_, str>>, schema: &Value, path: &str) {
         let name = key.get_ref().as_ref();
-        let table = without_indices(path);
         let child = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        let later = LATER.iter().find(|later| later.0 == table && later.1 == name);
-        if later.is_some() {
-            self.document.mark(&child, key.span().start);
-        }
         let problem = |message: String| self.document.problem_at(key.span(), &child, message);
-        let problem = if let Some(&(_, _, message, help)) = later {
-            problem(message.to_owned()).with_help(help)
+        let unknown = format!("unknown key {name:?} {}", place_name(path));
+        let keys: Vec<&str> =
+            schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        let problem = if let Some(home) = self.home_of(name) {
+            problem(format!("{unknown}: it belongs in {home}"))
+        } else if let Some(near) = nearest(name, keys.iter().copied()) {
+            problem(format!("{unknown}: did you mean {near:?}?"))
         } else {
-            let unknown = format!("unknown key {name:?} {}", place_name(path));
-            let keys: Vec<&str> =
-                schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
-            if let Some(home) = self.home_of(name) {
-                problem(format!("{unknown}: it belongs in {home}"))
-            } else if let Some(near) = nearest(name, keys.iter().copied()) {
-                problem(format!("{unknown}: did you mean {near:?}?"))
-            } else {
-                problem(unknown).with_help(format!("the keys here are {}", listed(keys)))
-            }
+            problem(unknown).with_help(format!("the keys here are {}", listed(keys)))
         };
         self.problems.push(problem);
     }
@@ -228,6 +213,22 @@ impl Shaper<'_> {
             }
         })
     }
+}
+
+/// Of a setting that may have values of several types, what is said of those of this one; what is said of the setting, where
+/// none of them is.
+fn alternative<'a>(schema: &'a Value, value: &Spanned<DeValue<'_>>) -> &'a Value {
+    let found = match value.get_ref() {
+        DeValue::String(_) => "string",
+        DeValue::Integer(_) => "integer",
+        DeValue::Float(_) => "number",
+        DeValue::Boolean(_) => "boolean",
+        DeValue::Array(_) => "array",
+        DeValue::Table(_) => "object",
+        DeValue::Datetime(_) => "",
+    };
+    let is_of_type = |schema: &&Value| schema["type"] == found;
+    schema["anyOf"].as_array().and_then(|all| all.iter().find(is_of_type)).unwrap_or(schema)
 }
 
 /// `on_invalid` of `ingest.on_invalid`.

@@ -99,8 +99,14 @@ impl<'a> Record<'a> {
         text.map_err(|error| Dead { reason: "json", message: error.to_string() })
     }
 
+    /// Why the edge has refused it, if it has.
+    pub fn refusal(&self) -> Option<Dead> {
+        let refusal = self.batch.records.get(self.index)?.refusal;
+        refusal.is_present().then(|| refused_at_the_edge(self.batch.source.bytes(refusal)))
+    }
+
     /// The raw JSON value of a captured field.
-    fn captured(&self, slot: usize) -> Option<&'a str> {
+    pub fn captured(&self, slot: usize) -> Option<&'a str> {
         let span = *self.batch.captures_of(self.index).get(slot)?;
         if !span.is_present() {
             return None;

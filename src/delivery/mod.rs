@@ -14,12 +14,15 @@
 //! moment it is read, and its memory is charged to the delivery's account of the byte budget until the sink has
 //! confirmed the file. When the account is spent the delivery stops reading, the stream fills, and the edge refuses:
 //! nothing in between is dropped. A delivery whose sink stalls cannot take the floor of another one's account.
+//!
+//! A delivery into Kafka has no files: see [`fan_out`].
 
 mod backup;
 pub mod classify;
 pub mod dead_letters;
 pub mod encode;
 pub mod epoch;
+pub mod fan_out;
 pub mod files;
 pub mod intake;
 mod judge;
@@ -30,6 +33,7 @@ pub mod prefix;
 mod ranges;
 pub mod seal;
 pub mod settled;
+pub mod sharing;
 pub mod sink;
 pub mod status;
 mod stop;
@@ -43,6 +47,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::Notify;
 
+use self::ledger::shared::SharedPlace;
 use self::prefix::PrefixTemplate;
 use crate::config::checked::{self, Placement, Selection};
 use crate::runtime::budget::{Budget, Share};
@@ -54,7 +59,7 @@ use crate::stream::{CapturePlan, Captures, ReadError, ReaderId, Stream};
 
 pub use status::{Status, StatusReport};
 pub use stop::Stop;
-pub use worker::{Positions, Worker};
+pub use worker::{Ended, Positions, Worker};
 
 /// The delivery share of the budget, and the call to close files when it runs short.
 #[derive(Debug)]
@@ -149,7 +154,7 @@ pub struct Parts {
     pub budget: Arc<Budget>,
     /// When this run of the process began, in microseconds: names it in the object keys of a stream without a ledger.
     pub run: u64,
-    /// Id of the node, 16 hexadecimal digits.
+    /// Id of the node, 16 hexadecimal digits. Where others can go on with the ledger, that has an id in its place.
     pub node: Arc<str>,
     /// The versions of its columns, if they are learned.
     pub schema: Option<Arc<Registry>>,
@@ -172,11 +177,54 @@ pub enum Begin {
 
 /// The place of a ledger.
 #[derive(Debug, Clone)]
-pub struct LedgerParts {
-    /// The disk.
-    pub disk: Arc<dyn Disk>,
-    /// Its folder there, which no other delivery uses.
-    pub folder: PathBuf,
+pub enum LedgerParts {
+    /// With this node, for it alone.
+    Folder {
+        /// The disk.
+        disk: Arc<dyn Disk>,
+        /// Its folder there, which no other delivery uses.
+        folder: PathBuf,
+    },
+    /// Where other nodes find it as well.
+    Shared(SharedLedger),
+}
+
+/// A ledger that several nodes can reach.
+#[derive(Debug, Clone)]
+pub struct SharedLedger {
+    /// Where it is.
+    place: SharedPlace,
+    /// What others call this node.
+    node: Arc<str>,
+    /// What sinks that are folders are on.
+    disk: Arc<dyn Disk>,
+    /// Of the worker that has these parts, once it has taken the ledger over.
+    generation: Option<u64>,
+}
+
+impl SharedLedger {
+    /// The ledger at `place`, to be taken over by the node `node`. Sinks that are folders are on `disk`.
+    pub fn new(place: SharedPlace, node: &str, disk: Arc<dyn Disk>) -> Self {
+        Self { place, node: node.into(), disk, generation: None }
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> &SharedPlace {
+        &self.place
+    }
+}
+
+impl LedgerParts {
+    /// A sink that an earlier configuration has had.
+    fn open_sink(&self, config: &checked::ObjectSink) -> Result<sink::ObjectSink, sink::SinkError> {
+        match self {
+            LedgerParts::Folder { disk, .. } => sink::ObjectSink::open_on(config, Arc::clone(disk)),
+            LedgerParts::Shared(SharedLedger { disk, generation, .. }) => {
+                let sink = sink::ObjectSink::open_on(config, Arc::clone(disk))?;
+                Ok(generation.map_or(sink.clone(), |generation| sink.written_by(generation)))
+            }
+        }
+    }
 }
 
 /// Why a delivery cannot go on where its ledger says.

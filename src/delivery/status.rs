@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use metrics::Counter;
 
+use super::ledger::Generation;
 use super::pause::Pauses;
 use super::seal::SealReason;
 use super::sink::SinkErrorClass;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::{self, UnixMicros};
 use crate::stream::Stream;
-use crate::telemetry::metrics::{DeliveryMetrics, Registry};
+use crate::telemetry::metrics::{DeliveryMetrics, PartGauges, Registry};
 
 /// No record is held.
 const NOTHING_HELD: i64 = i64::MAX;
@@ -37,10 +38,13 @@ pub struct Status {
     unnumbered: AtomicU64,
     /// Read position of each shard.
     positions: Mutex<BTreeMap<ShardId, SequenceNumber>>,
+    /// How far everything is settled, as far as that was written down since the start.
+    cursor: Mutex<BTreeMap<ShardId, SequenceNumber>>,
     /// Arrival of the oldest record in a file that is not stored yet.
     oldest_held: AtomicI64,
     pub(super) pauses: Mutex<Pauses>,
     reasons: Mutex<HashMap<String, Counter>>,
+    deposed: OnceLock<Generation>,
     /// Metric handles.
     pub metrics: DeliveryMetrics,
 }
@@ -85,6 +89,16 @@ impl Status {
     pub fn new(stream: Arc<Stream>, name: &str, registry: &Registry) -> Self {
         let metrics = registry.delivery(stream.name(), name);
         metrics.paused.set(0.0);
+        Self::counting(stream, name, registry, metrics)
+    }
+
+    /// The same of a part of a delivery, with gauges that are not shown by themselves.
+    pub fn of_part(stream: Arc<Stream>, name: &str, registry: &Registry) -> (Self, PartGauges) {
+        let (metrics, gauges) = registry.delivery_part(stream.name(), name);
+        (Self::counting(stream, name, registry, metrics), gauges)
+    }
+
+    fn counting(stream: Arc<Stream>, name: &str, registry: &Registry, metrics: DeliveryMetrics) -> Self {
         Self {
             stream,
             name: name.to_owned(),
@@ -98,9 +112,11 @@ impl Status {
             known: AtomicU64::new(0),
             unnumbered: AtomicU64::new(0),
             positions: Mutex::default(),
+            cursor: Mutex::default(),
             oldest_held: AtomicI64::new(NOTHING_HELD),
             pauses: Mutex::default(),
             reasons: Mutex::default(),
+            deposed: OnceLock::new(),
             metrics,
         }
     }
@@ -125,6 +141,16 @@ impl Status {
 
     pub(super) fn forget_position(&self, shard: ShardId) {
         self.positions().remove(&shard);
+    }
+
+    /// Notes that everything of `shard` below `position` is settled.
+    pub(super) fn set_cursor(&self, shard: ShardId, position: SequenceNumber) {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, position);
+    }
+
+    /// Below which position everything of `shard` is settled, if that has changed since the start.
+    pub fn cursor(&self, shard: ShardId) -> Option<SequenceNumber> {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner).get(&shard).copied()
     }
 
     pub(super) fn set_oldest_held(&self, oldest: Option<UnixMicros>) {
@@ -189,6 +215,11 @@ impl Status {
     pub(super) fn stored(&self, records: u64, bytes: u64, dead: Option<&str>) {
         self.metrics.stored_files.increment(1);
         self.metrics.stored_bytes.increment(bytes);
+        self.settled(records, dead);
+    }
+
+    /// Counts records that are delivered; `dead` is the reason if they are dead letters.
+    pub(super) fn settled(&self, records: u64, dead: Option<&str>) {
         match dead {
             None => {
                 self.delivered.fetch_add(records, Ordering::Relaxed);
@@ -225,6 +256,16 @@ impl Status {
     pub fn broken(&self, why: &str) {
         self.pauses.lock().unwrap_or_else(PoisonError::into_inner).add_for_ever(why);
         self.metrics.paused.set(1.0);
+    }
+
+    pub(super) fn set_deposed(&self, by: Generation) {
+        // It happens once.
+        let _ = self.deposed.set(by);
+    }
+
+    /// Who has taken the delivery over, if it has ended for that.
+    pub fn deposed_by(&self) -> Option<&Generation> {
+        self.deposed.get()
     }
 
     /// Records that are pending of all that the stream had accepted when that were `accepted`. Of a delivery that has ended.

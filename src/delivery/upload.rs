@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::ledger::{Entry, Ledger, Multipart};
+use super::ledger::{Entry, Ledger, LedgerError, Multipart};
 use super::outflow::{Done, Job, Loss, PartJob, Target};
 use super::pause::Pause;
 use super::seal::Sealed;
@@ -215,8 +215,16 @@ impl UploadNotes for LedgerNotes {
     fn multipart_begun<'a>(&'a self, upload: &'a str) -> BoxFuture<'a, Result<(), SinkError>> {
         Box::pin(async move {
             let entry = Entry::Multipart(Multipart { number: self.number, upload: upload.to_owned() });
-            // A ledger that cannot be written needs somebody to look at the disk.
-            let failed = |error| SinkError::new(SinkErrorClass::Other, error);
+            // A ledger that cannot be written needs somebody to look at the disk. One that was taken over needs nobody:
+            // the delivery ends.
+            let failed = |error: LedgerError| {
+                let class = match &error {
+                    LedgerError::Deposed { .. } => SinkErrorClass::Transient,
+                    LedgerError::Store { source, .. } => source.class,
+                    _ => SinkErrorClass::Other,
+                };
+                SinkError::new(class, error)
+            };
             self.ledger.append(vec![entry]).await.map_err(failed)?;
             crate::crash_point!("upload.multipart.begun");
             Ok(())

@@ -191,6 +191,8 @@ pub struct Edge {
     pub route_metrics: RouteMetrics,
     /// Calls of the HTTP authorizer, whichever there is.
     authorizer_metrics: AuthorizerMetrics,
+    /// Whether this node is an edge.
+    takes_requests: bool,
     /// What is put on record of requests.
     pub observer: Arc<Observer>,
     /// Who may come in.
@@ -242,11 +244,18 @@ impl Edge {
             crowd: Arc::new(crowd),
             connection_metrics: registry.connections(),
             route_metrics: RouteMetrics::new(registry.clone()),
+            takes_requests: true,
             observer: Arc::new(Observer::off()),
             answer_cache: None,
             letter_readers: Arc::new(Semaphore::new(DEAD_LETTER_READERS_MAX)),
             reclaiming: admit::Reclaiming::default(),
         }
+    }
+
+    /// Takes requests about streams only if the node has the role of an edge. To be called before the first of them.
+    #[must_use]
+    pub fn for_requests(self, takes_requests: bool) -> Self {
+        Self { takes_requests, ..self }
     }
 
     /// Has requests put on record by `observer`. To be called before the first of them.
@@ -378,6 +387,7 @@ impl Edge {
 
     /// The stream of that name that clients see.
     pub fn intake(&self, name: &str) -> Result<Arc<Intake>, Problem> {
+        self.check_role()?;
         let intake = self.any_intake(name)?;
         if intake.is_internal { Err(Problem::UnknownStream(name.to_owned())) } else { Ok(intake) }
     }
@@ -399,6 +409,7 @@ impl Edge {
 
     /// All streams that clients see, or why there are none yet.
     pub fn open_intakes(&self) -> Result<Vec<Arc<Intake>>, Problem> {
+        self.check_role()?;
         match &*self.read_intakes() {
             Some(intakes) => Ok(intakes.values().filter(|intake| !intake.is_internal).cloned().collect()),
             None => Err(self.closed()),
@@ -408,6 +419,10 @@ impl Edge {
     /// What changes streams while the node runs.
     pub fn control(&self) -> Result<&Arc<Control>, Problem> {
         self.control.get().ok_or_else(|| self.closed())
+    }
+
+    fn check_role(&self) -> Result<(), Problem> {
+        if self.takes_requests { Ok(()) } else { Err(Problem::NotAnEdge) }
     }
 
     fn closed(&self) -> Problem {

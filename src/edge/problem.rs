@@ -113,6 +113,8 @@ pub enum Problem {
     Starting,
     /// The process is stopping.
     Draining,
+    /// The node has not the role of an edge.
+    NotAnEdge,
     /// The disk of the log has no room.
     DiskFull,
     /// The log cannot be written, so that nothing was kept.
@@ -344,6 +346,7 @@ impl Problem {
             Problem::CannotChange(_) => (StatusCode::CONFLICT, "cannot_change", "Cannot be changed so"),
             Problem::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting", "Starting up"),
             Problem::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", "Shutting down"),
+            Problem::NotAnEdge => (StatusCode::MISDIRECTED_REQUEST, "not_an_edge", "Not an edge"),
             Problem::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full", "Out of disk space"),
             Problem::LogUnavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "log_unavailable", "Log cannot be written")
@@ -447,6 +450,11 @@ impl Problem {
                 "this process is still reading its log back; nothing of this request was kept".to_owned()
             }
             Problem::Draining => "this process is stopping; nothing of this request was kept".to_owned(),
+            Problem::NotAnEdge => {
+                "this node delivers and takes no requests about streams ([cluster] roles): send this to a node with the \
+                 role edge"
+                    .to_owned()
+            }
             Problem::DiskFull => {
                 "the disk that holds the log has no room; nothing of this request was kept".to_owned()
             }

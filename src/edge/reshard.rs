@@ -131,6 +131,7 @@ impl From<ControlError> for Problem {
             | ControlError::Declared { .. }
             | ControlError::Delivered { .. }
             | ControlError::Columns { .. }
+            | ControlError::Shared { .. }
             | ControlError::StillAtWork(_) => Problem::CannotChange(error.to_string()),
             ControlError::Catalog(_) | ControlError::Start(_) => Problem::LogUnavailable(error.to_string()),
         }

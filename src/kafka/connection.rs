@@ -9,6 +9,7 @@ use rdkafka::ClientConfig;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::fault::{Fault, FaultClass};
 use super::oauth;
@@ -169,7 +170,11 @@ impl ClientContext for Connection {
                 _ => tracing::error!(purpose, error = %fault, "Kafka does not do what it is asked for"),
             }
         }
-        *lock(&self.trouble) = Some(fault);
+        let mut trouble = lock(&self.trouble);
+        // That all brokers are gone says less than why one is.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) || trouble.is_none() {
+            *trouble = Some(fault);
+        }
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {

@@ -12,6 +12,8 @@
 mod connection;
 mod fault;
 mod oauth;
+pub mod ownership;
+pub mod probe;
 pub mod topic;
 
 pub use connection::Connection;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::client::OAuthToken;
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 
 use crate::config::checked::OAuth;
@@ -14,6 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 256 << 10;
 /// How long a token holds where the issuer does not say so.
 const LIFETIME_SECONDS_DEFAULT: u64 = 300;
+/// The longest time: the client adds to it, and takes one that overflows for one that is over.
+const LIFETIME_SECONDS_MAX: u64 = 366 * 24 * 3600;
 
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -35,7 +38,8 @@ pub(super) fn fetch_token(oauth: &OAuth) -> Result<OAuthToken, String> {
 
 async fn ask(oauth: &OAuth) -> Result<OAuthToken, String> {
     let told = |error: reqwest::Error| format!("the token endpoint does not answer: {}", error.without_url());
-    let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(told)?;
+    let client =
+        reqwest::Client::builder().redirect(Policy::none()).timeout(TIMEOUT).build().map_err(told)?;
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials");
     if let Some(scope) = &oauth.scope {
@@ -62,8 +66,8 @@ async fn ask(oauth: &OAuth) -> Result<OAuthToken, String> {
     }
     let Answer { access_token, expires_in } = serde_json::from_slice(&answer)
         .map_err(|_| "the token endpoint has not answered with a token".to_owned())?;
-    let seconds = expires_in.unwrap_or(LIFETIME_SECONDS_DEFAULT);
+    let seconds = expires_in.unwrap_or(LIFETIME_SECONDS_DEFAULT).min(LIFETIME_SECONDS_MAX);
     let now_ms = clock::wall().0 / 1000;
-    let lifetime_ms = now_ms.saturating_add(i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX));
+    let lifetime_ms = now_ms.saturating_add(i64::try_from(seconds * 1000).unwrap_or_default());
     Ok(OAuthToken { token: access_token, principal_name: oauth.client_id.clone(), lifetime_ms })
 }

@@ -7,6 +7,8 @@ use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, ResourceSpecifier};
 use rdkafka::client::Client;
 use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
@@ -71,17 +73,24 @@ pub async fn facts(
 ) -> Result<Option<TopicFacts>, Fault> {
     let fault = |error: &KafkaError| connection.fault("begin a connection", error);
     let config = connection.client_config();
+    let asking = {
+        let shared = Shared(Arc::clone(connection));
+        let client: BaseProducer<Shared> =
+            config.create_with_context(shared).map_err(|error| fault(&error))?;
+        let (connection, topic) = (Arc::clone(connection), topic.to_owned());
+        tokio::task::spawn_blocking(move || {
+            let found = partitions(client.client(), &connection, &topic, timeout);
+            // What has gone wrong meanwhile is told by now.
+            for _ in 0..EVENTS_MAX {
+                client.poll(Duration::ZERO);
+            }
+            found
+        })
+    };
+    let found = asking.await.map_err(|_| fault(&KafkaError::Canceled))??;
+    let Some((partitions, replicas)) = found else { return Ok(None) };
     let admin: AdminClient<Shared> =
         config.create_with_context(Shared(Arc::clone(connection))).map_err(|error| fault(&error))?;
-    let asked = (Arc::clone(connection), topic.to_owned());
-    let asking = tokio::task::spawn_blocking(move || {
-        let (connection, topic) = asked;
-        let found = partitions(admin.inner(), &connection, &topic, timeout);
-        found.map(|found| (found, admin))
-    });
-    let canceled = |_| connection.fault("begin a connection", &KafkaError::Canceled);
-    let (found, admin) = asking.await.map_err(canceled)??;
-    let Some((partitions, replicas)) = found else { return Ok(None) };
     let options = AdminOptions::new().request_timeout(Some(Timeout::After(timeout)));
     let told = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
     let resource = told.ok().and_then(|mut resources| resources.pop()?.ok());
@@ -98,6 +107,9 @@ fn settings_of(entries: &[ConfigEntry]) -> TopicSettings {
         min_insync_replicas: value("min.insync.replicas").and_then(|text| text.parse().ok()),
     }
 }
+
+/// Events that are taken at a time of a client that only asks: each broker tells of a few.
+const EVENTS_MAX: usize = 64;
 
 /// The context of a client that only asks.
 pub struct Shared(pub Arc<Connection>);
@@ -119,4 +131,10 @@ impl ClientContext for Shared {
     ) -> Result<rdkafka::client::OAuthToken, Box<dyn std::error::Error>> {
         self.0.generate_oauth_token(config)
     }
+}
+
+impl ProducerContext for Shared {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }

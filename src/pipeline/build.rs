@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fan_outs::{BuiltFanOut, NewFanOut};
 use super::late::Late;
 use super::logs::Logs;
 use super::running::Built;
+use super::shared::ToShare;
 use super::site::Site;
 use super::{StartError, learned};
 use crate::config::MADE_NAME_PREFIX;
@@ -13,6 +15,7 @@ use crate::config::checked::{
     self, ColumnsSource, Content, Delivery, Durability, LogPlace, Node, ShardQuotas,
 };
 use crate::config::limits::{KAFKA_START_WAIT, KINESIS_BYTES_MAX};
+use crate::delivery::fan_out;
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::{Begin, Fields, LedgerParts, Parts, Slots, Status, Worker};
 use crate::edge::Intake;
@@ -36,6 +39,8 @@ pub(super) struct Builder<'a> {
     begins: Vec<(String, String, UnixMicros)>,
     built: Vec<Built>,
     late: Vec<Late>,
+    to_share: Vec<ToShare>,
+    fan_outs: Vec<BuiltFanOut>,
 }
 
 /// A delivery of a stream, to be built.
@@ -57,7 +62,8 @@ pub(super) struct NewDelivery {
 impl<'a> Builder<'a> {
     /// Nothing is built yet. Each delivery has an account of its own, if there are as many.
     pub fn new(site: &'a Site, logs: Option<&'a mut Logs>) -> Self {
-        Self { site, logs, account: 0, begins: Vec::new(), built: Vec::new(), late: Vec::new() }
+        let (built, late, to_share, fan_outs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { site, logs, account: 0, begins: Vec::new(), built, late, to_share, fan_outs }
     }
 
     /// Has some deliveries begin later than with the oldest record: stream, delivery, and since when they deliver.
@@ -75,9 +81,10 @@ impl<'a> Builder<'a> {
         Self { account: usize::MAX, ..Self::new(site, logs) }
     }
 
-    /// All of it, and what cannot be built yet.
-    pub fn built(self) -> (Vec<Built>, Vec<Late>) {
-        (self.built, self.late)
+    /// All of it: what this node alone delivers, what of that cannot be built yet, what it shares with others, and what
+    /// goes into Kafka.
+    pub fn built(self) -> (Vec<Built>, Vec<Late>, Vec<ToShare>, Vec<BuiltFanOut>) {
+        (self.built, self.late, self.to_share, self.fan_outs)
     }
 
     /// The pipelines of streams that clients have made, and that no pipeline file names.
@@ -94,7 +101,7 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// What does not let it start.
     pub fn build(&mut self, account: usize, pipeline: checked::Pipeline) -> Result<Intake, StartError> {
-        let checked::Pipeline { stream, ingest, deliveries, columns_source, .. } = pipeline;
+        let checked::Pipeline { stream, ingest, deliveries, fan_outs, columns_source, .. } = pipeline;
         let schema = match columns_source {
             Some(ColumnsSource::Inferred(rules)) => {
                 Some(learned::open(self.logs.as_deref(), &stream, rules, &self.site.registry)?)
@@ -103,11 +110,13 @@ impl<'a> Builder<'a> {
         };
         let mut captures = Captures::default();
         let slots: Vec<_> = deliveries.iter().map(|config| Slots::of(config, &mut captures)).collect();
+        let fan_out_slots: Vec<_> =
+            fan_outs.iter().map(|config| fan_out::Slots::of(config, &mut captures)).collect();
         let plan =
             captures.plan().map_err(|source| StartError::Schema { stream: stream.name.clone(), source })?;
         let metrics = self.site.registry.stream(&stream.name);
-        let readers = deliveries.len();
-        let has_deliveries = deliveries.iter().any(is_of_pipeline);
+        let (files, readers) = (deliveries.len(), deliveries.len() + fan_outs.len());
+        let has_deliveries = deliveries.iter().any(is_of_pipeline) || !fan_outs.is_empty();
         let backing = match &stream.log {
             LogPlace::Local => {
                 self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers))
@@ -130,6 +139,13 @@ impl<'a> Builder<'a> {
             let new = NewDelivery { config, reader, slots, fields, schema, begin };
             let budget = self.site.memory.share.account(self.account);
             self.account = self.account.saturating_add(1);
+            if let Some(cluster) = self.site.cluster().filter(|_| stream.topic().is_some()) {
+                // A node that only takes records in needs no sink, and no way to it.
+                if cluster.delivers {
+                    self.to_share.push(self.site.share(cluster, &stream, new, budget)?);
+                }
+                continue;
+            }
             if stream.topic().is_some_and(|topic| topic.partitions().is_empty()) {
                 self.late.push(Late { stream: Arc::clone(&stream), new, budget });
                 continue;
@@ -137,6 +153,14 @@ impl<'a> Builder<'a> {
             let parts = Arc::new(self.site.parts(self.logs.as_deref(), &stream, new, budget)?);
             let worker = self.site.worker(&parts)?;
             self.built.push((parts, worker));
+        }
+        for (index, (config, slots)) in fan_outs.into_iter().zip(fan_out_slots).enumerate() {
+            let (begin, fields) = (self.begin_of(stream.name(), &config.name), fields.clone());
+            let budget = self.site.memory.share.account(self.account);
+            self.account = self.account.saturating_add(1);
+            let (config, reader) = (Arc::new(config), files + index);
+            let new = NewFanOut { config, reader, slots, fields, budget, begin };
+            self.fan_outs.push(self.site.fan_out(self.logs.as_deref(), &stream, new));
         }
         let name = stream.name().to_string();
         let failed = |source| StartError::Schema { stream: name.clone(), source };
@@ -191,7 +215,7 @@ impl Site {
             delivery: config.name.clone(),
             source,
         })?;
-        let ledger = logs.filter(|_| stream.outlives_process()).map(|logs| LedgerParts {
+        let ledger = logs.filter(|_| stream.outlives_process()).map(|logs| LedgerParts::Folder {
             disk: Arc::clone(logs.folder.disk()),
             folder: logs.folder.ledger(stream.name(), &config.name),
         });

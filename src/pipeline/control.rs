@@ -180,6 +180,7 @@ impl Control {
     fn end_now(&self, name: &str, intake: &Intake) -> Result<(), ControlError> {
         let all = Which::all_of(name);
         self.runtime.block_on(self.site.stop_for_good(&all))?;
+        self.runtime.block_on(self.site.leave_fan_outs(name))?;
         let mut logs = self.site.logs();
         if let Some(logs) = logs.as_mut() {
             logs.change_catalog(|catalog| {

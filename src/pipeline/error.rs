@@ -50,6 +50,17 @@ pub enum StartError {
         /// What the store's client said.
         source: SinkError,
     },
+    /// Nodes share the deliveries of a stream, and one of them is of this node alone.
+    #[error(
+        "delivery '{delivery}' of stream '{stream}' was made over the Firehose API of this node, but nodes share the \
+         deliveries of streams in Kafka ([cluster]): delete it, and write it into the pipeline file"
+    )]
+    NotShared {
+        /// The stream.
+        stream: String,
+        /// The delivery.
+        delivery: String,
+    },
     /// The node's folder cannot be used.
     #[error(transparent)]
     Node(#[from] NodeError),

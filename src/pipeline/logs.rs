@@ -64,9 +64,10 @@ impl Logs {
     pub fn open(config: &Config, recovery: &Recovery<'_>) -> Result<Option<Self>, StartError> {
         let (disk, path): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), &config.node.data_dir);
         let mut streams = config.pipelines.iter().map(|pipeline| &pipeline.stream);
-        // Deliveries of a stream in a topic keep their ledgers there.
+        // Deliveries of a stream in a topic keep their ledgers there, unless other nodes are to find them.
+        let is_alone = config.node.cluster.is_none();
         let some_durable =
-            streams.any(|stream| stream.durability.is_durable() || stream.log.kafka().is_some());
+            streams.any(|stream| stream.durability.is_durable() || is_alone && stream.log.kafka().is_some());
         // What quotas count is kept there as well.
         let some_quota = config.node.have_quotas();
         if !some_durable && !some_quota && !NodeFolder::is_begun(&*disk, path) {

@@ -192,6 +192,9 @@ impl Control {
         if !change.removed.is_empty() {
             self.leave_deliveries(stream, &change.removed)?;
         }
+        if !change.fan_outs.is_empty() {
+            self.change_fan_outs(&change.pipeline)?;
+        }
         change.retention.map_or(Ok(()), |age| self.keep_declared_for(stream, age))
     }
 

@@ -70,8 +70,8 @@ impl Running {
         let (told, (end, ended)) = (stop.clone(), watch::channel(None));
         let _guard = runtime.enter();
         site.workers.spawn(async move {
-            let positions = worker.run(phases, told).await;
-            end.send_replace(Some(positions));
+            let ended = worker.run(phases, told).await;
+            end.send_replace(Some(ended.into_positions()));
         });
         Self { parts, stop, ended }
     }
@@ -86,7 +86,10 @@ impl Running {
 impl Site {
     /// What is to be seen of all deliveries.
     pub fn statuses(&self) -> Vec<Arc<Status>> {
-        self.running().iter().map(|running| Arc::clone(&running.parts.status)).collect()
+        let mut statuses: Vec<_> =
+            self.running().iter().map(|running| Arc::clone(&running.parts.status)).collect();
+        statuses.extend(self.fan_outs().iter().map(|running| Arc::clone(&running.parts.status)));
+        statuses
     }
 
     /// What deliveries were built from.

@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 
+use super::fan_outs::RunningFanOut;
 use super::functions::RunningFunction;
 use super::logs::Logs;
 use super::running::Running;
 use crate::config::checked::Node;
 use crate::delivery::Memory;
+use crate::delivery::sharing::Sharing;
 use crate::edge::Edge;
 use crate::edge::identity::jwt::Jwt;
 use crate::node::{NodeError, NodeFolder};
@@ -39,6 +41,10 @@ pub struct Site {
     logs: Mutex<Option<Logs>>,
     /// The deliveries, whose workers may have ended.
     running: Mutex<Vec<Running>>,
+    /// Deliveries that other nodes have shards of as well.
+    shared: Mutex<Vec<Arc<Sharing>>>,
+    /// The deliveries into Kafka, whose workers may have ended.
+    fan_outs: Mutex<Vec<RunningFanOut>>,
     /// What runs between two streams, and may have ended.
     functions: Mutex<Vec<RunningFunction>>,
 }
@@ -73,6 +79,8 @@ impl Site {
             workers: Tasks::new(),
             logs: Mutex::new(None),
             running: Mutex::default(),
+            shared: Mutex::default(),
+            fan_outs: Mutex::default(),
             functions: Mutex::default(),
         }
     }
@@ -80,6 +88,16 @@ impl Site {
     /// The deliveries.
     pub(super) fn running(&self) -> MutexGuard<'_, Vec<Running>> {
         lock(&self.running)
+    }
+
+    /// Deliveries that other nodes have shards of as well.
+    pub(super) fn shared(&self) -> MutexGuard<'_, Vec<Arc<Sharing>>> {
+        lock(&self.shared)
+    }
+
+    /// The deliveries into Kafka.
+    pub(super) fn fan_outs(&self) -> MutexGuard<'_, Vec<RunningFanOut>> {
+        lock(&self.fan_outs)
     }
 
     /// What runs between two streams.

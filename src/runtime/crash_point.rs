@@ -3,7 +3,9 @@
 //! `crash_point!("name")` marks a place where what has been done so far is on disk or on its way, and what comes next
 //! is not. With debug assertions, a process that was started with `FOREBAY_CRASH_AT=name:N` kills itself with SIGKILL
 //! when it passes that place for the N-th time: no destructor runs, no buffer is written, as when the machine's
-//! out-of-memory killer strikes. Without debug assertions the macro is nothing at all.
+//! out-of-memory killer strikes. With `name:N:stop` it stops itself there (SIGSTOP) and goes on when it is told to
+//! (SIGCONT), as a process does that was not given the processor for a while and knows nothing of what happened meanwhile.
+//! Without debug assertions the macro is nothing at all.
 
 /// Every crash point, in the order in which a record meets them. A name that is not here does not compile.
 pub const POINTS: &[&str] = &[
@@ -29,6 +31,8 @@ pub const POINTS: &[&str] = &[
     "ledger.snapshot.rename",
     "catalog.rename",
     "reshard.noted",
+    "fan_out.commit.before",
+    "fan_out.commit.after",
     "deliveries.begun",
     "deliveries.noted",
     "function.noted",
@@ -39,7 +43,7 @@ pub const POINTS: &[&str] = &[
     "replay.send.after",
 ];
 
-/// The environment variable that arms one of them: `name:N`, N from 1.
+/// The environment variable that arms one of them: `name:N`, or `name:N:stop`, N from 1.
 pub const VARIABLE: &str = "FOREBAY_CRASH_AT";
 
 /// The place of a name in [`POINTS`].
@@ -109,14 +113,16 @@ pub mod armed {
         point: usize,
         /// The passing that is the last one, from 1.
         last: u64,
+        /// Whether it only stops there, and goes on when it is told to.
+        stops: bool,
         passed: AtomicU64,
     }
 
     /// Why nothing is armed.
     #[derive(Debug, Error, PartialEq, Eq)]
     pub enum ArmError {
-        /// It is not `name:N`.
-        #[error("{VARIABLE}={0} is not name:N with N from 1")]
+        /// It is neither `name:N` nor `name:N:stop`.
+        #[error("{VARIABLE}={0} is not name:N with N from 1, or name:N:stop")]
         Form(String),
         /// There is no such point.
         #[error("{VARIABLE} names '{0}', and there is no such crash point: use one of {list}", list = POINTS.join(", "))]
@@ -126,13 +132,15 @@ pub mod armed {
         Twice,
     }
 
-    /// Arms the point that `text` (`name:N`) names, for the rest of the process.
+    /// Arms the point that `text` (`name:N`, or `name:N:stop`) names, for the rest of the process.
     pub fn arm(text: &str) -> Result<(), ArmError> {
         let form = || ArmError::Form(text.to_owned());
-        let (name, last) = text.rsplit_once(':').ok_or_else(form)?;
+        let stops = text.strip_suffix(":stop");
+        let (name, last) = stops.unwrap_or(text).rsplit_once(':').ok_or_else(form)?;
         let last = last.parse().ok().filter(|&last| last > 0).ok_or_else(form)?;
         let point = index_of(name).ok_or_else(|| ArmError::Unknown(name.to_owned()))?;
-        ARMED.set(Armed { point, last, passed: AtomicU64::new(0) }).map_err(|_| ArmError::Twice)
+        let (stops, passed) = (stops.is_some(), AtomicU64::new(0));
+        ARMED.set(Armed { point, last, stops, passed }).map_err(|_| ArmError::Twice)
     }
 
     #[cfg(test)]
@@ -160,9 +168,18 @@ pub mod armed {
         #[cfg(test)]
         panic_if_due(point);
         let Some(armed) = ARMED.get().filter(|armed| armed.point == point) else { return };
-        if armed.passed.fetch_add(1, Ordering::Relaxed) + 1 >= armed.last {
+        let passing = armed.passed.fetch_add(1, Ordering::Relaxed) + 1;
+        if armed.stops && passing == armed.last {
+            stop();
+        } else if !armed.stops && passing >= armed.last {
             die();
         }
+    }
+
+    /// Returns when somebody has the process go on.
+    fn stop() {
+        use rustix::process::{Signal, getpid, kill_process};
+        let _ = kill_process(getpid(), Signal::STOP);
     }
 
     fn die() -> ! {
@@ -219,7 +236,17 @@ mod tests {
 
     #[test]
     fn only_a_known_name_with_a_count_can_be_armed() {
-        for text in ["", "upload.before", "upload.before:", "upload.before:0", "upload.before:-1", ":1x"] {
+        for text in [
+            "",
+            "stop",
+            "upload.before:stop",
+            "upload.before:0:stop",
+            "upload.before",
+            "upload.before:",
+            "upload.before:0",
+            "upload.before:-1",
+            ":1x",
+        ] {
             assert_eq!(arm(text), Err(ArmError::Form(text.into())));
         }
         let refused = arm("upload.befor:1").unwrap_err().to_string();

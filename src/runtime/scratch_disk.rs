@@ -51,6 +51,45 @@ impl ScratchDisk {
     pub fn over(below: Arc<dyn Disk>) -> Self {
         Self { below, changes: Arc::default() }
     }
+
+    /// A disk in memory, with nothing below.
+    pub fn empty() -> Self {
+        Self::over(Arc::new(Nothing))
+    }
+}
+
+/// A disk without files.
+#[derive(Debug)]
+struct Nothing;
+
+impl Disk for Nothing {
+    fn create_folder(&self, _: &Path) -> io::Result<()> {
+        Err(read_only())
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn create(&self, _: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Err(read_only())
+    }
+
+    fn open(&self, _: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Disk for ScratchDisk {

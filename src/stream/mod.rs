@@ -79,6 +79,8 @@ pub struct Stream {
     notices: Arc<Notices>,
     readers: Readers,
     traced: TracedAppends,
+    /// The log of its only shard, of a view: what that has is what was accepted.
+    alone: Option<Arc<kafka::PartitionLog>>,
     /// Metric handles.
     pub metrics: StreamMetrics,
 }
@@ -191,6 +193,7 @@ impl Stream {
             notices,
             readers: Readers::new(readers),
             traced: TracedAppends::default(),
+            alone: None,
             metrics,
         }
     }
@@ -288,9 +291,12 @@ impl Stream {
         self.layout().shards().iter().filter_map(|shard| shard.durable_log().cloned()).collect()
     }
 
-    /// Records accepted since the start.
+    /// Records accepted since the start; of a view ([`Stream::view`]), numbers that were given in its shard.
     pub fn accepted(&self) -> u64 {
-        self.notices.accepted()
+        match &self.alone {
+            Some(log) => log.next(),
+            None => self.notices.accepted(),
+        }
     }
 
     /// For each of `shards` the position of the first record that arrived at `time` or later. Waits for the disk where it

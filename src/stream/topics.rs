@@ -74,6 +74,8 @@ impl Stream {
         let Store::Kafka(topic) = &self.store else { return None };
         let whole = self.layout();
         let only = whole.get(shard)?.clone();
+        let ShardStore::Kafka(alone) = &only.store else { return None };
+        let alone = Some(Arc::clone(alone));
         Some(Arc::new(Self {
             name: Arc::clone(&self.name),
             durability: self.durability,
@@ -88,6 +90,7 @@ impl Stream {
             notices: Arc::clone(&self.notices),
             readers: Readers::new(readers),
             traced: TracedAppends::default(),
+            alone,
             metrics: self.metrics.clone(),
         }))
     }

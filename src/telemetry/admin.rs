@@ -119,10 +119,11 @@ async fn answer(
         }
         "/livez" => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
         "/readyz" => readyz(pipelines),
+        "/shards" => shards(pipelines),
         _ => text(
             StatusCode::NOT_FOUND,
             "text/plain",
-            "there are /metrics, /livez, /readyz, /reload and /cache/flush\n".to_owned(),
+            "there are /metrics, /livez, /readyz, /shards, /reload and /cache/flush\n".to_owned(),
         ),
     }
 }
@@ -210,6 +211,12 @@ fn readyz(pipelines: &Pipelines) -> Response<Body> {
     let phase = pipelines.phases.current().as_str();
     let body = serde_json::json!({ "ready": reasons.is_empty(), "phase": phase, "reasons": reasons });
     text(status, "application/json", format!("{body}\n"))
+}
+
+/// Which shards this node delivers, of deliveries that nodes share.
+fn shards(pipelines: &Pipelines) -> Response<Body> {
+    let body = serde_json::json!({ "deliveries": pipelines.shared_reports() });
+    text(StatusCode::OK, "application/json", format!("{body}\n"))
 }
 
 fn text(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {

@@ -34,6 +34,7 @@ mod cursors;
 mod delivery;
 mod functions;
 mod jwt;
+mod kafka;
 mod log;
 mod record;
 mod stream;
@@ -43,9 +44,10 @@ mod throttle;
 pub use answer_cache::AnswerCacheMetrics;
 pub use authorizer::AuthorizerMetrics;
 pub use cursors::{CursorGauges, CursorMetrics, render_cursors};
-pub use delivery::DeliveryMetrics;
+pub use delivery::{DeliveryMetrics, PartGauges, SharingMetrics};
 pub use functions::FunctionMetrics;
 pub use jwt::JwtKeyMetrics;
+pub use kafka::KafkaMetrics;
 pub use log::{LogMetrics, RecoveryMetrics};
 pub use record::{ExportMetrics, LineMetrics};
 pub use stream::StreamMetrics;
@@ -126,17 +128,17 @@ fn counters() -> impl Iterator<Item = &'static Metric> {
     let own =
         [COUNTERS, stream::COUNTERS, delivery::COUNTERS, log::COUNTERS, taps::COUNTERS, authorizer::COUNTERS];
     let more = [cursors::COUNTERS, functions::COUNTERS, record::COUNTERS, jwt::COUNTERS, throttle::COUNTERS];
-    own.into_iter().chain(more).chain([answer_cache::COUNTERS]).flatten()
+    own.into_iter().chain(more).chain([answer_cache::COUNTERS, kafka::COUNTERS]).flatten()
 }
 
 fn gauges() -> impl Iterator<Item = &'static Metric> {
     let own = [GAUGES, stream::GAUGES, delivery::GAUGES, log::GAUGES, taps::GAUGES];
     let more = [cursors::GAUGES, functions::GAUGES, jwt::GAUGES, throttle::GAUGES, answer_cache::GAUGES];
-    own.into_iter().chain(more).flatten()
+    own.into_iter().chain(more).chain([kafka::GAUGES]).flatten()
 }
 
 fn histograms() -> impl Iterator<Item = &'static Metric> {
-    [HISTOGRAMS, delivery::HISTOGRAMS, log::HISTOGRAMS].into_iter().flatten()
+    [HISTOGRAMS, delivery::HISTOGRAMS, log::HISTOGRAMS, kafka::HISTOGRAMS].into_iter().flatten()
 }
 
 /// Upper bounds of request durations: from a memory append (tens of microseconds) to the longest long poll.
@@ -164,9 +166,10 @@ impl std::fmt::Debug for Registry {
 impl Registry {
     /// A registry of its own: nothing global, so that tests can have several.
     pub fn new() -> Result<Self, BuildError> {
-        let recorder = delivery::with_buckets(log::with_buckets(PrometheusBuilder::new())?)?
-            .set_buckets_for_metric(Matcher::Full(HTTP_DURATION.name.to_owned()), HTTP_SECONDS)?
-            .build_recorder();
+        let recorder =
+            kafka::with_buckets(delivery::with_buckets(log::with_buckets(PrometheusBuilder::new())?)?)?
+                .set_buckets_for_metric(Matcher::Full(HTTP_DURATION.name.to_owned()), HTTP_SECONDS)?
+                .build_recorder();
         for metric in counters() {
             recorder.describe_counter(metric.name.into(), metric.unit, metric.help.into());
         }

@@ -3,6 +3,11 @@
 //! `tests/infra/kafka.sh` starts the one and tells where the binary for others is, by the variables below. What a broker
 //! holds after it was killed without notice says nothing about Kafka: the one that is used here saves what it has when it
 //! is asked to end, so [`Broker::stop`] asks, and nothing here kills one whose data are looked at later.
+//!
+//! What it saves are messages, offsets of groups and what idempotent producers have sent. **Transactions do not outlast
+//! [`Broker::stop`]**: open ones are aborted, though their commit is answered as if it had worked, and who was fenced is
+//! not any more. A row about transactions and outages therefore has the broker run, and cuts the link of a
+//! [`super::faulty_broker`] in front of it.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -93,13 +98,15 @@ impl Broker {
     }
 
     /// Makes a topic with a name of its own, which begins with `about`. `settings` are those of topics, such as
-    /// `("cleanup.policy", "compact")`.
+    /// `("cleanup.policy", "compact")`. Messages stay, however old their time stamps are (by default a broker removes
+    /// those of more than a week ago), unless `retention.ms` is one of the settings.
     ///
     /// # Errors
     /// The broker cannot be reached, or refuses.
     pub fn topic(&self, about: &str, partitions: i32, settings: &[(&str, &str)]) -> io::Result<String> {
         let name = fresh_name(about);
         let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let topic = topic.set("retention.ms", "-1");
         let topic = settings.iter().fold(topic, |topic, (setting, value)| topic.set(setting, value));
         let made = self.administer(async |admin, options| admin.create_topics([&topic], options).await)?;
         each(made)?;

@@ -52,6 +52,9 @@ const GROWING: &[Strike] =
 /// Passed when a client of Firehose makes or changes deliveries: see `tests/e2e/aws/live.rs` and `live_source.rs`.
 const DELIVERIES: &[&str] = &["deliveries.begun", "deliveries.noted"];
 
+/// Passed by a delivery into Kafka: see `tests/kafka/fan_out.rs`.
+const FAN_OUT: [&str; 2] = ["fan_out.commit.before", "fan_out.commit.after"];
+
 /// Passed while records go through a function: see `tests/e2e/aws/functions.rs`.
 const FUNCTION: [&str; 2] = ["function.noted", "function.appended"];
 
@@ -171,6 +174,7 @@ fn each_point_has_a_row() {
         .map(|(name, _)| *name)
         .chain([DRAIN, RESHARD, "stream.rename"])
         .chain(FUNCTION)
+        .chain(FAN_OUT)
         .chain(others)
         .collect();
     let mut points = POINTS.to_vec();

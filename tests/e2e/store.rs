@@ -8,7 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::config::checked;
-use forebay::delivery::sink::{Head, NoNotes, Object, ObjectSink, SinkError, SinkErrorClass, Stored};
+use forebay::delivery::ledger::shared::SharedPlace;
+use forebay::delivery::ledger::{Entry, Epoch, Gap, Ledger};
+use forebay::delivery::sink::{
+    Head, NoNotes, Object, ObjectSink, SinkError, SinkErrorClass, Stored, open_store,
+};
+use forebay::record::{SequenceNumber, ShardId};
 use forebay::testkit::faulty_store::{Fault, FaultyStore, Operation, Rule};
 use forebay::testkit::skip::skipped;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
@@ -56,6 +61,11 @@ impl S3 {
 
     /// The sink of the library that leads to `folder`.
     fn object_sink(&self, folder: &str) -> ObjectSink {
+        ObjectSink::open(&self.config(folder)).unwrap()
+    }
+
+    /// The settings of `folder`.
+    fn config(&self, folder: &str) -> checked::ObjectSink {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let options = [
             ("aws_endpoint", self.endpoint.as_str()),
@@ -66,8 +76,7 @@ impl S3 {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let url = Url::parse(&format!("s3://{}/{folder}/", self.bucket)).unwrap();
-        let config = checked::ObjectSink { url, options: options.into(), multipart_bytes: 5 << 20 };
-        ObjectSink::open(&config).unwrap()
+        checked::ObjectSink { url, options: options.into(), multipart_bytes: 5 << 20 }
     }
 
     fn store(&self) -> AmazonS3 {
@@ -391,4 +400,42 @@ async fn a_store_that_fails_and_loses_replies_at_random_shows_each_record_once()
     assert!(objects.values().all(|object| object.writes == 1), "nothing was written twice");
     let of_status = |status| store.requests().iter().filter(|request| request.status == status).count();
     assert!(of_status(Some(500)) >= 2 && of_status(Some(503)) >= 2 && of_status(None) >= 2);
+}
+
+fn gap(number: u64) -> Entry {
+    let (first, last) = (SequenceNumber(100 + 10 * number), SequenceNumber(109 + 10 * number));
+    Entry::Gap(Gap { shard: ShardId(0), first, last, lost: 0 })
+}
+
+#[tokio::test]
+async fn a_ledger_in_a_real_store_has_one_owner_at_a_time() {
+    let Some(s3) = S3::of_environment() else { return };
+    let folder = format!("ledgers-{:x}", fastrand::u64(..));
+    let (store, root) = open_store(&s3.config(&folder)).unwrap();
+    let place = || SharedPlace::of(&store, &root, ("s", "d", ShardId(0)));
+    let (first, state) = Ledger::take_over(place(), "a").await.unwrap();
+    assert_eq!(state.generation.map(|generation| generation.number), Some(1));
+    let from = vec![(ShardId(0), SequenceNumber(100))];
+    let epoch = Epoch { number: 1, config: serde_json::json!({}), from };
+    first.append(vec![Entry::Epoch(epoch)]).await.unwrap();
+    for number in 0..100 {
+        first.append(vec![gap(number)]).await.unwrap();
+    }
+    // Some want it at the same time. One of them has it in the end, and knows everything.
+    let takers = ["b", "c", "d"].map(|node| Ledger::take_over(place(), node));
+    let taken: Vec<_> =
+        futures_util::future::join_all(takers).await.into_iter().map(Result::unwrap).collect();
+    assert!(first.append(vec![gap(100)]).await.unwrap_err().is_deposed());
+    let mut owners = Vec::new();
+    for (ledger, state) in taken {
+        assert_eq!(state.shards[&ShardId(0)].skipped, 1_000);
+        match ledger.append(vec![gap(101)]).await {
+            Ok(()) => owners.push(ledger),
+            Err(error) => assert!(error.is_deposed(), "{error}"),
+        }
+    }
+    let [owner] = owners.as_slice() else { panic!("{} owners", owners.len()) };
+    let (_, state) = Ledger::take_over(place(), "e").await.unwrap();
+    assert_eq!(state.shards, owner.state().shards);
+    assert_eq!(state.shards[&ShardId(0)].skipped, 1_010);
 }

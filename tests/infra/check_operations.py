@@ -2,7 +2,10 @@
 
 import re
 import sys
+import tomllib
 from pathlib import Path
+
+from kubernetes_nodes import memory_of, size
 
 REPO = Path(__file__).resolve().parents[2]
 DOC = REPO / "docs/operations.md"
@@ -52,12 +55,34 @@ def problems() -> list[str]:
 
     waits = {
         "deploy/compose.yaml": r"stop_grace_period: (\d+)s",
+        "deploy/compose.fleet.yaml": r"stop_grace_period: (\d+)s",
         "deploy/forebay.service": r"TimeoutStopSec=(\d+)s",
     }
     for name, pattern in waits.items():
         wait = re.search(pattern, (REPO / name).read_text())
         if wait is None or int(wait[1]) <= DRAIN_SECONDS:
             found.append(f"{name}: a stop must be given more than the {DRAIN_SECONDS} s of drain_timeout")
+    return found + fleet_problems()
+
+
+def fleet_problems() -> list[str]:
+    """What compose.fleet.yaml and the files of deploy/fleet say of each other."""
+    compose = (REPO / "deploy/compose.fleet.yaml").read_text()
+    files = {file: file.read_text() for file in sorted((REPO / "deploy/fleet").rglob("*.toml"))}
+    found = []
+    for file, text in files.items():
+        for name in sorted(set(re.findall(r"\$\{(\w+)\}", text))):
+            if not re.search(rf"^ +{name}: ", compose, re.MULTILINE):
+                found.append(f"deploy/compose.fleet.yaml: does not set {name}, which {file.relative_to(REPO)} asks for")
+    server = tomllib.loads(files[REPO / "deploy/fleet/forebay.toml"])["server"]
+    budget = size(re.search(r"FOREBAY_MEMORY_BUDGET: (\S+)", compose)[1])
+    limit = size(re.search(r"max_connections\.\n +mem_limit: (\d+m)", compose)[1].replace("m", "Mi"))
+    needs = memory_of(budget, server)
+    if limit < needs:
+        found.append(f"deploy/compose.fleet.yaml: mem_limit must be {needs / (1 << 20):.0f}m at least")
+    shards = re.search(r"^shards = (\d+)", files[REPO / "deploy/fleet/pipelines/events.toml"], re.MULTILINE)
+    if f"--partitions={shards[1]}\n" not in compose:
+        found.append(f"deploy/compose.fleet.yaml: the topic must have {shards[1]} partitions, as the stream has shards")
     return found
 
 

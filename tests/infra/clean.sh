@@ -7,6 +7,6 @@ for run in "$INFRA"/s3.* "$INFRA"/kafka.*; do
     die "a server is running in $run: end that run first"
   fi
 done
-rm -rf "$INFRA"/python "$INFRA"/node "$INFRA"/issuer "$INFRA"/log "$INFRA"/s3.* "$INFRA"/kafka.* "$INFRA"/fetch.* "$INFRA"/schema-suite
-rm -f "$INFRA"/promtool "$INFRA"/{promtool,node,issuer}.lock "$INFRA"/s3-failed.log "$INFRA"/kafka-failed.log "$INFRA"/advisories.log
+rm -rf "$INFRA"/python "$INFRA"/node "$INFRA"/issuer "$INFRA"/haproxy "$INFRA"/log "$INFRA"/s3.* "$INFRA"/kafka.* "$INFRA"/fetch.* "$INFRA"/schema-suite
+rm -f "$INFRA"/promtool "$INFRA"/{promtool,node,issuer,haproxy}.lock "$INFRA"/s3-failed.log "$INFRA"/kafka-failed.log "$INFRA"/advisories.log
 rmdir "$INFRA" 2>/dev/null || say "left in place, because it holds other files: $INFRA"

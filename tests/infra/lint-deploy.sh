@@ -2,6 +2,7 @@
 # lint-deploy.sh: checks the scripts and everything in deploy/ with what can be had on this machine, runs every check
 # even if one has failed, and tells which ones could not be run.
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+. "$REPO/tests/infra/lint-kubernetes.sh"
 cd "$REPO"
 
 failed=()
@@ -44,20 +45,38 @@ unit_checks() {
   rm -rf "$folder"
 }
 
+# Built by the tests; not built for this alone, because that takes minutes.
+forebay="${CARGO_TARGET_DIR:-target}/debug/forebay"
+
+# Whether it has what a fleet needs.
+knows_clusters() {
+  "$forebay" check --print-schema forebay | grep -q '"cluster"'
+}
+
 if tools="$("$REPO/tests/infra/python.sh" "$REPO/tests/requirements-lint.txt")"; then
   mapfile -t scripts < <(bash_scripts)
   check "shellcheck (${#scripts[@]} scripts)" "$tools/shellcheck" -x "${scripts[@]}"
   check "yamllint deploy/" "$tools/yamllint" --strict .yamllint.yaml deploy
   check "hadolint deploy/Dockerfile" "$tools/hadolint" deploy/Dockerfile
-  check "compose schema deploy/compose.yaml" \
-    "$tools/check-jsonschema" --builtin-schema vendor.compose-spec deploy/compose.yaml
-  check "compose-lint deploy/compose.yaml" "$tools/compose-lint" check --quiet --no-env deploy/compose.yaml
+  for file in deploy/compose*.yaml; do
+    check "compose schema $file" "$tools/check-jsonschema" --builtin-schema vendor.compose-spec "$file"
+    check "compose-lint $file" "$tools/compose-lint" check --quiet --no-env "$file"
+  done
+  kubernetes_checks
 else
-  cannot "shellcheck, yamllint, hadolint, compose schema, compose-lint" "the linters could not be installed"
+  cannot "shellcheck, yamllint, hadolint, compose, deploy/kubernetes" "the linters could not be installed"
+fi
+
+if "$REPO/tests/infra/haproxy.sh" -v >/dev/null; then
+  check "haproxy -c deploy/fleet/haproxy.cfg" "$REPO/tests/infra/haproxy.sh" -c -f deploy/fleet/haproxy.cfg
+else
+  cannot "haproxy -c deploy/fleet/haproxy.cfg" "see above"
 fi
 
 if promtool="${FOREBAY_PROMTOOL:-$("$REPO/tests/infra/promtool.sh")}"; then
-  check "promtool check config deploy/prometheus.yml" "$promtool" check config deploy/prometheus.yml
+  for file in deploy/prometheus*.yml; do
+    check "promtool check config $file" "$promtool" check config "$file"
+  done
   check "promtool check rules deploy/alerts.yml" "$promtool" check rules deploy/alerts.yml
   check "promtool test rules deploy/alerts.test.yml" "$promtool" test rules deploy/alerts.test.yml
 else
@@ -66,15 +85,22 @@ fi
 
 if has systemd-analyze; then unit_checks; else cannot "systemd-analyze" "there is no systemd here"; fi
 
-# Built by the tests; not built for this alone, because that takes minutes.
-forebay="${CARGO_TARGET_DIR:-target}/debug/forebay"
 if [ -x "$forebay" ]; then
   check "forebay check deploy/pipelines" env FOREBAY_API_KEY=only-for-this-check "$forebay" check deploy/pipelines --config deploy/forebay.toml
 else
   cannot "forebay check deploy/pipelines" "build the program first (cargo build)"
 fi
+if [ -x "$forebay" ] && knows_clusters; then
+  # check_operations.py looks whether compose.fleet.yaml sets all of these.
+  check "forebay check deploy/fleet" env FOREBAY_API_KEY=only-for-this-check FOREBAY_NODE=edge-1 FOREBAY_ROLE=edge \
+    FOREBAY_KAFKA=kafka:9092 FOREBAY_BUCKET=lake FOREBAY_MEMORY_BUDGET=256MiB AWS_REGION=us-east-1 \
+    "$forebay" check deploy/fleet/pipelines --config deploy/fleet/forebay.toml
+else
+  cannot "forebay check deploy/fleet" "this build has no [cluster]"
+fi
 
 check "docs/operations.md against alerts, metrics and time-outs" python3 tests/infra/check_operations.py
+check "tables of docs/sizing.md against its costs" python3 tests/infra/sizing.py
 check "docs/security.md against tests" python3 tests/infra/check_security.py
 
 [ "${#failed[@]}" = 0 ] || die "failed: ${failed[*]}"

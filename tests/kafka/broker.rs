@@ -2,9 +2,10 @@
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay::testkit::broker::Broker;
+use forebay::testkit::faulty_broker::{Api, Fault, FaultyBroker, Rule};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _};
@@ -120,6 +121,32 @@ fn an_outage_keeps_what_was_acknowledged_and_ends_at_the_same_address() {
     assert!(settled.len() == 100 && settled.iter().all(|settled| settled.place.is_ok()), "{settled:?}");
     let expected: Vec<_> = (0..200).step_by(2).chain((1..200).step_by(2)).map(|n| n.to_string()).collect();
     assert_eq!(reader.texts(broker.servers(), &topic), expected);
+}
+
+#[test]
+fn what_is_not_answered_before_an_outage_is_not_doubled_behind_it() {
+    let (Some(mut broker), Some(reader)) = (Broker::own().unwrap(), TopicReader::of_environment()) else {
+        return;
+    };
+    let proxy = FaultyBroker::before(broker.servers()).unwrap();
+    let topic = broker.topic("unanswered", 1, &[]).unwrap();
+    let producer = Producer::new(proxy.servers(), &[]);
+    producer.send(&topic, 0, "before");
+    producer.settle();
+    // The broker has it, and hears of no other try.
+    proxy.rule(Rule::new(Api::Produce, Fault::Drop).once_done());
+    proxy.rule(Rule::new(Api::Produce, Fault::Drop).always());
+    producer.send(&topic, 0, "unanswered");
+    let began = Instant::now();
+    while proxy.struck() < 2 {
+        assert!(began.elapsed() < WAIT, "{} of 2", proxy.struck());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    broker.stop().unwrap();
+    broker.start().unwrap();
+    proxy.heal();
+    assert!(producer.settle().iter().all(|settled| settled.place.is_ok()));
+    assert_eq!(reader.texts(broker.servers(), &topic), ["before", "unanswered"]);
 }
 
 #[test]

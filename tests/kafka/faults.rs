@@ -266,6 +266,34 @@ fn what_a_stalled_or_slow_link_holds_passes_in_the_end() {
 }
 
 #[test]
+fn transactions_and_fences_outlast_a_link_that_is_cut() {
+    let Some(scene) = Scene::new("cut") else { return };
+    let begin = || {
+        let producer = scene.producer(&[("transactional.id", &scene.topic)]);
+        producer.inner().init_transactions(WAIT).unwrap();
+        producer
+    };
+    let old = begin();
+    for text in ["a", "b"] {
+        old.inner().begin_transaction().unwrap();
+        scene.send(&old, text).unwrap();
+        scene.proxy.link(Link::Cut).unwrap();
+        assert!(old.inner().flush(Duration::ZERO).is_ok());
+        scene.proxy.link(Link::Open).unwrap();
+        if text == "a" {
+            old.inner().commit_transaction(WAIT).unwrap();
+        }
+    }
+    let new = begin();
+    let fenced = old.inner().commit_transaction(WAIT).unwrap_err();
+    assert_eq!(fenced.rdkafka_error_code(), Some(RDKafkaErrorCode::Fenced), "{fenced}");
+    new.inner().begin_transaction().unwrap();
+    scene.send(&new, "c").unwrap();
+    new.inner().commit_transaction(WAIT).unwrap();
+    assert_eq!(scene.texts(), ["a", "c"]);
+}
+
+#[test]
 fn a_transaction_whose_commit_is_not_answered_is_committed_once() {
     let Some(scene) = Scene::new("commits") else { return };
     let producer = scene.producer(&[("transactional.id", &scene.topic)]);

@@ -5,10 +5,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is a failed test")]
 
 mod broker;
+mod cluster;
 mod doors;
+mod fan_out;
 mod faults;
+#[path = "../e2e/lake.rs"]
+#[expect(dead_code, reason = "not all of what other tests need is needed here")]
+mod lake;
+mod log;
 mod producer;
 #[path = "../e2e/server.rs"]
 #[expect(dead_code, reason = "not all of what other tests need is needed here")]
 mod server;
+mod source;
 mod topic_reader;

@@ -38,6 +38,8 @@ def partitions_of(consumer, topic):
     known = consumer.list_topics(topic, timeout=30).topics[topic]
     if known.error is not None:
         raise KafkaException(known.error)
+    if not known.partitions:
+        sys.exit(f"'{topic}' has no partitions")
     return [TopicPartition(topic, number, OFFSET_BEGINNING) for number in known.partitions]
 
 

@@ -3,13 +3,16 @@
 mod auth;
 mod aws;
 mod cache;
+mod cluster;
 mod dead_letters;
 mod editor;
+mod fan_outs;
 mod files;
 mod functions;
 mod identities;
 mod inference;
 mod jwt;
+mod kafka;
 mod limits;
 mod listeners;
 mod mapping;
@@ -24,6 +27,7 @@ mod rules;
 mod schema;
 mod shipped;
 mod sink;
+mod stream_log;
 
 use std::path::PathBuf;
 

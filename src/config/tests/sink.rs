@@ -144,11 +144,11 @@ fn the_names_of_the_settings_are_those_of_the_store() {
 
 #[test]
 fn every_wrong_sink_is_refused_without_showing_it() {
-    let forms = "\n  help: write url = \"s3://BUCKET/PREFIX/\" (or gs://, az://, file:///FOLDER/), or path = \"FOLDER\"";
+    let forms = "\n  help: write url = \"s3://BUCKET/PREFIX/\" (or gs://, az://, file:///FOLDER/), path = \"FOLDER\", or kafka = \"CLUSTER\"";
     let own = "\n  help: write access_key_id = \"${NAME}\" and secret_access_key = \"${NAME}\"";
     let endpoint = "\n  help: write endpoint = \"http://HOST:PORT\" or \"https://HOST\"";
     for (sink, message) in [
-        ("{}", format!("5:8: a sink needs url or path{forms}")),
+        ("{}", format!("5:8: a sink needs url, path or kafka{forms}")),
         ("{ url = \"s3://b/\", path = \"x\" }", "5:34: a sink has either url or path, not both".to_owned()),
         ("{ path = \"\" }", format!("5:17: path must not be empty{forms}")),
         (
@@ -169,9 +169,8 @@ fn every_wrong_sink_is_refused_without_showing_it() {
             "{ url = \"http://hunter2/\" }",
             "5:16: an http URL is the endpoint of a store, not a place in it\n  help: write url = \"s3://BUCKET/PREFIX/\" and endpoint = \"http://HOST:PORT\"".to_owned(),
         ),
-        ("{ url = \"kafka://hunter2\" }", format!("5:16: delivery to Kafka is not in this version{forms}")),
+        ("{ url = \"kafka://hunter2\" }", "5:16: a Kafka cluster has no URL\n  help: write kafka = \"CLUSTER\" and topic = \"TOPIC\"".to_owned()),
         ("{ url = \"ftp://hunter2/\" }", format!("5:16: the URL's scheme is not known{forms}")),
-        ("{ kafka = \"hunter2\" }", "5:10: delivery to Kafka is not in this version\n  help: write sink = { url = \"s3://BUCKET/PREFIX/\" } or sink = { path = \"FOLDER\" }".to_owned()),
         ("{ path = \"x\", region = \"hunter2\" }", "5:31: region is for s3:// sinks, not for file://".to_owned()),
         ("{ url = \"s3://b/\", endpoint = \"hunter2\" }", format!("5:38: endpoint is no http or https URL{endpoint}")),
         ("{ url = \"s3://b/\", endpoint = \"http://hunter2@h\" }", format!("5:38: a URL must not hold credentials{own}")),

@@ -277,6 +277,7 @@ impl<C: Collect> Gathered<C> {
             | Entry::Multipart(_)
             | Entry::Cursor(_)
             | Entry::Gap(_)
+            | Entry::Generation(_)
             | Entry::Snapshot(_) => {}
         }
     }

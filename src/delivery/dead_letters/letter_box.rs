@@ -1,5 +1,6 @@
 //! The dead letters of a delivery of the running node: found by the ledger and the sink that it has.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::files::{Choice, Committed, DeadFile, FilesError, From, LedgerFiles, Listing};
@@ -10,9 +11,11 @@ use crate::config::checked::{self, Selection};
 use crate::config::limits::{DEAD_LETTER_FILES_MAX, DEAD_LETTER_LISTED_MAX};
 use crate::delivery::epoch::EpochConfig;
 use crate::delivery::ledger::Epoch;
-use crate::delivery::sink::ObjectSink;
+use crate::delivery::ledger::shared::files_of;
+use crate::delivery::sink::{ObjectSink, SinkError, SinkErrorClass};
 use crate::delivery::verify::{Epochs as _, Sorter};
 use crate::delivery::{LedgerParts, Parts};
+use crate::runtime::disk::Disk;
 use crate::runtime::scratch_disk::ScratchDisk;
 
 /// See the module.
@@ -23,6 +26,9 @@ pub struct LetterBox {
     sink: ObjectSink,
     ledger: Option<LedgerParts>,
 }
+
+/// Where the files of a ledger are read.
+type LedgerFolder = (Arc<dyn Disk>, PathBuf);
 
 /// Files of a letter box.
 #[derive(Debug, Default)]
@@ -80,7 +86,7 @@ impl LetterBox {
         patience: &Patience,
     ) -> Result<Found, FilesError> {
         let (stream, delivery) = (self.stream(), self.delivery());
-        let Some(LedgerParts { disk, folder }) = &self.ledger else {
+        let Some((disk, folder)) = self.ledger_files(patience)? else {
             let files = Listing::read(&self.sink, (stream, &self.config), DEAD_LETTER_LISTED_MAX, patience)?;
             let is_left = |file: &DeadFile| match after {
                 Some(Place { file: FileName::Listed(key), row: Some(_), .. }) => file.key >= *key,
@@ -91,7 +97,7 @@ impl LetterBox {
             return Ok(Found { files, ..Found::default() });
         };
         // Whoever looks makes no folder.
-        let disk_of_others = Arc::new(ScratchDisk::over(Arc::clone(disk)));
+        let disk_of_others = Arc::new(ScratchDisk::over(self.disk_of_sinks(&disk)));
         let mut others = Sorter::new(stream, &self.config, disk_of_others);
         let mut sink_of = |epoch: &Epoch| {
             let text = EpochConfig::parse(&epoch.config).map_err(|error| error.to_string())?;
@@ -104,7 +110,7 @@ impl LetterBox {
             _ => None,
         };
         let choice = Choice { filter, after, files_max: DEAD_LETTER_FILES_MAX };
-        let read = LedgerFiles::read(&**disk, folder, (stream, delivery), choice, &mut sink_of)?;
+        let read = LedgerFiles::read(&*disk, &folder, (stream, delivery), choice, &mut sink_of)?;
         let LedgerFiles { files, has_more, has_forgotten } = read.unwrap_or_default();
         Ok(Found { files, has_more, has_forgotten })
     }
@@ -116,14 +122,38 @@ impl LetterBox {
     pub fn count<T: Clone>(
         &self,
         none: &T,
+        patience: &Patience,
         count: impl Fn(&mut T, Committed) + Clone,
     ) -> Result<Option<(T, bool)>, FilesError> {
-        match &self.ledger {
+        match self.ledger_files(patience)? {
             None => Ok(None),
-            Some(LedgerParts { disk, folder }) => {
-                let counted = LedgerFiles::count(&**disk, folder, none, count)?;
+            Some((disk, folder)) => {
+                let counted = LedgerFiles::count(&*disk, &folder, none, count)?;
                 Ok(Some(counted.unwrap_or_else(|| (none.clone(), false))))
             }
+        }
+    }
+
+    /// Where the ledger can be read: as it is, or as it was just now.
+    fn ledger_files(&self, patience: &Patience) -> Result<Option<LedgerFolder>, FilesError> {
+        match &self.ledger {
+            None => Ok(None),
+            Some(LedgerParts::Folder { disk, folder }) => Ok(Some((Arc::clone(disk), folder.clone()))),
+            Some(LedgerParts::Shared(shared)) => {
+                let folder = PathBuf::from("/ledger");
+                // It has tried often enough by itself.
+                let refused = |error| SinkError::new(SinkErrorClass::Other, error);
+                let copy = async || files_of(shared.place(), &folder).await.map_err(refused);
+                Ok(Some((patience.ask(copy)?, folder)))
+            }
+        }
+    }
+
+    /// What sinks that are folders are on.
+    fn disk_of_sinks(&self, disk: &Arc<dyn Disk>) -> Arc<dyn Disk> {
+        match &self.ledger {
+            Some(LedgerParts::Shared(shared)) => Arc::clone(&shared.disk),
+            _ => Arc::clone(disk),
         }
     }
 }

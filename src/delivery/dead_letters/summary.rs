@@ -70,13 +70,14 @@ pub fn summary(
     let (mut complete, mut counted) = (true, Vec::new());
     for letter_box in boxes.iter().filter(|it| filter.takes_delivery(it.stream(), it.delivery())) {
         let failed = |source| PageError::Files { delivery: letter_box.delivery().to_owned(), source };
-        let (counts, is_whole) = match letter_box.count(&Counts::new(), count_file).map_err(failed)? {
-            Some((counts, has_forgotten)) => (counts, !has_forgotten),
-            None => {
-                let found = letter_box.files(None, filter, patience).map_err(failed)?;
-                read(&found.files, &mut visitor)?
-            }
-        };
+        let (counts, is_whole) =
+            match letter_box.count(&Counts::new(), patience, count_file).map_err(failed)? {
+                Some((counts, has_forgotten)) => (counts, !has_forgotten),
+                None => {
+                    let found = letter_box.files(None, filter, patience).map_err(failed)?;
+                    read(&found.files, &mut visitor)?
+                }
+            };
         complete &= is_whole;
         counted.push((letter_box, counts));
     }

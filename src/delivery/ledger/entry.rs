@@ -32,6 +32,8 @@ pub enum Entry {
     Cursor(Cursor),
     /// Numbers of a shard that no file will ever have.
     Gap(Gap),
+    /// Another process goes on with a ledger that several can reach.
+    Generation(Generation),
     /// Everything so far. The first line of each file, and found nowhere else.
     Snapshot(Box<Snapshot>),
 }
@@ -181,6 +183,21 @@ pub struct Gap {
     pub lost: u64,
 }
 
+/// Who goes on with a ledger that several processes can reach, from this entry to the next of its kind. See
+/// [`shared`](super::shared).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// From 1, one more each time.
+    pub number: u64,
+    /// Name or id of the node.
+    pub node: String,
+    /// What stands for the node in keys and identities of objects, as all that go on with the ledger must make the same
+    /// ones: 16 hexadecimal digits, given by the first.
+    pub ledger: String,
+    /// When that was, by the clock of the node. For people.
+    pub at: UnixMicros,
+}
+
 /// The whole state, as [`super::State`] keeps it.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 pub struct Snapshot {
@@ -189,6 +206,9 @@ pub struct Snapshot {
     /// The file that this one goes on from; none at the very beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Previous>,
+    /// See [`super::State::generation`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
     /// See [`super::State::next_seal`].
     pub next_seal: u64,
     /// See [`super::State::committed_records`].

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::entry::Generation;
 use super::refusal::Refusal;
+use crate::delivery::sink::SinkError;
 
 /// Why a ledger cannot be opened or appended to. Callers that shared a write share its error.
 #[derive(Debug, Clone, Error)]
@@ -54,6 +56,41 @@ pub enum LedgerError {
     /// An entry cannot follow those before it. Nothing of its append was written.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// Another process has taken the ledger over. It is closed for this one for ever; nothing of the append is in it.
+    #[error("node '{}' has taken it over (generation {})", by.node, by.number)]
+    Deposed {
+        /// Which.
+        by: Arc<Generation>,
+    },
+    /// The store with the ledger does not do what it is told.
+    #[error("cannot {action} '{key}' in the store with the ledger: {source}")]
+    Store {
+        /// What was tried.
+        action: &'static str,
+        /// The object or folder.
+        key: String,
+        /// What the store said.
+        source: Arc<SinkError>,
+    },
+    /// The store takes no notice of conditions, so that two processes could write over each other.
+    #[error(
+        "the store with the ledger does not refuse to create '{key}' a second time (If-None-Match: *): ledgers that          several nodes can reach need a store that does"
+    )]
+    NoConditions {
+        /// The object.
+        key: String,
+    },
+    /// Others are always faster.
+    #[error(
+        "'{key}' cannot be taken over, as others take it over at the same time: tried often enough for now"
+    )]
+    Contended {
+        /// The folder.
+        key: String,
+    },
+    /// It was to be used as a ledger in a folder.
+    #[error("a ledger in a store is not opened or written by a thread that waits")]
+    NotHere,
     /// An entry cannot be written as JSON.
     #[error("cannot write a ledger entry as JSON: {0}")]
     Json(#[from] Arc<serde_json::Error>),
@@ -73,7 +110,17 @@ impl LedgerError {
     }
 
     pub(super) fn damaged(path: &Path, line: u64, what: impl Into<String>) -> Self {
-        Self::Damaged { path: path.display().to_string(), line, what: what.into() }
+        Self::damaged_text(&path.display().to_string(), line, what)
+    }
+
+    /// The same for what is no file.
+    pub(super) fn damaged_text(path: &str, line: u64, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), line, what: what.into() }
+    }
+
+    /// Whether another process has taken the ledger over.
+    pub fn is_deposed(&self) -> bool {
+        matches!(self, Self::Deposed { .. })
     }
 
     /// Whether there is no such file or folder.

@@ -42,22 +42,28 @@ fn is_zero(number: &u32) -> bool {
 pub(super) fn encode(entries: &[Entry], write: u64, out: &mut Vec<u8>) -> serde_json::Result<()> {
     for (index, entry) in entries.iter().enumerate() {
         let more = (entries.len() - 1 - index) as u32;
-        let json = serde_json::to_vec(&LineRef { write, more, entry })?;
-        out.extend_from_slice(format!("{:016x} ", xxh3_64(&json)).as_bytes());
-        out.extend_from_slice(&json);
-        out.push(b'\n');
+        frame(&serde_json::to_vec(&LineRef { write, more, entry })?, out);
     }
     Ok(())
 }
 
-/// The line without its line feed, if it is whole.
-fn decode(line: &[u8]) -> Option<Line> {
+/// Appends a line of this JSON.
+pub(super) fn frame(json: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{:016x} ", xxh3_64(json)).as_bytes());
+    out.extend_from_slice(json);
+    out.push(b'\n');
+}
+
+/// The JSON of a line without its line feed, if it is whole.
+pub(super) fn unframe(line: &[u8]) -> Option<&[u8]> {
     let (checksum, json) = line.split_at_checked(CHECKSUM)?;
     let json = json.strip_prefix(b" ")?;
-    if checksum != format!("{:016x}", xxh3_64(json)).as_bytes() {
-        return None;
-    }
-    serde_json::from_slice(json).ok()
+    (checksum == format!("{:016x}", xxh3_64(json)).as_bytes()).then_some(json)
+}
+
+/// The line without its line feed, if it is whole.
+fn decode(line: &[u8]) -> Option<Line> {
+    serde_json::from_slice(unframe(line)?).ok()
 }
 
 /// What was found in a file.

@@ -16,6 +16,8 @@
 //! cannot follow.
 //!
 //! # Files
+//! Those of a ledger that only this node has. One that others may go on with is in a store: see [`shared`].
+//!
 //! `{number:08}.ledger` in the delivery's folder; the newest one counts. It is text, one entry a line:
 //! ```text
 //! {xxh3-64 of the JSON, seed 0, 16 hex digits} {JSON}\n
@@ -42,6 +44,7 @@
 //! a failed write or sync, behind which nobody knows what the disk has. The snapshot then says up to which byte the
 //! file before it counts. Old files stay as history for `forebay verify` ([`LEDGER_HISTORY_BYTES`]).
 
+mod ahead;
 pub mod entry;
 mod error;
 mod file;
@@ -49,17 +52,18 @@ mod history;
 mod line;
 mod refusal;
 mod replay;
+pub mod shared;
 mod state;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use entry::{
-    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Lost, Multipart, OpenBegun, OpenSeal, Seal,
-    SealedRange, ShardTotals, Shards, Snapshot,
+    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Generation, Lost, Multipart, OpenBegun, OpenSeal,
+    Seal, SealedRange, ShardTotals, Shards, Snapshot,
 };
 pub use error::LedgerError;
 pub use history::History;
@@ -68,6 +72,7 @@ pub use state::State;
 
 use crate::config::limits::{LEDGER_FILE_BYTES, LEDGER_HISTORY_BYTES, LEDGER_STEP_BYTES};
 use crate::runtime::disk::Disk;
+use shared::{SharedBounds, SharedPlace, SharedWriter};
 use writer::Writer;
 
 /// Version of the format of the files.
@@ -99,8 +104,21 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
-    writer: Mutex<Writer>,
+    place: Place,
     durable: Arc<Mutex<State>>,
+}
+
+/// Where it is.
+#[derive(Debug)]
+enum Place {
+    /// In a folder of this node, written by threads that wait for the disk.
+    Folder(Box<Mutex<Writer>>),
+    /// In a store that others can reach.
+    Store {
+        writer: Arc<tokio::sync::Mutex<SharedWriter>>,
+        /// Who has deposed this process.
+        deposed: Arc<watch::Sender<Option<Generation>>>,
+    },
 }
 
 /// Appends that wait for the next write. There are at most as many as there are callers: each waits for its own.
@@ -131,10 +149,32 @@ impl Ledger {
     ) -> Result<(Self, State), LedgerError> {
         let writer = Writer::open(disk, folder, bounds)?;
         let durable = writer.durable();
-        let (queue, writer) = (Mutex::default(), Mutex::new(writer));
-        let ledger = Self { shared: Arc::new(Shared { queue, writer, durable }) };
+        Ok(Self::of(Place::Folder(Box::new(Mutex::new(writer))), durable))
+    }
+
+    /// Takes over the ledger at `place` for `node`, whoever has it, and tells where the delivery stands. See [`shared`].
+    ///
+    /// # Errors
+    /// If the store cannot be asked, or is none for this; if the ledger is damaged, or others want it at the same time.
+    pub async fn take_over(place: SharedPlace, node: &str) -> Result<(Self, State), LedgerError> {
+        Self::take_over_bounded(place, node, SharedBounds::default()).await
+    }
+
+    async fn take_over_bounded(
+        place: SharedPlace,
+        node: &str,
+        bounds: SharedBounds,
+    ) -> Result<(Self, State), LedgerError> {
+        let writer = shared::take_over(place, node, bounds).await?;
+        let (durable, deposed) = (writer.durable(), writer.deposed());
+        let writer = Arc::new(tokio::sync::Mutex::new(writer));
+        Ok(Self::of(Place::Store { writer, deposed }, durable))
+    }
+
+    fn of(place: Place, durable: Arc<Mutex<State>>) -> (Self, State) {
+        let ledger = Self { shared: Arc::new(Shared { queue: Mutex::default(), place, durable }) };
         let state = ledger.state();
-        Ok((ledger, state))
+        (ledger, state)
     }
 
     /// Appends entries: when it returns they are durable, in this order and behind everything that was durable before.
@@ -146,7 +186,13 @@ impl Ledger {
         if self.shared.enqueue(Waiting { entries, done }) {
             let mut lead = Lead { shared: Arc::clone(&self.shared), done: false };
             // Goes on whatever becomes of this future: others wait for it as well.
-            drop(tokio::task::spawn_blocking(move || lead.write_all_that_waits()));
+            match &self.shared.place {
+                Place::Folder(_) => drop(tokio::task::spawn_blocking(move || lead.write_all_that_waits())),
+                Place::Store { writer, .. } => {
+                    let writer = Arc::clone(writer);
+                    drop(tokio::spawn(async move { lead.send_all_that_waits(&writer).await }));
+                }
+            }
         }
         result.await.unwrap_or(Err(LedgerError::Stopped))
     }
@@ -158,9 +204,20 @@ impl Ledger {
         let _ = self.append(Vec::new()).await;
     }
 
-    /// [`Ledger::append`] on the calling thread.
+    /// [`Ledger::append`] on the calling thread, for a ledger in a folder.
     pub fn append_blocking(&self, entries: &[Entry]) -> Result<(), LedgerError> {
         self.shared.write(&[entries]).pop().unwrap_or(Ok(()))
+    }
+
+    /// Returns once this process has learned that another one has taken the ledger over, and which.
+    pub async fn deposed(&self) -> Generation {
+        if let Place::Store { deposed, .. } = &self.shared.place
+            && let Ok(by) = deposed.subscribe().wait_for(Option::is_some).await
+            && let Some(by) = by.clone()
+        {
+            return by;
+        }
+        std::future::pending().await
     }
 
     /// See [`State::settled_len`].
@@ -183,7 +240,10 @@ impl Shared {
     }
 
     fn write(&self, appends: &[&[Entry]]) -> Vec<Result<(), LedgerError>> {
-        lock(&self.writer).write(appends)
+        match &self.place {
+            Place::Folder(writer) => lock(writer).write(appends),
+            Place::Store { .. } => vec![Err(LedgerError::NotHere); appends.len()],
+        }
     }
 }
 
@@ -196,24 +256,38 @@ struct Lead {
 
 impl Lead {
     fn write_all_that_waits(&mut self) {
-        loop {
-            let group = {
-                let mut queue = lock(&self.shared.queue);
-                // Under the lock: whoever comes later sends another one.
-                self.done = queue.waiting.is_empty();
-                queue.led = !self.done;
-                std::mem::take(&mut queue.waiting)
-            };
-            if self.done {
-                return;
-            }
+        while let Some(group) = self.next_group() {
             let appends: Vec<&[Entry]> = group.iter().map(|waiting| &*waiting.entries).collect();
             let results = self.shared.write(&appends);
-            for (waiting, result) in group.into_iter().zip(results) {
-                // Whoever has stopped waiting does not want to know.
-                let _ = waiting.done.send(result);
-            }
+            tell(group, results);
         }
+    }
+
+    /// The same to a store.
+    async fn send_all_that_waits(&mut self, writer: &tokio::sync::Mutex<SharedWriter>) {
+        let mut writer = writer.lock().await;
+        while let Some(group) = self.next_group() {
+            let appends: Vec<&[Entry]> = group.iter().map(|waiting| &*waiting.entries).collect();
+            let results = writer.write(&appends).await;
+            tell(group, results);
+            writer.tidy().await;
+        }
+    }
+
+    /// Everything that waits; if that is nothing, the duty is done.
+    fn next_group(&mut self) -> Option<Vec<Waiting>> {
+        let mut queue = lock(&self.shared.queue);
+        // Under the lock: whoever comes later sends another one.
+        self.done = queue.waiting.is_empty();
+        queue.led = !self.done;
+        (!self.done).then(|| std::mem::take(&mut queue.waiting))
+    }
+}
+
+fn tell(group: Vec<Waiting>, results: Vec<Result<(), LedgerError>>) {
+    for (waiting, result) in group.into_iter().zip(results) {
+        // Whoever has stopped waiting does not want to know.
+        let _ = waiting.done.send(result);
     }
 }
 

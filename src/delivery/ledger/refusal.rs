@@ -177,6 +177,14 @@ pub enum Refusal {
         /// Records in it.
         lost: u64,
     },
+    /// A generation that is not the next one.
+    #[error("generation {number} comes after generation {latest}")]
+    Generation {
+        /// The entry's.
+        number: u64,
+        /// The latest so far.
+        latest: u64,
+    },
     /// A snapshot that is not the first line of a file.
     #[error("a snapshot may only begin a file")]
     Snapshot,

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::LedgerError;
 use super::entry::{
-    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Lost, Multipart, OpenBegun, OpenSeal, Seal,
-    SealedRange, ShardTotals,
+    Begun, Commit, Cursor, Dropped, Entry, Epoch, Gap, Generation, Lost, Multipart, OpenBegun, OpenSeal,
+    Seal, SealedRange, ShardTotals,
 };
 use super::refusal::Refusal;
 use crate::config::limits::LEDGER_MULTIPARTS_MAX;
@@ -30,6 +30,8 @@ pub struct State {
     /// The first position of each shard that may not be in a committed file. It begins at the first position of the
     /// first epoch that names the shard.
     pub cursor: BTreeMap<ShardId, SequenceNumber>,
+    /// Who has it, if several processes can reach it.
+    pub generation: Option<Generation>,
     /// The least number that the next seal may have.
     pub next_seal: u64,
     /// Records in committed files, dead letters not among them.
@@ -60,6 +62,7 @@ impl State {
             Entry::Commit(commit) => self.commit(commit),
             Entry::Cursor(cursor) => self.move_cursor(cursor),
             Entry::Gap(gap) => self.skip(gap),
+            Entry::Generation(generation) => self.begin_generation(generation),
             Entry::Snapshot(_) => Err(Refusal::Snapshot),
         }
         .map_err(LedgerError::Refused)
@@ -98,6 +101,16 @@ impl State {
     pub fn epoch_at(&self, shard: ShardId, position: SequenceNumber) -> Option<&Epoch> {
         let begun = |epoch: &&Epoch| start_of(epoch, shard).is_some_and(|from| from <= position);
         self.epochs.iter().rev().find(begun)
+    }
+
+    fn begin_generation(&mut self, generation: &Generation) -> Result<(), Refusal> {
+        let (number, latest) =
+            (generation.number, self.generation.as_ref().map_or(0, |latest| latest.number));
+        if number != latest + 1 {
+            return Err(Refusal::Generation { number, latest });
+        }
+        self.generation = Some(generation.clone());
+        Ok(())
     }
 
     fn begin_epoch(&mut self, epoch: &Epoch) -> Result<(), Refusal> {

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use super::ahead::TwoStates;
 use super::entry::{Entry, Previous};
 use super::file::{self, LedgerFile};
 use super::line;
@@ -18,11 +19,7 @@ pub(super) struct Writer {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     bounds: Bounds,
-    /// What is durable; shared with those who look.
-    durable: Arc<Mutex<State>>,
-    /// What will be durable after the write that is being prepared; otherwise the same. A second copy is cheaper than
-    /// making one for each write.
-    ahead: State,
+    state: TwoStates,
     /// `None` when the last one cannot be trusted any more.
     file: Option<LedgerFile>,
     /// Number of the current file, or of the last one.
@@ -44,8 +41,7 @@ impl Writer {
             disk.remove(path).map_err(|error| LedgerError::io("remove", path, error))?;
         }
         let mut writer = Self {
-            durable: Arc::new(Mutex::new(replayed.state.clone())),
-            ahead: replayed.state,
+            state: TwoStates::new(replayed.state),
             file: None,
             newest: found.files.last().map_or(0, |&(number, _)| number),
             previous: replayed.from,
@@ -78,39 +74,17 @@ impl Writer {
 
     /// The durable state, shared.
     pub fn durable(&self) -> Arc<Mutex<State>> {
-        Arc::clone(&self.durable)
+        self.state.durable()
     }
 
     /// Makes some appends durable with one write and one sync. The results are theirs, in order. An append that is
     /// refused does not touch the others.
     pub fn write(&mut self, appends: &[&[Entry]]) -> Vec<Result<(), LedgerError>> {
-        let mut accepted: Vec<&[Entry]> = Vec::with_capacity(appends.len());
-        let mut results = Vec::with_capacity(appends.len());
-        for &entries in appends {
-            let result = entries.iter().try_for_each(|entry| self.ahead.apply(entry));
-            match &result {
-                Ok(()) => accepted.push(entries),
-                // Some of its entries may have been taken in.
-                Err(_) => self.rewind(&accepted),
-            }
-            results.push(result);
-        }
+        let (accepted, mut results) = self.state.accept(appends);
         if let Err(error) = self.write_accepted(&accepted) {
-            self.rewind(&[]);
-            for result in results.iter_mut().filter(|result| result.is_ok()) {
-                *result = Err(error.clone());
-            }
+            self.state.take_back(&mut results, &error);
         }
         results
-    }
-
-    /// Makes `ahead` the durable state and `accepted` after it.
-    fn rewind(&mut self, accepted: &[&[Entry]]) {
-        self.ahead = self.durable.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for entry in accepted.iter().copied().flatten() {
-            // It was taken in after the same ones before.
-            let _ = self.ahead.apply(entry);
-        }
     }
 
     fn write_accepted(&mut self, accepted: &[&[Entry]]) -> Result<(), LedgerError> {
@@ -127,8 +101,7 @@ impl Writer {
             self.retire();
         }
         written?;
-        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        accepted.iter().copied().flatten().try_for_each(|entry| durable.apply(entry))
+        self.state.written(accepted)
     }
 
     /// The file to append to: the current one, or a new one if there is none or it is full.
@@ -145,7 +118,7 @@ impl Writer {
         let current = self.file.as_ref().map(|file| Previous { file: self.newest, bytes: file.used() });
         let number = self.newest + 1;
         let previous = current.or(self.previous);
-        let snapshot = self.durable.lock().unwrap_or_else(PoisonError::into_inner).to_snapshot(previous);
+        let snapshot = self.state.to_snapshot(previous);
         match LedgerFile::begin(&*self.disk, &self.folder, number, snapshot, self.bounds) {
             Ok(file) => {
                 if let Some(old) = self.retire() {

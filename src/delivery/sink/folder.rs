@@ -9,7 +9,10 @@
 //!
 //! The temporary name begins with a dot and ends with `.tmp`, so that readers that look for `*.parquet` or skip hidden
 //! files do not see it. It follows from the name of the file alone: when a process was killed over a file, the next one
-//! finds the leftover where it is about to write the same file again.
+//! finds the leftover where it is about to write the same file again. Where two processes may write the same file at the
+//! same time, because one does not know yet that the other has taken its place, the name has a number of the process as
+//! well: neither gives its own name to what the other has half written. Leftovers of earlier processes are then removed
+//! when a file is made again. If its process is still at work, that finds its temporary file gone, and begins anew.
 
 mod growing;
 
@@ -36,6 +39,8 @@ pub(super) use growing::GrowingFile;
 pub struct Folder {
     root: PathBuf,
     disk: Arc<dyn Disk>,
+    /// Number of the process, where several may write the same files.
+    generation: Option<u64>,
     /// Temporary files that are being written. As many as there are uploads.
     busy: Arc<Mutex<HashSet<PathBuf>>>,
     /// Whatever changes files, from when it is asked for until it has ended; closed, so that it can be waited for.
@@ -70,7 +75,16 @@ impl Folder {
         make_folder(disk.as_ref(), &root)?;
         let writes = TaskTracker::new();
         writes.close();
-        Ok(Self { root, disk, busy: Arc::default(), writes, durable: Mutex::default() })
+        Ok(Self { root, disk, generation: None, busy: Arc::default(), writes, durable: Mutex::default() })
+    }
+
+    /// The same folder for one of several processes that may write the same files.
+    pub fn written_by(&self, generation: u64) -> Self {
+        let writes = TaskTracker::new();
+        writes.close();
+        let (root, disk) = (self.root.clone(), Arc::clone(&self.disk));
+        let generation = Some(generation);
+        Self { root, disk, generation, busy: Arc::default(), writes, durable: Mutex::default() }
     }
 
     /// See [`super::ObjectSink::settled`].
@@ -144,7 +158,7 @@ impl Folder {
             let message = format!("'{}' is no name of a file", path.display());
             return Err(SinkError::new(SinkErrorClass::Other, message));
         };
-        let temporary = folder.join(temporary_name(name.as_encoded_bytes()));
+        let temporary = folder.join(temporary_name(name.as_encoded_bytes(), self.generation));
         let Some(turn) = Turn::take(&self.busy, &temporary) else {
             let message = format!("an earlier write of '{}' has not ended yet", path.display());
             return Err(SinkError::new(SinkErrorClass::Transient, message));
@@ -188,6 +202,21 @@ impl Folder {
         at("make", temporary, self.disk.create(temporary))
     }
 
+    /// Removes the temporary files that others have left of `path`.
+    fn remove_others(&self, path: &Path) -> Result<(), FolderError> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        let begin = temporary_begin(name.as_encoded_bytes());
+        let found = match self.disk.list(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => at("list", folder, other)?,
+        };
+        let is_one = |found: &&PathBuf| {
+            let name = found.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with(&begin) && name.ends_with(TEMPORARY)
+        };
+        found.iter().filter(is_one).try_for_each(|temporary| self.remove_temporary(temporary))
+    }
+
     fn remove_temporary(&self, temporary: &Path) -> Result<(), FolderError> {
         match self.disk.remove(temporary) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -218,9 +247,21 @@ impl Folder {
     }
 }
 
-/// A hidden name of 29 bytes: the file's own may have as many as a file system allows.
-fn temporary_name(name: &[u8]) -> String {
-    format!(".forebay-{:016x}.tmp", xxh3_64(name))
+/// A hidden name of at most 46 bytes: the file's own may have as many as a file system allows.
+fn temporary_name(name: &[u8], generation: Option<u64>) -> String {
+    let begin = temporary_begin(name);
+    match generation {
+        None => format!("{begin}{TEMPORARY}"),
+        Some(generation) => format!("{begin}-{generation:x}{TEMPORARY}"),
+    }
+}
+
+/// Ending of temporary names.
+const TEMPORARY: &str = ".tmp";
+
+/// What the temporary names of a file begin with, whoever writes it.
+fn temporary_begin(name: &[u8]) -> String {
+    format!(".forebay-{:016x}", xxh3_64(name))
 }
 
 fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<(), FolderError> {

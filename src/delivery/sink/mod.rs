@@ -14,6 +14,7 @@ mod multipart;
 mod object;
 mod reader;
 mod remote;
+mod store;
 mod unfinished;
 
 use std::pin::Pin;
@@ -25,6 +26,7 @@ pub use growing::{Beginning, Begun, GrowError, Growing, PartSizes};
 pub use object::ObjectSink;
 pub use object_store::multipart::PartId;
 pub use reader::ObjectReader;
+pub use store::open_store;
 
 /// A future in a box, for traits that are called through `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,31 +1,21 @@
 //! Objects in an S3-compatible store, in Google's or Azure's, or files below a folder: one face for all of them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::{HttpConnector, ReqwestConnector};
-use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
-use object_store::{ClientOptions, RetryConfig};
-use url::Url;
 
-use super::error::{SinkError, SinkErrorClass};
+use super::error::SinkError;
 use super::folder::Folder;
 use super::growing::{Beginning, Begun, PartSizes};
 use super::reader::ObjectReader;
 use super::remote::{Manners, Remote, Uploads};
+use super::store::{self, invalid};
 use super::unfinished::{Bucket, Unfinished};
 use super::{Head, Object, Stored, UploadNotes};
 use crate::config::checked;
 use crate::config::limits::MULTIPART_PART_BYTES;
 use crate::runtime::disk::{Disk, RealDisk};
-
-/// One request to the store: a part of 8 MiB passes in this time at 130 KB/s.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// A store that does not take a connection in this time is asked again later.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A folder of an object store, or of the file system.
 #[derive(Debug, Clone)]
@@ -49,20 +39,6 @@ impl ObjectSink {
     /// Opens a sink whose folder, if it is one, is on `disk`.
     pub fn open_on(config: &checked::ObjectSink, disk: Arc<dyn Disk>) -> Result<Self, SinkError> {
         let url = &config.url;
-        let client = ClientOptions::new().with_timeout(REQUEST_TIMEOUT).with_connect_timeout(CONNECT_TIMEOUT);
-        // The caller tries again itself, because it also counts, logs and pauses.
-        let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-        // The builders have the same methods, but no trait in common.
-        macro_rules! builder {
-            ($builder:ident) => {{
-                let mut builder =
-                    $builder::new().with_url(url.as_str()).with_client_options(client).with_retry(retry);
-                for (key, value) in &config.options {
-                    builder = builder.with_config(key.parse()?, value);
-                }
-                builder
-            }};
-        }
         let folder = || Path::from_url_path(url.path()).map_err(object_store::Error::from);
         let parts_above = config.multipart_bytes;
         let remote = match url.scheme() {
@@ -73,10 +49,9 @@ impl ObjectSink {
                     // Amazon's own keeps to the conditions of a write; of what others make of them nothing is known.
                     keeps_conditions: !config.options.contains_key("aws_endpoint"),
                 };
-                let client_options = s3_client(config, client.clone());
-                let builder = builder!(AmazonS3Builder);
+                let builder = store::s3(config)?;
                 let store = Arc::new(builder.clone().build()?);
-                let client = ReqwestConnector::default().connect(&client_options)?;
+                let client = ReqwestConnector::default().connect(&store::s3_client(config))?;
                 let name = url.host_str().unwrap_or_default();
                 let bucket = Bucket::of(name, &builder, client, Arc::clone(store.credentials()));
                 let unfinished = Some(Unfinished::of(bucket));
@@ -85,7 +60,7 @@ impl ObjectSink {
             }
             "gs" => {
                 let manners = Manners { metadata_key: "forebay-seal", keeps_conditions: true };
-                let store = Arc::new(builder!(GoogleCloudStorageBuilder).build()?);
+                let store = Arc::new(store::google(config)?.build()?);
                 // Its list of unfinished uploads wants another kind of signature than S3's.
                 let uploads = Uploads { store: store.clone(), unfinished: None };
                 Remote::new(store, Some(uploads), folder()?, manners, parts_above)
@@ -94,7 +69,7 @@ impl ObjectSink {
                 // Names of metadata must be identifiers there. Parts have no upload that could be named or taken
                 // back: those of an unfinished object vanish after a week.
                 let manners = Manners { metadata_key: "forebay_seal", keeps_conditions: true };
-                let store = Arc::new(builder!(MicrosoftAzureBuilder).build()?);
+                let store = Arc::new(store::azure(config)?.build()?);
                 Remote::new(store, None, folder()?, manners, parts_above)
             }
             _ => return Err(invalid(url, "no store is known for this scheme")),
@@ -108,6 +83,18 @@ impl ObjectSink {
         let root = url.to_file_path().map_err(|()| invalid(url, "not a path of a local file"))?;
         let sizes = Some(part_sizes(config.multipart_bytes));
         Ok(Self { place: Place::Folder(Arc::new(Folder::open(root, disk)?)), sizes })
+    }
+
+    /// The same sink for one of several processes that may believe at the same time that it is theirs: those with other
+    /// numbers. In a folder, none of them touches what another one has half written.
+    pub fn written_by(&self, generation: u64) -> Self {
+        match &self.place {
+            Place::Folder(folder) => {
+                let place = Place::Folder(Arc::new(folder.written_by(generation)));
+                Self { place, sizes: self.sizes }
+            }
+            Place::Remote(_) => self.clone(),
+        }
     }
 
     /// Which objects can be sent while they are made; `None` if all of one must be there before.
@@ -211,18 +198,6 @@ impl ObjectSink {
 
 fn part_sizes(above: u64) -> PartSizes {
     PartSizes { above, part_bytes: above.min(MULTIPART_PART_BYTES as u64) }
-}
-
-/// The settings of a client of this S3 store, from those of any store.
-fn s3_client(config: &checked::ObjectSink, client: ClientOptions) -> ClientOptions {
-    config.options.iter().fold(client, |client, (key, value)| match key.parse() {
-        Ok(AmazonS3ConfigKey::Client(key)) => client.with_config(key, value),
-        _ => client,
-    })
-}
-
-fn invalid(url: &Url, why: &str) -> SinkError {
-    SinkError::new(SinkErrorClass::Other, format!("{url}: {why}"))
 }
 
 #[cfg(test)]

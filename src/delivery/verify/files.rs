@@ -131,6 +131,7 @@ impl Files {
             | Entry::Dropped(_)
             | Entry::Multipart(_)
             | Entry::Cursor(_)
+            | Entry::Generation(_)
             | Entry::Snapshot(_) => {}
         }
     }

@@ -14,9 +14,9 @@ use super::trouble::Trouble;
 use super::upload_tasks::UploadTasks;
 use crate::delivery::files::Files;
 use crate::delivery::judge::Judge;
-use crate::delivery::ledger::{Ledger, State};
+use crate::delivery::ledger::{Entry, Ledger, LedgerError, State};
 use crate::delivery::settled::Settled;
-use crate::delivery::{Begin, LedgerParts, OpenError, Parts};
+use crate::delivery::{Begin, LedgerParts, OpenError, Parts, SharedLedger};
 use crate::record::{SequenceNumber, ShardId};
 use crate::stream::{ReadError, Shard};
 
@@ -72,6 +72,28 @@ fn release(parts: &Parts, positions: &BTreeMap<ShardId, SequenceNumber>) {
     }
 }
 
+impl Parts {
+    /// The same for the worker that has taken the ledger over: all that go on with it make the same keys, and none
+    /// touches what another one has half written.
+    fn owning(&self, shared: &SharedLedger, state: &State) -> Self {
+        let Some(generation) = &state.generation else { return self.clone() };
+        let shared = SharedLedger { generation: Some(generation.number), ..shared.clone() };
+        Self {
+            node: generation.ledger.as_str().into(),
+            sink: self.sink.written_by(generation.number),
+            ledger: Some(LedgerParts::Shared(shared)),
+            ..self.clone()
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, OpenError> {
+    // Only a panic or the end of the runtime keeps it from answering.
+    tokio::task::spawn_blocking(work).await.map_err(|_| LedgerError::Stopped)?
+}
+
 impl Worker {
     /// A worker that goes on where its ledger says, or begins where it is told. The shards of the stream must not be
     /// split or merged meanwhile, but it may take records. Blocks the thread while it reads the ledger.
@@ -87,14 +109,35 @@ impl Worker {
                 let stages = vec![Stage::of_run(parts)];
                 Ok(Self::with_stages(parts, stages, &positions, BTreeMap::new()))
             }
-            Some(LedgerParts { disk, folder }) => {
+            Some(LedgerParts::Folder { disk, folder }) => {
                 let (ledger, state) = Ledger::open(Arc::clone(disk), folder.clone())?;
-                Self::with_ledger(parts, ledger, state)
+                let (worker, first) = Self::with_ledger(parts, ledger.clone(), state)?;
+                ledger.append_blocking(&first)?;
+                Ok(worker)
             }
+            Some(LedgerParts::Shared(_)) => Err(LedgerError::NotHere.into()),
         }
     }
 
-    fn with_ledger(parts: &Parts, ledger: Ledger, state: State) -> Result<Self, OpenError> {
+    /// The same, also with a ledger that other nodes can reach: it is taken over from whoever has it.
+    ///
+    /// # Errors
+    /// As [`Worker::new`]; or if the ledger is taken over by others while this worker begins.
+    pub async fn open(parts: &Parts) -> Result<Self, OpenError> {
+        let Some(LedgerParts::Shared(shared)) = &parts.ledger else {
+            let parts = parts.clone();
+            return blocking(move || Self::new(&parts)).await;
+        };
+        let (ledger, state) = Ledger::take_over(shared.place.clone(), &shared.node).await?;
+        let parts = parts.owning(shared, &state);
+        let owned = ledger.clone();
+        let (worker, first) = blocking(move || Self::with_ledger(&parts, owned, state)).await?;
+        ledger.append(first).await?;
+        Ok(worker)
+    }
+
+    /// What must be in the ledger before it works comes with it.
+    fn with_ledger(parts: &Parts, ledger: Ledger, state: State) -> Result<(Self, Vec<Entry>), OpenError> {
         let sealed = state.sealed_up_to();
         let positions = positions(parts, &state.cursor)?;
         for shard in parts.stream.layout().shards() {
@@ -122,10 +165,9 @@ impl Worker {
         // The log has been told before the last stop, and forgets what it is told.
         release(parts, &positions);
         let mut news = plan.news;
-        if state.epochs.is_empty() && !matches!(parts.begin, Begin::Oldest) {
-            // Where it begins does not follow from the log, so it must not be forgotten.
-            ledger.append_blocking(&std::mem::take(&mut news))?;
-        }
+        // Where it begins does not follow from the log everywhere, and must not be forgotten then.
+        let must_be_known = state.epochs.is_empty() && !matches!(parts.begin, Begin::Oldest);
+        let first = if must_be_known { std::mem::take(&mut news) } else { Vec::new() };
         let trouble = Trouble::none(&parts.status);
         worker.files = Files::new(state.next_seal);
         worker.unstored = state.open.iter().map(|(&number, open)| (number, open.seal.oldest)).collect();
@@ -136,7 +178,7 @@ impl Worker {
         book.lose_shards(gone);
         worker.book = Some(book);
         worker.settled = Some(Settled::new(state));
-        Ok(worker)
+        Ok((worker, first))
     }
 
     fn with_stages(

@@ -13,6 +13,9 @@ mod trouble;
 mod upload_tasks;
 mod uploads;
 
+pub(super) use self::read::gaps;
+pub(super) use self::trouble::Trouble;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +28,7 @@ use self::outflows::Outflows;
 use self::read::{Place, Round};
 use self::redo::Undone;
 use self::stage::Stage;
-pub use self::stopping::Positions;
+pub use self::stopping::{Ended, Positions};
 use self::upload_tasks::UploadTasks;
 use super::files::Files;
 use super::pause::Pause;

@@ -201,7 +201,7 @@ impl Worker {
                 continue;
             }
             // What was gone before the start is not in this process's balance.
-            let in_balance = end.0.saturating_sub(gap.lost_from.max(found).0);
+            let in_balance = gap.lost_behind(found);
             let spared = place.spared.min(gap.lost());
             place.spared -= spared;
             let (lost, out_of_balance) = (gap.lost() - spared, gap.lost() - in_balance);
@@ -254,12 +254,17 @@ type Numbers = Range<SequenceNumber>;
 
 impl Missing {
     /// How many of them were records.
-    fn lost(&self) -> u64 {
+    pub fn lost(&self) -> u64 {
         self.numbers.end.0 - self.lost_from.0
     }
 
+    /// The same of those from `found` on.
+    pub fn lost_behind(&self, found: SequenceNumber) -> u64 {
+        self.numbers.end.0.saturating_sub(self.lost_from.max(found).0)
+    }
+
     /// The part below `next`, if there is one.
-    fn below(self, next: SequenceNumber) -> Option<Self> {
+    pub fn below(self, next: SequenceNumber) -> Option<Self> {
         let Self { numbers: Range { start, end }, lost_from } = self;
         let end = end.min(next);
         (start < end).then(|| Self { numbers: start..end, lost_from: lost_from.min(end) })

@@ -55,9 +55,7 @@ impl Stage {
         let text = EpochConfig::parse(&epoch.config)?;
         let config = text.delivery(&parts.config)?;
         let sink = match &parts.ledger {
-            Some(ledger) if !text.has_sink_of(&parts.config) => {
-                ObjectSink::open_on(&config.sink, Arc::clone(&ledger.disk))?
-            }
+            Some(ledger) if !text.has_sink_of(&parts.config) => ledger.open_sink(&config.sink)?,
             _ => parts.sink.clone(),
         };
         let mut captures = Captures::default();

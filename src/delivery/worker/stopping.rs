@@ -10,12 +10,34 @@
 
 use super::Worker;
 use crate::delivery::Stop;
+use crate::delivery::ledger::{Generation, Ledger};
 use crate::delivery::sink::ObjectSink;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::phases::Phases;
 
 /// The first record of each shard that a worker has not read.
 pub type Positions = Vec<(ShardId, SequenceNumber)>;
+
+/// How a worker has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// With the process: what was accepted is stored.
+    Drained(Positions),
+    /// It was told to. With a ledger another one can go on at once; without one, behind what it has read.
+    Stopped(Positions),
+    /// Another process has taken its ledger over, and does what it would have done. Nothing of it is under way any more.
+    Deposed(Generation),
+}
+
+impl Ended {
+    /// What it has not read; nothing is known of that if it was deposed.
+    pub fn into_positions(self) -> Positions {
+        match self {
+            Ended::Drained(positions) | Ended::Stopped(positions) => positions,
+            Ended::Deposed(_) => Positions::new(),
+        }
+    }
+}
 
 impl Worker {
     /// Works until the drain is over: returns once everything that was accepted is stored. Whoever cannot wait that
@@ -24,10 +46,19 @@ impl Worker {
     ///
     /// If it is told to stop it returns as soon as another worker can go on with its ledger; or, without one, where it
     /// has ended reading, once what it has read is stored.
-    pub async fn run(mut self, phases: Phases, stop: Stop) -> Positions {
+    ///
+    /// If it learns that its ledger was taken over it breaks off whatever it does. What it has closed is in the ledger, with
+    /// its key and its content, and the one that follows stores it; what is open the ledger does not know of, or only
+    /// as begun, and nobody ever sees it.
+    pub async fn run(mut self, phases: Phases, stop: Stop) -> Ended {
         let (sinks, has_ledger) = (self.sinks(), self.book.is_some());
         self.status.tell_lost();
+        let ledger = self.book.as_ref().map(|book| book.ledger().clone());
+        let mut deposed_by = None;
         tokio::select! {
+            // Before anything is made of the error that has told it.
+            biased;
+            by = deposed(ledger) => deposed_by = Some(by),
             () = self.work(&phases, &stop) => {}
             () = stop.overdue(has_ledger) => {
                 tracing::info!(
@@ -38,7 +69,23 @@ impl Worker {
         }
         // Also where it was not told to: it costs next to nothing then, and the wish may have been taken back just now.
         self.let_go(&sinks).await;
-        self.positions()
+        match deposed_by {
+            Some(by) => {
+                self.tell_deposed(&by);
+                Ended::Deposed(by)
+            }
+            None if stop.is_told() => Ended::Stopped(self.positions()),
+            None => Ended::Drained(self.positions()),
+        }
+    }
+
+    fn tell_deposed(&self, by: &Generation) {
+        let shards: Vec<String> = self.places.iter().map(|place| place.shard.to_string()).collect();
+        tracing::info!(
+            stream = %self.stream.name(), delivery = self.status.name(), shards = shards.join(" "), node = by.node,
+            generation = by.number, "delivery was taken over by another node"
+        );
+        self.status.set_deposed(by.clone());
     }
 
     /// Waits for uploads that are under way, and writes down what has been stored. Begins nothing.
@@ -71,5 +118,13 @@ impl Worker {
         let stages = self.stages.iter().chain(self.undone.iter().map(|undone| &undone.stage));
         let sinks = stages.map(|stage| stage.intake.sink());
         sinks.chain(self.outflows.sinks_of_leftovers()).cloned().collect()
+    }
+}
+
+/// Returns once a ledger is known to have been taken over.
+async fn deposed(ledger: Option<Ledger>) -> Generation {
+    match ledger {
+        Some(ledger) => ledger.deposed().await,
+        None => std::future::pending().await,
     }
 }

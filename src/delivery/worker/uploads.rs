@@ -66,6 +66,7 @@ impl Worker {
             }
         }
         for (shard, position) in written.cursor {
+            self.status.set_cursor(shard, position);
             if let Some(log) = self.stream.shard(shard) {
                 log.release(self.reader, position);
             }

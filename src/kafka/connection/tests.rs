@@ -81,6 +81,10 @@ fn an_error_stays_until_something_works() {
     let trouble = connection.trouble().unwrap();
     assert_eq!(trouble.class, FaultClass::Transient);
     assert!(trouble.to_string().contains("2/2 brokers are down"), "{trouble}");
+    let refused = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+    connection.error(refused, "b1:9092: connection refused");
+    connection.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "2/2 brokers are down");
+    assert!(connection.trouble().unwrap().to_string().contains("connection refused"));
     connection.is_well();
     assert_eq!(connection.trouble(), None);
 }
@@ -114,6 +118,7 @@ fn issuer(status: &'static str, body: &'static str) -> (Url, std::thread::JoinHa
 }
 
 fn with_issuer(endpoint: Url) -> Arc<Connection> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let scope = Some("kafka read".to_owned());
     let oauth = OAuth { endpoint, client_id: "forebay".into(), client_secret: Secret::new("s3cret"), scope };
     Connection::new(KafkaCluster { sasl: Some(KafkaSasl::OAuth(oauth)), ..cluster() }, "test")

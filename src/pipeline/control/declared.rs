@@ -90,8 +90,9 @@ impl Control {
             logs.name_again(&left.intake.stream);
         }
         // They are others now, if there are any.
-        left.intake.has_deliveries.store(false, Ordering::Relaxed);
+        left.intake.has_deliveries.store(!pipeline.fan_outs.is_empty(), Ordering::Relaxed);
         self.site.edge.restore(Arc::clone(&left.intake));
+        self.change_fan_outs(pipeline)?;
         let Some(change) = Change::between(&left.pipeline, pipeline) else { return Ok(()) };
         if let Err(error) = self.take_change(&change) {
             self.leave(&left.pipeline)?;
@@ -127,7 +128,9 @@ impl Control {
         };
         let mut builder = Builder::later(&self.site, kept);
         let intake = builder.build(self.account, pipeline)?;
-        self.site.start(builder.built().0, &self.runtime);
+        let (built, .., fan_outs) = builder.built();
+        self.site.start(built, &self.runtime);
+        self.site.start_fan_outs(fan_outs, &self.runtime);
         self.site.edge.add(intake);
         Ok(())
     }
@@ -165,6 +168,7 @@ impl Control {
         let name = &pipeline.stream.name;
         let intake = self.intake(name)?;
         self.stop_and_leave(&Which::all_of(name))?;
+        self.runtime.block_on(self.site.leave_fan_outs(name))?;
         self.site.edge.remove(name);
         if let Some(logs) = self.site.logs().as_mut() {
             logs.keep_unnamed_stream(Arc::clone(&intake.stream));
@@ -182,9 +186,22 @@ impl Control {
     pub fn leave_deliveries(&self, stream: &str, deliveries: &[String]) -> Result<(), ControlError> {
         self.stop_and_leave(&Which::named(stream, deliveries.iter().map(String::as_str)))?;
         let left = self.site.parts_of(&Which::all_of(stream));
-        let has_deliveries = left.iter().any(|parts| is_of_pipeline(&parts.config));
+        let fan_outs = self.site.fan_outs().iter().any(|running| **running.parts.stream.name() == *stream);
+        let has_deliveries = fan_outs || left.iter().any(|parts| is_of_pipeline(&parts.config));
         self.intake(stream)?.has_deliveries.store(has_deliveries, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Has the fan-outs of a stream be those that its file says.
+    ///
+    /// # Errors
+    /// If some do not stop in time. They stop when they can.
+    pub fn change_fan_outs(&self, pipeline: &Pipeline) -> Result<(), ControlError> {
+        let intake = self.intake(&pipeline.stream.name)?;
+        // A drain waits for what is about to be started.
+        let _held = self.site.workers.hold();
+        let changing = self.site.change_fan_outs(&intake.stream, &pipeline.fan_outs, &self.runtime);
+        Ok(self.runtime.block_on(changing)?)
     }
 
     fn stop_and_leave(&self, which: &Which) -> Result<(), ControlError> {

@@ -71,6 +71,15 @@ pub enum ControlError {
         /// The stream.
         stream: String,
     },
+    /// Nodes share what is delivered of it.
+    #[error(
+        "nodes share the deliveries of stream '{stream}' ([cluster]): write them into its pipeline file, and restart the \
+         nodes one after the other"
+    )]
+    Shared {
+        /// The stream.
+        stream: String,
+    },
     /// Its deliveries do not stop.
     #[error(transparent)]
     StillAtWork(#[from] StillAtWork),

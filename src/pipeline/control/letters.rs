@@ -12,6 +12,10 @@ impl Control {
     pub fn letter_boxes(&self, stream: &str) -> Vec<LetterBox> {
         let parts = self.site.parts_of(&Which::all_of(stream));
         let mut boxes: Vec<_> = parts.iter().filter_map(|parts| LetterBox::of(parts)).collect();
+        // Of those that are shared, all files are in the sink, and this node has some of the ledgers only.
+        let shared = self.site.shared().clone();
+        let of_stream = shared.iter().filter(|sharing| **sharing.stream_name() == *stream);
+        boxes.extend(of_stream.filter_map(|sharing| sharing.letter_box()));
         boxes.sort_unstable_by(|a, b| a.delivery().cmp(b.delivery()));
         boxes
     }

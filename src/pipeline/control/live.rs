@@ -54,6 +54,9 @@ impl Control {
         let Change { pipeline, is_own, .. } = change;
         let stream = &pipeline.stream.name;
         let intake = self.intake(stream)?;
+        if self.site.cluster().is_some() && intake.stream.topic().is_some() {
+            return Err(ControlError::Shared { stream: stream.clone() });
+        }
         let learns = matches!(pipeline.columns_source, Some(ColumnsSource::Inferred(_)));
         let has_columns = pipeline.deliveries.iter().any(|delivery| delivery.format.columns().is_some());
         if !is_own && has_columns && learns != intake.schema.is_some() {
@@ -138,7 +141,8 @@ impl Control {
         let mut next = Intake::new(Arc::clone(stream), ingest, (captures, schema), budget).map_err(failed)?;
         next.cursors = Arc::clone(&intake.cursors);
         let had_deliveries = intake.has_deliveries.load(Ordering::Relaxed);
-        next.has_deliveries = (had_deliveries || pipeline.deliveries.iter().any(is_of_pipeline)).into();
+        let has_own = !pipeline.fan_outs.is_empty() || pipeline.deliveries.iter().any(is_of_pipeline);
+        next.has_deliveries = (had_deliveries || has_own).into();
         next.is_internal = intake.is_internal;
         Ok((next, built))
     }

@@ -69,7 +69,9 @@ impl Control {
         let mut builder = Builder::later(&self.site, Some(logs));
         let mut intake = builder.build(self.account, pipeline)?;
         intake.is_internal = is_internal;
-        self.site.start(builder.built().0, &self.runtime);
+        let (built, .., fan_outs) = builder.built();
+        self.site.start(built, &self.runtime);
+        self.site.start_fan_outs(fan_outs, &self.runtime);
         self.site.edge.add(intake);
         tracing::info!(stream = name, "a client has made a stream with deliveries");
         Ok(())

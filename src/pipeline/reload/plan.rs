@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::checked::{Aws, Config, Delivery, Node, Pipeline};
+use crate::config::checked::{Aws, Config, Delivery, FanOut, Node, Pipeline};
 use crate::config::print_duration;
 use crate::edge::gate::addresses::Addresses;
 use crate::edge::gate::rules::Settings;
@@ -101,6 +101,8 @@ pub struct Change {
     pub changed: Vec<(String, Vec<&'static str>)>,
     /// Names of those that go.
     pub removed: Vec<String>,
+    /// What becomes of deliveries into Kafka: names, and the change in words.
+    pub fan_outs: Vec<(String, &'static str)>,
 }
 
 impl Plan {
@@ -122,7 +124,9 @@ impl Plan {
                 }
                 Some(before) => {
                     fixed.extend(fixed_of_stream(&before, pipeline));
-                    steps.extend(Change::between(&before, pipeline).map(Box::new).map(Step::Change));
+                    let change = Change::between(&before, pipeline);
+                    fixed.extend(change.as_ref().and_then(|change| fixed_of_shared(&new.node, change)));
+                    steps.extend(change.map(Box::new).map(Step::Change));
                 }
             }
         }
@@ -207,6 +211,7 @@ impl Change {
             added,
             changed,
             removed,
+            fan_outs: fan_out_changes(&old.fan_outs, &new.fan_outs),
             pipeline: new.clone(),
         };
         let is_any = change.lines().next().is_some();
@@ -226,7 +231,9 @@ impl Change {
         let removed = self.removed.iter().map(|name| format!("delivery '{name}': gone"));
         let changed =
             self.changed.iter().map(|(name, what)| format!("delivery '{name}': {}", what.join(", ")));
-        shards.into_iter().chain(retention).chain(ingest).chain(changed).chain(added).chain(removed)
+        let fan_outs = self.fan_outs.iter().map(|(name, what)| format!("delivery '{name}': {what}"));
+        let files = changed.chain(added).chain(removed);
+        shards.into_iter().chain(retention).chain(ingest).chain(files).chain(fan_outs)
     }
 }
 
@@ -245,6 +252,17 @@ fn differences(old: &Delivery, new: &Delivery) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(what, is_other)| is_other.then_some(what))
     .collect()
+}
+
+/// What becomes of deliveries into Kafka.
+fn fan_out_changes(old: &[FanOut], new: &[FanOut]) -> Vec<(String, &'static str)> {
+    let find = |among: &[FanOut], name: &str| among.iter().find(|it| it.name == name).cloned();
+    let coming = new.iter().filter_map(|after| match find(old, &after.name) {
+        None => Some((after.name.clone(), "new")),
+        Some(before) => (before != *after).then(|| (after.name.clone(), "how it goes into Kafka")),
+    });
+    let going = old.iter().filter(|before| find(new, &before.name).is_none());
+    coming.chain(going.map(|before| (before.name.clone(), "gone"))).collect()
 }
 
 /// What is asked of requests first.
@@ -267,11 +285,21 @@ fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
         ("[aws]", aws != new.aws),
         ("a [[function]]", old.functions != new.functions),
         ("[cache]", old.cache != new.cache),
+        ("a [[kafka]]", old.kafka != new.kafka),
+        ("[cluster]", old.cluster != new.cluster),
     ]
     .into_iter()
     .filter(|(_, is_other)| *is_other)
     .map(|(what, _)| format!("{what} has changed"))
     .collect()
+}
+
+/// The same of deliveries whose shards are shared by nodes: they stop with their node, one node after the other.
+fn fixed_of_shared(node: &Node, change: &Change) -> Option<String> {
+    let is_shared = node.cluster.is_some() && change.pipeline.stream.log.kafka().is_some();
+    let is_other = !change.added.is_empty() || !change.changed.is_empty() || !change.removed.is_empty();
+    let name = &change.pipeline.stream.name;
+    (is_shared && is_other).then(|| format!("a delivery of stream '{name}', which nodes share, has changed"))
 }
 
 /// Why a stream that comes or goes takes a restart, if its records are in a topic.
@@ -286,7 +314,9 @@ pub(in crate::pipeline) fn fixed_of_stream(old: &Pipeline, new: &Pipeline) -> Ve
     let is_gone = |delivery: &Delivery| new.deliveries.iter().all(|kept| kept.name != delivery.name);
     let is_in_memory = !after.durability.is_durable() && after.log.kafka().is_none();
     let is_source = after.log.kafka().is_some_and(|log| log.is_source);
-    let loses = is_in_memory && old.deliveries.iter().any(is_gone);
+    let is_gone_from_kafka = |it: &FanOut| new.fan_outs.iter().all(|kept| kept.name != it.name);
+    let goes = old.deliveries.iter().any(is_gone) || old.fan_outs.iter().any(is_gone_from_kafka);
+    let loses = is_in_memory && goes;
     [
         ("log or source", before.log != after.log),
         ("the schema of a source", is_source && old.ingest.schema != new.ingest.schema),

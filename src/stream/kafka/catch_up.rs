@@ -49,6 +49,8 @@ struct Positioned {
     partition: i32,
     /// The offset that comes next; `None` where it is not known any more.
     next: Option<u64>,
+    /// Whether it was sent there for the read under way, so that what it says of the end is no older than that.
+    is_fresh: bool,
     used: Instant,
     _queue: Permit,
 }
@@ -77,14 +79,14 @@ impl Pool {
                 reader: client::reader(topic.connection(), KAFKA_CATCH_UP_BYTES)?,
                 partition,
                 next: None,
+                is_fresh: false,
                 used: clock::monotonic(),
                 _queue: topic.budget().take_anyway(KAFKA_CATCH_UP_BYTES),
             },
         };
+        positioned.is_fresh = false;
         if !is_there {
-            let client = (&positioned.reader, &**topic.connection());
-            client::assign(client, topic.name(), std::iter::once((partition, from)))?;
-            (positioned.partition, positioned.next) = (partition, Some(from));
+            positioned.send(topic, partition, from)?;
         }
         Ok(positioned)
     }
@@ -108,6 +110,16 @@ impl Pool {
         *idle = kept;
         drop(idle);
         drop(out);
+    }
+}
+
+impl Positioned {
+    /// Has it read `partition` from `from` on. What it has fetched before is forgotten.
+    fn send(&mut self, topic: &TopicLog, partition: i32, from: u64) -> Result<(), Fault> {
+        let client = (&self.reader, &**topic.connection());
+        client::assign(client, topic.name(), std::iter::once((partition, from)))?;
+        (self.partition, self.next, self.is_fresh) = (partition, Some(from), true);
+        Ok(())
     }
 }
 
@@ -155,6 +167,9 @@ impl StoredRange {
             match positioned.reader.poll(timeout.max(Duration::from_millis(1))) {
                 Some(Ok(message)) => {
                     let offset = u64::try_from(message.offset()).unwrap_or_default();
+                    if message.partition() != self.partition || offset < next {
+                        continue;
+                    }
                     if offset >= self.end {
                         // What lies between is no record. This one was taken out of the consumer's queue.
                         positioned.next = None;
@@ -163,8 +178,15 @@ impl StoredRange {
                     draft.take(&message, self.topic.judge());
                     positioned.next = draft.next();
                 }
-                // There was more before the end when this was begun, so the rest is no record.
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok((draft, self.end)),
+                // The topic went on up to `end` when this was begun, so the rest is no record.
+                Some(Err(KafkaError::PartitionEOF(_))) if positioned.is_fresh => {
+                    return Ok((draft, self.end));
+                }
+                // It may have been the end when somebody read here before.
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    let sent = positioned.send(&self.topic, self.partition, next);
+                    sent.map_err(Failed::Fault)?;
+                }
                 Some(Err(error)) if is_out_of_range(&error) => return Err(Failed::OutOfRange),
                 Some(Err(error)) => {
                     let action = format!("read topic '{}'", self.topic.name());

@@ -294,7 +294,12 @@ impl<'a> Tail<'a> {
                     Some(Ok(message)) => {
                         timeout = Duration::ZERO;
                         let index = usize::try_from(message.partition()).unwrap_or(usize::MAX);
-                        if let Some(Some(draft)) = self.drafts.get_mut(index) {
+                        let log = topic.partitions().get(index);
+                        if let (Some(Some(draft)), Some(log)) = (self.drafts.get_mut(index), log) {
+                            let next = draft.next().unwrap_or_else(|| log.next());
+                            if u64::try_from(message.offset()).is_ok_and(|offset| offset < next) {
+                                continue;
+                            }
                             draft.take(&message, topic.judge());
                             bytes += message.payload().map_or(0, <[u8]>::len) as u64 + 1;
                         }

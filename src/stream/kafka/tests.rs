@@ -334,6 +334,32 @@ async fn kafka_a_view_has_one_shard_and_is_woken_with_the_whole() {
 }
 
 #[tokio::test]
+async fn kafka_a_reader_behind_the_ring_sees_no_end_that_is_over() {
+    let mock = mock(1);
+    let stream = node(&mock);
+    let log = stream.shard(ShardId(0)).unwrap();
+    // Reads through consumers of the pool only: nothing is ever kept in memory.
+    for round in 0..5_u64 {
+        let from = 20 * round;
+        for n in 0..20 {
+            put(&stream, 0, &[&format!("[{}]", from + n)]).await.unwrap();
+        }
+        let mut next = SequenceNumber(from);
+        while next.0 < from + 20 {
+            log.reclaim(UnixMicros(i64::MAX));
+            let read = stream.read(ShardId(0), next, ReadLimit::bytes(1), &payer()).await.unwrap();
+            for slice in &read.slices {
+                assert_eq!(slice.first, next);
+                next = SequenceNumber(slice.first.0 + slice.len() as u64);
+            }
+            assert_eq!(read.next, next);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    end(stream).await;
+}
+
+#[tokio::test]
 async fn kafka_nothing_acknowledged_is_lost_while_the_broker_is_away() {
     let mock = mock(1);
     let stream = node(&mock);

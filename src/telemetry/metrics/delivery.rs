@@ -1,6 +1,10 @@
 //! The metrics of a delivery.
 
+mod sharing;
+
 use std::sync::Arc;
+
+pub use sharing::{PartGauges, SharingMetrics};
 
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
@@ -105,9 +109,19 @@ pub(super) const COUNTERS: &[Metric] = &[
     DELIVERY_UPLOAD_ERRORS,
     DELIVERY_SKIPPED,
     DELIVERY_PASSED,
+    sharing::TAKEN,
+    sharing::LOST,
+    sharing::DEPOSED,
+    sharing::FAILED,
 ];
-pub(super) const GAUGES: &[Metric] =
-    &[DELIVERY_PENDING, DELIVERY_BACKLOG, DELIVERY_OLDEST_PENDING, DELIVERY_OPEN, DELIVERY_PAUSED];
+pub(super) const GAUGES: &[Metric] = &[
+    DELIVERY_PENDING,
+    DELIVERY_BACKLOG,
+    DELIVERY_OLDEST_PENDING,
+    DELIVERY_OPEN,
+    DELIVERY_PAUSED,
+    sharing::OWNED,
+];
 pub(super) const HISTOGRAMS: &[Metric] = &[DELIVERY_UPLOAD_DURATION, DELIVERY_FRESHNESS];
 
 /// Upper bounds of upload times: from a local file to a large multipart upload.

@@ -14,8 +14,6 @@ pub(super) const SASL_HANDSHAKE: i16 = 17;
 /// `SaslAuthenticate`.
 pub(super) const SASL_AUTHENTICATE: i16 = 36;
 
-const UNSUPPORTED_VERSION: i16 = 35;
-
 /// The highest version of each request whose answer can be read or made here: mostly the last one before the flexible
 /// ones, which have another encoding.
 const HIGHEST: [(i16, i16); 12] = [
@@ -54,8 +52,11 @@ impl Place {
 pub(super) fn api_versions(version: i16, body: &[u8]) -> Option<BytesMut> {
     let mut fields = Fields(body);
     let error = fields.int16()?;
-    // A broker that does not know the version answers in the oldest one.
-    let is_compact = version >= 3 && error != UNSUPPORTED_VERSION;
+    if error != 0 {
+        // It does not know the version, and the client will ask in another.
+        return Some(BytesMut::from(body));
+    }
+    let is_compact = version >= 3;
     let count =
         if is_compact { fields.varint()?.checked_sub(1)? } else { u32::try_from(fields.length()?).ok()? };
     let mut known = Vec::new();

@@ -244,3 +244,6 @@ async fn connect(client: TcpStream, broker: String, door: Door, proxy: Proxy) {
         lock(&state).report(error.to_string());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,7 @@ impl State {
         Snapshot {
             format: FORMAT,
             previous,
+            generation: self.generation.clone(),
             next_seal: self.next_seal,
             committed_records: self.committed_records,
             dead_records: self.dead_records,
@@ -47,6 +48,7 @@ impl State {
             open: snapshot.open.into_iter().map(|open| (open.seal.number, open)).collect(),
             begun: snapshot.begun.into_iter().map(|open| (open.begun.number, open)).collect(),
             cursor: snapshot.cursor.into_iter().collect(),
+            generation: snapshot.generation,
             next_seal: snapshot.next_seal,
             committed_records: snapshot.committed_records,
             dead_records: snapshot.dead_records,

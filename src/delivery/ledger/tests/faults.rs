@@ -263,7 +263,8 @@ async fn appends_that_wait_together_share_a_sync() {
     let mut appends: Vec<_> = (1..=20)
         .map(|number| Box::pin(ledger.append(vec![sealed(number, 100 + number * 10, 109 + number * 10)])))
         .collect();
-    let held = lock(&ledger.shared.writer);
+    let Place::Folder(writer) = &ledger.shared.place else { panic!("a folder") };
+    let held = lock(writer);
     for append in &mut appends {
         assert!(append.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }

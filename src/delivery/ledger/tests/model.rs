@@ -99,7 +99,7 @@ impl Model {
                     self.gaps.push(*gap);
                 }
             }
-            Entry::Snapshot(_) => unreachable!("none is appended"),
+            Entry::Generation(_) | Entry::Snapshot(_) => unreachable!("none is appended"),
         }
     }
 

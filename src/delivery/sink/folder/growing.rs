@@ -48,6 +48,9 @@ impl Folder {
         let (folder, path) = (Arc::clone(self), self.path(key)?);
         self.writing(move || {
             let (temporary, _turn) = folder.turn(&path)?;
+            if folder.generation.is_some() {
+                folder.remove_others(&path)?;
+            }
             Ok(folder.remove_temporary(&temporary)?)
         })
         .await

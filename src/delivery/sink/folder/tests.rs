@@ -1,6 +1,6 @@
 use std::fs::File;
 
-use super::super::NoNotes;
+use super::super::{Beginning, Begun, GrowError, NoNotes};
 use super::*;
 use crate::config::checked;
 use crate::delivery::sink::ObjectSink;
@@ -229,18 +229,42 @@ async fn a_write_whose_caller_has_gone_is_not_disturbed_by_the_next() {
     let busy = Arc::new(Mutex::new(HashSet::new()));
     let root = folder.path().to_owned();
     let place = Arc::new(Folder {
+        generation: None,
         root: root.clone(),
         disk: Arc::new(RealDisk),
         busy: Arc::clone(&busy),
         writes: TaskTracker::new(),
         durable: Mutex::default(),
     });
-    let turn = Turn::take(&busy, &root.join(temporary_name(b"a"))).unwrap();
+    let turn = Turn::take(&busy, &root.join(temporary_name(b"a", None))).unwrap();
     let object = Object { key: "a", chunks: &[], identity: "test" };
     assert_eq!(place.store(&object).await.unwrap_err().class, SinkErrorClass::Transient);
     drop(turn);
     place.store(&object).await.unwrap();
     assert_eq!(busy.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn none_of_two_that_may_write_the_same_file_names_what_the_other_has_half_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = sink(folder.path(), Arc::new(RealDisk)).unwrap();
+    let (old, new) = (sink.written_by(1), sink.written_by(2));
+    let beginning = Beginning { key: KEY, identity: "test", is_again: false, notes: &NoNotes };
+    let Begun::Growing(half) = old.begin(&beginning).await.unwrap() else { panic!("nothing is there") };
+    half.put_part(0, 0, &[Bytes::from_static(b"abc")]).await.unwrap();
+    store(&new, KEY).await.unwrap();
+    assert_eq!(files(folder.path()).len(), 2, "they do not share a temporary file");
+    // As the new one does with what is to be stored once more. The old one is still at work.
+    new.abort_unfinished(KEY).await.unwrap();
+    assert_eq!(files(folder.path()), ["a.parquet"]);
+    half.put_part(1, 3, &[Bytes::from_static(b"x")]).await.unwrap();
+    let completed = half.complete(Vec::new(), 4).await;
+    assert!(matches!(completed, Err(GrowError::Gone(_))), "{completed:?}");
+    assert_eq!(std::fs::read(folder.path().join(KEY)).unwrap(), b"abcde");
+    // And makes the same again, if its ledger does not refuse that.
+    store(&old, KEY).await.unwrap();
+    assert_eq!(std::fs::read(folder.path().join(KEY)).unwrap(), b"abcde");
+    assert_eq!(files(folder.path()), ["a.parquet"]);
 }
 
 #[tokio::test]

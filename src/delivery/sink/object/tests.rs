@@ -8,7 +8,9 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use super::super::NoNotes;
+use super::super::{NoNotes, SinkErrorClass};
+use url::Url;
+
 use super::*;
 use crate::testkit::faulty_store::FaultyStore;
 

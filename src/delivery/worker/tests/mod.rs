@@ -4,5 +4,6 @@ mod large;
 mod lateness;
 mod learning;
 mod random;
+mod shared;
 mod stopping;
 mod world;

@@ -18,12 +18,14 @@ use crate::config::checked::{
 };
 use crate::config::limits::LEDGER_SETTLED_MAX;
 use crate::delivery::encode::dead_letter::Envelope;
+use crate::delivery::ledger::shared::SharedPlace;
 use crate::delivery::ledger::{Ledger, State};
 use crate::delivery::prefix::{PrefixTemplate, Terms, Zone};
 use crate::delivery::sink::ObjectSink;
 use crate::delivery::worker::Worker;
 use crate::delivery::{
-    Begin, Fields, LedgerParts, Memory, OpenError, Parts, Positions, Slots, Status, StatusReport, Stop,
+    Begin, Ended, Fields, LedgerParts, Memory, OpenError, Parts, SharedLedger, Slots, Status, StatusReport,
+    Stop,
 };
 use crate::json::Pointer;
 use crate::node::SchemaFile;
@@ -81,8 +83,8 @@ pub struct Spec {
 }
 
 /// The process that runs at the moment.
-struct Process {
-    worker: Pin<Box<dyn Future<Output = Positions>>>,
+pub struct Process {
+    worker: Pin<Box<dyn Future<Output = Ended>>>,
     status: Arc<Status>,
     phases: Phases,
     stop: Stop,
@@ -115,6 +117,10 @@ pub struct World {
     registry: Registry,
     captures: Captures,
     process: Option<Process>,
+    /// Where the ledger is if others can reach it, and what this node is called.
+    pub shared: Option<(SharedPlace, String)>,
+    /// How the last process has ended that has ended by itself.
+    pub ended: Option<Ended>,
 }
 
 /// The delivery in its variants. They differ in whatever makes an epoch.
@@ -281,6 +287,8 @@ impl World {
             registry,
             captures,
             process: None,
+            shared: None,
+            ended: None,
         }
     }
 
@@ -395,18 +403,50 @@ impl World {
             node: "0123456789abcdef".into(),
             schema,
             begin: self.begin.clone(),
-            ledger: self.keeps_ledger.then(|| LedgerParts { disk, folder: ledger_folder() }),
+            ledger: self.keeps_ledger.then(|| self.ledger_parts(disk)),
             config,
         })
+    }
+
+    fn ledger_parts(&self, disk: Arc<dyn Disk>) -> LedgerParts {
+        match &self.shared {
+            Some((place, node)) => LedgerParts::Shared(SharedLedger::new(place.clone(), node, disk)),
+            None => LedgerParts::Folder { disk, folder: ledger_folder() },
+        }
+    }
+
+    /// Starts a process whose ledger others can reach.
+    pub async fn open(&mut self, config: Delivery, memory_bytes: u64) -> Result<(), OpenError> {
+        assert!(!self.is_running());
+        let parts = self.parts(config, memory_bytes)?;
+        let worker = Worker::open(&parts).await?;
+        self.begin(&parts, worker);
+        Ok(())
+    }
+
+    /// Takes the process that runs out, to go on with it later.
+    pub fn detach(&mut self) -> Option<Process> {
+        self.process.take()
+    }
+
+    /// Goes on with a process.
+    pub fn attach(&mut self, process: Option<Process>) {
+        assert!(!self.is_running());
+        self.process = process;
     }
 
     /// Starts a process, unless one runs. It may fail where the disk does.
     pub fn start(&mut self, config: Delivery, memory_bytes: u64) -> Result<(), OpenError> {
         assert!(!self.is_running());
         let parts = self.parts(config, memory_bytes)?;
+        let worker = Worker::new(&parts)?;
+        self.begin(&parts, worker);
+        Ok(())
+    }
+
+    fn begin(&mut self, parts: &Parts, mut worker: Worker) {
         let (status, phases) = (Arc::clone(&parts.status), Phases::new());
         let budget = Arc::clone(&parts.budget);
-        let mut worker = Worker::new(&parts)?;
         if let Some(book) = &mut worker.book {
             book.settled_max = self.settled_max;
         }
@@ -414,7 +454,6 @@ impl World {
         let stop = Stop::new();
         let worker = Box::pin(worker.run(phases.clone(), stop.clone()));
         self.process = Some(Process { worker, status, phases, stop, budget });
-        Ok(())
     }
 
     /// Lets the process run until it has been woken `polls` times, or some time has passed.
@@ -423,10 +462,11 @@ impl World {
         let limited = Limited { worker: process.worker.as_mut(), polls };
         let ended = tokio::select! {
             ended = limited => ended,
-            () = tokio::time::sleep(time) => false,
+            () = tokio::time::sleep(time) => None,
         };
-        if ended {
+        if ended.is_some() {
             self.process = None;
+            self.ended = ended;
         }
     }
 
@@ -463,7 +503,7 @@ impl World {
     async fn stop_told(&mut self, tell: impl Fn(&Stop)) {
         let Some(process) = &mut self.process else { return };
         tell(&process.stop);
-        let positions = process.worker.as_mut().await;
+        let positions = process.worker.as_mut().await.into_positions();
         let status = Arc::clone(&process.status);
         self.process = None;
         if !self.keeps_ledger {
@@ -537,7 +577,11 @@ impl World {
 
     /// Checks that the ledger accounts for everything that was sent.
     pub fn check_ledger(&self) {
-        let state = self.ledger();
+        self.check_state(&self.ledger());
+    }
+
+    /// The same for what it says.
+    pub fn check_state(&self, state: &State) {
         assert!(state.open.is_empty(), "{:?}", state.open);
         assert!(state.begun.is_empty(), "{:?}", state.begun);
         let all = state.committed_records + state.dead_records + state.passed_records;
@@ -566,21 +610,21 @@ fn payload(n: u64, spec: &Spec, pad: usize) -> String {
 
 /// A worker that is polled so many times at most.
 struct Limited<'a> {
-    worker: Pin<&'a mut (dyn Future<Output = Positions> + 'static)>,
+    worker: Pin<&'a mut (dyn Future<Output = Ended> + 'static)>,
     polls: u64,
 }
 
 impl Future for Limited<'_> {
-    type Output = bool;
+    type Output = Option<Ended>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<bool> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Ended>> {
         if self.polls == 0 {
-            return Poll::Ready(false);
+            return Poll::Ready(None);
         }
         self.polls -= 1;
-        if self.worker.as_mut().poll(context).is_ready() {
-            return Poll::Ready(true);
+        if let Poll::Ready(ended) = self.worker.as_mut().poll(context) {
+            return Poll::Ready(Some(ended));
         }
-        if self.polls == 0 { Poll::Ready(false) } else { Poll::Pending }
+        if self.polls == 0 { Poll::Ready(None) } else { Poll::Pending }
     }
 }

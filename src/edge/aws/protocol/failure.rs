@@ -109,9 +109,11 @@ impl From<Problem> for Failure {
             Problem::MemoryFull | Problem::Throttled(_) | Problem::Limited(_) | Problem::OverFairShare => {
                 FailureKind::ThroughputExceeded
             }
-            Problem::Starting | Problem::Draining | Problem::DiskFull | Problem::LogUnavailable(_) => {
-                FailureKind::ServiceUnavailable
-            }
+            Problem::Starting
+            | Problem::Draining
+            | Problem::NotAnEdge
+            | Problem::DiskFull
+            | Problem::LogUnavailable(_) => FailureKind::ServiceUnavailable,
             Problem::AddressNotAllowed | Problem::Blocked { .. } => FailureKind::AccessDenied,
             Problem::LogFailed(_) | Problem::LogUnreadable(_) | Problem::OutcomeUnknown(_) => {
                 FailureKind::InternalFailure

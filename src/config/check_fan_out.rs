@@ -1,0 +1,526 @@
+//! `[[delivery]]` whose `sink` names a Kafka cluster: raw → checked.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::check_delivery::Surroundings;
+use super::check_kafka::{KafkaCluster, check_kafka};
+use super::checked::{Add, Fact, Ingest};
+use super::checker::Checker;
+use super::limits;
+use super::raw::{DeliveryTable, SinkTable};
+use crate::delivery::fan_out::topic::{TopicTemplate, check_topic_name};
+use crate::json::Pointer;
+
+/// `transaction` of a Kafka sink.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransactionTable {
+    /// Age at which a transaction is committed: what readers of committed records wait for at most, besides the commit
+    /// itself. Default: `100ms`.
+    #[schemars(example = &"100ms")]
+    pub interval: Option<String>,
+    /// Payload bytes at which it is committed. Default: `16MiB`, or an eighth of the node's `memory_budget` where that
+    /// is less.
+    #[schemars(example = &"16MiB")]
+    pub size: Option<String>,
+}
+
+/// A delivery into Kafka.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FanOut {
+    /// Same alphabet as a stream's name.
+    pub name: String,
+    /// Where records go, and how.
+    pub sink: KafkaSink,
+    /// The topic of dead letters.
+    pub dead_topic: String,
+}
+
+/// `sink` of a [`FanOut`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct KafkaSink {
+    /// The cluster.
+    pub cluster: KafkaCluster,
+    /// Which topic a record goes to.
+    pub topic: TopicTemplate,
+    /// How many of them there may be at a time.
+    pub topics_max: usize,
+    /// The key of its message.
+    pub key: MessageKey,
+    /// Which partition it goes to.
+    pub partitioner: Partitioner,
+    /// What its headers tell, in their order.
+    pub headers: Vec<MessageHeader>,
+    /// How messages are compressed.
+    pub compression: KafkaCompression,
+    /// The level of that, if it is given.
+    pub compression_level: Option<i32>,
+    /// What becomes of records when something breaks.
+    pub guarantee: Guarantee,
+    /// Where positions are kept.
+    pub progress_topic: String,
+    /// When a transaction is committed: its age.
+    pub transaction_interval: Duration,
+    /// The same: payload bytes.
+    pub transaction_bytes: u64,
+}
+
+/// The key of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageKey {
+    /// The partition key that the record came with; none where that was random.
+    PartitionKey,
+    /// A field of the record; none where it has none.
+    Field(Pointer),
+    /// No message has one.
+    None,
+}
+
+/// Which partition a message goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Partitioner {
+    /// By the key of the message, as the default producer of Java does it.
+    Murmur2,
+    /// By the record's partition key, as streams choose a shard: the MD5 of it, in as many even ranges as there are
+    /// partitions.
+    Stream,
+    /// The number of the shard, modulo the number of partitions.
+    Shard,
+    /// A number in the record, modulo the number of partitions.
+    Field(Pointer),
+}
+
+impl Partitioner {
+    /// The word in the configuration.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Partitioner::Murmur2 => "murmur2",
+            Partitioner::Stream => "stream",
+            Partitioner::Shard => "shard",
+            Partitioner::Field(pointer) => pointer.as_str(),
+        }
+    }
+}
+
+/// What a header tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageHeader {
+    /// `forebay.stream`: the name of the stream.
+    Stream,
+    /// `forebay.shard`: the shard, as it is printed everywhere.
+    Shard,
+    /// `forebay.sequence_number`: the record's number in the shard, in decimal digits.
+    SequenceNumber,
+    /// `forebay.arrival_time`: microseconds since 1970, in decimal digits.
+    ArrivalTime,
+    /// `forebay.principal`: who has sent it, as `[ingest] add` has put it into the record, at this place.
+    Principal(Pointer),
+}
+
+impl MessageHeader {
+    /// The word in the configuration.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            MessageHeader::Stream => "stream",
+            MessageHeader::Shard => "shard",
+            MessageHeader::SequenceNumber => "sequence_number",
+            MessageHeader::ArrivalTime => "arrival_time",
+            MessageHeader::Principal(_) => "principal",
+        }
+    }
+}
+
+/// How messages are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KafkaCompression {
+    /// Not at all.
+    None,
+    /// gzip.
+    Gzip,
+    /// Snappy.
+    Snappy,
+    /// LZ4.
+    Lz4,
+    /// Zstandard.
+    Zstd,
+}
+
+impl KafkaCompression {
+    const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
+    /// The word in the configuration, and that of the client.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            KafkaCompression::None => "none",
+            KafkaCompression::Gzip => "gzip",
+            KafkaCompression::Snappy => "snappy",
+            KafkaCompression::Lz4 => "lz4",
+            KafkaCompression::Zstd => "zstd",
+        }
+    }
+
+    /// Its highest level, if it has any.
+    fn level_max(self) -> Option<i64> {
+        match self {
+            KafkaCompression::None | KafkaCompression::Snappy => None,
+            KafkaCompression::Gzip => Some(9),
+            KafkaCompression::Lz4 => Some(12),
+            KafkaCompression::Zstd => Some(22),
+        }
+    }
+}
+
+/// What becomes of records when something breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Readers of committed messages see each once.
+    ExactlyOnce,
+    /// Some may come twice.
+    AtLeastOnce,
+}
+
+impl Guarantee {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Guarantee::ExactlyOnce => "exactly_once",
+            Guarantee::AtLeastOnce => "at_least_once",
+        }
+    }
+}
+
+const TOPIC_HELP: &str = "write topic = \"events\", or one with fields of the record: \"clicks-{/tenant}\"";
+const PROGRESS_TOPIC_DEFAULT: &str = "forebay.progress";
+
+/// Keys of a delivery that are about files.
+const FILE_KEYS: [&str; 21] = [
+    "format",
+    "compression",
+    "compression_level",
+    "envelope",
+    "delimiter",
+    "extension",
+    "row_group",
+    "sort_by",
+    "stripe",
+    "row_index_stride",
+    "bloom_filters",
+    "buffer",
+    "prefix",
+    "error_prefix",
+    "time_zone",
+    "partition_keys",
+    "backup",
+    "event_time",
+    "allowed_lateness",
+    "late_prefix",
+    "max_future",
+];
+/// The same, with those in tables of their own.
+const MORE_FILE_KEYS: [&str; 12] = [
+    "max_open_partitions",
+    "dead_letters.prefix",
+    "dead_letters.buffer",
+    "dead_letters.envelope",
+    "sink.url",
+    "sink.path",
+    "sink.endpoint",
+    "sink.region",
+    "sink.access_key_id",
+    "sink.secret_access_key",
+    "sink.path_style",
+    "sink.allow_http",
+];
+/// Keys of a sink that are about Kafka.
+const KAFKA_KEYS: [&str; 11] = [
+    "topic",
+    "max_topics",
+    "key",
+    "partitioner",
+    "headers",
+    "compression",
+    "compression_level",
+    "guarantee",
+    "progress_topic",
+    "transaction",
+    "kafka",
+];
+
+/// Whether the delivery at `path` goes into Kafka.
+pub(super) fn is_fan_out(path: &str, checker: &Checker<'_>) -> bool {
+    checker.document.has(&format!("{path}.sink.kafka"))
+}
+
+/// Refuses what is for Kafka in a delivery of files. Returns whether there is any.
+pub(super) fn refuse_kafka_keys(path: &str, checker: &mut Checker<'_>) -> bool {
+    let sink = KAFKA_KEYS.iter().map(|key| format!("sink.{key}"));
+    let keys: Vec<_> = sink.chain(["dead_letters.topic".to_owned()]).collect();
+    refuse(keys.iter().map(String::as_str), path, "is for a sink with kafka only", checker)
+}
+
+fn refuse<'a>(keys: impl Iterator<Item = &'a str>, path: &str, why: &str, checker: &mut Checker<'_>) -> bool {
+    let mut is_refused = false;
+    for key in keys {
+        let place = format!("{path}.{key}");
+        if checker.document.has(&place) {
+            checker.problem(&place, format!("{key} {why}"));
+            is_refused = true;
+        }
+    }
+    is_refused
+}
+
+/// The delivery into Kafka at `path`; `None` where a problem was added.
+pub(super) fn check_fan_out(
+    raw: DeliveryTable,
+    path: &str,
+    (around, ingest): (&Surroundings<'_>, Option<&Ingest>),
+    checker: &mut Checker<'_>,
+) -> Option<FanOut> {
+    let name = checker.name(&format!("{path}.name"), raw.name, "write name = \"bus\" or another name");
+    let keys = FILE_KEYS.iter().chain(&MORE_FILE_KEYS).chain(&["sink.multipart"]).copied();
+    let is_refused = refuse(keys, path, "is for files, and this delivery goes into Kafka", checker);
+    let sink_path = format!("{path}.sink");
+    let sink = raw.sink.unwrap_or_default();
+    let sink = check_sink(sink, &sink_path, (around, ingest), checker);
+    let given = raw.dead_letters.and_then(|table| table.topic);
+    let dead_path = format!("{path}.dead_letters.topic");
+    let dead_topic = match given {
+        Some(topic) => check_topic(topic, &dead_path, checker),
+        None => dead_topic_of(sink.as_ref(), (around.stream, name.as_deref()), &dead_path, checker),
+    };
+    let (name, sink, dead_topic) = (name?, sink?, dead_topic?);
+    let fixed = sink.topic.fixed();
+    let same = [
+        (fixed == Some(&*dead_topic), "dead_letters.topic", "topic"),
+        (fixed == Some(&*sink.progress_topic), "sink.progress_topic", "topic"),
+        (dead_topic == sink.progress_topic, "sink.progress_topic", "dead_letters.topic"),
+    ];
+    let mut is_same = false;
+    for (_, key, other) in same.into_iter().filter(|(is_same, ..)| *is_same) {
+        let message = format!("{key} is the same topic as {other}: records would lie among others");
+        checker.problem_with_help(&format!("{path}.{key}"), message, "write another topic");
+        is_same = true;
+    }
+    (!is_refused && !is_same).then_some(FanOut { name, sink, dead_topic })
+}
+
+/// Beside the topic of the records, where that is always the same one.
+fn dead_topic_of(
+    sink: Option<&KafkaSink>,
+    (stream, name): (Option<&str>, Option<&str>),
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<String> {
+    let topic = match sink?.topic.fixed() {
+        Some(topic) => format!("{topic}.dead"),
+        None => format!("{}.{}.dead", stream?, name?),
+    };
+    check_topic(topic, path, checker)
+}
+
+fn check_topic(topic: String, path: &str, checker: &mut Checker<'_>) -> Option<String> {
+    match check_topic_name(&topic) {
+        Ok(()) => Some(topic),
+        Err(error) => {
+            checker.refused(path, &error);
+            None
+        }
+    }
+}
+
+fn check_sink(
+    raw: SinkTable,
+    path: &str,
+    (around, ingest): (&Surroundings<'_>, Option<&Ingest>),
+    checker: &mut Checker<'_>,
+) -> Option<KafkaSink> {
+    let kafka = raw.kafka.as_deref();
+    let cluster =
+        kafka.and_then(|text| check_kafka(text, &format!("{path}.kafka"), around.clusters, checker));
+    let topic_path = format!("{path}.topic");
+    let topic = checker.required(&topic_path, raw.topic, TOPIC_HELP);
+    let topic = topic.and_then(|text| match TopicTemplate::parse(&text) {
+        Ok(topic) => Some(topic),
+        Err(error) => {
+            checker.refused(&topic_path, &error);
+            None
+        }
+    });
+    let topics_max = checker.count(
+        &format!("{path}.max_topics"),
+        raw.max_topics,
+        limits::FAN_OUT_TOPICS_DEFAULT,
+        limits::FAN_OUT_TOPICS_MAX,
+    );
+    let key = check_key(raw.key.as_deref(), &format!("{path}.key"), checker);
+    let partitioner = check_partitioner(raw.partitioner.as_deref(), &format!("{path}.partitioner"), checker);
+    let headers = check_headers(raw.headers, &format!("{path}.headers"), ingest, checker);
+    let words = KafkaCompression::ALL.map(|word| (word.as_str(), word));
+    let compression_path = format!("{path}.compression");
+    let compression =
+        checker.word(&compression_path, raw.compression.as_deref(), KafkaCompression::None, &words);
+    let level =
+        check_level(raw.compression_level, compression, &format!("{path}.compression_level"), checker);
+    let words = [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce].map(|word| (word.as_str(), word));
+    let guarantee_path = format!("{path}.guarantee");
+    let guarantee = checker.word(&guarantee_path, raw.guarantee.as_deref(), Guarantee::ExactlyOnce, &words);
+    let progress_topic = raw.progress_topic.unwrap_or_else(|| PROGRESS_TOPIC_DEFAULT.to_owned());
+    let progress_topic = check_topic(progress_topic, &format!("{path}.progress_topic"), checker);
+    let (interval, bytes) = check_transaction(
+        raw.transaction.unwrap_or_default(),
+        &format!("{path}.transaction"),
+        around.memory_budget,
+        checker,
+    );
+    Some(KafkaSink {
+        cluster: cluster?,
+        topic: topic?,
+        topics_max: topics_max?,
+        key: key?,
+        partitioner: partitioner?,
+        headers: headers?,
+        compression: compression?,
+        compression_level: level?,
+        guarantee: guarantee?,
+        progress_topic: progress_topic?,
+        transaction_interval: interval?,
+        transaction_bytes: bytes?,
+    })
+}
+
+fn check_transaction(
+    raw: TransactionTable,
+    path: &str,
+    budget: Option<u64>,
+    checker: &mut Checker<'_>,
+) -> (Option<Duration>, Option<u64>) {
+    let interval = checker.duration_up_to(
+        &format!("{path}.interval"),
+        raw.interval.as_deref(),
+        limits::FAN_OUT_INTERVAL_DEFAULT,
+        limits::FAN_OUT_INTERVAL_MAX,
+    );
+    let eighth = budget.unwrap_or(u64::MAX) / 8;
+    let default = limits::FAN_OUT_TRANSACTION_BYTES_DEFAULT.min(eighth);
+    let low = limits::FAN_OUT_TRANSACTION_BYTES_MIN.min(eighth);
+    let high = (budget.unwrap_or(u64::MAX) / 4).min(limits::FAN_OUT_TRANSACTION_BYTES_MAX);
+    let bytes = checker.size_within(&format!("{path}.size"), raw.size.as_deref(), default, low..=high);
+    (interval, bytes)
+}
+
+/// A word, or else a JSON pointer.
+fn word_or_pointer<T: Clone>(
+    text: &str,
+    path: &str,
+    (words, pointer): (&[(&str, T)], impl Fn(Pointer) -> T),
+    checker: &mut Checker<'_>,
+) -> Option<T> {
+    if !text.starts_with('/') {
+        let indices: Vec<_> = words.iter().enumerate().map(|(index, (word, _))| (*word, index)).collect();
+        let index = checker.word(path, Some(text), 0, &indices)?;
+        return words.get(index).map(|(_, word)| word.clone());
+    }
+    match Pointer::parse(text) {
+        Ok(found) => Some(pointer(found)),
+        Err(error) => {
+            checker.refused(path, &error);
+            None
+        }
+    }
+}
+
+fn check_key(text: Option<&str>, path: &str, checker: &mut Checker<'_>) -> Option<MessageKey> {
+    let words = [("partition_key", MessageKey::PartitionKey), ("none", MessageKey::None)];
+    let Some(text) = text else { return Some(MessageKey::PartitionKey) };
+    word_or_pointer(text, path, (&words, MessageKey::Field), checker)
+}
+
+fn check_partitioner(text: Option<&str>, path: &str, checker: &mut Checker<'_>) -> Option<Partitioner> {
+    let words = [Partitioner::Murmur2, Partitioner::Stream, Partitioner::Shard];
+    let words = words.map(|word| (word.as_str().to_owned(), word));
+    let words: Vec<_> = words.iter().map(|(text, word)| (text.as_str(), word.clone())).collect();
+    let Some(text) = text else { return Some(Partitioner::Murmur2) };
+    word_or_pointer(text, path, (&words, Partitioner::Field), checker)
+}
+
+fn check_level(
+    level: Option<i64>,
+    compression: Option<KafkaCompression>,
+    path: &str,
+    checker: &mut Checker<'_>,
+) -> Option<Option<i32>> {
+    let Some(level) = level else { return Some(None) };
+    let compression = compression?;
+    let Some(most) = compression.level_max() else {
+        let message = format!("compression = {:?} has no levels", compression.as_str());
+        checker.problem(path, message);
+        return None;
+    };
+    if !(1..=most).contains(&level) {
+        let word = compression.as_str();
+        checker
+            .problem(path, format!("compression_level must be from 1 to {most} for {word}, found {level}"));
+        return None;
+    }
+    i32::try_from(level).ok().map(Some)
+}
+
+fn check_headers(
+    words: Option<Vec<String>>,
+    path: &str,
+    ingest: Option<&Ingest>,
+    checker: &mut Checker<'_>,
+) -> Option<Vec<MessageHeader>> {
+    use MessageHeader as Header;
+    let Some(words) = words else {
+        return Some(vec![Header::Stream, Header::Shard, Header::SequenceNumber, Header::ArrivalTime]);
+    };
+    let known = [
+        ("stream", Some(Header::Stream)),
+        ("shard", Some(Header::Shard)),
+        ("sequence_number", Some(Header::SequenceNumber)),
+        ("arrival_time", Some(Header::ArrivalTime)),
+        ("principal", None),
+    ];
+    let mut headers: Vec<Header> = Vec::with_capacity(words.len());
+    for (index, word) in words.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let indices = [0, 1, 2, 3, 4].map(|index| (known[index].0, index));
+        let found = checker.word(&path, Some(word), 0, &indices)?;
+        let header = match known[found].1.clone() {
+            Some(header) => header,
+            None => principal_header(&path, ingest, checker)?,
+        };
+        if headers.contains(&header) {
+            checker.problem(&path, format!("header {word:?} is given twice"));
+            return None;
+        }
+        headers.push(header);
+    }
+    Some(headers)
+}
+
+/// The log does not keep who has sent a record; the record itself does, where that is asked for.
+fn principal_header(path: &str, ingest: Option<&Ingest>, checker: &mut Checker<'_>) -> Option<MessageHeader> {
+    // Where it is wrong, that has been said.
+    let ingest = ingest?;
+    let has_principal = |add: &&Add| add.facts.contains(&Fact::Principal);
+    match ingest.add.as_ref().filter(has_principal) {
+        Some(add) => {
+            let pointer = Pointer::parse(&format!("{}/principal", add.field.as_str())).ok()?;
+            Some(MessageHeader::Principal(pointer))
+        }
+        None => {
+            checker.problem_with_help(
+                path,
+                "who has sent a record is not kept with it",
+                "write [ingest] add = { field = \"/request\", facts = [\"principal\"] }, or leave the header out",
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The work on one shard for as long as it is this node's: workers, one after the other.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::opening::{NotOpen, Opened};
+use super::{QUIET, Sharing, State};
+use crate::config::limits::OWNERSHIP_DEPOSED_WAIT;
+use crate::delivery::{Ended, Stop};
+use crate::record::ShardId;
+use crate::runtime::backoff::Backoff;
+use crate::runtime::clock;
+use crate::runtime::phases::{Phase, Phases};
+
+/// Works on `shard` until it is `gone`.
+pub(super) async fn keep(sharing: &Sharing, shard: ShardId, mut gone: watch::Receiver<bool>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let begun = clock::monotonic();
+        sharing.set_state(shard, State::Opening);
+        let trouble = tokio::select! {
+            biased;
+            () = is_gone(&mut gone) => return,
+            opened = sharing.template.open(shard) => match opened {
+                Ok(opened) => work(sharing, shard, opened, &mut gone).await,
+                Err(error) => Some(Trouble::NotOpen(error)),
+            },
+        };
+        if *gone.borrow() {
+            return;
+        }
+        if begun.elapsed() > QUIET {
+            backoff = Backoff::default();
+        }
+        let is_news = backoff.is_news();
+        let mut pause = backoff.next_pause();
+        if let Some(trouble) = trouble {
+            tell(sharing, shard, &trouble, is_news);
+            if matches!(trouble, Trouble::Deposed { .. }) {
+                pause = OWNERSHIP_DEPOSED_WAIT;
+            }
+            sharing.set_state(shard, State::Waiting { why: trouble.to_string() });
+        }
+        tokio::select! {
+            () = is_gone(&mut gone) => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Returns once the shard is another node's.
+async fn is_gone(gone: &mut watch::Receiver<bool>) {
+    // Whoever would tell has ended, and wants nothing any more either.
+    let _ = gone.wait_for(|gone| *gone).await;
+}
+
+/// Why a worker has not begun, or has ended.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("the work cannot begin: {0}")]
+    NotOpen(NotOpen),
+    #[error("node '{node}' has taken it over (generation {generation})")]
+    Deposed { node: String, generation: u64 },
+    #[error("the worker has failed within the program: {0}")]
+    Panicked(tokio::task::JoinError),
+    #[error("the worker has ended by itself")]
+    Ended,
+}
+
+fn tell(sharing: &Sharing, shard: ShardId, trouble: &Trouble, is_news: bool) {
+    let (stream, delivery) = (sharing.stream_name(), sharing.name());
+    match trouble {
+        Trouble::Deposed { node, generation } => {
+            sharing.metrics.deposed.increment(1);
+            tracing::warn!(
+                %stream, delivery, %shard, by = node, generation,
+                "another node has taken over a shard that this one believed to have: it writes nothing more of it, and \
+                 tries again while the consumer group says that the shard is its own"
+            );
+        }
+        _ => {
+            sharing.metrics.failed.increment(1);
+            if is_news {
+                tracing::error!(
+                    %stream, delivery, %shard, error = %trouble,
+                    "a shard is not delivered at the moment: trying again, nothing is dropped"
+                );
+            }
+        }
+    }
+}
+
+/// Runs a worker to its end.
+async fn work(
+    sharing: &Sharing,
+    shard: ShardId,
+    opened: Opened,
+    gone: &mut watch::Receiver<bool>,
+) -> Option<Trouble> {
+    let Opened { worker, status, gauges } = opened;
+    sharing.metrics.taken.increment(1);
+    sharing.set_state(shard, State::Working { status: Arc::clone(&status), gauges: Arc::new(gauges) });
+    // It is not for a worker to see the drain, which reads to the end: the shard is given back before.
+    let (phases, stop) = (Phases::new(), Stop::new());
+    phases.advance(Phase::Serving);
+    let told = stop.clone();
+    let mut running = tokio::spawn(async move { worker.run(phases, told).await });
+    let ended = tokio::select! {
+        ended = &mut running => ended,
+        () = is_gone(gone) => {
+            stop.tell();
+            running.await
+        }
+    };
+    sharing.retire(shard, &status);
+    match ended {
+        Ok(Ended::Deposed(by)) => Some(Trouble::Deposed { node: by.node, generation: by.number }),
+        Ok(Ended::Drained(_) | Ended::Stopped(_)) => Some(Trouble::Ended),
+        Err(error) => Some(Trouble::Panicked(error)),
+    }
+}

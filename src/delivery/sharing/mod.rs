@@ -1,0 +1,190 @@
+//! A delivery of a stream in Kafka, whose shards are shared by all nodes that have the role `delivery`.
+//!
+//! ```text
+//! consumer group ──take, let go──▶ Sharing ──▶ keeper of a shard ──▶ worker on a view of the stream with that shard
+//!        ▲                            │             ▲    │ deposed, failed        │
+//!        └──positions, given back─────┘             └────┘ again, after a while   └──▶ ledger of the shard, in a store
+//! ```
+//!
+//! The group says which shards this node should work on. Each has a worker of its own, with a ledger of its own in a
+//! store that all nodes reach: opening it takes it over, so that whoever worked with it before can write nothing more.
+//! Two nodes that both believe to own a shard therefore do no harm: one of them is deposed, lets go, and tries again
+//! only while the group still says that the shard is its own.
+//!
+//! A shard that is let go of is left as a crash would leave it, but for what is stored by then: open files are given up,
+//! and read again by the next owner from its cursor. Closing them instead would make a small file a partition whenever a
+//! node comes or goes, for ever, where reading again costs at most one buffer of each, once. The same is done when the
+//! node stops: its shards are with other nodes within seconds.
+
+mod keeper;
+mod keepers;
+mod opening;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use self::keepers::Keepers;
+pub use self::opening::{Ledgers, Template};
+use self::report::Settled;
+pub use self::report::{ShardReport, SharingReport, Work};
+use super::dead_letters::letter_box::LetterBox;
+use super::status::Status;
+use crate::config::limits::OWNERSHIP_COMMIT_EVERY;
+use crate::kafka::ownership::{Change, Group, LettingGo, Ownership, Standing};
+use crate::record::ShardId;
+use crate::runtime::clock::{self, UnixMicros};
+use crate::runtime::phases::{Phase, Phases};
+use crate::telemetry::metrics::{PartGauges, SharingMetrics};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Sharing {
+    template: Template,
+    metrics: SharingMetrics,
+    shards: Mutex<BTreeMap<ShardId, Owned>>,
+    /// What was done with shards that other workers go on with.
+    settled: Mutex<Settled>,
+    standing: OnceLock<Standing>,
+}
+
+/// A shard that the group has given to this node.
+#[derive(Debug)]
+struct Owned {
+    since: UnixMicros,
+    state: State,
+}
+
+/// How the work on a shard stands.
+#[derive(Debug)]
+enum State {
+    /// Its ledger is being taken over.
+    Opening,
+    /// It is at work.
+    Working { status: Arc<Status>, gauges: Arc<PartGauges> },
+    /// It has failed, and is tried again.
+    Waiting { why: String },
+}
+
+impl Sharing {
+    /// A delivery that has no shards yet.
+    pub fn new(template: Template) -> Arc<Self> {
+        let metrics = template.registry.sharing(template.parts.stream.name(), &template.parts.config.name);
+        metrics.owned.set(0.0);
+        let (shards, settled, standing) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        Arc::new(Self { template, metrics, shards, settled, standing })
+    }
+
+    /// Name of the stream.
+    pub fn stream_name(&self) -> &Arc<str> {
+        self.template.parts.stream.name()
+    }
+
+    /// Name of the delivery.
+    pub fn name(&self) -> &str {
+        &self.template.parts.config.name
+    }
+
+    /// Its dead letters, found by what is in the sink; `None` for a backup, which has none.
+    pub fn letter_box(&self) -> Option<LetterBox> {
+        LetterBox::of(&self.template.parts)
+    }
+
+    /// The group that shares its shards.
+    pub fn group(&self) -> &Group {
+        &self.template.group
+    }
+
+    fn shards(&self) -> MutexGuard<'_, BTreeMap<ShardId, Owned>> {
+        lock(&self.shards)
+    }
+
+    fn set_state(&self, shard: ShardId, state: State) {
+        if let Some(owned) = self.shards().get_mut(&shard) {
+            owned.state = state;
+        }
+    }
+
+    /// Works on the shards that the group gives to this node, until a drain begins: then they are given back, and the
+    /// group is left.
+    pub async fn run(self: Arc<Self>, mut ownership: Ownership, phases: Phases) {
+        let standing = self.standing.get_or_init(|| ownership.standing()).clone();
+        let mut keepers = Keepers::new(Arc::clone(&self));
+        let mut tell = tokio::time::interval(OWNERSHIP_COMMIT_EVERY / 2);
+        let mut leaves = false;
+        loop {
+            tokio::select! {
+                change = ownership.next() => match change {
+                    Some(Change::Take(shards)) => keepers.take(&shards),
+                    Some(Change::LetGo(letting_go)) => self.let_go(&mut keepers, letting_go),
+                    None => break,
+                },
+                () = keepers.ended(), if !keepers.is_empty() => {}
+                _ = tell.tick() => self.tell(&standing),
+                () = phases.reached(Phase::Draining), if !leaves => {
+                    leaves = true;
+                    ownership.leave();
+                }
+            }
+            self.metrics.owned.set(self.shards().len() as f64);
+        }
+        keepers.end_all().await;
+        self.metrics.owned.set(0.0);
+        // Only a panic or the end of the runtime ends it without a result.
+        let _ = tokio::task::spawn_blocking(move || ownership.ended()).await;
+        if !leaves {
+            tracing::error!(
+                stream = %self.stream_name(), delivery = self.name(),
+                "this node is no member of the consumer group of the delivery any more, and delivers nothing of it: \
+                 restart it"
+            );
+        }
+    }
+
+    fn let_go(&self, keepers: &mut Keepers, letting_go: LettingGo) {
+        if letting_go.is_lost {
+            self.metrics.lost.increment(letting_go.shards.len() as u64);
+            tracing::warn!(
+                stream = %self.stream_name(), delivery = self.name(), shards = letting_go.shards.len(),
+                "the consumer group has not heard of this node for too long: its shards are with other nodes"
+            );
+        }
+        keepers.let_go(letting_go);
+    }
+
+    /// Tells the group where the work stands.
+    fn tell(&self, standing: &Standing) {
+        for (&shard, owned) in self.shards().iter() {
+            if let State::Working { status, .. } = &owned.state
+                && let Some(position) = status.cursor(shard)
+            {
+                standing.tell(shard, position);
+            }
+        }
+    }
+
+    fn begin(&self, shard: ShardId) {
+        self.shards().insert(shard, Owned { since: clock::wall(), state: State::Opening });
+    }
+
+    fn forget(&self, shard: ShardId) {
+        self.shards().remove(&shard);
+    }
+
+    /// The worker of a shard has ended: what it has done stays in the balance, what it has not is another one's.
+    fn retire(&self, shard: ShardId, status: &Status) {
+        lock(&self.settled).add(&status.report());
+        if let (Some(standing), Some(position)) = (self.standing.get(), status.cursor(shard)) {
+            standing.tell(shard, position);
+        }
+    }
+}
+
+/// After this time without trouble the next one is news again.
+const QUIET: Duration = Duration::from_secs(60);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whatever panics under these locks leaves what they guard whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

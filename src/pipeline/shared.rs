@@ -1,0 +1,86 @@
+//! Deliveries of streams in Kafka, whose shards are shared by the nodes of a cluster.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::StartError;
+use super::build::{NewDelivery, is_of_pipeline};
+use super::site::Site;
+use crate::config::checked::{Cluster, Node};
+use crate::delivery::sharing::{Ledgers, Sharing, SharingReport, Template};
+use crate::delivery::sink::{SinkError, SinkErrorClass, open_store};
+use crate::kafka::Connection;
+use crate::kafka::ownership::{Group, Ownership};
+use crate::runtime::budget::Budget;
+use crate::stream::Stream;
+
+/// A delivery that is to be shared, and how its group is reached.
+pub(super) struct ToShare {
+    sharing: Arc<Sharing>,
+    connection: Arc<Connection>,
+}
+
+impl Site {
+    /// The cluster of nodes that share deliveries of streams in Kafka, if there is one.
+    pub(super) fn cluster(&self) -> Option<&Cluster> {
+        self.node.cluster.as_ref()
+    }
+
+    /// A delivery that the nodes of `cluster` share. Nothing runs yet.
+    ///
+    /// # Errors
+    /// If its sink or the store with its ledgers cannot be used; or if it is of this node alone.
+    pub(super) fn share(
+        &self,
+        cluster: &Cluster,
+        stream: &Arc<Stream>,
+        new: NewDelivery,
+        budget: Arc<Budget>,
+    ) -> Result<ToShare, StartError> {
+        let (name, delivery) = (stream.name().to_string(), new.config.name.clone());
+        let not_shared = || StartError::NotShared { stream: name.clone(), delivery: delivery.clone() };
+        let log = stream.topic().filter(|_| is_of_pipeline(&new.config)).ok_or_else(not_shared)?.log();
+        let failed = |source| StartError::Sink { stream: name.clone(), delivery: delivery.clone(), source };
+        let parts = self.parts(None, stream, new, budget)?;
+        let group = Group { id: format!("{}.{name}.{delivery}", cluster.group), topic: log.topic.clone() };
+        let connection = Connection::new(log.cluster.clone(), format!("delivery {name}/{delivery}"));
+        let ledgers = self.ledgers(cluster).map_err(failed)?;
+        let template = Template { parts, group, ledgers, registry: self.registry.clone() };
+        Ok(ToShare { sharing: Sharing::new(template), connection })
+    }
+
+    fn ledgers(&self, cluster: &Cluster) -> Result<Ledgers, SinkError> {
+        let missing = || SinkError::new(SinkErrorClass::Other, "[cluster] does not say where ledgers are");
+        let (store, folder) = open_store(cluster.ledger.as_ref().ok_or_else(missing)?)?;
+        Ok(Ledgers { store, folder, node: node_name(&self.node).into() })
+    }
+
+    /// Starts them: each joins its group.
+    ///
+    /// # Errors
+    /// If there is no room for another thread.
+    pub(super) fn start_shared(&self, to_share: Vec<ToShare>, runtime: &Handle) -> io::Result<()> {
+        let _guard = runtime.enter();
+        for ToShare { sharing, connection } in to_share {
+            let ownership = Ownership::join(connection, sharing.group().clone())?;
+            self.shared().push(Arc::clone(&sharing));
+            self.workers.spawn(sharing.run(ownership, self.phases.clone()));
+        }
+        Ok(())
+    }
+
+    /// What this node has of each of them.
+    pub fn shared_reports(&self) -> Vec<SharingReport> {
+        self.shared().iter().map(|sharing| sharing.shards_report()).collect()
+    }
+}
+
+/// What other nodes call this one: `node`, or the name of its machine, with the number of its process.
+fn node_name(node: &Node) -> String {
+    // Where the system does not tell, the process must do: it is for people alone.
+    let machine = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = node.name.clone().unwrap_or_else(|| machine().trim().to_owned());
+    format!("{name}/{}", std::process::id())
+}

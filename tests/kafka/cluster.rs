@@ -1,0 +1,274 @@
+//! Many nodes over one topic: edges that take records, and nodes that share what is delivered. Whatever becomes of the
+//! nodes, each record is in the lake once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use forebay::testkit::broker::{Broker, fresh_name};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::server::{PATIENCE, Server, Setup};
+
+const PARTITIONS: i32 = 4;
+/// What of a delivery is to be seen.
+const OWNED: &str = "forebay_delivery_owned_shards";
+
+/// A topic, a lake and ledgers that many nodes share.
+struct Cluster {
+    broker: Broker,
+    topic: String,
+    group: String,
+    shared: TempDir,
+}
+
+impl Cluster {
+    fn new(about: &str) -> Option<Self> {
+        let broker = Broker::shared()?;
+        let topic = broker.topic(about, PARTITIONS, &[]).unwrap();
+        let shared = tempfile::tempdir().unwrap();
+        Some(Self { broker, topic, group: fresh_name("nodes"), shared })
+    }
+
+    /// A node with these roles, which is to be started.
+    fn node(&self, name: &str, roles: &str) -> Setup {
+        let shared = self.shared.path().display();
+        let (servers, group, topic) = (self.broker.servers(), &self.group, &self.topic);
+        // As short as brokers allow, so that a node that is gone is missed soon.
+        let client = "{ \"session.timeout.ms\" = 6000, \"heartbeat.interval.ms\" = 500 }";
+        let node = format!(
+            "node = \"{name}\"\n[[kafka]]\nname = \"main\"\nbrokers = [\"{servers}\"]\nclient = {client}\n\
+             [cluster]\nledger = \"file://{shared}/ledgers/\"\nroles = {roles}\ngroup = \"{group}\""
+        );
+        let pipeline = format!(
+            "[stream]\nname = \"events\"\nlog = {{ kafka = \"main\", topic = \"{topic}\" }}\n\
+             [ingest]\npartition_key = \"/n\"\n\
+             [[delivery]]\nname = \"lake\"\nsink = {{ url = \"file://{shared}/lake/\" }}\nprefix = \"\"\n\
+             format = \"json\"\ncompression = \"none\"\nbuffer = {{ size = \"64KiB\", interval = \"1s\" }}\n"
+        );
+        Setup::pipeline(pipeline).node(&node)
+    }
+
+    fn edge(&self, name: &str) -> Server {
+        self.node(name, "[\"edge\"]").start()
+    }
+
+    fn delivery(&self, name: &str) -> Server {
+        self.node(name, "[\"delivery\"]").start()
+    }
+
+    /// How often each number is in the lake.
+    fn lake(&self) -> BTreeMap<u64, u64> {
+        let mut found = BTreeMap::new();
+        for entry in std::fs::read_dir(self.shared.path().join("lake")).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if !is_hidden(&path) {
+                count(&std::fs::read_to_string(&path).unwrap(), &mut found);
+            }
+        }
+        found
+    }
+
+    /// Waits until every number below `count` is in the lake, and nothing else, and checks that each is there once.
+    async fn has_all_once(&self, count: u64) {
+        self.has_all_once_up_to(count).await;
+        let others: Vec<_> = self.lake().into_keys().filter(|number| *number >= count).take(5).collect();
+        assert!(others.is_empty(), "nobody has sent {others:?}");
+    }
+
+    /// The same while there may be more already.
+    async fn has_all_once_up_to(&self, count: u64) {
+        let started = Instant::now();
+        loop {
+            let found = self.lake();
+            let doubled: Vec<_> = found.iter().filter(|(_, times)| **times > 1).take(5).collect();
+            assert!(doubled.is_empty(), "in the lake more than once: {doubled:?}");
+            let missing: Vec<_> = (0..count).filter(|number| !found.contains_key(number)).take(5).collect();
+            if missing.is_empty() {
+                return;
+            }
+            let has = found.len();
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{has} of {count} are in the lake: {missing:?} and others are not"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().unwrap().as_encoded_bytes().starts_with(b".")
+}
+
+fn count(lines: &str, found: &mut BTreeMap<u64, u64>) {
+    for line in lines.lines() {
+        let record: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        *found.entry(record["n"].as_u64().unwrap()).or_default() += 1;
+    }
+}
+
+/// Sends records with rising numbers, a batch after the other, until it is told to end.
+struct Feed {
+    ends: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Feed {
+    fn into(edges: Vec<Arc<Server>>) -> Self {
+        let (ends, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (until, counted) = (Arc::clone(&ends), Arc::clone(&sent));
+        let task = tokio::spawn(async move {
+            for edge in edges.iter().cycle() {
+                if until.load(Ordering::Relaxed) {
+                    return;
+                }
+                let first = counted.load(Ordering::Relaxed);
+                let lines: String =
+                    (first..first + 50).map(|n| format!("{{\"n\":{n},\"pad\":\"{:0100}\"}}\n", n)).collect();
+                edge.accept("events", lines).await;
+                counted.store(first + 50, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        Self { ends, sent, task }
+    }
+
+    /// Waits until so many more were sent.
+    async fn more(&self, records: u64) {
+        let until = self.sent.load(Ordering::Relaxed) + records;
+        let started = Instant::now();
+        while self.sent.load(Ordering::Relaxed) < until {
+            assert!(started.elapsed() < PATIENCE && !self.task.is_finished(), "nothing is taken");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Ends it. Returns how many records were acknowledged: those with the numbers below.
+    async fn end(self) -> u64 {
+        self.ends.store(true, Ordering::Relaxed);
+        self.task.await.unwrap();
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+async fn owns(node: &Server, shards: u32) {
+    node.until(OWNED, "delivery=\"lake\"", |owned| owned == f64::from(shards)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_share_the_shards_and_others_finish_what_a_killed_one_has_left() {
+    let Some(cluster) = Cluster::new("shared") else { return };
+    let edges = vec![Arc::new(cluster.edge("edge-1")), Arc::new(cluster.edge("edge-2"))];
+    // It dies when it has written down what is in a file, and has not stored it.
+    let dies = cluster.node("first", "[\"delivery\"]").env("FOREBAY_CRASH_AT", "upload.before:3").start();
+    let second = cluster.delivery("second");
+    owns(&dies, 2).await;
+    owns(&second, 2).await;
+    let feed = Feed::into(edges.clone());
+    let died = tokio::task::spawn_blocking(move || dies.wait());
+    feed.more(500).await;
+    assert!(!died.await.unwrap().status.success());
+    owns(&second, 4).await;
+    feed.more(500).await;
+    let third = cluster.delivery("third");
+    owns(&third, 2).await;
+    feed.more(500).await;
+    let acked = feed.end().await;
+    cluster.has_all_once(acked).await;
+    // What each has is told, and requests for records are sent to the edges.
+    let (status, shards) = third.admin_get("/shards").await;
+    let shards: Value = serde_json::from_str(&shards).unwrap();
+    assert_eq!((status, shards["deliveries"][0]["shards"].as_array().unwrap().len()), (200, 2), "{shards}");
+    assert_eq!(shards["deliveries"][0]["group"], format!("{}.events.lake", cluster.group));
+    let (status, problem) = third.post("events", "application/x-ndjson", "{}\n").await;
+    assert_eq!((status, &problem["code"]), (421, &"not_an_edge".into()), "{problem}");
+    assert_eq!(edges[0].metric(OWNED, "").await, 0.0);
+    for node in [&*edges[0], &third] {
+        assert!(!node.folder().join("data").exists(), "nothing of a node is on its disk");
+    }
+    // Who is told to stop gives its shards away at once, and leaves nothing that would be missing.
+    let stopped = tokio::task::spawn_blocking(move || third.stop()).await.unwrap();
+    assert!(stopped.status.success(), "{}", stopped.stderr);
+    owns(&second, 4).await;
+    cluster.has_all_once(acked).await;
+}
+
+/// A node that stops at `point` and goes on when another one has its shards.
+async fn zombie_at(point: &str) {
+    let Some(cluster) = Cluster::new("zombie") else { return };
+    let edge = Arc::new(cluster.edge("edge"));
+    let stops = format!("{point}:2:stop");
+    let zombie = cluster.node("zombie", "[\"delivery\"]").env("FOREBAY_CRASH_AT", &stops).start();
+    let other = cluster.delivery("other");
+    owns(&zombie, 2).await;
+    owns(&other, 2).await;
+    let feed = Feed::into(vec![Arc::clone(&edge)]);
+    // It stops by itself. The group misses it, and the other one takes what it had.
+    owns(&other, 4).await;
+    feed.more(500).await;
+    let asked = tokio::time::timeout(Duration::from_millis(500), zombie.admin_get("/livez")).await;
+    assert!(asked.is_err(), "it has not stopped");
+    cluster.has_all_once_up_to(feed.sent.load(Ordering::Relaxed)).await;
+    zombie.signal(Signal::CONT);
+    // It learns that its shards are gone, and gets two of them back.
+    owns(&other, 2).await;
+    owns(&zombie, 2).await;
+    let lost = zombie.metric("forebay_delivery_shards_lost_total", "").await;
+    let deposed = zombie.metric("forebay_delivery_deposed_total", "").await;
+    assert!(lost + deposed > 0.0, "it has not learned that its shards had moved");
+    feed.more(500).await;
+    let acked = feed.end().await;
+    cluster.has_all_once(acked).await;
+    let stopped = tokio::task::spawn_blocking(move || zombie.stop()).await.unwrap();
+    assert!(stopped.status.success(), "{}", stopped.stderr);
+    cluster.has_all_once(acked).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_goes_on_with_an_upload_after_its_shards_have_moved_doubles_nothing() {
+    zombie_at("upload.before").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_goes_on_with_a_seal_after_its_shards_have_moved_doubles_nothing() {
+    zombie_at("ledger.seal.before").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_goes_on_with_a_commit_after_its_shards_have_moved_doubles_nothing() {
+    zombie_at("ledger.commit.before").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_come_and_go_all_the_time_neither_lose_nor_double_anything() {
+    let Some(cluster) = Cluster::new("storm") else { return };
+    let edge = Arc::new(cluster.edge("edge"));
+    let steady = cluster.delivery("steady");
+    owns(&steady, 4).await;
+    let feed = Feed::into(vec![Arc::clone(&edge)]);
+    let mut guests = Vec::new();
+    for round in 0..8 {
+        guests.push(cluster.delivery(&format!("guest-{round}")));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if guests.len() > 2 {
+            let guest = guests.remove(0);
+            if round % 2 == 0 {
+                drop(guest.kill());
+            } else {
+                tokio::task::spawn_blocking(move || guest.stop()).await.unwrap();
+            }
+        }
+    }
+    for guest in guests {
+        tokio::task::spawn_blocking(move || guest.stop()).await.unwrap();
+    }
+    let acked = feed.end().await;
+    owns(&steady, 4).await;
+    cluster.has_all_once(acked).await;
+}
