@@ -471,7 +471,7 @@ fn a_node_sends_only_while_it_knows_that_no_generation_begins() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn no_confirmed_record_loses_its_place_whatever_happens_to_nodes_store_and_broker(seed in any::<u64>()) {
