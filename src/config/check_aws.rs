@@ -15,6 +15,7 @@ use super::check_listener::ListenAt;
 use super::check_sink::Env;
 use super::checker::Checker;
 use super::limits::{AWS_REGION_BYTES_MAX, CLOCK_SKEW_MAX, CLOCK_SKEW_MIN, CLOCK_SKEW_SECONDS_DEFAULT};
+use super::secret::Secret;
 use crate::edge::identity::pattern::Pattern;
 
 /// `[aws]`.
@@ -38,6 +39,10 @@ pub struct AwsTable {
     /// Those of pipeline files have `[stream] quotas`. Default: none.
     #[schemars(extend("examples" = [["rehearse-*"]]))]
     pub quotas: Option<Vec<String>>,
+    /// What iterators of Kinesis are sealed with, 16 characters at least: nodes that share it, and a stream in Kafka, take each
+    /// other's. Default: a key of the node's own.
+    #[schemars(example = &"${FOREBAY_TOKENS}")]
+    pub token_secret: Option<Secret>,
     /// The store that has the buckets of delivery streams. Without it none can be made over the Firehose API.
     #[schemars(extend("examples" = [{ "endpoint": "http://127.0.0.1:9000" }]))]
     pub s3_sink: Option<BucketStoreTable>,
@@ -54,6 +59,8 @@ pub struct Aws {
     pub region: String,
     /// Account in ARNs: 12 digits.
     pub account: String,
+    /// What tokens of clients are sealed with, if that is not the node's own key.
+    pub token_secret: Option<Secret>,
     /// Names of streams of clients whose shards have quotas.
     pub quotas: Vec<Pattern>,
     /// Where the buckets of delivery streams are, if that is known.
@@ -70,6 +77,7 @@ impl Default for Aws {
             access: Access { signature: SignatureRule::Required, clock_skew, keys: Vec::new() },
             region: REGION_DEFAULT.to_owned(),
             account: ACCOUNT_DEFAULT.to_owned(),
+            token_secret: None,
             quotas: Vec::new(),
             bucket_store: None,
             tables: Vec::new(),
@@ -79,6 +87,8 @@ impl Default for Aws {
 
 const REGION_DEFAULT: &str = "us-east-1";
 const ACCOUNT_DEFAULT: &str = "000000000000";
+/// As many as a key of 128 bits has in hexadecimal digits, halved: whoever writes words has more.
+const TOKEN_SECRET_BYTES_MIN: usize = 16;
 
 /// `[aws]`. `exposed` is a listener that others than this machine reach; `None` where a problem was added.
 pub(super) fn check_aws(
@@ -106,6 +116,12 @@ pub(super) fn check_aws(
             format!("account = {quoted} is no account: write 12 digits, such as \"000000000000\""),
         );
     }
+    let has_short_secret =
+        raw.token_secret.as_ref().is_some_and(|secret| secret.reveal().len() < TOKEN_SECRET_BYTES_MIN);
+    if has_short_secret {
+        let message = format!("token_secret is too short: {TOKEN_SECRET_BYTES_MIN} characters are the least");
+        checker.problem_with_help("aws.token_secret", message, "write one that nobody can guess");
+    }
     let quotas = match raw.quotas {
         None => Some(Vec::new()),
         Some(texts) => check_stream_patterns(&texts, "aws.quotas", checker),
@@ -115,7 +131,8 @@ pub(super) fn check_aws(
         Some(table) => check_bucket_store(table, env, checker).map(Some),
     };
     let tables = check_tables(raw.table.unwrap_or_default(), checker);
-    Some(Aws { access: access?, region, account, quotas: quotas?, bucket_store: bucket_store?, tables })
+    let (token_secret, bucket_store) = (raw.token_secret.filter(|_| !has_short_secret), bucket_store?);
+    Some(Aws { access: access?, region, account, token_secret, quotas: quotas?, bucket_store, tables })
 }
 
 fn check_access(

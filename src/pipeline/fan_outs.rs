@@ -47,8 +47,10 @@ impl Site {
     /// Builds a fan-out. Nobody is asked anything yet.
     pub(super) fn fan_out(&self, logs: Option<&Logs>, stream: &Arc<Stream>, new: NewFanOut) -> BuiltFanOut {
         let NewFanOut { config, reader, slots, fields, budget, begin } = new;
-        let origin = match (logs, stream.number()) {
-            (Some(logs), Some(number)) => format!("{}.{number}", logs.folder.id()),
+        let origin = match (logs, stream.number(), stream.topic()) {
+            (Some(logs), Some(number), _) => format!("{}.{number}", logs.folder.id()),
+            // Its numbers are the same for everybody: a second node that does the same ends the first.
+            (_, _, Some(topic)) => format!("topic.{}", topic.name()),
             // Its numbers mean nothing to any other process.
             _ => format!("run-{:x}", self.run),
         };

@@ -116,6 +116,10 @@ impl Site {
     /// If the folder cannot be read or written.
     pub fn keep_token_key(&self, folder: Option<&NodeFolder>) -> Result<(), NodeError> {
         let seal = &self.edge.aws.seal;
+        if let Some(secret) = &self.node.aws.token_secret {
+            seal.adopt_secret(secret.reveal().as_bytes());
+            return Ok(());
+        }
         if let Some(fresh) = seal.fresh_key() {
             seal.adopt(folder.map_or(Ok(fresh), |folder| folder.keep_token_key(fresh))?);
         }

@@ -28,6 +28,8 @@ pub struct Weather {
     pub is_late: u32,
     /// Milliseconds that a call takes on its way there, and on its way back.
     pub millis: Range<u64>,
+    /// Milliseconds more that a write takes on its way there.
+    pub write_millis: u64,
 }
 
 /// See the module. All clones are the same way.
@@ -112,6 +114,8 @@ impl LossyStore {
 
     async fn put(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         self.travel().await;
+        let write_millis = self.state().weather.write_millis;
+        tokio::time::sleep(Duration::from_millis(write_millis)).await;
         let fate = self.fate();
         if let Fate::Late(millis) = fate {
             let (store, location) = (Arc::clone(&self.store), location.clone());

@@ -14,6 +14,7 @@
 mod chance;
 mod clock;
 mod disk_errors;
+mod fan_out;
 mod full_disk;
 mod kills;
 mod ledger_files;
@@ -24,4 +25,7 @@ mod node;
 mod points;
 mod store_faults;
 mod table;
+#[path = "../kafka/topic_reader.rs"]
+#[allow(dead_code, reason = "not all of what other tests need is needed here")]
+mod topic_reader;
 mod trial;

@@ -3,7 +3,7 @@
 
 # Manifests: what every overlay makes, against the schemas of Kubernetes, against each other, and through the program.
 kubernetes_checks() {
-  local kubectl folder overlay name pairs=() single=() fleet=()
+  local kubectl folder overlay name pairs=()
   if ! kubectl="$("$REPO/tests/infra/kubectl.sh")"; then
     cannot "deploy/kubernetes" "see above"
     return
@@ -14,19 +14,14 @@ kubernetes_checks() {
     check "kubectl kustomize $overlay" render "$kubectl" "$overlay" "$folder/$name.yaml"
     check "kubernetes-validate $overlay" validate "$folder/$name.yaml"
     pairs+=("$overlay=$folder/$name.yaml")
-    if grep -q '^ *\[cluster\]' "$folder/$name.yaml"; then fleet+=("$overlay"); else single=("${pairs[-1]}"); fi
   done
   check "deploy/kubernetes against itself" "$tools/python" tests/infra/check_kubernetes.py "${pairs[@]}"
   check "that this finds what is wrong" "$tools/python" tests/infra/check_kubernetes_test.py "$folder"
   if [ ! -x "$forebay" ]; then
     cannot "forebay check in deploy/kubernetes" "build the program first (cargo build)"
-  elif knows_clusters; then
+  else
     check "forebay check in deploy/kubernetes" \
       "$tools/python" tests/infra/check_kubernetes.py --forebay "$forebay" "${pairs[@]}"
-  else
-    check "forebay check in deploy/kubernetes/single" \
-      "$tools/python" tests/infra/check_kubernetes.py --forebay "$forebay" "${single[@]}"
-    cannot "forebay check in ${fleet[*]}" "this build has no [cluster]"
   fi
   rm -rf "$folder"
 }

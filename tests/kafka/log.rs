@@ -15,6 +15,9 @@ use crate::topic_reader::{Isolation, TopicReader};
 pub const DELIVERY: &str = "[[delivery]]\nname = \"lake\"\nsink = { path = \"lake\" }\nformat = \"json\"\nprefix = \"\"\n\
      buffer = { size = \"1MiB\", interval = \"1s\" }\n";
 
+/// No signatures, and one seal for all edges.
+const AWS: &str = "aws.signature = \"off\"\naws.token_secret = \"sixteen letters!\"";
+
 /// A pipeline whose log is a topic, with a key in each record.
 fn pipeline(broker: &Broker, topic: &str) -> String {
     format!(
@@ -125,7 +128,7 @@ async fn edges_that_share_a_topic_read_all_of_it_and_know_each_others_cursors() 
     b.stop().assert_drained();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_loses_nothing_that_was_acknowledged_and_is_told() {
     let (Some(mut broker), Some(reader)) = (Broker::own().unwrap(), TopicReader::of_environment()) else {
         return;
@@ -286,9 +289,8 @@ async fn deliveries_go_on_where_they_were_after_a_restart_and_wait_for_a_broker_
 async fn boto3_puts_and_gets_over_it() {
     let (Some(broker), Some(python)) = (Broker::shared(), lake::python()) else { return };
     let topic = broker.topic("boto3", 2, &[]).unwrap();
-    let edges: Vec<_> = (0..2)
-        .map(|_| Setup::pipeline(pipeline(&broker, &topic)).node("aws.signature = \"off\"").start())
-        .collect();
+    let edges: Vec<_> =
+        (0..2).map(|_| Setup::pipeline(pipeline(&broker, &topic)).node(AWS).start()).collect();
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/kinesis_on_topic.py");
     let output = Command::new(python)
         .arg(script)

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
-    /// Its content.
+    /// Its content, as far as it is text.
     pub text: String,
     /// Its partition and offset, or why it has none.
     pub place: Result<(i32, i64), RDKafkaErrorCode>,
@@ -35,7 +35,7 @@ impl ProducerContext for Notes {
             Ok(message) => (message, Ok((message.partition(), message.offset()))),
             Err((error, message)) => (message, Err(error.rdkafka_error_code().unwrap())),
         };
-        let text = String::from_utf8(message.payload().unwrap_or_default().to_vec()).unwrap();
+        let text = String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned();
         self.0.lock().unwrap().push(Settled { text, place });
     }
 }

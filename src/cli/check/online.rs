@@ -55,6 +55,18 @@ fn wanted(config: &Config) -> Vec<(KafkaCluster, Vec<Wanted>)> {
             let by = format!("stream '{}'", pipeline.stream.name);
             want(&log.cluster, Wanted { topic: log.topic.clone(), purpose, by });
         }
+        for fan_out in &pipeline.fan_outs {
+            let by = format!("delivery '{}' of stream '{}'", fan_out.name, pipeline.stream.name);
+            let sink = &fan_out.sink;
+            // Those of a template are known only with the records.
+            if let Some(topic) = sink.topic.fixed() {
+                let shards = pipeline.stream.log.kafka().is_none().then_some(pipeline.stream.shards);
+                let purpose = Purpose::Sink { shards, record_bytes_max };
+                want(&sink.cluster, Wanted { topic: topic.to_owned(), purpose, by: by.clone() });
+            }
+            let (topic, purpose) = (sink.progress_topic.clone(), Purpose::Progress);
+            want(&sink.cluster, Wanted { topic, purpose, by });
+        }
     }
     clusters
 }

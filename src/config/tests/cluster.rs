@@ -85,9 +85,9 @@ fn what_cannot_be_is_told_once() {
 }
 
 #[test]
-fn properties_of_a_kafka_client_are_flags_numbers_or_texts() {
+fn properties_of_a_kafka_client_are_texts() {
     let text = "[[kafka]]\nname = \"main\"\nbrokers = [\"b:9092\"]\n\
-                client = { \"linger.ms\" = 5, \"log.connection.close\" = false, \"client.rack\" = \"a\" }\n";
+                client = { \"linger.ms\" = \"5\", \"log.connection.close\" = \"false\", \"client.rack\" = \"a\" }\n";
     let (node, problems) = node_from(text);
     let client = node.unwrap_or_else(|| panic!("{}", printed(&problems))).kafka.remove(0).client;
     let property = |name: &str| client.get(name).map(String::as_str);
@@ -109,12 +109,16 @@ fn a_node_serves_only_what_its_roles_can() {
     let local = "[stream]\nname = \"s\"\n";
     let delivered = "[stream]\nname = \"s\"\n[[delivery]]\nname = \"lake\"\n";
     let shared = "[stream]\nname = \"s\"\nlog = { kafka = \"b:9092\", topic = \"t\" }\n[[delivery]]\nname = \"lake\"\n";
+    let fanned = "[stream]\nname = \"s\"\nlog = { kafka = \"b:9092\", topic = \"t\" }\n[[delivery]]\nname = \"bus\"\n\
+                  sink = { kafka = \"b:9092\", topic = \"u\" }\n";
     let edge = "[cluster]\nroles = [\"edge\"]\n";
     let delivery = "[cluster]\nroles = [\"delivery\"]\nledger = \"file:///ledgers/\"\n";
     for (node, pipeline, said) in [
         (edge, local, ""),
         (edge, shared, ""),
         (delivery, shared, ""),
+        ("", fanned, ""),
+        (delivery, fanned, "is not shared by nodes"),
         (edge, delivered, "nobody delivers it"),
         (delivery, local, "takes no records"),
     ] {

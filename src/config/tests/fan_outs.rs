@@ -64,7 +64,7 @@ fn keys_of_files_and_of_kafka_do_not_mix() {
         ),
         "5:10: format is for files, and this delivery goes into Kafka\n\
          6:10: buffer is for files, and this delivery goes into Kafka\n\
-         7:48: sink.path is for files, and this delivery goes into Kafka"
+         7:45: sink.path is for files, and this delivery goes into Kafka"
     );
     assert_eq!(
         complaint("sink = { path = \"x\", topic = \"t\" }\ndead_letters = { topic = \"d\" }"),

@@ -15,8 +15,10 @@ use crate::runtime::clock;
 pub enum Stage {
     /// To the cluster, and to what it keeps for us.
     Connecting,
-    /// Something is committed.
+    /// What is open is committed, be it empty.
     Committing,
+    /// Records are committed.
+    Sending,
 }
 
 /// A cluster in trouble: the fan-out waits, and tries again. It says that it is paused when that takes a while, or at

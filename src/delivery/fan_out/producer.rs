@@ -17,11 +17,15 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 
 use crate::config::checked::{Guarantee, KafkaSink};
 use crate::kafka::{Connection, Fault, FaultClass};
+use crate::runtime::clock;
 
 /// Messages whose refusal is remembered by number: the others come again, and are refused then.
 const REFUSED_MAX: usize = 1_024;
 /// Bytes of a message that the client takes: whatever a stream can hold. What the broker takes is its own matter.
 const MESSAGE_BYTES_MAX: u64 = 1_000_000_000;
+
+/// How often a wait for what was sent looks whether something was refused.
+const FLUSH_LOOK: Duration = Duration::from_millis(100);
 
 /// What was not taken since it was asked last.
 #[derive(Debug, Default)]
@@ -273,22 +277,23 @@ impl Producer {
         let is_transactional = self.is_transactional;
         let reports = Arc::clone(&self.reports);
         self.blocking("commit", move |client| {
-            client.flush(patience)?;
-            match is_transactional {
+            let deadline = clock::monotonic() + patience;
+            let flushed = loop {
+                match client.flush(FLUSH_LOOK) {
+                    // What is behind a message that was refused is not sent any more: nothing to wait for.
+                    Err(_) if !reports.has_any() && clock::monotonic() < deadline => {}
+                    ended => break ended,
+                }
+            };
+            match (flushed, is_transactional) {
                 // What was not taken is told by the reports, and the commit would be refused.
-                true if !reports.has_any() => client.commit_transaction(patience),
-                _ => Ok(()),
+                _ if reports.has_any() => Ok(()),
+                (Ok(()), true) => client.commit_transaction(patience),
+                // Where a transaction has failed and nothing is reported, messages are given up after a minute.
+                (flushed, _) => flushed,
             }
         })
         .await
-    }
-
-    /// Waits until what was sent is taken, or reported.
-    ///
-    /// # Errors
-    /// What has happened.
-    pub async fn flush(&self, patience: Duration) -> Result<(), Failed> {
-        self.blocking("send", move |client| client.flush(patience)).await
     }
 
     /// Gives up what was sent since the last commit.

@@ -85,7 +85,7 @@ impl Progress {
 /// # Errors
 /// If it is missing and cannot be made, or is none that keeps positions.
 pub async fn make_topic(connection: &Arc<Connection>, name: &str) -> Result<(), Fault> {
-    let refused = make(connection, NewTopic { config: SETTINGS.to_vec(), ..new_topic(name) }).await?;
+    let refused = make(connection, NewTopic { config: SETTINGS.to_vec(), ..new_topic(name) }).await;
     let Some(facts) = topic::facts(connection, name, FAN_OUT_PATIENCE).await? else {
         return Err(missing(connection, name, refused));
     };
@@ -107,7 +107,7 @@ pub async fn make_topic(connection: &Arc<Connection>, name: &str) -> Result<(), 
 /// # Errors
 /// If it is missing and cannot be made.
 pub async fn make_dead_topic(connection: &Arc<Connection>, name: &str) -> Result<(), Fault> {
-    let refused = make(connection, new_topic(name)).await?;
+    let refused = make(connection, new_topic(name)).await;
     match topic::facts(connection, name, FAN_OUT_PATIENCE).await? {
         Some(_) => Ok(()),
         None => Err(missing(connection, name, refused)),
@@ -130,7 +130,7 @@ fn missing(connection: &Connection, name: &str, refused: Option<String>) -> Faul
 }
 
 /// Why it was not made, if it was not.
-async fn make(connection: &Arc<Connection>, new: NewTopic<'_>) -> Result<Option<String>, Fault> {
+async fn make(connection: &Arc<Connection>, new: NewTopic<'_>) -> Option<String> {
     let admin: Result<AdminClient<Context>, _> =
         connection.client_config().create_with_context(Context::asking(connection));
     let options = AdminOptions::new().request_timeout(Some(Timeout::After(FAN_OUT_PATIENCE)));
@@ -144,21 +144,12 @@ async fn make(connection: &Arc<Connection>, new: NewTopic<'_>) -> Result<Option<
         Err(error) => Err(error),
     };
     match made.map(|mut made| made.pop()) {
-        Ok(Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists)))) => Ok(None),
-        Ok(Some(Err((_, code)))) => Ok(Some(code.to_string())),
-        Ok(_) => Ok(None),
-        // Nobody answers: nobody would answer the next question.
-        Err(KafkaError::AdminOp(code)) if is_silence(code) => {
-            let error = KafkaError::Global(code);
-            Err(connection.fault(format!("make topic '{}'", new.name), &error))
-        }
-        Err(error) => Ok(Some(error.to_string())),
+        Ok(Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists)))) => None,
+        Ok(Some(Err((_, code)))) => Some(code.to_string()),
+        Ok(_) => None,
+        // Not all that speaks the protocol makes topics. Whether anybody is there shows next.
+        Err(error) => Some(error.to_string()),
     }
-}
-
-fn is_silence(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(code, Code::OperationTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown)
 }
 
 /// Reads the last message of `key` that was committed. Blocks the thread: until everything that was in the topic at the

@@ -5,7 +5,8 @@
 //! Base64 without padding of: version (1)  key (8)  made (8, microseconds)  content (JSON)  HMAC-SHA256 of all that (16)
 //! ```
 //!
-//! The key is the node's where that has a folder, and otherwise lives as long as the process. A token of another key is
+//! The key comes of `[aws] token_secret` if there is one. Otherwise it is the node's where that has a folder, and lives as
+//! long as the process where not. A token of another key is
 //! told by what it says of its key, which is no secret: it counts as expired, which clients deal with by asking for
 //! another one.
 
@@ -98,6 +99,12 @@ impl Seal {
     /// Takes the node's key. To be called before a token is made or opened: later it is too late, and the fresh key stays.
     pub fn adopt(&self, key: [u8; TOKEN_KEY_BYTES]) {
         self.key.get_or_init(|| SealKey::new(Some(key)));
+    }
+
+    /// Takes the key that comes of a secret, which other nodes have as well. When, see [`Seal::adopt`].
+    pub fn adopt_secret(&self, secret: &[u8]) {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), b"key of tokens");
+        tag.as_ref().first_chunk().copied().into_iter().for_each(|key| self.adopt(key));
     }
 
     fn key(&self) -> &SealKey {

@@ -55,9 +55,10 @@ impl Worker {
         self.check_reports()?;
         crate::crash_point!("fan_out.commit.after");
         if let Some(open) = self.open.take() {
+            let has_records = open.messages() > 0;
             self.settle(open);
+            self.held.passed(if has_records { Stage::Sending } else { Stage::Committing });
         }
-        self.held.passed(Stage::Committing);
         self.connection.is_well();
         self.leave_care();
         Ok(())

@@ -16,7 +16,7 @@ use super::message::Writer;
 use super::producer::{Failed, Pace, Producer, Remedy};
 use super::topics::Topics;
 use super::transaction::Transaction;
-use crate::config::limits::{FAN_OUT_BATCH_BYTES, FAN_OUT_LETTER_BYTES, FAN_OUT_LINGER, FAN_OUT_PATIENCE};
+use crate::config::limits::{FAN_OUT_BATCH_BYTES, FAN_OUT_LETTER_BYTES, FAN_OUT_LINGER};
 use crate::delivery::Stop;
 use crate::delivery::pause::Pause;
 use crate::delivery::worker::{Positions, Trouble};
@@ -28,6 +28,10 @@ use crate::stream::{Layout, Waiter};
 
 /// How long to wait for memory, or for a log that cannot be read.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long to wait for the report of what has failed a transaction, and how often to look.
+const REPORT_LOOK: Duration = Duration::from_millis(10);
+const REPORT_LOOKS: usize = 100;
 
 /// What a step has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,10 +273,16 @@ impl Worker {
             return self.halt(&fault).await;
         }
         if fault.class == FaultClass::Missing {
-            // One of them may be gone, and is then waited for.
+            // One of them may be gone, and is then made, or waited for.
             self.topics.forget();
+            (self.has_dead_topic, self.has_progress_topic) = (false, false);
         }
-        let stage = if self.producer.is_some() { Stage::Committing } else { Stage::Connecting };
+        let stage = match &self.open {
+            _ if self.producer.is_none() => Stage::Connecting,
+            // A record cannot be addressed: what was before it may well be committed.
+            Some(open) if !open.is_closed() && remedy == Remedy::Again => Stage::Sending,
+            _ => Stage::Committing,
+        };
         self.held.failed(&fault, (stage, began), &self.connection);
         match remedy {
             Remedy::Again => {}
@@ -285,15 +295,18 @@ impl Worker {
         }
     }
 
-    /// A transaction that has to be given up has a reason, which is told when everything is reported.
+    /// A transaction that has to be given up has a reason, which is reported at about the same time.
     async fn explain(&mut self, failed: Failed) -> Failed {
         let Some(producer) = self.producer.clone().filter(|_| failed.remedy == Remedy::Abort) else {
             return failed;
         };
-        match producer.flush(FAN_OUT_PATIENCE).await {
-            Ok(()) => self.check_reports().err().unwrap_or(failed),
-            Err(_) => failed,
+        for _ in 0..REPORT_LOOKS {
+            if producer.reports().has_any() {
+                break;
+            }
+            tokio::time::sleep(REPORT_LOOK).await;
         }
+        self.check_reports().err().unwrap_or(failed)
     }
 
     /// Whether a transaction was open for so long that the broker has ended it, which looks as if somebody had taken our

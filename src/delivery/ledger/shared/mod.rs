@@ -20,10 +20,13 @@
 //! # Appending
 //! One conditional create (`If-None-Match: *`) of the next number, with the lines of all appends that wait. So there is
 //! one sequence, whoever writes: each number is given once. An answer that is lost is asked for again, with the same
-//! bytes: then the number is taken, and the object there is compared. If it is the same it was written. If it is that of
-//! an earlier append of this process, whose caller was told that it had failed, it is *annulled* by the next object, so
-//! that a failed append never comes back behind one that has succeeded. If it is of another process, this one has been
-//! deposed: the ledger is closed for it, and nothing of the append is anywhere.
+//! bytes: then the number is taken, and the object there is compared. If it is the same it was written. If it is not, it is
+//! of another process, and this one has been deposed: the ledger is closed for it, and nothing of the append is anywhere.
+//!
+//! When the time for that is over the caller is told that the append has failed, and nobody knows whether it has. The next
+//! append begins with creating that object once more, as it was. Then it is there, by this create or an earlier one, and is
+//! *annulled* by the object behind it, which has the new append: what has failed never comes back behind what has succeeded.
+//! A process never asks for one number with two contents.
 //!
 //! # Taking over
 //! Read to the end, create the next number with the next generation. From then on the owner before finds its number
@@ -42,9 +45,9 @@
 //! removed already:
 //!
 //! - *A deposed owner.* All numbers up to the object that has deposed it are its own or older, and it knows that it has
-//!   written them, but for the last one, of which the answer may be lost: that one it creates again as it was, which changes
-//!   nothing, as nobody reads it any more. The next one is that of its successor. **Objects that take over are never
-//!   removed.** It always meets one.
+//!   written them, but for the last one, of which the answer may be lost: that one it creates again as it was, and with no
+//!   other content, which changes nothing, as nobody reads it any more. The next one is that of its successor. **Objects
+//!   that take over are never removed.** It always meets one.
 //! - *A process that takes over,* and has slept between reading and creating. Whatever was removed, objects behind it are
 //!   there, at least that with the latest snapshot. So it sees a higher number in the list, and what it has created is of
 //!   no meaning: it begins anew.

@@ -33,6 +33,8 @@ pub(in crate::delivery::ledger) struct SharedWriter {
     checksum: u64,
     /// Whether that is of an append whose caller was told that it had failed.
     newest_failed: bool,
+    /// What the next object was tried to be created with, if nobody knows whether it was.
+    unknown: Option<Bytes>,
     /// Number of the object with the latest snapshot; 0 for none.
     snapshot: u64,
     /// Objects and bytes since then, and its own bytes.
@@ -97,6 +99,7 @@ impl SharedWriter {
             newest,
             checksum: object::checksum(takeover),
             newest_failed: false,
+            unknown: None,
             snapshot,
             since: Since::default(),
             current: vec![taken],
@@ -138,13 +141,19 @@ impl SharedWriter {
         loop {
             let number = self.newest + 1;
             let next = self.compose(number, accepted)?;
-            match self.place.create(number, &next.content).await? {
-                Created::Now | Created::Before => {
-                    self.advance(&next);
-                    return self.state.written(accepted);
-                }
-                Created::Taken(content) => self.meet(number, &content)?,
+            // A number is asked for with one content only: see the header about removal.
+            let content = self.unknown.get_or_insert_with(|| next.content.clone()).clone();
+            let created = self.place.create(number, &content).await?;
+            self.unknown = None;
+            if let Created::Taken(found) = created {
+                return Err(self.meet(number, &found));
             }
+            if content == next.content {
+                self.advance(&next);
+                return self.state.written(accepted);
+            }
+            self.since.objects += 1;
+            self.pass(object::checksum(&content), content.len() as u64, true);
         }
     }
 
@@ -200,15 +209,13 @@ impl SharedWriter {
         self.current.push(Kept { listed, is_append: true });
     }
 
-    /// Somebody has created the next object: this owner itself, by an append that has failed; or whoever has deposed it.
-    fn meet(&mut self, number: u64, content: &[u8]) -> Result<(), LedgerError> {
+    /// Another process has created the next object: the one that has deposed this owner.
+    fn meet(&mut self, number: u64, content: &[u8]) -> LedgerError {
         let key = self.place.key(number);
-        let found = Object::decode(key.as_ref(), number, content)?;
-        if found.head.writer == self.writer {
-            self.since.objects += 1;
-            self.pass(found.checksum, found.bytes, true);
-            return Ok(());
-        }
+        let found = match Object::decode(key.as_ref(), number, content) {
+            Ok(found) => found,
+            Err(error) => return error,
+        };
         let error = match found.taken_over_by() {
             Some(by) => {
                 self.deposed.send_replace(Some(by.clone()));
@@ -220,7 +227,7 @@ impl SharedWriter {
             }
         };
         self.closed = Some(error.clone());
-        Err(error)
+        error
     }
 
     /// Removes the oldest objects while there are more than there may be: some of them, for a little while. What cannot

@@ -260,6 +260,7 @@ async fn none_of_two_that_may_write_the_same_file_names_what_the_other_has_half_
     half.put_part(1, 3, &[Bytes::from_static(b"x")]).await.unwrap();
     let completed = half.complete(Vec::new(), 4).await;
     assert!(matches!(completed, Err(GrowError::Gone(_))), "{completed:?}");
+    drop(half);
     assert_eq!(std::fs::read(folder.path().join(KEY)).unwrap(), b"abcde");
     // And makes the same again, if its ledger does not refuse that.
     store(&old, KEY).await.unwrap();

@@ -222,7 +222,13 @@ fn spec() -> impl Strategy<Value = Spec> {
 
 fn weather() -> impl Strategy<Value = Weather> {
     let bad = (0..200_u32, 0..200_u32, 0..200_u32, 0..3_000_u64).prop_map(
-        |(fails, loses_answer, is_late, millis)| Weather { fails, loses_answer, is_late, millis: 0..millis },
+        |(fails, loses_answer, is_late, millis)| Weather {
+            fails,
+            loses_answer,
+            is_late,
+            millis: 0..millis,
+            ..Weather::default()
+        },
     );
     prop_oneof![
         2 => bad,

@@ -33,7 +33,7 @@ enum Step {
 fn op() -> impl Strategy<Value = Op> {
     let weather = (0..300_u32, 0..300_u32, 0..200_u32, 0..6_000_u64).prop_map(
         |(fails, loses_answer, is_late, millis)| {
-            Op::Weather(Weather { fails, loses_answer, is_late, millis: 0..millis })
+            Op::Weather(Weather { fails, loses_answer, is_late, millis: 0..millis, ..Weather::default() })
         },
     );
     prop_oneof![

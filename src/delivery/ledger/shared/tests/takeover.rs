@@ -223,6 +223,42 @@ async fn who_has_slept_since_it_has_read_does_not_own_what_was_removed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_takes_over_and_is_slow_begins_anew_where_its_number_was_removed() {
+    let store = memory();
+    let first = begun(&store, "a").await;
+    let (way, lossy) = way(&store);
+    way.set_weather(Weather { write_millis: 3_000, ..Weather::default() });
+    let slow = tokio::spawn(async move { open(&lossy, "b", SMALL).await });
+    // It has read, and its create is on its way.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let next = numbers(&store).await.len() as u64 + 1;
+    fill(&first, 1..40).await;
+    assert!(!numbers(&store).await.contains(&next), "it was removed");
+    let before = first.state();
+    let (second, state) = slow.await.unwrap().unwrap();
+    assert_eq!((state.committed_records, state.generation.as_ref().unwrap().number), (39, 2));
+    assert_eq!(before.committed_records, 39);
+    assert!(first.append(vec![seal(100)]).await.unwrap_err().is_deposed());
+    second.append(vec![seal(100)]).await.unwrap();
+    assert_eq!(stored(&store).await, second.state());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_append_that_was_done_and_removed_does_not_make_room_for_another_one() {
+    let store = memory();
+    let (way, lossy) = way(&store);
+    let zombie = begun(&lossy, "a").await;
+    way.set_weather(Weather { is_late: 1_000, ..Weather::default() });
+    zombie.append(vec![seal(1)]).await.unwrap_err();
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    let (next, _) = open(&store, "b", SMALL).await.unwrap();
+    fill(&next, 2..40).await;
+    way.set_weather(Weather::default());
+    assert!(zombie.append(vec![seal(100)]).await.unwrap_err().is_deposed());
+    assert_eq!(stored(&store).await, next.state());
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_many_that_want_it_at_once_the_last_one_has_it() {
     let store = memory();
     let wanting = (0..8).map(|seed| {
