@@ -35,6 +35,7 @@ pub fn memory_stream(shards: u32, registry: &Registry) -> Arc<Stream> {
         retention: Duration::from_secs(3600),
         retention_bytes: None,
         idempotency_window: Duration::ZERO,
+        log: checked::LogPlace::Local,
         quotas: Default::default(),
     };
     let plan = Captures::default().plan().unwrap();
