@@ -1013,7 +1013,8 @@ pub const KAFKA_QUEUE_PERCENT: u64 = 25;
 pub const KAFKA_TAIL_PERCENT: u64 = 25;
 /// What the client fetches ahead of the tail.
 pub const KAFKA_TAIL_FETCH_BYTES: u64 = 8 << 20;
-/// The tail of a topic is read for so long after somebody has read last.
+/// The end of a partition is read into memory for so long after somebody has read it last. What comes to one that is not
+/// read so is seen within a second, and fetched when it is asked for.
 pub const KAFKA_TAIL_IDLE: Duration = Duration::from_secs(120);
 /// Consumers of a topic that read what is not in memory: with [`KAFKA_CATCH_UP_BYTES`] each, 16 MiB.
 pub const KAFKA_CATCH_UP_READERS_MAX: usize = 4;

@@ -8,6 +8,8 @@ use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::{Connection, Fault};
@@ -61,6 +63,28 @@ pub fn reader(connection: &Arc<Connection>, queue_bytes: u64) -> Result<Reader, 
         .map_err(|error| connection.fault("begin to read", &error))
 }
 
+/// Offsets of partitions of a topic, as the client wants them.
+fn places(
+    connection: &Connection,
+    topic: &str,
+    places: impl Iterator<Item = (i32, Offset)>,
+) -> Result<TopicPartitionList, Fault> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in places {
+        list.add_partition_offset(topic, partition, offset)
+            .map_err(|error| read_fault(connection, topic, &error))?;
+    }
+    Ok(list)
+}
+
+fn read_fault(connection: &Connection, topic: &str, error: &KafkaError) -> Fault {
+    connection.fault(format!("read topic '{topic}'"), error)
+}
+
+fn offset(offset: u64) -> Offset {
+    Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
+}
+
 /// Has `reader` read from these offsets on, and nothing else.
 ///
 /// # Errors
@@ -68,15 +92,77 @@ pub fn reader(connection: &Arc<Connection>, queue_bytes: u64) -> Result<Reader, 
 pub fn assign(
     (reader, connection): (&Reader, &Connection),
     topic: &str,
-    places: impl Iterator<Item = (i32, u64)>,
+    from: impl Iterator<Item = (i32, u64)>,
 ) -> Result<(), Fault> {
-    let fault = |error: &KafkaError| connection.fault(format!("read topic '{topic}'"), error);
-    let mut list = TopicPartitionList::new();
-    for (partition, offset) in places {
-        let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
-        list.add_partition_offset(topic, partition, offset).map_err(|error| fault(&error))?;
+    let list = places(connection, topic, from.map(|(partition, from)| (partition, offset(from))))?;
+    reader.assign(&list).map_err(|error| read_fault(connection, topic, &error))
+}
+
+/// Has `reader` read some partitions from these offsets on as well.
+///
+/// # Errors
+/// If it does not take them.
+pub fn add(
+    (reader, connection): (&Reader, &Connection),
+    topic: &str,
+    from: impl Iterator<Item = (i32, u64)>,
+) -> Result<(), Fault> {
+    let list = places(connection, topic, from.map(|(partition, from)| (partition, offset(from))))?;
+    reader.incremental_assign(&list).map_err(|error| read_fault(connection, topic, &error))
+}
+
+/// Has `reader` leave some partitions. What it has fetched of them is not told any more.
+///
+/// # Errors
+/// If it does not know them.
+pub fn leave(
+    (reader, connection): (&Reader, &Connection),
+    topic: &str,
+    partitions: impl Iterator<Item = i32>,
+) -> Result<(), Fault> {
+    let list = places(connection, topic, partitions.map(|partition| (partition, Offset::Invalid)))?;
+    reader.incremental_unassign(&list).map_err(|error| read_fault(connection, topic, &error))
+}
+
+/// An end of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The oldest offset that is there.
+    Low,
+    /// The offset behind the last committed record.
+    High,
+}
+
+/// Where each of these partitions begins or ends: one request to each broker that leads some of them. Blocks the thread,
+/// for `timeout` at most.
+///
+/// # Errors
+/// If a broker does not tell.
+pub fn ends(
+    (reader, connection): (&Reader, &Connection),
+    topic: &str,
+    (partitions, end): (impl Iterator<Item = i32>, End),
+    timeout: Duration,
+) -> Result<Vec<(i32, u64)>, Fault> {
+    // As a time, these stand for the ends.
+    let asked = match end {
+        End::Low => Offset::Beginning,
+        End::High => Offset::End,
+    };
+    let list = places(connection, topic, partitions.map(|partition| (partition, asked)))?;
+    if list.count() == 0 {
+        return Ok(Vec::new());
     }
-    reader.assign(&list).map_err(|error| fault(&error))
+    let fault = |error: &KafkaError| connection.fault(format!("ask where topic '{topic}' ends"), error);
+    let found = reader.offsets_for_times(list, timeout).map_err(|error| fault(&error))?;
+    let told = |place: &TopicPartitionListElem<'_>| {
+        place.error().map_err(|error| fault(&error))?;
+        let Offset::Offset(offset) = place.offset() else {
+            return Err(fault(&KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset)));
+        };
+        Ok((place.partition(), u64::try_from(offset).unwrap_or_default()))
+    };
+    found.elements().iter().map(told).collect()
 }
 
 /// The oldest offset of a partition, and the one behind its last committed record. Blocks the thread.

@@ -19,9 +19,11 @@
 //! What the broker keeps is decided there. `release` and its like do nothing.
 
 mod append;
+mod bell;
 mod catch_up;
 mod client;
 mod draft;
+pub mod growth;
 mod judge;
 mod partition;
 mod tail;

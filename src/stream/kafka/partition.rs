@@ -6,15 +6,17 @@
 //!     └─────────────────────────┴─────────────────────┘
 //! ```
 //!
-//! `next` never goes back. While the tail is read it is how far that is; otherwise it is what the broker says now and
-//! then.
+//! `next` never goes back. While somebody reads the shard, its end is read into memory, and `next` is how far that is;
+//! otherwise nothing of it is fetched, and `next` is what the broker says every second.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::catch_up::{StoredRange, StoredTime};
 use super::draft::Placed;
 use super::topic::TopicLog;
+use crate::config::limits::KAFKA_TAIL_IDLE;
 use crate::record::{Batch, SequenceNumber};
 use crate::runtime::clock::UnixMicros;
 use crate::stream::log::{Bounds, Found, Numbering, Position, Read, ReadLimit, ReaderId, ShardLog, Slice};
@@ -24,8 +26,13 @@ use crate::stream::log::{Bounds, Found, Numbering, Position, Read, ReadLimit, Re
 pub struct PartitionLog {
     partition: i32,
     topic: Weak<TopicLog>,
+    /// When somebody has read it last, in milliseconds of its topic's clock; zero for never.
+    used: AtomicU64,
     state: Mutex<State>,
 }
+
+/// [`KAFKA_TAIL_IDLE`].
+const TAIL_IDLE_MILLIS: u64 = KAFKA_TAIL_IDLE.as_secs() * 1_000;
 
 #[derive(Debug)]
 struct State {
@@ -58,7 +65,7 @@ impl PartitionLog {
     pub fn new(partition: i32, topic: Weak<TopicLog>, (low, next): (u64, u64)) -> Self {
         let (ring, ring_bytes, behind) = (VecDeque::new(), 0, None);
         let state = State { low, from: next, next, ring, ring_bytes, behind };
-        Self { partition, topic, state: Mutex::new(state) }
+        Self { partition, topic, used: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
     /// Number of the partition.
@@ -76,9 +83,9 @@ impl PartitionLog {
         self.state().next
     }
 
-    /// Takes over what the broker says while the tail is not read. Returns whether there are new records; `note` is told
+    /// Takes over where the partition ends while it is not followed. Returns whether there are new records; `note` is told
     /// how many numbers that is, before anybody can read them.
-    pub fn learn(&self, (low, high): (u64, u64), note: impl FnOnce(u64)) -> bool {
+    pub fn learn(&self, high: u64, note: impl FnOnce(u64)) -> bool {
         let mut out = VecDeque::new();
         let mut state = self.state();
         let is_news = high > state.next;
@@ -88,7 +95,6 @@ impl PartitionLog {
             std::mem::swap(&mut out, &mut state.ring);
             (state.ring_bytes, state.from, state.next) = (0, high, high);
         }
-        state.let_go_below(low);
         drop(state);
         drop(out);
         is_news
@@ -111,9 +117,7 @@ impl PartitionLog {
             state.ring.push_back(Entry { first: first.0, bytes, batch });
         }
         state.next = state.next.max(next);
-        while state.ring_bytes > bytes_max && state.ring.len() > 1 {
-            out.extend(state.evict());
-        }
+        state.trim(bytes_max, &mut out);
         drop(state);
         drop(out);
     }
@@ -132,9 +136,70 @@ impl PartitionLog {
         self.state().behind = Some((next, arrival));
     }
 
+    /// Lets go of the oldest in memory beyond `bytes_max`.
+    pub fn trim(&self, bytes_max: u64) {
+        let mut out = Vec::new();
+        let mut state = self.state();
+        state.trim(bytes_max, &mut out);
+        drop(state);
+        drop(out);
+    }
+
+    /// Somebody reads it, `now`.
+    pub(super) fn is_used(&self, topic: &TopicLog, now: u64) {
+        // While it is read, the thread looks here by itself.
+        if !Self::was_used(self.used.swap(now, Ordering::Relaxed), now) {
+            topic.bell.ring();
+        }
+    }
+
+    /// Whether somebody has read it lately.
+    pub(super) fn is_wanted(&self, now: u64) -> bool {
+        Self::was_used(self.used.load(Ordering::Relaxed), now)
+    }
+
+    /// Has it look as if nobody read it.
+    #[cfg(test)]
+    pub(super) fn is_left(&self) {
+        self.used.store(0, Ordering::Relaxed);
+    }
+
+    fn was_used(used: u64, now: u64) -> bool {
+        used > 0 && now.saturating_sub(used) < TAIL_IDLE_MILLIS
+    }
+
+    /// [`ShardLog::read`], where nothing from `end` on is wanted, which lies behind `from`. What is in memory may go beyond.
+    pub fn read_below(&self, from: SequenceNumber, end: u64, limit: ReadLimit) -> Found {
+        self.use_topic();
+        let state = self.state();
+        let skipped = state.low.saturating_sub(from.0);
+        let numbering = Numbering::Sparse { lost_below: SequenceNumber(state.low) };
+        let from = from.0.max(state.low);
+        if from >= state.next {
+            let next = SequenceNumber(from);
+            return Found::Here(Read { slices: Vec::new(), next, skipped, numbering });
+        }
+        if from >= state.from {
+            return Found::Here(state.read_ring(from, limit, (skipped, numbering)));
+        }
+        let Some(topic) = self.topic.upgrade() else {
+            return Found::Here(Read::nothing(SequenceNumber(from)));
+        };
+        let end = state.from.min(end);
+        drop(state);
+        Found::Stored(Box::new(StoredRange::new(
+            topic,
+            self.partition,
+            (from, end),
+            limit,
+            skipped,
+            numbering,
+        )))
+    }
+
     fn use_topic(&self) {
         if let Some(topic) = self.topic.upgrade() {
-            topic.is_used();
+            self.is_used(&topic, topic.now());
         }
     }
 }
@@ -145,6 +210,12 @@ impl State {
         self.ring_bytes -= entry.bytes;
         self.from = entry.end();
         Some(entry)
+    }
+
+    fn trim(&mut self, bytes_max: u64, out: &mut Vec<Entry>) {
+        while self.ring_bytes > bytes_max && self.ring.len() > 1 {
+            out.extend(self.evict());
+        }
     }
 
     fn let_go_below(&mut self, low: u64) {
@@ -176,31 +247,7 @@ impl State {
 
 impl ShardLog for PartitionLog {
     fn read(&self, from: SequenceNumber, limit: ReadLimit) -> Found {
-        self.use_topic();
-        let state = self.state();
-        let skipped = state.low.saturating_sub(from.0);
-        let numbering = Numbering::Sparse { lost_below: SequenceNumber(state.low) };
-        let from = from.0.max(state.low);
-        if from >= state.next {
-            let next = SequenceNumber(from);
-            return Found::Here(Read { slices: Vec::new(), next, skipped, numbering });
-        }
-        if from >= state.from {
-            return Found::Here(state.read_ring(from, limit, (skipped, numbering)));
-        }
-        let Some(topic) = self.topic.upgrade() else {
-            return Found::Here(Read::nothing(SequenceNumber(from)));
-        };
-        let end = state.from;
-        drop(state);
-        Found::Stored(Box::new(StoredRange::new(
-            topic,
-            self.partition,
-            (from, end),
-            limit,
-            skipped,
-            numbering,
-        )))
+        self.read_below(from, u64::MAX, limit)
     }
 
     fn bounds(&self) -> Bounds {

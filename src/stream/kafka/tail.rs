@@ -1,6 +1,10 @@
-//! The thread of a topic: asks what it is, looks where it ends, and reads its end into memory while somebody wants it.
+//! The thread of a topic: asks what it is, looks where it ends, and reads the end of each partition into memory that
+//! somebody reads.
+//!
+//! Of the others nothing is fetched: a node that delivers three of thirty shards fetches a tenth of the topic, and not all
+//! of it.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
@@ -8,11 +12,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 
 use super::catch_up::is_out_of_range;
-use super::client::{self, QUESTION_TIMEOUT, Reader};
+use super::client::{self, End, QUESTION_TIMEOUT, Reader};
 use super::draft::Draft;
 use super::partition::PartitionLog;
 use super::topic::TopicLog;
-use crate::config::limits::{KAFKA_TAIL_FETCH_BYTES, KAFKA_TAIL_IDLE};
+use crate::config::limits::KAFKA_TAIL_FETCH_BYTES;
 use crate::kafka::{Fault, topic as facts};
 use crate::runtime::clock;
 
@@ -20,82 +24,27 @@ use crate::runtime::clock;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the beginnings are while they are read, and whether there are more partitions.
 const LOOK_AROUND_EVERY: Duration = Duration::from_secs(10);
+/// How long a broker may take to tell the ends of partitions while others are read, which that holds up. If it does not,
+/// it is asked again after [`LOOK_AROUND_EVERY`].
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the tail waits for a message before it looks around.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Readers are told of so many bytes at the latest.
 const ROUND_BYTES: u64 = 1 << 20;
 
-/// Wakes the thread, and whoever waits for it.
-#[derive(Debug, Default)]
-pub struct Bell {
-    state: Mutex<BellState>,
-    rung: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct BellState {
-    is_rung: bool,
-    is_over: bool,
-}
-
-impl Bell {
-    fn lock(&self) -> MutexGuard<'_, BellState> {
-        // Nothing panics while it is changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Wakes the thread.
-    pub fn ring(&self) {
-        self.lock().is_rung = true;
-        self.rung.notify_all();
-    }
-
-    /// The thread is to end.
-    pub fn end(&self) {
-        self.lock().is_over = true;
-        self.rung.notify_all();
-    }
-
-    fn is_over(&self) -> bool {
-        self.lock().is_over
-    }
-
-    fn tell(&self) {
-        drop(self.lock());
-        self.rung.notify_all();
-    }
-
-    /// Waits until it is rung, or is over, or `time` has passed.
-    fn wait(&self, time: Duration) {
-        let state = self.lock();
-        let waited = self.rung.wait_timeout_while(state, time, |state| !state.is_rung && !state.is_over);
-        waited.unwrap_or_else(PoisonError::into_inner).0.is_rung = false;
-    }
-
-    /// Waits until something is so, at most for `time`.
-    pub fn wait_until(&self, time: Duration, is_so: impl Fn() -> bool) {
-        let state = self.lock();
-        let waited = self.rung.wait_timeout_while(state, time, |state| !state.is_over && !is_so());
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
 /// What the thread does until it is told to end. `tell` is told the partitions.
 pub fn run(topic: &Arc<TopicLog>, tell: impl FnOnce(&[Arc<PartitionLog>])) {
     let Some(reader) = begin(topic, tell) else { return };
-    let mut tail = Tail { topic, reader, drafts: Vec::new(), looked_around: clock::monotonic() };
+    let mut tail = Tail::new(topic, reader);
     while !topic.bell.is_over() {
         topic.mend_appender();
-        if topic.idle_for().is_some_and(|idle| idle < KAFKA_TAIL_IDLE) {
-            if let Err(fault) = tail.follow() {
-                tail.has_failed(&fault);
-                topic.bell.wait(LOOK_EVERY);
-            }
-        } else {
-            match tail.look() {
-                Ok(()) => tail.is_well(),
-                Err(fault) => tail.has_failed(&fault),
-            }
+        let is_wanted = tail.is_wanted();
+        let done = if is_wanted { tail.follow() } else { tail.look_at_all() };
+        match &done {
+            Ok(()) => tail.is_well(),
+            Err(fault) => tail.has_failed(fault),
+        }
+        if !is_wanted || done.is_err() {
             topic.bell.wait(LOOK_EVERY);
         }
         topic.pool().tidy(false);
@@ -148,30 +97,44 @@ fn first_look(topic: &Arc<TopicLog>) -> Result<(Reader, Vec<Arc<PartitionLog>>),
              or create another topic"
         )));
     }
-    let ends = |partition: u32| {
-        let partition = i32::try_from(partition).unwrap_or(i32::MAX);
-        let ends = client::watermarks((&reader, connection), topic.name(), partition)?;
-        Ok(Arc::new(PartitionLog::new(partition, topic.weak(), ends)))
+    let ends = |end: End| {
+        let partitions = (0..count).map(|partition| i32::try_from(partition).unwrap_or(i32::MAX));
+        let mut ends =
+            client::ends((&reader, connection), topic.name(), (partitions, end), QUESTION_TIMEOUT)?;
+        ends.sort_unstable();
+        Ok(ends)
     };
-    let logs = (0..count).map(ends).collect::<Result<Vec<_>, Fault>>().map_err(told)?;
+    let (lows, highs) = ends(End::Low).and_then(|lows| Ok((lows, ends(End::High)?))).map_err(told)?;
+    let log =
+        |((partition, low), (_, high))| Arc::new(PartitionLog::new(partition, topic.weak(), (low, high)));
+    let logs = lows.into_iter().zip(highs).map(log).collect();
     Ok((reader, logs))
 }
 
 struct Tail<'a> {
     topic: &'a Arc<TopicLog>,
     reader: Reader,
-    /// What was read of each partition and is not told of.
-    drafts: Vec<Draft>,
+    /// For each partition that is followed, what was read and is not told of.
+    drafts: Vec<Option<Draft>>,
+    looked: Instant,
     looked_around: Instant,
+    /// Whether it was not told where the others end when it last asked.
+    is_blind: bool,
 }
 
-impl Tail<'_> {
+impl<'a> Tail<'a> {
+    fn new(topic: &'a Arc<TopicLog>, reader: Reader) -> Self {
+        let now = clock::monotonic();
+        let drafts = topic.partitions().iter().map(|_| None).collect();
+        Self { topic, reader, drafts, looked: now, looked_around: now, is_blind: false }
+    }
+
     fn client(&self) -> (&Reader, &crate::kafka::Connection) {
         (&self.reader, self.topic.connection())
     }
 
     fn is_well(&self) {
-        if self.topic.is_well() {
+        if !self.is_blind && self.topic.is_well() {
             tracing::info!(stream = %self.topic.stream(), topic = self.topic.name(), "the topic answers again");
         }
     }
@@ -183,45 +146,84 @@ impl Tail<'_> {
         }
     }
 
-    /// Asks where each partition begins and ends.
-    fn look(&mut self) -> Result<(), Fault> {
+    /// Whether somebody reads.
+    fn is_wanted(&self) -> bool {
+        let now = self.topic.now();
+        self.topic.partitions().iter().any(|log| log.is_wanted(now))
+    }
+
+    fn follows(&self, log: &PartitionLog) -> bool {
+        let index = usize::try_from(log.partition()).unwrap_or(usize::MAX);
+        self.drafts.get(index).is_some_and(Option::is_some)
+    }
+
+    fn ends(
+        &self,
+        partitions: impl Iterator<Item = i32>,
+        end: End,
+        timeout: Duration,
+    ) -> Result<Vec<(i32, u64)>, Fault> {
+        client::ends(self.client(), self.topic.name(), (partitions, end), timeout)
+    }
+
+    fn look_at_all(&mut self) -> Result<(), Fault> {
+        let looked = self.look(QUESTION_TIMEOUT);
+        self.is_blind = looked.is_err();
+        looked
+    }
+
+    /// Looks at the others now and then while some partitions are followed. Those are read on, whatever becomes of it.
+    fn look_aside(&mut self) {
+        let every = if self.is_blind { LOOK_AROUND_EVERY } else { LOOK_EVERY };
+        if self.looked.elapsed() < every {
+            return;
+        }
+        let looked = self.look(LOOK_TIMEOUT);
+        self.is_blind = looked.is_err();
+        if let Err(fault) = looked {
+            self.has_failed(&fault);
+        }
+        self.looked = clock::monotonic();
+    }
+
+    /// Asks where each partition ends that is not followed.
+    fn look(&mut self, timeout: Duration) -> Result<(), Fault> {
+        let topic = self.topic;
+        let others = topic.partitions().iter().filter(|log| !self.follows(log)).map(|log| log.partition());
         let mut is_news = false;
-        for log in self.topic.partitions() {
-            if self.topic.bell.is_over() {
-                return Ok(());
-            }
-            let ends = client::watermarks(self.client(), self.topic.name(), log.partition())?;
-            is_news |= log.learn(ends, |numbers| self.topic.notices().accept(numbers));
+        for (partition, high) in self.ends(others, End::High, timeout)? {
+            let log = topic.partition(partition);
+            is_news |= log.is_some_and(|log| log.learn(high, |numbers| topic.notices().accept(numbers)));
         }
         if is_news {
-            self.topic.notices().notify_all();
+            topic.notices().notify_all();
         }
-        self.look_around()
+        self.look_around(timeout)
     }
 
     /// Looks now and then where partitions begin, and how many there are.
-    fn look_around(&mut self) -> Result<(), Fault> {
+    fn look_around(&mut self, timeout: Duration) -> Result<(), Fault> {
         if self.looked_around.elapsed() < LOOK_AROUND_EVERY {
             return Ok(());
         }
         self.looked_around = clock::monotonic();
-        let known = self.topic.partitions().len();
-        let connection = self.topic.connection();
-        let found = facts::partitions(self.reader.client(), connection, self.topic.name(), QUESTION_TIMEOUT)?;
-        match found {
+        let topic = self.topic;
+        let known = topic.partitions().len();
+        let connection = topic.connection();
+        match facts::partitions(self.reader.client(), connection, topic.name(), timeout)? {
             None => {
                 let error =
                     KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::UnknownTopicOrPartition);
-                return Err(connection.fault(format!("read topic '{}'", self.topic.name()), &error));
+                return Err(connection.fault(format!("read topic '{}'", topic.name()), &error));
             }
             Some((count, _)) if count as usize != known => self.has_grown(count),
             Some((count, _)) => {
-                self.topic.tell_once_of(count);
+                topic.tell_once_of(count);
             }
         }
-        for log in self.topic.partitions() {
-            let (low, _) = client::watermarks(self.client(), self.topic.name(), log.partition())?;
-            log.learn_low(low);
+        let all = topic.partitions().iter().map(|log| log.partition());
+        for (partition, low) in self.ends(all, End::Low, timeout)? {
+            topic.partition(partition).into_iter().for_each(|log| log.learn_low(low));
         }
         Ok(())
     }
@@ -239,24 +241,52 @@ impl Tail<'_> {
         }
     }
 
-    /// Reads the end of each partition for as long as somebody wants it.
+    /// Reads the ends of partitions for as long as somebody wants some.
     fn follow(&mut self) -> Result<(), Fault> {
-        let topic = self.topic;
-        let places = topic.partitions().iter().map(|log| (log.partition(), log.next()));
-        client::assign(self.client(), topic.name(), places)?;
-        self.drafts.clear();
-        self.drafts.resize_with(topic.partitions().len(), Draft::default);
         let result = self.read();
         // What was read and not told of is read again.
-        self.drafts.clear();
+        self.drafts.fill_with(|| None);
+        self.topic.has_followed(0);
         // A consumer that has gone wrong reads nothing at all, or is assigned anew.
         let _ = self.reader.unassign();
         result
     }
 
+    /// Follows the partitions that somebody reads, and no others. Returns how many those are. Nothing that was read may be
+    /// left to be told of.
+    fn choose(&mut self) -> Result<usize, Fault> {
+        let (topic, now) = (self.topic, self.topic.now());
+        let logs = || topic.partitions().iter();
+        // Looked at once: it may change while this is done.
+        let wanted: Vec<bool> = logs().map(|log| log.is_wanted(now)).collect();
+        let (come, gone): (Vec<_>, Vec<_>) = logs()
+            .zip(&wanted)
+            .filter(|&(log, &is_wanted)| is_wanted != self.follows(log))
+            .partition(|&(_, &is_wanted)| is_wanted);
+        if come.is_empty() && gone.is_empty() {
+            return Ok(topic.followed());
+        }
+        if !gone.is_empty() {
+            client::leave(self.client(), topic.name(), gone.iter().map(|(log, _)| log.partition()))?;
+            // Whoever comes back reads it from the topic.
+            gone.iter().for_each(|(log, _)| log.forget());
+        }
+        if !come.is_empty() {
+            let places = come.iter().map(|(log, _)| (log.partition(), log.next()));
+            client::add(self.client(), topic.name(), places)?;
+        }
+        for (is_wanted, draft) in wanted.into_iter().zip(&mut self.drafts) {
+            *draft = is_wanted.then(Draft::default);
+        }
+        let followed = self.drafts.iter().flatten().count();
+        topic.has_followed(followed);
+        logs().for_each(|log| log.trim(topic.ring_bytes_max()));
+        Ok(followed)
+    }
+
     fn read(&mut self) -> Result<(), Fault> {
         let topic = self.topic;
-        while !topic.bell.is_over() && topic.idle_for().is_some_and(|idle| idle < KAFKA_TAIL_IDLE) {
+        while !topic.bell.is_over() && self.choose()? > 0 {
             let (mut bytes, mut timeout) = (0, POLL_TIMEOUT);
             while bytes < ROUND_BYTES {
                 match self.reader.poll(timeout) {
@@ -265,7 +295,7 @@ impl Tail<'_> {
                         timeout = Duration::ZERO;
                         let index = usize::try_from(message.partition()).unwrap_or(usize::MAX);
                         let log = topic.partitions().get(index);
-                        if let (Some(draft), Some(log)) = (self.drafts.get_mut(index), log) {
+                        if let (Some(Some(draft)), Some(log)) = (self.drafts.get_mut(index), log) {
                             let next = draft.next().unwrap_or_else(|| log.next());
                             if u64::try_from(message.offset()).is_ok_and(|offset| offset < next) {
                                 continue;
@@ -289,7 +319,7 @@ impl Tail<'_> {
                 self.is_well();
             }
             topic.mend_appender();
-            self.look_around()?;
+            self.look_aside();
         }
         Ok(())
     }
@@ -297,7 +327,7 @@ impl Tail<'_> {
     /// Retention has taken what was to be read next: it goes on with the oldest that is there.
     fn begin_anew(&mut self) -> Result<(), Fault> {
         self.publish();
-        for log in self.topic.partitions() {
+        for log in self.topic.partitions().iter().filter(|log| self.follows(log)) {
             let (low, high) = client::watermarks(self.client(), self.topic.name(), log.partition())?;
             if high < log.next() {
                 let error =
@@ -312,7 +342,8 @@ impl Tail<'_> {
                 return Err(self.topic.connection().fault(action, &error));
             }
             if low > log.next() {
-                log.learn((low, low), |numbers| self.topic.notices().accept(numbers));
+                log.learn(low, |numbers| self.topic.notices().accept(numbers));
+                log.learn_low(low);
             }
         }
         self.topic.notices().notify_all();
@@ -325,6 +356,7 @@ impl Tail<'_> {
         let captures = topic.captures();
         let mut is_news = false;
         for (log, draft) in topic.partitions().iter().zip(&mut self.drafts) {
+            let Some(draft) = draft else { continue };
             let Some(next) = draft.next() else { continue };
             let draft = std::mem::take(draft);
             let bytes = draft.bytes();

@@ -1,3 +1,6 @@
+mod follow;
+mod window;
+
 use std::sync::Arc;
 use std::time::Duration;
 

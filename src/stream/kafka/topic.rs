@@ -1,17 +1,18 @@
 //! A topic that is the log of a stream: what its shards share.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::append::Appender;
+use super::bell::Bell;
 use super::catch_up::Pool;
 use super::judge::Judge;
 use super::partition::PartitionLog;
-use super::tail::{self, Bell};
+use super::tail;
 use crate::config::checked::KafkaLog;
-use crate::config::limits::{KAFKA_FLUSH_WAIT, KAFKA_QUEUE_PERCENT, KAFKA_TAIL_IDLE, KAFKA_TAIL_PERCENT};
+use crate::config::limits::{KAFKA_FLUSH_WAIT, KAFKA_QUEUE_PERCENT, KAFKA_TAIL_PERCENT};
 use crate::kafka::Connection;
 use crate::record::{Batch, ShardId};
 use crate::runtime::budget::Budget;
@@ -48,16 +49,13 @@ pub struct TopicLog {
     appender: RwLock<Option<Arc<Appender>>>,
     pool: Pool,
     pub(super) bell: Bell,
-    /// When somebody has read last, in milliseconds since the start of the process; zero for never.
-    used: AtomicU64,
     begun: Instant,
+    /// How many of its partitions are read into memory.
+    followed: AtomicUsize,
     /// The number of partitions that was told of last.
     told: AtomicU32,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
-
-/// [`KAFKA_TAIL_IDLE`].
-const TAIL_IDLE_MILLIS: u64 = KAFKA_TAIL_IDLE.as_secs() * 1_000;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is changed.
@@ -86,8 +84,8 @@ impl TopicLog {
             appender: RwLock::new(None),
             pool: Pool::default(),
             bell: Bell::default(),
-            used: AtomicU64::new(0),
             begun: clock::monotonic(),
+            followed: AtomicUsize::new(0),
             told: AtomicU32::new(0),
             thread: Mutex::new(None),
         })
@@ -178,25 +176,24 @@ impl TopicLog {
         Arc::clone(&self.captures.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The most payload bytes that one shard keeps in memory.
+    /// The most payload bytes that one shard keeps in memory: an equal part for each that is read.
     pub(super) fn ring_bytes_max(&self) -> u64 {
         let share = self.budget().capacity() / 100 * KAFKA_TAIL_PERCENT;
-        share / self.partitions().len().max(1) as u64
+        share / self.followed().max(1) as u64
+    }
+
+    /// How many of its partitions are read into memory, because somebody reads them.
+    pub fn followed(&self) -> usize {
+        self.followed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_followed(&self, partitions: usize) {
+        self.followed.store(partitions, Ordering::Relaxed);
     }
 
     /// Milliseconds since it was made; never zero.
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
-    }
-
-    /// Somebody reads.
-    pub fn is_used(&self) {
-        let now = self.now();
-        let before = self.used.swap(now, Ordering::Relaxed);
-        // While it is read, the thread looks here by itself.
-        if before == 0 || now.saturating_sub(before) >= TAIL_IDLE_MILLIS {
-            self.bell.ring();
-        }
     }
 
     /// How many partitions the topic has, as far as that is known.
@@ -216,11 +213,6 @@ impl TopicLog {
     /// Whether it is news that the topic has so many partitions.
     pub(super) fn tell_once_of(&self, partitions: u32) -> bool {
         self.told.swap(partitions, Ordering::Relaxed) != partitions
-    }
-
-    pub(super) fn idle_for(&self) -> Option<Duration> {
-        let used = Some(self.used.load(Ordering::Relaxed)).filter(|&used| used > 0)?;
-        Some(Duration::from_millis(self.now().saturating_sub(used)))
     }
 
     /// Nothing can be done at the moment. Returns whether that is news.

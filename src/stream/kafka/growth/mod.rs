@@ -1,0 +1,11 @@
+//! A topic that gets more partitions: what a reshard is for a log of our own.
+//!
+//! - [`generations`]: which shards there are then, and where each of them begins and ends in its partition.
+//! - [`switch`]: how all nodes come to the same, and none appends to a shard that is closed.
+//! - [`objects`]: where they write down what they agree on.
+//! - [`window`]: a part of a partition as the log of a shard.
+
+pub mod generations;
+pub mod objects;
+pub mod switch;
+pub mod window;
