@@ -229,7 +229,7 @@ impl<'a> Tail<'a> {
     }
 
     /// The topic has another number of partitions than the stream has shards. What a reshard is for a log of our own would
-    /// begin here: a layout with the new shards behind the old ones.
+    /// begin here, see [`growth`](super::growth).
     fn has_grown(&self, count: u32) {
         let known = self.topic.partitions().len();
         if self.topic.tell_once_of(count) {
