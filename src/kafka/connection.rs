@@ -156,6 +156,10 @@ impl ClientContext for Connection {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // Readers that asked to be told of the end of a partition are told so here as well.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         let mut fault = self.fault("talk to it", &error);
         if !reason.is_empty() {
             fault.message = format!("{} ({reason})", fault.message);

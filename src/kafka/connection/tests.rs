@@ -77,6 +77,8 @@ fn a_property_that_the_client_does_not_know_is_refused() {
 fn an_error_stays_until_something_works() {
     let connection = Connection::new(cluster(), "test");
     assert_eq!(connection.trouble(), None);
+    connection.error(KafkaError::Global(RDKafkaErrorCode::PartitionEOF), "");
+    assert_eq!(connection.trouble(), None, "the end of a partition is no error");
     connection.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "2/2 brokers are down");
     let trouble = connection.trouble().unwrap();
     assert_eq!(trouble.class, FaultClass::Transient);
