@@ -20,9 +20,6 @@ pub use super::check_cache::{Cache, CachedRoute};
 pub use super::check_client_certificate::{CertificateHolder, CertificateName};
 pub use super::check_cluster::Cluster;
 pub use super::check_cors::Cors;
-pub use super::check_fan_out::{
-    FanOut, Guarantee, KafkaCompression, KafkaSink, MessageHeader, MessageKey, Partitioner,
-};
 pub use super::check_firehose::{BucketStore, Table};
 pub use super::check_function::Function;
 pub use super::check_jwt::{ClaimName, JwtIssuer};
@@ -36,6 +33,9 @@ pub use super::check_stage::Stage;
 pub use super::check_stream_log::{KafkaLog, LogPlace};
 pub use super::check_telemetry::Otlp;
 pub use super::check_webhook::{HmacAlgorithm, SignatureEncoding, SignedTime, TimestampAt, Webhook};
+pub use super::fan_out::{
+    FanOut, Guarantee, KafkaCompression, KafkaSink, MessageHeader, MessageKey, Partitioner,
+};
 pub use super::format::{
     Delimiter, Format, JsonCompression, JsonFormat, OrcCompression, OrcFormat, ParquetCompression,
     ParquetFormat, RawFormat, SortColumn,

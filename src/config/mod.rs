@@ -55,6 +55,7 @@ mod check_webhook;
 mod checker;
 mod document;
 mod duration;
+mod fan_out;
 mod format;
 mod interpolate;
 mod json_schema;
