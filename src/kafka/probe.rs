@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::topic::{self, TopicFacts};
+use super::topic::{self, Missing, TopicFacts};
 use super::{Connection, Fault, FaultClass};
 use crate::config::Size;
 use crate::config::checked::KafkaCluster;
@@ -99,7 +99,7 @@ pub async fn probe(cluster: &KafkaCluster, wanted: &[Wanted]) -> Vec<Finding> {
     let connection = Connection::new(cluster.clone(), "check");
     let mut findings = Vec::new();
     for wanted in wanted {
-        match topic::facts(&connection, &wanted.topic, TIMEOUT).await {
+        match topic::facts(&connection, (&wanted.topic, Missing::Stays), TIMEOUT).await {
             Ok(facts) => findings.extend(judge(cluster, wanted, facts.as_ref())),
             Err(fault) => {
                 let is_denied = fault.class == FaultClass::Denied;

@@ -6,9 +6,8 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, ResourceSpecifier};
 use rdkafka::client::Client;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
@@ -36,6 +35,15 @@ pub struct TopicSettings {
     pub message_bytes_max: Option<u64>,
     /// `min.insync.replicas`.
     pub min_insync_replicas: Option<u32>,
+}
+
+/// What a question about a topic that is missing does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Nothing.
+    Stays,
+    /// Brokers that make topics for whoever wants to write to them do so.
+    MayBeMade,
 }
 
 /// Asks how many partitions `topic` has; `None` if there is no such topic. Blocks the thread for `timeout` at most.
@@ -68,21 +76,23 @@ pub fn partitions<C: ClientContext>(
 /// If the cluster does not answer, or does not let us ask for partitions. Settings that it does not tell are left out.
 pub async fn facts(
     connection: &Arc<Connection>,
-    topic: &str,
+    (topic, missing): (&str, Missing),
     timeout: Duration,
 ) -> Result<Option<TopicFacts>, Fault> {
     let fault = |error: &KafkaError| connection.fault("begin a connection", error);
     let config = connection.client_config();
     let asking = {
         let shared = Shared(Arc::clone(connection));
-        let client: BaseProducer<Shared> =
+        let mut config = config.clone();
+        config.set("allow.auto.create.topics", (missing == Missing::MayBeMade).to_string());
+        let client: BaseConsumer<Shared> =
             config.create_with_context(shared).map_err(|error| fault(&error))?;
         let (connection, topic) = (Arc::clone(connection), topic.to_owned());
         tokio::task::spawn_blocking(move || {
             let found = partitions(client.client(), &connection, &topic, timeout);
             // What has gone wrong meanwhile is told by now.
             for _ in 0..EVENTS_MAX {
-                client.poll(Duration::ZERO);
+                let _ = client.poll(Duration::ZERO);
             }
             found
         })
@@ -133,8 +143,4 @@ impl ClientContext for Shared {
     }
 }
 
-impl ProducerContext for Shared {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
-}
+impl ConsumerContext for Shared {}

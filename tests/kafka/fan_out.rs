@@ -162,12 +162,9 @@ async fn a_process_that_dies_around_a_commit_neither_loses_nor_doubles() {
         // Each request in a transaction of its own, until it is dead.
         let mut answered = 0;
         while answered < 50 {
-            let client = reqwest::Client::new().post(server.records("clicks"));
-            let request = client.header("content-type", "application/x-ndjson").body(lines(sent..sent + 20));
-            match request.send().await {
-                // What was not answered may be in the log or not, so that only what was is sent.
-                Ok(response) if response.status() == 200 => sent += 20,
-                _ => break,
+            match put_once(&server, sent).await {
+                true => sent += 20,
+                false => break,
             }
             answered += 1;
             tokio::time::sleep(Duration::from_millis(150)).await;
@@ -176,9 +173,19 @@ async fn a_process_that_dies_around_a_commit_neither_loses_nor_doubles() {
         folder = Some(server.kill());
     }
     let server = scene.setup("").in_folder(folder.unwrap()).start();
+    assert!(put_once(&server, sent).await);
     server.until("forebay_delivery_pending_records", "", |pending| pending == 0.0).await;
     server.stop().assert_drained();
-    scene.assert_once_and_in_order(0..sent);
+    scene.assert_once_and_in_order(0..sent + 20);
+}
+
+/// Puts the 20 records from `from` on. Returns whether that was answered. What was not may be in the log or not: the same
+/// once more puts no second copy there.
+async fn put_once(server: &Server, from: usize) -> bool {
+    let request = reqwest::Client::new().post(server.records("clicks")).body(lines(from..from + 20));
+    let request = request.header("content-type", "application/x-ndjson");
+    let answer = request.header("idempotency-key", format!("from-{from}")).send().await;
+    answer.is_ok_and(|answer| answer.status() == 200)
 }
 
 #[tokio::test]

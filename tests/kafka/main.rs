@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is a failed test")]
 
 mod broker;
+mod check_online;
 mod cluster;
 mod doors;
 mod fan_out;

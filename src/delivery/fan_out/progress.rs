@@ -86,7 +86,7 @@ impl Progress {
 /// If it is missing and cannot be made, or is none that keeps positions.
 pub async fn make_topic(connection: &Arc<Connection>, name: &str) -> Result<(), Fault> {
     let refused = make(connection, NewTopic { config: SETTINGS.to_vec(), ..new_topic(name) }).await;
-    let Some(facts) = topic::facts(connection, name, FAN_OUT_PATIENCE).await? else {
+    let Some(facts) = topic::facts(connection, (name, topic::Missing::Stays), FAN_OUT_PATIENCE).await? else {
         return Err(missing(connection, name, refused));
     };
     match facts.settings.cleanup_policy {
@@ -108,7 +108,7 @@ pub async fn make_topic(connection: &Arc<Connection>, name: &str) -> Result<(), 
 /// If it is missing and cannot be made.
 pub async fn make_dead_topic(connection: &Arc<Connection>, name: &str) -> Result<(), Fault> {
     let refused = make(connection, new_topic(name)).await;
-    match topic::facts(connection, name, FAN_OUT_PATIENCE).await? {
+    match topic::facts(connection, (name, topic::Missing::Stays), FAN_OUT_PATIENCE).await? {
         Some(_) => Ok(()),
         None => Err(missing(connection, name, refused)),
     }

@@ -117,7 +117,7 @@ impl Topics {
         name: &str,
         now: Instant,
     ) -> Result<(), Fault> {
-        let facts = topic::facts(connection, name, FAN_OUT_PATIENCE).await?;
+        let facts = topic::facts(connection, (name, topic::Missing::MayBeMade), FAN_OUT_PATIENCE).await?;
         let Some(facts) = facts else {
             return Err(Fault {
                 class: FaultClass::Missing,
