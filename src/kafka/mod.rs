@@ -13,8 +13,10 @@ mod connection;
 mod fault;
 mod oauth;
 pub mod ownership;
+mod plain_context;
 pub mod probe;
 pub mod topic;
 
 pub use connection::Connection;
 pub use fault::{Fault, FaultClass};
+pub use plain_context::PlainContext;

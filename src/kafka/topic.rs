@@ -6,12 +6,12 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, ResourceSpecifier};
 use rdkafka::client::Client;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
-use super::{Connection, Fault};
+use super::{Connection, Fault, PlainContext};
 
 /// A topic, as far as it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,10 +82,10 @@ pub async fn facts(
     let fault = |error: &KafkaError| connection.fault("begin a connection", error);
     let config = connection.client_config();
     let asking = {
-        let shared = Shared(Arc::clone(connection));
+        let shared = PlainContext(Arc::clone(connection));
         let mut config = config.clone();
         config.set("allow.auto.create.topics", (missing == Missing::MayBeMade).to_string());
-        let client: BaseConsumer<Shared> =
+        let client: BaseConsumer<PlainContext> =
             config.create_with_context(shared).map_err(|error| fault(&error))?;
         let (connection, topic) = (Arc::clone(connection), topic.to_owned());
         tokio::task::spawn_blocking(move || {
@@ -99,8 +99,8 @@ pub async fn facts(
     };
     let found = asking.await.map_err(|_| fault(&KafkaError::Canceled))??;
     let Some((partitions, replicas)) = found else { return Ok(None) };
-    let admin: AdminClient<Shared> =
-        config.create_with_context(Shared(Arc::clone(connection))).map_err(|error| fault(&error))?;
+    let admin: AdminClient<PlainContext> =
+        config.create_with_context(PlainContext(Arc::clone(connection))).map_err(|error| fault(&error))?;
     let options = AdminOptions::new().request_timeout(Some(Timeout::After(timeout)));
     let told = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
     let resource = told.ok().and_then(|mut resources| resources.pop()?.ok());
@@ -120,27 +120,3 @@ fn settings_of(entries: &[ConfigEntry]) -> TopicSettings {
 
 /// Events that are taken at a time of a client that only asks: each broker tells of a few.
 const EVENTS_MAX: usize = 64;
-
-/// The context of a client that only asks.
-pub struct Shared(pub Arc<Connection>);
-
-impl ClientContext for Shared {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
-        self.0.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error, reason);
-    }
-
-    fn generate_oauth_token(
-        &self,
-        config: Option<&str>,
-    ) -> Result<rdkafka::client::OAuthToken, Box<dyn std::error::Error>> {
-        self.0.generate_oauth_token(config)
-    }
-}
-
-impl ConsumerContext for Shared {}

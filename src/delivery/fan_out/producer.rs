@@ -10,7 +10,6 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
@@ -77,13 +76,6 @@ pub struct Context {
     reports: Arc<Reports>,
 }
 
-impl Context {
-    /// Of a client that sends nothing.
-    pub fn asking(connection: &Arc<Connection>) -> Self {
-        Self { connection: Arc::clone(connection), reports: Arc::default() }
-    }
-}
-
 impl ClientContext for Context {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
@@ -99,8 +91,6 @@ impl ClientContext for Context {
         self.connection.generate_oauth_token(config)
     }
 }
-
-impl ConsumerContext for Context {}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = usize;

@@ -17,9 +17,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 use serde::{Deserialize, Serialize};
 
-use super::producer::Context;
 use crate::config::limits::FAN_OUT_PATIENCE;
-use crate::kafka::{Connection, Fault, FaultClass, topic};
+use crate::kafka::{Connection, Fault, FaultClass, PlainContext, topic};
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock;
 
@@ -131,8 +130,8 @@ fn missing(connection: &Connection, name: &str, refused: Option<String>) -> Faul
 
 /// Why it was not made, if it was not.
 async fn make(connection: &Arc<Connection>, new: NewTopic<'_>) -> Option<String> {
-    let admin: Result<AdminClient<Context>, _> =
-        connection.client_config().create_with_context(Context::asking(connection));
+    let admin: Result<AdminClient<PlainContext>, _> =
+        connection.client_config().create_with_context(PlainContext(Arc::clone(connection)));
     let options = AdminOptions::new().request_timeout(Some(Timeout::After(FAN_OUT_PATIENCE)));
     let made = match admin {
         Ok(admin) => {
@@ -164,13 +163,13 @@ pub fn read(connection: &Arc<Connection>, name: &str, key: &str) -> Result<Optio
         let (cluster, action) = (connection.cluster().label(), action());
         Fault { class, cluster, action, message }
     };
-    let consumer = |isolation: &str| -> Result<BaseConsumer<Context>, Fault> {
+    let consumer = |isolation: &str| -> Result<BaseConsumer<PlainContext>, Fault> {
         let mut config = connection.client_config();
         // Nobody joins it; the client wants one all the same.
         config.set("group.id", "forebay.progress").set("enable.auto.commit", "false");
         config.set("isolation.level", isolation).set("enable.partition.eof", "true");
         config.set("auto.offset.reset", "earliest").set("queued.max.messages.kbytes", "8192");
-        config.create_with_context(Context::asking(connection)).map_err(|error| fault(&error))
+        config.create_with_context(PlainContext(Arc::clone(connection))).map_err(|error| fault(&error))
     };
     let (all, committed) = (consumer("read_uncommitted")?, consumer("read_committed")?);
     let found = topic::partitions(all.client(), connection, name, FAN_OUT_PATIENCE)?;
@@ -178,7 +177,7 @@ pub fn read(connection: &Arc<Connection>, name: &str, key: &str) -> Result<Optio
         found.ok_or_else(|| wrong("it is not there any more".to_owned(), FaultClass::Missing))?;
     let mut unread = TopicPartitionList::new();
     for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
-        let bounds = |consumer: &BaseConsumer<Context>| {
+        let bounds = |consumer: &BaseConsumer<PlainContext>| {
             consumer.fetch_watermarks(name, partition, FAN_OUT_PATIENCE).map_err(|error| fault(&error))
         };
         let (low, high) = bounds(&all)?;
@@ -226,7 +225,7 @@ enum Unread {
 
 /// The last value of `key` in each partition.
 fn read_to_end(
-    consumer: &BaseConsumer<Context>,
+    consumer: &BaseConsumer<PlainContext>,
     key: &str,
     partitions: usize,
 ) -> Result<BTreeMap<i32, Vec<u8>>, Unread> {

@@ -3,44 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientContext;
-use rdkafka::client::OAuthToken;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::kafka::{Connection, Fault};
+use crate::kafka::{Connection, Fault, PlainContext};
 
 /// How long a broker may take to answer a question.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Hands on what a consumer says.
-#[derive(Debug)]
-pub struct Context(pub Arc<Connection>);
-
-impl ClientContext for Context {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.0.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error, reason);
-    }
-
-    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.0.generate_oauth_token(config)
-    }
-}
-
-impl ConsumerContext for Context {}
-
 /// A consumer that is told where to read.
-pub type Reader = BaseConsumer<Context>;
+pub type Reader = BaseConsumer<PlainContext>;
 
 /// Makes one that holds `queue_bytes` at most of what it has fetched ahead.
 ///
@@ -59,7 +34,7 @@ pub fn reader(connection: &Arc<Connection>, queue_bytes: u64) -> Result<Reader, 
         .set("queued.max.messages.kbytes", (queue_bytes >> 10).max(1).to_string())
         .set("fetch.queue.backoff.ms", "20");
     config
-        .create_with_context(Context(Arc::clone(connection)))
+        .create_with_context(PlainContext(Arc::clone(connection)))
         .map_err(|error| connection.fault("begin to read", &error))
 }
 
