@@ -55,8 +55,11 @@ impl Cluster {
     fn node(&self, name: &str, roles: &str) -> Setup {
         let shared = self.shared.path().display();
         let Self { servers, group, topic, .. } = self;
-        // As short as brokers allow, so that a node that is gone is missed soon.
-        let client = "{ \"session.timeout.ms\" = \"6000\", \"heartbeat.interval.ms\" = \"500\" }";
+        // As short as brokers allow, so that a node that is gone is missed soon. The real broker knows no sessions: if a
+        // node stops between its first question and its first heartbeat, a rebalance waits for it for the whole of
+        // `max.poll.interval.ms`.
+        let client = "{ \"session.timeout.ms\" = \"6000\", \"heartbeat.interval.ms\" = \"500\", \
+                      \"max.poll.interval.ms\" = \"10000\" }";
         let node = format!(
             "node = \"{name}\"\n[[kafka]]\nname = \"main\"\nbrokers = [\"{servers}\"]\nclient = {client}\n\
              [cluster]\nledger = \"file://{shared}/ledgers/\"\nroles = {roles}\ngroup = \"{group}\""
@@ -263,9 +266,9 @@ async fn a_node_that_goes_on_with_a_commit_after_its_shards_have_moved_doubles_n
     zombie_at("ledger.commit.before").await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_that_come_and_go_all_the_time_neither_lose_nor_double_anything() {
-    let Some(cluster) = Cluster::real("storm") else { return };
+/// Eight nodes come, one a second, and all but two of them go: every other one by `leaves`, the rest because they are
+/// told to. One stays.
+async fn storm(cluster: Cluster, leaves: fn(Server)) {
     let edge = Arc::new(cluster.edge("edge"));
     let steady = cluster.delivery("steady");
     owns(&steady, 4).await;
@@ -275,18 +278,30 @@ async fn nodes_that_come_and_go_all_the_time_neither_lose_nor_double_anything() 
         guests.push(cluster.delivery(&format!("guest-{round}")));
         tokio::time::sleep(Duration::from_secs(1)).await;
         if guests.len() > 2 {
-            let guest = guests.remove(0);
-            if round % 2 == 0 {
-                drop(guest.kill());
-            } else {
-                tokio::task::spawn_blocking(move || guest.stop()).await.unwrap();
-            }
+            let (guest, leaves) = (guests.remove(0), if round % 2 == 0 { leaves } else { is_told_to_stop });
+            tokio::task::spawn_blocking(move || leaves(guest)).await.unwrap();
         }
     }
     for guest in guests {
-        tokio::task::spawn_blocking(move || guest.stop()).await.unwrap();
+        tokio::task::spawn_blocking(move || is_told_to_stop(guest)).await.unwrap();
     }
     let acked = feed.end().await;
     owns(&steady, 4).await;
     cluster.has_all_once(acked).await;
+}
+
+fn is_told_to_stop(node: Server) {
+    let stopped = node.stop();
+    assert!(stopped.status.success(), "{}", stopped.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_come_and_go_all_the_time_neither_lose_nor_double_anything() {
+    let Some(cluster) = Cluster::real("storm") else { return };
+    storm(cluster, is_told_to_stop).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_come_and_die_all_the_time_neither_lose_nor_double_anything() {
+    storm(Cluster::mocked(), |node| drop(node.kill())).await;
 }
