@@ -15,6 +15,7 @@ mod faults;
 mod lake;
 mod log;
 mod producer;
+mod readers;
 #[path = "../e2e/server.rs"]
 #[expect(dead_code, reason = "not all of what other tests need is needed here")]
 mod server;
