@@ -319,6 +319,8 @@ async fn the_cursors_of_a_node_that_is_alone_outlive_it_and_wait_for_the_broker(
         Vec::<u64>::new(),
         "it is the first one's for an hour"
     );
+    let (status, _) = cursor.send("DELETE", "/c?worker=other", Value::Null).await;
+    assert_eq!(status, 204);
     let mut seen = numbers(&first);
     let began = Instant::now();
     while seen.len() < 40 {
@@ -456,7 +458,7 @@ async fn forebay_tail_prints_it_alone_and_with_others_by_a_cursor() {
     assert_eq!(sorted(alone.take(30)), (0..30).collect::<Vec<_>>());
     b.accept("s", lines(30..40)).await;
     assert_eq!(sorted(alone.take(10)), (30..40).collect::<Vec<_>>());
-    assert_eq!(alone.interrupt(), Vec::<u64>::new());
+    drop(alone);
     let cursor = Cursor { server: &a };
     cursor.make("earliest", "30s").await;
     let one = Tail::start(&a, &["--cursor", "c"]);

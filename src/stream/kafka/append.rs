@@ -278,6 +278,8 @@ impl Appender {
         config
             .set("acks", "all")
             .set("enable.idempotence", "true")
+            // One that a broker makes because it is asked for is not the one that was deleted.
+            .set("allow.auto.create.topics", "false")
             .set("message.timeout.ms", KAFKA_PRODUCE_TIMEOUT.as_millis().to_string())
             .set("queue.buffering.max.messages", (2 * KAFKA_QUEUE_MESSAGES_MAX).to_string())
             .set("queue.buffering.max.kbytes", kib(2 * queue_bytes.max(request_bytes)).to_string());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::sheet;
 use super::table::{Certainty, Changed, Surroundings, Table};
 use crate::edge::problem::Problem;
 use crate::record::ShardId;
@@ -47,7 +48,8 @@ impl Table {
         join.await
     }
 
-    /// Whether a worker may be sent `records`.
+    /// Whether a worker may be sent `records`, none of which is done: this node need not have known of a checkpoint that
+    /// another one has written when they were read.
     pub async fn grant(
         &self,
         around: &impl Surroundings,
@@ -55,7 +57,10 @@ impl Table {
         records: &[Stretch],
     ) -> Outcome<bool> {
         let grant = self.change(around, Certainty::Now, |draft| {
-            let is_granted = draft.leases.grant(worker, records);
+            let is_done = |records: &Stretch| {
+                draft.leases.shards.get(&records.shard).is_some_and(|shard| shard.done > records.from)
+            };
+            let is_granted = !records.iter().any(is_done) && draft.leases.grant(worker, records);
             draft.lives(worker);
             Ok(is_granted)
         });
@@ -107,6 +112,7 @@ impl Table {
     pub async fn set_lease(&self, around: &impl Surroundings, length: Duration) -> Outcome<()> {
         let set = self.change(around, Certainty::Now, |draft| {
             draft.leases.set_length(length);
+            draft.leases.grace = sheet::grace(length);
             Ok(())
         });
         set.await

@@ -9,10 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::config::limits::CURSOR_DEPARTURES_MAX;
 use crate::record::{SequenceNumber, ShardId};
 use crate::stream::ShardFacts;
-use crate::tap::named::leases::{Hold, Leases};
+use crate::tap::named::leases::{Hold, LeasedShard, Leases};
 
 /// Signs of life of a worker that are written in the time of a lease.
-pub(super) const BEATS: u32 = 4;
+const BEATS: u32 = 4;
+
+/// How much longer than a lease a worker is taken for alive: its last beat is not older than that when it gives a sign of
+/// life that is not written.
+pub(super) fn grace(lease: Duration) -> Duration {
+    lease / BEATS
+}
 
 /// The format of all of them.
 pub(super) const FORMAT: u32 = 1;
@@ -67,19 +73,21 @@ struct Held {
     worker: String,
     /// It has been sent no record from here on.
     sent: u64,
-    /// It is sent no more.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    is_leaving: bool,
+    /// It is sent no more, since the sheet of this number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leaving: Option<u64>,
 }
 
 impl Row {
-    fn of(id: ShardId, done: SequenceNumber, hold: Option<&Hold>) -> Self {
-        let held = |hold: &Hold| Held {
-            worker: hold.worker.to_string(),
-            sent: hold.sent.0,
-            is_leaving: hold.is_leaving,
+    /// What a shard is written as in the sheet of `number`, behind one that has it as `before`.
+    fn of((id, shard): (&ShardId, &LeasedShard), before: Option<&Row>, number: u64) -> Self {
+        let held = |hold: &Hold| {
+            let before = before.and_then(|row| row.held.as_ref()).filter(|held| *held.worker == *hold.worker);
+            let since = before.and_then(|held| held.leaving).unwrap_or(number);
+            let leaving = hold.is_leaving.then_some(since);
+            Held { worker: hold.worker.to_string(), sent: hold.sent.0, leaving }
         };
-        Self { shard: id.0, done: done.0, held: hold.map(held) }
+        Self { shard: id.0, done: shard.done.0, held: shard.hold.as_ref().map(held) }
     }
 }
 
@@ -90,8 +98,9 @@ impl Content {
             let known = self.workers.get(&**worker).copied();
             (worker.to_string(), known.unwrap_or(number))
         };
+        let before = self.rows();
         let known = leases.shards.iter();
-        let known = known.map(|(id, shard)| Row::of(*id, shard.done, shard.hold.as_ref()));
+        let known = known.map(|(id, shard)| Row::of((id, shard), before.get(id).copied(), number));
         let others = self.shards.iter().filter(|row| !leases.shards.contains_key(&ShardId(row.shard)));
         let mut shards: Vec<_> = known.chain(others.cloned()).collect();
         shards.sort_unstable_by_key(|row| row.shard);
@@ -102,6 +111,10 @@ impl Content {
             left: self.left.clone(),
             shards,
         }
+    }
+
+    fn rows(&self) -> BTreeMap<ShardId, &Row> {
+        self.shards.iter().map(|row| (ShardId(row.shard), row)).collect()
     }
 
     /// Notes that a worker has left.
@@ -121,11 +134,12 @@ impl Content {
     /// What this means to a node that sees it `now`. `before` is what it knew until now: what has not changed since is as
     /// old as it was.
     pub fn leases(&self, before: Option<(&Content, &Leases)>, facts: &[ShardFacts], now: Instant) -> Leases {
-        let rows: BTreeMap<ShardId, &Row> = self.shards.iter().map(|row| (ShardId(row.shard), row)).collect();
+        let (rows, rows_before) =
+            (self.rows(), before.map(|(content, _)| content.rows()).unwrap_or_default());
         let done = |shard| rows.get(&shard).map(|row| SequenceNumber(row.done));
         let mut leases = Leases::new(Duration::from_millis(self.lease_ms), facts, done);
-        // A beat is not written anew before it is that old.
-        let new_until = now + leases.length + leases.length / BEATS;
+        leases.grace = grace(leases.length);
+        let new_until = now + leases.length + leases.grace;
         for (worker, beat) in &self.workers {
             let same = before.filter(|(content, _)| content.workers.get(worker) == Some(beat));
             let until = same.and_then(|(_, leases)| leases.workers.get(worker.as_str()).copied());
@@ -136,13 +150,17 @@ impl Content {
             let hold_before = before.and_then(|(_, leases)| leases.shards.get(id)?.hold.as_ref());
             let same = hold_before.filter(|hold| *hold.worker == *held.worker).map(|hold| hold.until);
             let alive = leases.workers.get_key_value(held.worker.as_str());
-            // What it is to hand over it has until then at the longest.
-            let until = if held.is_leaving { same } else { alive.map(|(_, until)| *until).or(same) };
+            // What it is to hand over it has until then at the longest, and that counts from when it was told to.
+            let held_before = rows_before.get(id).and_then(|row| row.held.as_ref());
+            let until = match held.leaving {
+                None => alive.map(|(_, until)| *until).or(same),
+                leaving => same.filter(|_| held_before.is_some_and(|before| before.leaving == leaving)),
+            };
             shard.hold = Some(Hold {
                 worker: alive.map_or_else(|| held.worker.as_str().into(), |(name, _)| Arc::clone(name)),
                 until: until.unwrap_or(new_until),
                 sent: SequenceNumber(held.sent),
-                is_leaving: held.is_leaving,
+                is_leaving: held.leaving.is_some(),
             });
         }
         leases

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::sheet::{BEATS, Content, FORMAT, Sheet};
+use super::sheet::{self, Content, FORMAT, Sheet};
 use super::shelf::{Created, SheetError, Shelf};
 use crate::config::limits::{CURSOR_LOOK_MAX, CURSOR_LOOK_MIN, CURSOR_SHEETS_KEPT, CURSOR_TRIES_MAX};
 use crate::edge::problem::Problem;
@@ -26,7 +26,8 @@ struct Known {
     number: u64,
     content: Content,
     leases: Leases,
-    /// When this node has learned of the beat that each worker has.
+    /// When this node has written the beat that a worker has. Of one that another node has written nobody here knows how
+    /// old it is.
     beats: BTreeMap<String, Instant>,
     /// When this was known to be the newest; `None` while that is in doubt.
     looked: Option<Instant>,
@@ -42,12 +43,12 @@ impl Known {
     ) -> Self {
         let Sheet { number, content, .. } = sheet;
         let leases = content.leases(before.map(|known| (&known.content, &known.leases)), facts, now);
-        let beat = |(worker, beat): (&String, &u64)| {
-            let same = before.filter(|known| known.content.workers.get(worker) == Some(beat));
-            let since = same.and_then(|known| known.beats.get(worker).copied());
-            (worker.clone(), since.unwrap_or(now))
+        let is_ours = |worker: &str| {
+            let before =
+                before.filter(|known| known.content.workers.get(worker) == content.workers.get(worker));
+            Some((worker.to_owned(), *before?.beats.get(worker)?))
         };
-        let beats = content.workers.iter().map(beat).collect();
+        let beats = content.workers.keys().filter_map(|worker| is_ours(worker)).collect();
         Self { number, content, leases, beats, looked: Some(looked) }
     }
 
@@ -105,7 +106,8 @@ impl Draft {
         }
         next.is_gone = self.is_gone;
         let lives = self.lives.as_ref().filter(|(worker, _)| self.leases.workers.contains_key(worker));
-        let is_old = |last: Instant| self.now.saturating_duration_since(last) >= self.leases.length / BEATS;
+        let is_old =
+            |last: Instant| self.now.saturating_duration_since(last) >= sheet::grace(self.leases.length);
         let is_due = lives.is_some_and(|(_, last)| last.is_none_or(is_old));
         if next == self.content && !is_due {
             return None;
