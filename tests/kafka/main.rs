@@ -7,6 +7,7 @@
 mod broker;
 mod check_online;
 mod cluster;
+mod cursors;
 mod doors;
 mod fan_out;
 mod faults;
@@ -21,3 +22,4 @@ mod readers;
 mod server;
 mod source;
 mod topic_reader;
+mod troubled_topic;

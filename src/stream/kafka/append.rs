@@ -212,8 +212,12 @@ impl ProducerContext<NoCustomPartitioner> for Acks {
         let (partition, result) = match result {
             Ok(message) => (message.partition(), Ok(u64::try_from(message.offset()).unwrap_or_default())),
             Err((error, message)) => {
-                let action = format!("append to topic '{}'", message.topic());
-                (message.partition(), Err(self.connection.fault(action, error)))
+                let mut fault =
+                    self.connection.fault(format!("append to topic '{}'", message.topic()), error);
+                if fault.class == FaultClass::Missing {
+                    fault.action.push_str(", of which this shard's partition is not there: was it deleted?");
+                }
+                (message.partition(), Err(fault))
             }
         };
         if let Err(fault) = &result

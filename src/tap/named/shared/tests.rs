@@ -209,9 +209,12 @@ impl World {
             asked.iter().any(|(who, _, action)| *who == worker && matches!(action, Action::Leave))
         };
         let now = self.around.now();
+        // A shard is taken before it is read: from one that was silent until then, unless it was sent some of it just now.
+        let (heard, mut just_sent) = (self.heard.clone(), BTreeSet::new());
         for (number, worker, moved, page) in sent {
             for Stretch { shard, from, next } in moved {
-                self.hand_out((number, worker), shard, from.0..next.0);
+                let heard = if just_sent.insert(shard) { &heard } else { &self.heard.clone() };
+                self.hand_out((number, worker), shard, from.0..next.0, heard);
             }
             self.pages[worker].push(page);
             if !leaves(worker) {
@@ -220,11 +223,17 @@ impl World {
         }
     }
 
-    fn hand_out(&mut self, (number, worker): (u64, usize), shard: ShardId, records: std::ops::Range<u64>) {
+    fn hand_out(
+        &mut self,
+        (number, worker): (u64, usize),
+        shard: ShardId,
+        records: std::ops::Range<u64>,
+        heard: &[Option<Instant>],
+    ) {
         if let Some(&(owner, sent)) = self.owners.get(&shard)
             && owner != worker
         {
-            let is_silent = self.heard[owner].is_none_or(|heard| heard + LEASE <= self.around.now());
+            let is_silent = heard[owner].is_none_or(|heard| heard + LEASE <= self.around.now());
             let is_done = self.said.get(&shard).is_some_and(|said| *said >= sent);
             assert!(
                 is_silent || is_done,
