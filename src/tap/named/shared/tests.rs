@@ -90,6 +90,18 @@ enum Outcome {
     Nothing,
 }
 
+/// Who was sent records of a shard.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    worker: usize,
+    /// All before this.
+    sent: u64,
+    /// The sheet that says so.
+    number: u64,
+    /// When; `None` if it has left since, or may have.
+    granted: Option<Instant>,
+}
+
 struct World {
     store: Arc<dyn ObjectStore>,
     ways: Vec<LossyStore>,
@@ -99,12 +111,10 @@ struct World {
     ends: BTreeMap<ShardId, u64>,
     pages: Vec<Vec<Cursor>>,
     handed: BTreeMap<ShardId, BTreeSet<u64>>,
-    /// Who was sent records of a shard last, and up to where.
-    owners: BTreeMap<ShardId, (usize, u64)>,
+    /// Who was sent records of a shard last.
+    owners: BTreeMap<ShardId, Owner>,
     /// Up to where somebody has said, or tried to, that a shard is done.
     said: BTreeMap<ShardId, u64>,
-    /// When a worker was heard last; `None` if it has left, or may have.
-    heard: Vec<Option<Instant>>,
 }
 
 fn table(way: &LossyStore) -> Table {
@@ -134,7 +144,6 @@ impl World {
             handed: BTreeMap::new(),
             owners: BTreeMap::new(),
             said: BTreeMap::new(),
-            heard: vec![None; WORKERS],
         }
     }
 
@@ -189,7 +198,7 @@ impl World {
                         *said = position.0.max(*said);
                     }
                 }
-                Action::Leave => self.heard[*worker] = None,
+                Action::Leave => self.leaves(*worker),
                 _ => {}
             }
         }
@@ -204,46 +213,46 @@ impl World {
             }
         }
         sent.sort_by_key(|(number, ..)| *number);
-        // Who leaves at the same time may have left before or behind what is asked with it.
-        let leaves = |worker: usize| {
-            asked.iter().any(|(who, _, action)| *who == worker && matches!(action, Action::Leave))
-        };
-        let now = self.around.now();
-        // A shard is taken before it is read: from one that was silent until then, unless it was sent some of it just now.
-        let (heard, mut just_sent) = (self.heard.clone(), BTreeSet::new());
         for (number, worker, moved, page) in sent {
             for Stretch { shard, from, next } in moved {
-                let heard = if just_sent.insert(shard) { &heard } else { &self.heard.clone() };
-                self.hand_out((number, worker), shard, from.0..next.0, heard);
+                self.hand_out((number, worker), shard, from.0..next.0);
             }
             self.pages[worker].push(page);
-            if !leaves(worker) {
-                self.heard[worker] = Some(now);
+            // It may have left before or behind that.
+            let has_left =
+                |(who, _, action): &(usize, usize, Action)| *who == worker && matches!(action, Action::Leave);
+            if asked.iter().any(has_left) {
+                self.leaves(worker);
             }
         }
     }
 
-    fn hand_out(
-        &mut self,
-        (number, worker): (u64, usize),
-        shard: ShardId,
-        records: std::ops::Range<u64>,
-        heard: &[Option<Instant>],
-    ) {
-        if let Some(&(owner, sent)) = self.owners.get(&shard)
-            && owner != worker
-        {
-            let is_silent = heard[owner].is_none_or(|heard| heard + LEASE <= self.around.now());
-            let is_done = self.said.get(&shard).is_some_and(|said| *said >= sent);
-            assert!(
-                is_silent || is_done,
-                "{shard} goes from w{owner}, which was sent all before {sent}, to w{worker} by sheet {number}"
-            );
+    /// Nobody is sent records of a shard within a lease after another one was, unless that one has left or all is done.
+    fn hand_out(&mut self, (number, worker): (u64, usize), shard: ShardId, records: std::ops::Range<u64>) {
+        let now = self.around.now();
+        let before = self.owners.get(&shard).copied();
+        if let Some(owner) = before.filter(|owner| owner.worker != worker) {
+            let is_silent = owner.granted.is_none_or(|granted| granted + LEASE <= now);
+            let is_done = self.said.get(&shard).is_some_and(|said| *said >= owner.sent);
+            assert!(is_silent || is_done, "{shard} goes from {owner:?} to w{worker} by sheet {number}");
         }
-        let before =
-            self.owners.get(&shard).filter(|(owner, _)| *owner == worker).map_or(0, |(_, sent)| *sent);
-        self.owners.insert(shard, (worker, records.end.max(before)));
+        let same = before.filter(|owner| owner.worker == worker);
+        let granted = match same {
+            // Sent again: nothing is written for that.
+            Some(owner) if owner.number >= number => owner.granted,
+            _ => Some(now),
+        };
+        let sent = records.end.max(same.map_or(0, |owner| owner.sent));
+        self.owners.insert(shard, Owner { worker, sent, number, granted });
         self.handed.entry(shard).or_default().extend(records);
+    }
+
+    /// A worker leaves, or may have.
+    fn leaves(&mut self, worker: usize) {
+        self.owners
+            .values_mut()
+            .filter(|owner| owner.worker == worker)
+            .for_each(|owner| owner.granted = None);
     }
 
     async fn take(&mut self, step: &Step) {
