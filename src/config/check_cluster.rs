@@ -17,7 +17,7 @@ const FORMS: &str = "write ledger = \"s3://BUCKET/PREFIX/\" (or gs://, az://, fi
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterTable {
-    /// Where the ledgers of deliveries are, so that any node can go on with them: `s3://BUCKET/PREFIX/`,
+    /// Where the ledgers of deliveries and the named cursors of streams in Kafka are: `s3://BUCKET/PREFIX/`,
     /// `gs://BUCKET/PREFIX/`, `az://CONTAINER/PREFIX/` or `file:///FOLDER/`, a folder that all nodes share. The store must
     /// keep to conditional writes.
     #[schemars(example = &"s3://lake/ledgers/")]

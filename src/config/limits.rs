@@ -451,6 +451,22 @@ pub const CURSOR_LEASE_RANGE: std::ops::RangeInclusive<Duration> =
 /// See [`CURSOR_LEASE_RANGE`]. As long as the longest long poll.
 pub const CURSOR_LEASE_DEFAULT: Duration = Duration::from_secs(30);
 
+/// Cursors of a stream in Kafka that there may be or have been: a deleted one keeps a small object.
+pub const CURSOR_NAMES_MAX: usize = 4 * CURSORS_MAX;
+/// Workers whose leaving other nodes are told of, so that connections there end: the last ones. One of which more have
+/// left within [`CURSOR_LOOK_MAX`] may have a connection go on.
+pub const CURSOR_DEPARTURES_MAX: usize = 64;
+/// How long one request to the store with cursors of streams in Kafka may take.
+pub const CURSOR_STORE_TRY: Duration = Duration::from_secs(4);
+/// How often a change of such a cursor begins anew because another node was faster.
+pub const CURSOR_TRIES_MAX: usize = 64;
+/// Objects of such a cursor that stay behind the newest, for readers that have just listed them: of a few KB each.
+pub const CURSOR_SHEETS_KEPT: u64 = 16;
+/// How often a node with workers that wait looks what other nodes have done: a quarter of a lease, within these bounds.
+pub const CURSOR_LOOK_MIN: Duration = Duration::from_millis(250);
+/// See [`CURSOR_LOOK_MIN`]. One request every two seconds, of each node and cursor.
+pub const CURSOR_LOOK_MAX: Duration = Duration::from_secs(2);
+
 /// Bytes of the body of a request about a named cursor: a position in each of 20,480 shards, which have 32 at most.
 pub const CURSOR_BODY_BYTES_MAX: usize = 1 << 20;
 

@@ -95,12 +95,12 @@ fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
 /// All cursors of a stream, in numbers. What is written is paid for from the taps' account until it is sent.
 ///
 /// # Errors
-/// If that has not so much.
-pub fn list(edge: &Edge, intake: &Intake) -> Result<Response<Body>, Problem> {
-    let cursors = intake.cursors.list();
+/// If that has not so much, or they are in a store that does not tell.
+pub async fn list(edge: &Edge, intake: &Intake) -> Result<Response<Body>, Problem> {
+    let cursors = intake.cursors.all().await?;
     let bytes = LIST_BYTES + cursors.iter().map(|cursor| Summary::bytes_max(cursor.name())).sum::<u64>();
     let permit = edge.admit_tap(bytes)?;
-    let shown = |cursor: &Arc<NamedCursor>| Some(Summary::of(cursor.name(), &cursor.totals()?));
+    let shown = |cursor: &Arc<NamedCursor>| Some(Summary::of(cursor.name(), &cursor.totals().ok()?));
     let shown = List { cursors: cursors.iter().filter_map(shown).collect() };
     Ok(paid(&shown, bytes, permit))
 }
@@ -109,9 +109,10 @@ pub fn list(edge: &Edge, intake: &Intake) -> Result<Response<Body>, Problem> {
 ///
 /// # Errors
 /// If there is none of that name, or the taps' account has not so much.
-pub fn describe(edge: &Edge, intake: &Intake, name: &str) -> Result<Response<Body>, Problem> {
-    let cursor = intake.cursors.get(name)?;
-    let view = cursor.view().ok_or_else(|| Problem::UnknownCursor(name.to_owned()))?;
+pub async fn describe(edge: &Edge, intake: &Intake, name: &str) -> Result<Response<Body>, Problem> {
+    let cursor = intake.cursors.get(name).await?;
+    cursor.refresh().await?;
+    let view = cursor.view()?;
     let bytes = Whole::bytes_max(name, &view);
     let permit = edge.admit_tap(bytes)?;
     Ok(paid(&Whole::of(cursor.name(), &view), bytes, permit))
@@ -126,8 +127,7 @@ fn paid(value: &impl Serialize, bytes: u64, permit: Permit) -> Response<Body> {
 
 /// What has become of a cursor.
 fn answer(status: StatusCode, cursor: &NamedCursor) -> Result<Response<Body>, Problem> {
-    let unknown = || Problem::UnknownCursor(cursor.name().to_string());
-    Ok(json(status, &Summary::of(cursor.name(), &cursor.totals().ok_or_else(unknown)?)))
+    Ok(json(status, &Summary::of(cursor.name(), &cursor.totals()?)))
 }
 
 /// Makes a cursor, moves it on for a worker, or puts it elsewhere.
@@ -170,7 +170,7 @@ pub async fn put(
 }
 
 async fn reset(intake: &Intake, name: &str, to: &str, force: bool) -> Result<Response<Body>, Problem> {
-    let cursor = intake.cursors.get(name)?;
+    let cursor = intake.cursors.get(name).await?;
     cursor.reset(position(intake, to).await?, force).await?;
     answer(StatusCode::OK, &cursor)
 }
@@ -183,7 +183,7 @@ async fn commit(
     worker: &str,
     next: &str,
 ) -> Result<Response<Body>, Problem> {
-    let (cursor, worker) = (intake.cursors.get(name)?, query::worker_name(worker)?);
+    let (cursor, worker) = (intake.cursors.get(name).await?, query::worker_name(worker)?);
     let bytes = CommitView::bytes_max(name, &worker, intake.stream.layout().shards().len());
     let mut permit = edge.admit_tap(bytes)?;
     let done = cursor.commit(&worker, next_of(next)?).await?;
@@ -212,11 +212,6 @@ async fn create(
     from: Option<&str>,
     lease: Option<&str>,
 ) -> Result<Response<Body>, Problem> {
-    if intake.stream.topic().is_some() {
-        let why = "named cursors are kept by one node, and this stream is in a topic of Kafka that other nodes read as well: \
-                   read with a cursor of your own (after=…), or by Kafka's own consumer groups";
-        return Err(Problem::CannotChange(why.to_owned()));
-    }
     let length = lease.map(lease_of).transpose()?;
     // Behind all other checks, so that a wrong one is told also where the cursor is there.
     let from = query::start_of_all(&intake.stream, from.unwrap_or("latest")).await?;
@@ -282,7 +277,7 @@ pub async fn delete(
         worker = Some(query::worker_name(&value)?);
     }
     match worker {
-        Some(worker) => intake.cursors.get(name)?.leave(&worker).await?,
+        Some(worker) => intake.cursors.get(name).await?.leave(&worker).await?,
         None => {
             let change = visit.change("cursor.delete", intake.stream.name(), Some(name));
             change.told(edge, intake.cursors.delete(name).await)?;

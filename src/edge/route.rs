@@ -472,8 +472,8 @@ async fn dispatch(
         (Route::Shards(_), &Method::POST) => {
             reshard::post(edge, &*intake?, (&entry, &mut charge, visit), body).await
         }
-        (Route::Cursors(_), &Method::GET) => cursors::list(edge, &*intake?),
-        (Route::Cursor(_, cursor), &Method::GET) => cursors::describe(edge, &*intake?, cursor),
+        (Route::Cursors(_), &Method::GET) => cursors::list(edge, &*intake?).await,
+        (Route::Cursor(_, cursor), &Method::GET) => cursors::describe(edge, &*intake?, cursor).await,
         (Route::Cursor(_, cursor), &Method::PUT) => {
             cursors::put(edge, &*intake?, ((&entry, &mut charge), cursor), visit, body).await
         }

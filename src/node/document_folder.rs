@@ -6,7 +6,8 @@
 //! { "format": 1, "name": "clicks", "version": 1, …, "checksum": … }
 //! ```
 //!
-//! `cursors/STREAM/CURSOR.json`, how far the workers of a named cursor are. `stream` is its number in the catalog.
+//! `cursors/STREAM/CURSOR.json`, how far the workers of a named cursor are. `stream` is its number in the catalog, or the
+//! name of the topic that is its log.
 //!
 //! ```json
 //! { "format": 1, "cursor": "billing", "stream": 0, "lease_ms": 30000, "next": "0-1763000000000007_1-1763000000000000",

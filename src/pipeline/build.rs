@@ -167,7 +167,17 @@ impl<'a> Builder<'a> {
         let budget = self.site.edge.budget.account(account);
         let mut intake = Intake::new(stream, ingest, (captures, schema), budget).map_err(failed)?;
         let (disk, data_dir) = (Arc::new(RealDisk), &self.site.node.data_dir);
-        intake.cursors = NamedCursors::open(&intake.stream, disk, data_dir, &self.site.registry)?;
+        intake.cursors = match intake.stream.topic() {
+            None => NamedCursors::open(&intake.stream, disk, data_dir, &self.site.registry)?,
+            Some(topic) => {
+                let together = self
+                    .site
+                    .cursors_together((&name, topic.name()))
+                    .map_err(|source| StartError::CursorStore { stream: name.clone(), source })?;
+                let of = (&intake.stream, topic.name());
+                NamedCursors::open_of_topic(of, together, (disk, data_dir), &self.site.registry)?
+            }
+        };
         intake.has_deliveries = has_deliveries.into();
         Ok(intake)
     }

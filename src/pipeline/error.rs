@@ -61,6 +61,14 @@ pub enum StartError {
         /// The delivery.
         delivery: String,
     },
+    /// The store with named cursors cannot be used.
+    #[error("named cursors of stream '{stream}' cannot be kept in the store of [cluster] ledger: {source}")]
+    CursorStore {
+        /// The stream.
+        stream: String,
+        /// Why.
+        source: SinkError,
+    },
     /// The node's folder cannot be used.
     #[error(transparent)]
     Node(#[from] NodeError),

@@ -15,6 +15,8 @@ use crate::kafka::Connection;
 use crate::kafka::ownership::{Group, Ownership};
 use crate::runtime::budget::Budget;
 use crate::stream::Stream;
+use crate::tap::named::Shelves;
+use crate::tap::named::all::Together;
 
 /// A delivery that is to be shared, and how its group is reached.
 pub(super) struct ToShare {
@@ -55,6 +57,17 @@ impl Site {
         let missing = || SinkError::new(SinkErrorClass::Other, "[cluster] does not say where ledgers are");
         let (store, folder) = open_store(cluster.ledger.as_ref().ok_or_else(missing)?)?;
         Ok(Ledgers { store, folder, node: node_name(&self.node).into() })
+    }
+
+    /// Where named cursors of the stream on `topic` are kept.
+    ///
+    /// # Errors
+    /// If the store cannot be used.
+    pub(super) fn cursors_together(&self, (stream, topic): (&str, &str)) -> Result<Together, SinkError> {
+        let Some(cluster) = self.cluster() else { return Ok(Together::Alone) };
+        let Some(ledger) = &cluster.ledger else { return Ok(Together::Unknown) };
+        let (store, folder) = open_store(ledger)?;
+        Ok(Together::In(Shelves::of(&store, &folder, (stream, topic))))
     }
 
     /// Starts them: each joins its group.

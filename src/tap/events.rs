@@ -67,7 +67,7 @@ pub async fn get(
     // An `EventSource` that has seen no id sends none, and some clients an empty one.
     let reads = query::events(&intake.stream, query, last_event_id.filter(|id| !id.is_empty())).await?;
     let taps = &edge.taps;
-    let reader = Paced::new(taps.any_reader(intake, reads, Format::Events)?, charge, &edge.phases);
+    let reader = Paced::new(taps.any_reader(intake, reads, Format::Events).await?, charge, &edge.phases);
     let open = OpenTap::new(&taps.events, taps.slow_after());
     let heartbeat = taps.heartbeat();
     let renewal = Renewal::new(edge, entry, Action::Tap, intake.stream.name());

@@ -71,7 +71,7 @@ async fn ask(edge: &Edge, intake: &Intake, head: &request::Parts) -> Result<(Fou
             Ok((found, is_lasting))
         }
         Reads::Worker(worker) => {
-            let asked = worker.ask(&intake.cursors)?;
+            let asked = worker.ask(&intake.cursors).await?;
             Ok((named::page::find(edge, intake, asked, (limit, wait)).await?, false))
         }
     }

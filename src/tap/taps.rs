@@ -83,7 +83,7 @@ impl Taps {
     ///
     /// # Errors
     /// If there is no such named cursor.
-    pub fn any_reader(
+    pub async fn any_reader(
         self: &Arc<Self>,
         intake: &Intake,
         reads: Reads,
@@ -96,7 +96,7 @@ impl Taps {
             Reads::Worker(worker) => worker,
         };
         let payer = Payer { budget: Arc::clone(&self.budget), overdraws: false };
-        let reader = WorkerReader::new(&intake.stream, worker.ask(&intake.cursors)?, payer.clone());
+        let reader = WorkerReader::new(&intake.stream, worker.ask(&intake.cursors).await?, payer.clone());
         let paying = (payer, self.phases.clone());
         let worker = LiveWorker::new(reader, self.subscribe(&intake.stream), format, paying);
         Ok(AnyReader::Worker(Box::new(worker)))

@@ -15,9 +15,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::testkit::port::Port;
@@ -128,6 +128,28 @@ impl Broker {
     pub fn widen_topic(&self, name: &str, partitions: usize) -> io::Result<()> {
         let wider = rdkafka::admin::NewPartitions::new(name, partitions);
         each(self.administer(async |admin, options| admin.create_partitions([&wider], options).await)?)
+    }
+
+    /// Removes the records of a partition before `offset`, as retention does. Returns the oldest offset then.
+    ///
+    /// # Errors
+    /// The broker cannot be reached, or refuses.
+    pub fn remove_records(&self, topic: &str, partition: i32, offset: i64) -> io::Result<i64> {
+        let mut before = TopicPartitionList::new();
+        before.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(io::Error::other)?;
+        let left = self.administer(async |admin, options| admin.delete_records(&before, options).await)?;
+        let left = left.find_partition(topic, partition).ok_or_else(|| io::Error::other("no answer"))?;
+        left.error().map_err(io::Error::other)?;
+        left.offset().to_raw().ok_or_else(|| io::Error::other("no offset"))
+    }
+
+    /// Makes a topic that was removed once more, under its name.
+    ///
+    /// # Errors
+    /// The broker cannot be reached, or refuses.
+    pub fn make_again(&self, name: &str, partitions: i32) -> io::Result<()> {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+        each(self.administer(async |admin, options| admin.create_topics([&topic], options).await)?)
     }
 
     /// Waits for what an administrator asks for, whether the caller is a task or not.

@@ -7,6 +7,7 @@
 mod broker;
 mod check_online;
 mod cluster;
+mod cursors;
 mod doors;
 mod fan_out;
 mod faults;
@@ -15,8 +16,10 @@ mod faults;
 mod lake;
 mod log;
 mod producer;
+mod readers;
 #[path = "../e2e/server.rs"]
 #[expect(dead_code, reason = "not all of what other tests need is needed here")]
 mod server;
 mod source;
 mod topic_reader;
+mod troubled_topic;

@@ -33,7 +33,7 @@ async fn what_is_written_of_cursors_is_never_more_than_was_paid_for_and_that_com
         let worker: Arc<str> = worker.repeat(64).into();
         cursors[0].join(&worker, None).await.unwrap();
     }
-    let response = describe(&edge, &intake, cursors[0].name()).unwrap();
+    let response = describe(&edge, &intake, cursors[0].name()).await.unwrap();
     let paid = edge.taps_budget.used();
     let text_of_one = text(response).await;
     assert!((text_of_one.len() as u64) <= paid, "{paid}: {}", String::from_utf8_lossy(&text_of_one));
@@ -42,7 +42,7 @@ async fn what_is_written_of_cursors_is_never_more_than_was_paid_for_and_that_com
     assert_eq!(counts, [&json!(2), &json!(3), &json!(2)], "{one}");
     assert_eq!(edge.taps_budget.used(), 0);
 
-    let response = list(&edge, &intake).unwrap();
+    let response = list(&edge, &intake).await.unwrap();
     let paid = edge.taps_budget.used();
     let text_of_all = text(response).await;
     assert!((text_of_all.len() as u64) <= paid, "{paid}: {}", String::from_utf8_lossy(&text_of_all));
@@ -59,11 +59,11 @@ async fn where_memory_is_spent_cursors_are_not_shown() {
     make(&edge, 1, 0).await;
     let intake = edge.intake("s").unwrap();
     let all = edge.taps_budget.take_anyway(32 << 20);
-    assert!(matches!(list(&edge, &intake), Err(Problem::MemoryFull)));
+    assert!(matches!(list(&edge, &intake).await, Err(Problem::MemoryFull)));
     let name = Arc::clone(intake.cursors.list()[0].name());
-    assert!(matches!(describe(&edge, &intake, &name), Err(Problem::MemoryFull)));
+    assert!(matches!(describe(&edge, &intake, &name).await, Err(Problem::MemoryFull)));
     drop(all);
-    assert!(list(&edge, &intake).is_ok());
+    assert!(list(&edge, &intake).await.is_ok());
 }
 
 #[tokio::test]

@@ -212,8 +212,12 @@ impl ProducerContext<NoCustomPartitioner> for Acks {
         let (partition, result) = match result {
             Ok(message) => (message.partition(), Ok(u64::try_from(message.offset()).unwrap_or_default())),
             Err((error, message)) => {
-                let action = format!("append to topic '{}'", message.topic());
-                (message.partition(), Err(self.connection.fault(action, error)))
+                let mut fault =
+                    self.connection.fault(format!("append to topic '{}'", message.topic()), error);
+                if fault.class == FaultClass::Missing {
+                    fault.action.push_str(", of which this shard's partition is not there: was it deleted?");
+                }
+                (message.partition(), Err(fault))
             }
         };
         if let Err(fault) = &result
@@ -278,6 +282,8 @@ impl Appender {
         config
             .set("acks", "all")
             .set("enable.idempotence", "true")
+            // One that a broker makes because it is asked for is not the one that was deleted.
+            .set("allow.auto.create.topics", "false")
             .set("message.timeout.ms", KAFKA_PRODUCE_TIMEOUT.as_millis().to_string())
             .set("queue.buffering.max.messages", (2 * KAFKA_QUEUE_MESSAGES_MAX).to_string())
             .set("queue.buffering.max.kbytes", kib(2 * queue_bytes.max(request_bytes)).to_string());

@@ -219,6 +219,9 @@ pub fn is_out_of_range(error: &KafkaError) -> bool {
 impl StoredRead for StoredRange {
     fn load(self: Box<Self>, payer: &Payer, captures: &CapturePlan) -> Result<Read, ReadError> {
         let remote = |fault: &Fault| ReadError::Remote(fault.to_string());
+        if let Some(why) = self.topic.another() {
+            return Err(ReadError::Remote(why.to_owned()));
+        }
         let pool = self.topic.pool();
         let mut positioned =
             pool.get(&self.topic, self.partition, self.from).map_err(|fault| remote(&fault))?;

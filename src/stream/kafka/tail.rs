@@ -29,6 +29,9 @@ const LOOK_AROUND_EVERY: Duration = Duration::from_secs(10);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the tail waits for a message before it looks around.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// After so many looks in a row that find a partition shorter than it was, it is another one: a broker that has just become
+/// its leader may need a moment.
+const SHORTER_MAX: u32 = 3;
 /// Readers are told of so many bytes at the latest.
 const ROUND_BYTES: u64 = 1 << 20;
 
@@ -37,6 +40,11 @@ pub fn run(topic: &Arc<TopicLog>, tell: impl FnOnce(&[Arc<PartitionLog>])) {
     let Some(reader) = begin(topic, tell) else { return };
     let mut tail = Tail::new(topic, reader);
     while !topic.bell.is_over() {
+        if topic.another().is_some() {
+            // Only a restart helps.
+            topic.bell.wait(LOOK_EVERY);
+            continue;
+        }
         topic.mend_appender();
         let is_wanted = tail.is_wanted();
         let done = if is_wanted { tail.follow() } else { tail.look_at_all() };
@@ -120,13 +128,15 @@ struct Tail<'a> {
     looked_around: Instant,
     /// Whether it was not told where the others end when it last asked.
     is_blind: bool,
+    /// How often in a row a partition ended before where it had ended.
+    shorter: u32,
 }
 
 impl<'a> Tail<'a> {
     fn new(topic: &'a Arc<TopicLog>, reader: Reader) -> Self {
         let now = clock::monotonic();
         let drafts = topic.partitions().iter().map(|_| None).collect();
-        Self { topic, reader, drafts, looked: now, looked_around: now, is_blind: false }
+        Self { topic, reader, drafts, looked: now, looked_around: now, is_blind: false, shorter: 0 }
     }
 
     fn client(&self) -> (&Reader, &crate::kafka::Connection) {
@@ -140,6 +150,9 @@ impl<'a> Tail<'a> {
     }
 
     fn has_failed(&self, fault: &Fault) {
+        if self.topic.another().is_some() {
+            return;
+        }
         let why = fault.to_string();
         if self.topic.has_trouble(why.clone()) {
             tracing::error!(stream = %self.topic.stream(), topic = self.topic.name(), why, "the topic cannot be read: trying again");
@@ -192,13 +205,35 @@ impl<'a> Tail<'a> {
         let others = topic.partitions().iter().filter(|log| !self.follows(log)).map(|log| log.partition());
         let mut is_news = false;
         for (partition, high) in self.ends(others, End::High, timeout)? {
-            let log = topic.partition(partition);
-            is_news |= log.is_some_and(|log| log.learn(high, |numbers| topic.notices().accept(numbers)));
+            let Some(log) = topic.partition(partition) else { continue };
+            if high < log.next() {
+                return Err(self.has_shrunk(log, high));
+            }
+            self.shorter = 0;
+            is_news |= log.learn(high, |numbers| topic.notices().accept(numbers));
         }
         if is_news {
             topic.notices().notify_all();
         }
         self.look_around(timeout)
+    }
+
+    /// A partition ends before where it had ended, which is no fault of a broker that keeps what it has acknowledged.
+    fn has_shrunk(&mut self, log: &PartitionLog, high: u64) -> Fault {
+        let (topic, known) = (self.topic, log.next());
+        let what = format!("partition {} ends at {high} and had ended at {known}", log.partition());
+        self.shorter += 1;
+        if self.shorter >= SHORTER_MAX {
+            let why = topic.says(&format!(
+                "{what}: it was made again, or has lost its end. Numbers mean other records now: restart every node that \
+                 has the stream, and have readers begin anew"
+            ));
+            tracing::error!(stream = %topic.stream(), why, "the log of the stream is another one: nothing is read or appended any more");
+            topic.has_trouble(why.clone());
+            topic.is_another(why);
+        }
+        let error = KafkaError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::OffsetOutOfRange);
+        topic.connection().fault(format!("read topic '{}', of which {what}", topic.name()), &error)
     }
 
     /// Looks now and then where partitions begin, and how many there are.
@@ -221,9 +256,18 @@ impl<'a> Tail<'a> {
                 topic.tell_once_of(count);
             }
         }
-        let all = topic.partitions().iter().map(|log| log.partition());
-        for (partition, low) in self.ends(all, End::Low, timeout)? {
+        let all = || topic.partitions().iter().map(|log| log.partition());
+        for (partition, low) in self.ends(all(), End::Low, timeout)? {
             topic.partition(partition).into_iter().for_each(|log| log.learn_low(low));
+        }
+        // Who waits at the end of a topic that was made again might not be told.
+        let followed =
+            all().filter(|&partition| topic.partition(partition).is_some_and(|log| self.follows(log)));
+        for (partition, high) in self.ends(followed, End::High, timeout)? {
+            let log = topic.partition(partition).filter(|log| high < log.next());
+            if let Some(log) = log {
+                return Err(self.has_shrunk(log, high));
+            }
         }
         Ok(())
     }
@@ -330,16 +374,7 @@ impl<'a> Tail<'a> {
         for log in self.topic.partitions().iter().filter(|log| self.follows(log)) {
             let (low, high) = client::watermarks(self.client(), self.topic.name(), log.partition())?;
             if high < log.next() {
-                let error =
-                    KafkaError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::OffsetOutOfRange);
-                let action = format!(
-                    "read on in partition {} of topic '{}', which ends at {high} and had ended at {}: it was made again, \
-                     or has lost its end",
-                    log.partition(),
-                    self.topic.name(),
-                    log.next()
-                );
-                return Err(self.topic.connection().fault(action, &error));
+                return Err(self.has_shrunk(log, high));
             }
             if low > log.next() {
                 log.learn(low, |numbers| self.topic.notices().accept(numbers));

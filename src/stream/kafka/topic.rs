@@ -55,6 +55,8 @@ pub struct TopicLog {
     /// The number of partitions that was told of last.
     told: AtomicU32,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Why it is not the topic any more that it was when this node began.
+    another: OnceLock<String>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,6 +90,7 @@ impl TopicLog {
             followed: AtomicUsize::new(0),
             told: AtomicU32::new(0),
             thread: Mutex::new(None),
+            another: OnceLock::new(),
         })
     }
 
@@ -233,6 +236,16 @@ impl TopicLog {
         lock(&self.trouble).clone()
     }
 
+    /// The topic is another one than it was: its numbers mean other records. Nothing of it is read or appended to any more.
+    pub(super) fn is_another(&self, why: String) {
+        self.another.get_or_init(|| why);
+    }
+
+    /// Why it is another one, if it is.
+    pub(super) fn another(&self) -> Option<&str> {
+        self.another.get().map(String::as_str)
+    }
+
     /// Why records cannot be appended, as far as that is known before.
     ///
     /// # Errors
@@ -241,6 +254,9 @@ impl TopicLog {
         if self.source.log.is_source {
             let topic = self.name().to_owned();
             return Err(AppendError::ReadOnly { stream: self.stream.to_string(), topic });
+        }
+        if let Some(why) = self.another() {
+            return Err(AppendError::Unavailable(why.to_owned()));
         }
         if self.partitions.get().is_some() {
             return Ok(());

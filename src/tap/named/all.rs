@@ -6,18 +6,41 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::alone::{self, Turn};
-use super::cursor::{NamedCursor, Place};
-use super::kept::KeptText;
+use super::cursor::{NamedCursor, Place, no_shards};
+use super::kept::{KeptOf, KeptText};
 use super::leases::Leases;
-use crate::config::limits::CURSORS_MAX;
+use super::shared::{Shelves, Table};
+use crate::config::limits::{CURSOR_NAMES_MAX, CURSORS_MAX};
 use crate::edge::problem::Problem;
 use crate::node::{DocumentFolder, NodeError};
-use crate::record::ShardId;
-use crate::runtime::clock;
 use crate::runtime::disk::Disk;
-use crate::stream::{ShardFacts, Stream};
+use crate::stream::{Layout, ShardFacts, Stream};
 use crate::tap::cursor::Cursor;
 use crate::telemetry::metrics::{CursorGauges, CursorMetrics, Registry};
+
+/// Where the cursors of a stream are kept.
+#[derive(Debug)]
+enum Home {
+    /// In memory, as the stream.
+    Memory,
+    /// In the node's folder.
+    Folder(DocumentFolder, KeptOf),
+    /// In a store that other nodes reach as well.
+    Store(Shelves),
+    /// Nowhere: other nodes read the stream as well, and this one knows no store that they have in common.
+    Nowhere,
+}
+
+/// Where the nodes of a cluster keep cursors of streams in Kafka together.
+#[derive(Debug)]
+pub enum Together {
+    /// This node is alone.
+    Alone,
+    /// There.
+    In(Shelves),
+    /// The cluster has other nodes, and this one is not told of a store.
+    Unknown,
+}
 
 /// See the module. Those of a durable stream are in the node's folder.
 #[derive(Debug)]
@@ -26,7 +49,7 @@ pub struct NamedCursors {
     cursors: Mutex<Cursors>,
     /// One is made or deleted at a time.
     changing: Turn,
-    files: Option<(DocumentFolder, u32)>,
+    home: Home,
     registry: Option<Registry>,
 }
 
@@ -48,6 +71,10 @@ pub struct NewCursor {
     pub lease: Duration,
 }
 
+fn unknown(name: &str) -> Problem {
+    Problem::UnknownCursor(name.to_owned())
+}
+
 impl NamedCursors {
     /// Those of a stream, in memory: none yet.
     pub fn in_memory(stream: &Arc<Stream>, registry: Option<&Registry>) -> Arc<Self> {
@@ -55,9 +82,32 @@ impl NamedCursors {
             stream: Arc::clone(stream),
             cursors: Mutex::default(),
             changing: Arc::default(),
-            files: None,
+            home: Home::Memory,
             registry: registry.cloned(),
         })
+    }
+
+    /// Those of a stream in Kafka: in the node's folder, if it is alone.
+    ///
+    /// # Errors
+    /// As of [`NamedCursors::open`].
+    pub fn open_of_topic(
+        (stream, topic): (&Arc<Stream>, &str),
+        together: Together,
+        files: (Arc<dyn Disk>, &Path),
+        registry: &Registry,
+    ) -> Result<Arc<Self>, NodeError> {
+        let home = match together {
+            Together::Alone => {
+                let files = DocumentFolder::of_cursors(files.0, files.1, stream.name());
+                return Self::open_in(stream, (files, KeptOf::Topic(topic.to_owned())), registry);
+            }
+            Together::In(shelves) => Home::Store(shelves),
+            Together::Unknown => Home::Nowhere,
+        };
+        let (cursors, changing) = (Mutex::default(), Arc::default());
+        let registry = Some(registry.clone());
+        Ok(Arc::new(Self { stream: Arc::clone(stream), cursors, changing, home, registry }))
     }
 
     /// Those of a stream, in the node's folder at `data_dir` if it is durable. Cursors of an earlier stream of its name
@@ -73,27 +123,31 @@ impl NamedCursors {
     ) -> Result<Arc<Self>, NodeError> {
         let Some(number) = stream.number() else { return Ok(Self::in_memory(stream, Some(registry))) };
         let files = DocumentFolder::of_cursors(disk, data_dir, stream.name());
+        Self::open_in(stream, (files, KeptOf::Number(number)), registry)
+    }
+
+    fn open_in(
+        stream: &Arc<Stream>,
+        (files, owner): (DocumentFolder, KeptOf),
+        registry: &Registry,
+    ) -> Result<Arc<Self>, NodeError> {
         let mut by_name = BTreeMap::new();
         for (path, text) in files.read_all::<KeptText>()? {
-            if text.stream != number {
+            if text.stream != owner {
                 files.remove(&text.cursor)?;
                 continue;
             }
             let kept = text.read().map_err(|what| NodeError::Damaged { path, what })?;
-            let layout = stream.layout();
-            let facts = layout.shards().iter().map(|shard| &shard.facts);
-            let end = |shard: ShardId| Some(layout.get(shard)?.log_ref().bounds().next);
-            let leases = Leases::restore(&kept, facts, end, clock::monotonic());
-            let place = Place { files: files.clone(), stream: number };
+            let place = Place { files: files.clone(), stream: owner.clone() };
             let metrics = registry.cursors(stream.name());
-            let cursor = NamedCursor::new(&text.cursor, stream, (leases, layout), Some(place), metrics);
+            let cursor = NamedCursor::restored(&text.cursor, stream, kept, place, metrics);
             by_name.insert(Arc::clone(cursor.name()), Arc::new(cursor));
         }
         Ok(Arc::new(Self {
             stream: Arc::clone(stream),
             cursors: Mutex::new(Cursors { by_name, are_gone: false }),
             changing: Arc::default(),
-            files: Some((files, number)),
+            home: Home::Folder(files, owner),
             registry: Some(registry.clone()),
         }))
     }
@@ -107,20 +161,84 @@ impl NamedCursors {
     ///
     /// # Errors
     /// If there is none.
-    pub fn get(&self, name: &str) -> Result<Arc<NamedCursor>, Problem> {
-        let unknown = || Problem::UnknownCursor(name.to_owned());
-        self.cursors().by_name.get(name).cloned().ok_or_else(unknown)
+    pub async fn get(self: &Arc<Self>, name: &str) -> Result<Arc<NamedCursor>, Problem> {
+        let known = self.cursors().by_name.get(name).cloned();
+        match (known, &self.home) {
+            (Some(known), _) if !known.is_gone() => Ok(known),
+            (_, Home::Store(shelves)) => {
+                let table = Table::new(name, shelves.shelf(name));
+                if table.find(&self.stream).await? { self.found(name, table) } else { Err(unknown(name)) }
+            }
+            _ => Err(unknown(name)),
+        }
     }
 
-    /// All of them, by name.
+    /// All of them, by name: also those that only other nodes know by now.
+    ///
+    /// # Errors
+    /// If they are in a store that does not tell.
+    pub async fn all(self: &Arc<Self>) -> Result<Vec<Arc<NamedCursor>>, Problem> {
+        if let Home::Store(shelves) = &self.home {
+            self.learn_all(shelves).await?;
+        }
+        Ok(self.list())
+    }
+
+    /// All of them that this node knows, by name.
     pub fn list(&self) -> Vec<Arc<NamedCursor>> {
-        self.cursors().by_name.values().cloned().collect()
+        self.cursors().by_name.values().filter(|cursor| !cursor.is_gone()).cloned().collect()
+    }
+
+    /// Learns what there is in the store. Returns how many names are given there.
+    async fn learn_all(self: &Arc<Self>, shelves: &Shelves) -> Result<usize, Problem> {
+        let names = shelves.all().await?;
+        let count = names.len();
+        for (shelf, number) in names {
+            let known = self.list().into_iter().find(|cursor| cursor.is_on(&shelf));
+            if let Some(known) = known {
+                if !known.knows(number) {
+                    match known.refresh().await {
+                        Err(Problem::UnknownCursor(_)) | Ok(()) => {}
+                        Err(problem) => return Err(problem),
+                    }
+                }
+                continue;
+            }
+            if let Some(sheet) = shelf.newest(None).await?.filter(|sheet| !sheet.content.is_gone) {
+                let table = Table::new(&sheet.cursor, shelf);
+                if table.find(&self.stream).await? {
+                    self.found(&sheet.cursor, table)?;
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// One that was found in the store; the one that this node knows, where it has found it meanwhile.
+    fn found(&self, name: &str, table: Table) -> Result<Arc<NamedCursor>, Problem> {
+        if self.stream.layout().shards().is_empty() {
+            return Err(no_shards(&self.stream));
+        }
+        let leases = table.leases().ok_or_else(|| unknown(name))?;
+        let mut cursors = self.cursors();
+        if let Some(known) = cursors.by_name.get(name).filter(|known| !known.is_gone()) {
+            return Ok(Arc::clone(known));
+        }
+        let cursor = Arc::new(NamedCursor::shared((name, &self.stream), table, leases, self.metrics()));
+        cursors.by_name.insert(Arc::clone(cursor.name()), Arc::clone(&cursor));
+        Ok(cursor)
+    }
+
+    fn metrics(&self) -> CursorMetrics {
+        let metrics = self.registry.as_ref().map(|registry| registry.cursors(self.stream.name()));
+        metrics.unwrap_or_else(CursorMetrics::noop)
     }
 
     /// The gauges of all of them.
     pub fn gauges(&self) -> Vec<CursorGauges> {
         let gauges = |cursor: Arc<NamedCursor>| {
-            let totals = cursor.totals()?;
+            // What no worker asks this node for, others tell of.
+            let totals = cursor.totals().ok().filter(|_| cursor.is_recent())?;
             let (stream, cursor) = (Arc::clone(self.stream.name()), Arc::clone(cursor.name()));
             Some(CursorGauges { stream, cursor, lag: totals.lag, leases: totals.leased_shards as u64 })
         };
@@ -132,7 +250,59 @@ impl NamedCursors {
     /// # Errors
     /// If there are too many, or it cannot be kept.
     pub async fn create(self: &Arc<Self>, new: NewCursor) -> Result<(Arc<NamedCursor>, bool), Problem> {
-        self.change(move |cursors| cursors.create_now(&new)).await
+        if self.stream.layout().shards().is_empty() {
+            return Err(no_shards(&self.stream));
+        }
+        match &self.home {
+            Home::Store(shelves) => self.create_in(shelves, &new).await,
+            Home::Nowhere => Err(Problem::CannotChange(
+                "other nodes read this stream as well, so its cursors are kept in the store of [cluster] ledger, which this \
+                 node does not name: write it into forebay.toml"
+                    .to_owned(),
+            )),
+            Home::Memory | Home::Folder(..) => self.change(move |cursors| cursors.create_now(&new)).await,
+        }
+    }
+
+    async fn create_in(
+        self: &Arc<Self>,
+        shelves: &Shelves,
+        new: &NewCursor,
+    ) -> Result<(Arc<NamedCursor>, bool), Problem> {
+        let name = new.name.as_str();
+        match self.get(name).await {
+            // What is known may be deleted by now.
+            Ok(known) => match known.refresh().await {
+                Ok(()) => return Ok((known, false)),
+                Err(Problem::UnknownCursor(_)) => {}
+                Err(problem) => return Err(problem),
+            },
+            Err(Problem::UnknownCursor(_)) => {}
+            Err(problem) => return Err(problem),
+        }
+        let names = self.learn_all(shelves).await?;
+        if self.list().len() >= CURSORS_MAX || names >= CURSOR_NAMES_MAX {
+            let detail = format!(
+                "the stream has {CURSORS_MAX} cursors, or has had {CURSOR_NAMES_MAX} names of such, which is the most: \
+                 delete one, or take a name that it has had"
+            );
+            return Err(Problem::CannotChange(detail));
+        }
+        let (leases, _) = self.leases_of(new);
+        let table = Table::new(name, shelves.shelf(name));
+        let is_made = table.begin(&self.stream, &leases).await?;
+        let cursor = self.found(name, table)?;
+        if is_made {
+            tracing::info!(stream = %self.stream.name(), cursor = name, from = %new.from, "a named cursor was made");
+        }
+        Ok((cursor, is_made))
+    }
+
+    fn leases_of(&self, new: &NewCursor) -> (Leases, Arc<Layout>) {
+        let layout = self.stream.layout();
+        let facts = layout.shards().iter().map(|shard| &shard.facts);
+        // A shard that was made since the position was looked up is a child, which is read from its beginning.
+        (Leases::new(new.lease, facts, |shard| new.from.position(shard)), layout)
     }
 
     fn create_now(&self, new: &NewCursor) -> Result<(Arc<NamedCursor>, bool), Problem> {
@@ -147,15 +317,12 @@ impl NamedCursors {
             }
         }
         let (stream, name) = (&self.stream, new.name.as_str());
-        let layout = stream.layout();
-        let facts = layout.shards().iter().map(|shard| &shard.facts);
-        // A shard that was made since the position was looked up is a child, which is read from its beginning.
-        let leases = Leases::new(new.lease, facts, |shard| new.from.position(shard));
-        let place =
-            self.files.as_ref().map(|(files, number)| Place { files: files.clone(), stream: *number });
-        let metrics = self.registry.as_ref().map(|registry| registry.cursors(stream.name()));
-        let metrics = metrics.unwrap_or_else(CursorMetrics::noop);
-        let cursor = Arc::new(NamedCursor::new(name, stream, (leases, layout), place, metrics));
+        let place = match &self.home {
+            Home::Folder(files, owner) => Some(Place { files: files.clone(), stream: owner.clone() }),
+            Home::Memory | Home::Store(_) | Home::Nowhere => None,
+        };
+        let cursor = NamedCursor::new(name, stream, self.leases_of(new), place, self.metrics());
+        let cursor = Arc::new(cursor);
         cursor.write(|leases| leases.kept(&[]))?;
         let mut cursors = self.cursors();
         if cursors.are_gone {
@@ -173,9 +340,17 @@ impl NamedCursors {
     /// # Errors
     /// If there is none, or its file cannot be taken away.
     pub async fn delete(self: &Arc<Self>, name: &str) -> Result<(), Problem> {
+        let cursor = self.get(name).await?;
+        if let Some(shared) = cursor.in_store() {
+            shared.remove().await?;
+            self.cursors().by_name.remove(name);
+            tracing::info!(stream = %self.stream.name(), cursor = name, "a named cursor was deleted");
+            return Ok(());
+        }
         let name = name.to_owned();
         self.change(move |cursors| {
-            let cursor = cursors.get(&name)?;
+            let cursor = cursors.cursors().by_name.get(name.as_str()).cloned();
+            let cursor = cursor.ok_or_else(|| unknown(&name))?;
             cursor.remove(false)?;
             cursors.cursors().by_name.remove(name.as_str());
             tracing::info!(stream = %cursors.stream.name(), cursor = name, "a named cursor was deleted");
@@ -209,7 +384,7 @@ impl NamedCursors {
         self: &Arc<Self>,
         change: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        alone::run(&self.changing, (self, self.files.is_some()), change).await
+        alone::run(&self.changing, (self, matches!(self.home, Home::Folder(..))), change).await
     }
 
     /// Where a cursor begins that reads from the first record or behind the last one.

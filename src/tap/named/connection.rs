@@ -2,7 +2,7 @@
 //! has just given back.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::cursor::NamedCursor;
 
@@ -43,6 +43,19 @@ impl Connections {
 pub struct Connection {
     pub(super) cursor: Arc<NamedCursor>,
     pub(super) number: u64,
+    /// Where several nodes keep the cursor: the number of what was known when it first got shards.
+    pub(super) joined: OnceLock<u64>,
+}
+
+impl Connection {
+    pub(super) fn joined(&self) -> Option<u64> {
+        self.joined.get().copied()
+    }
+
+    /// The first time counts.
+    pub(super) fn has_joined(&self, number: u64) {
+        self.joined.get_or_init(|| number);
+    }
 }
 
 impl Drop for Connection {

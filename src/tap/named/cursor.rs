@@ -3,29 +3,31 @@
 //! A checkpoint is on the disk before it counts, and so is who has which shard before records are sent. Files are
 //! written one at a time, and to the end, whether or not the client still waits.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod changes;
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::alone::{self, Turn};
 use super::balance::Changes;
 use super::connection::{Connection, Connections};
-use super::kept::{Kept, KeptText};
+use super::kept::{Kept, KeptOf, KeptText};
 use super::leases::{Held, Leases, Stretch};
+use super::shared::{SharedCursor, Shelf, Table};
 use super::view::{Totals, View};
 use crate::edge::problem::Problem;
 use crate::node::DocumentFolder;
 use crate::record::ShardId;
 use crate::runtime::clock;
 use crate::stream::{Layout, Signal, Stream};
-use crate::tap::cursor::Cursor;
 use crate::telemetry::metrics::CursorMetrics;
 
 /// Where a cursor is kept.
 #[derive(Debug)]
 pub(super) struct Place {
     pub files: DocumentFolder,
-    /// The stream's number in the catalog.
-    pub stream: u32,
+    /// Whose it is.
+    pub stream: KeptOf,
 }
 
 /// See the module.
@@ -36,6 +38,8 @@ pub struct NamedCursor {
     state: Mutex<State>,
     /// `None` where the stream is in memory. Locked while it is written.
     place: Option<Mutex<Place>>,
+    /// Where several nodes keep it. Its leases are then what was known last.
+    table: Option<Table>,
     /// Who waits for it to be written.
     writing: Turn,
     /// Tells workers that shards have changed hands.
@@ -53,6 +57,8 @@ struct State {
     /// How many of these changes are on the disk.
     kept: u64,
     connections: Connections,
+    /// What was found on the disk, until the stream has shards: a topic has none before a broker has told of it.
+    waiting: Option<Box<Kept>>,
     is_gone: bool,
 }
 
@@ -65,6 +71,28 @@ pub struct Joined {
     pub unread: u64,
     /// It has left since its connection began: it is to have no more.
     pub has_left: bool,
+}
+
+pub(super) fn too_many(cursor: &str) -> Problem {
+    Problem::CannotChange(format!("cursor '{cursor}' has as many workers as one may have"))
+}
+
+pub(super) fn in_use(cursor: &str) -> Problem {
+    let detail =
+        format!("workers have shards of cursor '{cursor}': stop them first, or send \"force\": true");
+    Problem::CannotChange(detail)
+}
+
+/// Leases as they were kept.
+fn restored(kept: &Kept, layout: &Layout) -> Leases {
+    let end = |shard: ShardId| Some(layout.get(shard)?.log_ref().bounds().next);
+    Leases::restore(kept, layout.shards().iter().map(|shard| &shard.facts), end, clock::monotonic())
+}
+
+/// The log of a stream in Kafka is not there yet, so nobody knows where anything is.
+pub(super) fn no_shards(stream: &Stream) -> Problem {
+    let why = stream.topic().and_then(|topic| topic.trouble());
+    Problem::LogUnavailable(why.unwrap_or_else(|| format!("stream '{}' has no shards yet", stream.name())))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -81,16 +109,71 @@ impl NamedCursor {
         metrics: CursorMetrics,
     ) -> Self {
         let connections = Connections::default();
-        let state = State { leases, layout, changed: 0, kept: 0, connections, is_gone: false };
+        let state = State { leases, layout, changed: 0, kept: 0, connections, waiting: None, is_gone: false };
         Self {
             name: name.into(),
             stream: Arc::clone(stream),
             state: Mutex::new(state),
             place: place.map(Mutex::new),
+            table: None,
             writing: Arc::default(),
             changed: Signal::default(),
             metrics,
         }
+    }
+
+    /// One that several nodes keep, as it was found in `table`.
+    pub(super) fn shared(
+        (name, stream): (&str, &Arc<Stream>),
+        table: Table,
+        leases: Leases,
+        metrics: CursorMetrics,
+    ) -> Self {
+        let cursor = Self::new(name, stream, (leases, stream.layout()), None, metrics);
+        Self { table: Some(table), ..cursor }
+    }
+
+    /// What keeps it, if several nodes do.
+    pub(super) fn in_store(&self) -> Option<SharedCursor<'_>> {
+        self.table.as_ref().map(|table| SharedCursor { cursor: self, table })
+    }
+
+    /// Whether it is kept there.
+    pub(super) fn is_on(&self, shelf: &Shelf) -> bool {
+        self.table.as_ref().is_some_and(|table| table.is_on(shelf))
+    }
+
+    /// Whether that is the newest of what several nodes have written that this one knows.
+    pub(super) fn knows(&self, number: u64) -> bool {
+        self.table.as_ref().is_some_and(|table| table.number() >= Some(number))
+    }
+
+    /// Whether what is known of it is not old: nobody tells this node what others do with it unless a worker asks.
+    pub(super) fn is_recent(&self) -> bool {
+        let Some(table) = &self.table else { return true };
+        table.looked().is_some_and(|looked| clock::monotonic().saturating_duration_since(looked) < RECENT)
+    }
+
+    pub(super) fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// One that was found on the disk.
+    pub(super) fn restored(
+        name: &str,
+        stream: &Arc<Stream>,
+        kept: Kept,
+        place: Place,
+        metrics: CursorMetrics,
+    ) -> Self {
+        let layout = stream.layout();
+        let (leases, waiting) = match layout.shards() {
+            [] => (Leases::new(kept.lease, [], |_| None), Some(Box::new(kept))),
+            _ => (restored(&kept, &layout), None),
+        };
+        let cursor = Self::new(name, stream, (leases, layout), Some(place), metrics);
+        lock(&cursor.state).waiting = waiting;
+        cursor
     }
 
     /// Its name.
@@ -112,10 +195,45 @@ impl NamedCursor {
         // Behind the lock, so that it is not older than the one that is followed.
         let layout = self.stream.layout();
         if !Arc::ptr_eq(&state.layout, &layout) {
-            state.leases.follow(layout.shards().iter().map(|shard| &shard.facts));
+            match state.waiting.take() {
+                Some(kept) => state.leases = restored(&kept, &layout),
+                None => state.leases.follow(layout.shards().iter().map(|shard| &shard.facts)),
+            }
             state.layout = layout;
         }
-        Ok(state)
+        match state.layout.shards() {
+            [] => Err(no_shards(&self.stream)),
+            _ => Ok(state),
+        }
+    }
+
+    /// An error unless the stream has shards.
+    pub(super) fn has_shards(&self) -> Result<(), Problem> {
+        self.state().map(drop)
+    }
+
+    /// Takes over what several nodes have made of it.
+    pub(super) fn learn(&self, leases: Leases, is_news: bool) {
+        lock(&self.state).leases = leases;
+        if is_news {
+            self.changed.notify();
+        }
+    }
+
+    /// Another node has deleted it, or this one.
+    pub(super) fn is_found_gone(&self) {
+        lock(&self.state).is_gone = true;
+        self.changed.notify();
+    }
+
+    /// Whether it is deleted.
+    pub(super) fn is_gone(&self) -> bool {
+        lock(&self.state).is_gone
+    }
+
+    /// Tells of shards that have changed hands.
+    pub(super) fn tell_of(&self, changes: &Changes) {
+        self.tell(&mut lock(&self.state), changes);
     }
 
     /// Follows the shards of the stream, so that the end of one that goes is known.
@@ -147,7 +265,7 @@ impl NamedCursor {
     /// A connection of `worker` that stays begins.
     pub fn connect(self: &Arc<Self>, worker: &Arc<str>) -> Connection {
         let number = lock(&self.state).connections.begin(worker);
-        Connection { cursor: Arc::clone(self), number }
+        Connection { cursor: Arc::clone(self), number, joined: OnceLock::new() }
     }
 
     pub(super) fn disconnect(&self, connection: u64) {
@@ -163,15 +281,16 @@ impl NamedCursor {
         worker: &Arc<str>,
         connection: Option<&Connection>,
     ) -> Result<Joined, Problem> {
+        if connection.is_some_and(|connection| !lock(&self.state).connections.is_open(connection)) {
+            return Ok(Joined { has_left: true, ..Joined::default() });
+        }
+        if let Some(shared) = self.in_store() {
+            return shared.join(worker, connection).await;
+        }
         {
             let mut state = self.state()?;
-            if connection.is_some_and(|connection| !state.connections.is_open(connection)) {
-                return Ok(Joined { has_left: true, ..Joined::default() });
-            }
             let joined = state.leases.join(worker, clock::monotonic());
-            let changes = joined.map_err(|_| {
-                Problem::CannotChange(format!("cursor '{}' has as many workers as one may have", self.name))
-            })?;
+            let changes = joined.map_err(|_| too_many(&self.name))?;
             self.tell(&mut state, &changes);
         }
         loop {
@@ -190,121 +309,22 @@ impl NamedCursor {
     /// [`Leases::grant`].
     ///
     /// # Errors
-    /// If the cursor is gone.
-    pub fn grant(&self, worker: &str, records: &[Stretch]) -> Result<bool, Problem> {
-        Ok(self.state()?.leases.grant(worker, records))
+    /// If the cursor is gone, or that cannot be kept.
+    pub async fn grant(&self, worker: &Arc<str>, records: &[Stretch]) -> Result<bool, Problem> {
+        match self.in_store() {
+            // What nobody is sent need not be asked for.
+            Some(shared) if !records.is_empty() => shared.grant(worker, records).await,
+            _ => Ok(self.state()?.leases.grant(worker, records)),
+        }
     }
 
     /// When a waiting worker looks again: to renew its leases, or because those of others are over.
     pub fn look_again_at(&self, now: Instant) -> Instant {
         let state = lock(&self.state);
-        let renewal = now + state.leases.length() / RENEWALS;
+        let length = state.leases.length();
+        let every = self.table.as_ref().map_or(length / RENEWALS, |_| Table::look_every(length));
+        let renewal = now + every;
         state.leases.next_expiry(now).map_or(renewal, |expiry| expiry.min(renewal))
-    }
-
-    /// What of `next` is about shards that are there: no more positions than those. What is gone is done.
-    pub fn only_known(&self, mut next: Cursor) -> Cursor {
-        let layout = self.stream.layout();
-        next.positions.retain(|(shard, _)| layout.get(*shard).is_some());
-        next.positions.shrink_to_fit();
-        next
-    }
-
-    /// A worker says that everything before `next` is done, or only that it is alive. What it has then.
-    ///
-    /// # Errors
-    /// [`Problem::LeaseLost`] for shards that it does not have any more: the others have moved all the same. If it
-    /// cannot be kept, nothing has moved.
-    pub async fn commit(self: &Arc<Self>, worker: &Arc<str>, next: Cursor) -> Result<Cursor, Problem> {
-        let worker = Arc::clone(worker);
-        self.run_alone(move |cursor| cursor.commit_now(&worker, &next)).await
-    }
-
-    fn commit_now(&self, worker: &Arc<str>, next: &Cursor) -> Result<Cursor, Problem> {
-        let checked = self.state()?.leases.check(worker, next);
-        if !checked.forward.is_empty() {
-            self.write(|leases| leases.kept(&checked.forward))?;
-            self.metrics.commits.increment(1);
-        }
-        let mut state = self.state()?;
-        state.leases.apply(&checked.forward);
-        let changes = state.leases.live_on(worker, clock::monotonic());
-        self.tell(&mut state, &changes);
-        if !checked.lost.is_empty() {
-            self.metrics.lost.increment(1);
-            return Err(Problem::LeaseLost { shards: checked.lost.iter().map(ShardId::to_string).collect() });
-        }
-        let held = state.leases.held(worker);
-        Ok(Cursor { positions: held.iter().map(|held| (held.shard, held.done)).collect() })
-    }
-
-    /// A worker gives its shards back, and its connections end.
-    ///
-    /// # Errors
-    /// If it cannot be kept; the shards are free all the same.
-    pub async fn leave(self: &Arc<Self>, worker: &str) -> Result<(), Problem> {
-        let had_some = {
-            let mut state = self.state()?;
-            let (had_some, changes) = state.leases.leave(worker, clock::monotonic());
-            state.connections.end(worker);
-            self.tell(&mut state, &changes);
-            self.changed.notify();
-            state.changed += u64::from(had_some);
-            had_some
-        };
-        if had_some { self.run_alone(Self::keep).await } else { Ok(()) }
-    }
-
-    /// Goes on at other positions.
-    ///
-    /// # Errors
-    /// [`Problem::CannotChange`] where a worker has a shard and it is not `forced`; if it cannot be kept, nothing has
-    /// changed.
-    pub async fn reset(self: &Arc<Self>, to: Cursor, forced: bool) -> Result<(), Problem> {
-        self.run_alone(move |cursor| cursor.reset_now(&to, forced)).await
-    }
-
-    fn reset_now(&self, to: &Cursor, forced: bool) -> Result<(), Problem> {
-        let position = |shard| to.position(shard);
-        if !forced && self.state()?.leases.is_leased(clock::monotonic()) {
-            let detail = format!(
-                "workers have shards of cursor '{}': stop them first, or send \"force\": true",
-                self.name
-            );
-            return Err(Problem::CannotChange(detail));
-        }
-        self.write(|leases| {
-            let mut next = leases.clone();
-            next.reset(position);
-            next.kept(&[])
-        })?;
-        self.state()?.leases.reset(position);
-        tracing::info!(stream = %self.stream.name(), cursor = %self.name, %to, "a named cursor was reset");
-        // Whoever waits asks for shards again.
-        self.changed.notify();
-        Ok(())
-    }
-
-    /// Another length of leases.
-    ///
-    /// # Errors
-    /// If it cannot be kept; then it is what it was.
-    pub async fn set_lease(self: &Arc<Self>, length: Duration) -> Result<(), Problem> {
-        let before = {
-            let mut state = self.state()?;
-            let before = state.leases.length();
-            state.leases.set_length(length);
-            state.changed += u64::from(before != length);
-            before
-        };
-        if before == length {
-            return Ok(());
-        }
-        let kept = self.run_alone(Self::keep).await;
-        if kept.is_err() {
-            lock(&self.state).leases.set_length(before);
-        }
-        kept
     }
 
     /// Runs what writes to the disk, one at a time and to the end.
@@ -335,7 +355,7 @@ impl NamedCursor {
             lock(&self.state).kept = changed;
             return Ok(());
         };
-        let text = KeptText::of(&self.name, place.stream, &kept);
+        let text = KeptText::of(&self.name, place.stream.clone(), &kept);
         place.files.keep(&self.name, &text).map_err(|error| {
             let (stream, cursor) = (self.stream.name(), &self.name);
             tracing::warn!(%stream, %cursor, %error, "a named cursor cannot be kept");
@@ -361,11 +381,25 @@ impl NamedCursor {
         removed.map_err(|error| Problem::CursorNotKept(error.to_string()))
     }
 
-    /// What is to be seen of it; nothing if it is gone.
-    pub fn view(&self) -> Option<View> {
+    /// Learns what other nodes have made of it, if they keep it as well.
+    ///
+    /// # Errors
+    /// If it is gone, or the store does not tell.
+    pub async fn refresh(&self) -> Result<(), Problem> {
+        match self.in_store() {
+            Some(shared) => shared.refresh().await,
+            None => Ok(()),
+        }
+    }
+
+    /// What is to be seen of it.
+    ///
+    /// # Errors
+    /// If it is gone, or its stream has no shards yet.
+    pub fn view(&self) -> Result<View, Problem> {
         let now = clock::monotonic();
-        let state = self.state().ok()?;
-        Some(View {
+        let state = self.state()?;
+        Ok(View {
             now,
             lease: state.leases.length(),
             shards: state.leases.states(now),
@@ -375,12 +409,18 @@ impl NamedCursor {
     }
 
     /// The same in numbers, at one pass over its shards.
-    pub fn totals(&self) -> Option<Totals> {
+    ///
+    /// # Errors
+    /// As of [`NamedCursor::view`].
+    pub fn totals(&self) -> Result<Totals, Problem> {
         let now = clock::monotonic();
-        let state = self.state().ok()?;
-        Some(Totals::of(&state.leases, &state.layout, now))
+        let state = self.state()?;
+        Ok(Totals::of(&state.leases, &state.layout, now))
     }
 }
+
+/// For how long the gauges of a cursor are shown that nobody asks this node for: of some look-outs of whoever waits.
+const RECENT: Duration = Duration::from_secs(15);
 
 /// Signs of life that a waiting connection gives in the time of a lease.
 const RENEWALS: u32 = 3;

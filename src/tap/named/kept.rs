@@ -20,14 +20,24 @@ pub struct Kept {
     pub held: BTreeMap<Arc<str>, Vec<ShardId>>,
 }
 
+/// What tells a stream from an earlier one of its name, whose cursors are not its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum KeptOf {
+    /// Its number in the catalog.
+    Number(u32),
+    /// The topic that is its log.
+    Topic(String),
+}
+
 /// The content of `cursors/STREAM/CURSOR.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptText {
     /// The name of the cursor.
     pub cursor: String,
-    /// The number of its stream in the catalog: that of another stream of the same name is another one.
-    pub stream: u32,
+    /// Its stream: that of another stream of the same name is another one.
+    pub stream: KeptOf,
     lease_ms: u64,
     next: String,
     held: BTreeMap<String, Vec<u32>>,
@@ -35,7 +45,7 @@ pub struct KeptText {
 
 impl KeptText {
     /// The text of `kept`.
-    pub fn of(cursor: &str, stream: u32, kept: &Kept) -> Self {
+    pub fn of(cursor: &str, stream: KeptOf, kept: &Kept) -> Self {
         let ids = |shards: &Vec<ShardId>| shards.iter().map(|shard| shard.0).collect();
         Self {
             cursor: cursor.to_owned(),

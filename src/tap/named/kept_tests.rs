@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::cursor::{NamedCursor, Place};
-use super::kept::KeptText;
+use super::kept::{KeptOf, KeptText};
 use super::leases::Leases;
 use super::page;
 use super::reader::Asked;
@@ -50,7 +50,7 @@ fn cursor_in(edge: &Edge, files: DocumentFolder) -> (Arc<NamedCursor>, Arc<Strea
     let stream = Arc::clone(&edge.intake("s").unwrap().stream);
     let layout = stream.layout();
     let leases = Leases::new(LEASE, layout.shards().iter().map(|shard| &shard.facts), |_| None);
-    let place = Place { files, stream: 7 };
+    let place = Place { files, stream: KeptOf::Number(7) };
     let cursor = NamedCursor::new("c", &stream, (leases, layout), Some(place), CursorMetrics::noop());
     (Arc::new(cursor), stream)
 }
@@ -96,7 +96,7 @@ async fn a_checkpoint_that_cannot_be_kept_moves_nothing_and_one_that_is_survives
     assert_eq!(cursor.commit(&worker, page.next.clone()).await.unwrap(), page.next);
     let disk = disk.crash();
     let kept = kept(&disk).unwrap();
-    assert_eq!((kept.cursor.as_str(), kept.stream), ("c", 7));
+    assert_eq!((kept.cursor.as_str(), kept.stream.clone()), ("c", KeptOf::Number(7)));
     let kept = kept.read().unwrap();
     assert_eq!((&kept.next, kept.lease), (&page.next, LEASE));
     assert_eq!(kept.held[&worker], [ShardId(0), ShardId(1)]);

@@ -25,6 +25,8 @@ use crate::tap::cursor::Cursor;
 pub struct Leases {
     /// How long a worker keeps its shards without a sign of life.
     pub(super) length: Duration,
+    /// How much longer that is because signs of life may have been given to others.
+    pub(super) grace: Duration,
     pub(super) shards: BTreeMap<ShardId, LeasedShard>,
     /// When each worker that is alive is taken for dead.
     pub(super) workers: BTreeMap<Arc<str>, Instant>,
@@ -126,7 +128,8 @@ impl Leases {
             (facts.id, LeasedShard { facts: *facts, done, hold: None })
         };
         let shards = shards.into_iter().map(shard).collect();
-        Self { length, shards, workers: BTreeMap::new(), unread: 0, balance_at: None }
+        let (workers, grace) = (BTreeMap::new(), Duration::ZERO);
+        Self { length, grace, shards, workers, unread: 0, balance_at: None }
     }
 
     /// What was kept, after a restart: whoever had shards has them for one lease from now on. `ends` tells the number
@@ -249,7 +252,7 @@ impl Leases {
     }
 
     fn renew(&mut self, worker: &Arc<str>, now: Instant) {
-        let until = now + self.length;
+        let until = now + self.length + self.grace;
         let is_known = self.workers.insert(Arc::clone(worker), until).is_some();
         // Leases may have become shorter.
         self.balance_at = self.balance_at.filter(|_| is_known).map(|at| at.min(until));

@@ -114,7 +114,7 @@ impl WorkerReader {
             };
             let mut found = found::look(&self.stream, &start, scope, &self.payer).await?;
             let moved = moved(&start, &found.next);
-            if !self.asked.cursor.grant(&self.asked.worker, &moved)? {
+            if !self.asked.cursor.grant(&self.asked.worker, &moved).await? {
                 // Shards have changed hands while they were read.
                 continue;
             }

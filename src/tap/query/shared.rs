@@ -31,9 +31,9 @@ impl Worker {
     ///
     /// # Errors
     /// If there is none of that name.
-    pub fn ask(self, cursors: &NamedCursors) -> Result<Asked, Problem> {
+    pub async fn ask(self, cursors: &Arc<NamedCursors>) -> Result<Asked, Problem> {
         let Self { cursor, worker, after, filter } = self;
-        Ok(Asked { cursor: cursors.get(&cursor)?, worker, after, filter })
+        Ok(Asked { cursor: cursors.get(&cursor).await?, worker, after, filter })
     }
 }
 
@@ -57,7 +57,9 @@ impl Sent<'_> {
         };
         let layout = stream.layout();
         let is_there = |&(shard, position): &(ShardId, SequenceNumber)| {
-            layout.get(shard).is_none_or(|shard| position <= shard.log_ref().bounds().next)
+            // Of a topic another node may have read more.
+            stream.topic().is_some()
+                || layout.get(shard).is_none_or(|shard| position <= shard.log_ref().bounds().next)
         };
         let after = Cursor::parse_any(text).filter(|cursor| cursor.positions.iter().all(is_there));
         let after = after.ok_or_else(|| bad(name, "not the 'next' of a page: hand it back as it was"))?;

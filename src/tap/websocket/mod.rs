@@ -94,7 +94,7 @@ pub async fn get(
     let reader = match reads {
         None => None,
         Some(reads) => {
-            Some(Paced::new(edge.taps.any_reader(intake, reads, Format::Page)?, charge, &edge.phases))
+            Some(Paced::new(edge.taps.any_reader(intake, reads, Format::Page).await?, charge, &edge.phases))
         }
     };
     let asked = intake.mapping.as_ref().map(|_| Asked::of(&sender));
