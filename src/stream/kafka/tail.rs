@@ -11,6 +11,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 
+use super::append::made_again;
 use super::catch_up::is_out_of_range;
 use super::client::{self, End, QUESTION_TIMEOUT, Reader};
 use super::draft::Draft;
@@ -56,6 +57,7 @@ fn begin(topic: &Arc<TopicLog>, tell: impl FnOnce(&[Arc<PartitionLog>])) -> Opti
     loop {
         match first_look(topic) {
             Ok((reader, logs)) => {
+                topic.has_ends(logs.iter().map(|log| log.next()).collect());
                 topic.mend_appender();
                 let logs = topic.has_partitions(logs);
                 topic.is_well();
@@ -189,16 +191,23 @@ impl<'a> Tail<'a> {
     /// Asks where each partition ends that is not followed.
     fn look(&mut self, timeout: Duration) -> Result<(), Fault> {
         let topic = self.topic;
+        // Looked at before the broker is asked: deliveries may learn of a later end meanwhile.
+        let known: Vec<_> = topic.partitions().iter().map(|log| log.next()).collect();
         let others = topic.partitions().iter().filter(|log| !self.follows(log)).map(|log| log.partition());
-        let mut is_news = false;
+        let (mut is_news, mut lost) = (false, None);
         for (partition, high) in self.ends(others, End::High, timeout)? {
-            let log = topic.partition(partition);
-            is_news |= log.is_some_and(|log| log.learn(high, |numbers| topic.notices().accept(numbers)));
+            let Some(log) = topic.partition(partition) else { continue };
+            let ended = known.get(usize::try_from(partition).unwrap_or(usize::MAX)).copied();
+            if let Some(ended) = ended.filter(|&ended| high < ended) {
+                lost = Some(made_again(topic.connection(), topic.name(), (partition, high), ended));
+            }
+            is_news |= log.learn(high, |numbers| topic.notices().accept(numbers));
         }
         if is_news {
             topic.notices().notify_all();
         }
-        self.look_around(timeout)
+        self.look_around(timeout)?;
+        lost.map_or(Ok(()), Err)
     }
 
     /// Looks now and then where partitions begin, and how many there are.
@@ -328,18 +337,11 @@ impl<'a> Tail<'a> {
     fn begin_anew(&mut self) -> Result<(), Fault> {
         self.publish();
         for log in self.topic.partitions().iter().filter(|log| self.follows(log)) {
+            let ended = log.next();
             let (low, high) = client::watermarks(self.client(), self.topic.name(), log.partition())?;
-            if high < log.next() {
-                let error =
-                    KafkaError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::OffsetOutOfRange);
-                let action = format!(
-                    "read on in partition {} of topic '{}', which ends at {high} and had ended at {}: it was made again, \
-                     or has lost its end",
-                    log.partition(),
-                    self.topic.name(),
-                    log.next()
-                );
-                return Err(self.topic.connection().fault(action, &error));
+            if high < ended {
+                let topic = self.topic;
+                return Err(made_again(topic.connection(), topic.name(), (log.partition(), high), ended));
             }
             if low > log.next() {
                 log.learn(low, |numbers| self.topic.notices().accept(numbers));

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::append::Appender;
+use super::append::{Appender, NotTheSame};
 use super::bell::Bell;
 use super::catch_up::Pool;
+use super::ends::Ends;
 use super::judge::Judge;
 use super::partition::PartitionLog;
 use super::tail;
@@ -47,6 +48,9 @@ pub struct TopicLog {
     /// Why nothing can be appended or read at the moment.
     trouble: Mutex<Option<String>>,
     appender: RwLock<Option<Arc<Appender>>>,
+    /// Where the partitions ended at first.
+    ended: OnceLock<Vec<u64>>,
+    not_the_same: NotTheSame,
     pool: Pool,
     pub(super) bell: Bell,
     begun: Instant,
@@ -82,6 +86,8 @@ impl TopicLog {
             partitions: OnceLock::new(),
             trouble: Mutex::new(Some(waiting)),
             appender: RwLock::new(None),
+            ended: OnceLock::new(),
+            not_the_same: NotTheSame::default(),
             pool: Pool::default(),
             bell: Bell::default(),
             begun: clock::monotonic(),
@@ -151,6 +157,11 @@ impl TopicLog {
 
     pub(super) fn partition(&self, partition: i32) -> Option<&Arc<PartitionLog>> {
         self.partitions().get(usize::try_from(partition).ok()?)
+    }
+
+    /// Where the partitions end that it has. To be told before anything is appended.
+    pub(super) fn has_ends(&self, ends: Vec<u64>) {
+        self.ended.get_or_init(|| ends);
     }
 
     pub(super) fn has_partitions(&self, partitions: Vec<Arc<PartitionLog>>) -> &[Arc<PartitionLog>] {
@@ -230,7 +241,7 @@ impl TopicLog {
 
     /// Why nothing can be appended or read at the moment, if that is so.
     pub fn trouble(&self) -> Option<String> {
-        lock(&self.trouble).clone()
+        self.not_the_same.get().cloned().or_else(|| lock(&self.trouble).clone())
     }
 
     /// Why records cannot be appended, as far as that is known before.
@@ -241,6 +252,9 @@ impl TopicLog {
         if self.source.log.is_source {
             let topic = self.name().to_owned();
             return Err(AppendError::ReadOnly { stream: self.stream.to_string(), topic });
+        }
+        if let Some(why) = self.not_the_same.get() {
+            return Err(AppendError::Unavailable(why.clone()));
         }
         if self.partitions.get().is_some() {
             return Ok(());
@@ -260,7 +274,14 @@ impl TopicLog {
             return;
         }
         let queue_bytes = self.budget().capacity() / 100 * KAFKA_QUEUE_PERCENT;
-        let begun = Appender::begin(&self.connection, self.name(), (queue_bytes, self.source.request_bytes));
+        let first = || Ends::new(self.ended.get().into_iter().flatten().copied());
+        let ends = self.appender().map_or_else(first, |appender| appender.ends());
+        let begun = Appender::begin(
+            &self.connection,
+            self.name(),
+            (queue_bytes, self.source.request_bytes),
+            (ends, &self.not_the_same),
+        );
         let new = match begun {
             Ok(appender) => Some(appender),
             Err(fault) => {
