@@ -195,6 +195,11 @@ impl Node {
         copy(&self.path().join("kept"), &data);
     }
 
+    /// Whether it has listened and nobody has seen it ending.
+    pub fn is_up(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.has_listened)
+    }
+
     /// Whether there is a process that nobody has seen ending.
     pub fn is_running(&self) -> bool {
         self.running.is_some()

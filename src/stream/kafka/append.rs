@@ -108,7 +108,7 @@ pub fn made_again(
         "go on in partition {partition} of topic '{topic}', which is at {offset} and had ended at {ended}: it was made \
          again, or has lost its end"
     );
-    connection.fault(action, &error)
+    Fault { class: FaultClass::Broken, ..connection.fault(action, &error) }
 }
 
 /// A request on its way. Shared by its messages.

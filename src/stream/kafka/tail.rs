@@ -142,8 +142,8 @@ impl<'a> Tail<'a> {
     }
 
     fn has_failed(&self, fault: &Fault) {
-        let why = fault.to_string();
-        if self.topic.has_trouble(why.clone()) {
+        if self.topic.has_fault(fault) {
+            let why = fault.to_string();
             tracing::error!(stream = %self.topic.stream(), topic = self.topic.name(), why, "the topic cannot be read: trying again");
         }
     }

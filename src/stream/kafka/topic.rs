@@ -14,7 +14,7 @@ use super::partition::PartitionLog;
 use super::tail;
 use crate::config::checked::KafkaLog;
 use crate::config::limits::{KAFKA_FLUSH_WAIT, KAFKA_QUEUE_PERCENT, KAFKA_TAIL_PERCENT};
-use crate::kafka::Connection;
+use crate::kafka::{Connection, Fault, FaultClass};
 use crate::record::{Batch, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
@@ -35,6 +35,14 @@ pub struct Source {
     pub request_bytes: u64,
 }
 
+/// Why nothing can be done at the moment.
+#[derive(Debug)]
+struct Trouble {
+    why: String,
+    /// `None` for what is not of the client's making.
+    class: Option<FaultClass>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct TopicLog {
@@ -46,7 +54,7 @@ pub struct TopicLog {
     /// In the order of their numbers; not there before the cluster has told how many there are.
     partitions: OnceLock<Vec<Arc<PartitionLog>>>,
     /// Why nothing can be appended or read at the moment.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
     appender: RwLock<Option<Arc<Appender>>>,
     /// Where the partitions ended at first.
     ended: OnceLock<Vec<u64>>,
@@ -84,7 +92,7 @@ impl TopicLog {
             notices: Arc::clone(notices),
             captures: RwLock::new(captures),
             partitions: OnceLock::new(),
-            trouble: Mutex::new(Some(waiting)),
+            trouble: Mutex::new(Some(Trouble { why: waiting, class: None })),
             appender: RwLock::new(None),
             ended: OnceLock::new(),
             not_the_same: NotTheSame::default(),
@@ -229,9 +237,17 @@ impl TopicLog {
     /// Nothing can be done at the moment. Returns whether that is news.
     pub(super) fn has_trouble(&self, why: String) -> bool {
         let mut trouble = lock(&self.trouble);
-        let is_news = trouble.as_ref() != Some(&why);
-        *trouble = Some(why);
+        let is_news = trouble.as_ref().is_none_or(|known| known.why != why);
+        *trouble = Some(Trouble { why, class: None });
         is_news
+    }
+
+    /// The same for a fault. It is no news that what helps against the last one does not help yet: while brokers are away,
+    /// the client says one time that one is, and another that all are.
+    pub(super) fn has_fault(&self, fault: &Fault) -> bool {
+        let (why, class) = (fault.to_string(), Some(fault.class));
+        let known = lock(&self.trouble).replace(Trouble { why, class });
+        known.is_none_or(|known| known.class != class)
     }
 
     pub(super) fn is_well(&self) -> bool {
@@ -241,7 +257,10 @@ impl TopicLog {
 
     /// Why nothing can be appended or read at the moment, if that is so.
     pub fn trouble(&self) -> Option<String> {
-        self.not_the_same.get().cloned().or_else(|| lock(&self.trouble).clone())
+        self.not_the_same
+            .get()
+            .cloned()
+            .or_else(|| lock(&self.trouble).as_ref().map(|trouble| trouble.why.clone()))
     }
 
     /// Why records cannot be appended, as far as that is known before.
@@ -285,7 +304,7 @@ impl TopicLog {
         let new = match begun {
             Ok(appender) => Some(appender),
             Err(fault) => {
-                if self.has_trouble(fault.to_string()) {
+                if self.has_fault(&fault) {
                     tracing::error!(stream = %self.stream, error = %fault, "records cannot be appended");
                 }
                 return;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use forebay::testkit::broker::Broker;
-use forebay::testkit::faulty_broker::{Api, Fault, FaultyBroker, Rule};
+use forebay::testkit::faulty_broker::{Api, Fault, FaultyBroker, Link, Rule};
 
 use super::{Cluster, PARTITIONS, STREAM, Scene, rest, until};
 use crate::chance;
@@ -66,7 +66,7 @@ fn a_topic_that_is_deleted_is_told_and_costs_nothing_that_was_acked() {
     scene.end_load();
     assert!(scene.has_arrived(), "{}", scene.log());
 
-    // This broker makes topics that it is asked about, so the proxy has to say no.
+    // This broker makes topics that it is asked about, so the proxy has to say no, and what it has made goes again.
     for api in OF_TOPIC {
         proxy.rule(Rule::new(api, Fault::UNKNOWN_TOPIC).of_topic(&topic).always());
     }
@@ -79,8 +79,11 @@ fn a_topic_that_is_deleted_is_told_and_costs_nothing_that_was_acked() {
     assert!(why.contains(&topic), "{why}");
 
     // Numbers begin anew. Nobody takes records under numbers that were given before, and nobody passes over them.
+    proxy.link(Link::Cut).unwrap();
+    let _ = broker.remove_topic(&topic);
     broker.make_topic(&topic, PARTITIONS, &[]).unwrap();
     proxy.heal();
+    proxy.link(Link::Open).unwrap();
     let again = "made again";
     for edge in &scene.edges {
         let why = refused(edge, &["log_unavailable"]);
