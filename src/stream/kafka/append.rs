@@ -81,8 +81,13 @@ struct Acks {
 impl Acks {
     /// The number of a record that is in the topic.
     fn number(&self, topic: &str, partition: i32, offset: i64) -> Result<u64, Fault> {
-        // Of one that was sent twice a broker may not tell it any more.
-        let Ok(offset) = u64::try_from(offset) else { return Ok(0) };
+        let Ok(offset) = u64::try_from(offset) else {
+            // Of one that was sent twice a broker may not know the number any more.
+            let error =
+                KafkaError::MessageProduction(rdkafka::types::RDKafkaErrorCode::DuplicateSequenceNumber);
+            let action = format!("learn the number of a record in topic '{topic}'");
+            return Err(Fault { class: FaultClass::Broken, ..self.connection.fault(action, &error) });
+        };
         let Err(ended) = self.ends.note(partition, offset) else { return Ok(offset) };
         let fault = made_again(&self.connection, topic, (partition, offset), ended);
         let why = format!(

@@ -11,7 +11,6 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 
-use super::append::made_again;
 use super::catch_up::is_out_of_range;
 use super::client::{self, End, QUESTION_TIMEOUT, Reader};
 use super::draft::Draft;
@@ -199,7 +198,7 @@ impl<'a> Tail<'a> {
             let Some(log) = topic.partition(partition) else { continue };
             let ended = known.get(usize::try_from(partition).unwrap_or(usize::MAX)).copied();
             if let Some(ended) = ended.filter(|&ended| high < ended) {
-                lost = Some(made_again(topic.connection(), topic.name(), (partition, high), ended));
+                lost = Some(topic.has_lost_end((partition, high), ended));
             }
             is_news |= log.learn(high, |numbers| topic.notices().accept(numbers));
         }
@@ -340,8 +339,7 @@ impl<'a> Tail<'a> {
             let ended = log.next();
             let (low, high) = client::watermarks(self.client(), self.topic.name(), log.partition())?;
             if high < ended {
-                let topic = self.topic;
-                return Err(made_again(topic.connection(), topic.name(), (log.partition(), high), ended));
+                return Err(self.topic.has_lost_end((log.partition(), high), ended));
             }
             if low > log.next() {
                 log.learn(low, |numbers| self.topic.notices().accept(numbers));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::append::{Appender, NotTheSame};
+use super::append::{Appender, NotTheSame, made_again};
 use super::bell::Bell;
 use super::catch_up::Pool;
 use super::ends::Ends;
@@ -59,6 +59,8 @@ pub struct TopicLog {
     /// Where the partitions ended at first.
     ended: OnceLock<Vec<u64>>,
     not_the_same: NotTheSame,
+    /// Says so while the topic ends before what was known of it.
+    lost_end: Mutex<Option<String>>,
     pool: Pool,
     pub(super) bell: Bell,
     begun: Instant,
@@ -96,6 +98,7 @@ impl TopicLog {
             appender: RwLock::new(None),
             ended: OnceLock::new(),
             not_the_same: NotTheSame::default(),
+            lost_end: Mutex::default(),
             pool: Pool::default(),
             bell: Bell::default(),
             begun: clock::monotonic(),
@@ -242,6 +245,14 @@ impl TopicLog {
         is_news
     }
 
+    /// A partition ends at `at`, and had ended at `ended` behind it. Nothing is appended while that is so: deliveries are
+    /// beyond these numbers.
+    pub(super) fn has_lost_end(&self, (partition, at): (i32, u64), ended: u64) -> Fault {
+        let fault = made_again(&self.connection, self.name(), (partition, at), ended);
+        *lock(&self.lost_end) = Some(fault.to_string());
+        fault
+    }
+
     /// The same for a fault. It is no news that what helps against the last one does not help yet: while brokers are away,
     /// the client says one time that one is, and another that all are.
     pub(super) fn has_fault(&self, fault: &Fault) -> bool {
@@ -252,6 +263,7 @@ impl TopicLog {
 
     pub(super) fn is_well(&self) -> bool {
         self.connection.is_well();
+        lock(&self.lost_end).take();
         lock(&self.trouble).take().is_some()
     }
 
@@ -272,8 +284,9 @@ impl TopicLog {
             let topic = self.name().to_owned();
             return Err(AppendError::ReadOnly { stream: self.stream.to_string(), topic });
         }
-        if let Some(why) = self.not_the_same.get() {
-            return Err(AppendError::Unavailable(why.clone()));
+        let lost = || lock(&self.lost_end).clone();
+        if let Some(why) = self.not_the_same.get().cloned().or_else(lost) {
+            return Err(AppendError::Unavailable(why));
         }
         if self.partitions.get().is_some() {
             return Ok(());

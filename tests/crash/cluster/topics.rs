@@ -1,14 +1,14 @@
 //! A topic that is gone, that may not be used, and that does not take what is too large: what producers are told, and that
 //! nothing acked is lost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay::testkit::broker::Broker;
 use forebay::testkit::faulty_broker::{Api, Fault, FaultyBroker, Link, Rule};
 
 use super::{Cluster, PARTITIONS, STREAM, Scene, rest, until};
 use crate::chance;
-use crate::node::Node;
+use crate::node::{LOOK, Node, PATIENCE};
 
 /// What asks for the topic or changes it.
 const OF_TOPIC: [Api; 4] = [Api::Produce, Api::Fetch, Api::ListOffsets, Api::Metadata];
@@ -28,14 +28,16 @@ fn put(edge: &Node, padding: usize) -> (u16, String, String) {
 
 /// Waits until a put is refused with one of these codes, and returns why. Until then it may be any 503.
 fn refused(edge: &Node, codes: &[&str]) -> String {
-    let mut why = String::new();
-    until(&format!("a put is refused with {codes:?}"), || {
-        let (status, code, detail) = put(edge, 0);
-        assert!(status == 503 || status == 200, "{status} {code}: {detail}");
-        why = detail;
-        codes.contains(&&*code)
-    });
-    why
+    let began = Instant::now();
+    loop {
+        let (status, code, why) = put(edge, 0);
+        assert!(status == 503 || status == 200, "{status} {code}: {why}");
+        if codes.contains(&&*code) {
+            return why;
+        }
+        assert!(began.elapsed() < PATIENCE, "not {codes:?} but {status} {code}: {why}\n{}", edge.log());
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Waits until a node says by its metrics and at `/readyz` that the topic is not to be had; returns why.
