@@ -109,6 +109,14 @@ impl Connection {
         Fault::new(self.cluster.label(), action, error)
     }
 
+    /// Says that something was not done, if only the operator can help; not for each time that it happens.
+    pub fn tell(&self, fault: &Fault) {
+        if matches!(fault.class, FaultClass::Denied | FaultClass::Missing) && self.may_say(&fault.action) {
+            let purpose = self.purpose.as_str();
+            tracing::error!(purpose, error = %fault, "Kafka does not do what it is asked for");
+        }
+    }
+
     /// What the client has said last is wrong, until [`Connection::is_well`].
     pub fn trouble(&self) -> Option<Fault> {
         lock(&self.trouble).clone()

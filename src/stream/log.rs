@@ -316,6 +316,12 @@ pub trait ShardLog: Send + Sync {
     /// process never has to.
     fn skip_to(&self, _next: SequenceNumber) {}
 
+    /// Whether others append to it and read it as well, and may know of a later end: then [`ShardLog::skip_to`] is how this
+    /// one hears of it.
+    fn hears_late(&self) -> bool {
+        false
+    }
+
     /// Gives memory back: lets go of batches in memory that arrived before `before`, oldest first, up to the first that
     /// is younger or that would be lost with its memory although a reader has not released it. Returns the records
     /// that cannot be read any more.

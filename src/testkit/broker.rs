@@ -105,12 +105,20 @@ impl Broker {
     /// The broker cannot be reached, or refuses.
     pub fn topic(&self, about: &str, partitions: i32, settings: &[(&str, &str)]) -> io::Result<String> {
         let name = fresh_name(about);
-        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        self.make_topic(&name, partitions, settings)?;
+        Ok(name)
+    }
+
+    /// The same with this name: one that was removed, to be made again.
+    ///
+    /// # Errors
+    /// The broker cannot be reached, or refuses.
+    pub fn make_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> io::Result<()> {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let topic = topic.set("retention.ms", "-1");
         let topic = settings.iter().fold(topic, |topic, (setting, value)| topic.set(setting, value));
         let made = self.administer(async |admin, options| admin.create_topics([&topic], options).await)?;
-        each(made)?;
-        Ok(name)
+        each(made)
     }
 
     /// Removes a topic.

@@ -1,9 +1,11 @@
-//! A delivery into Kafka under load, with a real broker: the process is killed, and the broker goes and comes.
+//! A delivery into Kafka under load, with a real broker: the process is killed, the broker goes and comes, and a proxy
+//! between them says what brokers say.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use forebay::testkit::broker::{Broker, fresh_name};
+use forebay::testkit::faulty_broker::{Api, Fault, FaultyBroker, Link, Rule};
 use forebay::testkit::generators::Profile;
 use forebay_load::manifest::Manifest;
 use serde_json::Value;
@@ -28,17 +30,25 @@ struct Scene {
 
 impl Scene {
     fn begin(name: &str, broker: &Broker, reader: TopicReader) -> Self {
+        Self::through(broker.servers(), name, broker, reader)
+    }
+
+    /// The node reaches the broker at `through`.
+    fn through(through: &str, name: &str, broker: &Broker, reader: TopicReader) -> Self {
         let topic = broker.topic("crash", 4, &[]).unwrap();
         let servers = broker.servers().to_owned();
         let pipeline = format!(
             "[stream]\nname = \"{STREAM}\"\nshards = 4\ndurability = \"fsync\"\nidempotency_window = \"10m\"\n\
-             [ingest]\npartition_key = \"/device_id\"\n[[delivery]]\nname = \"bus\"\n\
-             sink = {{ kafka = \"{servers}\", topic = \"{topic}\", progress_topic = \"{}\" }}\n",
+             [ingest]\npartition_key = \"/device_id\"\nmax_record = \"1MiB\"\n[[delivery]]\nname = \"bus\"\n\
+             sink = {{ kafka = \"{through}\", topic = \"{topic}\", progress_topic = \"{}\" }}\n",
             fresh_name("progress")
         );
         let mut node = Node::new("[log]\nsegment = \"4MiB\"", &[("sensors.toml", pipeline)]);
         node.start();
-        let load = Load { stream: STREAM, profile: Profile::Iot, rate: 1_000.0, batch: 20, record_bytes: 0 };
+        let (profile, is_repeated) = (Profile::Iot, true);
+        let run = STREAM.to_owned();
+        let load =
+            Load { stream: STREAM, run, is_repeated, profile, rate: 1_000.0, batch: 20, record_bytes: 0 };
         let load = load.start(&node.url());
         let row = Row { name: name.into(), ..Row::default() };
         Self { node, load, reader, servers, topic, row }
@@ -63,7 +73,7 @@ impl Scene {
         self.progress(1);
         let manifest = self.load.finish().manifest;
         self.node.drain();
-        self.row.acked = manifest.producers.iter().map(|account| account.acked.count()).sum();
+        self.row.acked = load::acked(&manifest);
         let messages = self.reader.messages(&self.servers, &self.topic, Isolation::Committed);
         let values = messages.iter().map(|message| serde_json::from_str(message.text()).unwrap());
         judge(values, &manifest, &mut self.row);
@@ -87,12 +97,9 @@ fn judge(messages: impl Iterator<Item = Value>, manifest: &Manifest, row: &mut R
         row.reordered += u64::from(before.is_some_and(|before| before > sequence));
     }
     row.duplicated = seen.values().flat_map(HashMap::values).map(|count| count - 1).sum();
-    for account in &manifest.producers {
-        let there = seen.get(&account.producer);
-        let is_there = |sequence: &u64| there.is_some_and(|there| there.contains_key(sequence));
-        let acked = account.acked.iter().flat_map(|(first, last)| first..=last);
-        row.missing += acked.filter(|sequence| !is_there(sequence)).count() as u64;
-    }
+    row.missing += load::missing(manifest, |producer, sequence| {
+        seen.get(producer).is_some_and(|there| there.contains_key(&sequence))
+    });
 }
 
 #[test]
@@ -135,4 +142,139 @@ fn nothing_is_lost_or_doubled_in_kafka_when_the_broker_goes_and_comes() {
     scene.progress(500);
     scene.row.note = format!("{rounds} outages");
     scene.end();
+}
+
+/// For how long something is wrong, so that some transactions meet it.
+const ILL: Duration = Duration::from_millis(2_500);
+/// What is slow or stalls in the long form does so for longer than the client waits for answers.
+const ILL_LONG: Duration = Duration::from_secs(65);
+
+/// Something that goes wrong between the node and the broker with a topic.
+type Illness = fn(&FaultyBroker, &str);
+
+/// Each illness lasts for `time`; then all is well, and then comes the next. The process is killed in the middle of each
+/// second one.
+fn falls_ill(name: &str, time: Duration, illnesses: &[Illness]) {
+    let (Some(broker), Some(reader)) = (Broker::shared(), TopicReader::of_environment()) else { return };
+    let mut chance = Chance::of(name);
+    let proxy = FaultyBroker::before(broker.servers()).unwrap();
+    let mut scene = Scene::through(proxy.servers(), &format!("into Kafka: {name}"), &broker, reader);
+    let rounds = if chance::is_long() { 5 } else { 1 };
+    let mut count = 0;
+    for illness in illnesses.repeat(rounds) {
+        scene.progress(200);
+        illness(&proxy, &scene.topic);
+        std::thread::sleep(time);
+        count += 1;
+        if count % 2 == 0 {
+            scene.kill();
+            scene.node.start();
+            std::thread::sleep(chance.pause(ILL / 10, ILL));
+        }
+        proxy.heal();
+        proxy.link(Link::Open).unwrap();
+    }
+    scene.progress(500);
+    scene.row.note = format!("{count} illnesses, {} wrong answers", proxy.struck());
+    scene.end();
+    assert_eq!(proxy.problems(), [""; 0]);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_in_kafka_while_leaders_and_coordinators_move() {
+    falls_ill(
+        "leaders and coordinators move",
+        ILL,
+        &[
+            |proxy, topic| {
+                proxy.rule(
+                    Rule::new(Api::Produce, Fault::NOT_LEADER).of_topic(topic).always().in_thousand(500),
+                );
+            },
+            |proxy, _| {
+                for api in [Api::EndTxn, Api::AddPartitionsToTxn, Api::InitProducerId] {
+                    proxy.rule(Rule::new(api, Fault::NOT_COORDINATOR).always().in_thousand(500));
+                }
+            },
+        ],
+    );
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_in_kafka_by_a_slow_broker() {
+    let time = if chance::is_long() { ILL_LONG } else { ILL };
+    let slow = |proxy: &FaultyBroker, _: &str| {
+        let latency = Duration::from_millis(250);
+        proxy.link(Link::Slow { latency, bytes_per_second: 200_000 }).unwrap();
+    };
+    falls_ill("slow broker", time, &[slow, |proxy, _| proxy.link(Link::Stall).unwrap()]);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_in_kafka_while_topics_are_gone() {
+    let gone = |proxy: &FaultyBroker, topic: &str| {
+        for api in [Api::Metadata, Api::Produce, Api::AddPartitionsToTxn] {
+            proxy.rule(Rule::new(api, Fault::UNKNOWN_TOPIC).of_topic(topic).always());
+        }
+    };
+    falls_ill("topic not there for a while", ILL, &[gone, gone]);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_in_kafka_while_rights_are_lost() {
+    falls_ill(
+        "rights on topic and transactions lost",
+        ILL,
+        &[
+            |proxy, topic| {
+                for api in [Api::Metadata, Api::Produce, Api::AddPartitionsToTxn] {
+                    proxy.rule(Rule::new(api, Fault::TOPIC_AUTHORIZATION_FAILED).of_topic(topic).always());
+                }
+            },
+            |proxy, _| {
+                for api in [Api::EndTxn, Api::InitProducerId] {
+                    proxy.rule(Rule::new(api, Fault::TRANSACTIONAL_ID_AUTHORIZATION_FAILED).always());
+                }
+            },
+        ],
+    );
+}
+
+#[test]
+fn what_is_too_large_for_a_topic_of_kafka_is_a_dead_letter_and_takes_nothing_else_with_it() {
+    const LARGEST: usize = 400_000;
+    let (Some(broker), Some(reader)) = (Broker::shared(), TopicReader::of_environment()) else { return };
+    let proxy = FaultyBroker::before(broker.servers()).unwrap();
+    let mut scene =
+        Scene::through(proxy.servers(), "into Kafka: records that are too large", &broker, reader);
+    let rule = Rule::new(Api::Produce, Fault::MESSAGE_TOO_LARGE).of_topic(&scene.topic);
+    proxy.rule(rule.larger_than(LARGEST).always());
+    let rounds = if chance::is_long() { 60 } else { 5 };
+    for round in 0..rounds {
+        scene.progress(50);
+        let body =
+            format!("{{\"device_id\":\"large\",\"number\":{round},\"pad\":\"{}\"}}", "x".repeat(700_000));
+        let (status, reply) = scene.node.request("POST", &format!("/v1/streams/{STREAM}/records"), &body);
+        assert_eq!(status, 200, "{reply}");
+        if round % 20 == 3 {
+            scene.kill();
+            scene.node.start();
+        }
+    }
+    scene.progress(200);
+    let (reader, servers) = (TopicReader::of_environment().unwrap(), scene.servers.clone());
+    let letters = format!("{}.dead", scene.topic);
+    scene.row.dead_lettered = rounds;
+    scene.row.note = format!("{} batches refused", proxy.struck());
+    scene.end();
+    // Each in two parts, once.
+    let mut parts = BTreeMap::<String, Vec<String>>::new();
+    for message in reader.messages(&servers, &letters, Isolation::Committed) {
+        assert_eq!(message.header("forebay.reason"), Some("too_large"));
+        let part = message.header("forebay.part").unwrap().to_owned();
+        let place = ["forebay.shard", "forebay.sequence_number"].map(|name| message.header(name).unwrap());
+        parts.entry(place.concat()).or_default().push(part);
+    }
+    assert_eq!(parts.len() as u64, rounds);
+    assert!(parts.values().all(|parts| parts == &["1", "2"]), "{parts:?}");
 }

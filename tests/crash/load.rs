@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use forebay::testkit::generators::Profile;
-use forebay_load::manifest::Manifest;
+use forebay_load::manifest::{Account, Manifest};
 use forebay_load::run::{Compression, Mode, Outcome, Plan, RunError, Source, Target, run};
 use forebay_load::verify::{self, KeyRule, Verdict};
 
@@ -16,8 +16,13 @@ use crate::node::PATIENCE;
 /// What to send.
 #[derive(Clone)]
 pub struct Load {
-    /// The stream, and a part of the records' names.
+    /// The stream.
     pub stream: &'static str,
+    /// A part of the records' names: two runs into a stream have two.
+    pub run: String,
+    /// Whether what has no answer is sent again, with the same key. Streams in Kafka know no keys: there each record is
+    /// sent once, and is there once or not at all if no answer says what became of it.
+    pub is_repeated: bool,
     /// What the records are about.
     pub profile: Profile,
     /// Records a second.
@@ -58,10 +63,11 @@ impl Load {
             zipf: 0.8,
             compression: Compression::None,
             seed: 7,
-            run_name: self.stream.into(),
-            retry: Some(PATIENCE),
-            idempotent: true,
-            timeout: Duration::from_secs(20),
+            run_name: self.run.clone(),
+            retry: self.is_repeated.then_some(PATIENCE),
+            idempotent: self.is_repeated,
+            // What a topic does not confirm is told of after 30 s.
+            timeout: Duration::from_secs(if self.is_repeated { 20 } else { 45 }),
             server_pid: None,
             settle: Duration::ZERO,
         };
@@ -89,11 +95,11 @@ impl Running {
 }
 
 /// What can be said about lakes by what was sent.
-pub fn judge(lakes: &[String], options: &[(String, String)], manifest: &Manifest) -> Vec<Verdict> {
+pub fn judge(lakes: &[String], options: &[(String, String)], manifests: &[&Manifest]) -> Vec<Verdict> {
     let plan = verify::Plan {
         lakes: lakes.to_vec(),
         options: options.to_vec(),
-        manifests: vec![manifest.clone()],
+        manifests: manifests.iter().copied().cloned().collect(),
         key: KeyRule::Profile,
         errors_folder: "errors".into(),
         jobs: 2,
@@ -105,4 +111,18 @@ pub fn judge(lakes: &[String], options: &[(String, String)], manifest: &Manifest
 pub fn folder_lake(folder: &Path) -> String {
     std::fs::create_dir_all(folder).unwrap();
     folder.to_str().unwrap().to_owned()
+}
+
+/// How many of the acked records of a run are not there, as a look for a producer's name and a sequence says.
+pub fn missing(manifest: &Manifest, is_there: impl Fn(&str, u64) -> bool) -> u64 {
+    let of_account = |account: &Account| {
+        let acked = account.acked.iter().flat_map(|(first, last)| first..=last);
+        acked.filter(|&sequence| !is_there(&account.producer, sequence)).count() as u64
+    };
+    manifest.producers.iter().map(of_account).sum()
+}
+
+/// How many records of a run were acked.
+pub fn acked(manifest: &Manifest) -> u64 {
+    manifest.producers.iter().map(|account| account.acked.count()).sum()
 }

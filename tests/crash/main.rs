@@ -13,6 +13,7 @@
 
 mod chance;
 mod clock;
+mod cluster;
 mod disk_errors;
 mod fan_out;
 mod full_disk;

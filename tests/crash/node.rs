@@ -156,6 +156,21 @@ impl Node {
         exchange(&self.address, method, path, body).ok()
     }
 
+    /// Asks the admin port for something once; `None` if the connection ends before it has answered.
+    pub fn try_admin(&self, path: &str) -> Option<(u16, String)> {
+        ask((&self.address, PORTS.1), "GET", path, "").ok()
+    }
+
+    /// The sum of a metric's series with these labels, of a process that answers.
+    pub fn metric(&self, name: &str, labels: &str) -> Option<f64> {
+        let (_, text) = self.try_admin("/metrics")?;
+        let series = text.lines().filter(|line| {
+            let behind = line.strip_prefix(name).unwrap_or_default();
+            behind.starts_with(['{', ' ']) && behind.contains(labels)
+        });
+        Some(series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum())
+    }
+
     /// Asks the edge for something until it is ready to answer; the body goes as JSON.
     pub fn request(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let began = Instant::now();
@@ -178,6 +193,11 @@ impl Node {
         let data = self.path().join("data");
         let _ = fs::remove_dir_all(&data);
         copy(&self.path().join("kept"), &data);
+    }
+
+    /// Whether it has listened and nobody has seen it ending.
+    pub fn is_up(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.has_listened)
     }
 
     /// Whether there is a process that nobody has seen ending.
@@ -278,7 +298,13 @@ fn append(path: &Path, text: &str) {
 }
 
 fn exchange(host: &str, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
-    let mut connection = TcpStream::connect((host, PORTS.0))?;
+    let (status, body) = ask((host, PORTS.0), method, path, body)?;
+    Ok((status, serde_json::from_str(&body)?))
+}
+
+fn ask((host, port): (&str, u16), method: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
+    let mut connection = TcpStream::connect((host, port))?;
+    connection.set_read_timeout(Some(PATIENCE))?;
     let length = body.len();
     write!(
         connection,
@@ -290,7 +316,7 @@ fn exchange(host: &str, method: &str, path: &str, body: &str) -> io::Result<(u16
     let unreadable = || io::Error::other(format!("no answer: {answer}"));
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(unreadable)?;
     let status = head.get(9..12).and_then(|digits| digits.parse().ok()).ok_or_else(unreadable)?;
-    Ok((status, serde_json::from_str(body)?))
+    Ok((status, body.to_owned()))
 }
 
 /// An address of the loopback network that no other process and no other test of this process has.

@@ -112,7 +112,7 @@ impl Setup {
 
     fn load(&self, stream: &'static str, profile: Profile) -> Load {
         let Self { rate, batch, record_bytes, .. } = *self;
-        Load { stream, profile, rate, batch, record_bytes }
+        Load { stream, run: stream.into(), is_repeated: true, profile, rate, batch, record_bytes }
     }
 }
 
@@ -223,11 +223,11 @@ impl Trial {
         let mut said = String::new();
         let (mut is_well, mut dead_formats) = (true, 0);
         for manifest in manifests {
-            row.acked += manifest.producers.iter().map(|account| account.acked.count()).sum::<u64>();
+            row.acked += load::acked(manifest);
             let lake = |format: &str| {
                 load::folder_lake(&self.node.path().join("lake").join(&manifest.stream).join(format))
             };
-            for verdict in load::judge(&FORMATS.map(lake), &[], manifest) {
+            for verdict in load::judge(&FORMATS.map(lake), &[], &[manifest]) {
                 row.delivered += verdict.records;
                 row.dead_lettered += verdict.dead_lettered;
                 row.missing += verdict.missing;

@@ -210,6 +210,13 @@ fn errors_of_what_only_asks_are_seen_and_end() {
     scene.proxy.heal();
     assert_eq!(next(&consumer, |_| false), Ok("a".into()));
 
+    scene.proxy.rule(rule(Api::ListOffsets));
+    let ends = |client: &BaseConsumer| client.fetch_watermarks(&scene.topic, 0, WAIT);
+    let refused = ends(&consumer).unwrap_err();
+    assert_eq!(refused.rdkafka_error_code(), Some(denied), "{refused}");
+    scene.proxy.heal();
+    assert_eq!(ends(&consumer).unwrap(), (0, 1));
+
     scene.proxy.rule(rule(Api::Metadata));
     let client = scene.producer(&[]);
     let topic = |client: &Producer| {

@@ -9,8 +9,9 @@ use serde::Deserialize;
 /// Longest pause that a server may ask for; more is taken as this much.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
-/// The code of a request that was appended and has not become durable.
-const LOG_FAILED: &str = "log_failed";
+/// Codes of requests of which records may be there, or come to be: they were appended and have not become durable, nobody
+/// knows, or a topic has refused some of them.
+const OPEN: [&str; 3] = ["log_failed", "outcome_unknown", "refused_by_log"];
 
 /// What became of a request that was answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,9 +67,10 @@ pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], records
         Err(_) => format!("http_{}", status.as_u16()),
     };
     let retry = Some(Retry { after: retry_after(headers) });
+    let is_open = OPEN.contains(&&*code);
     match status {
-        // It was in the log, and the log could not be written: after a restart it may be there.
-        StatusCode::SERVICE_UNAVAILABLE if code == LOG_FAILED => Answer::Unknown { code, retry },
+        StatusCode::SERVICE_UNAVAILABLE if is_open => Answer::Unknown { code, retry },
+        StatusCode::PAYLOAD_TOO_LARGE if is_open => Answer::Unknown { code, retry: None },
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::INSUFFICIENT_STORAGE => Answer::Refused { code, retry },
@@ -154,7 +156,10 @@ mod tests {
         assert_eq!(answer(503, Some("99999999"), ""), refused("http_503", after(3_600)));
         assert_eq!(answer(503, Some("soon"), ""), refused("http_503", Some(Retry { after: None })));
         assert_eq!(answer(500, Some("1"), r#"{"code":"internal"}"#), unknown("internal"));
-        let failed = Answer::Unknown { code: LOG_FAILED.into(), retry: after(1) };
-        assert_eq!(answer(503, Some("1"), r#"{"code":"log_failed"}"#), failed);
+        for code in ["log_failed", "outcome_unknown"] {
+            let open = Answer::Unknown { code: code.into(), retry: after(1) };
+            assert_eq!(answer(503, Some("1"), &format!("{{\"code\":\"{code}\"}}")), open);
+        }
+        assert_eq!(answer(413, None, r#"{"code":"refused_by_log"}"#), unknown("refused_by_log"));
     }
 }

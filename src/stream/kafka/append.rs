@@ -15,7 +15,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer,
 use tokio::sync::oneshot;
 
 use super::REFUSAL_HEADER;
+use super::ends::Ends;
 use crate::config::limits::{
     KAFKA_LINGER_MS, KAFKA_PRODUCE_TIMEOUT, KAFKA_QUEUE_MESSAGES_MAX, KAFKA_RECORD_OVERHEAD_BYTES,
 };
@@ -66,10 +67,58 @@ struct Queue {
     is_broken: AtomicBool,
 }
 
+/// Why nothing more of a topic is appended or read, once that is so: it is not the one that it was.
+pub type NotTheSame = Arc<OnceLock<String>>;
+
 /// Hands acks to their requests.
 struct Acks {
     connection: Arc<Connection>,
     queue: Arc<Queue>,
+    ends: Ends,
+    not_the_same: NotTheSame,
+}
+
+impl Acks {
+    /// The number of a record that is in the topic.
+    fn number(&self, topic: &str, partition: i32, offset: i64) -> Result<u64, Fault> {
+        let Ok(offset) = u64::try_from(offset) else {
+            // Of one that was sent twice a broker may not know the number any more.
+            let error =
+                KafkaError::MessageProduction(rdkafka::types::RDKafkaErrorCode::DuplicateSequenceNumber);
+            let action = format!("learn the number of a record in topic '{topic}'");
+            return Err(Fault { class: FaultClass::Broken, ..self.connection.fault(action, &error) });
+        };
+        let Err(ended) = self.ends.note(partition, offset) else { return Ok(offset) };
+        let fault = made_again(&self.connection, topic, (partition, offset), ended);
+        is_not_the_same(&self.not_the_same, topic, &fault);
+        Err(fault)
+    }
+}
+
+/// From now on the topic is not the one that it was, because of `fault`.
+pub fn is_not_the_same(not_the_same: &NotTheSame, topic: &str, fault: &Fault) {
+    let why = format!(
+        "{fault}. Nothing of it is appended or read any more until this node is restarted. Give the stream another topic, \
+         or its deliveries other names, before that, and have readers begin anew: they are beyond these numbers"
+    );
+    if not_the_same.set(why.clone()).is_ok() {
+        tracing::error!(topic, why, "the topic is not the one that it was: records are refused");
+    }
+}
+
+/// What it means that a partition has ended at `ended`, and now goes on, or ends, with the smaller number `offset`.
+pub fn made_again(
+    connection: &Connection,
+    topic: &str,
+    (partition, offset): (i32, u64),
+    ended: u64,
+) -> Fault {
+    let error = KafkaError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::OffsetOutOfRange);
+    let action = format!(
+        "go on in partition {partition} of topic '{topic}', which is at {offset} and had ended at {ended}: it was made \
+         again, or has lost its end"
+    );
+    Fault { class: FaultClass::Broken, ..connection.fault(action, &error) }
 }
 
 /// A request on its way. Shared by its messages.
@@ -210,13 +259,17 @@ impl ProducerContext<NoCustomPartitioner> for Acks {
 
     fn delivery(&self, result: &DeliveryResult<'_>, request: Arc<Request>) {
         let (partition, result) = match result {
-            Ok(message) => (message.partition(), Ok(u64::try_from(message.offset()).unwrap_or_default())),
+            Ok(message) => {
+                let partition = message.partition();
+                (partition, self.number(message.topic(), partition, message.offset()))
+            }
             Err((error, message)) => {
-                let mut fault =
-                    self.connection.fault(format!("append to topic '{}'", message.topic()), error);
+                let action = format!("append to topic '{}'", message.topic());
+                let mut fault = self.connection.fault(action, error);
                 if fault.class == FaultClass::Missing {
                     fault.action.push_str(", of which this shard's partition is not there: was it deleted?");
                 }
+                self.connection.tell(&fault);
                 (message.partition(), Err(fault))
             }
         };
@@ -255,7 +308,8 @@ impl Queue {
 }
 
 impl Appender {
-    /// Begins a producer whose queue has `queue_bytes` at most, and takes requests of up to `request_bytes`.
+    /// Begins a producer whose queue has `queue_bytes` at most, and takes requests of up to `request_bytes`. Numbers below
+    /// `ends` are no acks: see [`NotTheSame`], which is set then.
     ///
     /// # Errors
     /// If the client does not take its settings.
@@ -263,6 +317,7 @@ impl Appender {
         connection: &Arc<Connection>,
         topic: &str,
         (queue_bytes, request_bytes): (u64, u64),
+        (ends, not_the_same): (Ends, &NotTheSame),
     ) -> Result<Arc<Self>, Fault> {
         let queue = Arc::new(Queue {
             bytes_max: queue_bytes,
@@ -287,7 +342,8 @@ impl Appender {
             .set("message.timeout.ms", KAFKA_PRODUCE_TIMEOUT.as_millis().to_string())
             .set("queue.buffering.max.messages", (2 * KAFKA_QUEUE_MESSAGES_MAX).to_string())
             .set("queue.buffering.max.kbytes", kib(2 * queue_bytes.max(request_bytes)).to_string());
-        let context = Acks { connection: Arc::clone(connection), queue: Arc::clone(&queue) };
+        let (acks, not_the_same) = (Arc::clone(connection), Arc::clone(not_the_same));
+        let context = Acks { connection: acks, queue: Arc::clone(&queue), ends, not_the_same };
         let producer = config
             .create_with_context(context)
             .map_err(|error| connection.fault("begin to append", &error))?;
@@ -311,6 +367,11 @@ impl Appender {
         while !self.is_over.load(Ordering::Relaxed) {
             self.producer.poll(POLL_TIMEOUT);
         }
+    }
+
+    /// Where partitions end, for the producer that takes its place.
+    pub fn ends(&self) -> Ends {
+        self.producer.context().ends.for_next()
     }
 
     /// Whether the client cannot go on, and another one is needed.

@@ -23,6 +23,7 @@ mod bell;
 mod catch_up;
 mod client;
 mod draft;
+mod ends;
 pub mod growth;
 mod judge;
 mod partition;

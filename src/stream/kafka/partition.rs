@@ -282,6 +282,17 @@ impl ShardLog for PartitionLog {
         behind.or_else(|| state.ring.front().map(|entry| entry.batch.source.arrival))
     }
 
+    /// Somebody has read up to there: if the topic does not go that far, reading on says so.
+    fn skip_to(&self, next: SequenceNumber) {
+        if let Some(topic) = self.topic.upgrade() {
+            self.learn(next.0, |numbers| topic.notices().accept(numbers));
+        }
+    }
+
+    fn hears_late(&self) -> bool {
+        true
+    }
+
     /// The broker decides what is kept.
     fn release(&self, _: ReaderId, _: SequenceNumber) {}
 

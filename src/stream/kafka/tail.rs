@@ -64,6 +64,7 @@ fn begin(topic: &Arc<TopicLog>, tell: impl FnOnce(&[Arc<PartitionLog>])) -> Opti
     loop {
         match first_look(topic) {
             Ok((reader, logs)) => {
+                topic.has_ends(logs.iter().map(|log| log.next()).collect());
                 topic.mend_appender();
                 let logs = topic.has_partitions(logs);
                 topic.is_well();
@@ -150,11 +151,8 @@ impl<'a> Tail<'a> {
     }
 
     fn has_failed(&self, fault: &Fault) {
-        if self.topic.another().is_some() {
-            return;
-        }
-        let why = fault.to_string();
-        if self.topic.has_trouble(why.clone()) {
+        if self.topic.another().is_none() && self.topic.has_fault(fault) {
+            let why = fault.to_string();
             tracing::error!(stream = %self.topic.stream(), topic = self.topic.name(), why, "the topic cannot be read: trying again");
         }
     }
@@ -202,38 +200,40 @@ impl<'a> Tail<'a> {
     /// Asks where each partition ends that is not followed.
     fn look(&mut self, timeout: Duration) -> Result<(), Fault> {
         let topic = self.topic;
+        // Looked at before the broker is asked: deliveries may learn of a later end meanwhile.
+        let known: Vec<_> = topic.partitions().iter().map(|log| log.next()).collect();
         let others = topic.partitions().iter().filter(|log| !self.follows(log)).map(|log| log.partition());
-        let mut is_news = false;
+        let (mut is_news, mut lost) = (false, None);
         for (partition, high) in self.ends(others, End::High, timeout)? {
             let Some(log) = topic.partition(partition) else { continue };
-            if high < log.next() {
-                return Err(self.has_shrunk(log, high));
+            let ended = known.get(usize::try_from(partition).unwrap_or(usize::MAX)).copied();
+            if let Some(ended) = ended.filter(|&ended| high < ended) {
+                lost = Some(((partition, high), ended));
             }
-            self.shorter = 0;
             is_news |= log.learn(high, |numbers| topic.notices().accept(numbers));
         }
         if is_news {
             topic.notices().notify_all();
         }
-        self.look_around(timeout)
+        self.look_around(timeout)?;
+        match lost {
+            Some((at, ended)) => Err(self.has_shrunk(at, ended)),
+            None => {
+                self.shorter = 0;
+                Ok(())
+            }
+        }
     }
 
-    /// A partition ends before where it had ended, which is no fault of a broker that keeps what it has acknowledged.
-    fn has_shrunk(&mut self, log: &PartitionLog, high: u64) -> Fault {
-        let (topic, known) = (self.topic, log.next());
-        let what = format!("partition {} ends at {high} and had ended at {known}", log.partition());
+    /// A partition ends at `at`, before where it had ended, which is no fault of a broker that keeps what it has
+    /// acknowledged.
+    fn has_shrunk(&mut self, at: (i32, u64), ended: u64) -> Fault {
+        let fault = self.topic.has_lost_end(at, ended);
         self.shorter += 1;
         if self.shorter >= SHORTER_MAX {
-            let why = topic.says(&format!(
-                "{what}: it was made again, or has lost its end. Numbers mean other records now: restart every node that \
-                 has the stream, and have readers begin anew"
-            ));
-            tracing::error!(stream = %topic.stream(), why, "the log of the stream is another one: nothing is read or appended any more");
-            topic.has_trouble(why.clone());
-            topic.is_another(why);
+            self.topic.is_another(&fault);
         }
-        let error = KafkaError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::OffsetOutOfRange);
-        topic.connection().fault(format!("read topic '{}', of which {what}", topic.name()), &error)
+        fault
     }
 
     /// Looks now and then where partitions begin, and how many there are.
@@ -264,9 +264,9 @@ impl<'a> Tail<'a> {
         let followed =
             all().filter(|&partition| topic.partition(partition).is_some_and(|log| self.follows(log)));
         for (partition, high) in self.ends(followed, End::High, timeout)? {
-            let log = topic.partition(partition).filter(|log| high < log.next());
-            if let Some(log) = log {
-                return Err(self.has_shrunk(log, high));
+            let ended = topic.partition(partition).map(|log| log.next()).filter(|&ended| high < ended);
+            if let Some(ended) = ended {
+                return Err(self.has_shrunk((partition, high), ended));
             }
         }
         Ok(())
@@ -372,9 +372,10 @@ impl<'a> Tail<'a> {
     fn begin_anew(&mut self) -> Result<(), Fault> {
         self.publish();
         for log in self.topic.partitions().iter().filter(|log| self.follows(log)) {
+            let ended = log.next();
             let (low, high) = client::watermarks(self.client(), self.topic.name(), log.partition())?;
-            if high < log.next() {
-                return Err(self.has_shrunk(log, high));
+            if high < ended {
+                return Err(self.has_shrunk((log.partition(), high), ended));
             }
             if low > log.next() {
                 log.learn(low, |numbers| self.topic.notices().accept(numbers));

@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::append::Appender;
+use super::append::{Appender, NotTheSame, is_not_the_same, made_again};
 use super::bell::Bell;
 use super::catch_up::Pool;
+use super::ends::Ends;
 use super::judge::Judge;
 use super::partition::PartitionLog;
 use super::tail;
 use crate::config::checked::KafkaLog;
 use crate::config::limits::{KAFKA_FLUSH_WAIT, KAFKA_QUEUE_PERCENT, KAFKA_TAIL_PERCENT};
-use crate::kafka::Connection;
+use crate::kafka::{Connection, Fault, FaultClass};
 use crate::record::{Batch, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
@@ -34,6 +35,14 @@ pub struct Source {
     pub request_bytes: u64,
 }
 
+/// Why nothing can be done at the moment.
+#[derive(Debug)]
+struct Trouble {
+    why: String,
+    /// `None` for what is not of the client's making.
+    class: Option<FaultClass>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct TopicLog {
@@ -45,8 +54,13 @@ pub struct TopicLog {
     /// In the order of their numbers; not there before the cluster has told how many there are.
     partitions: OnceLock<Vec<Arc<PartitionLog>>>,
     /// Why nothing can be appended or read at the moment.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
     appender: RwLock<Option<Arc<Appender>>>,
+    /// Where the partitions ended at first.
+    ended: OnceLock<Vec<u64>>,
+    not_the_same: NotTheSame,
+    /// Says so while the topic ends before what was known of it.
+    lost_end: Mutex<Option<String>>,
     pool: Pool,
     pub(super) bell: Bell,
     begun: Instant,
@@ -55,8 +69,6 @@ pub struct TopicLog {
     /// The number of partitions that was told of last.
     told: AtomicU32,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Why it is not the topic any more that it was when this node began.
-    another: OnceLock<String>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -82,15 +94,17 @@ impl TopicLog {
             notices: Arc::clone(notices),
             captures: RwLock::new(captures),
             partitions: OnceLock::new(),
-            trouble: Mutex::new(Some(waiting)),
+            trouble: Mutex::new(Some(Trouble { why: waiting, class: None })),
             appender: RwLock::new(None),
+            ended: OnceLock::new(),
+            not_the_same: NotTheSame::default(),
+            lost_end: Mutex::default(),
             pool: Pool::default(),
             bell: Bell::default(),
             begun: clock::monotonic(),
             followed: AtomicUsize::new(0),
             told: AtomicU32::new(0),
             thread: Mutex::new(None),
-            another: OnceLock::new(),
         })
     }
 
@@ -154,6 +168,11 @@ impl TopicLog {
 
     pub(super) fn partition(&self, partition: i32) -> Option<&Arc<PartitionLog>> {
         self.partitions().get(usize::try_from(partition).ok()?)
+    }
+
+    /// Where the partitions end that it has. To be told before anything is appended.
+    pub(super) fn has_ends(&self, ends: Vec<u64>) {
+        self.ended.get_or_init(|| ends);
     }
 
     pub(super) fn has_partitions(&self, partitions: Vec<Arc<PartitionLog>>) -> &[Arc<PartitionLog>] {
@@ -221,29 +240,49 @@ impl TopicLog {
     /// Nothing can be done at the moment. Returns whether that is news.
     pub(super) fn has_trouble(&self, why: String) -> bool {
         let mut trouble = lock(&self.trouble);
-        let is_news = trouble.as_ref() != Some(&why);
-        *trouble = Some(why);
+        let is_news = trouble.as_ref().is_none_or(|known| known.why != why);
+        *trouble = Some(Trouble { why, class: None });
         is_news
+    }
+
+    /// A partition ends at `at`, and had ended at `ended` behind it. Nothing is appended while that is so: deliveries are
+    /// beyond these numbers.
+    pub(super) fn has_lost_end(&self, (partition, at): (i32, u64), ended: u64) -> Fault {
+        let fault = made_again(&self.connection, self.name(), (partition, at), ended);
+        *lock(&self.lost_end) = Some(fault.to_string());
+        fault
+    }
+
+    /// The same for a fault. It is no news that what helps against the last one does not help yet: while brokers are away,
+    /// the client says one time that one is, and another that all are.
+    pub(super) fn has_fault(&self, fault: &Fault) -> bool {
+        let (why, class) = (fault.to_string(), Some(fault.class));
+        let known = lock(&self.trouble).replace(Trouble { why, class });
+        known.is_none_or(|known| known.class != class)
     }
 
     pub(super) fn is_well(&self) -> bool {
         self.connection.is_well();
+        lock(&self.lost_end).take();
         lock(&self.trouble).take().is_some()
     }
 
     /// Why nothing can be appended or read at the moment, if that is so.
     pub fn trouble(&self) -> Option<String> {
-        lock(&self.trouble).clone()
+        self.not_the_same
+            .get()
+            .cloned()
+            .or_else(|| lock(&self.trouble).as_ref().map(|trouble| trouble.why.clone()))
     }
 
     /// The topic is another one than it was: its numbers mean other records. Nothing of it is read or appended to any more.
-    pub(super) fn is_another(&self, why: String) {
-        self.another.get_or_init(|| why);
+    pub(super) fn is_another(&self, fault: &Fault) {
+        is_not_the_same(&self.not_the_same, self.name(), fault);
     }
 
     /// Why it is another one, if it is.
     pub(super) fn another(&self) -> Option<&str> {
-        self.another.get().map(String::as_str)
+        self.not_the_same.get().map(String::as_str)
     }
 
     /// Why records cannot be appended, as far as that is known before.
@@ -255,8 +294,9 @@ impl TopicLog {
             let topic = self.name().to_owned();
             return Err(AppendError::ReadOnly { stream: self.stream.to_string(), topic });
         }
-        if let Some(why) = self.another() {
-            return Err(AppendError::Unavailable(why.to_owned()));
+        let lost = || lock(&self.lost_end).clone();
+        if let Some(why) = self.another().map(str::to_owned).or_else(lost) {
+            return Err(AppendError::Unavailable(why));
         }
         if self.partitions.get().is_some() {
             return Ok(());
@@ -276,11 +316,18 @@ impl TopicLog {
             return;
         }
         let queue_bytes = self.budget().capacity() / 100 * KAFKA_QUEUE_PERCENT;
-        let begun = Appender::begin(&self.connection, self.name(), (queue_bytes, self.source.request_bytes));
+        let first = || Ends::new(self.ended.get().into_iter().flatten().copied());
+        let ends = self.appender().map_or_else(first, |appender| appender.ends());
+        let begun = Appender::begin(
+            &self.connection,
+            self.name(),
+            (queue_bytes, self.source.request_bytes),
+            (ends, &self.not_the_same),
+        );
         let new = match begun {
             Ok(appender) => Some(appender),
             Err(fault) => {
-                if self.has_trouble(fault.to_string()) {
+                if self.has_fault(&fault) {
                     tracing::error!(stream = %self.stream, error = %fault, "records cannot be appended");
                 }
                 return;

@@ -16,9 +16,10 @@ pub(super) const SASL_AUTHENTICATE: i16 = 36;
 
 /// The highest version of each request whose answer can be read or made here: mostly the last one before the flexible
 /// ones, which have another encoding.
-const HIGHEST: [(i16, i16); 12] = [
+const HIGHEST: [(i16, i16); 13] = [
     (Api::Produce as i16, 8),
     (Api::Fetch as i16, 11),
+    (Api::ListOffsets as i16, 5),
     (Api::Metadata as i16, 8),
     (Api::FindCoordinator as i16, 2),
     (Api::JoinGroup as i16, 5),
@@ -254,4 +255,35 @@ fn fetched_partition(
     out.put_i32(records.len().try_into().ok()?);
     out.put_slice(records);
     Some(())
+}
+
+/// `ListOffsets` of versions 1 to 5, without the offsets of what is refused.
+pub(super) fn list_offsets(version: i16, body: &[u8], refusal: &Refusal) -> Option<BytesMut> {
+    if version < 1 {
+        return None;
+    }
+    let mut fields = Fields(body);
+    let mut out = BytesMut::with_capacity(body.len());
+    out.put_slice(fields.take(if version >= 2 { 4 } else { 0 })?);
+    let topics = fields.length()?;
+    out.put_i32(topics.try_into().ok()?);
+    for _ in 0..topics {
+        let name = fields.string()?;
+        out.put_slice(name);
+        let (is_refused, partitions) = (refusal.is_of(name), fields.length()?);
+        out.put_i32(partitions.try_into().ok()?);
+        for _ in 0..partitions {
+            out.put_i32(fields.int32()?);
+            let error = fields.int16()?;
+            out.put_i16(if is_refused { refusal.code } else { error });
+            // timestamp, offset, leader_epoch
+            let found = fields.take(if version >= 4 { 20 } else { 16 })?;
+            match is_refused {
+                true => out.put_bytes(0xff, found.len()),
+                false => out.put_slice(found),
+            }
+        }
+    }
+    out.put_slice(fields.0);
+    Some(out)
 }

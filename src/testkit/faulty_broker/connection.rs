@@ -178,6 +178,9 @@ impl Proxy {
             Some(Api::Metadata) => answers::metadata(version, body, &self.place, refusal),
             Some(Api::FindCoordinator) => answers::find_coordinator(version, body, &self.place, refusal),
             Some(Api::Fetch) if let Some(refusal) = refusal => answers::fetch(version, body, refusal),
+            Some(Api::ListOffsets) if let Some(refusal) = refusal => {
+                answers::list_offsets(version, body, refusal)
+            }
             None if head.api == answers::API_VERSIONS => answers::api_versions(version, body),
             _ => return Ok(answer.to_vec()),
         };
@@ -199,7 +202,7 @@ impl Proxy {
 }
 
 fn changes_something(api: i16) -> bool {
-    !matches!(Api::of(api), Some(Api::Fetch | Api::Metadata | Api::FindCoordinator))
+    !matches!(Api::of(api), Some(Api::Fetch | Api::ListOffsets | Api::Metadata | Api::FindCoordinator))
 }
 
 fn code_of(fault: Fault) -> i16 {

@@ -40,7 +40,7 @@ pub(super) fn refusal(head: Head, mut fields: Fields<'_>, code: i16) -> Option<B
                 out.put_i32(0);
             }
         }
-        Api::Fetch | Api::Metadata | Api::FindCoordinator => return None,
+        Api::Fetch | Api::ListOffsets | Api::Metadata | Api::FindCoordinator => return None,
     }
     Some(out)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 pub enum Api {
     Produce = 0,
     Fetch = 1,
+    ListOffsets = 2,
     Metadata = 3,
     FindCoordinator = 10,
     JoinGroup = 11,
@@ -20,9 +21,10 @@ pub enum Api {
 }
 
 impl Api {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Produce,
         Self::Fetch,
+        Self::ListOffsets,
         Self::Metadata,
         Self::FindCoordinator,
         Self::JoinGroup,
@@ -42,7 +44,7 @@ impl Api {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The answer has this error code, for each partition where there are partitions. What only asks
-    /// ([`Api::Fetch`], [`Api::Metadata`], [`Api::FindCoordinator`]) is answered by the broker first, in any case.
+    /// ([`Api::Fetch`], [`Api::ListOffsets`], [`Api::Metadata`], [`Api::FindCoordinator`]) is answered by the broker first, in any case.
     Error(i16),
     /// The connection is closed.
     Drop,
@@ -70,6 +72,8 @@ impl Fault {
     pub const REBALANCE_IN_PROGRESS: Fault = Fault::Error(27);
     /// The topic may not be used, or not any more.
     pub const TOPIC_AUTHORIZATION_FAILED: Fault = Fault::Error(29);
+    /// The group may not be joined, or not any more.
+    pub const GROUP_AUTHORIZATION_FAILED: Fault = Fault::Error(30);
     /// Transactions of this id may not be made, or not any more.
     pub const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: Fault = Fault::Error(53);
     /// Another producer has taken over.

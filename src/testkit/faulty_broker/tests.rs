@@ -10,7 +10,7 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
-use super::answers::{Place, Refusal, api_versions, fetch, find_coordinator, metadata};
+use super::answers::{Place, Refusal, api_versions, fetch, find_coordinator, list_offsets, metadata};
 use super::wire::{Fields, Head};
 use super::*;
 
@@ -115,6 +115,7 @@ proptest! {
             find_coordinator(version, &bytes, &place, refusal);
         }
         fetch(version, &bytes, &refusal);
+        list_offsets(version, &bytes, &refusal);
         api_versions(version, &bytes);
         let head = Head { api, version, correlation: 7 };
         refusals::refusal(head, Fields(&bytes), code);
