@@ -10,12 +10,15 @@
 //! so that the queue is bounded by the budget; and [`Appender::reserve`] bounds it once more, so that the client never
 //! says in the middle of a request that it is full.
 //!
+//! A request is sent to the shards of one generation. Its client is told that it is in the log only once that is known of
+//! its place as well: see [`growth::switch`](super::growth::switch).
+//!
 //! Messages of a partition are acknowledged in the order in which they were sent, whatever is sent again (the producer is
 //! idempotent). So the offsets of a request's records rise, and belong to them in that order.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,13 +28,16 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use super::REFUSAL_HEADER;
+use super::growth::switch::Verdict;
+use super::topic::TopicLog;
 use crate::config::limits::{
     KAFKA_LINGER_MS, KAFKA_PRODUCE_TIMEOUT, KAFKA_QUEUE_MESSAGES_MAX, KAFKA_RECORD_OVERHEAD_BYTES,
 };
-use crate::kafka::{Connection, Fault, FaultClass};
+use crate::kafka::{Connection, Fault, FaultClass, topic as facts};
 use crate::record::{Batch, SequenceNumber, ShardId, Source};
 use crate::runtime::budget::{Budget, Permit};
 use crate::stream::log::Appended;
@@ -40,11 +46,16 @@ use crate::stream::receipt::{AppendError, CommitError, Numbered, Receipt};
 
 /// How long the polling thread waits for an ack before it looks whether it is to end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a broker may take to tell how many partitions there are.
+const LEARN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The producer of a topic.
 pub struct Appender {
     producer: BaseProducer<Acks, NoCustomPartitioner>,
     topic: String,
+    log: Weak<TopicLog>,
+    /// How many partitions it knows.
+    partitions: AtomicU32,
     queue: Arc<Queue>,
     is_over: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -72,8 +83,22 @@ struct Acks {
     queue: Arc<Queue>,
 }
 
+/// Records of a request that go to one shard.
+#[derive(Debug)]
+pub struct Sending {
+    /// The shard.
+    pub shard: ShardId,
+    /// The partition that it is in.
+    pub partition: i32,
+    /// The records.
+    pub batch: Batch,
+}
+
 /// A request on its way. Shared by its messages.
 pub struct Request {
+    log: Weak<TopicLog>,
+    /// The generation that its shards are of.
+    generation: u32,
     notices: Arc<Notices>,
     size: Size,
     bytes: u64,
@@ -83,7 +108,7 @@ pub struct Request {
 struct State {
     /// Messages that were not told of.
     left: usize,
-    /// Sorted by partition, as the shards are.
+    /// Sorted by partition, as the open shards are.
     parts: Vec<Part>,
     failed: Option<Fault>,
     failures: usize,
@@ -95,6 +120,7 @@ struct State {
 /// The records of one shard.
 struct Part {
     shard: ShardId,
+    partition: i32,
     records: usize,
     first: u64,
     last: u64,
@@ -133,13 +159,12 @@ impl Request {
     }
 
     /// One of its messages was told of. Returns whether it was the last one.
-    fn told(&self, partition: i32, result: Result<u64, Fault>) -> bool {
+    fn told(self: &Arc<Self>, partition: i32, result: Result<u64, Fault>) -> bool {
         let mut state = self.lock();
         state.left = state.left.saturating_sub(1);
         match result {
             Ok(offset) => {
-                let id = u32::try_from(partition).unwrap_or(u32::MAX);
-                let index = state.parts.partition_point(|part| part.shard.0 < id);
+                let index = state.parts.partition_point(|part| part.partition < partition);
                 if let Some(part) = state.parts.get_mut(index) {
                     part.ack(offset);
                 }
@@ -152,24 +177,58 @@ impl Request {
         if state.left > 0 {
             return false;
         }
-        self.end(&mut state);
+        drop(state.held.take());
+        if let Some(fault) = state.failed.take() {
+            let acked = state.parts.iter().map(|part| part.acked).sum();
+            let error = commit_error(&fault, acked, state.failures);
+            state.tell(Err(error));
+            return true;
+        }
+        drop(state);
+        if !self.judge_again(false) {
+            match self.log.upgrade() {
+                Some(log) => log.growth().hold(Arc::clone(self)),
+                None => {
+                    self.judge_again(true);
+                }
+            }
+        }
         true
     }
 
-    fn end(&self, state: &mut State) {
-        let held = state.held.take();
-        let parts = std::mem::take(&mut state.parts);
-        let acked: usize = parts.iter().map(|part| part.acked).sum();
-        let result = match state.failed.take() {
-            None => {
+    /// All of its records are in the topic. Tells the client so, if they are where readers of its shards find them, or if it
+    /// `gives_up` what that is. Returns whether it has told something.
+    pub(super) fn judge_again(&self, gives_up: bool) -> bool {
+        let mut state = self.lock();
+        // The others of a part lie before its last one.
+        let places =
+            state.parts.iter().map(|part| (u32::try_from(part.partition).unwrap_or(u32::MAX), part.last));
+        let verdict = self.log.upgrade().map(|log| log.growth().verdict(self.generation, places));
+        let result = match verdict {
+            Some(Verdict::Good) => {
                 self.notices.committed(self.size);
+                let parts = std::mem::take(&mut state.parts);
                 Ok(parts.into_iter().map(Part::appended).collect())
             }
-            Some(fault) => Err(commit_error(&fault, acked, state.failures)),
+            Some(Verdict::Late) => Err(CommitError::Unknown(
+                "the records came to the topic when its number of partitions had changed: they are there, but perhaps not in \
+                 order with others of their keys"
+                    .to_owned(),
+            )),
+            Some(Verdict::NotYet) | None if gives_up => Err(CommitError::Unknown(
+                "the records are in the topic, but the nodes have not agreed yet in which shards".to_owned(),
+            )),
+            Some(Verdict::NotYet) | None => return false,
         };
-        drop(held);
+        state.tell(result);
+        true
+    }
+}
+
+impl State {
+    fn tell(&mut self, result: Numbered) {
         // A client that has gone does not wait.
-        let _ = state.ticket.take().map(|ticket| ticket.send(result));
+        let _ = self.ticket.take().map(|ticket| ticket.send(result));
     }
 }
 
@@ -251,15 +310,17 @@ impl Queue {
 }
 
 impl Appender {
-    /// Begins a producer whose queue has `queue_bytes` at most, and takes requests of up to `request_bytes`.
+    /// Begins a producer whose queue has `queue_bytes` at most, and takes requests of up to `request_bytes`. The topic is known
+    /// to have so many `partitions`.
     ///
     /// # Errors
     /// If the client does not take its settings.
     pub fn begin(
-        connection: &Arc<Connection>,
-        topic: &str,
+        log: &Arc<TopicLog>,
         (queue_bytes, request_bytes): (u64, u64),
+        partitions: u32,
     ) -> Result<Arc<Self>, Fault> {
+        let (connection, topic) = (log.connection(), log.name());
         let queue = Arc::new(Queue {
             bytes_max: queue_bytes,
             bytes: AtomicU64::new(0),
@@ -286,7 +347,8 @@ impl Appender {
             .create_with_context(context)
             .map_err(|error| connection.fault("begin to append", &error))?;
         let (is_over, thread) = (AtomicBool::new(false), Mutex::new(None));
-        let appender = Arc::new(Self { producer, topic: topic.to_owned(), queue, is_over, thread });
+        let (topic, log, partitions) = (topic.to_owned(), Arc::downgrade(log), AtomicU32::new(partitions));
+        let appender = Arc::new(Self { producer, topic, log, partitions, queue, is_over, thread });
         let polled = Arc::clone(&appender);
         let thread = std::thread::Builder::new().name("kafka acks".to_owned()).spawn(move || polled.poll());
         match thread {
@@ -312,6 +374,31 @@ impl Appender {
         self.queue.is_broken.load(Ordering::Relaxed)
     }
 
+    /// Whether it knows so many partitions: it refuses to send to others.
+    pub fn knows(&self, partitions: u32) -> bool {
+        self.partitions.load(Ordering::Relaxed) >= partitions
+    }
+
+    /// Has it ask the cluster if it does not know so many partitions. Blocks the thread, for [`LEARN_TIMEOUT`] at most.
+    ///
+    /// # Errors
+    /// If the cluster does not tell, or fewer.
+    pub fn learn(&self, partitions: u32) -> Result<(), Fault> {
+        if self.knows(partitions) {
+            return Ok(());
+        }
+        let connection = &self.producer.context().connection;
+        let told = facts::partitions(self.producer.client(), connection, &self.topic, LEARN_TIMEOUT)?;
+        let told = told.map_or(0, |(count, _)| count);
+        self.partitions.fetch_max(told, Ordering::Relaxed);
+        if told < partitions {
+            let error = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition);
+            return Err(connection
+                .fault(format!("ask for {partitions} partitions of topic '{}'", self.topic), &error));
+        }
+        Ok(())
+    }
+
     /// Bytes on their way.
     pub fn queued_bytes(&self) -> u64 {
         self.queue.bytes.load(Ordering::Relaxed)
@@ -325,12 +412,12 @@ impl Appender {
         &self,
         notices: &Arc<Notices>,
         budget: &Arc<Budget>,
-        batches: Vec<(ShardId, Batch)>,
+        (generation, batches): (u32, Vec<Sending>),
     ) -> Result<Receipt, AppendError> {
-        let size = Size::of(batches.iter().map(|(_, batch)| batch));
+        let size = Size::of(batches.iter().map(|sending| &sending.batch));
         let records = usize::try_from(size.records).unwrap_or(usize::MAX);
-        let payload = |(_, batch): &(ShardId, Batch)| -> u64 {
-            batch.records.iter().map(|record| (record.payload.len() + record.key.len()) as u64).sum()
+        let payload = |sending: &Sending| -> u64 {
+            sending.batch.records.iter().map(|record| (record.payload.len() + record.key.len()) as u64).sum()
         };
         let bytes = batches.iter().map(payload).sum::<u64>() + size.records * KAFKA_RECORD_OVERHEAD_BYTES;
         // The client holds a copy of each record.
@@ -339,9 +426,10 @@ impl Appender {
             return Err(AppendError::Busy);
         }
         let (ticket, told) = oneshot::channel();
-        let part = |(shard, batch): &(ShardId, Batch)| Part {
-            shard: *shard,
-            records: batch.records.len(),
+        let part = |sending: &Sending| Part {
+            shard: sending.shard,
+            partition: sending.partition,
+            records: sending.batch.records.len(),
             first: 0,
             last: 0,
             apart: None,
@@ -353,19 +441,18 @@ impl Appender {
             failed: None,
             failures: 0,
             ticket: Some(ticket),
-            held: Some((copies, batches.iter().map(|(_, batch)| Arc::clone(&batch.source)).collect())),
+            held: Some((copies, batches.iter().map(|sending| Arc::clone(&sending.batch.source)).collect())),
         };
-        let notices = Arc::clone(notices);
-        let request = Arc::new(Request { notices, size, bytes, state: Mutex::new(state) });
-        for (shard, batch) in &batches {
-            self.send(&request, *shard, batch);
+        let (log, notices) = (self.log.clone(), Arc::clone(notices));
+        let request = Arc::new(Request { log, generation, notices, size, bytes, state: Mutex::new(state) });
+        for Sending { partition, batch, .. } in &batches {
+            self.send(&request, *partition, batch);
         }
         Ok(Receipt::numbered(told))
     }
 
-    fn send(&self, request: &Arc<Request>, shard: ShardId, batch: &Batch) {
+    fn send(&self, request: &Arc<Request>, partition: i32, batch: &Batch) {
         let source = &batch.source;
-        let partition = i32::try_from(shard.0).unwrap_or(i32::MAX);
         // Zero would be taken for no timestamp.
         let millis = (source.arrival.0 / 1_000).max(1);
         for record in &batch.records {
@@ -419,7 +506,7 @@ mod tests {
     use super::*;
 
     fn part(records: usize) -> Part {
-        Part { shard: ShardId(0), records, first: 0, last: 0, apart: None, acked: 0 }
+        Part { shard: ShardId(0), partition: 0, records, first: 0, last: 0, apart: None, acked: 0 }
     }
 
     #[test]

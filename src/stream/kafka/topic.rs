@@ -1,23 +1,29 @@
 //! A topic that is the log of a stream: what its shards share.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::append::Appender;
+use super::append::{Appender, Sending};
 use super::bell::Bell;
 use super::catch_up::Pool;
+use super::growth::generations::{Generation, Generations};
+use super::growth::switch::Shut;
+use super::growth::window::Window;
+use super::growth::{Agreement, Growth};
 use super::judge::Judge;
 use super::partition::PartitionLog;
 use super::tail;
 use crate::config::checked::KafkaLog;
 use crate::config::limits::{KAFKA_FLUSH_WAIT, KAFKA_QUEUE_PERCENT, KAFKA_TAIL_PERCENT};
 use crate::kafka::Connection;
-use crate::record::{Batch, ShardId};
+use crate::record::ShardId;
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
 use crate::stream::captures::CapturePlan;
+use crate::stream::layout::ShardFacts;
 use crate::stream::notices::Notices;
 use crate::stream::receipt::{AppendError, Receipt};
 
@@ -32,6 +38,36 @@ pub struct Source {
     pub budget: Arc<Budget>,
     /// The most bytes of one request.
     pub request_bytes: u64,
+    /// Where nodes agree on its shards.
+    pub agreement: Agreement,
+}
+
+/// All shards of a topic, in the order of their ids.
+#[derive(Debug)]
+pub struct TopicShards {
+    /// What is known of each, and its records.
+    pub shards: Vec<(ShardFacts, Arc<Window>)>,
+    /// The id that the next one gets.
+    pub next_id: ShardId,
+}
+
+/// Who is told of shards, whenever there are others.
+type Tell = Box<dyn FnMut(TopicShards) + Send>;
+
+/// The shards that the rest of the program knows.
+#[derive(Default)]
+struct Installed {
+    /// Number of the newest generation; zero before there is one.
+    generation: u32,
+    /// In the order of their ids.
+    windows: Vec<Arc<Window>>,
+    tell: Option<Tell>,
+}
+
+impl fmt::Debug for Installed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Installed").field("generation", &self.generation).finish_non_exhaustive()
+    }
 }
 
 /// See the module.
@@ -42,8 +78,10 @@ pub struct TopicLog {
     connection: Arc<Connection>,
     notices: Arc<Notices>,
     captures: RwLock<Arc<CapturePlan>>,
-    /// In the order of their numbers; not there before the cluster has told how many there are.
-    partitions: OnceLock<Vec<Arc<PartitionLog>>>,
+    /// Those of the newest generation, in the order of their numbers; none before it is known.
+    partitions: RwLock<Arc<[Arc<PartitionLog>]>>,
+    installed: Mutex<Installed>,
+    growth: Growth,
     /// Why nothing can be appended or read at the moment.
     trouble: Mutex<Option<String>>,
     appender: RwLock<Option<Arc<Appender>>>,
@@ -52,8 +90,6 @@ pub struct TopicLog {
     begun: Instant,
     /// How many of its partitions are read into memory.
     followed: AtomicUsize,
-    /// The number of partitions that was told of last.
-    told: AtomicU32,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -73,40 +109,49 @@ impl TopicLog {
         let connection = Connection::new(source.log.cluster.clone(), format!("log {stream}"));
         let waiting =
             format!("{} has not told yet what topic '{}' is", connection.cluster().label(), source.log.topic);
+        let growth = Growth::new(source.agreement.clone());
         Arc::new(Self {
             stream: Arc::clone(stream),
             source,
             connection,
             notices: Arc::clone(notices),
             captures: RwLock::new(captures),
-            partitions: OnceLock::new(),
+            partitions: RwLock::new(Arc::from([])),
+            installed: Mutex::default(),
+            growth,
             trouble: Mutex::new(Some(waiting)),
             appender: RwLock::new(None),
             pool: Pool::default(),
             bell: Bell::default(),
             begun: clock::monotonic(),
             followed: AtomicUsize::new(0),
-            told: AtomicU32::new(0),
             thread: Mutex::new(None),
         })
     }
 
-    /// Begins to ask the cluster, and to read the tail for whoever wants to. `tell` is told the partitions once.
-    pub fn begin(self: &Arc<Self>, tell: impl FnOnce(&[Arc<PartitionLog>]) + Send + 'static) {
+    /// Begins to ask the cluster, and to read the tail for whoever wants to. `tell` is told the shards, whenever there are
+    /// others.
+    pub fn begin(self: &Arc<Self>, tell: impl FnMut(TopicShards) + Send + 'static) {
+        lock(&self.installed).tell = Some(Box::new(tell));
         let topic = Arc::clone(self);
         let thread = std::thread::Builder::new().name("kafka log".to_owned());
-        match thread.spawn(move || tail::run(&topic, tell)) {
-            Ok(thread) => *lock(&self.thread) = Some(thread),
-            Err(error) => {
-                self.has_trouble(format!("no thread can be started: {error}"));
-            }
+        let begun = thread.spawn(move || tail::run(&topic)).and_then(|thread| {
+            *lock(&self.thread) = Some(thread);
+            self.growth.begin(self)
+        });
+        if let Err(error) = begun {
+            self.has_trouble(format!("no thread can be started: {error}"));
         }
     }
 
-    /// Waits until the cluster has told what the topic is, at most for `time`. Returns whether it has. Blocks the thread.
+    /// Waits until it is known which shards there are, at most for `time`. Returns whether it is. Blocks the thread.
     pub fn wait_for_partitions(&self, time: Duration) -> bool {
-        self.bell.wait_until(time, || self.partitions.get().is_some());
-        self.partitions.get().is_some()
+        self.bell.wait_until(time, || self.has_shards());
+        self.has_shards()
+    }
+
+    fn has_shards(&self) -> bool {
+        !self.partitions().is_empty()
     }
 
     /// The stream.
@@ -144,17 +189,96 @@ impl TopicLog {
         &self.pool
     }
 
-    /// The shards, if they are known.
-    pub fn partitions(&self) -> &[Arc<PartitionLog>] {
-        self.partitions.get().map(|partitions| &**partitions).unwrap_or_default()
+    /// What this node knows of how the topic grows.
+    pub(super) fn growth(&self) -> &Growth {
+        &self.growth
     }
 
-    pub(super) fn partition(&self, partition: i32) -> Option<&Arc<PartitionLog>> {
-        self.partitions().get(usize::try_from(partition).ok()?)
+    /// The partitions that have shards, if they are known.
+    pub fn partitions(&self) -> Arc<[Arc<PartitionLog>]> {
+        Arc::clone(&self.partitions.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn has_partitions(&self, partitions: Vec<Arc<PartitionLog>>) -> &[Arc<PartitionLog>] {
-        self.partitions.get_or_init(|| partitions)
+    pub(super) fn partition(&self, partition: i32) -> Option<Arc<PartitionLog>> {
+        self.partitions().get(usize::try_from(partition).ok()?).cloned()
+    }
+
+    /// Begins with these partitions: all of the newest generation. Returns whether they are, and what was asked about them
+    /// before this may be shown.
+    pub(super) fn has_partitions(&self, logs: Vec<Arc<PartitionLog>>) -> bool {
+        let mut installed = lock(&self.installed);
+        let generations = self.growth.generations();
+        let are_all = generations.newest().is_some_and(|newest| newest.partitions as usize == logs.len());
+        if !are_all || !self.growth.may_show() {
+            return false;
+        }
+        self.install(&mut installed, &generations, logs);
+        true
+    }
+
+    /// Closes shards and opens others where there is another generation. Before it has begun with one this does nothing.
+    pub(super) fn follow_generations(self: &Arc<Self>) {
+        let mut installed = lock(&self.installed);
+        let generations = self.growth.generations();
+        let Some(newest) = generations.newest().filter(|newest| newest.number > installed.generation) else {
+            return;
+        };
+        if installed.generation == 0 {
+            return;
+        }
+        let mut logs = self.partitions().to_vec();
+        let new = logs.len()..newest.partitions as usize;
+        // Nothing of them was counted yet, so they begin with their first record, wherever they are now.
+        logs.extend(new.map(|partition| {
+            let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+            Arc::new(PartitionLog::new(partition, self.weak(), (0, 0)))
+        }));
+        let (number, partitions) = (newest.number, newest.partitions);
+        self.install(&mut installed, &generations, logs);
+        drop(installed);
+        self.bell.ring();
+        tracing::info!(
+            stream = %self.stream, topic = self.name(), generation = number, partitions,
+            "the shards have followed the partitions of the topic"
+        );
+    }
+
+    fn install(&self, installed: &mut Installed, generations: &Generations, logs: Vec<Arc<PartitionLog>>) {
+        let shards = generations.shards();
+        for (placed, window) in shards.iter().zip(&installed.windows) {
+            if let Some(end) = placed.facts.end {
+                window.close(end.0);
+            }
+        }
+        let known = installed.windows.len();
+        for placed in shards.iter().skip(known) {
+            let Some(log) = logs.get(placed.partition as usize) else { continue };
+            let (from, end) = (placed.facts.first.0, placed.facts.end.map(|end| end.0));
+            let window = Window::new(Arc::clone(log), placed.generation, from, end);
+            installed.windows.push(Arc::new(window));
+        }
+        *self.partitions.write().unwrap_or_else(PoisonError::into_inner) = logs.into();
+        installed.generation = generations.newest().map_or(0, |newest| newest.number);
+        let windows = installed.windows.iter().map(Arc::clone);
+        let shards = shards.iter().map(|placed| placed.facts).zip(windows).collect();
+        if let Some(tell) = &mut installed.tell {
+            tell(TopicShards { shards, next_id: generations.next_id() });
+        }
+    }
+
+    /// Whether the configuration names the number of partitions of one of these generations, if it names any.
+    ///
+    /// # Errors
+    /// What to do.
+    pub(super) fn wants(&self, generations: &[Generation]) -> Result<(), String> {
+        let Some(wanted) = self.log().partitions else { return Ok(()) };
+        let has = |generation: &Generation| generation.partitions == wanted;
+        let Some(newest) = generations.last().filter(|_| !generations.iter().any(has)) else { return Ok(()) };
+        let count = newest.partitions;
+        Err(format!(
+            "it has {count} partitions, and the stream is to have {wanted} shards: write shards = {count} or leave it out, \
+             or create another topic"
+        ))
     }
 
     /// A weak reference for the shards.
@@ -198,21 +322,12 @@ impl TopicLog {
 
     /// How many partitions the topic has, as far as that is known.
     pub fn partitions_told(&self) -> u32 {
-        let known = u32::try_from(self.partitions().len()).unwrap_or(u32::MAX);
-        match self.told.load(Ordering::Relaxed) {
-            0 => known,
-            told => told,
-        }
+        self.growth.partitions()
     }
 
     /// Bytes on their way to it.
     pub fn queued_bytes(&self) -> u64 {
         self.appender().map_or(0, |appender| appender.queued_bytes())
-    }
-
-    /// Whether it is news that the topic has so many partitions.
-    pub(super) fn tell_once_of(&self, partitions: u32) -> bool {
-        self.told.swap(partitions, Ordering::Relaxed) != partitions
     }
 
     /// Nothing can be done at the moment. Returns whether that is news.
@@ -230,7 +345,7 @@ impl TopicLog {
 
     /// Why nothing can be appended or read at the moment, if that is so.
     pub fn trouble(&self) -> Option<String> {
-        lock(&self.trouble).clone()
+        self.growth.trouble().or_else(|| lock(&self.trouble).clone())
     }
 
     /// Why records cannot be appended, as far as that is known before.
@@ -242,25 +357,41 @@ impl TopicLog {
             let topic = self.name().to_owned();
             return Err(AppendError::ReadOnly { stream: self.stream.to_string(), topic });
         }
-        if self.partitions.get().is_some() {
-            return Ok(());
+        if !self.has_shards() {
+            let unknown = || self.says("nothing is known of it yet");
+            return Err(AppendError::Unavailable(self.trouble().unwrap_or_else(unknown)));
         }
-        Err(AppendError::Unavailable(
-            self.trouble().unwrap_or_else(|| self.says("nothing is known of it yet")),
-        ))
+        self.growth.may_send().map_err(|shut| self.is_shut(shut))
+    }
+
+    fn is_shut(&self, shut: Shut) -> AppendError {
+        let why = self.growth.trouble().unwrap_or_else(|| self.says(&shut.to_string()));
+        AppendError::Unavailable(why)
     }
 
     fn appender(&self) -> Option<Arc<Appender>> {
         self.appender.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has a producer that works, if there is to be one.
-    pub(super) fn mend_appender(&self) {
-        if self.source.log.is_source || self.appender().is_some_and(|appender| !appender.is_broken()) {
+    /// Has a producer that works and knows all partitions, if there is to be one. Blocks the thread for a second at most.
+    pub(super) fn mend_appender(self: &Arc<Self>) {
+        if self.source.log.is_source {
+            return;
+        }
+        if let Some(appender) = self.appender().filter(|appender| !appender.is_broken()) {
+            let partitions = u32::try_from(self.partitions().len()).unwrap_or(u32::MAX);
+            if let Err(fault) = appender.learn(partitions) {
+                tracing::warn!(stream = %self.stream, error = %fault, "the producer does not know all partitions yet");
+            }
             return;
         }
         let queue_bytes = self.budget().capacity() / 100 * KAFKA_QUEUE_PERCENT;
-        let begun = Appender::begin(&self.connection, self.name(), (queue_bytes, self.source.request_bytes));
+        let begun = Appender::begin(
+            self,
+            (queue_bytes, self.source.request_bytes),
+            // Whoever has told how many there are tells the same to a new client.
+            self.growth.partitions(),
+        );
         let new = match begun {
             Ok(appender) => Some(appender),
             Err(fault) => {
@@ -277,15 +408,21 @@ impl TopicLog {
         }
     }
 
-    /// Appends. Does not block.
+    /// Appends to shards of the generation with this number. Does not block.
     ///
     /// # Errors
     /// If nothing of it was sent.
-    pub fn append(&self, batches: Vec<(ShardId, Batch)>) -> Result<Receipt, AppendError> {
+    pub fn append(&self, generation: u32, batches: Vec<Sending>) -> Result<Receipt, AppendError> {
         self.may_append()?;
+        self.growth.may_send_under(generation).map_err(|shut| self.is_shut(shut))?;
         let unavailable =
             || AppendError::Unavailable(self.trouble().unwrap_or_else(|| self.says("no producer")));
-        self.appender().ok_or_else(unavailable)?.append(&self.notices, self.budget(), batches)
+        let appender = self.appender().ok_or_else(unavailable)?;
+        let partitions = u32::try_from(self.partitions().len()).unwrap_or(u32::MAX);
+        if !appender.knows(partitions) {
+            return Err(AppendError::Unavailable(self.says("the producer does not know all partitions yet")));
+        }
+        appender.append(&self.notices, self.budget(), (generation, batches))
     }
 
     /// Ends everything: what was sent is waited for, for a while. Blocks the thread.
@@ -300,6 +437,8 @@ impl TopicLog {
         if let Some(appender) = appender {
             appender.end(KAFKA_FLUSH_WAIT);
         }
+        // It judges what was acknowledged until now.
+        self.growth.end();
         self.pool.tidy(true);
     }
 }
