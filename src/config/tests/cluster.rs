@@ -111,7 +111,7 @@ fn a_node_serves_only_what_its_roles_can() {
     let shared = "[stream]\nname = \"s\"\nlog = { kafka = \"b:9092\", topic = \"t\" }\n[[delivery]]\nname = \"lake\"\n";
     let fanned = "[stream]\nname = \"s\"\nlog = { kafka = \"b:9092\", topic = \"t\" }\n[[delivery]]\nname = \"bus\"\n\
                   sink = { kafka = \"b:9092\", topic = \"u\" }\n";
-    let edge = "[cluster]\nroles = [\"edge\"]\n";
+    let edge = "[cluster]\nroles = [\"edge\"]\nledger = \"file:///ledgers/\"\n";
     let delivery = "[cluster]\nroles = [\"delivery\"]\nledger = \"file:///ledgers/\"\n";
     for (node, pipeline, said) in [
         (edge, local, ""),

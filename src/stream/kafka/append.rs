@@ -211,7 +211,7 @@ impl Request {
                 Ok(parts.into_iter().map(Part::appended).collect())
             }
             Some(Verdict::Late) => Err(CommitError::Unknown(
-                "the records came to the topic when its number of partitions had changed: they are there, but perhaps not in \
+                "the records came to the topic when its number of partitions has changed: they are there, but perhaps not in \
                  order with others of their keys"
                     .to_owned(),
             )),

@@ -1,4 +1,5 @@
 mod follow;
+mod growth;
 mod window;
 
 use std::sync::Arc;

@@ -177,6 +177,12 @@ impl Growth {
         lock(&self.held).push((clock::monotonic(), request));
     }
 
+    /// How many are held.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        lock(&self.held).len()
+    }
+
     /// Judges those that are held once more. Who has waited for too long is told that nobody knows; all are, if it `is_over`.
     fn judge_held(&self, is_over: bool) {
         let held = std::mem::take(&mut *lock(&self.held));
