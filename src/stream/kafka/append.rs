@@ -10,9 +10,6 @@
 //! so that the queue is bounded by the budget; and [`Appender::reserve`] bounds it once more, so that the client never
 //! says in the middle of a request that it is full.
 //!
-//! A request is sent to the shards of one generation. Its client is told that it is in the log only once that is known of
-//! its place as well: see [`growth::switch`](super::growth::switch).
-//!
 //! Messages of a partition are acknowledged in the order in which they were sent, whatever is sent again (the producer is
 //! idempotent). So the offsets of a request's records rise, and belong to them in that order.
 
@@ -29,20 +26,18 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
-use tokio::sync::oneshot;
 
 use super::REFUSAL_HEADER;
-use super::growth::switch::Verdict;
+use super::request::{Origin, Request};
 use super::topic::TopicLog;
 use crate::config::limits::{
     KAFKA_LINGER_MS, KAFKA_PRODUCE_TIMEOUT, KAFKA_QUEUE_MESSAGES_MAX, KAFKA_RECORD_OVERHEAD_BYTES,
 };
 use crate::kafka::{Connection, Fault, FaultClass, topic as facts};
-use crate::record::{Batch, SequenceNumber, ShardId, Source};
-use crate::runtime::budget::{Budget, Permit};
-use crate::stream::log::Appended;
+use crate::record::{Batch, ShardId};
+use crate::runtime::budget::Budget;
 use crate::stream::notices::{Notices, Size};
-use crate::stream::receipt::{AppendError, CommitError, Numbered, Receipt};
+use crate::stream::receipt::{AppendError, Receipt};
 
 /// How long the polling thread waits for an ack before it looks whether it is to end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -92,156 +87,6 @@ pub struct Sending {
     pub partition: i32,
     /// The records.
     pub batch: Batch,
-}
-
-/// A request on its way. Shared by its messages.
-pub struct Request {
-    log: Weak<TopicLog>,
-    /// The generation that its shards are of.
-    generation: u32,
-    notices: Arc<Notices>,
-    size: Size,
-    bytes: u64,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// Messages that were not told of.
-    left: usize,
-    /// Sorted by partition, as the open shards are.
-    parts: Vec<Part>,
-    failed: Option<Fault>,
-    failures: usize,
-    ticket: Option<oneshot::Sender<Numbered>>,
-    /// What its records are slices of, and what pays for copies: held until they are told of.
-    held: Option<(Permit, Vec<Arc<Source>>)>,
-}
-
-/// The records of one shard.
-struct Part {
-    shard: ShardId,
-    partition: i32,
-    records: usize,
-    first: u64,
-    last: u64,
-    /// From the first one on that does not follow the one before it.
-    apart: Option<Vec<SequenceNumber>>,
-    acked: usize,
-}
-
-impl Part {
-    fn ack(&mut self, offset: u64) {
-        if self.acked == 0 {
-            self.first = offset;
-        } else if self.apart.is_none() && offset != self.last + 1 {
-            let mut numbers = Vec::with_capacity(self.records);
-            numbers.extend((self.first..=self.last).map(SequenceNumber));
-            self.apart = Some(numbers);
-        }
-        if let Some(numbers) = &mut self.apart {
-            numbers.push(SequenceNumber(offset));
-        }
-        self.last = offset;
-        self.acked += 1;
-    }
-
-    fn appended(self) -> (ShardId, Appended) {
-        let Self { shard, first, last, apart, .. } = self;
-        let (first, last) = (SequenceNumber(first), SequenceNumber(last));
-        (shard, Appended { first, last, apart: apart.map(Arc::from) })
-    }
-}
-
-impl Request {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One of its messages was told of. Returns whether it was the last one.
-    fn told(self: &Arc<Self>, partition: i32, result: Result<u64, Fault>) -> bool {
-        let mut state = self.lock();
-        state.left = state.left.saturating_sub(1);
-        match result {
-            Ok(offset) => {
-                let index = state.parts.partition_point(|part| part.partition < partition);
-                if let Some(part) = state.parts.get_mut(index) {
-                    part.ack(offset);
-                }
-            }
-            Err(fault) => {
-                state.failures += 1;
-                state.failed.get_or_insert(fault);
-            }
-        }
-        if state.left > 0 {
-            return false;
-        }
-        drop(state.held.take());
-        if let Some(fault) = state.failed.take() {
-            let acked = state.parts.iter().map(|part| part.acked).sum();
-            let error = commit_error(&fault, acked, state.failures);
-            state.tell(Err(error));
-            return true;
-        }
-        drop(state);
-        if !self.judge_again(false) {
-            match self.log.upgrade() {
-                Some(log) => log.growth().hold(Arc::clone(self)),
-                None => {
-                    self.judge_again(true);
-                }
-            }
-        }
-        true
-    }
-
-    /// All of its records are in the topic. Tells the client so, if they are where readers of its shards find them, or if it
-    /// `gives_up` what that is. Returns whether it has told something.
-    pub(super) fn judge_again(&self, gives_up: bool) -> bool {
-        let mut state = self.lock();
-        // The others of a part lie before its last one.
-        let places =
-            state.parts.iter().map(|part| (u32::try_from(part.partition).unwrap_or(u32::MAX), part.last));
-        let verdict = self.log.upgrade().map(|log| log.growth().verdict(self.generation, places));
-        let result = match verdict {
-            Some(Verdict::Good) => {
-                self.notices.committed(self.size);
-                let parts = std::mem::take(&mut state.parts);
-                Ok(parts.into_iter().map(Part::appended).collect())
-            }
-            Some(Verdict::Late) => Err(CommitError::Unknown(
-                "the records came to the topic when its number of partitions has changed: they are there, but perhaps not in \
-                 order with others of their keys"
-                    .to_owned(),
-            )),
-            Some(Verdict::NotYet) | None if gives_up => Err(CommitError::Unknown(
-                "the records are in the topic, but the nodes have not agreed yet in which shards".to_owned(),
-            )),
-            Some(Verdict::NotYet) | None => return false,
-        };
-        state.tell(result);
-        true
-    }
-}
-
-impl State {
-    fn tell(&mut self, result: Numbered) {
-        // A client that has gone does not wait.
-        let _ = self.ticket.take().map(|ticket| ticket.send(result));
-    }
-}
-
-fn commit_error(fault: &Fault, acked: usize, failures: usize) -> CommitError {
-    let told = match acked {
-        0 => fault.to_string(),
-        _ => format!("{fault}: {acked} records of the request are in the topic, and {failures} are not"),
-    };
-    match fault.class {
-        FaultClass::Record => CommitError::Refused(told),
-        FaultClass::Denied | FaultClass::Missing if acked == 0 => CommitError::Failed(told),
-        _ => CommitError::Unknown(told),
-    }
 }
 
 impl ClientContext for Acks {
@@ -415,7 +260,6 @@ impl Appender {
         (generation, batches): (u32, Vec<Sending>),
     ) -> Result<Receipt, AppendError> {
         let size = Size::of(batches.iter().map(|sending| &sending.batch));
-        let records = usize::try_from(size.records).unwrap_or(usize::MAX);
         let payload = |sending: &Sending| -> u64 {
             sending.batch.records.iter().map(|record| (record.payload.len() + record.key.len()) as u64).sum()
         };
@@ -425,26 +269,9 @@ impl Appender {
         if !self.queue.reserve(bytes, size.records) {
             return Err(AppendError::Busy);
         }
-        let (ticket, told) = oneshot::channel();
-        let part = |sending: &Sending| Part {
-            shard: sending.shard,
-            partition: sending.partition,
-            records: sending.batch.records.len(),
-            first: 0,
-            last: 0,
-            apart: None,
-            acked: 0,
-        };
-        let state = State {
-            left: records,
-            parts: batches.iter().map(part).collect(),
-            failed: None,
-            failures: 0,
-            ticket: Some(ticket),
-            held: Some((copies, batches.iter().map(|sending| Arc::clone(&sending.batch.source)).collect())),
-        };
         let (log, notices) = (self.log.clone(), Arc::clone(notices));
-        let request = Arc::new(Request { log, generation, notices, size, bytes, state: Mutex::new(state) });
+        let origin = Origin { log, generation, notices };
+        let (request, told) = Request::new(origin, (size, bytes), copies, &batches);
         for Sending { partition, batch, .. } in &batches {
             self.send(&request, *partition, batch);
         }
@@ -499,26 +326,4 @@ impl Appender {
 fn kib(bytes: u64) -> u64 {
     // What the client takes at most.
     (bytes >> 10).clamp(1, 2_147_483_647)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn part(records: usize) -> Part {
-        Part { shard: ShardId(0), partition: 0, records, first: 0, last: 0, apart: None, acked: 0 }
-    }
-
-    #[test]
-    fn numbers_are_listed_only_where_they_do_not_follow_each_other() {
-        let mut together = part(3);
-        (7..10).for_each(|offset| together.ack(offset));
-        assert_eq!(together.appended().1, Appended::together(SequenceNumber(7), 3));
-        let mut apart = part(4);
-        [7, 8, 10, 11].into_iter().for_each(|offset| apart.ack(offset));
-        let (_, appended) = apart.appended();
-        assert_eq!((appended.first.0, appended.last.0, appended.count()), (7, 11, 4));
-        let numbers: Vec<_> = (0..4).map(|index| appended.number(index).0).collect();
-        assert_eq!(numbers, [7, 8, 10, 11]);
-    }
 }

@@ -27,6 +27,8 @@ mod draft;
 pub mod growth;
 mod judge;
 mod partition;
+mod request;
+mod shards;
 mod tail;
 mod topic;
 
@@ -36,7 +38,8 @@ mod tests;
 pub use append::Sending;
 pub use judge::Judge;
 pub use partition::PartitionLog;
-pub use topic::{Source, TopicLog, TopicShards};
+pub use shards::TopicShards;
+pub use topic::{Source, TopicLog};
 
 /// When each of the first shards was made, in seconds since 1970: the same for every node.
 pub const CREATED: u64 = 0;

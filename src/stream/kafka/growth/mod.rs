@@ -25,8 +25,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::append::Request;
 use super::bell::Bell;
+use super::request::Request;
 use super::topic::TopicLog;
 use crate::config::limits::KAFKA_PRODUCE_TIMEOUT;
 use crate::runtime::clock;
