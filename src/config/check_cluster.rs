@@ -17,7 +17,8 @@ const FORMS: &str = "write ledger = \"s3://BUCKET/PREFIX/\" (or gs://, az://, fi
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterTable {
-    /// Where the ledgers of deliveries and the named cursors of streams in Kafka are: `s3://BUCKET/PREFIX/`,
+    /// Where the ledgers of deliveries and the named cursors of streams in Kafka are, so that any node can go on with them, and
+    /// where all nodes agree on the shards of a topic that gets more partitions: `s3://BUCKET/PREFIX/`,
     /// `gs://BUCKET/PREFIX/`, `az://CONTAINER/PREFIX/` or `file:///FOLDER/`, a folder that all nodes share. The store must
     /// keep to conditional writes.
     #[schemars(example = &"s3://lake/ledgers/")]
@@ -54,8 +55,8 @@ pub struct ClusterTable {
 /// Many nodes over streams that are in Kafka.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
-    /// Where the ledgers of deliveries are; there if the node delivers.
-    pub ledger: Option<ObjectSink>,
+    /// Where the ledgers of deliveries are, and what nodes agree on.
+    pub ledger: ObjectSink,
     /// Takes records and answers readers.
     pub is_edge: bool,
     /// Delivers.
@@ -82,7 +83,7 @@ pub(super) fn check_cluster(
     let group = checker.name("cluster.group", group, help);
     let roles = check_roles(table.roles.as_deref(), checker);
     let delivers = roles.as_ref().is_none_or(|roles| roles.contains(&Role::Delivery));
-    let ledger = check_ledger(table, delivers, env, checker);
+    let ledger = check_ledger(table, env, checker);
     let (group, roles, ledger) = (group?, roles?, ledger?);
     Some(Some(Cluster { ledger, is_edge: roles.contains(&Role::Edge), delivers, group }))
 }
@@ -106,13 +107,8 @@ fn check_roles(texts: Option<&[String]>, checker: &mut Checker<'_>) -> Option<Ve
     roles
 }
 
-/// The store; `Some(None)` where none is needed and none is given.
-fn check_ledger(
-    table: ClusterTable,
-    delivers: bool,
-    env: Env<'_>,
-    checker: &mut Checker<'_>,
-) -> Option<Option<ObjectSink>> {
+/// The store.
+fn check_ledger(table: ClusterTable, env: Env<'_>, checker: &mut Checker<'_>) -> Option<ObjectSink> {
     let ClusterTable {
         ledger,
         endpoint,
@@ -123,9 +119,6 @@ fn check_ledger(
         allow_http,
         ..
     } = table;
-    if ledger.is_none() && !delivers {
-        return Some(None);
-    }
     let url = checker.required("cluster.ledger", ledger, FORMS)?;
     let raw = SinkTable {
         url: Some(url),
@@ -139,5 +132,5 @@ fn check_ledger(
     };
     let keys = StoreKeys { url: "ledger", forms: FORMS, what: "ledger" };
     let (url, options) = check_store(&raw, keys, "cluster", env, checker)?;
-    Some(Some(ObjectSink { url, options, multipart_bytes: MULTIPART_BYTES_DEFAULT }))
+    Some(ObjectSink { url, options, multipart_bytes: MULTIPART_BYTES_DEFAULT })
 }

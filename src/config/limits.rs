@@ -1011,6 +1011,9 @@ pub const OWNERSHIP_POLL_INTERVAL_MAX: Duration = Duration::from_secs(55);
 pub const OWNERSHIP_DEPOSED_WAIT: Duration = Duration::from_secs(5);
 /// How soon partitions that are added to a topic are shared as well: a question to one broker of 100 bytes a topic.
 pub const OWNERSHIP_METADATA_AGE_MAX: Duration = Duration::from_secs(30);
+/// How often it is looked whether the shards are delivered that are to be before another one, while one waits: each look at one
+/// of another node lists its ledger and reads it from the last snapshot on.
+pub const OWNERSHIP_TURN_EVERY: Duration = Duration::from_secs(1);
 /// How often the group is told where deliveries stand: 30 bytes a shard.
 pub const OWNERSHIP_COMMIT_EVERY: Duration = Duration::from_secs(10);
 

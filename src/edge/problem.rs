@@ -129,6 +129,8 @@ pub enum Problem {
     ReadOnlyStream(String),
     /// Records cannot be read back from the disk.
     LogUnreadable(String),
+    /// A cursor of another node names shards that this one has not heard of yet.
+    ShardsUnknown,
 }
 
 impl From<AppendError> for Problem {
@@ -211,7 +213,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 impl Problem {
     /// Every code that there is.
-    pub const CODES: [&'static str; 44] = [
+    pub const CODES: [&'static str; 45] = [
         "not_found",
         "method_not_allowed",
         "headers_too_large",
@@ -256,6 +258,7 @@ impl Problem {
         "outcome_unknown",
         "read_only_stream",
         "log_unreadable",
+        "shards_unknown",
     ];
 
     /// The stable code.
@@ -363,6 +366,9 @@ impl Problem {
             }
             Problem::LogUnreadable(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "log_unreadable", "Log cannot be read")
+            }
+            Problem::ShardsUnknown => {
+                (StatusCode::SERVICE_UNAVAILABLE, "shards_unknown", "Shards not known yet")
             }
         }
     }
@@ -472,6 +478,11 @@ impl Problem {
                 "it is unknown whether the records are in the log ({why}): they may be there, or come to be; whoever sends \
                  them again may double them"
             ),
+            Problem::ShardsUnknown => {
+                "the cursor names shards that this node has not heard of yet, as the topic of the stream has just got more \
+                 partitions: try again in a moment"
+                    .to_owned()
+            }
             Problem::LogUnreadable(why) | Problem::CannotChange(why) | Problem::ReadOnlyStream(why) => why.clone(),
         }
     }

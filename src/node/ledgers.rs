@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{LEDGER, NodeError, NodeFolder, names_in};
+use super::{LAYOUT, LEDGER, NodeError, NodeFolder, names_in};
 
 impl NodeFolder {
     /// The folders of the ledgers that there are of a stream, each named after its delivery.
@@ -18,6 +18,11 @@ impl NodeFolder {
     /// The folder of a delivery's ledger. It need not be there yet.
     pub fn ledger(&self, stream: &str, delivery: &str) -> PathBuf {
         self.path.join(LEDGER).join(stream).join(delivery)
+    }
+
+    /// The folder in which streams in Kafka note which shards they have had. It need not be there yet.
+    pub fn layouts(&self) -> PathBuf {
+        self.path.join(LAYOUT)
     }
 
     /// Takes away what a delivery has noted. Nothing of it may run; it need not be there.

@@ -52,12 +52,14 @@ const NODE: &str = "node.json";
 const CATALOG: &str = "catalog.json";
 const LOG: &str = "log";
 const LEDGER: &str = "ledger";
+const LAYOUT: &str = "layout";
 
 /// What only ever appears after `node.json`.
-const AFTER_NODE: [&str; 7] = [
+const AFTER_NODE: [&str; 8] = [
     LOG,
     CATALOG,
     LEDGER,
+    LAYOUT,
     schemas::SCHEMA,
     document_folder::CURSORS,
     DELIVERY_STREAMS,

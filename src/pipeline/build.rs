@@ -25,6 +25,7 @@ use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::RealDisk;
 use crate::schema::registry::Registry;
 use crate::schema::validation::SchemaError;
+use crate::stream::kafka::growth::Agreement;
 use crate::stream::kafka::{Judge, Source};
 use crate::stream::{Backing, Captures, ReaderId, Stream};
 use crate::tap::named::all::NamedCursors;
@@ -122,7 +123,9 @@ impl<'a> Builder<'a> {
                 self.logs.as_mut().map_or(Backing::Memory, |logs| logs.backing(&stream, readers))
             }
             LogPlace::Kafka(log) => {
-                let source = self.site.topic(log, &ingest, self.site.edge.budget.account(account));
+                let agreement = self.site.agreement(self.logs.as_deref(), &stream.name, log)?;
+                let budget = self.site.edge.budget.account(account);
+                let source = self.site.topic((log, agreement), &ingest, budget);
                 let failed = |source| StartError::Schema { stream: stream.name.clone(), source };
                 Backing::Kafka(Box::new(source.map_err(failed)?))
             }
@@ -190,7 +193,7 @@ impl Site {
     /// If its schema cannot be compiled.
     fn topic(
         &self,
-        log: &checked::KafkaLog,
+        (log, agreement): (&checked::KafkaLog, Agreement),
         ingest: &checked::Ingest,
         budget: Arc<Budget>,
     ) -> Result<Source, SchemaError> {
@@ -202,7 +205,8 @@ impl Site {
         // What an edge has taken was judged there.
         let schema = ingest.schema.as_deref().filter(|_| log.is_source);
         let judge = Judge::new(content, schema)?;
-        Ok(Source { log: log.clone(), judge, budget, request_bytes: self.node.server.body_bytes_max })
+        let request_bytes = self.node.server.body_bytes_max;
+        Ok(Source { log: log.clone(), judge, budget, request_bytes, agreement })
     }
 
     /// What a delivery of a stream is built from.

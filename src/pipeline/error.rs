@@ -50,6 +50,14 @@ pub enum StartError {
         /// What the store's client said.
         source: SinkError,
     },
+    /// The place where the shards of a stream in Kafka are agreed on is unusable.
+    #[error("the shards of stream '{stream}' cannot be noted: {source}")]
+    Layout {
+        /// The stream.
+        stream: String,
+        /// What the store's client said.
+        source: SinkError,
+    },
     /// Nodes share the deliveries of a stream, and one of them is of this node alone.
     #[error(
         "delivery '{delivery}' of stream '{stream}' was made over the Firehose API of this node, but nodes share the \

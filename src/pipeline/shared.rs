@@ -3,20 +3,29 @@
 use std::io;
 use std::sync::Arc;
 
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
 use tokio::runtime::Handle;
 
 use super::StartError;
 use super::build::{NewDelivery, is_of_pipeline};
+use super::logs::Logs;
 use super::site::Site;
-use crate::config::checked::{Cluster, Node};
+use crate::config::checked::{Cluster, KafkaLog, Node};
 use crate::delivery::sharing::{Ledgers, Sharing, SharingReport, Template};
 use crate::delivery::sink::{SinkError, SinkErrorClass, open_store};
 use crate::kafka::Connection;
 use crate::kafka::ownership::{Group, Ownership};
 use crate::runtime::budget::Budget;
 use crate::stream::Stream;
+use crate::stream::kafka::growth::Agreement;
+use crate::stream::kafka::growth::objects::Objects;
+use crate::stream::kafka::growth::switch::Times;
 use crate::tap::named::Shelves;
 use crate::tap::named::all::Together;
+
+/// In the folder of a stream, what its nodes agree on: by topic.
+const LAYOUT: &str = "layout";
 
 /// A delivery that is to be shared, and how its group is reached.
 pub(super) struct ToShare {
@@ -53,9 +62,34 @@ impl Site {
         Ok(ToShare { sharing: Sharing::new(template), connection })
     }
 
+    /// Where the shards of a stream in a topic are agreed on: beside the ledgers of the cluster, or, where there is none, in
+    /// the node's own folder.
+    ///
+    /// # Errors
+    /// If that cannot be used.
+    pub(super) fn agreement(
+        &self,
+        logs: Option<&Logs>,
+        stream: &str,
+        log: &KafkaLog,
+    ) -> Result<Agreement, StartError> {
+        let failed = |source| StartError::Layout { stream: stream.to_owned(), source };
+        let folder = |root: Path| root.join(stream).join(LAYOUT).join(log.topic.as_str());
+        if let Some(cluster) = self.cluster() {
+            let Ledgers { store, folder: root, .. } = self.ledgers(cluster).map_err(failed)?;
+            return Ok(Agreement { objects: Objects::new(store, folder(root)), times: Times::STANDARD });
+        }
+        let missing = || SinkError::new(SinkErrorClass::Other, "the node has no folder: restart it");
+        let root = logs.ok_or_else(missing).map_err(failed)?.folder.layouts();
+        let opened =
+            std::fs::create_dir_all(&root).map_err(|error| SinkError::new(SinkErrorClass::Other, error));
+        let store = opened.and_then(|()| Ok(LocalFileSystem::new_with_prefix(&root)?.with_fsync(true)));
+        let store = Arc::new(store.map_err(failed)?);
+        Ok(Agreement { objects: Objects::new(store, folder(Path::default())), times: Times::ALONE })
+    }
+
     fn ledgers(&self, cluster: &Cluster) -> Result<Ledgers, SinkError> {
-        let missing = || SinkError::new(SinkErrorClass::Other, "[cluster] does not say where ledgers are");
-        let (store, folder) = open_store(cluster.ledger.as_ref().ok_or_else(missing)?)?;
+        let (store, folder) = open_store(&cluster.ledger)?;
         Ok(Ledgers { store, folder, node: node_name(&self.node).into() })
     }
 
@@ -65,8 +99,7 @@ impl Site {
     /// If the store cannot be used.
     pub(super) fn cursors_together(&self, (stream, topic): (&str, &str)) -> Result<Together, SinkError> {
         let Some(cluster) = self.cluster() else { return Ok(Together::Alone) };
-        let Some(ledger) = &cluster.ledger else { return Ok(Together::Unknown) };
-        let (store, folder) = open_store(ledger)?;
+        let (store, folder) = open_store(&cluster.ledger)?;
         Ok(Together::In(Shelves::of(&store, &folder, (stream, topic))))
     }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::hash::{HashKey, HashRange};
 use super::heat::Heat;
-use super::kafka::PartitionLog;
+use super::kafka::growth::window::Window;
 use super::log::ShardLog;
 use super::memory::MemoryLog;
 use super::wal::shard::DurableLog;
@@ -100,8 +100,8 @@ pub(super) enum ShardStore {
     Memory(Arc<MemoryLog>),
     /// In a journal.
     Durable(Arc<DurableLog>),
-    /// In a partition of a topic.
-    Kafka(Arc<PartitionLog>),
+    /// In a partition of a topic, or a part of one.
+    Kafka(Arc<Window>),
 }
 
 impl Shard {
@@ -123,6 +123,14 @@ impl Shard {
         match &self.store {
             ShardStore::Memory(_) | ShardStore::Kafka(_) => None,
             ShardStore::Durable(log) => Some(log),
+        }
+    }
+
+    /// The partition that it is in, if it is in a topic.
+    pub fn partition(&self) -> Option<u32> {
+        match &self.store {
+            ShardStore::Memory(_) | ShardStore::Durable(_) => None,
+            ShardStore::Kafka(window) => u32::try_from(window.log().partition()).ok(),
         }
     }
 

@@ -80,7 +80,7 @@ pub struct Stream {
     readers: Readers,
     traced: TracedAppends,
     /// The log of its only shard, of a view: what that has is what was accepted.
-    alone: Option<Arc<kafka::PartitionLog>>,
+    alone: Option<Arc<kafka::growth::window::Window>>,
     /// Metric handles.
     pub metrics: StreamMetrics,
 }
@@ -97,7 +97,7 @@ enum Store {
         /// Number of the stream in the catalog.
         number: u32,
     },
-    /// In a topic, a partition a shard.
+    /// In a topic, a part of a partition a shard.
     Kafka(Arc<TopicLog>),
 }
 
@@ -294,7 +294,7 @@ impl Stream {
     /// Records accepted since the start; of a view ([`Stream::view`]), numbers that were given in its shard.
     pub fn accepted(&self) -> u64 {
         match &self.alone {
-            Some(log) => log.next(),
+            Some(window) => window.end().0,
             None => self.notices.accepted(),
         }
     }

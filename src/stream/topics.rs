@@ -3,22 +3,22 @@
 use std::sync::{Arc, RwLock, Weak};
 use std::time::Duration;
 
-use super::kafka::{CREATED, PartitionLog, TopicLog};
+use super::kafka::growth::window::Window;
+use super::kafka::{TopicLog, TopicShards};
 use super::layout::{Layout, Shard, ShardFacts, ShardStore};
 use super::readers::Readers;
 use super::traced::TracedAppends;
 use super::writing::Gate;
 use super::{CapturePlan, Replies, Signal, Store, Stream};
-use crate::record::{SequenceNumber, ShardId};
+use crate::record::ShardId;
 
-/// The shards of a topic. Every node comes to the same.
-fn layout(logs: &[Arc<PartitionLog>]) -> Layout {
-    let count = u32::try_from(logs.len()).unwrap_or(u32::MAX);
-    let shards = ShardFacts::even(count, CREATED, SequenceNumber(0)).zip(logs);
-    let shard = |(facts, log): (ShardFacts, &Arc<PartitionLog>)| {
-        Shard::new(facts, ShardStore::Kafka(Arc::clone(log)))
+/// The shards of a topic. Every node comes to the same. What is known of load stays with those that there were.
+fn layout(before: &Layout, topic: TopicShards) -> Layout {
+    let shard = |(facts, window): (ShardFacts, Arc<Window>)| match before.get(facts.id) {
+        Some(shard) => Shard { facts, ..shard.clone() },
+        None => Shard::new(facts, ShardStore::Kafka(window)),
     };
-    Layout::new(shards.map(shard).collect(), ShardId(count))
+    Layout::new(topic.shards.into_iter().map(shard).collect(), topic.next_id)
 }
 
 impl Stream {
@@ -41,13 +41,15 @@ impl Stream {
     }
 
     /// Begins to ask the cluster what the topic is, and waits for the answer, at most for `time`. The stream has no shards
-    /// before, whenever that is. Of another stream this does nothing. Blocks the thread.
+    /// before, whenever that is; it gets others when the topic gets more partitions. Of another stream this does nothing. Blocks the thread.
     pub fn begin_log(self: &Arc<Self>, time: Duration) {
         let Store::Kafka(topic) = &self.store else { return };
         let stream: Weak<Self> = Arc::downgrade(self);
-        topic.begin(move |logs| {
+        topic.begin(move |shards| {
             if let Some(stream) = stream.upgrade() {
-                stream.gate.write().layout = Arc::new(layout(logs));
+                let mut gate = stream.gate.write();
+                gate.layout = Arc::new(layout(&gate.layout, shards));
+                drop(gate);
                 stream.notices.notify_all();
             }
         });
@@ -68,7 +70,7 @@ impl Stream {
     }
 
     /// The stream as if it had this one shard only, for `readers` deliveries that read nothing else. It shares the log, what
-    /// is in memory of it, and signals; it must not outlive [`Stream::end_log`] of the whole. `None` if there is no such
+    /// is in memory of it, and signals; the shard ends there when it does here, but is told as open for ever; it must not outlive [`Stream::end_log`] of the whole. `None` if there is no such
     /// shard, or the stream is not in a topic.
     pub fn view(&self, shard: ShardId, readers: usize) -> Option<Arc<Self>> {
         let Store::Kafka(topic) = &self.store else { return None };

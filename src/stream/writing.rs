@@ -7,6 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::Notify;
 
+use super::kafka::Sending;
+use super::kafka::growth::window::Window;
 use super::layout::{Layout, ShardStore};
 use super::memory::MemoryLog;
 use super::notices::Size;
@@ -152,10 +154,17 @@ impl Writing<'_> {
                 Ok(Receipt::told(Committed { appended, reply }, ticket))
             }
             Store::Kafka(topic) => {
-                batches.iter().try_for_each(|(id, _)| self.store(*id).map(drop))?;
                 // A reply is kept nowhere: see `Stream::keeps_replies`.
                 drop(reply);
-                topic.append(batches)
+                // All open shards are of one generation.
+                let mut generation = 0;
+                let sending = |(shard, batch): (ShardId, Batch)| {
+                    let window = self.window(shard)?;
+                    generation = window.generation();
+                    Ok(Sending { shard, partition: window.log().partition(), batch })
+                };
+                let batches = batches.into_iter().map(sending).collect::<Result<_, AppendError>>()?;
+                topic.append(generation, batches)
             }
         }
     }
@@ -191,6 +200,13 @@ impl Writing<'_> {
         match self.store(id)? {
             ShardStore::Memory(log) => Ok(log),
             ShardStore::Durable(_) | ShardStore::Kafka(_) => Err(AppendError::NoShard { shard: id }),
+        }
+    }
+
+    fn window(&self, id: ShardId) -> Result<&Window, AppendError> {
+        match self.store(id)? {
+            ShardStore::Kafka(window) => Ok(window),
+            ShardStore::Memory(_) | ShardStore::Durable(_) => Err(AppendError::NoShard { shard: id }),
         }
     }
 

@@ -26,7 +26,7 @@ use crate::edge::identity::credentials::{API_KEY_PARAMETER, TOKEN_PARAMETER};
 use crate::edge::problem::Problem;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock::UnixMicros;
-use crate::stream::{ShardFacts, ShardLog, Stream};
+use crate::stream::{Layout, ShardFacts, ShardLog, Stream};
 
 pub use shared::{Worker, worker_name};
 
@@ -226,8 +226,8 @@ impl<'a> Sent<'a> {
             .map_err(|detail| Problem::BadParameter { name: "where", detail })?;
         let from = self.from.as_deref().unwrap_or("latest");
         let (cursor, is_fixed) = match (last_event_id, self.after.as_deref()) {
-            (Some(text), _) => (resume(&facts, text, "Last-Event-ID")?, true),
-            (None, Some(text)) => (resume(&facts, text, "after")?, true),
+            (Some(text), _) => (resume_in((stream, &layout), &facts, text, "Last-Event-ID")?, true),
+            (None, Some(text)) => (resume_in((stream, &layout), &facts, text, "after")?, true),
             // A time that is not over is where the next record will be, as the latest is.
             (None, None) => {
                 (start(stream, &shards, from).await?, from == "earliest" || from.parse::<u64>().is_ok())
@@ -239,6 +239,23 @@ impl<'a> Sent<'a> {
 
 fn bounded(text: &str, max: u64) -> Option<u64> {
     text.parse().ok().filter(|&number| number <= max)
+}
+
+/// The same of a stream at a moment. Another node may have given the cursor, which knows more of a topic that has just got
+/// more partitions: without its position a shard would be read from its beginning once more.
+fn resume_in(
+    (stream, layout): (&Stream, &Layout),
+    shards: &[&ShardFacts],
+    text: &str,
+    name: &'static str,
+) -> Result<Cursor, Problem> {
+    let is_unknown = |(shard, _): &(ShardId, SequenceNumber)| *shard >= layout.next_id();
+    if stream.topic().is_some()
+        && Cursor::parse(text).is_some_and(|cursor| cursor.positions.iter().any(is_unknown))
+    {
+        return Err(Problem::ShardsUnknown);
+    }
+    resume(shards, text, name)
 }
 
 /// A shard that the cursor does not name has been made since, of others: it is read from its first record on.
@@ -275,7 +292,7 @@ pub async fn start_of_all(stream: &Stream, from: &str) -> Result<Cursor, Problem
 pub fn position_in_all(stream: &Stream, text: &str, name: &'static str) -> Result<Cursor, Problem> {
     let layout = stream.layout();
     let facts: Vec<_> = layout.shards().iter().map(|shard| &shard.facts).collect();
-    let cursor = resume(&facts, text, name)?;
+    let cursor = resume_in((stream, &layout), &facts, text, name)?;
     let is_there = |(shard, position): &(ShardId, SequenceNumber)| {
         layout.get(*shard).is_some_and(|shard| *position <= shard.log_ref().bounds().next)
     };

@@ -245,18 +245,6 @@ async fn a_word_that_comes_too_late_by_another_node_does_not_count_and_a_deleted
 }
 
 #[tokio::test]
-async fn a_node_that_is_not_told_of_a_store_refuses_cursors_by_name() {
-    let Some(broker) = Broker::shared() else { return };
-    let topic = broker.topic("nowhere", 1, &[]).unwrap();
-    let node = "[cluster]\nroles = [\"edge\"]\n";
-    let server = Setup::pipeline(pipeline(&broker, &topic)).node(node).start();
-    let (status, problem) = Cursor { server: &server }.send("PUT", "/c", json!({})).await;
-    assert_eq!((status, &problem["code"]), (409, &json!("cannot_change")), "{problem}");
-    assert!(problem["detail"].as_str().unwrap().contains("[cluster] ledger"), "{problem}");
-    server.stop().assert_drained();
-}
-
-#[tokio::test]
 async fn forebay_tail_prints_it_alone_and_with_others_by_a_cursor() {
     let Some(broker) = Broker::shared() else { return };
     let (topic, shared) = (broker.topic("tail", 4, &[]).unwrap(), tempfile::tempdir().unwrap());

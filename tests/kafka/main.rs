@@ -11,6 +11,7 @@ mod cursors;
 mod doors;
 mod fan_out;
 mod faults;
+mod growth;
 #[path = "../e2e/lake.rs"]
 #[expect(dead_code, reason = "not all of what other tests need is needed here")]
 mod lake;

@@ -74,8 +74,8 @@ fn wanted(config: &Config) -> Vec<(KafkaCluster, Vec<Wanted>)> {
 /// Stores that are not on this machine, each once, with who is the first to name it.
 fn stores(config: &Config) -> Vec<(String, &checked::ObjectSink)> {
     let mut stores: Vec<(String, &checked::ObjectSink)> = Vec::new();
-    let ledgers = config.node.cluster.as_ref().and_then(|cluster| cluster.ledger.as_ref());
-    let ledgers = ledgers.map(|ledger| ("[cluster] ledger".to_owned(), ledger));
+    let cluster = config.node.cluster.as_ref();
+    let ledgers = cluster.map(|cluster| ("[cluster] ledger".to_owned(), &cluster.ledger));
     let deliveries = config.pipelines.iter().flat_map(|pipeline| {
         let by = |name: &str| format!("delivery '{name}' of stream '{}'", pipeline.stream.name);
         pipeline.deliveries.iter().map(move |delivery| (by(&delivery.name), &delivery.sink))

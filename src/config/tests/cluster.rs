@@ -14,7 +14,7 @@ fn cluster(text: &str) -> Option<Cluster> {
 fn a_node_is_alone_unless_there_is_the_table() {
     assert_eq!(cluster(""), None);
     let found = cluster("[cluster]\nledger = \"file:///shared/ledgers\"\n").unwrap();
-    let ledger = found.ledger.unwrap();
+    let ledger = found.ledger;
     assert_eq!((ledger.url.as_str(), ledger.options), ("file:///shared/ledgers/", BTreeMap::new()));
     assert_eq!((found.is_edge, found.delivers, found.group.as_str()), (true, true, "forebay"));
 }
@@ -24,7 +24,7 @@ fn each_setting_is_taken() {
     let text = "[cluster]\nledger = \"s3://lake/ledgers\"\nendpoint = \"http://127.0.0.1:9000\"\nregion = \"eu-1\"\n\
                 access_key_id = \"me\"\nsecret_access_key = \"hunter2\"\nroles = [\"delivery\", \"delivery\"]\ngroup = \"blue\"\n";
     let found = cluster(text).unwrap();
-    let ledger = found.ledger.unwrap();
+    let ledger = found.ledger;
     assert_eq!(ledger.url.as_str(), "s3://lake/ledgers/");
     let option = |key: &str| ledger.options.get(key).map(String::as_str);
     assert_eq!(option("aws_endpoint"), Some("http://127.0.0.1:9000"));
@@ -34,10 +34,9 @@ fn each_setting_is_taken() {
 }
 
 #[test]
-fn a_node_that_does_not_deliver_needs_no_ledgers() {
-    let found = cluster("[cluster]\nroles = [\"edge\"]\n").unwrap();
-    assert_eq!((found.ledger, found.is_edge, found.delivers), (None, true, false));
-    assert!(cluster("[cluster]\nroles = [\"edge\"]\nledger = \"file:///l/\"\n").unwrap().ledger.is_some());
+fn a_node_that_does_not_deliver_needs_the_store_as_well() {
+    let found = cluster("[cluster]\nroles = [\"edge\"]\nledger = \"file:///l/\"\n").unwrap();
+    assert_eq!((found.ledger.url.as_str(), found.is_edge, found.delivers), ("file:///l/", true, false));
 }
 
 #[test]
@@ -46,6 +45,7 @@ fn what_cannot_be_is_told_once() {
     for (text, wanted) in [
         ("", "missing \"ledger\""),
         ("roles = [\"delivery\"]", "missing \"ledger\""),
+        ("roles = [\"edge\"]", "missing \"ledger\""),
         ("ledger = 5", "ledger"),
         ("ledger = \"ledgers\"", "ledger is no URL"),
         ("ledger = \"\"", "ledger is no URL"),
@@ -111,7 +111,7 @@ fn a_node_serves_only_what_its_roles_can() {
     let shared = "[stream]\nname = \"s\"\nlog = { kafka = \"b:9092\", topic = \"t\" }\n[[delivery]]\nname = \"lake\"\n";
     let fanned = "[stream]\nname = \"s\"\nlog = { kafka = \"b:9092\", topic = \"t\" }\n[[delivery]]\nname = \"bus\"\n\
                   sink = { kafka = \"b:9092\", topic = \"u\" }\n";
-    let edge = "[cluster]\nroles = [\"edge\"]\n";
+    let edge = "[cluster]\nroles = [\"edge\"]\nledger = \"file:///ledgers/\"\n";
     let delivery = "[cluster]\nroles = [\"delivery\"]\nledger = \"file:///ledgers/\"\n";
     for (node, pipeline, said) in [
         (edge, local, ""),

@@ -1,4 +1,4 @@
-//! The work on one shard for as long as it is this node's: workers, one after the other.
+//! The work on one partition for as long as it is this node's: workers on its shards, one after the other.
 
 use std::sync::Arc;
 
@@ -13,18 +13,22 @@ use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 
-/// Works on `shard` until it is `gone`.
-pub(super) async fn keep(sharing: &Sharing, shard: ShardId, mut gone: watch::Receiver<bool>) {
+/// Works on the shards of `partition` until it is `gone`.
+pub(super) async fn keep(sharing: &Sharing, partition: ShardId, mut gone: watch::Receiver<bool>) {
     let mut backoff = Backoff::default();
     loop {
         let begun = clock::monotonic();
-        sharing.set_state(shard, State::Opening);
+        sharing.set_state(partition, State::Opening);
         let trouble = tokio::select! {
             biased;
             () = is_gone(&mut gone) => return,
-            opened = sharing.template.open(shard) => match opened {
-                Ok(opened) => work(sharing, shard, opened, &mut gone).await,
-                Err(error) => Some(Trouble::NotOpen(error)),
+            opened = open(sharing, partition) => match opened {
+                Ok((shard, opened)) => match work(sharing, (partition, shard), opened, &mut gone).await {
+                    Some(trouble) => trouble,
+                    // The next one of the partition follows.
+                    None => continue,
+                },
+                Err(error) => Trouble::NotOpen(error),
             },
         };
         if *gone.borrow() {
@@ -35,13 +39,11 @@ pub(super) async fn keep(sharing: &Sharing, shard: ShardId, mut gone: watch::Rec
         }
         let is_news = backoff.is_news();
         let mut pause = backoff.next_pause();
-        if let Some(trouble) = trouble {
-            tell(sharing, shard, &trouble, is_news);
-            if matches!(trouble, Trouble::Deposed { .. }) {
-                pause = OWNERSHIP_DEPOSED_WAIT;
-            }
-            sharing.set_state(shard, State::Waiting { why: trouble.to_string() });
+        tell(sharing, partition, &trouble, is_news);
+        if matches!(trouble, Trouble::Deposed { .. }) {
+            pause = OWNERSHIP_DEPOSED_WAIT;
         }
+        sharing.set_state(partition, State::Waiting { why: trouble.to_string() });
         tokio::select! {
             () = is_gone(&mut gone) => return,
             () = tokio::time::sleep(pause) => {}
@@ -49,7 +51,12 @@ pub(super) async fn keep(sharing: &Sharing, shard: ShardId, mut gone: watch::Rec
     }
 }
 
-/// Returns once the shard is another node's.
+async fn open(sharing: &Sharing, partition: ShardId) -> Result<(ShardId, Opened), NotOpen> {
+    let shard = sharing.turn(partition).await?;
+    Ok((shard, sharing.template.open(shard).await?))
+}
+
+/// Returns once the partition is another node's.
 async fn is_gone(gone: &mut watch::Receiver<bool>) {
     // Whoever would tell has ended, and wants nothing any more either.
     let _ = gone.wait_for(|gone| *gone).await;
@@ -68,13 +75,13 @@ enum Trouble {
     Ended,
 }
 
-fn tell(sharing: &Sharing, shard: ShardId, trouble: &Trouble, is_news: bool) {
-    let (stream, delivery) = (sharing.stream_name(), sharing.name());
+fn tell(sharing: &Sharing, partition: ShardId, trouble: &Trouble, is_news: bool) {
+    let (stream, delivery, partition) = (sharing.stream_name(), sharing.name(), partition.0);
     match trouble {
         Trouble::Deposed { node, generation } => {
             sharing.metrics.deposed.increment(1);
             tracing::warn!(
-                %stream, delivery, %shard, by = node, generation,
+                %stream, delivery, partition, by = node, generation,
                 "another node has taken over a shard that this one believed to have: it writes nothing more of it, and \
                  tries again while the consumer group says that the shard is its own"
             );
@@ -83,7 +90,7 @@ fn tell(sharing: &Sharing, shard: ShardId, trouble: &Trouble, is_news: bool) {
             sharing.metrics.failed.increment(1);
             if is_news {
                 tracing::error!(
-                    %stream, delivery, %shard, error = %trouble,
+                    %stream, delivery, partition, error = %trouble,
                     "a shard is not delivered at the moment: trying again, nothing is dropped"
                 );
             }
@@ -91,30 +98,38 @@ fn tell(sharing: &Sharing, shard: ShardId, trouble: &Trouble, is_news: bool) {
     }
 }
 
-/// Runs a worker to its end.
+/// Runs a worker to its end. Returns why that is, unless everything of the shard is delivered, and no more will come.
 async fn work(
     sharing: &Sharing,
-    shard: ShardId,
+    (partition, shard): (ShardId, ShardId),
     opened: Opened,
     gone: &mut watch::Receiver<bool>,
 ) -> Option<Trouble> {
     let Opened { worker, status, gauges } = opened;
     sharing.metrics.taken.increment(1);
-    sharing.set_state(shard, State::Working { status: Arc::clone(&status), gauges: Arc::new(gauges) });
+    let state = State::Working { shard, status: Arc::clone(&status), gauges: Arc::new(gauges) };
+    sharing.set_state(partition, state);
     // It is not for a worker to see the drain, which reads to the end: the shard is given back before.
     let (phases, stop) = (Phases::new(), Stop::new());
     phases.advance(Phase::Serving);
     let told = stop.clone();
     let mut running = tokio::spawn(async move { worker.run(phases, told).await });
+    let mut is_finished = false;
     let ended = tokio::select! {
         ended = &mut running => ended,
+        () = sharing.finished(shard, &status) => {
+            is_finished = true;
+            stop.tell();
+            running.await
+        }
         () = is_gone(gone) => {
             stop.tell();
             running.await
         }
     };
-    sharing.retire(shard, &status);
+    sharing.retire((partition, shard), &status);
     match ended {
+        Ok(_) if is_finished => None,
         Ok(Ended::Deposed(by)) => Some(Trouble::Deposed { node: by.node, generation: by.number }),
         Ok(Ended::Drained(_) | Ended::Stopped(_)) => Some(Trouble::Ended),
         Err(error) => Some(Trouble::Panicked(error)),

@@ -11,6 +11,9 @@
 //! Two nodes that both believe to own a shard therefore do no harm: one of them is deposed, lets go, and tries again
 //! only while the group still says that the shard is its own.
 //!
+//! What the group shares are the partitions of the topic, each named like the shard that it is as long as the topic has never
+//! got more of them. Once it has, a partition holds shards that follow each other: see [`turn`].
+//!
 //! A shard that is let go of is left as a crash would leave it, but for what is stored by then: open files are given up,
 //! and read again by the next owner from its cursor. Closing them instead would make a small file a partition whenever a
 //! node comes or goes, for ever, where reading again costs at most one buffer of each, once. The same is done when the
@@ -20,8 +23,9 @@ mod keeper;
 mod keepers;
 mod opening;
 mod report;
+mod turn;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -43,26 +47,29 @@ use crate::telemetry::metrics::{PartGauges, SharingMetrics};
 pub struct Sharing {
     template: Template,
     metrics: SharingMetrics,
+    /// By partition.
     shards: Mutex<BTreeMap<ShardId, Owned>>,
+    /// Closed shards of which everything is delivered, as far as somebody has asked. Not more than there are closed shards.
+    finished: Mutex<BTreeSet<ShardId>>,
     /// What was done with shards that other workers go on with.
     settled: Mutex<Settled>,
     standing: OnceLock<Standing>,
 }
 
-/// A shard that the group has given to this node.
+/// A partition that the group has given to this node.
 #[derive(Debug)]
 struct Owned {
     since: UnixMicros,
     state: State,
 }
 
-/// How the work on a shard stands.
+/// How the work on a partition stands.
 #[derive(Debug)]
 enum State {
-    /// Its ledger is being taken over.
+    /// A ledger is being taken over, or what is to come before is with another node.
     Opening,
-    /// It is at work.
-    Working { status: Arc<Status>, gauges: Arc<PartGauges> },
+    /// A shard of it is at work.
+    Working { shard: ShardId, status: Arc<Status>, gauges: Arc<PartGauges> },
     /// It has failed, and is tried again.
     Waiting { why: String },
 }
@@ -73,7 +80,7 @@ impl Sharing {
         let metrics = template.registry.sharing(template.parts.stream.name(), &template.parts.config.name);
         metrics.owned.set(0.0);
         let (shards, settled, standing) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        Arc::new(Self { template, metrics, shards, settled, standing })
+        Arc::new(Self { template, metrics, shards, finished: Mutex::default(), settled, standing })
     }
 
     /// Name of the stream.
@@ -100,8 +107,8 @@ impl Sharing {
         lock(&self.shards)
     }
 
-    fn set_state(&self, shard: ShardId, state: State) {
-        if let Some(owned) = self.shards().get_mut(&shard) {
+    fn set_state(&self, partition: ShardId, state: State) {
+        if let Some(owned) = self.shards().get_mut(&partition) {
             owned.state = state;
         }
     }
@@ -155,28 +162,28 @@ impl Sharing {
 
     /// Tells the group where the work stands.
     fn tell(&self, standing: &Standing) {
-        for (&shard, owned) in self.shards().iter() {
-            if let State::Working { status, .. } = &owned.state
-                && let Some(position) = status.cursor(shard)
+        for (&partition, owned) in self.shards().iter() {
+            if let State::Working { shard, status, .. } = &owned.state
+                && let Some(position) = status.cursor(*shard)
             {
-                standing.tell(shard, position);
+                standing.tell(partition, position);
             }
         }
     }
 
-    fn begin(&self, shard: ShardId) {
-        self.shards().insert(shard, Owned { since: clock::wall(), state: State::Opening });
+    fn begin(&self, partition: ShardId) {
+        self.shards().insert(partition, Owned { since: clock::wall(), state: State::Opening });
     }
 
-    fn forget(&self, shard: ShardId) {
-        self.shards().remove(&shard);
+    fn forget(&self, partition: ShardId) {
+        self.shards().remove(&partition);
     }
 
     /// The worker of a shard has ended: what it has done stays in the balance, what it has not is another one's.
-    fn retire(&self, shard: ShardId, status: &Status) {
+    fn retire(&self, (partition, shard): (ShardId, ShardId), status: &Status) {
         lock(&self.settled).add(&status.report());
         if let (Some(standing), Some(position)) = (self.standing.get(), status.cursor(shard)) {
-            standing.tell(shard, position);
+            standing.tell(partition, position);
         }
     }
 }

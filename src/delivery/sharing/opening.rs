@@ -6,10 +6,11 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use thiserror::Error;
 
-use crate::delivery::ledger::shared::SharedPlace;
+use crate::delivery::ledger::LedgerError;
+use crate::delivery::ledger::shared::{self, SharedPlace};
 use crate::delivery::{LedgerParts, OpenError, Parts, SharedLedger, Status, Worker};
 use crate::kafka::ownership::Group;
-use crate::record::ShardId;
+use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::disk::RealDisk;
 use crate::telemetry::metrics::{PartGauges, Registry};
 
@@ -40,11 +41,17 @@ pub struct Ledgers {
 /// Why no worker can begin on a shard.
 #[derive(Debug, Error)]
 pub enum NotOpen {
-    /// The group knows more partitions than the stream.
-    #[error(
-        "the stream does not know the shard: it knows the partitions that the topic had when the node started"
-    )]
+    /// The stream does not have it, though it had a moment before.
+    #[error("the stream does not know the shard")]
     NoShard,
+    /// The ledger of a shard cannot be read.
+    #[error("the ledger of {shard}, which comes before, cannot be read: {source}")]
+    Before {
+        /// The shard.
+        shard: ShardId,
+        /// What the store says.
+        source: LedgerError,
+    },
     /// The ledger cannot be taken over, or gone on with.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -65,6 +72,25 @@ impl Ledgers {
 }
 
 impl Template {
+    /// Whether the ledger of `shard`, which ends at `end`, says that everything of it is delivered. One that has no ledger has
+    /// nothing to deliver if it `is_empty`.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) async fn has_delivered(
+        &self,
+        shard: ShardId,
+        end: SequenceNumber,
+        is_empty: bool,
+    ) -> Result<bool, NotOpen> {
+        let place = self.ledgers.place(self.parts.stream.name(), &self.parts.config.name, shard);
+        let state = shared::state_of(&place).await.map_err(|source| NotOpen::Before { shard, source })?;
+        Ok(match state.cursor.get(&shard) {
+            Some(&cursor) => cursor >= end,
+            None => is_empty && state.open.is_empty(),
+        })
+    }
+
     /// Takes the ledger of `shard` over, and builds a worker that goes on with it.
     ///
     /// # Errors

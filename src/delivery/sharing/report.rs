@@ -52,11 +52,14 @@ pub struct SharingReport {
     pub shards: Vec<ShardReport>,
 }
 
-/// A shard that this node delivers.
+/// A partition that this node delivers, and the shard of it that it is at.
 #[derive(Debug, Clone, Serialize)]
 pub struct ShardReport {
-    /// Its id.
-    pub shard: String,
+    /// Its id; there while one of the partition is worked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+    /// The partition that the group has given to this node.
+    pub partition: u32,
     /// For how long it has been this node's.
     pub owned_seconds: f64,
     /// How the work on it stands.
@@ -92,15 +95,19 @@ impl Sharing {
     /// What this node has of the delivery.
     pub fn shards_report(&self) -> SharingReport {
         let now = clock::wall();
-        let shard = |(&shard, owned): (&ShardId, &super::Owned)| ShardReport {
-            shard: shard.to_string(),
+        let shard = |(&partition, owned): (&ShardId, &super::Owned)| ShardReport {
+            shard: match &owned.state {
+                State::Working { shard, .. } => Some(shard.to_string()),
+                State::Opening | State::Waiting { .. } => None,
+            },
+            partition: partition.0,
             owned_seconds: now.0.saturating_sub(owned.since.0).max(0) as f64 / 1e6,
             work: match &owned.state {
                 State::Opening => Work::Opening,
                 State::Waiting { why } => Work::Waiting { why: why.clone() },
-                State::Working { status, .. } => {
+                State::Working { shard, status, .. } => {
                     let StatusReport { pending, paused, .. } = status.report();
-                    Work::Working { cursor: status.cursor(shard).map(|at| at.to_string()), pending, paused }
+                    Work::Working { cursor: status.cursor(*shard).map(|at| at.to_string()), pending, paused }
                 }
             },
         };
@@ -156,8 +163,8 @@ impl Sharing {
 
     /// Why a shard cannot begin, if one cannot.
     fn waiting(&self) -> Option<String> {
-        self.shards().iter().find_map(|(shard, owned)| match &owned.state {
-            State::Waiting { why } => Some(format!("{shard}: {why}")),
+        self.shards().iter().find_map(|(partition, owned)| match &owned.state {
+            State::Waiting { why } => Some(format!("partition {}: {why}", partition.0)),
             State::Opening | State::Working { .. } => None,
         })
     }

@@ -14,8 +14,8 @@
 //! idempotent). So the offsets of a request's records rise, and belong to them in that order.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,27 +25,33 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer, ProducerContext};
-use tokio::sync::oneshot;
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::REFUSAL_HEADER;
 use super::ends::Ends;
+use super::request::{Origin, Request};
+use super::topic::TopicLog;
 use crate::config::limits::{
     KAFKA_LINGER_MS, KAFKA_PRODUCE_TIMEOUT, KAFKA_QUEUE_MESSAGES_MAX, KAFKA_RECORD_OVERHEAD_BYTES,
 };
-use crate::kafka::{Connection, Fault, FaultClass};
-use crate::record::{Batch, SequenceNumber, ShardId, Source};
-use crate::runtime::budget::{Budget, Permit};
-use crate::stream::log::Appended;
+use crate::kafka::{Connection, Fault, FaultClass, topic as facts};
+use crate::record::{Batch, ShardId};
+use crate::runtime::budget::Budget;
 use crate::stream::notices::{Notices, Size};
-use crate::stream::receipt::{AppendError, CommitError, Numbered, Receipt};
+use crate::stream::receipt::{AppendError, Receipt};
 
 /// How long the polling thread waits for an ack before it looks whether it is to end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a broker may take to tell how many partitions there are.
+const LEARN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The producer of a topic.
 pub struct Appender {
     producer: BaseProducer<Acks, NoCustomPartitioner>,
     topic: String,
+    log: Weak<TopicLog>,
+    /// How many partitions it knows.
+    partitions: AtomicU32,
     queue: Arc<Queue>,
     is_over: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -83,8 +89,7 @@ impl Acks {
     fn number(&self, topic: &str, partition: i32, offset: i64) -> Result<u64, Fault> {
         let Ok(offset) = u64::try_from(offset) else {
             // Of one that was sent twice a broker may not know the number any more.
-            let error =
-                KafkaError::MessageProduction(rdkafka::types::RDKafkaErrorCode::DuplicateSequenceNumber);
+            let error = KafkaError::MessageProduction(RDKafkaErrorCode::DuplicateSequenceNumber);
             let action = format!("learn the number of a record in topic '{topic}'");
             return Err(Fault { class: FaultClass::Broken, ..self.connection.fault(action, &error) });
         };
@@ -113,7 +118,7 @@ pub fn made_again(
     (partition, offset): (i32, u64),
     ended: u64,
 ) -> Fault {
-    let error = KafkaError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::OffsetOutOfRange);
+    let error = KafkaError::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange);
     let action = format!(
         "go on in partition {partition} of topic '{topic}', which is at {offset} and had ended at {ended}: it was made \
          again, or has lost its end"
@@ -121,117 +126,15 @@ pub fn made_again(
     Fault { class: FaultClass::Broken, ..connection.fault(action, &error) }
 }
 
-/// A request on its way. Shared by its messages.
-pub struct Request {
-    notices: Arc<Notices>,
-    size: Size,
-    bytes: u64,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// Messages that were not told of.
-    left: usize,
-    /// Sorted by partition, as the shards are.
-    parts: Vec<Part>,
-    failed: Option<Fault>,
-    failures: usize,
-    ticket: Option<oneshot::Sender<Numbered>>,
-    /// What its records are slices of, and what pays for copies: held until they are told of.
-    held: Option<(Permit, Vec<Arc<Source>>)>,
-}
-
-/// The records of one shard.
-struct Part {
-    shard: ShardId,
-    records: usize,
-    first: u64,
-    last: u64,
-    /// From the first one on that does not follow the one before it.
-    apart: Option<Vec<SequenceNumber>>,
-    acked: usize,
-}
-
-impl Part {
-    fn ack(&mut self, offset: u64) {
-        if self.acked == 0 {
-            self.first = offset;
-        } else if self.apart.is_none() && offset != self.last + 1 {
-            let mut numbers = Vec::with_capacity(self.records);
-            numbers.extend((self.first..=self.last).map(SequenceNumber));
-            self.apart = Some(numbers);
-        }
-        if let Some(numbers) = &mut self.apart {
-            numbers.push(SequenceNumber(offset));
-        }
-        self.last = offset;
-        self.acked += 1;
-    }
-
-    fn appended(self) -> (ShardId, Appended) {
-        let Self { shard, first, last, apart, .. } = self;
-        let (first, last) = (SequenceNumber(first), SequenceNumber(last));
-        (shard, Appended { first, last, apart: apart.map(Arc::from) })
-    }
-}
-
-impl Request {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One of its messages was told of. Returns whether it was the last one.
-    fn told(&self, partition: i32, result: Result<u64, Fault>) -> bool {
-        let mut state = self.lock();
-        state.left = state.left.saturating_sub(1);
-        match result {
-            Ok(offset) => {
-                let id = u32::try_from(partition).unwrap_or(u32::MAX);
-                let index = state.parts.partition_point(|part| part.shard.0 < id);
-                if let Some(part) = state.parts.get_mut(index) {
-                    part.ack(offset);
-                }
-            }
-            Err(fault) => {
-                state.failures += 1;
-                state.failed.get_or_insert(fault);
-            }
-        }
-        if state.left > 0 {
-            return false;
-        }
-        self.end(&mut state);
-        true
-    }
-
-    fn end(&self, state: &mut State) {
-        let held = state.held.take();
-        let parts = std::mem::take(&mut state.parts);
-        let acked: usize = parts.iter().map(|part| part.acked).sum();
-        let result = match state.failed.take() {
-            None => {
-                self.notices.committed(self.size);
-                Ok(parts.into_iter().map(Part::appended).collect())
-            }
-            Some(fault) => Err(commit_error(&fault, acked, state.failures)),
-        };
-        drop(held);
-        // A client that has gone does not wait.
-        let _ = state.ticket.take().map(|ticket| ticket.send(result));
-    }
-}
-
-fn commit_error(fault: &Fault, acked: usize, failures: usize) -> CommitError {
-    let told = match acked {
-        0 => fault.to_string(),
-        _ => format!("{fault}: {acked} records of the request are in the topic, and {failures} are not"),
-    };
-    match fault.class {
-        FaultClass::Record => CommitError::Refused(told),
-        FaultClass::Denied | FaultClass::Missing if acked == 0 => CommitError::Failed(told),
-        _ => CommitError::Unknown(told),
-    }
+/// Records of a request that go to one shard.
+#[derive(Debug)]
+pub struct Sending {
+    /// The shard.
+    pub shard: ShardId,
+    /// The partition that it is in.
+    pub partition: i32,
+    /// The records.
+    pub batch: Batch,
 }
 
 impl ClientContext for Acks {
@@ -308,17 +211,17 @@ impl Queue {
 }
 
 impl Appender {
-    /// Begins a producer whose queue has `queue_bytes` at most, and takes requests of up to `request_bytes`. Numbers below
-    /// `ends` are no acks: see [`NotTheSame`], which is set then.
+    /// Begins a producer whose queue has `queue_bytes` at most, and takes requests of up to `request_bytes`. The topic is known
+    /// to have so many `partitions`. Numbers below `ends` are no acks: see [`NotTheSame`], which is set then.
     ///
     /// # Errors
     /// If the client does not take its settings.
     pub fn begin(
-        connection: &Arc<Connection>,
-        topic: &str,
+        log: &Arc<TopicLog>,
         (queue_bytes, request_bytes): (u64, u64),
-        (ends, not_the_same): (Ends, &NotTheSame),
+        (partitions, ends): (u32, Ends),
     ) -> Result<Arc<Self>, Fault> {
+        let (connection, topic) = (log.connection(), log.name());
         let queue = Arc::new(Queue {
             bytes_max: queue_bytes,
             bytes: AtomicU64::new(0),
@@ -342,13 +245,14 @@ impl Appender {
             .set("message.timeout.ms", KAFKA_PRODUCE_TIMEOUT.as_millis().to_string())
             .set("queue.buffering.max.messages", (2 * KAFKA_QUEUE_MESSAGES_MAX).to_string())
             .set("queue.buffering.max.kbytes", kib(2 * queue_bytes.max(request_bytes)).to_string());
-        let (acks, not_the_same) = (Arc::clone(connection), Arc::clone(not_the_same));
+        let (acks, not_the_same) = (Arc::clone(connection), Arc::clone(log.not_the_same()));
         let context = Acks { connection: acks, queue: Arc::clone(&queue), ends, not_the_same };
         let producer = config
             .create_with_context(context)
             .map_err(|error| connection.fault("begin to append", &error))?;
         let (is_over, thread) = (AtomicBool::new(false), Mutex::new(None));
-        let appender = Arc::new(Self { producer, topic: topic.to_owned(), queue, is_over, thread });
+        let (topic, log, partitions) = (topic.to_owned(), Arc::downgrade(log), AtomicU32::new(partitions));
+        let appender = Arc::new(Self { producer, topic, log, partitions, queue, is_over, thread });
         let polled = Arc::clone(&appender);
         let thread = std::thread::Builder::new().name("kafka acks".to_owned()).spawn(move || polled.poll());
         match thread {
@@ -379,6 +283,31 @@ impl Appender {
         self.queue.is_broken.load(Ordering::Relaxed)
     }
 
+    /// Whether it knows so many partitions: it refuses to send to others.
+    pub fn knows(&self, partitions: u32) -> bool {
+        self.partitions.load(Ordering::Relaxed) >= partitions
+    }
+
+    /// Has it ask the cluster if it does not know so many partitions. Blocks the thread, for [`LEARN_TIMEOUT`] at most.
+    ///
+    /// # Errors
+    /// If the cluster does not tell, or fewer.
+    pub fn learn(&self, partitions: u32) -> Result<(), Fault> {
+        if self.knows(partitions) {
+            return Ok(());
+        }
+        let connection = &self.producer.context().connection;
+        let told = facts::partitions(self.producer.client(), connection, &self.topic, LEARN_TIMEOUT)?;
+        let told = told.map_or(0, |(count, _)| count);
+        self.partitions.fetch_max(told, Ordering::Relaxed);
+        if told < partitions {
+            let error = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition);
+            return Err(connection
+                .fault(format!("ask for {partitions} partitions of topic '{}'", self.topic), &error));
+        }
+        Ok(())
+    }
+
     /// Bytes on their way.
     pub fn queued_bytes(&self) -> u64 {
         self.queue.bytes.load(Ordering::Relaxed)
@@ -392,12 +321,11 @@ impl Appender {
         &self,
         notices: &Arc<Notices>,
         budget: &Arc<Budget>,
-        batches: Vec<(ShardId, Batch)>,
+        (generation, batches): (u32, Vec<Sending>),
     ) -> Result<Receipt, AppendError> {
-        let size = Size::of(batches.iter().map(|(_, batch)| batch));
-        let records = usize::try_from(size.records).unwrap_or(usize::MAX);
-        let payload = |(_, batch): &(ShardId, Batch)| -> u64 {
-            batch.records.iter().map(|record| (record.payload.len() + record.key.len()) as u64).sum()
+        let size = Size::of(batches.iter().map(|sending| &sending.batch));
+        let payload = |sending: &Sending| -> u64 {
+            sending.batch.records.iter().map(|record| (record.payload.len() + record.key.len()) as u64).sum()
         };
         let bytes = batches.iter().map(payload).sum::<u64>() + size.records * KAFKA_RECORD_OVERHEAD_BYTES;
         // The client holds a copy of each record.
@@ -405,34 +333,17 @@ impl Appender {
         if !self.queue.reserve(bytes, size.records) {
             return Err(AppendError::Busy);
         }
-        let (ticket, told) = oneshot::channel();
-        let part = |(shard, batch): &(ShardId, Batch)| Part {
-            shard: *shard,
-            records: batch.records.len(),
-            first: 0,
-            last: 0,
-            apart: None,
-            acked: 0,
-        };
-        let state = State {
-            left: records,
-            parts: batches.iter().map(part).collect(),
-            failed: None,
-            failures: 0,
-            ticket: Some(ticket),
-            held: Some((copies, batches.iter().map(|(_, batch)| Arc::clone(&batch.source)).collect())),
-        };
-        let notices = Arc::clone(notices);
-        let request = Arc::new(Request { notices, size, bytes, state: Mutex::new(state) });
-        for (shard, batch) in &batches {
-            self.send(&request, *shard, batch);
+        let (log, notices) = (self.log.clone(), Arc::clone(notices));
+        let origin = Origin { log, generation, notices };
+        let (request, told) = Request::new(origin, (size, bytes), copies, &batches);
+        for Sending { partition, batch, .. } in &batches {
+            self.send(&request, *partition, batch);
         }
         Ok(Receipt::numbered(told))
     }
 
-    fn send(&self, request: &Arc<Request>, shard: ShardId, batch: &Batch) {
+    fn send(&self, request: &Arc<Request>, partition: i32, batch: &Batch) {
         let source = &batch.source;
-        let partition = i32::try_from(shard.0).unwrap_or(i32::MAX);
         // Zero would be taken for no timestamp.
         let millis = (source.arrival.0 / 1_000).max(1);
         for record in &batch.records {
@@ -479,26 +390,4 @@ impl Appender {
 fn kib(bytes: u64) -> u64 {
     // What the client takes at most.
     (bytes >> 10).clamp(1, 2_147_483_647)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn part(records: usize) -> Part {
-        Part { shard: ShardId(0), records, first: 0, last: 0, apart: None, acked: 0 }
-    }
-
-    #[test]
-    fn numbers_are_listed_only_where_they_do_not_follow_each_other() {
-        let mut together = part(3);
-        (7..10).for_each(|offset| together.ack(offset));
-        assert_eq!(together.appended().1, Appended::together(SequenceNumber(7), 3));
-        let mut apart = part(4);
-        [7, 8, 10, 11].into_iter().for_each(|offset| apart.ack(offset));
-        let (_, appended) = apart.appended();
-        assert_eq!((appended.first.0, appended.last.0, appended.count()), (7, 11, 4));
-        let numbers: Vec<_> = (0..4).map(|index| appended.number(index).0).collect();
-        assert_eq!(numbers, [7, 8, 10, 11]);
-    }
 }

@@ -1,4 +1,4 @@
-//! The consumers of a topic that is a log: they belong to no group, and read committed records only.
+//! The consumers of a topic that is a log: they belong to no group.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,24 @@ pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// A consumer that is told where to read.
 pub type Reader = BaseConsumer<PlainContext>;
 
-/// Makes one that holds `queue_bytes` at most of what it has fetched ahead.
+/// Makes one that reads committed records, and holds `queue_bytes` at most of what it has fetched ahead.
 ///
 /// # Errors
 /// If the client does not take its settings.
 pub fn reader(connection: &Arc<Connection>, queue_bytes: u64) -> Result<Reader, Fault> {
+    reader_of(connection, queue_bytes, "read_committed")
+}
+
+/// Makes one for questions, to which a partition ends behind its last record, whatever transactions are open.
+///
+/// # Errors
+/// If the client does not take its settings.
+pub fn surveyor(connection: &Arc<Connection>) -> Result<Reader, Fault> {
+    // It fetches nothing.
+    reader_of(connection, 0, "read_uncommitted")
+}
+
+fn reader_of(connection: &Arc<Connection>, queue_bytes: u64, isolation: &str) -> Result<Reader, Fault> {
     let mut config = connection.client_config();
     config
         // The client wants one to let a reader assign itself; nothing is ever joined or committed.
@@ -29,7 +42,7 @@ pub fn reader(connection: &Arc<Connection>, queue_bytes: u64) -> Result<Reader, 
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
-        .set("isolation.level", "read_committed")
+        .set("isolation.level", isolation)
         .set("enable.partition.eof", "true")
         .set("queued.max.messages.kbytes", (queue_bytes >> 10).max(1).to_string())
         .set("fetch.queue.backoff.ms", "20");
@@ -104,7 +117,7 @@ pub fn leave(
 pub enum End {
     /// The oldest offset that is there.
     Low,
-    /// The offset behind the last committed record.
+    /// The offset behind the last record that the client may read.
     High,
 }
 

@@ -35,9 +35,9 @@ const SHORTER_MAX: u32 = 3;
 /// Readers are told of so many bytes at the latest.
 const ROUND_BYTES: u64 = 1 << 20;
 
-/// What the thread does until it is told to end. `tell` is told the partitions.
-pub fn run(topic: &Arc<TopicLog>, tell: impl FnOnce(&[Arc<PartitionLog>])) {
-    let Some(reader) = begin(topic, tell) else { return };
+/// What the thread does until it is told to end.
+pub fn run(topic: &Arc<TopicLog>) {
+    let Some(reader) = begin(topic) else { return };
     let mut tail = Tail::new(topic, reader);
     while !topic.bell.is_over() {
         if topic.another().is_some() {
@@ -59,17 +59,14 @@ pub fn run(topic: &Arc<TopicLog>, tell: impl FnOnce(&[Arc<PartitionLog>])) {
     }
 }
 
-/// Waits until the cluster has told what the topic is; `None` where it is over before.
-fn begin(topic: &Arc<TopicLog>, tell: impl FnOnce(&[Arc<PartitionLog>])) -> Option<Reader> {
+/// Waits until it is known which shards there are; `None` where it is over before.
+fn begin(topic: &Arc<TopicLog>) -> Option<Reader> {
     loop {
         match first_look(topic) {
-            Ok((reader, logs)) => {
-                topic.has_ends(logs.iter().map(|log| log.next()).collect());
+            Ok(reader) => {
                 topic.mend_appender();
-                let logs = topic.has_partitions(logs);
                 topic.is_well();
-                tell(logs);
-                let (stream, partitions) = (topic.stream(), logs.len());
+                let (stream, partitions) = (topic.stream(), topic.partitions().len());
                 tracing::info!(%stream, topic = topic.name(), partitions, "the log of the stream is there");
                 topic.bell.tell();
                 return Some(reader);
@@ -87,25 +84,31 @@ fn begin(topic: &Arc<TopicLog>, tell: impl FnOnce(&[Arc<PartitionLog>])) -> Opti
     }
 }
 
-fn first_look(topic: &Arc<TopicLog>) -> Result<(Reader, Vec<Arc<PartitionLog>>), String> {
+fn first_look(topic: &Arc<TopicLog>) -> Result<Reader, String> {
     let told = |fault: Fault| fault.to_string();
     let connection = topic.connection();
     let reader = client::reader(connection, KAFKA_TAIL_FETCH_BYTES).map_err(told)?;
     let found = facts::partitions(reader.client(), connection, topic.name(), QUESTION_TIMEOUT);
-    let wanted = topic.log().partitions;
-    let Some((count, _)) = found.map_err(told)? else {
-        let partitions = wanted.map_or_else(
+    let Some((has, _)) = found.map_err(told)? else {
+        let partitions = topic.log().partitions.map_or_else(
             || "as many partitions as the stream is to have shards".to_owned(),
             |count| format!("{count} partitions"),
         );
         return Err(topic.says(&format!("there is no such topic: create it, with {partitions}")));
     };
-    if let Some(wanted) = wanted.filter(|&wanted| wanted != count) {
+    let growth = topic.growth();
+    growth.has_partitions(has);
+    topic.bell.wait_until(LOOK_EVERY, || growth.may_show());
+    let Some((_, count)) = growth.newest().filter(|_| growth.may_show()) else {
+        return Err(topic.says("the nodes have not agreed yet which shards it has"));
+    };
+    if has < count {
         return Err(topic.says(&format!(
-            "it has {count} partitions, and the stream is to have {wanted} shards: write shards = {count} or leave it out, \
-             or create another topic"
+            "it has {has} partitions, and has had {count}: it was made again, or not all of \
+             its brokers know that yet. Give the stream a topic of another name if it was"
         )));
     }
+    topic.wants(growth.generations().known()).map_err(|why| topic.says(&why))?;
     let ends = |end: End| {
         let partitions = (0..count).map(|partition| i32::try_from(partition).unwrap_or(i32::MAX));
         let mut ends =
@@ -116,8 +119,13 @@ fn first_look(topic: &Arc<TopicLog>) -> Result<(Reader, Vec<Arc<PartitionLog>>),
     let (lows, highs) = ends(End::Low).and_then(|lows| Ok((lows, ends(End::High)?))).map_err(told)?;
     let log =
         |((partition, low), (_, high))| Arc::new(PartitionLog::new(partition, topic.weak(), (low, high)));
+    let ended = highs.iter().map(|(_, high)| *high).collect();
     let logs = lows.into_iter().zip(highs).map(log).collect();
-    Ok((reader, logs))
+    topic.has_ends(ended);
+    if topic.has_partitions(logs) {
+        return Ok(reader);
+    }
+    Err(topic.says("the nodes agree on other shards just now"))
 }
 
 struct Tail<'a> {
@@ -136,8 +144,15 @@ struct Tail<'a> {
 impl<'a> Tail<'a> {
     fn new(topic: &'a Arc<TopicLog>, reader: Reader) -> Self {
         let now = clock::monotonic();
-        let drafts = topic.partitions().iter().map(|_| None).collect();
-        Self { topic, reader, drafts, looked: now, looked_around: now, is_blind: false, shorter: 0 }
+        Self {
+            topic,
+            reader,
+            drafts: Vec::new(),
+            looked: now,
+            looked_around: now,
+            is_blind: false,
+            shorter: 0,
+        }
     }
 
     fn client(&self) -> (&Reader, &crate::kafka::Connection) {
@@ -200,11 +215,15 @@ impl<'a> Tail<'a> {
     /// Asks where each partition ends that is not followed.
     fn look(&mut self, timeout: Duration) -> Result<(), Fault> {
         let topic = self.topic;
+        let logs = topic.partitions();
         // Looked at before the broker is asked: deliveries may learn of a later end meanwhile.
-        let known: Vec<_> = topic.partitions().iter().map(|log| log.next()).collect();
-        let others = topic.partitions().iter().filter(|log| !self.follows(log)).map(|log| log.partition());
+        let known: Vec<_> = logs.iter().map(|log| log.next()).collect();
+        let others = logs.iter().filter(|log| !self.follows(log)).map(|log| log.partition());
         let (mut is_news, mut lost) = (false, None);
-        for (partition, high) in self.ends(others, End::High, timeout)? {
+        let ends = self.ends(others, End::High, timeout)?;
+        // It may be of shards that nobody has told of yet.
+        let ends = if topic.growth().may_show() { ends } else { Vec::new() };
+        for (partition, high) in ends {
             let Some(log) = topic.partition(partition) else { continue };
             let ended = known.get(usize::try_from(partition).unwrap_or(usize::MAX)).copied();
             if let Some(ended) = ended.filter(|&ended| high < ended) {
@@ -243,7 +262,6 @@ impl<'a> Tail<'a> {
         }
         self.looked_around = clock::monotonic();
         let topic = self.topic;
-        let known = topic.partitions().len();
         let connection = topic.connection();
         match facts::partitions(self.reader.client(), connection, topic.name(), timeout)? {
             None => {
@@ -251,18 +269,16 @@ impl<'a> Tail<'a> {
                     KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::UnknownTopicOrPartition);
                 return Err(connection.fault(format!("read topic '{}'", topic.name()), &error));
             }
-            Some((count, _)) if count as usize != known => self.has_grown(count),
-            Some((count, _)) => {
-                topic.tell_once_of(count);
-            }
+            Some((count, _)) => topic.growth().has_partitions(count),
         }
-        let all = || topic.partitions().iter().map(|log| log.partition());
+        let logs = topic.partitions();
+        let all = || logs.iter().map(|log| log.partition());
         for (partition, low) in self.ends(all(), End::Low, timeout)? {
             topic.partition(partition).into_iter().for_each(|log| log.learn_low(low));
         }
         // Who waits at the end of a topic that was made again might not be told.
         let followed =
-            all().filter(|&partition| topic.partition(partition).is_some_and(|log| self.follows(log)));
+            all().filter(|&partition| topic.partition(partition).is_some_and(|log| self.follows(&log)));
         for (partition, high) in self.ends(followed, End::High, timeout)? {
             let ended = topic.partition(partition).map(|log| log.next()).filter(|&ended| high < ended);
             if let Some(ended) = ended {
@@ -270,19 +286,6 @@ impl<'a> Tail<'a> {
             }
         }
         Ok(())
-    }
-
-    /// The topic has another number of partitions than the stream has shards. What a reshard is for a log of our own would
-    /// begin here, see [`growth`](super::growth).
-    fn has_grown(&self, count: u32) {
-        let known = self.topic.partitions().len();
-        if self.topic.tell_once_of(count) {
-            tracing::error!(
-                stream = %self.topic.stream(), topic = self.topic.name(), shards = known, partitions = count,
-                "the topic has another number of partitions: those beyond the shards are neither appended to nor read \
-                 until every node is restarted"
-            );
-        }
     }
 
     /// Reads the ends of partitions for as long as somebody wants some.
@@ -300,7 +303,9 @@ impl<'a> Tail<'a> {
     /// left to be told of.
     fn choose(&mut self) -> Result<usize, Fault> {
         let (topic, now) = (self.topic, self.topic.now());
-        let logs = || topic.partitions().iter();
+        let partitions = topic.partitions();
+        self.drafts.resize_with(partitions.len(), || None);
+        let logs = || partitions.iter();
         // Looked at once: it may change while this is done.
         let wanted: Vec<bool> = logs().map(|log| log.is_wanted(now)).collect();
         let (come, gone): (Vec<_>, Vec<_>) = logs()
@@ -331,6 +336,7 @@ impl<'a> Tail<'a> {
     fn read(&mut self) -> Result<(), Fault> {
         let topic = self.topic;
         while !topic.bell.is_over() && self.choose()? > 0 {
+            let logs = topic.partitions();
             let (mut bytes, mut timeout) = (0, POLL_TIMEOUT);
             while bytes < ROUND_BYTES {
                 match self.reader.poll(timeout) {
@@ -338,7 +344,7 @@ impl<'a> Tail<'a> {
                     Some(Ok(message)) => {
                         timeout = Duration::ZERO;
                         let index = usize::try_from(message.partition()).unwrap_or(usize::MAX);
-                        let log = topic.partitions().get(index);
+                        let log = logs.get(index);
                         if let (Some(Some(draft)), Some(log)) = (self.drafts.get_mut(index), log) {
                             let next = draft.next().unwrap_or_else(|| log.next());
                             if u64::try_from(message.offset()).is_ok_and(|offset| offset < next) {
@@ -351,7 +357,7 @@ impl<'a> Tail<'a> {
                     Some(Err(KafkaError::PartitionEOF(_))) => self.is_well(),
                     Some(Err(error)) if is_out_of_range(&error) => return self.begin_anew(),
                     Some(Err(error)) => {
-                        self.publish();
+                        self.publish()?;
                         return Err(topic
                             .connection()
                             .fault(format!("read topic '{}'", topic.name()), &error));
@@ -359,7 +365,7 @@ impl<'a> Tail<'a> {
                 }
             }
             if bytes > 0 {
-                self.publish();
+                self.publish()?;
                 self.is_well();
             }
             topic.mend_appender();
@@ -370,13 +376,14 @@ impl<'a> Tail<'a> {
 
     /// Retention has taken what was to be read next: it goes on with the oldest that is there.
     fn begin_anew(&mut self) -> Result<(), Fault> {
-        self.publish();
+        self.publish()?;
         for log in self.topic.partitions().iter().filter(|log| self.follows(log)) {
             let ended = log.next();
             let (low, high) = client::watermarks(self.client(), self.topic.name(), log.partition())?;
             if high < ended {
                 return Err(self.has_shrunk((log.partition(), high), ended));
             }
+            self.wait_until_shown()?;
             if low > log.next() {
                 log.learn(low, |numbers| self.topic.notices().accept(numbers));
                 log.learn_low(low);
@@ -386,8 +393,23 @@ impl<'a> Tail<'a> {
         Ok(())
     }
 
+    /// Waits until it is known of which shards everything is that was read. This is not held up but where the shards change,
+    /// or the store does not answer for a while.
+    fn wait_until_shown(&self) -> Result<(), Fault> {
+        let (topic, growth) = (self.topic, self.topic.growth());
+        while !growth.may_show() {
+            if topic.bell.is_over() {
+                let action = format!("read on in topic '{}'", topic.name());
+                return Err(topic.connection().fault(action, &KafkaError::Canceled));
+            }
+            topic.bell.wait_until(POLL_TIMEOUT, || growth.may_show());
+        }
+        Ok(())
+    }
+
     /// Shows readers what was read.
-    fn publish(&mut self) {
+    fn publish(&mut self) -> Result<(), Fault> {
+        self.wait_until_shown()?;
         let topic = self.topic;
         let captures = topic.captures();
         let mut is_news = false;
@@ -408,5 +430,6 @@ impl<'a> Tail<'a> {
         if is_news {
             topic.notices().notify_all();
         }
+        Ok(())
     }
 }

@@ -1,4 +1,5 @@
 mod follow;
+mod growth;
 mod window;
 
 use std::sync::Arc;
@@ -9,6 +10,11 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
+use object_store::memory::InMemory;
+
+use super::growth::Agreement;
+use super::growth::objects::Objects;
+use super::growth::switch::Times;
 use super::{Judge, Source as TopicSource};
 use crate::config::checked::{self, Content, KafkaCluster, KafkaLog};
 use crate::record::{Batch, RecordSpans, SequenceNumber, ShardId, Source, Span};
@@ -38,8 +44,13 @@ fn kafka_log(brokers: &str, is_source: bool) -> KafkaLog {
 
 /// A stream on the topic, as one node has it.
 fn node_with(log: KafkaLog, budget: &Arc<Budget>, wait: Duration) -> Arc<Stream> {
+    let objects = Objects::new(Arc::new(InMemory::new()), "layout".into());
+    node_of(log, budget, wait, Agreement { objects, times: Times::ALONE })
+}
+
+fn node_of(log: KafkaLog, budget: &Arc<Budget>, wait: Duration, agreement: Agreement) -> Arc<Stream> {
     let judge = Judge::new(Content::Json, None).unwrap();
-    let source = TopicSource { log, judge, budget: Arc::clone(budget), request_bytes: 1 << 20 };
+    let source = TopicSource { log, judge, budget: Arc::clone(budget), request_bytes: 1 << 20, agreement };
     let config = checked::Stream {
         name: "s".to_owned(),
         shards: 1,

@@ -1,21 +1,23 @@
 //! A topic that is the log of a stream: what its shards share.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::append::{Appender, NotTheSame, is_not_the_same, made_again};
+use super::append::{Appender, NotTheSame, Sending, is_not_the_same, made_again};
 use super::bell::Bell;
 use super::catch_up::Pool;
 use super::ends::Ends;
+use super::growth::switch::Shut;
+use super::growth::{Agreement, Growth};
 use super::judge::Judge;
 use super::partition::PartitionLog;
+use super::shards::{Installed, TopicShards};
 use super::tail;
 use crate::config::checked::KafkaLog;
 use crate::config::limits::{KAFKA_FLUSH_WAIT, KAFKA_QUEUE_PERCENT, KAFKA_TAIL_PERCENT};
 use crate::kafka::{Connection, Fault, FaultClass};
-use crate::record::{Batch, ShardId};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock;
 use crate::stream::captures::CapturePlan;
@@ -33,6 +35,8 @@ pub struct Source {
     pub budget: Arc<Budget>,
     /// The most bytes of one request.
     pub request_bytes: u64,
+    /// Where nodes agree on its shards.
+    pub agreement: Agreement,
 }
 
 /// Why nothing can be done at the moment.
@@ -51,8 +55,10 @@ pub struct TopicLog {
     connection: Arc<Connection>,
     notices: Arc<Notices>,
     captures: RwLock<Arc<CapturePlan>>,
-    /// In the order of their numbers; not there before the cluster has told how many there are.
-    partitions: OnceLock<Vec<Arc<PartitionLog>>>,
+    /// Those of the newest generation, in the order of their numbers; none before it is known.
+    partitions: RwLock<Arc<[Arc<PartitionLog>]>>,
+    installed: Mutex<Installed>,
+    growth: Growth,
     /// Why nothing can be appended or read at the moment.
     trouble: Mutex<Option<Trouble>>,
     appender: RwLock<Option<Arc<Appender>>>,
@@ -66,8 +72,6 @@ pub struct TopicLog {
     begun: Instant,
     /// How many of its partitions are read into memory.
     followed: AtomicUsize,
-    /// The number of partitions that was told of last.
-    told: AtomicU32,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -87,13 +91,16 @@ impl TopicLog {
         let connection = Connection::new(source.log.cluster.clone(), format!("log {stream}"));
         let waiting =
             format!("{} has not told yet what topic '{}' is", connection.cluster().label(), source.log.topic);
+        let growth = Growth::new(source.agreement.clone());
         Arc::new(Self {
             stream: Arc::clone(stream),
             source,
             connection,
             notices: Arc::clone(notices),
             captures: RwLock::new(captures),
-            partitions: OnceLock::new(),
+            partitions: RwLock::new(Arc::from([])),
+            installed: Mutex::default(),
+            growth,
             trouble: Mutex::new(Some(Trouble { why: waiting, class: None })),
             appender: RwLock::new(None),
             ended: OnceLock::new(),
@@ -103,27 +110,33 @@ impl TopicLog {
             bell: Bell::default(),
             begun: clock::monotonic(),
             followed: AtomicUsize::new(0),
-            told: AtomicU32::new(0),
             thread: Mutex::new(None),
         })
     }
 
-    /// Begins to ask the cluster, and to read the tail for whoever wants to. `tell` is told the partitions once.
-    pub fn begin(self: &Arc<Self>, tell: impl FnOnce(&[Arc<PartitionLog>]) + Send + 'static) {
+    /// Begins to ask the cluster, and to read the tail for whoever wants to. `tell` is told the shards, whenever there are
+    /// others.
+    pub fn begin(self: &Arc<Self>, tell: impl FnMut(TopicShards) + Send + 'static) {
+        lock(&self.installed).tell = Some(Box::new(tell));
         let topic = Arc::clone(self);
         let thread = std::thread::Builder::new().name("kafka log".to_owned());
-        match thread.spawn(move || tail::run(&topic, tell)) {
-            Ok(thread) => *lock(&self.thread) = Some(thread),
-            Err(error) => {
-                self.has_trouble(format!("no thread can be started: {error}"));
-            }
+        let begun = thread.spawn(move || tail::run(&topic)).and_then(|thread| {
+            *lock(&self.thread) = Some(thread);
+            self.growth.begin(self)
+        });
+        if let Err(error) = begun {
+            self.has_trouble(format!("no thread can be started: {error}"));
         }
     }
 
-    /// Waits until the cluster has told what the topic is, at most for `time`. Returns whether it has. Blocks the thread.
+    /// Waits until it is known which shards there are, at most for `time`. Returns whether it is. Blocks the thread.
     pub fn wait_for_partitions(&self, time: Duration) -> bool {
-        self.bell.wait_until(time, || self.partitions.get().is_some());
-        self.partitions.get().is_some()
+        self.bell.wait_until(time, || self.has_shards());
+        self.has_shards()
+    }
+
+    fn has_shards(&self) -> bool {
+        !self.partitions().is_empty()
     }
 
     /// The stream.
@@ -161,13 +174,18 @@ impl TopicLog {
         &self.pool
     }
 
-    /// The shards, if they are known.
-    pub fn partitions(&self) -> &[Arc<PartitionLog>] {
-        self.partitions.get().map(|partitions| &**partitions).unwrap_or_default()
+    /// What this node knows of how the topic grows.
+    pub(super) fn growth(&self) -> &Growth {
+        &self.growth
     }
 
-    pub(super) fn partition(&self, partition: i32) -> Option<&Arc<PartitionLog>> {
-        self.partitions().get(usize::try_from(partition).ok()?)
+    /// The partitions that have shards, if they are known.
+    pub fn partitions(&self) -> Arc<[Arc<PartitionLog>]> {
+        Arc::clone(&self.partitions.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn partition(&self, partition: i32) -> Option<Arc<PartitionLog>> {
+        self.partitions().get(usize::try_from(partition).ok()?).cloned()
     }
 
     /// Where the partitions end that it has. To be told before anything is appended.
@@ -175,8 +193,12 @@ impl TopicLog {
         self.ended.get_or_init(|| ends);
     }
 
-    pub(super) fn has_partitions(&self, partitions: Vec<Arc<PartitionLog>>) -> &[Arc<PartitionLog>] {
-        self.partitions.get_or_init(|| partitions)
+    pub(super) fn installed(&self) -> MutexGuard<'_, Installed> {
+        lock(&self.installed)
+    }
+
+    pub(super) fn put_partitions(&self, logs: Arc<[Arc<PartitionLog>]>) {
+        *self.partitions.write().unwrap_or_else(PoisonError::into_inner) = logs;
     }
 
     /// A weak reference for the shards.
@@ -220,21 +242,12 @@ impl TopicLog {
 
     /// How many partitions the topic has, as far as that is known.
     pub fn partitions_told(&self) -> u32 {
-        let known = u32::try_from(self.partitions().len()).unwrap_or(u32::MAX);
-        match self.told.load(Ordering::Relaxed) {
-            0 => known,
-            told => told,
-        }
+        self.growth.partitions()
     }
 
     /// Bytes on their way to it.
     pub fn queued_bytes(&self) -> u64 {
         self.appender().map_or(0, |appender| appender.queued_bytes())
-    }
-
-    /// Whether it is news that the topic has so many partitions.
-    pub(super) fn tell_once_of(&self, partitions: u32) -> bool {
-        self.told.swap(partitions, Ordering::Relaxed) != partitions
     }
 
     /// Nothing can be done at the moment. Returns whether that is news.
@@ -269,15 +282,18 @@ impl TopicLog {
 
     /// Why nothing can be appended or read at the moment, if that is so.
     pub fn trouble(&self) -> Option<String> {
-        self.not_the_same
-            .get()
-            .cloned()
-            .or_else(|| lock(&self.trouble).as_ref().map(|trouble| trouble.why.clone()))
+        let trouble = || lock(&self.trouble).as_ref().map(|trouble| trouble.why.clone());
+        self.not_the_same.get().cloned().or_else(|| self.growth.trouble()).or_else(trouble)
     }
 
     /// The topic is another one than it was: its numbers mean other records. Nothing of it is read or appended to any more.
     pub(super) fn is_another(&self, fault: &Fault) {
         is_not_the_same(&self.not_the_same, self.name(), fault);
+    }
+
+    /// What tells of that.
+    pub(super) fn not_the_same(&self) -> &NotTheSame {
+        &self.not_the_same
     }
 
     /// Why it is another one, if it is.
@@ -298,31 +314,42 @@ impl TopicLog {
         if let Some(why) = self.another().map(str::to_owned).or_else(lost) {
             return Err(AppendError::Unavailable(why));
         }
-        if self.partitions.get().is_some() {
-            return Ok(());
+        if !self.has_shards() {
+            let unknown = || self.says("nothing is known of it yet");
+            return Err(AppendError::Unavailable(self.trouble().unwrap_or_else(unknown)));
         }
-        Err(AppendError::Unavailable(
-            self.trouble().unwrap_or_else(|| self.says("nothing is known of it yet")),
-        ))
+        self.growth.may_send().map_err(|shut| self.is_shut(shut))
+    }
+
+    fn is_shut(&self, shut: Shut) -> AppendError {
+        let why = self.growth.trouble().unwrap_or_else(|| self.says(&shut.to_string()));
+        AppendError::Unavailable(why)
     }
 
     fn appender(&self) -> Option<Arc<Appender>> {
         self.appender.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has a producer that works, if there is to be one.
-    pub(super) fn mend_appender(&self) {
-        if self.source.log.is_source || self.appender().is_some_and(|appender| !appender.is_broken()) {
+    /// Has a producer that works and knows all partitions, if there is to be one. Blocks the thread for a second at most.
+    pub(super) fn mend_appender(self: &Arc<Self>) {
+        if self.source.log.is_source {
+            return;
+        }
+        if let Some(appender) = self.appender().filter(|appender| !appender.is_broken()) {
+            let partitions = u32::try_from(self.partitions().len()).unwrap_or(u32::MAX);
+            if let Err(fault) = appender.learn(partitions) {
+                tracing::warn!(stream = %self.stream, error = %fault, "the producer does not know all partitions yet");
+            }
             return;
         }
         let queue_bytes = self.budget().capacity() / 100 * KAFKA_QUEUE_PERCENT;
         let first = || Ends::new(self.ended.get().into_iter().flatten().copied());
         let ends = self.appender().map_or_else(first, |appender| appender.ends());
         let begun = Appender::begin(
-            &self.connection,
-            self.name(),
+            self,
             (queue_bytes, self.source.request_bytes),
-            (ends, &self.not_the_same),
+            // Whoever has told how many there are tells the same to a new client.
+            (self.growth.partitions(), ends),
         );
         let new = match begun {
             Ok(appender) => Some(appender),
@@ -340,15 +367,21 @@ impl TopicLog {
         }
     }
 
-    /// Appends. Does not block.
+    /// Appends to shards of the generation with this number. Does not block.
     ///
     /// # Errors
     /// If nothing of it was sent.
-    pub fn append(&self, batches: Vec<(ShardId, Batch)>) -> Result<Receipt, AppendError> {
+    pub fn append(&self, generation: u32, batches: Vec<Sending>) -> Result<Receipt, AppendError> {
         self.may_append()?;
+        self.growth.may_send_under(generation).map_err(|shut| self.is_shut(shut))?;
         let unavailable =
             || AppendError::Unavailable(self.trouble().unwrap_or_else(|| self.says("no producer")));
-        self.appender().ok_or_else(unavailable)?.append(&self.notices, self.budget(), batches)
+        let appender = self.appender().ok_or_else(unavailable)?;
+        let partitions = u32::try_from(self.partitions().len()).unwrap_or(u32::MAX);
+        if !appender.knows(partitions) {
+            return Err(AppendError::Unavailable(self.says("the producer does not know all partitions yet")));
+        }
+        appender.append(&self.notices, self.budget(), (generation, batches))
     }
 
     /// Ends everything: what was sent is waited for, for a while. Blocks the thread.
@@ -363,6 +396,8 @@ impl TopicLog {
         if let Some(appender) = appender {
             appender.end(KAFKA_FLUSH_WAIT);
         }
+        // It judges what was acknowledged until now.
+        self.growth.end();
         self.pool.tidy(true);
     }
 }

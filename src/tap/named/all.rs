@@ -27,8 +27,6 @@ enum Home {
     Folder(DocumentFolder, KeptOf),
     /// In a store that other nodes reach as well.
     Store(Shelves),
-    /// Nowhere: other nodes read the stream as well, and this one knows no store that they have in common.
-    Nowhere,
 }
 
 /// Where the nodes of a cluster keep cursors of streams in Kafka together.
@@ -38,8 +36,6 @@ pub enum Together {
     Alone,
     /// There.
     In(Shelves),
-    /// The cluster has other nodes, and this one is not told of a store.
-    Unknown,
 }
 
 /// See the module. Those of a durable stream are in the node's folder.
@@ -103,7 +99,6 @@ impl NamedCursors {
                 return Self::open_in(stream, (files, KeptOf::Topic(topic.to_owned())), registry);
             }
             Together::In(shelves) => Home::Store(shelves),
-            Together::Unknown => Home::Nowhere,
         };
         let (cursors, changing) = (Mutex::default(), Arc::default());
         let registry = Some(registry.clone());
@@ -255,11 +250,6 @@ impl NamedCursors {
         }
         match &self.home {
             Home::Store(shelves) => self.create_in(shelves, &new).await,
-            Home::Nowhere => Err(Problem::CannotChange(
-                "other nodes read this stream as well, so its cursors are kept in the store of [cluster] ledger, which this \
-                 node does not name: write it into forebay.toml"
-                    .to_owned(),
-            )),
             Home::Memory | Home::Folder(..) => self.change(move |cursors| cursors.create_now(&new)).await,
         }
     }
@@ -319,7 +309,7 @@ impl NamedCursors {
         let (stream, name) = (&self.stream, new.name.as_str());
         let place = match &self.home {
             Home::Folder(files, owner) => Some(Place { files: files.clone(), stream: owner.clone() }),
-            Home::Memory | Home::Store(_) | Home::Nowhere => None,
+            Home::Memory | Home::Store(_) => None,
         };
         let cursor = NamedCursor::new(name, stream, self.leases_of(new), place, self.metrics());
         let cursor = Arc::new(cursor);

@@ -44,6 +44,14 @@ pub(super) async fn read(place: &SharedPlace) -> Result<Found, LedgerError> {
     Err(LedgerError::Contended { key: place.folder().to_string() })
 }
 
+/// What the ledger at `place` says at the moment, whoever has it.
+///
+/// # Errors
+/// If the store cannot be asked, or the ledger is damaged.
+pub async fn state_of(place: &SharedPlace) -> Result<State, LedgerError> {
+    Ok(read(place).await?.state)
+}
+
 impl Volume {
     /// The one whose last object has this number; `None` if not all of it is there. Of one that has no meaning any more
     /// but as history, and may be half removed, the checksum of that object is given.

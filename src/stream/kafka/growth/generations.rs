@@ -103,6 +103,8 @@ pub struct Placed {
     pub facts: ShardFacts,
     /// The partition that its records are in, from `facts.first` on, up to `facts.end` if it is closed.
     pub partition: u32,
+    /// Number of the generation that it is of.
+    pub generation: u32,
 }
 
 /// All generations of a topic, from the first on.
@@ -214,7 +216,7 @@ impl Generations {
                     first: SequenceNumber(generation.begins_at(partition)),
                     end: follower.map(|follower| SequenceNumber(follower.begins_at(partition))),
                 };
-                shards.push(Placed { facts, partition });
+                shards.push(Placed { facts, partition, generation: generation.number });
             }
         }
         shards
@@ -253,7 +255,7 @@ mod tests {
         let shown: Vec<_> = grown
             .shards()
             .iter()
-            .map(|Placed { facts, partition }| {
+            .map(|Placed { facts, partition, .. }| {
                 let parents: Vec<_> = facts.parents().map(|parent| parent.0).collect();
                 (facts.id.0, *partition, facts.first.0, facts.end.map(|end| end.0), parents)
             })

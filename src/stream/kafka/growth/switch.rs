@@ -21,6 +21,13 @@
 //! - what is confirmed of generation 1 lies before the ends, in a shard of generation 1, and
 //! - nothing is sent under generation 2 before everything that is confirmed of generation 1 is in the topic.
 //!
+//! # Why nobody reads a record in a shard that it is not in
+//! A node that has not heard yet that generation 2 is there takes what it sees in a partition for generation 1. What it has
+//! seen before it is T + D old that it began to ask, with the answer that `2.begin` is not there, lies before the ends:
+//! they are asked for later, and what a broker shows is below the end that it tells then. So that much it may show to its
+//! readers ([`Switch::may_show`]). With anything younger it waits, until it knows.
+//!
+//! # Clocks
 //! Only the speed of clocks enters, within a margin, not what they show: a moment is always compared with another one of
 //! the same node. Clocks that stand still while a machine is suspended break it, and so may brokers that take in a record
 //! after all of this. What that can do is bounded: **no record is ever lost**, whatever clocks do, since the shards of all
@@ -33,6 +40,7 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::generations::{Generation, GenerationError, Generations};
 
@@ -57,6 +65,11 @@ impl Times {
         drain: Duration::from_secs(5),
         margin: Duration::from_secs(1),
     };
+
+    /// Those of a node whose stream is its own: nobody else sends, and it has one clock. A switch holds appends up for 8 to 10
+    /// seconds.
+    pub const ALONE: Self =
+        Self { lease: Duration::from_secs(6), drain: Duration::from_secs(2), margin: Duration::ZERO };
 
     /// How long a node has known of the beginning before it may ask for the ends.
     fn until_ends(&self) -> Duration {
@@ -120,15 +133,21 @@ pub enum Verdict {
 }
 
 /// Why nothing may be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Shut {
     /// It is not known yet which shards there are.
+    #[error("it is not known yet which shards there are")]
     Unknown,
     /// Another generation begins.
+    #[error(
+        "the topic has got more partitions, and the nodes agree on the new shards: that takes some 15 seconds"
+    )]
     Switching,
     /// The store has not told for too long that none does.
+    #[error("the store where nodes agree on the shards of the topic has not answered for too long")]
     Unconfirmed,
     /// The cluster has not told this node of all partitions yet.
+    #[error("the cluster tells of fewer partitions than the topic has had")]
     Behind,
 }
 
@@ -159,6 +178,11 @@ impl Switch {
     /// The cluster says that the topic has so many partitions.
     pub fn has_partitions(&mut self, partitions: u32) {
         self.partitions = partitions;
+    }
+
+    /// How many it has told of last; zero before.
+    pub fn partitions(&self) -> u32 {
+        self.partitions
     }
 
     /// What to ask for next. One question at a time.
@@ -247,6 +271,11 @@ impl Switch {
         Ok(())
     }
 
+    /// Whether all that a broker has shown of partitions up to `now` is of the generations that are known here.
+    pub fn may_show(&self, now: Instant) -> bool {
+        self.lease.is_some_and(|lease| now < lease + self.times.drain)
+    }
+
     /// Whether the client of a record may be told that it is in the log: it was sent under generation `number`, and a
     /// broker says that it is at `offset` of `partition`.
     pub fn verdict(&self, number: u32, (partition, offset): (u32, u64), now: Instant) -> Verdict {
@@ -254,7 +283,7 @@ impl Switch {
         match follower {
             Some(follower) if offset < follower.begins_at(partition) => Verdict::Good,
             Some(_) => Verdict::Late,
-            None if self.lease.is_some_and(|lease| now < lease + self.times.drain) => Verdict::Good,
+            None if self.may_show(now) => Verdict::Good,
             None => Verdict::NotYet,
         }
     }

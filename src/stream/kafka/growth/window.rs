@@ -9,6 +9,7 @@
 //! What is in memory of the partition, and what is read from the topic again, is the same for all shards in it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::PartitionLog;
 use crate::record::{Batch, SequenceNumber};
@@ -19,25 +20,25 @@ use crate::stream::log::{
     StoredPosition, StoredRead,
 };
 
-/// See the module.
+/// The end of an open shard.
+const OPEN: u64 = u64::MAX;
+
+/// See the module. A clone is the same shard, and ends with it.
 #[derive(Debug, Clone)]
 pub struct Window {
     log: Arc<PartitionLog>,
-    span: Span,
-}
-
-/// Offsets from one up to before another one.
-#[derive(Debug, Clone, Copy)]
-struct Span {
+    generation: u32,
     from: u64,
-    /// `None` for an open shard.
-    end: Option<u64>,
+    /// It changes once, before anything behind it can be read: so it is to be looked at *after* the partition is.
+    end: Arc<AtomicU64>,
 }
 
 impl Window {
-    /// The records of `log` from `from` on, up to before `end`, which is not below `from`.
-    pub fn new(log: Arc<PartitionLog>, from: u64, end: Option<u64>) -> Self {
-        Self { log, span: Span { from, end: end.map(|end| end.max(from)) } }
+    /// The records of `log` from `from` on, up to before `end`, which is not below `from`: a shard of the generation with
+    /// this number.
+    pub fn new(log: Arc<PartitionLog>, generation: u32, from: u64, end: Option<u64>) -> Self {
+        let end = Arc::new(AtomicU64::new(end.map_or(OPEN, |end| end.max(from))));
+        Self { log, generation, from, end }
     }
 
     /// The partition.
@@ -45,32 +46,41 @@ impl Window {
         &self.log
     }
 
-    fn is_open(&self) -> bool {
-        self.span.end.is_none()
+    /// Number of the generation that it is of.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
-}
 
-impl Span {
-    fn end(self) -> u64 {
-        self.end.unwrap_or(u64::MAX)
+    /// It ends there. To be called before the partition shows anything that lies behind.
+    pub fn close(&self, end: u64) {
+        self.end.store(end.max(self.from), Ordering::Release);
+    }
+
+    fn until(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    fn is_open(&self) -> bool {
+        self.until() == OPEN
     }
 
     /// The offset of it that is nearest.
-    fn nearest(self, offset: SequenceNumber) -> SequenceNumber {
-        SequenceNumber(offset.0.clamp(self.from, self.end()))
+    fn nearest(&self, offset: SequenceNumber) -> SequenceNumber {
+        SequenceNumber(offset.0.clamp(self.from, self.until()))
     }
 
     /// What lies in it of a read that began in it, or at its end.
-    fn cut(self, mut read: Read) -> Read {
+    fn cut(&self, mut read: Read) -> Read {
         read.next = self.nearest(read.next);
         read.numbering = match read.numbering {
             Numbering::Dense => Numbering::Dense,
             Numbering::Sparse { lost_below } => Numbering::Sparse { lost_below: self.nearest(lost_below) },
         };
-        let within = read.slices.partition_point(|slice| slice.first.0 < self.end());
+        let end = self.until();
+        let within = read.slices.partition_point(|slice| slice.first.0 < end);
         read.slices.truncate(within);
         if let Some(last) = read.slices.last_mut() {
-            cut_slice(last, self.end());
+            cut_slice(last, end);
         }
         read
     }
@@ -94,39 +104,40 @@ fn cut_slice(slice: &mut Slice, end: u64) {
 #[derive(Debug)]
 struct StoredWindow {
     inner: Box<dyn StoredRead>,
-    span: Span,
+    window: Window,
 }
 
 impl StoredRead for StoredWindow {
     fn load(self: Box<Self>, payer: &Payer, captures: &CapturePlan) -> Result<Read, ReadError> {
-        self.inner.load(payer, captures).map(|read| self.span.cut(read))
+        self.inner.load(payer, captures).map(|read| self.window.cut(read))
     }
 }
 
 #[derive(Debug)]
 struct StoredPlace {
     inner: Box<dyn StoredPosition>,
-    span: Span,
+    window: Window,
 }
 
 impl StoredPosition for StoredPlace {
     fn find(self: Box<Self>) -> Result<SequenceNumber, ReadError> {
-        self.inner.find().map(|found| self.span.nearest(found))
+        self.inner.find().map(|found| self.window.nearest(found))
     }
 }
 
 impl ShardLog for Window {
     fn read(&self, from: SequenceNumber, limit: ReadLimit) -> Found {
-        let (span, asked) = (self.span, from.0.max(self.span.from));
-        let low = span.nearest(self.log.bounds().first);
-        if asked >= span.end() || low.0 >= span.end() {
+        let asked = from.0.max(self.from);
+        let low = self.nearest(self.log.bounds().first);
+        let end = self.until();
+        if asked >= end || low.0 >= end {
             let (next, skipped) = (SequenceNumber(asked.max(low.0)), low.0.saturating_sub(asked));
             let numbering = Numbering::Sparse { lost_below: low };
             return Found::Here(Read { slices: Vec::new(), next, skipped, numbering });
         }
-        match self.log.read_below(SequenceNumber(asked), span.end(), limit) {
-            Found::Here(read) => Found::Here(span.cut(read)),
-            Found::Stored(inner) => Found::Stored(Box::new(StoredWindow { inner, span })),
+        match self.log.read_below(SequenceNumber(asked), end, limit) {
+            Found::Here(read) => Found::Here(self.cut(read)),
+            Found::Stored(inner) => Found::Stored(Box::new(StoredWindow { inner, window: self.clone() })),
         }
     }
 
@@ -134,23 +145,27 @@ impl ShardLog for Window {
     fn bounds(&self) -> Bounds {
         let Bounds { first, next, bytes } = self.log.bounds();
         let bytes = if self.is_open() { bytes } else { 0 };
-        Bounds { first: self.span.nearest(first), next: self.span.nearest(next), bytes }
+        Bounds { first: self.nearest(first), next: self.nearest(next), bytes }
     }
 
     fn end(&self) -> SequenceNumber {
-        self.span.nearest(self.log.end())
+        let end = self.log.end();
+        self.nearest(end)
     }
 
     fn position_at(&self, time: UnixMicros) -> Position {
         match self.log.position_at(time) {
-            Position::Here(position) => Position::Here(self.span.nearest(position)),
-            Position::Stored(inner) => Position::Stored(Box::new(StoredPlace { inner, span: self.span })),
+            Position::Here(position) => Position::Here(self.nearest(position)),
+            Position::Stored(inner) => {
+                Position::Stored(Box::new(StoredPlace { inner, window: self.clone() }))
+            }
         }
     }
 
     fn arrival_at(&self, from: SequenceNumber) -> Option<UnixMicros> {
-        let from = from.0.max(self.span.from);
-        (from < self.span.end()).then(|| self.log.arrival_at(SequenceNumber(from))).flatten()
+        let from = from.0.max(self.from);
+        let arrival = self.log.arrival_at(SequenceNumber(from));
+        arrival.filter(|_| from < self.until())
     }
 
     /// The broker decides what is kept.

@@ -55,7 +55,7 @@ async fn kafka_a_window_is_a_part_of_its_partition_in_memory_and_out_of_it() {
     while log.next() < 6 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let window = |from, end| Window::new(Arc::clone(&log), from, end);
+    let window = |from, end| Window::new(Arc::clone(&log), 1, from, end);
     for is_in_memory in [true, false] {
         if !is_in_memory {
             log.forget();

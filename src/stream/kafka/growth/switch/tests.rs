@@ -113,6 +113,8 @@ enum Event {
     Grow(u32),
     /// A node hears how many there are.
     Hear(usize),
+    /// A node looks where the partitions end, for its readers.
+    Read(usize),
     Crash(usize),
     Start(usize),
 }
@@ -131,6 +133,10 @@ struct World {
     landing: BTreeMap<(usize, u32), Millis>,
     confirmed: Vec<Confirmed>,
     late: usize,
+    /// How far a partition was shown as one of a generation.
+    shown: BTreeMap<(u32, u32), u64>,
+    /// How far it would have been by a node that never waits.
+    seen: BTreeMap<(u32, u32), u64>,
     /// What each node has for the protocol's times.
     times: Times,
     /// And those by which it asks for ends.
@@ -165,6 +171,8 @@ impl World {
             landing,
             confirmed: Vec::new(),
             late: 0,
+            shown: BTreeMap::new(),
+            seen: BTreeMap::new(),
             times,
             until_ends,
         };
@@ -243,6 +251,7 @@ impl World {
                 let next = 1_000 + self.random.below(15_000);
                 self.after(next, Event::Hear(node));
             }
+            Event::Read(node) => self.read(node),
             Event::Grow(more) => self.partitions.resize(self.partitions.len() + more as usize, 0),
             Event::Ask(node, life) if self.is(node, life) => {
                 let (asked, question) =
@@ -285,7 +294,33 @@ impl World {
         self.after(0, Event::Ask(node, life));
         if life == 1 {
             self.after(0, Event::Hear(node));
+            self.after(0, Event::Read(node));
         }
+    }
+
+    fn read(&mut self, node: usize) {
+        let next = 1 + self.random.below(500);
+        self.after(next, Event::Read(node));
+        let this = &self.nodes[node];
+        let Some(newest) = this.switch.generations().newest().filter(|_| this.is_alive) else { return };
+        let may_show = this.switch.may_show(this.clock(self.now));
+        for (partition, &end) in (0..newest.partitions).zip(&self.partitions) {
+            let place = (newest.number, partition);
+            let (seen, shown) = (self.seen.entry(place).or_default(), self.shown.entry(place).or_default());
+            *seen = end.max(*seen);
+            if may_show {
+                *shown = end.max(*shown);
+            }
+        }
+    }
+
+    /// What of this lies behind the end of its generation.
+    fn beyond(&self, shown: &BTreeMap<(u32, u32), u64>) -> Option<String> {
+        let is_beyond = |(&(number, partition), &up_to): (&(u32, u32), &u64)| {
+            let end = self.generations.get(&(number + 1))?.begins_at(partition);
+            (up_to > end).then(|| format!("{number}: {partition} was shown up to {up_to} and ends at {end}"))
+        };
+        shown.iter().find_map(is_beyond)
     }
 
     fn ask_in(&mut self, time: Millis, node: usize, life: u32) {
@@ -470,6 +505,15 @@ fn a_node_sends_only_while_it_knows_that_no_generation_begins() {
     assert_eq!(node.told(at(35), Answer::Beginning(None), at(35)), Ok(Task::Wait));
 }
 
+#[test]
+fn readers_that_never_wait_would_see_records_of_the_next_generation() {
+    let broken = (0..60).filter(|&seed| {
+        let world = simulated(seed);
+        world.beyond(&world.seen).is_some()
+    });
+    assert!(broken.count() >= 5);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -477,6 +521,7 @@ proptest! {
     fn no_confirmed_record_loses_its_place_whatever_happens_to_nodes_store_and_broker(seed in any::<u64>()) {
         let world = simulated(seed);
         prop_assert_eq!(world.fault(), None);
+        prop_assert_eq!(world.beyond(&world.shown), None);
         // It has done something, and goes on once nothing goes wrong.
         let grown = world.generations.values().last().unwrap();
         prop_assert_eq!(grown.partitions as usize, world.partitions.len());
@@ -485,6 +530,7 @@ proptest! {
         for node in &world.nodes {
             prop_assert_eq!(node.switch.generations().known(), &known[..]);
             prop_assert_eq!(node.switch.may_send(node.clock(END)), Ok(()));
+            prop_assert!(node.switch.may_show(node.clock(END)));
         }
     }
 }
