@@ -47,7 +47,7 @@ use crate::runtime::phases::{Phase, Phases};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 use crate::telemetry::observer::Observer;
 
-pub use build::made_by_clients;
+pub use build::{made_by_clients, topic_source};
 pub use error::StartError;
 
 use build::Builder;

@@ -7,9 +7,11 @@ use tokio::runtime::Handle;
 
 use super::StartError;
 use super::build::{NewDelivery, is_of_pipeline};
+use super::fan_outs::NewFanOut;
 use super::site::Site;
-use crate::config::checked::{Cluster, Node};
-use crate::delivery::sharing::{Ledgers, Sharing, SharingReport, Template};
+use crate::config::checked::{Cluster, KafkaLog, Node};
+use crate::delivery::fan_out::{WhenFenced, shared_identity};
+use crate::delivery::sharing::{Ledgers, Recipe, Sharing, SharingReport, Template};
 use crate::delivery::sink::{SinkError, SinkErrorClass, open_store};
 use crate::kafka::Connection;
 use crate::kafka::ownership::{Group, Ownership};
@@ -44,17 +46,43 @@ impl Site {
         let log = stream.topic().filter(|_| is_of_pipeline(&new.config)).ok_or_else(not_shared)?.log();
         let failed = |source| StartError::Sink { stream: name.clone(), delivery: delivery.clone(), source };
         let parts = self.parts(None, stream, new, budget)?;
+        let ledgers = self.ledgers(cluster).map_err(failed)?;
+        Ok(self.to_share(cluster, (stream, log), Recipe::Files { parts: Box::new(parts), ledgers }))
+    }
+
+    /// The same of a delivery into Kafka. There are no ledgers: positions are where it delivers to. `None` if the records
+    /// of the stream are on this machine alone.
+    pub(super) fn share_fan_out(
+        &self,
+        cluster: &Cluster,
+        stream: &Arc<Stream>,
+        new: &NewFanOut,
+    ) -> Option<ToShare> {
+        let log = stream.topic()?.log();
+        let identity = shared_identity(&cluster.group, &log.topic, (&**stream.name(), &*new.config.name));
+        let mut parts = self.fan_out_parts(identity, stream, new);
+        parts.when_fenced = WhenFenced::End;
+        Some(self.to_share(cluster, (stream, log), Recipe::Messages { parts: Box::new(parts) }))
+    }
+
+    fn to_share(
+        &self,
+        cluster: &Cluster,
+        (stream, log): (&Arc<Stream>, &KafkaLog),
+        recipe: Recipe,
+    ) -> ToShare {
+        let (name, delivery) = (stream.name(), recipe.name());
         let group = Group { id: format!("{}.{name}.{delivery}", cluster.group), topic: log.topic.clone() };
         let connection = Connection::new(log.cluster.clone(), format!("delivery {name}/{delivery}"));
-        let ledgers = self.ledgers(cluster).map_err(failed)?;
-        let template = Template { parts, group, ledgers, registry: self.registry.clone() };
-        Ok(ToShare { sharing: Sharing::new(template), connection })
+        let template = Template { recipe, group, registry: self.registry.clone() };
+        ToShare { sharing: Sharing::new(template), connection }
     }
 
     fn ledgers(&self, cluster: &Cluster) -> Result<Ledgers, SinkError> {
         let missing = || SinkError::new(SinkErrorClass::Other, "[cluster] does not say where ledgers are");
         let (store, folder) = open_store(cluster.ledger.as_ref().ok_or_else(missing)?)?;
-        Ok(Ledgers { store, folder, node: node_name(&self.node).into() })
+        let group = cluster.group.as_str().into();
+        Ok(Ledgers { store, folder, node: node_name(&self.node).into(), group })
     }
 
     /// Starts them: each joins its group.

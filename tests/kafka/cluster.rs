@@ -26,33 +26,35 @@ const BATCH: u64 = 20;
 const OWNED: &str = "forebay_delivery_owned_shards";
 
 /// A topic, a lake and ledgers that many nodes share.
-struct Cluster {
-    servers: String,
-    topic: String,
+pub struct Cluster {
+    pub servers: String,
+    pub topic: String,
     _mock: Option<MockCluster<'static, DefaultProducerContext>>,
-    group: String,
-    shared: TempDir,
+    pub group: String,
+    pub shared: TempDir,
+    /// The delivery in the place of that into the lake, and what `forebay.toml` says for it.
+    pub other: Option<(String, String)>,
 }
 
 impl Cluster {
-    fn real(about: &str) -> Option<Self> {
+    pub fn real(about: &str) -> Option<Self> {
         let broker = Broker::shared()?;
         let topic = broker.topic(about, PARTITIONS, &[]).unwrap();
         let (servers, shared) = (broker.servers().to_owned(), tempfile::tempdir().unwrap());
-        Some(Self { servers, topic, _mock: None, group: fresh_name("nodes"), shared })
+        Some(Self { servers, topic, _mock: None, group: fresh_name("nodes"), shared, other: None })
     }
 
     /// One that misses nodes that have died.
-    fn mocked() -> Self {
+    pub fn mocked() -> Self {
         let mock = MockCluster::new(1).unwrap();
         mock.create_topic("events", PARTITIONS, 1).unwrap();
         let (servers, topic, shared) =
             (mock.bootstrap_servers(), "events".to_owned(), tempfile::tempdir().unwrap());
-        Self { servers, topic, _mock: Some(mock), group: fresh_name("nodes"), shared }
+        Self { servers, topic, _mock: Some(mock), group: fresh_name("nodes"), shared, other: None }
     }
 
     /// A node with these roles, which is to be started.
-    fn node(&self, name: &str, roles: &str) -> Setup {
+    pub fn node(&self, name: &str, roles: &str) -> Setup {
         let shared = self.shared.path().display();
         let Self { servers, group, topic, .. } = self;
         // As short as brokers allow, so that a node that is gone is missed soon. The real broker knows no sessions: if a
@@ -60,24 +62,30 @@ impl Cluster {
         // `max.poll.interval.ms`.
         let client = "{ \"session.timeout.ms\" = \"6000\", \"heartbeat.interval.ms\" = \"500\", \
                       \"max.poll.interval.ms\" = \"10000\" }";
+        let lake = || {
+            let delivery = format!(
+                "[[delivery]]\nname = \"lake\"\nsink = {{ url = \"file://{shared}/lake/\" }}\nprefix = \"\"\n\
+                 format = \"json\"\ncompression = \"none\"\nbuffer = {{ size = \"64KiB\", interval = \"1s\" }}\n"
+            );
+            (delivery, String::new())
+        };
+        let (delivery, more) = self.other.clone().unwrap_or_else(lake);
         let node = format!(
             "node = \"{name}\"\n[[kafka]]\nname = \"main\"\nbrokers = [\"{servers}\"]\nclient = {client}\n\
-             [cluster]\nledger = \"file://{shared}/ledgers/\"\nroles = {roles}\ngroup = \"{group}\""
+             {more}[cluster]\nledger = \"file://{shared}/ledgers/\"\nroles = {roles}\ngroup = \"{group}\""
         );
         let pipeline = format!(
             "[stream]\nname = \"events\"\nlog = {{ kafka = \"main\", topic = \"{topic}\" }}\n\
-             [ingest]\npartition_key = \"/n\"\n\
-             [[delivery]]\nname = \"lake\"\nsink = {{ url = \"file://{shared}/lake/\" }}\nprefix = \"\"\n\
-             format = \"json\"\ncompression = \"none\"\nbuffer = {{ size = \"64KiB\", interval = \"1s\" }}\n"
+             [ingest]\npartition_key = \"/n\"\n{delivery}"
         );
         Setup::pipeline(pipeline).node(&node)
     }
 
-    fn edge(&self, name: &str) -> Server {
+    pub fn edge(&self, name: &str) -> Server {
         self.node(name, "[\"edge\"]").start()
     }
 
-    fn delivery(&self, name: &str) -> Server {
+    pub fn delivery(&self, name: &str) -> Server {
         self.node(name, "[\"delivery\"]").start()
     }
 
@@ -94,7 +102,7 @@ impl Cluster {
     }
 
     /// Waits until every number below `count` is in the lake, and nothing else, and checks that each is there once.
-    async fn has_all_once(&self, count: u64) {
+    pub async fn has_all_once(&self, count: u64) {
         self.has_all_once_up_to(count).await;
         let others: Vec<_> = self.lake().into_keys().filter(|number| *number >= count).take(5).collect();
         assert!(others.is_empty(), "nobody has sent {others:?}");
@@ -133,14 +141,14 @@ fn count(lines: &str, found: &mut BTreeMap<u64, u64>) {
 }
 
 /// Sends records with rising numbers, a batch after the other, until it is told to end.
-struct Feed {
+pub struct Feed {
     ends: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
+    pub sent: Arc<AtomicU64>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Feed {
-    fn into(edges: Vec<Arc<Server>>) -> Self {
+    pub fn into(edges: Vec<Arc<Server>>) -> Self {
         let (ends, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (until, counted) = (Arc::clone(&ends), Arc::clone(&sent));
         let task = tokio::spawn(async move {
@@ -161,7 +169,7 @@ impl Feed {
     }
 
     /// Waits until so many more were sent.
-    async fn more(&self, records: u64) {
+    pub async fn more(&self, records: u64) {
         let until = self.sent.load(Ordering::Relaxed) + records;
         let started = Instant::now();
         while self.sent.load(Ordering::Relaxed) < until {
@@ -171,7 +179,7 @@ impl Feed {
     }
 
     /// Ends it. Returns how many records were acknowledged: those with the numbers below.
-    async fn end(self) -> u64 {
+    pub async fn end(self) -> u64 {
         self.ends.store(true, Ordering::Relaxed);
         self.task.await.unwrap();
         self.sent.load(Ordering::Relaxed)

@@ -18,5 +18,7 @@ mod producer;
 #[path = "../e2e/server.rs"]
 #[expect(dead_code, reason = "not all of what other tests need is needed here")]
 mod server;
+mod shared_fan_out;
 mod source;
 mod topic_reader;
+mod verify;

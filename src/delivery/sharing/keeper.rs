@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::labour::Deposed;
 use super::opening::{NotOpen, Opened};
 use super::{QUIET, Sharing, State};
 use crate::config::limits::OWNERSHIP_DEPOSED_WAIT;
-use crate::delivery::{Ended, Stop};
+use crate::delivery::Stop;
 use crate::record::ShardId;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
@@ -37,7 +38,7 @@ pub(super) async fn keep(sharing: &Sharing, shard: ShardId, mut gone: watch::Rec
         let mut pause = backoff.next_pause();
         if let Some(trouble) = trouble {
             tell(sharing, shard, &trouble, is_news);
-            if matches!(trouble, Trouble::Deposed { .. }) {
+            if matches!(trouble, Trouble::Deposed(_)) {
                 pause = OWNERSHIP_DEPOSED_WAIT;
             }
             sharing.set_state(shard, State::Waiting { why: trouble.to_string() });
@@ -60,8 +61,8 @@ async fn is_gone(gone: &mut watch::Receiver<bool>) {
 enum Trouble {
     #[error("the work cannot begin: {0}")]
     NotOpen(NotOpen),
-    #[error("node '{node}' has taken it over (generation {generation})")]
-    Deposed { node: String, generation: u64 },
+    #[error("{0}")]
+    Deposed(Deposed),
     #[error("the worker has failed within the program: {0}")]
     Panicked(tokio::task::JoinError),
     #[error("the worker has ended by itself")]
@@ -71,10 +72,10 @@ enum Trouble {
 fn tell(sharing: &Sharing, shard: ShardId, trouble: &Trouble, is_news: bool) {
     let (stream, delivery) = (sharing.stream_name(), sharing.name());
     match trouble {
-        Trouble::Deposed { node, generation } => {
+        Trouble::Deposed(by) => {
             sharing.metrics.deposed.increment(1);
             tracing::warn!(
-                %stream, delivery, %shard, by = node, generation,
+                %stream, delivery, %shard, %by,
                 "another node has taken over a shard that this one believed to have: it writes nothing more of it, and \
                  tries again while the consumer group says that the shard is its own"
             );
@@ -98,14 +99,14 @@ async fn work(
     opened: Opened,
     gone: &mut watch::Receiver<bool>,
 ) -> Option<Trouble> {
-    let Opened { worker, status, gauges } = opened;
+    let Opened { labour, status, gauges } = opened;
     sharing.metrics.taken.increment(1);
     sharing.set_state(shard, State::Working { status: Arc::clone(&status), gauges: Arc::new(gauges) });
     // It is not for a worker to see the drain, which reads to the end: the shard is given back before.
     let (phases, stop) = (Phases::new(), Stop::new());
     phases.advance(Phase::Serving);
     let told = stop.clone();
-    let mut running = tokio::spawn(async move { worker.run(phases, told).await });
+    let mut running = tokio::spawn(async move { labour.run(phases, told).await });
     let ended = tokio::select! {
         ended = &mut running => ended,
         () = is_gone(gone) => {
@@ -115,8 +116,8 @@ async fn work(
     };
     sharing.retire(shard, &status);
     match ended {
-        Ok(Ended::Deposed(by)) => Some(Trouble::Deposed { node: by.node, generation: by.number }),
-        Ok(Ended::Drained(_) | Ended::Stopped(_)) => Some(Trouble::Ended),
+        Ok(Some(by)) => Some(Trouble::Deposed(by)),
+        Ok(None) => Some(Trouble::Ended),
         Err(error) => Some(Trouble::Panicked(error)),
     }
 }

@@ -13,7 +13,7 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use super::{Parts, Slots, Worker, identity};
+use super::{Parts, Slots, WhenFenced, Worker, identity};
 use crate::config::{checked, node_for_tests, pipeline_of_text};
 use crate::delivery::{Begin, Fields, Status, Stop};
 use crate::record::{Batch, Content, RecordSpans, ShardId, Source, Span};
@@ -101,6 +101,7 @@ impl Scene {
             budget: Arc::clone(&budget),
             identity: identity("node.1", "clicks", "bus"),
             begin: Begin::Oldest,
+            when_fenced: WhenFenced::Halt,
         });
         let (worker, of_worker) = (Worker::new(&parts), phases.clone());
         let task = tokio::spawn(async move { drop(worker.run(of_worker, Stop::new()).await) });

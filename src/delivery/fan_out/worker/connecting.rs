@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Place, Worker};
-use crate::config::limits::FAN_OUT_PATIENCE;
+use crate::config::limits::{FAN_OUT_CLIENT_BYTES, FAN_OUT_PATIENCE};
 use crate::delivery::Begin;
 use crate::delivery::fan_out::producer::{Failed, Producer, Remedy, client_config};
 use crate::delivery::fan_out::progress::{self, Progress};
@@ -48,6 +48,7 @@ impl Worker {
         };
         self.connection.is_well();
         self.producer = Some(producer);
+        self.client = Some(self.parts.budget.take_anyway(FAN_OUT_CLIENT_BYTES));
         self.resolve(found.as_ref());
         self.go_on_from(found).await
     }
@@ -64,7 +65,11 @@ impl Worker {
     /// Finds out whether the transaction was committed that was under way when its client was lost.
     fn resolve(&mut self, found: Option<&Progress>) {
         let Some(transaction) = self.unresolved.take() else { return };
-        match found.is_some_and(|found| found.number == transaction.number) {
+        // Another node may have had the shard meanwhile, and counts on from the same number.
+        let is_it = |found: &Progress| {
+            found.number == transaction.number && Some(&found.positions) == transaction.positions.as_ref()
+        };
+        match found.is_some_and(is_it) {
             true => self.settle(transaction),
             false => self.parts.metrics.aborted.increment(1),
         }
@@ -135,7 +140,8 @@ impl Worker {
     /// A log that has lost its end gives the numbers again that were delivered: what has them now was not.
     fn not_beyond_the_log(&self, shard: ShardId, position: SequenceNumber) -> SequenceNumber {
         match self.ends.get(&shard) {
-            Some(&end) if end < position => {
+            // Where a topic ends is known a second late, and other nodes may have delivered more of it.
+            Some(&end) if end < position && self.parts.stream.topic().is_none() => {
                 tracing::error!(
                     stream = %self.parts.stream.name(), delivery = self.parts.config.name, %shard,
                     log_ends = %end, delivered_up_to = %position,

@@ -63,6 +63,7 @@ mod writer;
 
 pub use copy::files_of;
 pub use place::SharedPlace;
+pub use taking::Owner;
 pub(super) use taking::take_over;
 pub(super) use writer::SharedWriter;
 
