@@ -188,6 +188,7 @@ async fn fan_out(broker: &Broker, case: &Case, records: u64) -> Duration {
         metrics: registry.kafka("bench", "bus"),
         budget: Budget::new(64 << 20),
         identity: identity(&topic, "bench", "bus"),
+        inherits: None,
         begin: Begin::Oldest,
         when_fenced: WhenFenced::Halt,
     });

@@ -10,7 +10,7 @@ use super::running::StillAtWork;
 use super::site::Site;
 use crate::config::checked::FanOut;
 use crate::config::limits::DELIVERY_STOP_WAIT;
-use crate::delivery::fan_out::{Parts, Slots, WhenFenced, Worker, identity};
+use crate::delivery::fan_out::{Parts, Slots, WhenFenced, Worker, identity, origin_of_topic};
 use crate::delivery::{Begin, Fields, Status, Stop};
 use crate::runtime::budget::Budget;
 use crate::stream::{Captures, ReaderId, Stream};
@@ -49,7 +49,7 @@ impl Site {
         let origin = match (logs, stream.number(), stream.topic()) {
             (Some(logs), Some(number), _) => format!("{}.{number}", logs.folder.id()),
             // Its numbers are the same for everybody: a second node that does the same ends the first.
-            (_, _, Some(topic)) => format!("topic.{}", topic.name()),
+            (_, _, Some(topic)) => origin_of_topic(topic.name()),
             // Its numbers mean nothing to any other process.
             _ => format!("run-{:x}", self.run),
         };
@@ -71,6 +71,7 @@ impl Site {
             metrics: self.registry.kafka(stream.name(), &config.name),
             budget: Arc::clone(budget),
             identity,
+            inherits: None,
             begin: begin.clone(),
             when_fenced: WhenFenced::Halt,
             config: Arc::clone(config),

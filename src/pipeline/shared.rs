@@ -10,7 +10,7 @@ use super::build::{NewDelivery, is_of_pipeline};
 use super::fan_outs::NewFanOut;
 use super::site::Site;
 use crate::config::checked::{Cluster, KafkaLog, Node};
-use crate::delivery::fan_out::{WhenFenced, shared_identity};
+use crate::delivery::fan_out::{WhenFenced, identity, origin_of_topic, shared_identity};
 use crate::delivery::sharing::{Ledgers, Recipe, Sharing, SharingReport, Template};
 use crate::delivery::sink::{SinkError, SinkErrorClass, open_store};
 use crate::kafka::Connection;
@@ -59,9 +59,11 @@ impl Site {
         new: &NewFanOut,
     ) -> Option<ToShare> {
         let log = stream.topic()?.log();
-        let identity = shared_identity(&cluster.group, &log.topic, (&**stream.name(), &*new.config.name));
-        let mut parts = self.fan_out_parts(identity, stream, new);
+        let shared = shared_identity(&cluster.group, &log.topic, (&**stream.name(), &*new.config.name));
+        let mut parts = self.fan_out_parts(shared, stream, new);
         parts.when_fenced = WhenFenced::End;
+        let alone = identity(&origin_of_topic(&log.topic), stream.name(), &new.config.name);
+        parts.inherits = Some(alone);
         Some(self.to_share(cluster, (stream, log), Recipe::Messages { parts: Box::new(parts) }))
     }
 

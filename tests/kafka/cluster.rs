@@ -53,8 +53,21 @@ impl Cluster {
         Self { servers, topic, _mock: Some(mock), group: fresh_name("nodes"), shared, other: None }
     }
 
+    /// A delivery into the lake.
+    pub fn lake_delivery(&self) -> String {
+        let shared = self.shared.path().display();
+        format!(
+            "[[delivery]]\nname = \"lake\"\nsink = {{ url = \"file://{shared}/lake/\" }}\nprefix = \"\"\n\
+             format = \"json\"\ncompression = \"none\"\nbuffer = {{ size = \"64KiB\", interval = \"1s\" }}\n"
+        )
+    }
+
     /// A node with these roles, which is to be started.
     pub fn node(&self, name: &str, roles: &str) -> Setup {
+        self.setup(name, Some(roles))
+    }
+
+    fn setup(&self, name: &str, roles: Option<&str>) -> Setup {
         let shared = self.shared.path().display();
         let Self { servers, group, topic, .. } = self;
         // As short as brokers allow, so that a node that is gone is missed soon. The real broker knows no sessions: if a
@@ -62,23 +75,24 @@ impl Cluster {
         // `max.poll.interval.ms`.
         let client = "{ \"session.timeout.ms\" = \"6000\", \"heartbeat.interval.ms\" = \"500\", \
                       \"max.poll.interval.ms\" = \"10000\" }";
-        let lake = || {
-            let delivery = format!(
-                "[[delivery]]\nname = \"lake\"\nsink = {{ url = \"file://{shared}/lake/\" }}\nprefix = \"\"\n\
-                 format = \"json\"\ncompression = \"none\"\nbuffer = {{ size = \"64KiB\", interval = \"1s\" }}\n"
-            );
-            (delivery, String::new())
-        };
-        let (delivery, more) = self.other.clone().unwrap_or_else(lake);
+        let (delivery, more) = self.other.clone().unwrap_or_else(|| (self.lake_delivery(), String::new()));
+        let cluster = roles.map(|roles| {
+            format!("[cluster]\nledger = \"file://{shared}/ledgers/\"\nroles = {roles}\ngroup = \"{group}\"")
+        });
         let node = format!(
-            "node = \"{name}\"\n[[kafka]]\nname = \"main\"\nbrokers = [\"{servers}\"]\nclient = {client}\n\
-             {more}[cluster]\nledger = \"file://{shared}/ledgers/\"\nroles = {roles}\ngroup = \"{group}\""
+            "node = \"{name}\"\n[[kafka]]\nname = \"main\"\nbrokers = [\"{servers}\"]\nclient = {client}\n{more}{}",
+            cluster.unwrap_or_default()
         );
         let pipeline = format!(
             "[stream]\nname = \"events\"\nlog = {{ kafka = \"main\", topic = \"{topic}\" }}\n\
              [ingest]\npartition_key = \"/n\"\n{delivery}"
         );
         Setup::pipeline(pipeline).node(&node)
+    }
+
+    /// A node that knows of no others.
+    pub fn alone(&self, name: &str) -> Server {
+        self.setup(name, None).start()
     }
 
     pub fn edge(&self, name: &str) -> Server {

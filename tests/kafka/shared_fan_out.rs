@@ -175,3 +175,24 @@ async fn nodes_share_a_fan_out_that_delivers_at_least_once() {
     let unknown: Vec<_> = found.keys().filter(|number| **number >= acked).collect();
     assert!(unknown.is_empty(), "nobody has sent {unknown:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_node_has_delivered_alone_is_not_delivered_again_by_nodes_that_share_it() {
+    let Some(scene) = Scene::new("alone", ", transaction = { interval = \"50ms\" }") else { return };
+    let Scene { cluster, .. } = &scene;
+    let alone = Arc::new(cluster.alone("alone"));
+    let feed = Feed::into(vec![Arc::clone(&alone)]);
+    feed.more(200).await;
+    scene.has_all_once(feed.sent.load(Ordering::Relaxed)).await;
+    // It goes on taking records, but somebody else delivers them.
+    let first = cluster.delivery("first");
+    owns(&first, 4).await;
+    alone.until("forebay_delivery_paused", "delivery=\"bus\"", |paused| paused == 1.0).await;
+    let why = alone.admin_get("/readyz").await.1;
+    assert!(why.contains("another process has taken the transactional id"), "{why}");
+    feed.more(200).await;
+    let acked = feed.end().await;
+    scene.has_all_once(acked).await;
+    let stopped = tokio::task::spawn_blocking(move || first.stop()).await.unwrap();
+    assert!(stopped.status.success(), "{}", stopped.stderr);
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use forebay::testkit::broker::fresh_name;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::Value;
@@ -89,13 +90,24 @@ fn transactions(servers: &str, topic: &str, count: u64, records: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn markers_and_records_of_transactions_that_were_given_up_are_not_missed() {
-    let Some(cluster) = Cluster::real("marked") else { return };
+    let Some(mut cluster) = Cluster::real("marked") else { return };
+    let bus = format!(
+        "[[delivery]]\nname = \"bus\"\nsink = {{ kafka = \"main\", topic = \"{}\", progress_topic = \"{}\" }}\n",
+        fresh_name("bus"),
+        fresh_name("progress")
+    );
+    cluster.other = Some((cluster.lake_delivery() + &bus, String::new()));
     let (servers, topic) = (cluster.servers.clone(), cluster.topic.clone());
     tokio::task::spawn_blocking(move || transactions(&servers, &topic, 5, 40)).await.unwrap();
     let node = cluster.delivery("node");
     cluster.has_all_once(200).await;
-    node.until("forebay_delivery_pending_records", "", |pending| pending == 0.0).await;
+    for delivery in ["delivery=\"lake\"", "delivery=\"bus\""] {
+        node.until("forebay_delivery_pending_records", delivery, |pending| pending == 0.0).await;
+        node.until("forebay_delivery_delivered_records_total", delivery, |count| count == 200.0).await;
+    }
     let report = well(node.folder(), &[]);
+    let of_bus = &report["fan_outs"][0];
+    assert_eq!((&of_bus["shards"], &of_bus["pending"]), (&4.into(), &0.into()), "{report}");
     assert_eq!((sum(&report, "delivered"), sum(&report, "missing")), (200, 0), "{report}");
     assert_eq!((sum(&report, "pending"), sum(&report, "duplicated")), (0, 0), "{report}");
     let stopped = tokio::task::spawn_blocking(move || node.stop()).await.unwrap();

@@ -6,7 +6,7 @@ use super::positions::{self, FanOutReport};
 use super::topic::Topic;
 use super::{Means, Report};
 use crate::config::checked::{Config, FanOut, Pipeline};
-use crate::delivery::fan_out::{identity, identity_of_shard, shared_identity};
+use crate::delivery::fan_out::{identity, identity_of_shard, origin_of_topic, shared_identity};
 use crate::delivery::verify::{self, Evidence, Held, RecordSource, Sorter, StoredLog};
 use crate::node::{Catalog, NodeFolder};
 use crate::runtime::disk::Disk;
@@ -127,7 +127,7 @@ fn verify_fan_out(
     // First what is delivered, so that it is not beyond the end.
     let asked = Topic::ask(config, pipeline)?;
     let keys: Vec<String> = match &config.node.cluster {
-        None => vec![identity(&format!("topic.{}", log.topic), names.0, names.1).to_string()],
+        None => vec![identity(&origin_of_topic(&log.topic), names.0, names.1).to_string()],
         Some(cluster) => {
             let shared = shared_identity(&cluster.group, &log.topic, names);
             asked.held().map(|held| identity_of_shard(&shared, held.shard).to_string()).collect()

@@ -4,6 +4,7 @@
 //! to markers of transactions, or to what compaction has taken out: nobody misses them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::checked::{Config, Pipeline};
 use crate::config::limits::{KAFKA_START_WAIT, VERIFY_READ_BYTES, VERIFY_TOPIC_BYTES};
@@ -47,11 +48,15 @@ impl Topic {
             payer: Payer { budget: Budget::new(VERIFY_READ_BYTES), overdraws: true },
         };
         topic.stream.begin_log(KAFKA_START_WAIT);
-        let Some(known) = topic.stream.topic().filter(|known| !known.partitions().is_empty()) else {
+        let is_known = topic.stream.topic().is_some_and(|known| !known.partitions().is_empty());
+        if !is_known {
             let why = topic.stream.topic().and_then(|topic| topic.trouble());
             return Err(why.unwrap_or_else(|| "its brokers do not answer".to_owned()));
-        };
-        debug_assert_eq!(known.partitions().len(), topic.stream.layout().shards().len());
+        }
+        // The thread that has heard of the partitions is about to make shards of them.
+        while topic.stream.layout().shards().is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let held = |id: ShardId| {
             let log = topic.stream.shard(id)?;
             let bounds = log.bounds();

@@ -103,6 +103,8 @@ pub struct Parts {
     pub budget: Arc<Budget>,
     /// What it is called in the cluster: the same after a restart, and no other's. See [`identity`].
     pub identity: Arc<str>,
+    /// Whose positions it goes on from where there are none under its own name: whoever has that name is fenced first.
+    pub inherits: Option<Arc<str>>,
     /// Where it begins, if the cluster does not say so.
     pub begin: Begin,
     /// What it does when another process has taken its identity.
@@ -126,6 +128,12 @@ pub enum WhenFenced {
 /// transactional id is for.
 pub fn identity(origin: &str, stream: &str, delivery: &str) -> Arc<str> {
     format!("forebay.{origin}.{stream}.{delivery}").into()
+}
+
+/// What the `origin` of [`identity`] is where one node alone delivers a stream in `topic`: its numbers are the same for
+/// everybody, so that a second node that does the same ends the first.
+pub fn origin_of_topic(topic: &str) -> String {
+    format!("topic.{topic}")
 }
 
 /// What the identities of all shards of a delivery begin with that the nodes of `group` share: the stream is in `topic`.

@@ -46,11 +46,46 @@ impl Worker {
                 return Err(again(fault));
             }
         };
+        let before = match (&found, self.has_begun, &self.parts.inherits) {
+            (None, false, Some(before)) => match self.inherit(Arc::clone(before)).await {
+                Ok(before) => before,
+                Err(failed) => {
+                    producer.close().await;
+                    return Err(failed);
+                }
+            },
+            _ => Found::new(),
+        };
         self.connection.is_well();
         self.producer = Some(producer);
         self.client = Some(self.parts.budget.take_anyway(FAN_OUT_CLIENT_BYTES));
         self.resolve(found.as_ref());
-        self.go_on_from(found).await
+        self.go_on_from(found, before).await
+    }
+
+    /// Ends whoever has the name `before`, and reads how far that was.
+    async fn inherit(&self, before: Arc<str>) -> Result<Found, Failed> {
+        let config = &self.parts.config.sink;
+        let settings = client_config(&self.connection, config, &before, self.pace);
+        let (connection, guarantee) = (Arc::clone(&self.connection), config.guarantee);
+        let making =
+            tokio::task::spawn_blocking(move || Producer::new(&connection, &settings, guarantee)).await;
+        let producer = making.map_err(|_| again(self.stopped()))?.map_err(again)?;
+        let taken = producer.begin_name(FAN_OUT_PATIENCE).await;
+        producer.close().await;
+        taken.map_err(|failed| again(failed.fault))?;
+        let (connection, topic) = (Arc::clone(&self.connection), config.progress_topic.clone());
+        let reading = tokio::task::spawn_blocking(move || progress::read(&connection, &topic, &before)).await;
+        let found = reading.map_err(|_| again(self.stopped()))?.map_err(again)?;
+        let mut positions = found.map(|found| found.positions).unwrap_or_default();
+        positions.retain(|&shard, _| self.parts.stream.shard(shard).is_some());
+        if !positions.is_empty() {
+            tracing::info!(
+                stream = %self.parts.stream.name(), delivery = self.parts.config.name, ?positions,
+                "nodes go on with what one has delivered alone until now"
+            );
+        }
+        Ok(positions)
     }
 
     fn stopped(&self) -> Fault {
@@ -75,7 +110,7 @@ impl Worker {
         }
     }
 
-    async fn go_on_from(&mut self, found: Option<Progress>) -> Result<(), Failed> {
+    async fn go_on_from(&mut self, found: Option<Progress>, before: Found) -> Result<(), Failed> {
         let is_first = found.is_none();
         let (number, positions) = found.map(|found| (found.number, found.positions)).unwrap_or_default();
         self.committed = self.committed.max(number);
@@ -88,6 +123,7 @@ impl Worker {
             self.rewind();
             return Ok(());
         }
+        let positions = if is_first { before } else { positions };
         let begins = self.begins(&positions).await.map_err(again)?;
         let layout = self.parts.stream.layout();
         self.places = layout
