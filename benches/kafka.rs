@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use forebay::config::checked::{FanOut, Stream as StreamConfig};
 use forebay::config::load;
-use forebay::delivery::fan_out::{Parts, Slots, Worker, identity};
+use forebay::delivery::fan_out::{Parts, Slots, WhenFenced, Worker, identity};
 use forebay::delivery::{Begin, Fields, Status, Stop};
 use forebay::record::{Batch, Content, RecordSpans, ShardId, Source, Span};
 use forebay::runtime::budget::Budget;
@@ -188,7 +188,9 @@ async fn fan_out(broker: &Broker, case: &Case, records: u64) -> Duration {
         metrics: registry.kafka("bench", "bus"),
         budget: Budget::new(64 << 20),
         identity: identity(&topic, "bench", "bus"),
+        inherits: None,
         begin: Begin::Oldest,
+        when_fenced: WhenFenced::Halt,
     });
     let (before, began) = (process_cpu(), Instant::now());
     drop(Worker::new(&parts).run(phases, Stop::new()).await);

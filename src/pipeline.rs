@@ -5,6 +5,7 @@
 //! 503 starting              503 starting                    200               503 draining
 //! ```
 
+pub mod agreement;
 mod build;
 pub mod control;
 mod error;
@@ -47,7 +48,7 @@ use crate::runtime::phases::{Phase, Phases};
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 use crate::telemetry::observer::Observer;
 
-pub use build::made_by_clients;
+pub use build::{made_by_clients, topic_source};
 pub use error::StartError;
 
 use build::Builder;

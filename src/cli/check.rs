@@ -85,6 +85,9 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<NodeReport<'a>>,
     streams: Vec<StreamReport<'a>>,
+    /// What works, but perhaps not as is expected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     /// What was found by asking; missing where nobody was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     online: Option<&'a [Finding]>,
@@ -131,7 +134,7 @@ struct InferenceReport {
 
 impl<'a> Report<'a> {
     fn of_problems(problems: &'a [Problem]) -> Self {
-        Self { ok: false, problems, node: None, streams: Vec::new(), online: None }
+        Self { ok: false, problems, node: None, streams: Vec::new(), warnings: Vec::new(), online: None }
     }
 
     fn of(config: &'a Config, online: Option<&'a [Finding]>) -> (Exit, Self) {
@@ -154,6 +157,7 @@ impl<'a> Report<'a> {
                 log_writer: node.log.writer.as_str(),
             }),
             streams: config.pipelines.iter().map(StreamReport::of).collect(),
+            warnings: warnings::of(config),
         };
         (if ok { Exit::Well } else { Exit::NotWell }, report)
     }
@@ -167,6 +171,9 @@ impl<'a> Report<'a> {
         }
         if let Some(node) = &self.node {
             node.print(out)?;
+            for warning in &self.warnings {
+                writeln!(out, "warning: {warning}")?;
+            }
             for finding in self.online.unwrap_or_default() {
                 writeln!(out, "{finding}")?;
             }
@@ -274,3 +281,4 @@ mod fan_out;
 mod online;
 #[cfg(test)]
 mod tests;
+mod warnings;

@@ -3,8 +3,11 @@
 
 pub(super) mod display;
 mod functions;
+mod kafka;
+mod positions;
 mod print;
 mod shared;
+mod topic;
 
 use std::io;
 use std::path::PathBuf;
@@ -15,6 +18,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use self::display::Display;
+use self::kafka::Local;
+use self::positions::FanOutReport;
 use super::{Exit, Session};
 use crate::config;
 use crate::config::checked::{Config, Pipeline};
@@ -47,6 +52,9 @@ pub struct VerifyArgs {
     /// Look up objects without reading them, and count records from where the delivery is
     #[arg(long)]
     pub quick: bool,
+    /// Ask no Kafka brokers: of streams in Kafka, compare ledgers and objects with each other only
+    #[arg(long)]
+    pub offline: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -79,11 +87,31 @@ struct Report {
     log_error: Option<String>,
     /// Deliveries of durable streams.
     deliveries: Vec<DeliveryReport>,
+    /// Deliveries into Kafka.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fan_outs: Vec<FanOutReport>,
     /// Functions that records go through on their way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     functions: Vec<FunctionReport>,
     /// What was not looked at.
     notes: Vec<String>,
+}
+
+/// How to verify.
+struct Means<'a, 'd> {
+    runtime: &'a tokio::runtime::Runtime,
+    display: &'a Display<'d>,
+    quick: bool,
+    offline: bool,
+}
+
+impl Report {
+    fn judge(&mut self) {
+        self.ok = self.log_error.is_none()
+            && self.deliveries.iter().all(DeliveryReport::is_well)
+            && self.fan_outs.iter().all(FanOutReport::is_well)
+            && self.functions.iter().all(FunctionReport::is_well);
+    }
 }
 
 /// Runs the command.
@@ -98,7 +126,7 @@ pub fn run(args: VerifyArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     };
     // The object stores' client is built without a TLS provider of its own; a second call finds one installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let report = match verify_node(&mut config, args.quick, &Display::new(session.err)) {
+    let report = match verify_node(&mut config, (args.quick, args.offline), &Display::new(session.err)) {
         Ok(report) => report,
         Err(error) => {
             writeln!(session.err, "forebay verify: {error}")?;
@@ -114,28 +142,24 @@ pub fn run(args: VerifyArgs, session: &mut Session<'_>) -> io::Result<Exit> {
     Ok(if report.ok { Exit::Well } else { Exit::NotWell })
 }
 
-fn verify_node(config: &mut Config, quick: bool, display: &Display<'_>) -> Result<Report, VerifyError> {
+fn verify_node(
+    config: &mut Config,
+    (quick, offline): (bool, bool),
+    display: &Display<'_>,
+) -> Result<Report, VerifyError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let means = Means { runtime: &runtime, display, quick, offline };
     let delivery_streams = DeliveryStreams::load(config)?;
     let durable = |pipeline: &&Pipeline| pipeline.stream.durability.is_durable();
     let (disk, path): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), &config.node.data_dir);
     if !config.pipelines.iter().any(|pipeline| durable(&pipeline)) && !NodeFolder::is_begun(&*disk, path) {
-        let mut report = Report::default();
-        if shared::shared(config).next().is_some() {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            shared::verify_all(config, &runtime, (quick, display), &mut report);
-            display.end();
-        } else {
-            report.notes.push("no stream is durable: there is nothing to verify".to_owned());
-        }
-        report.ok = report.deliveries.iter().all(DeliveryReport::is_well);
-        return Ok(report);
+        return Ok(verify_elsewhere(config, &means));
     }
     // Held to the end: nobody writes meanwhile.
     let folder = NodeFolder::open_existing_for_reading(disk, path)?;
     let catalog = Catalog::open(&folder)?;
     let waiting = add_made_by_clients(config, &catalog, &delivery_streams)?;
     let config = &*config;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut report = Report { notes: left_out(config, &folder, &catalog)?, ..Report::default() };
     report.notes.extend(waiting);
     display.begin("reading the log", 0);
@@ -166,7 +190,10 @@ fn verify_node(config: &mut Config, quick: bool, display: &Display<'_>) -> Resul
             report.deliveries.push(runtime.block_on(verify::verify(&stream.name, &delivery.name, evidence)));
         }
     }
-    shared::verify_all(config, &runtime, (quick, display), &mut report);
+    shared::verify_all(config, &means, &mut report);
+    kafka::verify_alone(config, &folder, &means, &mut report);
+    let local = Local { folder: &folder, catalog: &catalog, content: content.as_ref() };
+    kafka::verify_fan_outs(config, Some(&local), &means, &mut report);
     display.end();
     if let Some(content) = &content {
         for transformation in delivery_streams.transformations() {
@@ -178,10 +205,23 @@ fn verify_node(config: &mut Config, quick: bool, display: &Display<'_>) -> Resul
             )?);
         }
     }
-    let are_well = report.deliveries.iter().all(DeliveryReport::is_well)
-        && report.functions.iter().all(FunctionReport::is_well);
-    report.ok = report.log_error.is_none() && are_well;
+    report.judge();
     Ok(report)
+}
+
+/// What can be verified of a node that keeps nothing on this machine.
+fn verify_elsewhere(config: &Config, means: &Means<'_, '_>) -> Report {
+    let mut report = Report::default();
+    let in_kafka = |pipeline: &Pipeline| pipeline.stream.log.kafka().is_some();
+    if config.pipelines.iter().any(in_kafka) {
+        shared::verify_all(config, means, &mut report);
+        kafka::verify_fan_outs(config, None, means, &mut report);
+        means.display.end();
+    } else {
+        report.notes.push("no stream is durable: there is nothing to verify".to_owned());
+    }
+    report.judge();
+    report
 }
 
 /// Adds the streams that clients have made and that delivery streams read. Returns which of these have no source.

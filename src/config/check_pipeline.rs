@@ -61,8 +61,7 @@ pub(super) fn check_pipeline(
     {
         ingest.stages = stages;
     }
-    let fan_out = (0..raw_deliveries.len()).find(|index| is_fan_out(&format!("delivery[{index}]"), checker));
-    let said = Said { stream: stream.as_ref(), infers, deliveries: raw_deliveries.len(), fan_out };
+    let said = Said { stream: stream.as_ref(), infers, deliveries: raw_deliveries.len() };
     refuse_in_cluster(node.and_then(|node| node.cluster.as_ref()), &said, checker);
     let columnar = |format: &str| matches!(format, "parquet" | "orc");
     let columnar = raw_deliveries.iter().any(|delivery| delivery.format.as_deref().is_some_and(columnar));

@@ -11,8 +11,6 @@ pub(super) struct Said<'a> {
     pub infers: bool,
     /// How many deliveries there are.
     pub deliveries: usize,
-    /// The first of them that goes into Kafka.
-    pub fan_out: Option<usize>,
 }
 
 /// Refuses what cannot be done by many nodes, or not by one with these roles.
@@ -25,13 +23,6 @@ pub(super) fn refuse_in_cluster(cluster: Option<&Cluster>, said: &Said<'_>, chec
                 "schema = \"infer\" cannot be had where nodes share the deliveries of a stream ([cluster]): each of them would \
                  learn columns of its own",
                 "write the columns: forebay schema show prints those that one node has learned",
-            );
-        }
-        if let Some(index) = said.fan_out {
-            checker.problem_with_help(
-                &format!("delivery[{index}].sink"),
-                "a delivery into Kafka is not shared by nodes ([cluster]), and all of them would send the same records",
-                "have one node without [cluster] do that, whose stream has the topic as its source",
             );
         }
         return;

@@ -710,7 +710,8 @@ pub const LEDGER_SNAPSHOT_SHARE_BYTES: u64 = 16 << 10;
 /// Old objects that a ledger in a store keeps for `forebay verify`, if they are not more than [`LEDGER_HISTORY_BYTES`]: ten
 /// pages of a list, which a node reads that takes over, and a week of one append a minute.
 pub const LEDGER_HISTORY_OBJECTS: usize = 10_000;
-/// Bytes of an object by which a node takes a ledger over: names have 128 at most, the rest is numbers.
+/// Bytes of an object by which a node takes a ledger over: names have 128 at most, the node's 128
+/// characters, the rest is numbers.
 pub const LEDGER_TAKEOVER_BYTES_MAX: u64 = 1_024;
 /// Objects of a ledger that are read, or removed, at a time.
 pub const LEDGER_READS_MAX: usize = 16;
@@ -770,6 +771,9 @@ pub const VERIFY_OBJECTS_UNDER_WAY: usize = 8;
 /// column chunks of 128 bytes, as 4,096 columns have in 250 row groups. A damaged length would have it read the whole
 /// object.
 pub const VERIFY_FOOTER_BYTES_MAX: u64 = 128 << 20;
+
+/// Bytes of a topic that `forebay verify` keeps in memory beside the read under way: what is fetched ahead.
+pub const VERIFY_TOPIC_BYTES: u64 = 64 << 20;
 
 /// Payload bytes that `forebay verify` reads from a shard at a time.
 pub const VERIFY_READ_BYTES: u64 = 4 << 20;
@@ -1059,6 +1063,12 @@ pub const FAN_OUT_TRANSACTION_BYTES_DEFAULT: u64 = 16 << 20;
 pub const FAN_OUT_TRANSACTION_BYTES_MIN: u64 = 64 << 10;
 /// The most: librdkafka counts what waits in kilobytes of 31 bits, and a broker must take it within 60 s.
 pub const FAN_OUT_TRANSACTION_BYTES_MAX: u64 = 1 << 30;
+/// Bytes that the client of a fan-out takes before it sends anything, out of the delivery's account: measured are 480 kB and
+/// four threads with one broker; each further one is a thread and its buffers. A delivery of a stream on this machine has
+/// one client. Where nodes share one, there is a client for each shard that the node has: of `P` partitions and `N`
+/// nodes `⌈P / N⌉`, and all `P` when the others are gone. Records on their way are not in it: they are charged to the same
+/// account, which all shards of a delivery have together, so that they do not grow with the clients.
+pub const FAN_OUT_CLIENT_BYTES: u64 = 1 << 20;
 /// Bytes that a message takes besides its payload and key until it is confirmed: what librdkafka keeps of it (some 200
 /// bytes), and its headers.
 pub const FAN_OUT_MESSAGE_BYTES: u64 = 320;

@@ -47,7 +47,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::Notify;
 
-use self::ledger::shared::SharedPlace;
+use self::ledger::shared::{Owner, SharedPlace};
 use self::prefix::PrefixTemplate;
 use crate::config::checked::{self, Placement, Selection};
 use crate::runtime::budget::{Budget, Share};
@@ -196,6 +196,8 @@ pub struct SharedLedger {
     place: SharedPlace,
     /// What others call this node.
     node: Arc<str>,
+    /// The group of its cluster, if it has one.
+    group: Option<Arc<str>>,
     /// What sinks that are folders are on.
     disk: Arc<dyn Disk>,
     /// Of the worker that has these parts, once it has taken the ledger over.
@@ -205,7 +207,17 @@ pub struct SharedLedger {
 impl SharedLedger {
     /// The ledger at `place`, to be taken over by the node `node`. Sinks that are folders are on `disk`.
     pub fn new(place: SharedPlace, node: &str, disk: Arc<dyn Disk>) -> Self {
-        Self { place, node: node.into(), disk, generation: None }
+        Self { place, node: node.into(), group: None, disk, generation: None }
+    }
+
+    /// The same for a node of a cluster: no other cluster may go on with it.
+    #[must_use]
+    pub fn of_group(self, group: &Arc<str>) -> Self {
+        Self { group: Some(Arc::clone(group)), ..self }
+    }
+
+    fn owner(&self) -> Owner<'_> {
+        Owner { node: &self.node, group: self.group.as_deref() }
     }
 
     /// Where it is.

@@ -22,7 +22,12 @@ impl NodeFolder {
 
     /// The folder in which streams in Kafka note which shards they have had. It need not be there yet.
     pub fn layouts(&self) -> PathBuf {
-        self.path.join(LAYOUT)
+        Self::layouts_of(&self.path)
+    }
+
+    /// The same of a node whose folder is at `data_dir`, whether it is there or not.
+    pub fn layouts_of(data_dir: &Path) -> PathBuf {
+        data_dir.join(LAYOUT)
     }
 
     /// Takes away what a delivery has noted. Nothing of it may run; it need not be there.

@@ -163,6 +163,12 @@ impl<'a> Builder<'a> {
             self.account = self.account.saturating_add(1);
             let (config, reader) = (Arc::new(config), files + index);
             let new = NewFanOut { config, reader, slots, fields, budget, begin };
+            if let Some(cluster) = self.site.cluster().filter(|_| stream.topic().is_some()) {
+                let delivers = cluster.delivers;
+                let shared = delivers.then(|| self.site.share_fan_out(cluster, &stream, &new));
+                self.to_share.extend(shared.flatten());
+                continue;
+            }
             self.fan_outs.push(self.site.fan_out(self.logs.as_deref(), &stream, new));
         }
         let name = stream.name().to_string();
@@ -197,16 +203,7 @@ impl Site {
         ingest: &checked::Ingest,
         budget: Arc<Budget>,
     ) -> Result<Source, SchemaError> {
-        let any = std::iter::once(ingest).chain(ingest.stages.iter().map(|stage| &stage.ingest));
-        let content = match any.map(|ingest| ingest.content).any(|content| content == Content::Any) {
-            true => Content::Any,
-            false => Content::Json,
-        };
-        // What an edge has taken was judged there.
-        let schema = ingest.schema.as_deref().filter(|_| log.is_source);
-        let judge = Judge::new(content, schema)?;
-        let request_bytes = self.node.server.body_bytes_max;
-        Ok(Source { log: log.clone(), judge, budget, request_bytes, agreement })
+        topic_source((log, agreement), ingest, (budget, self.node.server.body_bytes_max))
     }
 
     /// What a delivery of a stream is built from.
@@ -262,6 +259,26 @@ impl Site {
             source,
         })
     }
+}
+
+/// What a stream on a topic is made of. `budget` pays for its records, and requests have `request_bytes` at most.
+///
+/// # Errors
+/// If its schema cannot be compiled.
+pub fn topic_source(
+    (log, agreement): (&checked::KafkaLog, Agreement),
+    ingest: &checked::Ingest,
+    (budget, request_bytes): (Arc<Budget>, u64),
+) -> Result<Source, SchemaError> {
+    let any = std::iter::once(ingest).chain(ingest.stages.iter().map(|stage| &stage.ingest));
+    let content = match any.map(|ingest| ingest.content).any(|content| content == Content::Any) {
+        true => Content::Any,
+        false => Content::Json,
+    };
+    // What an edge has taken was judged there.
+    let schema = ingest.schema.as_deref().filter(|_| log.is_source);
+    let judge = Judge::new(content, schema)?;
+    Ok(Source { log: log.clone(), judge, budget, request_bytes, agreement })
 }
 
 /// Whether a delivery is one of its stream's pipeline, and not of a delivery stream that reads it.

@@ -10,7 +10,7 @@ use super::running::StillAtWork;
 use super::site::Site;
 use crate::config::checked::FanOut;
 use crate::config::limits::DELIVERY_STOP_WAIT;
-use crate::delivery::fan_out::{Parts, Slots, Worker, identity};
+use crate::delivery::fan_out::{Parts, Slots, WhenFenced, Worker, identity, origin_of_topic};
 use crate::delivery::{Begin, Fields, Status, Stop};
 use crate::runtime::budget::Budget;
 use crate::stream::{Captures, ReaderId, Stream};
@@ -46,28 +46,36 @@ pub(super) struct NewFanOut {
 impl Site {
     /// Builds a fan-out. Nobody is asked anything yet.
     pub(super) fn fan_out(&self, logs: Option<&Logs>, stream: &Arc<Stream>, new: NewFanOut) -> BuiltFanOut {
-        let NewFanOut { config, reader, slots, fields, budget, begin } = new;
         let origin = match (logs, stream.number(), stream.topic()) {
             (Some(logs), Some(number), _) => format!("{}.{number}", logs.folder.id()),
             // Its numbers are the same for everybody: a second node that does the same ends the first.
-            (_, _, Some(topic)) => format!("topic.{}", topic.name()),
+            (_, _, Some(topic)) => origin_of_topic(topic.name()),
             // Its numbers mean nothing to any other process.
             _ => format!("run-{:x}", self.run),
         };
-        let parts = Arc::new(Parts {
-            stream: Arc::clone(stream),
-            reader,
-            slots,
-            fields,
-            status: Arc::new(Status::new(Arc::clone(stream), &config.name, &self.registry)),
-            metrics: self.registry.kafka(stream.name(), &config.name),
-            budget,
-            identity: identity(&origin, stream.name(), &config.name),
-            begin,
-            config,
-        });
+        let identity = identity(&origin, stream.name(), &new.config.name);
+        let parts = Arc::new(self.fan_out_parts(identity, stream, &new));
         let worker = Worker::new(&parts);
         (parts, worker)
+    }
+
+    /// What a fan-out is built from.
+    pub(super) fn fan_out_parts(&self, identity: Arc<str>, stream: &Arc<Stream>, new: &NewFanOut) -> Parts {
+        let NewFanOut { config, reader, slots, fields, budget, begin } = new;
+        Parts {
+            stream: Arc::clone(stream),
+            reader: *reader,
+            slots: slots.clone(),
+            fields: fields.clone(),
+            status: Arc::new(Status::new(Arc::clone(stream), &config.name, &self.registry)),
+            metrics: self.registry.kafka(stream.name(), &config.name),
+            budget: Arc::clone(budget),
+            identity,
+            inherits: None,
+            begin: begin.clone(),
+            when_fenced: WhenFenced::Halt,
+            config: Arc::clone(config),
+        }
     }
 
     /// Starts what was built.

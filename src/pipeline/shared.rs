@@ -3,29 +3,25 @@
 use std::io;
 use std::sync::Arc;
 
-use object_store::local::LocalFileSystem;
-use object_store::path::Path;
 use tokio::runtime::Handle;
 
 use super::StartError;
+use super::agreement;
 use super::build::{NewDelivery, is_of_pipeline};
+use super::fan_outs::NewFanOut;
 use super::logs::Logs;
 use super::site::Site;
 use crate::config::checked::{Cluster, KafkaLog, Node};
-use crate::delivery::sharing::{Ledgers, Sharing, SharingReport, Template};
+use crate::delivery::fan_out::{WhenFenced, identity, origin_of_topic, shared_identity};
+use crate::delivery::sharing::{Ledgers, Recipe, Sharing, SharingReport, Template};
 use crate::delivery::sink::{SinkError, SinkErrorClass, open_store};
 use crate::kafka::Connection;
 use crate::kafka::ownership::{Group, Ownership};
 use crate::runtime::budget::Budget;
 use crate::stream::Stream;
 use crate::stream::kafka::growth::Agreement;
-use crate::stream::kafka::growth::objects::Objects;
-use crate::stream::kafka::growth::switch::Times;
 use crate::tap::named::Shelves;
 use crate::tap::named::all::Together;
-
-/// In the folder of a stream, what its nodes agree on: by topic.
-const LAYOUT: &str = "layout";
 
 /// A delivery that is to be shared, and how its group is reached.
 pub(super) struct ToShare {
@@ -55,11 +51,38 @@ impl Site {
         let log = stream.topic().filter(|_| is_of_pipeline(&new.config)).ok_or_else(not_shared)?.log();
         let failed = |source| StartError::Sink { stream: name.clone(), delivery: delivery.clone(), source };
         let parts = self.parts(None, stream, new, budget)?;
+        let ledgers = self.ledgers(cluster).map_err(failed)?;
+        Ok(self.to_share(cluster, (stream, log), Recipe::Files { parts: Box::new(parts), ledgers }))
+    }
+
+    /// The same of a delivery into Kafka. There are no ledgers: positions are where it delivers to. `None` if the records
+    /// of the stream are on this machine alone.
+    pub(super) fn share_fan_out(
+        &self,
+        cluster: &Cluster,
+        stream: &Arc<Stream>,
+        new: &NewFanOut,
+    ) -> Option<ToShare> {
+        let log = stream.topic()?.log();
+        let shared = shared_identity(&cluster.group, &log.topic, (&**stream.name(), &*new.config.name));
+        let mut parts = self.fan_out_parts(shared, stream, new);
+        parts.when_fenced = WhenFenced::End;
+        let alone = identity(&origin_of_topic(&log.topic), stream.name(), &new.config.name);
+        parts.inherits = Some(alone);
+        Some(self.to_share(cluster, (stream, log), Recipe::Messages { parts: Box::new(parts) }))
+    }
+
+    fn to_share(
+        &self,
+        cluster: &Cluster,
+        (stream, log): (&Arc<Stream>, &KafkaLog),
+        recipe: Recipe,
+    ) -> ToShare {
+        let (name, delivery) = (stream.name(), recipe.name());
         let group = Group { id: format!("{}.{name}.{delivery}", cluster.group), topic: log.topic.clone() };
         let connection = Connection::new(log.cluster.clone(), format!("delivery {name}/{delivery}"));
-        let ledgers = self.ledgers(cluster).map_err(failed)?;
-        let template = Template { parts, group, ledgers, registry: self.registry.clone() };
-        Ok(ToShare { sharing: Sharing::new(template), connection })
+        let template = Template { recipe, group, registry: self.registry.clone() };
+        ToShare { sharing: Sharing::new(template), connection }
     }
 
     /// Where the shards of a stream in a topic are agreed on: beside the ledgers of the cluster, or, where there is none, in
@@ -74,23 +97,19 @@ impl Site {
         log: &KafkaLog,
     ) -> Result<Agreement, StartError> {
         let failed = |source| StartError::Layout { stream: stream.to_owned(), source };
-        let folder = |root: Path| root.join(stream).join(LAYOUT).join(log.topic.as_str());
+        let of = (stream, log.topic.as_str());
         if let Some(cluster) = self.cluster() {
-            let Ledgers { store, folder: root, .. } = self.ledgers(cluster).map_err(failed)?;
-            return Ok(Agreement { objects: Objects::new(store, folder(root)), times: Times::STANDARD });
+            return agreement::of_cluster(cluster, of).map_err(failed);
         }
         let missing = || SinkError::new(SinkErrorClass::Other, "the node has no folder: restart it");
-        let root = logs.ok_or_else(missing).map_err(failed)?.folder.layouts();
-        let opened =
-            std::fs::create_dir_all(&root).map_err(|error| SinkError::new(SinkErrorClass::Other, error));
-        let store = opened.and_then(|()| Ok(LocalFileSystem::new_with_prefix(&root)?.with_fsync(true)));
-        let store = Arc::new(store.map_err(failed)?);
-        Ok(Agreement { objects: Objects::new(store, folder(Path::default())), times: Times::ALONE })
+        let layouts = logs.ok_or_else(missing).map_err(failed)?.folder.layouts();
+        agreement::of_node(&layouts, of).map_err(failed)
     }
 
     fn ledgers(&self, cluster: &Cluster) -> Result<Ledgers, SinkError> {
         let (store, folder) = open_store(&cluster.ledger)?;
-        Ok(Ledgers { store, folder, node: node_name(&self.node).into() })
+        let group = cluster.group.as_str().into();
+        Ok(Ledgers { store, folder, node: node_name(&self.node).into(), group })
     }
 
     /// Where named cursors of the stream on `topic` are kept.

@@ -174,6 +174,7 @@ class Node:
             self.check_stop()
             self.check_memory()
             self.check_state()
+            self.check_tokens()
         self.check_probes()
         self.check_privileges()
         self.check_role()
@@ -215,6 +216,11 @@ class Node:
         # Where others take over, requests must come until load balancers know.
         if "edge" in self.roles() and "cluster" in self.config and wait < 5:
             self.say("preStop must wait until load balancers know")
+
+    def check_tokens(self) -> None:
+        # A load balancer sends a client to any edge, with what another one has given it.
+        if "cluster" in self.config and not self.config.get("aws", {}).get("token_secret"):
+            self.say("without [aws] token_secret, iterators of one edge count as expired at the others")
 
     def check_memory(self) -> None:
         budget = size(self.config["memory_budget"])

@@ -84,6 +84,7 @@ if [ -x "$forebay" ]; then
   check "forebay check deploy/pipelines" env FOREBAY_API_KEY=only-for-this-check "$forebay" check deploy/pipelines --config deploy/forebay.toml
   # check_operations.py looks whether compose.fleet.yaml sets all of these.
   check "forebay check deploy/fleet" env FOREBAY_API_KEY=only-for-this-check FOREBAY_NODE=edge-1 FOREBAY_ROLE=edge \
+    FOREBAY_TOKEN_SECRET=only-for-this-check \
     FOREBAY_KAFKA=kafka:9092 FOREBAY_BUCKET=lake FOREBAY_MEMORY_BUDGET=256MiB AWS_REGION=us-east-1 \
     "$forebay" check deploy/fleet/pipelines --config deploy/fleet/forebay.toml
 else

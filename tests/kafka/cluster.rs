@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use forebay::testkit::broker::fresh_name;
+use forebay::testkit::broker::{Broker, fresh_name};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use serde_json::Value;
@@ -24,49 +24,78 @@ const BATCH: u64 = 20;
 const OWNED: &str = "forebay_delivery_owned_shards";
 
 /// A topic, a lake and ledgers that many nodes share.
-struct Cluster {
-    servers: String,
-    topic: String,
-    _mock: MockCluster<'static, DefaultProducerContext>,
-    group: String,
-    shared: TempDir,
+pub struct Cluster {
+    pub servers: String,
+    pub topic: String,
+    _mock: Option<MockCluster<'static, DefaultProducerContext>>,
+    pub group: String,
+    pub shared: TempDir,
+    /// The delivery in the place of that into the lake, and what `forebay.toml` says for it.
+    pub other: Option<(String, String)>,
 }
 
 impl Cluster {
+    pub fn real(about: &str) -> Option<Self> {
+        let broker = Broker::shared()?;
+        let topic = broker.topic(about, PARTITIONS, &[]).unwrap();
+        let (servers, shared) = (broker.servers().to_owned(), tempfile::tempdir().unwrap());
+        Some(Self { servers, topic, _mock: None, group: fresh_name("nodes"), shared, other: None })
+    }
+
     /// One that misses nodes that have died.
-    fn mocked() -> Self {
+    pub fn mocked() -> Self {
         let mock = MockCluster::new(1).unwrap();
         mock.create_topic("events", PARTITIONS, 1).unwrap();
         let (servers, topic, shared) =
             (mock.bootstrap_servers(), "events".to_owned(), tempfile::tempdir().unwrap());
-        Self { servers, topic, _mock: mock, group: fresh_name("nodes"), shared }
+        Self { servers, topic, _mock: Some(mock), group: fresh_name("nodes"), shared, other: None }
+    }
+
+    /// A delivery into the lake.
+    pub fn lake_delivery(&self) -> String {
+        let shared = self.shared.path().display();
+        format!(
+            "[[delivery]]\nname = \"lake\"\nsink = {{ url = \"file://{shared}/lake/\" }}\nprefix = \"\"\n\
+             format = \"json\"\ncompression = \"none\"\nbuffer = {{ size = \"64KiB\", interval = \"1s\" }}\n"
+        )
     }
 
     /// A node with these roles, which is to be started.
-    fn node(&self, name: &str, roles: &str) -> Setup {
+    pub fn node(&self, name: &str, roles: &str) -> Setup {
+        self.setup(name, Some(roles))
+    }
+
+    fn setup(&self, name: &str, roles: Option<&str>) -> Setup {
         let shared = self.shared.path().display();
         let Self { servers, group, topic, .. } = self;
         // Short, so that a node that is gone is missed soon.
         let client = "{ \"session.timeout.ms\" = \"6000\", \"heartbeat.interval.ms\" = \"500\", \
                       \"max.poll.interval.ms\" = \"10000\" }";
+        let (delivery, more) = self.other.clone().unwrap_or_else(|| (self.lake_delivery(), String::new()));
+        let cluster = roles.map(|roles| {
+            format!("[cluster]\nledger = \"file://{shared}/ledgers/\"\nroles = {roles}\ngroup = \"{group}\"")
+        });
         let node = format!(
-            "node = \"{name}\"\n[[kafka]]\nname = \"main\"\nbrokers = [\"{servers}\"]\nclient = {client}\n\
-             [cluster]\nledger = \"file://{shared}/ledgers/\"\nroles = {roles}\ngroup = \"{group}\""
+            "node = \"{name}\"\n[[kafka]]\nname = \"main\"\nbrokers = [\"{servers}\"]\nclient = {client}\n{more}{}",
+            cluster.unwrap_or_default()
         );
         let pipeline = format!(
             "[stream]\nname = \"events\"\nlog = {{ kafka = \"main\", topic = \"{topic}\" }}\n\
-             [ingest]\npartition_key = \"/n\"\n\
-             [[delivery]]\nname = \"lake\"\nsink = {{ url = \"file://{shared}/lake/\" }}\nprefix = \"\"\n\
-             format = \"json\"\ncompression = \"none\"\nbuffer = {{ size = \"64KiB\", interval = \"1s\" }}\n"
+             [ingest]\npartition_key = \"/n\"\n{delivery}"
         );
         Setup::pipeline(pipeline).node(&node)
     }
 
-    fn edge(&self, name: &str) -> Server {
+    /// A node that knows of no others.
+    pub fn alone(&self, name: &str) -> Server {
+        self.setup(name, None).start()
+    }
+
+    pub fn edge(&self, name: &str) -> Server {
         self.node(name, "[\"edge\"]").start()
     }
 
-    fn delivery(&self, name: &str) -> Server {
+    pub fn delivery(&self, name: &str) -> Server {
         self.node(name, "[\"delivery\"]").start()
     }
 
@@ -83,7 +112,7 @@ impl Cluster {
     }
 
     /// Waits until every number below `count` is in the lake, and nothing else, and checks that each is there once.
-    async fn has_all_once(&self, count: u64) {
+    pub async fn has_all_once(&self, count: u64) {
         let started = Instant::now();
         loop {
             let found = self.lake();
@@ -117,14 +146,14 @@ fn count(lines: &str, found: &mut BTreeMap<u64, u64>) {
 }
 
 /// Sends records with rising numbers, a batch after the other, until it is told to end.
-struct Feed {
+pub struct Feed {
     ends: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
+    pub sent: Arc<AtomicU64>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Feed {
-    fn into(edges: Vec<Arc<Server>>) -> Self {
+    pub fn into(edges: Vec<Arc<Server>>) -> Self {
         let (ends, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (until, counted) = (Arc::clone(&ends), Arc::clone(&sent));
         let task = tokio::spawn(async move {
@@ -145,7 +174,7 @@ impl Feed {
     }
 
     /// Waits until so many more were sent.
-    async fn more(&self, records: u64) {
+    pub async fn more(&self, records: u64) {
         let until = self.sent.load(Ordering::Relaxed) + records;
         let started = Instant::now();
         while self.sent.load(Ordering::Relaxed) < until {
@@ -155,7 +184,7 @@ impl Feed {
     }
 
     /// Ends it. Returns how many records were acknowledged: those with the numbers below.
-    async fn end(self) -> u64 {
+    pub async fn end(self) -> u64 {
         self.ends.store(true, Ordering::Relaxed);
         self.task.await.unwrap();
         self.sent.load(Ordering::Relaxed)

@@ -21,6 +21,8 @@ mod readers;
 #[path = "../e2e/server.rs"]
 #[expect(dead_code, reason = "not all of what other tests need is needed here")]
 mod server;
+mod shared_fan_out;
 mod source;
 mod topic_reader;
 mod troubled_topic;
+mod verify;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::config::checked::{Config, Delivery, Pipeline};
+use crate::config::checked::{Config, Delivery, FanOut, Pipeline};
 use crate::config::limits::LISTED_OBJECTS_MAX;
 use crate::delivery::dead_letters::{Choice, DeadFile, FilesError, Filter, LedgerFiles, Listing, Patience};
 use crate::delivery::sink::{ObjectSink, SinkError};
@@ -78,6 +78,10 @@ pub fn find(config: &Config, filter: &Filter, list: bool, patience: &Patience) -
     let mut found = Found::default();
     for pipeline in &config.pipelines {
         let stream = &pipeline.stream.name;
+        let takes = |fan_out: &&FanOut| filter.takes_delivery(stream, &fan_out.name);
+        for fan_out in pipeline.fan_outs.iter().filter(takes) {
+            found.notes.push(note_of(stream, fan_out));
+        }
         for delivery in pipeline.deliveries.iter().filter(|delivery| wanted(pipeline, delivery)) {
             let named =
                 |source| FindError::Files { stream: stream.clone(), delivery: delivery.name.clone(), source };
@@ -104,6 +108,17 @@ pub fn find(config: &Config, filter: &Filter, list: bool, patience: &Patience) -
     Ok(found)
 }
 
+/// Where the dead letters of a delivery into Kafka are, which nobody reads here.
+fn note_of(stream: &str, fan_out: &FanOut) -> String {
+    format!(
+        "dead letters of {stream}/{} are in topic '{}' of Kafka cluster '{}', and are not read here: a consumer finds the \
+         payload in each message and the reason in its header forebay.reason",
+        fan_out.name,
+        fan_out.dead_topic,
+        fan_out.sink.cluster.label()
+    )
+}
+
 impl Found {
     fn take(&mut self, read: LedgerFiles, stream: &str, delivery: &Delivery) {
         if read.has_forgotten {
@@ -125,7 +140,8 @@ fn check_names(config: &Config, filter: &Filter) -> Result<(), FindError> {
     }
     let is_known = |pipeline: &Pipeline| {
         let takes = |delivery: &Delivery| filter.takes_delivery(&pipeline.stream.name, &delivery.name);
-        pipeline.deliveries.iter().any(takes)
+        let into_kafka = |fan_out: &FanOut| filter.takes_delivery(&pipeline.stream.name, &fan_out.name);
+        pipeline.deliveries.iter().any(takes) || pipeline.fan_outs.iter().any(into_kafka)
     };
     match &filter.delivery {
         Some(delivery) if !streams().any(is_known) => {

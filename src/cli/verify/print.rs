@@ -52,6 +52,12 @@ impl Report {
                 writeln!(out, "{stream} through function {name}: {finding}")?;
             }
         }
+        for fan_out in &self.fan_outs {
+            writeln!(out, "{fan_out}")?;
+            for finding in &fan_out.findings {
+                writeln!(out, "{}/{}: {finding}", fan_out.stream, fan_out.delivery)?;
+            }
+        }
         if let Some(error) = &self.log_error {
             writeln!(out, "the log cannot be read, so that records were not counted: {error}")?;
         }

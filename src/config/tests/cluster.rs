@@ -118,7 +118,8 @@ fn a_node_serves_only_what_its_roles_can() {
         (edge, shared, ""),
         (delivery, shared, ""),
         ("", fanned, ""),
-        (delivery, fanned, "is not shared by nodes"),
+        (delivery, fanned, ""),
+        (edge, fanned, ""),
         (edge, delivered, "nobody delivers it"),
         (delivery, local, "takes no records"),
     ] {

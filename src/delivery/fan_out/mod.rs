@@ -27,6 +27,9 @@
 //! | a record cannot be addressed, or is refused for what it is | dead letter, in the same transaction |
 //! | a batch is refused | its transaction is sent again, message by message, to find out which record it is |
 //! | somebody else has taken the transactional id | stop: two processes deliver for the same node |
+//!
+//! **Many nodes.** Where nodes share a stream in Kafka, each shard has a worker of its own, with a transactional id of its
+//! own: see [`sharing`](super::sharing). The new owner takes it, and the old one ends.
 
 pub mod held;
 pub mod message;
@@ -42,11 +45,12 @@ use std::sync::Arc;
 use super::status::Status;
 use super::{Begin, Fields};
 use crate::config::checked::{self, MessageHeader, MessageKey, Partitioner};
+use crate::record::ShardId;
 use crate::runtime::budget::Budget;
 use crate::stream::{Captures, ReaderId, Stream};
 use crate::telemetry::metrics::KafkaMetrics;
 
-pub use worker::Worker;
+pub use worker::{Ended, Worker};
 
 /// Where a fan-out finds its fields among the stream's captures.
 #[derive(Debug, Clone, Default)]
@@ -99,8 +103,21 @@ pub struct Parts {
     pub budget: Arc<Budget>,
     /// What it is called in the cluster: the same after a restart, and no other's. See [`identity`].
     pub identity: Arc<str>,
+    /// Whose positions it goes on from where there are none under its own name: whoever has that name is fenced first.
+    pub inherits: Option<Arc<str>>,
     /// Where it begins, if the cluster does not say so.
     pub begin: Begin,
+    /// What it does when another process has taken its identity.
+    pub when_fenced: WhenFenced,
+}
+
+/// What a fan-out does when another process has taken its identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFenced {
+    /// Sends nothing more, and says so until somebody acts: nobody else should have that identity.
+    Halt,
+    /// Ends: another node has the shard now.
+    End,
 }
 
 /// The name of a delivery of a stream in a cluster: its transactional id, and the key of its positions.
@@ -111,6 +128,23 @@ pub struct Parts {
 /// transactional id is for.
 pub fn identity(origin: &str, stream: &str, delivery: &str) -> Arc<str> {
     format!("forebay.{origin}.{stream}.{delivery}").into()
+}
+
+/// What the `origin` of [`identity`] is where one node alone delivers a stream in `topic`: its numbers are the same for
+/// everybody, so that a second node that does the same ends the first.
+pub fn origin_of_topic(topic: &str) -> String {
+    format!("topic.{topic}")
+}
+
+/// What the identities of all shards of a delivery begin with that the nodes of `group` share: the stream is in `topic`.
+/// None of the names has a slash, so that no two deliveries have the same.
+pub fn shared_identity(group: &str, topic: &str, (stream, delivery): (&str, &str)) -> Arc<str> {
+    format!("forebay.{group}/{topic}/{stream}/{delivery}").into()
+}
+
+/// The identity of the work on one shard, where nodes share those of a delivery.
+pub fn identity_of_shard(shared: &str, shard: ShardId) -> Arc<str> {
+    format!("{shared}/{shard}").into()
 }
 
 #[cfg(test)]

@@ -151,12 +151,30 @@ async fn make(connection: &Arc<Connection>, new: NewTopic<'_>) -> Option<String>
     }
 }
 
+/// The last message of `key` that was committed, as [`read`] tells; `None` also where there is no such topic.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_if_there(connection: &Arc<Connection>, name: &str, key: &str) -> Result<Option<Progress>, Fault> {
+    Ok(look(connection, name, key)?.flatten())
+}
+
 /// Reads the last message of `key` that was committed. Blocks the thread: until everything that was in the topic at the
 /// call is decided, and read.
 ///
 /// # Errors
 /// If the topic cannot be read to its end, or what stands there cannot be understood.
 pub fn read(connection: &Arc<Connection>, name: &str, key: &str) -> Result<Option<Progress>, Fault> {
+    look(connection, name, key)?.ok_or_else(|| Fault {
+        class: FaultClass::Missing,
+        cluster: connection.cluster().label(),
+        action: format!("read positions from topic '{name}'"),
+        message: "it is not there any more".to_owned(),
+    })
+}
+
+/// `None` if there is no such topic; otherwise as [`read`].
+fn look(connection: &Arc<Connection>, name: &str, key: &str) -> Result<Option<Option<Progress>>, Fault> {
     let action = || format!("read positions from topic '{name}'");
     let fault = |error: &KafkaError| connection.fault(action(), error);
     let wrong = |message: String, class| {
@@ -173,8 +191,7 @@ pub fn read(connection: &Arc<Connection>, name: &str, key: &str) -> Result<Optio
     };
     let (all, committed) = (consumer("read_uncommitted")?, consumer("read_committed")?);
     let found = topic::partitions(all.client(), connection, name, FAN_OUT_PATIENCE)?;
-    let (partitions, _) =
-        found.ok_or_else(|| wrong("it is not there any more".to_owned(), FaultClass::Missing))?;
+    let Some((partitions, _)) = found else { return Ok(None) };
     let mut unread = TopicPartitionList::new();
     for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
         let bounds = |consumer: &BaseConsumer<PlainContext>| {
@@ -196,7 +213,7 @@ pub fn read(connection: &Arc<Connection>, name: &str, key: &str) -> Result<Optio
         unread.add_partition_offset(name, partition, Offset::Beginning).map_err(|error| fault(&error))?;
     }
     if unread.count() == 0 {
-        return Ok(None);
+        return Ok(Some(None));
     }
     committed.assign(&unread).map_err(|error| fault(&error))?;
     let last = read_to_end(&committed, key, unread.count()).map_err(|error| match error {
@@ -215,7 +232,7 @@ pub fn read(connection: &Arc<Connection>, name: &str, key: &str) -> Result<Optio
             newest = Some(progress);
         }
     }
-    Ok(newest)
+    Ok(Some(newest))
 }
 
 enum Unread {

@@ -45,6 +45,8 @@ pub struct Transaction {
     pub dead: BTreeMap<&'static str, u64>,
     /// Records that it passes over.
     pub lost: Vec<Lost>,
+    /// Numbers of a topic that turned out to be of no record.
+    pub unnumbered: u64,
     /// Arrival of its oldest record.
     pub oldest: Option<UnixMicros>,
     runs: Vec<Run>,
@@ -67,6 +69,7 @@ impl Transaction {
             records: 0,
             dead: BTreeMap::new(),
             lost: Vec::new(),
+            unnumbered: 0,
             oldest: None,
             runs: Vec::new(),
             messages: 0,

@@ -194,6 +194,10 @@ pub struct Generation {
     /// What stands for the node in keys and identities of objects, as all that go on with the ledger must make the same
     /// ones: 16 hexadecimal digits, given by the first.
     pub ledger: String,
+    /// The group of the node's cluster: no node of another one may go on with it. None where it was written before there
+    /// was this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// When that was, by the clock of the node. For people.
     pub at: UnixMicros,
 }

@@ -80,6 +80,19 @@ pub enum LedgerError {
         /// The object.
         key: String,
     },
+    /// It belongs to another cluster of nodes. Both would deliver everything, and depose each other for ever.
+    #[error(
+        "the ledger '{key}' is of the nodes with [cluster] group = \"{owner}\", and this one has group = \"{group}\": give \
+         each cluster a ledger of its own, or its nodes the same group"
+    )]
+    OtherGroup {
+        /// The folder.
+        key: String,
+        /// Whose it is.
+        owner: String,
+        /// Who wants it.
+        group: String,
+    },
     /// Others are always faster.
     #[error(
         "'{key}' cannot be taken over, as others take it over at the same time: tried often enough for now"

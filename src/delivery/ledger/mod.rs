@@ -152,20 +152,24 @@ impl Ledger {
         Ok(Self::of(Place::Folder(Box::new(Mutex::new(writer))), durable))
     }
 
-    /// Takes over the ledger at `place` for `node`, whoever has it, and tells where the delivery stands. See [`shared`].
+    /// Takes over the ledger at `place` for `owner`, whoever has it, and tells where the delivery stands. See [`shared`].
     ///
     /// # Errors
-    /// If the store cannot be asked, or is none for this; if the ledger is damaged, or others want it at the same time.
-    pub async fn take_over(place: SharedPlace, node: &str) -> Result<(Self, State), LedgerError> {
-        Self::take_over_bounded(place, node, SharedBounds::default()).await
+    /// If the store cannot be asked, or is none for this; if the ledger is damaged or of another cluster, or others
+    /// want it at the same time.
+    pub async fn take_over(
+        place: SharedPlace,
+        owner: impl Into<shared::Owner<'_>>,
+    ) -> Result<(Self, State), LedgerError> {
+        Self::take_over_bounded(place, owner.into(), SharedBounds::default()).await
     }
 
     async fn take_over_bounded(
         place: SharedPlace,
-        node: &str,
+        owner: shared::Owner<'_>,
         bounds: SharedBounds,
     ) -> Result<(Self, State), LedgerError> {
-        let writer = shared::take_over(place, node, bounds).await?;
+        let writer = shared::take_over(place, owner, bounds).await?;
         let (durable, deposed) = (writer.durable(), writer.deposed());
         let writer = Arc::new(tokio::sync::Mutex::new(writer));
         Ok(Self::of(Place::Store { writer, deposed }, durable))

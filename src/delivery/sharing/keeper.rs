@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::labour::Deposed;
 use super::opening::{NotOpen, Opened};
 use super::{QUIET, Sharing, State};
 use crate::config::limits::OWNERSHIP_DEPOSED_WAIT;
-use crate::delivery::{Ended, Stop};
+use crate::delivery::Stop;
 use crate::record::ShardId;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
@@ -40,7 +41,7 @@ pub(super) async fn keep(sharing: &Sharing, partition: ShardId, mut gone: watch:
         let is_news = backoff.is_news();
         let mut pause = backoff.next_pause();
         tell(sharing, partition, &trouble, is_news);
-        if matches!(trouble, Trouble::Deposed { .. }) {
+        if matches!(trouble, Trouble::Deposed(_)) {
             pause = OWNERSHIP_DEPOSED_WAIT;
         }
         sharing.set_state(partition, State::Waiting { why: trouble.to_string() });
@@ -67,8 +68,8 @@ async fn is_gone(gone: &mut watch::Receiver<bool>) {
 enum Trouble {
     #[error("the work cannot begin: {0}")]
     NotOpen(NotOpen),
-    #[error("node '{node}' has taken it over (generation {generation})")]
-    Deposed { node: String, generation: u64 },
+    #[error("{0}")]
+    Deposed(Deposed),
     #[error("the worker has failed within the program: {0}")]
     Panicked(tokio::task::JoinError),
     #[error("the worker has ended by itself")]
@@ -78,10 +79,10 @@ enum Trouble {
 fn tell(sharing: &Sharing, partition: ShardId, trouble: &Trouble, is_news: bool) {
     let (stream, delivery, partition) = (sharing.stream_name(), sharing.name(), partition.0);
     match trouble {
-        Trouble::Deposed { node, generation } => {
+        Trouble::Deposed(by) => {
             sharing.metrics.deposed.increment(1);
             tracing::warn!(
-                %stream, delivery, partition, by = node, generation,
+                %stream, delivery, partition, %by,
                 "another node has taken over a shard that this one believed to have: it writes nothing more of it, and \
                  tries again while the consumer group says that the shard is its own"
             );
@@ -105,7 +106,7 @@ async fn work(
     opened: Opened,
     gone: &mut watch::Receiver<bool>,
 ) -> Option<Trouble> {
-    let Opened { worker, status, gauges } = opened;
+    let Opened { labour, status, gauges } = opened;
     sharing.metrics.taken.increment(1);
     let state = State::Working { shard, status: Arc::clone(&status), gauges: Arc::new(gauges) };
     sharing.set_state(partition, state);
@@ -113,7 +114,7 @@ async fn work(
     let (phases, stop) = (Phases::new(), Stop::new());
     phases.advance(Phase::Serving);
     let told = stop.clone();
-    let mut running = tokio::spawn(async move { worker.run(phases, told).await });
+    let mut running = tokio::spawn(async move { labour.run(phases, told).await });
     let mut is_finished = false;
     let ended = tokio::select! {
         ended = &mut running => ended,
@@ -130,8 +131,8 @@ async fn work(
     sharing.retire((partition, shard), &status);
     match ended {
         Ok(_) if is_finished => None,
-        Ok(Ended::Deposed(by)) => Some(Trouble::Deposed { node: by.node, generation: by.number }),
-        Ok(Ended::Drained(_) | Ended::Stopped(_)) => Some(Trouble::Ended),
+        Ok(Some(by)) => Some(Trouble::Deposed(by)),
+        Ok(None) => Some(Trouble::Ended),
         Err(error) => Some(Trouble::Panicked(error)),
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! consumer group ──take, let go──▶ Sharing ──▶ keeper of a shard ──▶ worker on a view of the stream with that shard
 //!        ▲                            │             ▲    │ deposed, failed        │
-//!        └──positions, given back─────┘             └────┘ again, after a while   └──▶ ledger of the shard, in a store
+//!        └──positions, given back─────┘             └────┘ again, after a while   ├──▶ ledger of the shard, in a store
+//!                                                                                 └──▶ its transactions, in Kafka
 //! ```
 //!
 //! The group says which shards this node should work on. Each has a worker of its own, with a ledger of its own in a
@@ -14,6 +15,11 @@
 //! What the group shares are the partitions of the topic, each named like the shard that it is as long as the topic has never
 //! got more of them. Once it has, a partition holds shards that follow each other: see [`turn`].
 //!
+//! Where a delivery goes into Kafka there is no ledger: each shard has a transactional id, and positions of its own in the
+//! progress topic. Whoever takes the shard takes the id, after which no other process can commit under it, and reads
+//! the positions behind that. What it lets go of is committed before, or given up. With `guarantee = "at_least_once"`
+//! nothing is fenced: as long as two nodes believe to own a shard both send its records.
+//!
 //! A shard that is let go of is left as a crash would leave it, but for what is stored by then: open files are given up,
 //! and read again by the next owner from its cursor. Closing them instead would make a small file a partition whenever a
 //! node comes or goes, for ever, where reading again costs at most one buffer of each, once. The same is done when the
@@ -21,6 +27,7 @@
 
 mod keeper;
 mod keepers;
+mod labour;
 mod opening;
 mod report;
 mod turn;
@@ -30,7 +37,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::keepers::Keepers;
-pub use self::opening::{Ledgers, Template};
+pub use self::opening::{Ledgers, Recipe, Template};
 use self::report::Settled;
 pub use self::report::{ShardReport, SharingReport, Work};
 use super::dead_letters::letter_box::LetterBox;
@@ -77,7 +84,11 @@ enum State {
 impl Sharing {
     /// A delivery that has no shards yet.
     pub fn new(template: Template) -> Arc<Self> {
-        let metrics = template.registry.sharing(template.parts.stream.name(), &template.parts.config.name);
+        let names = (&**template.recipe.stream().name(), template.recipe.name());
+        let metrics = match &template.recipe {
+            Recipe::Files { .. } => template.registry.sharing(names.0, names.1),
+            Recipe::Messages { .. } => template.registry.sharing_into_kafka(names),
+        };
         metrics.owned.set(0.0);
         let (shards, settled, standing) = (Mutex::default(), Mutex::default(), OnceLock::new());
         Arc::new(Self { template, metrics, shards, finished: Mutex::default(), settled, standing })
@@ -85,17 +96,21 @@ impl Sharing {
 
     /// Name of the stream.
     pub fn stream_name(&self) -> &Arc<str> {
-        self.template.parts.stream.name()
+        self.template.recipe.stream().name()
     }
 
     /// Name of the delivery.
     pub fn name(&self) -> &str {
-        &self.template.parts.config.name
+        self.template.recipe.name()
     }
 
-    /// Its dead letters, found by what is in the sink; `None` for a backup, which has none.
+    /// Its dead letters, found by what is in the sink; `None` for a backup, which has none, and for a delivery into Kafka,
+    /// whose dead letters are in a topic.
     pub fn letter_box(&self) -> Option<LetterBox> {
-        LetterBox::of(&self.template.parts)
+        match &self.template.recipe {
+            Recipe::Files { parts, .. } => LetterBox::of(parts),
+            Recipe::Messages { .. } => None,
+        }
     }
 
     /// The group that shares its shards.

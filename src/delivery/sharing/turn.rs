@@ -30,7 +30,7 @@ impl Sharing {
 
     /// The oldest one that is not finished; `None` if it has to wait, or if the group knows more partitions than have shards.
     async fn next_of(&self, partition: ShardId) -> Result<Option<ShardId>, NotOpen> {
-        let layout = self.template.parts.stream.layout();
+        let layout = self.template.recipe.stream().layout();
         for shard in layout.shards().iter().filter(|shard| shard.partition() == Some(partition.0)) {
             if !self.is_finished(shard).await? {
                 let is_next = self.has_finished_ancestors(&layout, shard).await?;
@@ -76,7 +76,7 @@ impl Sharing {
     /// Returns once everything of a shard that this node works on is delivered, and no more will come to it.
     pub(super) async fn finished(&self, id: ShardId, status: &Status) {
         loop {
-            let layout = self.template.parts.stream.layout();
+            let layout = self.template.recipe.stream().layout();
             let end = layout.get(id).and_then(|shard| shard.facts.end);
             if end.is_some_and(|end| has_come_to(status, id, end)) {
                 lock(&self.finished).insert(id);

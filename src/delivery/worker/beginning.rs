@@ -128,7 +128,7 @@ impl Worker {
             let parts = parts.clone();
             return blocking(move || Self::new(&parts)).await;
         };
-        let (ledger, state) = Ledger::take_over(shared.place.clone(), &shared.node).await?;
+        let (ledger, state) = Ledger::take_over(shared.place.clone(), shared.owner()).await?;
         let parts = parts.owning(shared, &state);
         let owned = ledger.clone();
         let (worker, first) = blocking(move || Self::with_ledger(&parts, owned, state)).await?;

@@ -297,7 +297,10 @@ fn fixed_of_node(old: &Node, new: &Node) -> Vec<String> {
 /// The same of deliveries whose shards are shared by nodes: they stop with their node, one node after the other.
 fn fixed_of_shared(node: &Node, change: &Change) -> Option<String> {
     let is_shared = node.cluster.is_some() && change.pipeline.stream.log.kafka().is_some();
-    let is_other = !change.added.is_empty() || !change.changed.is_empty() || !change.removed.is_empty();
+    let is_other = !change.added.is_empty()
+        || !change.changed.is_empty()
+        || !change.removed.is_empty()
+        || !change.fan_outs.is_empty();
     let name = &change.pipeline.stream.name;
     (is_shared && is_other).then(|| format!("a delivery of stream '{name}', which nodes share, has changed"))
 }

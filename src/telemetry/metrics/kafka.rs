@@ -3,7 +3,7 @@
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 
-use super::{Metric, Registry};
+use super::{Metric, PartGauges, Registry};
 
 metric!(
     KAFKA_RECORDS,
@@ -84,5 +84,11 @@ impl Registry {
             topics: self.gauge(KAFKA_TOPICS, &labels),
             latency_seconds: self.histogram(KAFKA_LATENCY, &labels),
         }
+    }
+
+    /// The same of a shard of one, whose gauges are among those of the part.
+    pub fn kafka_part(&self, (stream, delivery): (&str, &str), gauges: &PartGauges) -> KafkaMetrics {
+        let (in_flight, topics) = gauges.of_kafka();
+        KafkaMetrics { in_flight, topics, ..self.kafka(stream, delivery) }
     }
 }

@@ -13,7 +13,7 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use super::{Parts, Slots, Worker, identity};
+use super::{Parts, Slots, WhenFenced, Worker, identity, identity_of_shard, shared_identity};
 use crate::config::{checked, node_for_tests, pipeline_of_text};
 use crate::delivery::{Begin, Fields, Status, Stop};
 use crate::record::{Batch, Content, RecordSpans, ShardId, Source, Span};
@@ -100,7 +100,9 @@ impl Scene {
             metrics: registry.kafka("clicks", "bus"),
             budget: Arc::clone(&budget),
             identity: identity("node.1", "clicks", "bus"),
+            inherits: None,
             begin: Begin::Oldest,
+            when_fenced: WhenFenced::Halt,
         });
         let (worker, of_worker) = (Worker::new(&parts), phases.clone());
         let task = tokio::spawn(async move { drop(worker.run(of_worker, Stop::new()).await) });
@@ -210,4 +212,14 @@ async fn being_denied_pauses_it_until_it_is_not() {
     scene.delivered(2).await;
     let found = scene.end(1).await;
     assert!(found.ends_with(&[("k".into(), "1".into(), 0), ("k".into(), "2".into(), 0)]), "{found:?}");
+}
+
+#[test]
+fn no_two_deliveries_that_are_shared_have_the_same_name() {
+    // Names may have points.
+    let first = shared_identity("g", "t", ("a.b", "c"));
+    let second = shared_identity("g", "t", ("a", "b.c"));
+    assert_ne!(first, second);
+    assert_ne!(shared_identity("g.t", "u", ("s", "d")), shared_identity("g", "t.u", ("s", "d")));
+    assert_eq!(&*identity_of_shard(&first, ShardId(2)), "forebay.g/t/a.b/c/shardId-000000000002");
 }

@@ -174,11 +174,13 @@ impl Worker {
 
     /// Counts what is committed, and lets the log go of it.
     pub(super) fn settle(&mut self, transaction: Transaction) {
-        let Transaction { number, records, bytes, dead, lost, oldest, positions, .. } = transaction;
+        let Transaction { number, records, bytes, dead, lost, unnumbered, oldest, positions, .. } =
+            transaction;
         let parts = Arc::clone(&self.parts);
         let (status, metrics) = (&parts.status, &parts.metrics);
         self.committed = self.committed.max(number);
         status.settled(records, None);
+        status.unnumbered(unnumbered);
         for (reason, &records) in &dead {
             status.settled(records, Some(reason));
         }
@@ -202,6 +204,7 @@ impl Worker {
             let Some(place) = self.places.iter_mut().find(|place| place.shard == shard) else { continue };
             place.committed = position;
             status.set_position(shard, position);
+            status.set_cursor(shard, position);
             if let Some(log) = parts.stream.shard(shard) {
                 log.release(parts.reader, position);
             }

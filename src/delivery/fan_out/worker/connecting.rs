@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Place, Worker};
-use crate::config::limits::FAN_OUT_PATIENCE;
+use crate::config::limits::{FAN_OUT_CLIENT_BYTES, FAN_OUT_PATIENCE};
 use crate::delivery::Begin;
 use crate::delivery::fan_out::producer::{Failed, Producer, Remedy, client_config};
 use crate::delivery::fan_out::progress::{self, Progress};
@@ -46,10 +46,46 @@ impl Worker {
                 return Err(again(fault));
             }
         };
+        let before = match (&found, self.has_begun, &self.parts.inherits) {
+            (None, false, Some(before)) => match self.inherit(Arc::clone(before)).await {
+                Ok(before) => before,
+                Err(failed) => {
+                    producer.close().await;
+                    return Err(failed);
+                }
+            },
+            _ => Found::new(),
+        };
         self.connection.is_well();
         self.producer = Some(producer);
+        self.client = Some(self.parts.budget.take_anyway(FAN_OUT_CLIENT_BYTES));
         self.resolve(found.as_ref());
-        self.go_on_from(found).await
+        self.go_on_from(found, before).await
+    }
+
+    /// Ends whoever has the name `before`, and reads how far that was.
+    async fn inherit(&self, before: Arc<str>) -> Result<Found, Failed> {
+        let config = &self.parts.config.sink;
+        let settings = client_config(&self.connection, config, &before, self.pace);
+        let (connection, guarantee) = (Arc::clone(&self.connection), config.guarantee);
+        let making =
+            tokio::task::spawn_blocking(move || Producer::new(&connection, &settings, guarantee)).await;
+        let producer = making.map_err(|_| again(self.stopped()))?.map_err(again)?;
+        let taken = producer.begin_name(FAN_OUT_PATIENCE).await;
+        producer.close().await;
+        taken.map_err(|failed| again(failed.fault))?;
+        let (connection, topic) = (Arc::clone(&self.connection), config.progress_topic.clone());
+        let reading = tokio::task::spawn_blocking(move || progress::read(&connection, &topic, &before)).await;
+        let found = reading.map_err(|_| again(self.stopped()))?.map_err(again)?;
+        let mut positions = found.map(|found| found.positions).unwrap_or_default();
+        positions.retain(|&shard, _| self.parts.stream.shard(shard).is_some());
+        if !positions.is_empty() {
+            tracing::info!(
+                stream = %self.parts.stream.name(), delivery = self.parts.config.name, ?positions,
+                "nodes go on with what one has delivered alone until now"
+            );
+        }
+        Ok(positions)
     }
 
     fn stopped(&self) -> Fault {
@@ -64,13 +100,17 @@ impl Worker {
     /// Finds out whether the transaction was committed that was under way when its client was lost.
     fn resolve(&mut self, found: Option<&Progress>) {
         let Some(transaction) = self.unresolved.take() else { return };
-        match found.is_some_and(|found| found.number == transaction.number) {
+        // Another node may have had the shard meanwhile, and counts on from the same number.
+        let is_it = |found: &Progress| {
+            found.number == transaction.number && Some(&found.positions) == transaction.positions.as_ref()
+        };
+        match found.is_some_and(is_it) {
             true => self.settle(transaction),
             false => self.parts.metrics.aborted.increment(1),
         }
     }
 
-    async fn go_on_from(&mut self, found: Option<Progress>) -> Result<(), Failed> {
+    async fn go_on_from(&mut self, found: Option<Progress>, before: Found) -> Result<(), Failed> {
         let is_first = found.is_none();
         let (number, positions) = found.map(|found| (found.number, found.positions)).unwrap_or_default();
         self.committed = self.committed.max(number);
@@ -83,6 +123,7 @@ impl Worker {
             self.rewind();
             return Ok(());
         }
+        let positions = if is_first { before } else { positions };
         let begins = self.begins(&positions).await.map_err(again)?;
         let layout = self.parts.stream.layout();
         self.places = layout
@@ -135,7 +176,8 @@ impl Worker {
     /// A log that has lost its end gives the numbers again that were delivered: what has them now was not.
     fn not_beyond_the_log(&self, shard: ShardId, position: SequenceNumber) -> SequenceNumber {
         match self.ends.get(&shard) {
-            Some(&end) if end < position => {
+            // Where a topic ends is known a second late, and other nodes may have delivered more of it.
+            Some(&end) if end < position && self.parts.stream.topic().is_none() => {
                 tracing::error!(
                     stream = %self.parts.stream.name(), delivery = self.parts.config.name, %shard,
                     log_ends = %end, delivered_up_to = %position,

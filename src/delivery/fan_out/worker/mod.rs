@@ -10,18 +10,19 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::Parts;
 use super::held::{Held, Stage};
 use super::message::Writer;
 use super::producer::{Failed, Pace, Producer, Remedy};
 use super::topics::Topics;
 use super::transaction::Transaction;
+use super::{Parts, WhenFenced};
 use crate::config::limits::{FAN_OUT_BATCH_BYTES, FAN_OUT_LETTER_BYTES, FAN_OUT_LINGER};
 use crate::delivery::Stop;
 use crate::delivery::pause::Pause;
 use crate::delivery::worker::{Positions, Trouble};
 use crate::kafka::{Connection, Fault, FaultClass};
 use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::budget::Permit;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
 use crate::stream::{Layout, Waiter};
@@ -65,6 +66,15 @@ struct Careful {
     has_refused: bool,
 }
 
+/// How the work has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Everything below these is delivered.
+    pub positions: Positions,
+    /// Set if it is because somebody else has taken its place: see [`WhenFenced::End`].
+    pub fenced: Option<Fault>,
+}
+
 /// One fan-out.
 pub struct Worker {
     parts: Arc<Parts>,
@@ -81,6 +91,8 @@ pub struct Worker {
     /// Which transaction was committed last.
     committed: u64,
     producer: Option<Producer>,
+    /// Pays for `producer`.
+    client: Option<Permit>,
     pace: Pace,
     /// Whether the client is to be made anew, with another pace.
     is_outpaced: bool,
@@ -104,6 +116,8 @@ pub struct Worker {
     fenced: Option<Instant>,
     /// Set when something went wrong that only a restart can mend: nothing more is sent.
     halted: Option<Pause>,
+    /// How somebody else has taken its place, if that ends it.
+    deposed: Option<Fault>,
     scratch: Vec<u8>,
 }
 
@@ -129,6 +143,7 @@ impl Worker {
             has_begun: false,
             committed: 0,
             producer: None,
+            client: None,
             pace: Pace { batch_bytes: FAN_OUT_BATCH_BYTES, one_by_one: false },
             is_outpaced: false,
             topics: Topics::new(parts.config.sink.topics_max),
@@ -144,9 +159,15 @@ impl Worker {
             held: Held::none(&parts.status),
             fenced: None,
             halted: None,
+            deposed: None,
             scratch: Vec::new(),
             parts: Arc::clone(parts),
         }
+    }
+
+    /// Its name in the cluster.
+    pub fn identity(&self) -> &Arc<str> {
+        &self.parts.identity
     }
 
     /// Works until the drain is over: returns once everything that was accepted is committed. Whoever cannot wait that
@@ -154,13 +175,14 @@ impl Worker {
     /// next start.
     ///
     /// If it is told to stop it returns once what is under way is committed, or given up: the cluster knows which.
-    pub async fn run(mut self, phases: Phases, stop: Stop) -> Positions {
+    pub async fn run(mut self, phases: Phases, stop: Stop) -> Ended {
         tokio::select! {
             () = self.work(&phases, &stop) => {}
             () = stop.overdue(true) => {}
         }
         self.disconnect().await;
-        self.places.iter().map(|place| (place.shard, place.committed)).collect()
+        let positions = self.places.iter().map(|place| (place.shard, place.committed)).collect();
+        Ended { positions, fenced: self.deposed.take() }
     }
 
     async fn work(&mut self, phases: &Phases, stop: &Stop) {
@@ -169,6 +191,9 @@ impl Worker {
             let signal = self.parts.stream.delivery_signal();
             let waiter = signal.wait();
             let (draining, told) = (phases.current() >= Phase::Draining, stop.is_told());
+            if self.deposed.is_some() {
+                return;
+            }
             if told {
                 return self.come_to_rest().await;
             }
@@ -269,6 +294,11 @@ impl Worker {
     /// Deals with what a step could not do.
     async fn recover(&mut self, failed: Failed, began: Instant) {
         let Failed { fault, remedy } = self.explain(failed).await;
+        if fault.class == FaultClass::Fenced && self.parts.when_fenced == WhenFenced::End {
+            // If it was the broker that has given up an old transaction, the next worker goes on.
+            self.deposed = Some(fault);
+            return;
+        }
         if fault.class == FaultClass::Fenced && !self.was_given_up_by_broker() {
             return self.halt(&fault).await;
         }
@@ -357,6 +387,7 @@ impl Worker {
         if let Some(producer) = self.producer.take() {
             producer.close().await;
         }
+        self.client = None;
         self.rewind();
     }
 

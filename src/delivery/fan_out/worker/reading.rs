@@ -18,7 +18,7 @@ use crate::delivery::worker::{Trouble, gaps};
 use crate::kafka::Fault;
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::clock;
-use crate::stream::{Payer, Read, ReadError, ReadLimit, Slice};
+use crate::stream::{Numbering, Payer, Read, ReadError, ReadLimit, Slice};
 
 /// Reason of a dead letter that no batch of its topic has room for.
 const TOO_LARGE: &str = "too_large";
@@ -112,6 +112,10 @@ impl Worker {
             open.pay();
             // A record that is gone is passed over with those that are not: once.
             for gap in gaps(from, &read).filter_map(|gap| gap.below(next)) {
+                if matches!(read.numbering, Numbering::Sparse { .. }) && gap.lost() == 0 {
+                    open.unnumbered += gap.numbers.end.0 - gap.numbers.start.0;
+                    continue;
+                }
                 let (records, counted) = (gap.lost(), gap.lost_behind(found));
                 open.lost.push(Lost { shard, records, counted });
             }

@@ -64,6 +64,7 @@ mod writer;
 pub use copy::files_of;
 pub use place::SharedPlace;
 pub use reading::state_of;
+pub use taking::Owner;
 pub(super) use taking::take_over;
 pub(super) use writer::SharedWriter;
 

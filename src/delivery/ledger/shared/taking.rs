@@ -11,21 +11,36 @@ use crate::delivery::ledger::{FORMAT, LedgerError};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock;
 
-/// Makes `node` the owner of a ledger. The one before it learns that by its next append.
+/// Who takes a ledger over.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// What other nodes call it.
+    pub node: &'a str,
+    /// The group of its cluster, if it has one: see [`Generation::group`].
+    pub group: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Owner<'a> {
+    fn from(node: &'a str) -> Self {
+        Self { node, group: None }
+    }
+}
+
+/// Makes `owner` the owner of a ledger. The one before it learns that by its next append.
 ///
 /// # Errors
-/// If the store cannot be asked or does not keep to conditions, if the ledger is damaged, or if so many want it at the
-/// same time that this one never wins.
+/// If the store cannot be asked or does not keep to conditions, if the ledger is damaged or of another cluster, or if so
+/// many want it at the same time that this one never wins.
 pub async fn take_over(
     place: SharedPlace,
-    node: &str,
+    owner: Owner<'_>,
     bounds: SharedBounds,
 ) -> Result<SharedWriter, LedgerError> {
     let writer = format!("{:016x}", fastrand::u64(..));
     let mut backoff = Backoff::default();
     for _ in 0..LEDGER_TRIES_MAX {
         let found = reading::read(&place).await?;
-        let (generation, content) = takeover(&found, node, &writer)?;
+        let (generation, content) = takeover(&place, &found, (owner, &writer))?;
         let number = found.newest + 1;
         let is_ours = match place.create(number, &content).await? {
             Created::Now => {
@@ -37,7 +52,7 @@ pub async fn take_over(
         };
         // Whoever was asleep since it has read has created what was removed already, or is deposed.
         if is_ours && place.list(Some(number)).await?.is_empty() {
-            tracing::debug!(folder = %place.folder(), node, generation = generation.number, "ledger taken over");
+            tracing::debug!(folder = %place.folder(), node = owner.node, generation = generation.number, "ledger taken over");
             return SharedWriter::begin(place, found, (generation, writer), &content, bounds);
         }
         backoff.wait().await;
@@ -46,13 +61,25 @@ pub async fn take_over(
 }
 
 /// The entry that comes next, and the object that has it.
-fn takeover(found: &Found, node: &str, writer: &str) -> Result<(Generation, bytes::Bytes), LedgerError> {
+fn takeover(
+    place: &SharedPlace,
+    found: &Found,
+    (Owner { node, group }, writer): (Owner<'_>, &str),
+) -> Result<(Generation, bytes::Bytes), LedgerError> {
     let latest = found.state.generation.as_ref();
+    let known = latest.and_then(|latest| latest.group.as_deref());
+    if let (Some(owner), Some(group)) = (known, group)
+        && owner != group
+    {
+        let (owner, group) = (owner.to_owned(), group.to_owned());
+        return Err(LedgerError::OtherGroup { key: place.folder().to_string(), owner, group });
+    }
     let generation = Generation {
         number: latest.map_or(0, |latest| latest.number) + 1,
         // Names that are longer than any would make the object too large to be known by its size.
         node: node.chars().filter(|letter| !letter.is_control()).take(NAME_BYTES_MAX).collect(),
         ledger: latest.map_or_else(|| format!("{:016x}", fastrand::u64(..)), |latest| latest.ledger.clone()),
+        group: group.or(known).map(str::to_owned),
         at: clock::wall(),
     };
     let head = Head {

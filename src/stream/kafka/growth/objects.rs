@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serde::de::DeserializeOwned;
@@ -65,6 +66,24 @@ impl Objects {
     /// Those of a stream, in a folder that nothing else uses.
     pub fn new(store: Arc<dyn ObjectStore>, folder: Path) -> Self {
         Self { store, folder }
+    }
+
+    /// The same objects in memory, as they are now: what is added to the copy is in it alone.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn copy(&self) -> Result<Self, ObjectsError> {
+        let copy = InMemory::new();
+        let failed =
+            |key: &Path, source| ObjectsError::Store { action: "copy", key: key.to_string(), source };
+        let listed = self.store.list_with_delimiter(Some(&self.folder)).await;
+        for object in listed.map_err(|source| failed(&self.folder, source))?.objects {
+            let key = object.location;
+            let found = self.get(&key).await?;
+            let put = copy.put(&key, PutPayload::from(found.unwrap_or_default()));
+            put.await.map_err(|source| failed(&key, source))?;
+        }
+        Ok(Self { store: Arc::new(copy), folder: self.folder.clone() })
     }
 
     fn key(&self, question: Question) -> Path {

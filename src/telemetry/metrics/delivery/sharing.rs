@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::{Counter, Gauge};
 
-use super::super::{Metric, Registry};
+use super::super::{KafkaMetrics, Metric, Registry};
 use super::DeliveryMetrics;
 
 pub(super) const OWNED: Metric = Metric {
@@ -20,7 +20,7 @@ pub(super) const OWNED: Metric = Metric {
 pub(super) const TAKEN: Metric = Metric {
     name: "forebay_delivery_shards_taken_total",
     unit: None,
-    help: "Shards whose ledger this node has taken over: from another node, or from a process before.",
+    help: "Shards that this node has taken over: from another node, or from a process before.",
 };
 pub(super) const LOST: Metric = Metric {
     name: "forebay_delivery_shards_lost_total",
@@ -30,7 +30,7 @@ pub(super) const LOST: Metric = Metric {
 pub(super) const DEPOSED: Metric = Metric {
     name: "forebay_delivery_deposed_total",
     unit: None,
-    help: "Times that another node had taken over a shard's ledger while this one was at work.",
+    help: "Times that another node had taken over a shard while this one was at work.",
 };
 pub(super) const FAILED: Metric = Metric {
     name: "forebay_delivery_shard_failures_total",
@@ -52,6 +52,8 @@ pub struct SharingMetrics {
     oldest_pending_seconds: Gauge,
     open_partitions: Gauge,
     paused: Gauge,
+    /// Of a delivery into Kafka.
+    into_kafka: Option<(Gauge, Gauge)>,
 }
 
 /// Gauges of a part of a delivery, which are not shown by themselves.
@@ -62,6 +64,8 @@ pub struct PartGauges {
     oldest_pending_seconds: Arc<AtomicU64>,
     open_partitions: Arc<AtomicU64>,
     paused: Arc<AtomicU64>,
+    in_flight: Arc<AtomicU64>,
+    topics: Arc<AtomicU64>,
 }
 
 impl Registry {
@@ -80,13 +84,19 @@ impl Registry {
             oldest_pending_seconds: of_all.oldest_pending_seconds,
             open_partitions: of_all.open_partitions,
             paused: of_all.paused,
+            into_kafka: None,
         }
+    }
+
+    /// The same of a delivery into Kafka.
+    pub fn sharing_into_kafka(&self, (stream, delivery): (&str, &str)) -> SharingMetrics {
+        let KafkaMetrics { in_flight, topics, .. } = self.kafka(stream, delivery);
+        SharingMetrics { into_kafka: Some((in_flight, topics)), ..self.sharing(stream, delivery) }
     }
 
     /// The metrics of one of its shards.
     pub fn delivery_part(&self, stream: &str, delivery: &str) -> (DeliveryMetrics, PartGauges) {
         let parts = PartGauges::default();
-        let gauge = |value: &Arc<AtomicU64>| Gauge::from_arc(Arc::clone(value));
         let metrics = DeliveryMetrics {
             pending: gauge(&parts.pending),
             backlog: gauge(&parts.backlog),
@@ -99,6 +109,17 @@ impl Registry {
     }
 }
 
+fn gauge(value: &Arc<AtomicU64>) -> Gauge {
+    Gauge::from_arc(Arc::clone(value))
+}
+
+impl PartGauges {
+    /// Messages that are not committed, and topics.
+    pub(in crate::telemetry::metrics) fn of_kafka(&self) -> (Gauge, Gauge) {
+        (gauge(&self.in_flight), gauge(&self.topics))
+    }
+}
+
 impl SharingMetrics {
     /// Shows the gauges of all parts as those of the delivery.
     pub fn show<'a>(&self, parts: impl Iterator<Item = &'a PartGauges>) {
@@ -106,18 +127,26 @@ impl SharingMetrics {
         let value = |gauge: &AtomicU64| f64::from_bits(gauge.load(Ordering::Relaxed));
         let (mut pending, mut backlog, mut open) = (0.0, 0.0, 0.0);
         let (mut oldest, mut paused) = (0.0_f64, 0.0_f64);
+        let (mut in_flight, mut topics) = (0.0, 0.0_f64);
         for part in parts {
             pending += value(&part.pending);
             backlog += value(&part.backlog);
             open += value(&part.open_partitions);
             oldest = oldest.max(value(&part.oldest_pending_seconds));
             paused = paused.max(value(&part.paused));
+            in_flight += value(&part.in_flight);
+            // All of them send to the same ones, by and by.
+            topics = topics.max(value(&part.topics));
         }
         self.pending.set(pending);
         self.backlog.set(backlog);
         self.open_partitions.set(open);
         self.oldest_pending_seconds.set(oldest);
         self.paused.set(paused);
+        if let Some(gauges) = &self.into_kafka {
+            gauges.0.set(in_flight);
+            gauges.1.set(topics);
+        }
     }
 }
 

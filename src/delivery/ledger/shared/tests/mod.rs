@@ -32,7 +32,7 @@ async fn open(
     node: &str,
     bounds: SharedBounds,
 ) -> Result<(Ledger, State), LedgerError> {
-    Ledger::take_over_bounded(place(store), node, bounds).await
+    Ledger::take_over_bounded(place(store), node.into(), bounds).await
 }
 
 fn epoch() -> Entry {

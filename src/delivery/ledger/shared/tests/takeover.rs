@@ -4,6 +4,7 @@ use std::path::Path as FilePath;
 
 use super::super::object::{self, Object};
 use super::super::place::Created;
+use super::super::taking::Owner;
 use super::*;
 use crate::delivery::ledger::{Commit, History};
 use crate::testkit::faulty_store::{Conditions, Fault, FaultyStore, Operation, Rule};
@@ -367,4 +368,19 @@ async fn a_folder_that_several_share_is_a_store() {
     fill(&second, 2..40).await;
     assert_eq!(stored(&store).await, second.state());
     assert!(numbers(&store).await.len() < 20);
+}
+
+#[tokio::test]
+async fn nodes_of_another_group_do_not_take_a_ledger_over() {
+    let store = memory();
+    let of = |group| Owner { node: "a", group };
+    let (_, state) = Ledger::take_over(place(&store), "of an older version").await.unwrap();
+    assert_eq!(state.generation.unwrap().group, None);
+    let (first, _) = Ledger::take_over(place(&store), of(Some("east"))).await.unwrap();
+    let refused = Ledger::take_over(place(&store), of(Some("west"))).await.err().unwrap().to_string();
+    assert!(refused.contains("group = \"east\"") && refused.contains("group = \"west\""), "{refused}");
+    first.append(vec![epoch()]).await.expect("nobody has deposed it");
+    let (_, state) = Ledger::take_over(place(&store), of(Some("east"))).await.unwrap();
+    let generation = state.generation.unwrap();
+    assert_eq!((generation.number, generation.group.as_deref()), (3, Some("east")));
 }
