@@ -64,8 +64,6 @@ fn begin(topic: &Arc<TopicLog>) -> Option<Reader> {
     loop {
         match first_look(topic) {
             Ok(reader) => {
-                topic.mend_appender();
-                topic.is_well();
                 let (stream, partitions) = (topic.stream(), topic.partitions().len());
                 tracing::info!(%stream, topic = topic.name(), partitions, "the log of the stream is there");
                 topic.bell.tell();
@@ -122,6 +120,9 @@ fn first_look(topic: &Arc<TopicLog>) -> Result<Reader, String> {
     let ended = highs.iter().map(|(_, high)| *high).collect();
     let logs = lows.into_iter().zip(highs).map(log).collect();
     topic.has_ends(ended);
+    // Whoever waits for shards appends as soon as there are some.
+    topic.mend_appender();
+    topic.is_well();
     if topic.has_partitions(logs) {
         return Ok(reader);
     }
