@@ -28,6 +28,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Read lakes back. Exit code 1 if records are missing, duplicated, reordered or damaged
     Verify(VerifyArgs),
+    /// Draw records of runs: a page, a picture
+    Report(ReportArgs),
     /// Print records as NDJSON
     Generate(GenerateArgs),
 }
@@ -139,8 +141,14 @@ pub struct RunArgs {
     #[arg(long)]
     server_pid: Option<u32>,
     /// Go on measuring the server for so long after the last reply, for the work that is still under way
-    #[arg(long, value_parser = duration, default_value = "0s", requires = "server_pid")]
+    #[arg(long, value_parser = duration, default_value = "0s")]
     settle: Duration,
+    /// Where the server tells its metrics, such as http://127.0.0.1:9090/metrics: seals, uploads, commits by seconds
+    #[arg(long, value_name = "URL")]
+    metrics: Option<String>,
+    /// Write the run second by second to this file, for `report` and `compare`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Write the report as JSON to this file; - for standard output, in the place of the text
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -194,8 +202,18 @@ impl RunArgs {
             timeout: self.timeout,
             server_pid: self.server_pid,
             settle: self.settle,
+            metrics: self.metrics.as_deref().map(metrics_target).transpose()?,
         })
     }
+}
+
+/// Without a path it is the one that the server has.
+fn metrics_target(url: &str) -> Result<run::Target, String> {
+    let mut target = run::Target::parse(url).map_err(|error| error.to_string())?;
+    if target.prefix.is_empty() {
+        target.prefix = "/metrics".to_owned();
+    }
+    Ok(target)
 }
 
 #[derive(Debug, Args)]
@@ -252,6 +270,19 @@ impl VerifyArgs {
             jobs: self.jobs.unwrap_or_else(cpus).clamp(1, 64),
         })
     }
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// What `run --record` has written
+    #[arg(required = true, value_name = "RECORD")]
+    pub records: Vec<PathBuf>,
+    /// Write a page that needs nothing else to this file
+    #[arg(long, value_name = "FILE", required_unless_present = "png")]
+    pub html: Option<PathBuf>,
+    /// Write a picture to this file
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -14,11 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use forebay_load::manifest::Manifest;
+use forebay_load::record::Record;
+use forebay_load::report::{page, picture, plots};
 use forebay_load::{generate, run, verify};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use cli::{Cli, Command, GenerateArgs, RunArgs, VerifyArgs};
+use cli::{Cli, Command, GenerateArgs, ReportArgs, RunArgs, VerifyArgs};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run_load(*args),
         Command::Verify(args) => verify_lakes(args),
+        Command::Report(args) => draw_records(&args),
         Command::Generate(args) => generate_records(&args),
     };
     match done {
@@ -44,7 +47,7 @@ fn main() -> ExitCode {
 }
 
 fn run_load(args: RunArgs) -> Result<bool, Failure> {
-    let (json, manifest) = (args.json.clone(), args.manifest.clone());
+    let (json, manifest, record) = (args.json.clone(), args.manifest.clone(), args.record.clone());
     let plan = args.plan(&|name| std::env::var(name).ok())?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(Arc::clone(&stop))?;
@@ -54,6 +57,9 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
     let outcome = outcome?;
     if let Some(path) = manifest {
         outcome.manifest.write(&path)?;
+    }
+    if let Some(path) = record {
+        outcome.record.write(&path)?;
     }
     print(json.as_deref(), &outcome.report, &outcome.report.to_string())?;
     Ok(outcome.is_success())
@@ -70,6 +76,28 @@ fn verify_lakes(args: VerifyArgs) -> Result<bool, Failure> {
     let text: String = verdicts.iter().map(ToString::to_string).collect();
     print(json.as_deref(), &verdicts, &text)?;
     Ok(verdicts.iter().all(|verdict| verdict.ok))
+}
+
+fn draw_records(args: &ReportArgs) -> Result<bool, Failure> {
+    let (mut body, mut groups) = (String::new(), Vec::new());
+    for path in &args.records {
+        let record = Record::read(path)?;
+        let name = format!("{} ({})", record.report.settings.run_name, path.display());
+        let drawn = plots::plots(&[(name.clone(), &record)]);
+        body.push_str(&page::run(&name, &record, &drawn));
+        groups.push((name, drawn));
+    }
+    if let Some(path) = &args.html {
+        write_file(path, page::page("Load on Forebay", &body).as_bytes())?;
+    }
+    if let Some(path) = &args.png {
+        write_file(path, &picture::picture(&groups)?)?;
+    }
+    Ok(true)
+}
+
+fn write_file(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    Ok(std::fs::write(path, content).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
 fn generate_records(args: &GenerateArgs) -> Result<bool, Failure> {

@@ -140,9 +140,10 @@ impl Lane {
     async fn request(&mut self, shared: &Shared, tally: &RefCell<Tally>, body: &Body, intended: Instant) {
         let live = &shared.live;
         let (fate, doubt) = self.deliver(shared, tally, body).await;
-        let latency = clock::monotonic().saturating_duration_since(intended);
+        let now = clock::monotonic();
         let mut tally = tally.borrow_mut();
-        tally.latency.record(latency);
+        tally.tick(now);
+        tally.latency(now.saturating_duration_since(intended));
         let account = &mut self.accounts[body.producer];
         let (acked, payload, ranges) = (tally.counts.acked, tally.counts.payload_bytes, account.fragments());
         settle(account, &mut tally.counts, body, &fate, doubt);
@@ -167,7 +168,13 @@ impl Lane {
 
     /// Sends a body until it has a final fate.
     async fn deliver(&mut self, shared: &Shared, tally: &RefCell<Tally>, body: &Body) -> (Fate, Doubt) {
-        let give_up = shared.retry.map(|retry| clock::monotonic() + retry);
+        let sent = clock::monotonic();
+        let give_up = shared.retry.map(|retry| sent + retry);
+        {
+            let mut tally = tally.borrow_mut();
+            tally.tick(sent);
+            tally.counts.sent += body.records;
+        }
         // A producer counts its records and is of this run alone, so the key is of this body alone.
         let name = &self.accounts[body.producer].producer;
         let key = shared.idempotent.then(|| format!("{name}/{}", body.first));
@@ -187,7 +194,9 @@ impl Lane {
             };
             rest(pause, shared).await;
             tries += 1;
-            tally.borrow_mut().counts.retries += 1;
+            let mut tally = tally.borrow_mut();
+            tally.tick(clock::monotonic());
+            tally.counts.retries += 1;
             shared.live.retries.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -195,10 +204,12 @@ impl Lane {
     async fn attempt(&mut self, tally: &RefCell<Tally>, body: &Body, key: Option<&str>) -> Fate {
         let sent = clock::monotonic();
         let attempt = self.link.post(body.bytes.clone(), key).await;
+        let now = clock::monotonic();
         let mut tally = tally.borrow_mut();
+        tally.tick(now);
         match attempt {
             Attempt::Answered { status, headers, body: reply } => {
-                tally.service.record(clock::monotonic() - sent);
+                tally.service.record(now - sent);
                 tally.counts.body_bytes += body.bytes.len() as u64;
                 let answer = reply::read(status, &headers, &reply, body.records);
                 match &answer {

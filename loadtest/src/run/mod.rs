@@ -13,7 +13,9 @@ mod replay;
 mod reply;
 pub mod report;
 mod schedule;
+pub mod scrape;
 mod server_usage;
+pub(crate) mod timeline;
 
 use std::cell::RefCell;
 use std::io;
@@ -23,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use forebay::runtime::clock;
 use forebay::testkit::generators::{
     Generator, GeneratorError, KeyPicker, KeyPickerError, Settings, producer_name,
@@ -41,10 +44,12 @@ use replay::ReplayFile;
 pub use replay::{REPLAY_BYTES_MAX, ReplayError};
 use report::Report;
 use schedule::{Pacer, Schedule};
+use scrape::Scraper;
 pub use server_usage::ServerUsage;
 use server_usage::Watch;
 
 use crate::manifest::{Account, MANIFEST_VERSION, Manifest, RANGES_MAX};
+use crate::record::{self, RECORD_FORMAT, RECORD_VERSION, Record};
 
 /// Time to make the first bodies and open the connections, before the clock starts.
 const WARM_UP: Duration = Duration::from_millis(100);
@@ -118,6 +123,8 @@ pub struct Outcome {
     pub report: Report,
     /// What became of its records.
     pub manifest: Manifest,
+    /// The same second by second.
+    pub record: Record,
 }
 
 impl Outcome {
@@ -142,9 +149,11 @@ pub fn run(
     let watch =
         plan.server_pid.map(|pid| Watch::start(pid).map_err(|source| RunError::ServerPid { pid, source }));
     let watch = watch.transpose()?;
+    let scraper = plan.metrics.clone().map(Scraper::start);
 
     let (feeders, queues) = feed(plan, producers)?;
     let start = clock::monotonic() + WARM_UP;
+    let started_at = Utc::now() + TimeDelta::milliseconds(WARM_UP.as_millis() as i64);
     let schedule = match plan.mode {
         Mode::Open { rate } => Some(Schedule::new(rate, plan.batch, plan.connections)),
         Mode::Closed => None,
@@ -164,7 +173,7 @@ pub fn run(
     let threads = start_threads(plan.threads, lanes, &shared);
     watch_over(&threads, &shared, observer);
 
-    let (tally, accounts, end) = join_threads(threads, start)?;
+    let (mut tally, accounts, end) = join_threads(threads, start)?;
     if let Some(pacer) = pacer {
         pacer.join();
     }
@@ -175,10 +184,31 @@ pub fn run(
         return Err(RunError::TooManyRanges);
     }
     manifest.producers = accounts;
-    thread::sleep(if watch.is_some() { plan.settle } else { Duration::ZERO });
-    let usage = watch.and_then(|watch| watch.finish(tally.counts.payload_bytes, tally.counts.acked));
+    let is_watched = watch.is_some() || scraper.is_some();
+    thread::sleep(if is_watched { plan.settle } else { Duration::ZERO });
+    let usage = watch.and_then(|watch| watch.finish(tally.counts.payload_bytes, tally.counts.acked, start));
+    let (usage, samples) = usage.unzip();
+    let metrics = scraper.map(|scraper| scraper.finish(start)).unwrap_or_default();
     let seconds = end.saturating_duration_since(start).as_secs_f64();
-    Ok(Outcome { report: Report::new(plan, &tally, seconds, usage), manifest })
+    let report = Report::new(plan, &tally, seconds, usage);
+    let (interval_seconds, intervals) = timeline::merge(std::mem::take(&mut tally.merged));
+    let latency_us = tally.latency.spread();
+    let record = Record {
+        format: RECORD_FORMAT.to_owned(),
+        version: RECORD_VERSION,
+        started_at: started_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        report: report.clone(),
+        interval_seconds,
+        intervals,
+        percentiles: record::curve(&latency_us),
+        latency_us,
+        service_us: tally.service.spread(),
+        pacing_us: tally.pacing.spread(),
+        server: samples.unwrap_or_default(),
+        metrics,
+        marks: Vec::new(),
+    };
+    Ok(Outcome { report, manifest, record })
 }
 
 /// All producers in order, each with the records that it may send.
@@ -287,7 +317,7 @@ fn start_threads(threads: u32, lanes: Vec<Lane>, shared: &Arc<Shared>) -> Vec<Wo
         let shared = Arc::clone(shared);
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let tally = RefCell::new(Tally::new());
+            let tally = RefCell::new(Tally::new(shared.start));
             let one = async |lane: Lane| (lane.index, lane.work(&shared, &tally).await);
             let accounts =
                 runtime.block_on(lanes.into_iter().map(one).collect::<FuturesUnordered<_>>().collect());
@@ -321,13 +351,13 @@ fn watch_over(threads: &[Worker], shared: &Shared, observer: &mut dyn FnMut(Prog
 /// Adds up what the threads have seen. The accounts are in the order of the producers; the end is that of the last
 /// thread.
 fn join_threads(threads: Vec<Worker>, start: Instant) -> Result<(Tally, Vec<Account>, Instant), RunError> {
-    let mut tally = Tally::new();
+    let mut tally = Tally::new(start);
     let mut of_lane = Vec::new();
     let mut end = start;
     for thread in threads {
         let panicked = |_| Err(io::Error::other("a client thread panicked"));
         let seen = thread.join().unwrap_or_else(panicked)?;
-        tally.merge(&seen.tally);
+        tally.merge(seen.tally);
         of_lane.extend(seen.accounts);
         end = end.max(seen.end);
     }

@@ -65,6 +65,45 @@ pub struct Plan {
     pub server_pid: Option<u32>,
     /// How long to go on reading them after the last reply, for the work that the server still does.
     pub settle: Duration,
+    /// Where the server tells its metrics, path included; asked once a second.
+    pub metrics: Option<Target>,
+}
+
+impl Default for Plan {
+    /// What the command line does where it is told nothing; without an end and a name of its own.
+    fn default() -> Self {
+        Self {
+            target: Target {
+                authority: "127.0.0.1:8080".into(),
+                host: "127.0.0.1".into(),
+                port: 8_080,
+                prefix: String::new(),
+            },
+            authorization: None,
+            stream: Profile::Clickstream.name().into(),
+            source: Source::Profile(Profile::Clickstream),
+            mode: Mode::Closed,
+            connections: 8,
+            threads: 1,
+            feeders: 1,
+            producers: 8,
+            duration: None,
+            records: None,
+            batch: 100,
+            record_bytes: 0,
+            keys: 10_000,
+            zipf: 1.0,
+            compression: Compression::None,
+            seed: 1,
+            run_name: "run".into(),
+            retry: None,
+            idempotent: false,
+            timeout: Duration::from_secs(30),
+            server_pid: None,
+            settle: Duration::ZERO,
+            metrics: None,
+        }
+    }
 }
 
 /// Where records come from.

@@ -4,14 +4,14 @@ use std::fmt;
 use std::fs;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::account::{Tally, Times};
 use super::plan::{Compression, Mode, Plan};
 use super::server_usage::ServerUsage;
 
 /// What a run measured. Sizes are in bytes, a megabyte is 10⁶ of them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// What was asked for.
     pub settings: Settings,
@@ -46,12 +46,12 @@ pub struct Report {
 }
 
 /// What was asked for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the options of the same names say it")]
 pub struct Settings {
     pub stream: String,
-    pub source: &'static str,
-    pub mode: &'static str,
+    pub source: String,
+    pub mode: String,
     pub rate: Option<f64>,
     pub connections: u32,
     pub producers: u32,
@@ -59,7 +59,7 @@ pub struct Settings {
     pub record_size: usize,
     pub keys: u32,
     pub zipf: f64,
-    pub compression: &'static str,
+    pub compression: String,
     pub seed: u64,
     pub run_name: String,
     pub retry_seconds: Option<f64>,
@@ -74,8 +74,8 @@ impl Settings {
         };
         Self {
             stream: plan.stream.clone(),
-            source: plan.source.name(),
-            mode,
+            source: plan.source.name().to_owned(),
+            mode: mode.to_owned(),
             rate,
             connections: plan.connections,
             producers: plan.producers,
@@ -83,7 +83,7 @@ impl Settings {
             record_size: plan.record_bytes,
             keys: plan.keys,
             zipf: plan.zipf,
-            compression: Compression::content_encoding(plan.compression).unwrap_or("none"),
+            compression: Compression::content_encoding(plan.compression).unwrap_or("none").to_owned(),
             seed: plan.seed,
             run_name: plan.run_name.clone(),
             retry_seconds: plan.retry.map(|retry| retry.as_secs_f64()),
@@ -93,7 +93,7 @@ impl Settings {
 }
 
 /// Where it was measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// CPUs that this process may use.
     pub cpus: usize,
@@ -116,7 +116,7 @@ impl Machine {
 }
 
 /// Requests of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Requests {
     /// With a final fate.
     pub total: u64,
@@ -131,7 +131,7 @@ pub struct Requests {
 }
 
 /// Records of a run. `acked` + `refused` + `unknown` are all that were sent.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Records {
     /// The server has them.
     pub acked: u64,
@@ -147,7 +147,7 @@ pub struct Records {
 }
 
 /// Milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Requests that were measured.
     pub count: u64,
@@ -167,7 +167,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    fn of(times: &Times) -> Self {
+    pub(super) fn of(times: &Times) -> Self {
         let histogram: &Histogram<u64> = times.histogram();
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
         Self {
@@ -183,7 +183,7 @@ impl Percentiles {
 }
 
 /// How often an error was seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorCount {
     /// Status of the reply; missing if there was none.
     pub status: Option<u16>,
