@@ -9,6 +9,7 @@ use forebay::cli::node_key;
 use forebay::runtime::clock::UnixMicros;
 use forebay::testkit::generators;
 use forebay_load::manifest::Manifest;
+use forebay_load::ramp::Ramp;
 use forebay_load::{generate, run, verify};
 
 /// Load for Forebay, and the proof that all of it arrived.
@@ -30,6 +31,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Draw records of runs: a page, a picture
     Report(ReportArgs),
+    /// Tell which differences of two runs are more than chance
+    Compare(CompareArgs),
+    /// Make one record or manifest of those of several processes that ran at the same time
+    Merge(MergeArgs),
     /// Print records as NDJSON
     Generate(GenerateArgs),
 }
@@ -149,6 +154,27 @@ pub struct RunArgs {
     /// Write the run second by second to this file, for `report` and `compare`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+    /// Raise the rate step by step from this one until the server cannot keep up, and find the knee
+    #[arg(long, value_name = "RATE", conflicts_with_all = ["rate", "mode", "duration", "records"])]
+    pub ramp: Option<f64>,
+    /// Each rate is so many times the one before
+    #[arg(long, default_value_t = 1.5, requires = "ramp")]
+    ramp_factor: f64,
+    /// How long a step is
+    #[arg(long, value_parser = duration, default_value = "10s", requires = "ramp")]
+    ramp_step: Duration,
+    /// What p99 may be in a step that is sustained
+    #[arg(long, value_parser = duration, default_value = "100ms", requires = "ramp")]
+    ramp_latency: Duration,
+    /// How often the gap around the knee is halved
+    #[arg(long, default_value_t = 4, requires = "ramp")]
+    ramp_refine: u32,
+    /// No step is faster
+    #[arg(long, value_name = "RATE", default_value_t = 1e8, requires = "ramp")]
+    ramp_max: f64,
+    /// Write the table and plots of the ramp to this file
+    #[arg(long, value_name = "FILE", requires = "ramp")]
+    pub ramp_html: Option<PathBuf>,
     /// Write the report as JSON to this file; - for standard output, in the place of the text
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -158,6 +184,19 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// A plan with all steps of `--ramp`, if that is given.
+    pub fn ramp(mut self, env: &dyn Fn(&str) -> Option<String>) -> Result<Result<Ramp, run::Plan>, String> {
+        let Some(from) = self.ramp else { return self.plan(env).map(Err) };
+        let (factor, refine, rate_max) = (self.ramp_factor, self.ramp_refine, self.ramp_max);
+        let (step, latency_max) = (self.ramp_step, self.ramp_latency);
+        if !(factor > 1.0 && factor <= 100.0) {
+            return Err(format!("--ramp-factor {factor} cannot be used: give more than 1, up to 100"));
+        }
+        self.rate = Some(from);
+        let plan = self.plan(env)?;
+        Ok(Ok(Ramp { plan, from, factor, step, latency_max, refine, rate_max }))
+    }
+
     /// `env` looks up what must not stand in a command line.
     pub fn plan(self, env: &dyn Fn(&str) -> Option<String>) -> Result<run::Plan, String> {
         let mode = match (self.mode, self.rate) {
@@ -283,6 +322,42 @@ pub struct ReportArgs {
     /// Write a picture to this file
     #[arg(long, value_name = "FILE")]
     pub png: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// What `run --record` has written before a change
+    pub a: PathBuf,
+    /// And after it
+    pub b: PathBuf,
+    /// Write both runs over each other to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// The same as a picture
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// Write the table as JSON to this file; - for standard output, in the place of the text
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Exit code 1 if something is worse by more than chance
+    #[arg(long)]
+    pub fail_if_worse: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// What `run --record` has written in each process
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "record", required_unless_present = "manifests")]
+    pub records: Vec<PathBuf>,
+    /// What `run --manifest` has written in each process
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "manifest")]
+    pub manifests: Vec<PathBuf>,
+    /// Write the merged record to this file
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Write the merged manifest to this file
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

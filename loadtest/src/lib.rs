@@ -17,9 +17,12 @@
     )
 )]
 
+pub mod compare;
 pub mod generate;
+pub mod join;
 pub mod manifest;
 pub mod plot;
+pub mod ramp;
 pub mod ranges;
 pub mod record;
 pub mod report;

@@ -4,23 +4,25 @@
 //! not be carried out.
 
 mod cli;
+mod draw;
 mod terminal;
 
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
+use forebay_load::join::{self, Order};
 use forebay_load::manifest::Manifest;
+use forebay_load::ramp::Ramp;
 use forebay_load::record::Record;
-use forebay_load::report::{page, picture, plots};
-use forebay_load::{generate, run, verify};
+use forebay_load::{generate, ramp, run, verify};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use cli::{Cli, Command, GenerateArgs, ReportArgs, RunArgs, VerifyArgs};
+use cli::{Cli, Command, GenerateArgs, MergeArgs, RunArgs, VerifyArgs};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,7 +35,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run_load(*args),
         Command::Verify(args) => verify_lakes(args),
-        Command::Report(args) => draw_records(&args),
+        Command::Report(args) => draw::records(&args),
+        Command::Compare(args) => draw::comparison(&args),
+        Command::Merge(args) => merge(&args),
         Command::Generate(args) => generate_records(&args),
     };
     match done {
@@ -47,22 +51,89 @@ fn main() -> ExitCode {
 }
 
 fn run_load(args: RunArgs) -> Result<bool, Failure> {
-    let (json, manifest, record) = (args.json.clone(), args.manifest.clone(), args.record.clone());
-    let plan = args.plan(&|name| std::env::var(name).ok())?;
+    let files = Files {
+        json: args.json.clone(),
+        manifest: args.manifest.clone(),
+        record: args.record.clone(),
+        html: args.ramp_html.clone(),
+    };
+    let plan = args.ramp(&|name| std::env::var(name).ok())?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(Arc::clone(&stop))?;
+    let plan = match plan {
+        Ok(ramp) => return find_knee(&ramp, &stop, &files),
+        Err(plan) => plan,
+    };
     let mut display = terminal::RunDisplay::new(&plan);
     let outcome = run::run(&plan, stop, &mut |progress| display.show(progress));
     display.finish();
     let outcome = outcome?;
-    if let Some(path) = manifest {
-        outcome.manifest.write(&path)?;
-    }
-    if let Some(path) = record {
-        outcome.record.write(&path)?;
-    }
-    print(json.as_deref(), &outcome.report, &outcome.report.to_string())?;
+    files.write(Some(&outcome.manifest), Some(&outcome.record))?;
+    print(files.json.as_deref(), &outcome.report, &outcome.report.to_string())?;
     Ok(outcome.is_success())
+}
+
+/// Where a run is written down.
+struct Files {
+    json: Option<PathBuf>,
+    manifest: Option<PathBuf>,
+    record: Option<PathBuf>,
+    html: Option<PathBuf>,
+}
+
+impl Files {
+    fn write(&self, manifest: Option<&Manifest>, record: Option<&Record>) -> Result<(), Failure> {
+        if let Some((manifest, path)) = manifest.zip(self.manifest.as_deref()) {
+            manifest.write(path)?;
+        }
+        if let Some((record, path)) = record.zip(self.record.as_deref()) {
+            record.write(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Exit code 1 if no step was sustained.
+fn find_knee(ramp: &Ramp, stop: &Arc<AtomicBool>, files: &Files) -> Result<bool, Failure> {
+    let of_step = run::Plan { duration: Some(ramp.step), ..ramp.plan.clone() };
+    let (mut display, mut of_rate) = (terminal::RunDisplay::new(&of_step), ramp.from);
+    let found = ramp::ramp(
+        ramp,
+        stop,
+        &mut |rate, progress| {
+            if rate != of_rate {
+                of_rate = rate;
+                display = terminal::RunDisplay::new(&of_step);
+            }
+            display.show(progress);
+        },
+        &mut |step| {
+            let end = step.limit.map_or("sustained".to_owned(), |limit| limit.to_string());
+            let _ = writeln!(io::stderr(), "{:.0} records/s: {end}", step.rate);
+        },
+    )?;
+    display.finish();
+    files.write(found.manifest.as_ref(), found.record.as_ref())?;
+    if let Some(path) = &files.html {
+        draw::ramp(path, &ramp.plan.run_name, &found)?;
+    }
+    print(files.json.as_deref(), &found, &found.to_string())?;
+    Ok(found.knee.is_some())
+}
+
+fn merge(args: &MergeArgs) -> Result<bool, Failure> {
+    if let Some(path) = &args.record {
+        let records = args.records.iter().map(|path| Record::read(path)).collect::<Result<Vec<_>, _>>()?;
+        let joined = join::records(records, Order::Together)?;
+        joined.write(path)?;
+        print(None, &joined.report, &joined.report.to_string())?;
+    }
+    if let Some(path) = &args.manifest {
+        let manifests =
+            args.manifests.iter().map(|path| Manifest::read(path)).collect::<Result<Vec<_>, _>>()?;
+        join::manifests(manifests)?.write(path)?;
+    }
+    Ok(true)
 }
 
 fn verify_lakes(args: VerifyArgs) -> Result<bool, Failure> {
@@ -76,28 +147,6 @@ fn verify_lakes(args: VerifyArgs) -> Result<bool, Failure> {
     let text: String = verdicts.iter().map(ToString::to_string).collect();
     print(json.as_deref(), &verdicts, &text)?;
     Ok(verdicts.iter().all(|verdict| verdict.ok))
-}
-
-fn draw_records(args: &ReportArgs) -> Result<bool, Failure> {
-    let (mut body, mut groups) = (String::new(), Vec::new());
-    for path in &args.records {
-        let record = Record::read(path)?;
-        let name = format!("{} ({})", record.report.settings.run_name, path.display());
-        let drawn = plots::plots(&[(name.clone(), &record)]);
-        body.push_str(&page::run(&name, &record, &drawn));
-        groups.push((name, drawn));
-    }
-    if let Some(path) = &args.html {
-        write_file(path, page::page("Load on Forebay", &body).as_bytes())?;
-    }
-    if let Some(path) = &args.png {
-        write_file(path, &picture::picture(&groups)?)?;
-    }
-    Ok(true)
-}
-
-fn write_file(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    Ok(std::fs::write(path, content).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
 fn generate_records(args: &GenerateArgs) -> Result<bool, Failure> {

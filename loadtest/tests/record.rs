@@ -126,6 +126,10 @@ fn a_record_tells_each_second_and_adds_up_to_the_report() {
 
 /// A run of two seconds with an error in it.
 fn recorded(folder: &Path, name: &str, args: &[&str]) -> std::path::PathBuf {
+    recorded_for(folder, name, args, &["--duration", "1300ms"])
+}
+
+fn recorded_for(folder: &Path, name: &str, args: &[&str], length: &[&str]) -> std::path::PathBuf {
     let server = Server::start(folder, |request| if request == 7 { Act::Fail } else { Act::Keep });
     let path = folder.join(format!("{name}.record"));
     let pid = std::process::id().to_string();
@@ -137,8 +141,6 @@ fn recorded(folder: &Path, name: &str, args: &[&str]) -> std::path::PathBuf {
         &server.url,
         "--batch",
         "20",
-        "--duration",
-        "1300ms",
         "--run-name",
         name,
         "--server-pid",
@@ -146,7 +148,7 @@ fn recorded(folder: &Path, name: &str, args: &[&str]) -> std::path::PathBuf {
         "--record",
         text(&path),
     ];
-    load(&[&fixed, args].concat());
+    load(&[&fixed, args, length].concat());
     path
 }
 
@@ -171,4 +173,80 @@ fn a_page_needs_nothing_else_and_a_picture_has_the_same_plots() {
     assert!(picture.starts_with(b"\x89PNG\r\n\x1a\n"));
     assert!(!load(&["report", text(&record)]).status.success());
     assert!(!load(&["report", text(&html), "--html", text(&png)]).status.success());
+}
+
+#[test]
+fn two_runs_are_compared_and_what_is_worse_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = ["--duration", "9s"];
+    let (fast, slow) = std::thread::scope(|threads| {
+        let fast = threads.spawn(|| recorded_for(folder.path(), "fast", &["--rate", "2000"], &long));
+        let slow = threads.spawn(|| recorded_for(folder.path(), "slow", &["--rate", "500"], &long));
+        (fast.join().unwrap(), slow.join().unwrap())
+    });
+    let (html, png) = (folder.path().join("out.html"), folder.path().join("out.png"));
+    let files = ["--html", text(&html), "--png", text(&png)];
+    let compare =
+        |a: &Path, b: &Path| load(&[&["compare", "--fail-if-worse", text(a), text(b)], &files[..]].concat());
+    let worse = compare(&fast, &slow);
+    let told = String::from_utf8(worse.stdout).unwrap();
+    assert_eq!(worse.status.code(), Some(1), "{told}");
+    let row = told.lines().find(|line| line.starts_with("records/s acked")).unwrap();
+    assert!(row.ends_with("WORSE") && row.contains("0.250"), "{row}");
+    assert!(told.contains("not the same: rate: 2000.0 and 500.0"), "{told}");
+    let page = std::fs::read_to_string(&html).unwrap();
+    assert!(page.contains("A: acked") && page.contains("B: p99") && png.exists());
+    let same = compare(&fast, &fast);
+    assert_eq!(same.status.code(), Some(0));
+    assert!(!String::from_utf8(same.stdout).unwrap().contains("WORSE"));
+}
+
+#[test]
+fn a_ramp_finds_the_rate_that_the_server_can_keep_up_with() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each request takes 20 ms and waits for the one before: 50 requests of 10 records a second.
+    let lake = folder.path().join("lake");
+    let server = Server::start(&lake, |_| Act::Stall(Duration::from_millis(20)));
+    let (json, html) = (folder.path().join("ramp.json"), folder.path().join("ramp.html"));
+    let (record, manifest) = (folder.path().join("ramp.record"), folder.path().join("ramp.manifest"));
+    let done = load(&[
+        "run",
+        "--stream",
+        "events",
+        "--url",
+        &server.url,
+        "--batch",
+        "10",
+        "--ramp",
+        "100",
+        "--ramp-factor",
+        "2",
+        "--ramp-step",
+        "1s",
+        "--ramp-latency",
+        "200ms",
+        "--ramp-refine",
+        "1",
+        "--json",
+        text(&json),
+        "--ramp-html",
+        text(&html),
+        "--record",
+        text(&record),
+        "--manifest",
+        text(&manifest),
+    ]);
+    let told = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success() && told.contains("knee"), "{told}");
+    let found: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let knee = found["knee"].as_f64().unwrap();
+    assert!((100.0..500.0).contains(&knee), "{knee}");
+    assert_eq!(found["is_saturated"], true);
+    let acked: u64 = Record::read(&record).unwrap().intervals.iter().map(|at| at.acked).sum();
+    let steps = found["steps"].as_array().unwrap();
+    let of_steps: u64 = steps.iter().map(|step| step["report"]["records"]["acked"].as_u64().unwrap()).sum();
+    assert_eq!(acked, of_steps);
+    assert!(std::fs::read_to_string(&html).unwrap().contains("Latency over rate"));
+    let verdict = load(&["verify", text(&lake), "--manifest", text(&manifest)]);
+    assert!(verdict.status.success(), "{}", String::from_utf8(verdict.stdout).unwrap());
 }

@@ -6,7 +6,7 @@ use super::{Anchor, Canvas, Color, Label};
 /// Room for the numbers at the left.
 const LEFT: f64 = 64.0;
 /// Room at the right.
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 28.0;
 /// Room for title and legend.
 const TOP: f64 = 44.0;
 /// Room for the numbers below.

@@ -44,7 +44,9 @@ pub fn table(rows: &[Vec<String>]) -> String {
         let tag = if index == 0 { "th" } else { "td" };
         html.push_str("<tr>");
         // Writing to a string cannot fail.
-        row.iter().for_each(|cell| drop(write!(html, "<{tag}>{}</{tag}>", escape(cell))));
+        for cell in row {
+            let _ = write!(html, "<{tag}>{}</{tag}>", escape(cell));
+        }
         html.push_str("</tr>\n");
     }
     html + "</table>\n"

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::account::{Tally, Times};
 use super::plan::{Compression, Mode, Plan};
 use super::server_usage::ServerUsage;
+use crate::spread::Spread;
 
 /// What a run measured. Sizes are in bytes, a megabyte is 10⁶ of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -233,6 +234,26 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Computes what follows from the counts anew, with times as they are now: latency, service, pacing.
+    pub(crate) fn recount(&mut self, times: [&Spread; 3]) {
+        let seconds = self.seconds;
+        let rate = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        self.requests.per_second = rate(self.requests.total);
+        self.records.acked_per_second = rate(self.records.acked);
+        self.payload_bytes_per_second = rate(self.payload_bytes);
+        let [latency, service, pacing] = times.map(|spread| Percentiles::of(&Times::of(spread)));
+        (self.latency_ms, self.service_ms, self.pacing_ms) = (latency, service, pacing);
+        let (payload_bytes, acked) = (self.payload_bytes, self.records.acked);
+        if let Some(server) = &mut self.server {
+            let cpu_seconds = server.cpu_seconds;
+            let per = |amount: u64, unit: f64| (amount > 0).then(|| cpu_seconds / (amount as f64 / unit));
+            server.cpu_seconds_per_gb = per(payload_bytes, 1e9);
+            server.cpu_seconds_per_million_records = per(acked, 1e6);
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { requests, records, .. } = self;
@@ -284,4 +305,23 @@ fn write_server(f: &mut fmt::Formatter<'_>, server: &ServerUsage) -> fmt::Result
         writeln!(f, "server    the process was gone before the end")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use forebay::runtime::clock;
+
+    use super::*;
+
+    /// Of a run that sent nothing.
+    pub(crate) fn report() -> Report {
+        Report::new(&Plan::default(), &Tally::new(clock::monotonic()), 20.0, None)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let text = serde_json::to_string(&report()).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report());
+        assert!(report().to_string().contains("0 acked (durability unknown)"));
+    }
 }
