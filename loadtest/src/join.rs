@@ -118,6 +118,16 @@ fn add_report(joined: &mut Report, other: Report, order: Order) {
     joined.records.uncertain += other.records.uncertain;
     joined.payload_bytes += other.payload_bytes;
     joined.body_bytes += other.body_bytes;
+    for (index, class) in other.classes.into_iter().enumerate() {
+        match joined.classes.get_mut(index).filter(|has| has.name == class.name) {
+            Some(has) => has.merge(&class),
+            None => joined.classes.push(class),
+        }
+    }
+    match (&mut joined.taps, other.taps) {
+        (Some(taps), Some(other)) => taps.merge(&other),
+        (taps, other) => *taps = taps.take().or(other),
+    }
     joined.durability = joined.durability.take().or(other.durability);
     let mut errors: BTreeMap<_, u64> = BTreeMap::new();
     for error in joined.errors.drain(..).chain(other.errors) {

@@ -17,6 +17,8 @@
     )
 )]
 
+pub mod calibrate;
+pub mod chaos;
 pub mod compare;
 pub mod generate;
 pub mod join;

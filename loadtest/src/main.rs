@@ -5,6 +5,7 @@
 
 mod cli;
 mod draw;
+mod processes;
 mod terminal;
 
 use std::io::{self, BufWriter, Write};
@@ -14,15 +15,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
+use forebay_load::chaos::{self, Chaos};
 use forebay_load::join::{self, Order};
 use forebay_load::manifest::Manifest;
 use forebay_load::ramp::Ramp;
 use forebay_load::record::Record;
-use forebay_load::{generate, ramp, run, verify};
+use forebay_load::{calibrate, generate, ramp, run, verify};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use cli::{Cli, Command, GenerateArgs, MergeArgs, RunArgs, VerifyArgs};
+use cli::{CalibrateArgs, Cli, Command, GenerateArgs, MergeArgs, RunArgs, VerifyArgs};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match Cli::parse().command {
         Command::Run(args) => run_load(*args),
+        Command::Calibrate(args) => tell_cost(&args),
         Command::Verify(args) => verify_lakes(args),
         Command::Report(args) => draw::records(&args),
         Command::Compare(args) => draw::comparison(&args),
@@ -57,6 +60,13 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
         record: args.record.clone(),
         html: args.ramp_html.clone(),
     };
+    let (chaos, lakes, count) = (args.chaos(), args.lakes(), args.processes);
+    if count > 1 && (chaos.is_some() || args.ramp.is_some()) {
+        return Err(
+            "--processes cannot be used together with --ramp, --chaos, --server-command or --stall-proxy"
+                .into(),
+        );
+    }
     let plan = args.ramp(&|name| std::env::var(name).ok())?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(Arc::clone(&stop))?;
@@ -64,13 +74,64 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
         Ok(ramp) => return find_knee(&ramp, &stop, &files),
         Err(plan) => plan,
     };
-    let mut display = terminal::RunDisplay::new(&plan);
-    let outcome = run::run(&plan, stop, &mut |progress| display.show(progress));
-    display.finish();
-    let outcome = outcome?;
+    if count > 1 {
+        let given: Vec<_> = std::env::args_os().skip(1).collect();
+        let (is_right, record, manifest) = processes::run(&given, &plan, count, &stop)?;
+        files.write(Some(&manifest), Some(&record))?;
+        print(files.json.as_deref(), &record.report, &record.report.to_string())?;
+        return Ok(is_right);
+    }
+    let outcome = match &chaos {
+        None => calm(&plan, stop)?,
+        Some(settings) => disturbed(&plan, settings, stop)?,
+    };
     files.write(Some(&outcome.manifest), Some(&outcome.record))?;
     print(files.json.as_deref(), &outcome.report, &outcome.report.to_string())?;
-    Ok(outcome.is_success())
+    let mut is_right = outcome.is_success();
+    if let Some(lakes) = lakes {
+        let plan = lakes.plan(store_environment(), vec![outcome.manifest])?;
+        for verdict in verify::verify(&plan, &mut |_| {})? {
+            io::stdout().lock().write_all(verdict.to_string().as_bytes())?;
+            is_right &= verdict.ok;
+        }
+    }
+    Ok(is_right)
+}
+
+fn calm(plan: &run::Plan, stop: Arc<AtomicBool>) -> Result<run::Outcome, Failure> {
+    let mut display = terminal::RunDisplay::new(plan);
+    let outcome = run::run(plan, stop, &mut |progress| display.show(progress));
+    display.finish();
+    Ok(outcome?)
+}
+
+/// The same with something done to the server meanwhile. It has ended afterwards.
+fn disturbed(
+    plan: &run::Plan,
+    settings: &chaos::Settings,
+    stop: Arc<AtomicBool>,
+) -> Result<run::Outcome, Failure> {
+    let mut chaos = Chaos::start(settings)?;
+    let plan = run::Plan { followed_pid: chaos.server_pid(), ..plan.clone() };
+    let mut display = terminal::RunDisplay::new(&plan);
+    let mut failed = None;
+    let end = Arc::clone(&stop);
+    let outcome = run::run(&plan, stop, &mut |progress| {
+        display.show(progress);
+        if failed.is_none()
+            && let Err(error) = chaos.act(progress.elapsed)
+        {
+            end.store(true, Ordering::Relaxed);
+            failed = Some(error);
+        }
+    });
+    display.finish();
+    let mut outcome = outcome?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    outcome.record.marks = chaos.finish()?;
+    Ok(outcome)
 }
 
 /// Where a run is written down.
@@ -119,6 +180,17 @@ fn find_knee(ramp: &Ramp, stop: &Arc<AtomicBool>, files: &Files) -> Result<bool,
     }
     print(files.json.as_deref(), &found, &found.to_string())?;
     Ok(found.knee.is_some())
+}
+
+fn tell_cost(args: &CalibrateArgs) -> Result<bool, Failure> {
+    let (plan, stop) = (args.plan(), Arc::new(AtomicBool::new(false)));
+    stop_on_signal(Arc::clone(&stop))?;
+    let mut display = terminal::RunDisplay::new(&plan);
+    let cost = calibrate::calibrate(&plan, stop, &mut |progress| display.show(progress));
+    display.finish();
+    let cost = cost?;
+    print(args.json.as_deref(), &cost, &cost.to_string())?;
+    Ok(true)
 }
 
 fn merge(args: &MergeArgs) -> Result<bool, Failure> {

@@ -172,19 +172,21 @@ impl Interval {
 
 /// The curve of a spread: for each power of ten of what is left, ten points.
 pub fn curve(spread: &Spread) -> Vec<(f64, f64)> {
-    let count = spread.count() as f64;
     let mut curve = Vec::new();
+    if spread.is_empty() {
+        return curve;
+    }
+    let count = spread.count() as f64;
     let mut step = 0;
-    while count > 0.0 {
+    loop {
         let left = 10_f64.powf(-f64::from(step) / 10.0);
         if left * count < 1.0 {
             curve.push((1.0, spread.quantile(1.0) as f64 / 1e3));
-            break;
+            return curve;
         }
         curve.push((1.0 - left, spread.quantile(1.0 - left) as f64 / 1e3));
         step += 1;
     }
-    curve
 }
 
 /// Why a record cannot be read or written.

@@ -250,3 +250,41 @@ fn a_ramp_finds_the_rate_that_the_server_can_keep_up_with() {
     let verdict = load(&["verify", text(&lake), "--manifest", text(&manifest)]);
     assert!(verdict.status.success(), "{}", String::from_utf8(verdict.stdout).unwrap());
 }
+
+#[test]
+fn several_processes_are_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let server = Server::start(&lake, |_| Act::Keep);
+    let (record, manifest) = (folder.path().join("run.record"), folder.path().join("run.manifest"));
+    let done = load(&[
+        "run",
+        "--stream",
+        "events",
+        "--url",
+        &server.url,
+        "--batch",
+        "10",
+        "--records",
+        "3000",
+        "--processes",
+        "3",
+        "--connections",
+        "7",
+        "--record",
+        text(&record),
+        "--manifest",
+        text(&manifest),
+    ]);
+    assert!(done.status.success(), "{done:?}");
+    let report = Record::read(&record).unwrap().report;
+    assert_eq!((report.records.acked, report.settings.connections), (3_000, 7));
+    assert_eq!((report.requests.total, report.latency_ms.count), (server.requests(), server.requests()));
+    let verdict = load(&["verify", text(&lake), "--manifest", text(&manifest)]);
+    let told = String::from_utf8(verdict.stdout).unwrap();
+    assert!(verdict.status.success() && told.contains("expected 3000"), "{told}");
+    // Nobody listens: that is said, and nothing stays behind.
+    let failed = load(&["run", "--url", "http://127.0.0.1:1", "--records", "10", "--processes", "2"]);
+    assert_eq!(failed.status.code(), Some(2));
+    assert!(String::from_utf8(failed.stderr).unwrap().contains("cannot connect"));
+}

@@ -62,7 +62,8 @@ impl Canvas for Svg {
         let color = hex(color);
         let _ = write!(
             self.body,
-            "<polyline fill=\"none\" stroke=\"{color}\" stroke-width=\"{width}\" stroke-linejoin=\"round\"{dashes} points=\""
+            "<polyline fill=\"none\" stroke=\"{color}\" stroke-width=\"{width}\" stroke-linejoin=\"round\"{dashes} \
+             points=\""
         );
         for (x, y) in points {
             let _ = write!(self.body, "{x:.1},{y:.1} ");

@@ -57,6 +57,9 @@ pub fn run(name: &str, record: &Record, drawn: &[Plot]) -> String {
     let mut html = format!("<h2>{}</h2>\n<p>{}</p>\n", escape(name), escape(&asked(record)));
     html.push_str(&table(&totals(record)));
     html.push_str(&table(&times(record)));
+    if let Some(taps) = &record.report.taps {
+        html.push_str(&format!("<pre>{}</pre>\n", escape(&taps.to_string())));
+    }
     if !record.report.errors.is_empty() {
         let mut rows = vec![vec!["error".to_owned(), "status".to_owned(), "count".to_owned()]];
         rows.extend(record.report.errors.iter().map(|error| {

@@ -106,7 +106,11 @@ fn curve(records: &Named<'_>) -> Plot {
         stroke: Stroke::Dashed,
         points: Box::new(move |record: &Record| some(record::curve(&record.service_us))),
     };
-    let lines = vec![latency, service];
+    let end_to_end = line("sent to read", move |record: &Record| {
+        let taps = record.report.taps.as_ref();
+        some(taps.map(|taps| record::curve(&taps.latency_us)).unwrap_or_default())
+    });
+    let lines = vec![latency, service, end_to_end];
     let plot = plot(records, "Latency by share of requests", "ms", lines);
     Plot { x: XAxis::Share, is_log: true, marks: vec![], ..plot }
 }
@@ -141,7 +145,9 @@ fn plot(records: &Named<'_>, title: &str, unit: &'static str, lines: Vec<Line<'_
         for (of_line, line) in lines.iter().enumerate() {
             let alone = records.len() == 1;
             let points = (line.points)(record);
-            if points.iter().all(|(_, y)| y.is_none()) {
+            // Events that never were would only take room in the legend.
+            let is_nothing = |y: Option<f64>| y.is_none() || (line.stroke == Stroke::Stems && y == Some(0.0));
+            if points.iter().all(|(_, y)| is_nothing(*y)) {
                 continue;
             }
             series.push(Series {

@@ -29,7 +29,7 @@ pub(super) const NOT_SENT: &str = "not_sent";
 pub(super) struct Times(Histogram<u64>);
 
 impl Times {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         #[expect(clippy::expect_used, reason = "the bounds are constants, and a test makes one")]
         let histogram = Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("bounds of a histogram");
         Self(histogram)
@@ -39,7 +39,7 @@ impl Times {
         self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(MICROS_MAX));
     }
 
-    fn add(&mut self, other: &Times) {
+    pub(super) fn add(&mut self, other: &Times) {
         // Both have the same bounds, so that there is nothing that could not be added.
         let _ = self.0.add(&other.0);
     }
@@ -124,6 +124,15 @@ impl Counts {
     }
 }
 
+/// What was seen of a part of the load.
+#[derive(Debug, Clone)]
+pub(super) struct ClassTally {
+    pub(super) requests: u64,
+    pub(super) failed: u64,
+    pub(super) acked: u64,
+    pub(super) latency: Times,
+}
+
 /// What the connections of one thread have seen.
 #[derive(Debug, Clone)]
 pub(super) struct Tally {
@@ -138,6 +147,8 @@ pub(super) struct Tally {
     pub(super) errors: BTreeMap<(u16, String), u64>,
     /// What the server says that an ack means.
     pub(super) durability: Option<String>,
+    /// The same by parts of the load, where there are several.
+    pub(super) classes: Vec<ClassTally>,
     /// The same by seconds.
     pub(super) timeline: Timeline,
     /// Intervals of the threads that were merged into this one.
@@ -145,8 +156,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(start: Instant) -> Self {
+    pub(super) fn new(start: Instant, classes: usize) -> Self {
+        let class = || ClassTally { requests: 0, failed: 0, acked: 0, latency: Times::new() };
         Self {
+            classes: (0..if classes > 1 { classes } else { 0 }).map(|_| class()).collect(),
             counts: Counts::default(),
             service: Times::new(),
             latency: Times::new(),
@@ -182,6 +195,12 @@ impl Tally {
         self.service.add(&other.service);
         self.latency.add(&other.latency);
         self.pacing.add(&other.pacing);
+        for (class, other) in self.classes.iter_mut().zip(&other.classes) {
+            class.requests += other.requests;
+            class.failed += other.failed;
+            class.acked += other.acked;
+            class.latency.add(&other.latency);
+        }
         for ((status, code), count) in &other.errors {
             *self.errors.entry((*status, code.clone())).or_default() += count;
         }
@@ -294,7 +313,8 @@ mod tests {
         let (mut account, mut counts) = (Account::default(), Counts::default());
         for (index, fate) in fates.iter().enumerate() {
             let first = index as u64 * 10;
-            let body = Body { bytes: Bytes::new(), payload_bytes: 1_000, producer: 0, first, records: 10 };
+            let bytes = Bytes::new();
+            let body = Body { bytes, body_bytes: 0, payload_bytes: 1_000, producer: 0, first, records: 10 };
             settle(&mut account, &mut counts, &body, fate, doubt);
         }
         (account, counts)
@@ -361,7 +381,7 @@ mod tests {
         let refused = |code: usize| Fate::Answered(Answer::Refused { code: code.to_string(), retry: None });
         let (account, _) = settled(&(0..1_000).map(refused).collect::<Vec<_>>());
         assert_eq!(account.refused.len(), CODES_MAX + 1);
-        let mut tally = Tally::new(forebay::runtime::clock::monotonic());
+        let mut tally = Tally::new(forebay::runtime::clock::monotonic(), 1);
         (0..1_000).for_each(|code: u16| tally.error(400, &code.to_string()));
         assert_eq!(tally.errors.len(), CODES_MAX + 1);
         assert_eq!(tally.errors.values().sum::<u64>(), 1_000);
@@ -369,7 +389,7 @@ mod tests {
 
     #[test]
     fn tallies_add_up() {
-        let mut tally = Tally::new(forebay::runtime::clock::monotonic());
+        let mut tally = Tally::new(forebay::runtime::clock::monotonic(), 1);
         tally.service.record(Duration::from_millis(5));
         tally.counts.acked = 3;
         let mut sum = tally.clone();

@@ -6,9 +6,10 @@ use std::fs;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::account::{Tally, Times};
+use super::account::{ClassTally, Tally, Times};
 use super::plan::{Compression, Mode, Plan};
 use super::server_usage::ServerUsage;
+use super::workload::Class;
 use crate::spread::Spread;
 
 /// What a run measured. Sizes are in bytes, a megabyte is 10⁶ of them.
@@ -40,6 +41,12 @@ pub struct Report {
     /// From when a request was due to when it was sent, for those whose connection was idle: what of the latency
     /// comes from the load generator itself. Open loop only.
     pub pacing_ms: Percentiles,
+    /// Parts of the load, where there are several.
+    #[serde(default)]
+    pub classes: Vec<ClassReport>,
+    /// What readers of the stream have seen, if there were any.
+    #[serde(default)]
+    pub taps: Option<TapReport>,
     /// Tries that failed and records that were refused, by status and code.
     pub errors: Vec<ErrorCount>,
     /// What the server used, if its process was named.
@@ -65,6 +72,12 @@ pub struct Settings {
     pub run_name: String,
     pub retry_seconds: Option<f64>,
     pub idempotent: bool,
+    /// Protocol, records of a request and bytes of a record of each part of the load.
+    #[serde(default)]
+    pub parts: Vec<String>,
+    /// Readers of the stream.
+    #[serde(default)]
+    pub taps: u32,
 }
 
 impl Settings {
@@ -89,6 +102,8 @@ impl Settings {
             run_name: plan.run_name.clone(),
             retry_seconds: plan.retry.map(|retry| retry.as_secs_f64()),
             idempotent: plan.idempotent,
+            parts: plan.classes().iter().map(class_name).collect(),
+            taps: plan.taps,
         }
     }
 }
@@ -148,7 +163,7 @@ pub struct Records {
 }
 
 /// Milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Requests that were measured.
     pub count: u64,
@@ -180,6 +195,103 @@ impl Percentiles {
             max: histogram.max() as f64 / 1e3,
             mean: histogram.mean() / 1e3,
         }
+    }
+}
+
+/// What readers of the stream have seen, all together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TapReport {
+    /// How they came in.
+    pub kind: String,
+    /// How many.
+    pub readers: u64,
+    /// Records of the run that they were sent.
+    pub records: u64,
+    /// Of them, those that a reader had before.
+    pub duplicated: u64,
+    /// Of them, those behind a later one of the same producer and shard.
+    pub reordered: u64,
+    /// Acked records that a reader has not got, added up over readers.
+    pub missing: u64,
+    /// Records that the server said to have skipped because retention had taken them.
+    pub skipped: u64,
+    /// Records of others.
+    pub foreign: u64,
+    /// How often a reader came again.
+    pub reconnects: u64,
+    /// From when a record was sent to when a reader had it.
+    pub latency_ms: Percentiles,
+    /// The same as `[microseconds, count]`.
+    pub latency_us: Spread,
+}
+
+impl TapReport {
+    /// Whether every reader got every acked record once and in order.
+    pub fn is_right(&self) -> bool {
+        self.duplicated == 0 && self.reordered == 0 && self.missing == 0
+    }
+
+    /// Adds what other readers have seen.
+    pub(crate) fn merge(&mut self, other: &TapReport) {
+        self.readers += other.readers;
+        self.records += other.records;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.missing += other.missing;
+        self.skipped += other.skipped;
+        self.foreign += other.foreign;
+        self.reconnects += other.reconnects;
+        self.latency_us.merge(&other.latency_us);
+        self.latency_ms = Percentiles::of(&Times::of(&self.latency_us));
+    }
+}
+
+impl fmt::Display for TapReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Percentiles { p50, p90, p99, p999, max, .. } = self.latency_ms;
+        writeln!(f, "taps     {p50:10.3} {p90:10.3} {p99:10.3} {p999:10.3} {max:10.3}")?;
+        writeln!(
+            f,
+            "taps      {} readers ({}), {} records: {} duplicated, {} reordered, {} missing, {} skipped, {} of others, \
+             {} reconnects",
+            self.readers,
+            self.kind,
+            self.records,
+            self.duplicated,
+            self.reordered,
+            self.missing,
+            self.skipped,
+            self.foreign,
+            self.reconnects
+        )
+    }
+}
+
+/// A part of the load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassReport {
+    /// What was asked for: protocol, records of a request, bytes of a record.
+    pub name: String,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of them, those without a success.
+    pub failed: u64,
+    /// Records that the server has.
+    pub acked: u64,
+    /// As that of the whole.
+    pub latency_ms: Percentiles,
+    /// The same as `[microseconds, count]`.
+    pub latency_us: Spread,
+}
+
+impl ClassReport {
+    /// Adds what was seen elsewhere.
+    pub(crate) fn merge(&mut self, other: &ClassReport) {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.acked += other.acked;
+        self.latency_us.merge(&other.latency_us);
+        self.latency_ms = Percentiles::of(&Times::of(&self.latency_us));
     }
 }
 
@@ -228,10 +340,28 @@ impl Report {
             service_ms: Percentiles::of(&tally.service),
             latency_ms: Percentiles::of(&tally.latency),
             pacing_ms: Percentiles::of(&tally.pacing),
+            classes: classes(plan, tally),
+            taps: None,
             errors: tally.errors.iter().map(error).collect(),
             server,
         }
     }
+}
+
+fn class_name(class: &Class) -> String {
+    format!("{}, batch {}, size {}", class.protocol.name(), class.batch, class.record_bytes)
+}
+
+fn classes(plan: &Plan, tally: &Tally) -> Vec<ClassReport> {
+    let of = |(class, seen): (&Class, &ClassTally)| ClassReport {
+        name: class_name(class),
+        requests: seen.requests,
+        failed: seen.failed,
+        acked: seen.acked,
+        latency_ms: Percentiles::of(&seen.latency),
+        latency_us: seen.latency.spread(),
+    };
+    plan.classes().iter().zip(&tally.classes).map(of).collect()
 }
 
 impl Report {
@@ -284,6 +414,15 @@ impl fmt::Display for Report {
                 writeln!(f, "{name:9}{p50:10.3} {p90:10.3} {p99:10.3} {p999:10.3} {max:10.3}")?;
             }
         }
+        self.taps.iter().try_for_each(|taps| write!(f, "{taps}"))?;
+        for class in &self.classes {
+            let Percentiles { p50, p99, .. } = class.latency_ms;
+            let ClassReport { name, requests, failed, acked, .. } = class;
+            writeln!(
+                f,
+                "part      {name}: {acked} acked, {requests} requests, {failed} failed, p50 {p50:.3} p99 {p99:.3} ms"
+            )?;
+        }
         for error in &self.errors {
             let status = error.status.map_or("no reply".to_owned(), |status| status.to_string());
             writeln!(f, "error     {status} {}: {}", error.code, error.count)?;
@@ -315,7 +454,7 @@ pub(crate) mod tests {
 
     /// Of a run that sent nothing.
     pub(crate) fn report() -> Report {
-        Report::new(&Plan::default(), &Tally::new(clock::monotonic()), 20.0, None)
+        Report::new(&Plan::default(), &Tally::new(clock::monotonic(), 1), 20.0, None)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -91,25 +91,39 @@ pub(super) struct Watch {
 impl Watch {
     /// Fails if there is no such process, or it cannot be looked at.
     pub(super) fn start(pid: u32) -> io::Result<Self> {
+        Self::follow(pid, None)
+    }
+
+    /// Watches a process that may be gone and come back under another number, which `followed` tells.
+    pub(super) fn follow(mut pid: u32, followed: Option<Arc<AtomicU32>>) -> io::Result<Self> {
         let before = read(pid)?;
         let ended = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ended);
         let thread = thread::spawn(move || {
             let (mut last, mut rss_max, mut peak) = (before, before.rss_bytes, before.peak_rss_bytes);
             let (mut samples, mut interval) = (Vec::new(), SAMPLE_INTERVAL);
+            // What processes have used that are gone.
+            let (mut gone_user, mut gone_system) = (0.0, 0.0);
             loop {
                 let is_last = seen.load(Ordering::Acquire);
+                let now_pid = followed.as_ref().map_or(pid, |followed| followed.load(Ordering::Acquire));
+                if now_pid != pid {
+                    pid = now_pid;
+                    (gone_user, gone_system) = (last.user_seconds, last.system_seconds);
+                }
                 let is_alive = match read(pid) {
                     Ok(usage) if usage.peak_rss_bytes > 0 => {
-                        last = usage;
-                        samples.push((clock::monotonic(), usage));
+                        let user_seconds = usage.user_seconds + gone_user;
+                        let system_seconds = usage.system_seconds + gone_system;
+                        last = Usage { user_seconds, system_seconds, ..usage };
+                        samples.push((clock::monotonic(), last));
                         true
                     }
                     _ => false,
                 };
                 rss_max = rss_max.max(last.rss_bytes);
                 peak = peak.max(last.peak_rss_bytes);
-                if is_last || !is_alive {
+                if is_last || (!is_alive && followed.is_none()) {
                     let last = Usage { peak_rss_bytes: peak, ..last };
                     return Watched { last, rss_bytes_max: rss_max, is_alive, samples };
                 }
@@ -184,6 +198,19 @@ mod tests {
         assert!(usage.run_rss_bytes_max > 0 && usage.cpu_seconds >= 0.0);
         assert_eq!(usage.cpu_seconds_per_gb, Some(usage.cpu_seconds * 2.0));
         assert_eq!(usage.cpu_seconds_per_million_records, None);
+    }
+
+    #[test]
+    fn a_process_that_comes_back_under_another_number_is_followed() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Arc::new(AtomicU32::new(child.id()));
+        let watch = Watch::follow(child.id(), Some(Arc::clone(&pid))).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        pid.store(std::process::id(), Ordering::Release);
+        let (usage, samples) = watch.finish(0, 0, clock::monotonic()).unwrap();
+        assert!(usage.alive_at_end && usage.cpu_seconds >= 0.0);
+        assert!(samples.windows(2).all(|pair| pair[0].cpu_seconds <= pair[1].cpu_seconds));
     }
 
     #[test]
