@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::processes::PROCESSES_MAX;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use forebay::cli::node_key;
 use forebay::runtime::clock::UnixMicros;
 use forebay::testkit::generators;
 use forebay_load::manifest::Manifest;
-use forebay_load::{generate, run, verify};
+use forebay_load::ramp::Ramp;
+use forebay_load::run::consume::TapKind;
+use forebay_load::run::workload::{Class, Protocol};
+use forebay_load::{chaos, generate, run, verify};
 
 /// Load for Forebay, and the proof that all of it arrived.
 #[derive(Debug, Parser)]
@@ -23,11 +27,20 @@ pub struct Cli {
 pub enum Command {
     /// Post records and measure. Exit code 1 if any request failed for good
     #[command(
+        args_override_self = true,
         after_help = "FOREBAY_API_KEY in the environment: the key that is shown to a server that asks for one."
     )]
     Run(Box<RunArgs>),
+    /// Tell how much CPU time the load generator itself takes for a request, against a responder of its own
+    Calibrate(CalibrateArgs),
     /// Read lakes back. Exit code 1 if records are missing, duplicated, reordered or damaged
     Verify(VerifyArgs),
+    /// Draw records of runs: a page, a picture
+    Report(ReportArgs),
+    /// Tell which differences of two runs are more than chance
+    Compare(CompareArgs),
+    /// Make one record or manifest of those of several processes that ran at the same time
+    Merge(MergeArgs),
     /// Print records as NDJSON
     Generate(GenerateArgs),
 }
@@ -114,6 +127,18 @@ pub struct RunArgs {
     /// Content-Encoding of the bodies
     #[arg(long, value_enum, default_value = "none")]
     compression: Compression,
+    /// How records are sent: native, http2, websocket, kinesis (PutRecords), firehose (PutRecordBatch)
+    #[arg(long, default_value = "native", value_parser = protocol, conflicts_with = "mix")]
+    protocol: Protocol,
+    /// Several at once: native:80,kinesis:15:batch=1..500,firehose:5:size=200..4000; weights are shares of the records
+    #[arg(long)]
+    mix: Option<String>,
+    /// Certificates (PEM) that vouch for a server of https [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Take every certificate: the load may go to somebody else
+    #[arg(long, conflicts_with = "ca")]
+    insecure: bool,
     /// Seed of the records
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -135,12 +160,70 @@ pub struct RunArgs {
     /// After how long without a reply a request counts as broken
     #[arg(long, value_parser = duration, default_value = "30s")]
     timeout: Duration,
+    /// Readers of the stream, which measure how long records take from being sent to being read, and check their order
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    tap: u32,
+    /// How readers come in: events (server-sent events) or websocket
+    #[arg(long, default_value = "events", value_parser = tap_kind, requires = "tap")]
+    tap_protocol: TapKind,
     /// Process id of the server: measure its CPU time and memory
     #[arg(long)]
     server_pid: Option<u32>,
     /// Go on measuring the server for so long after the last reply, for the work that is still under way
-    #[arg(long, value_parser = duration, default_value = "0s", requires = "server_pid")]
+    #[arg(long, value_parser = duration, default_value = "0s")]
     settle: Duration,
+    /// Where the server tells its metrics, such as http://127.0.0.1:9090/metrics: seals, uploads, commits by seconds
+    #[arg(long, value_name = "URL")]
+    metrics: Option<String>,
+    /// Write the run second by second to this file, for `report` and `compare`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Share connections, rate and records among so many processes, and report them as one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PROCESSES_MAX)))]
+    pub processes: u32,
+    /// What is done meanwhile, and verified at the end: kill@10s,restart@12s; also terminate, freeze and thaw, stall,
+    /// cut and heal. Needs --retry
+    #[arg(long, requires = "retry", conflicts_with = "ramp")]
+    chaos: Option<String>,
+    /// Start the server by this command, for a shell; it is told to end after the load
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["server_pid", "ramp"], requires = "retry")]
+    server_command: Option<String>,
+    /// Where the output of --server-command goes [default: nowhere]
+    #[arg(long, value_name = "FILE", requires = "server_command")]
+    server_log: Option<PathBuf>,
+    /// Listen here and lead to there, as the way to the store of stall, cut and heal: 127.0.0.1:9100=127.0.0.1:9000
+    #[arg(long, value_name = "LISTEN=UPSTREAM")]
+    stall_proxy: Option<String>,
+    /// The process of freeze and thaw, such as the store's [default: the server]
+    #[arg(long, value_name = "PID")]
+    freeze_pid: Option<u32>,
+    /// Verify this lake by what was acked, once the server has ended
+    #[arg(long, value_name = "LAKE-URL", requires = "server_command")]
+    verify: Vec<String>,
+    /// URL of the S3-compatible store of --verify
+    #[arg(long, value_name = "URL", requires = "verify")]
+    endpoint: Option<String>,
+    /// Raise the rate step by step from this one until the server cannot keep up, and find the knee
+    #[arg(long, value_name = "RATE", conflicts_with_all = ["rate", "mode", "duration", "records"])]
+    pub ramp: Option<f64>,
+    /// Each rate is so many times the one before
+    #[arg(long, default_value_t = 1.5, requires = "ramp")]
+    ramp_factor: f64,
+    /// How long a step is
+    #[arg(long, value_parser = duration, default_value = "10s", requires = "ramp")]
+    ramp_step: Duration,
+    /// What p99 may be in a step that is sustained
+    #[arg(long, value_parser = duration, default_value = "100ms", requires = "ramp")]
+    ramp_latency: Duration,
+    /// How often the gap around the knee is halved
+    #[arg(long, default_value_t = 4, requires = "ramp")]
+    ramp_refine: u32,
+    /// No step is faster
+    #[arg(long, value_name = "RATE", default_value_t = 1e8, requires = "ramp")]
+    ramp_max: f64,
+    /// Write the table and plots of the ramp to this file
+    #[arg(long, value_name = "FILE", requires = "ramp")]
+    pub ramp_html: Option<PathBuf>,
     /// Write the report as JSON to this file; - for standard output, in the place of the text
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -150,6 +233,45 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// What is done while the load goes on, if anything.
+    pub fn chaos(&self) -> Option<chaos::Settings> {
+        let settings = chaos::Settings {
+            script: self.chaos.clone().unwrap_or_default(),
+            server_command: self.server_command.clone(),
+            server_log: self.server_log.clone(),
+            stall_proxy: self.stall_proxy.clone(),
+            freeze_pid: self.freeze_pid,
+        };
+        let is_asked = self.chaos.is_some() || self.server_command.is_some() || self.stall_proxy.is_some();
+        is_asked.then_some(settings)
+    }
+
+    /// The lakes that are verified when the server has ended.
+    pub fn lakes(&self) -> Option<VerifyArgs> {
+        (!self.verify.is_empty()).then(|| VerifyArgs {
+            lakes: self.verify.clone(),
+            manifest: Vec::new(),
+            endpoint: self.endpoint.clone(),
+            key: None,
+            errors: "errors".to_owned(),
+            jobs: None,
+            json: None,
+        })
+    }
+
+    /// A plan with all steps of `--ramp`, if that is given.
+    pub fn ramp(mut self, env: &dyn Fn(&str) -> Option<String>) -> Result<Result<Ramp, run::Plan>, String> {
+        let Some(from) = self.ramp else { return self.plan(env).map(Err) };
+        let (factor, refine, rate_max) = (self.ramp_factor, self.ramp_refine, self.ramp_max);
+        let (step, latency_max) = (self.ramp_step, self.ramp_latency);
+        if !(factor > 1.0 && factor <= 100.0) {
+            return Err(format!("--ramp-factor {factor} cannot be used: give more than 1, up to 100"));
+        }
+        self.rate = Some(from);
+        let plan = self.plan(env)?;
+        Ok(Ok(Ramp { plan, from, factor, step, latency_max, refine, rate_max }))
+    }
+
     /// `env` looks up what must not stand in a command line.
     pub fn plan(self, env: &dyn Fn(&str) -> Option<String>) -> Result<run::Plan, String> {
         let mode = match (self.mode, self.rate) {
@@ -166,7 +288,17 @@ impl RunArgs {
             Some(path) => run::Source::File(path),
             None => run::Source::Profile(profile),
         };
-        Ok(run::Plan {
+        let trust = match self.ca {
+            Some(path) => run::Trust::Ca(path),
+            None if self.insecure => run::Trust::Everybody,
+            None => run::Trust::System,
+        };
+        let mut plan = run::Plan {
+            trust,
+            credentials: credentials(env),
+            mix: Vec::new(),
+            taps: self.tap,
+            tap_kind: self.tap_protocol,
             target: run::Target::parse(&self.url).map_err(|error| error.to_string())?,
             authorization: node_key::authorization(env).map_err(|error| error.to_string())?,
             stream: self.stream.unwrap_or_else(|| profile.name().to_owned()),
@@ -193,9 +325,49 @@ impl RunArgs {
             idempotent: self.idempotent.unwrap_or(self.retry),
             timeout: self.timeout,
             server_pid: self.server_pid,
+            followed_pid: None,
             settle: self.settle,
-        })
+            metrics: self.metrics.as_deref().map(metrics_target).transpose()?,
+        };
+        plan.mix = match self.mix {
+            Some(mix) => Class::parse_mix(&mix, &plan.whole()).map_err(|error| error.to_string())?,
+            None => vec![Class { protocol: self.protocol, ..plan.whole() }],
+        };
+        Ok(plan)
     }
+}
+
+fn protocol(name: &str) -> Result<Protocol, String> {
+    Protocol::parse(name).ok_or_else(|| "give native, http2, websocket, kinesis or firehose".to_owned())
+}
+
+fn tap_kind(name: &str) -> Result<TapKind, String> {
+    match name {
+        "events" => Ok(TapKind::Events),
+        "websocket" => Ok(TapKind::WebSocket),
+        _ => Err("give events or websocket".to_owned()),
+    }
+}
+
+/// As SDKs of AWS find them; none means that requests are not signed.
+fn credentials(env: &dyn Fn(&str) -> Option<String>) -> Option<run::Credentials> {
+    Some(run::Credentials {
+        key_id: env("AWS_ACCESS_KEY_ID")?,
+        secret: env("AWS_SECRET_ACCESS_KEY")?,
+        session_token: env("AWS_SESSION_TOKEN"),
+        region: env("AWS_REGION")
+            .or_else(|| env("AWS_DEFAULT_REGION"))
+            .unwrap_or_else(|| "us-east-1".to_owned()),
+    })
+}
+
+/// Without a path it is the one that the server has.
+fn metrics_target(url: &str) -> Result<run::Target, String> {
+    let mut target = run::Target::parse(url).map_err(|error| error.to_string())?;
+    if target.prefix.is_empty() {
+        target.prefix = "/metrics".to_owned();
+    }
+    Ok(target)
 }
 
 #[derive(Debug, Args)]
@@ -252,6 +424,91 @@ impl VerifyArgs {
             jobs: self.jobs.unwrap_or_else(cpus).clamp(1, 64),
         })
     }
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// What `run --record` has written
+    #[arg(required = true, value_name = "RECORD")]
+    pub records: Vec<PathBuf>,
+    /// Write a page that needs nothing else to this file
+    #[arg(long, value_name = "FILE", required_unless_present = "png")]
+    pub html: Option<PathBuf>,
+    /// Write a picture to this file
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// How long to send
+    #[arg(long, value_parser = duration, default_value = "5s")]
+    duration: Duration,
+    /// Connections, each with one request at a time
+    #[arg(long, default_value_t = 32)]
+    connections: u32,
+    /// Threads of the connections
+    #[arg(long, default_value_t = 1)]
+    threads: u32,
+    /// Records in a request; 1 sends single events
+    #[arg(long, default_value_t = 1)]
+    batch: u32,
+    /// Bytes of a record, about; 0 for the natural size
+    #[arg(long, default_value_t = 0)]
+    record_size: usize,
+    /// Write the cost as JSON to this file; - for standard output, in the place of the text
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+impl CalibrateArgs {
+    pub fn plan(&self) -> run::Plan {
+        run::Plan {
+            duration: Some(self.duration),
+            connections: self.connections,
+            producers: self.connections,
+            threads: self.threads,
+            batch: self.batch,
+            record_bytes: self.record_size,
+            ..run::Plan::default()
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// What `run --record` has written before a change
+    pub a: PathBuf,
+    /// And after it
+    pub b: PathBuf,
+    /// Write both runs over each other to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// The same as a picture
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// Write the table as JSON to this file; - for standard output, in the place of the text
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Exit code 1 if something is worse by more than chance
+    #[arg(long)]
+    pub fail_if_worse: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// What `run --record` has written in each process
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "record", required_unless_present = "manifests")]
+    pub records: Vec<PathBuf>,
+    /// What `run --manifest` has written in each process
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "manifest")]
+    pub manifests: Vec<PathBuf>,
+    /// Write the merged record to this file
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Write the merged manifest to this file
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 //!
 //! - [`generate`]: records as text, from a seed;
 //! - [`run`]: posts records, measures, and writes down in a [`manifest`] what the server took;
+//! - [`record`]: a run second by second, for plots and comparisons;
 //! - [`verify`]: reads a lake back and says what is missing, duplicated, reordered or damaged.
 
 // Tests may unwrap: a panic there is a failed test.
@@ -16,8 +17,17 @@
     )
 )]
 
+pub mod calibrate;
+pub mod chaos;
+pub mod compare;
 pub mod generate;
+pub mod join;
 pub mod manifest;
+pub mod plot;
+pub mod ramp;
 pub mod ranges;
+pub mod record;
+pub mod report;
 pub mod run;
+pub mod spread;
 pub mod verify;

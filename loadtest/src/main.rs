@@ -4,21 +4,27 @@
 //! not be carried out.
 
 mod cli;
+mod draw;
+mod processes;
 mod terminal;
 
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
+use forebay_load::chaos::{self, Chaos};
+use forebay_load::join::{self, Order};
 use forebay_load::manifest::Manifest;
-use forebay_load::{generate, run, verify};
+use forebay_load::ramp::Ramp;
+use forebay_load::record::Record;
+use forebay_load::{calibrate, generate, ramp, run, verify};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use cli::{Cli, Command, GenerateArgs, RunArgs, VerifyArgs};
+use cli::{CalibrateArgs, Cli, Command, GenerateArgs, MergeArgs, RunArgs, VerifyArgs};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,7 +36,11 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match Cli::parse().command {
         Command::Run(args) => run_load(*args),
+        Command::Calibrate(args) => tell_cost(&args),
         Command::Verify(args) => verify_lakes(args),
+        Command::Report(args) => draw::records(&args),
+        Command::Compare(args) => draw::comparison(&args),
+        Command::Merge(args) => merge(&args),
         Command::Generate(args) => generate_records(&args),
     };
     match done {
@@ -44,19 +54,158 @@ fn main() -> ExitCode {
 }
 
 fn run_load(args: RunArgs) -> Result<bool, Failure> {
-    let (json, manifest) = (args.json.clone(), args.manifest.clone());
-    let plan = args.plan(&|name| std::env::var(name).ok())?;
+    let files = Files {
+        json: args.json.clone(),
+        manifest: args.manifest.clone(),
+        record: args.record.clone(),
+        html: args.ramp_html.clone(),
+    };
+    let (chaos, lakes, count) = (args.chaos(), args.lakes(), args.processes);
+    if count > 1 && (chaos.is_some() || args.ramp.is_some()) {
+        return Err(
+            "--processes cannot be used together with --ramp, --chaos, --server-command or --stall-proxy"
+                .into(),
+        );
+    }
+    let plan = args.ramp(&|name| std::env::var(name).ok())?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(Arc::clone(&stop))?;
-    let mut display = terminal::RunDisplay::new(&plan);
-    let outcome = run::run(&plan, stop, &mut |progress| display.show(progress));
-    display.finish();
-    let outcome = outcome?;
-    if let Some(path) = manifest {
-        outcome.manifest.write(&path)?;
+    let plan = match plan {
+        Ok(ramp) => return find_knee(&ramp, &stop, &files),
+        Err(plan) => plan,
+    };
+    if count > 1 {
+        let given: Vec<_> = std::env::args_os().skip(1).collect();
+        let (is_right, record, manifest) = processes::run(&given, &plan, count, &stop)?;
+        files.write(Some(&manifest), Some(&record))?;
+        print(files.json.as_deref(), &record.report, &record.report.to_string())?;
+        return Ok(is_right);
     }
-    print(json.as_deref(), &outcome.report, &outcome.report.to_string())?;
-    Ok(outcome.is_success())
+    let outcome = match &chaos {
+        None => calm(&plan, stop)?,
+        Some(settings) => disturbed(&plan, settings, stop)?,
+    };
+    files.write(Some(&outcome.manifest), Some(&outcome.record))?;
+    print(files.json.as_deref(), &outcome.report, &outcome.report.to_string())?;
+    let mut is_right = outcome.is_success();
+    if let Some(lakes) = lakes {
+        let plan = lakes.plan(store_environment(), vec![outcome.manifest])?;
+        for verdict in verify::verify(&plan, &mut |_| {})? {
+            io::stdout().lock().write_all(verdict.to_string().as_bytes())?;
+            is_right &= verdict.ok;
+        }
+    }
+    Ok(is_right)
+}
+
+fn calm(plan: &run::Plan, stop: Arc<AtomicBool>) -> Result<run::Outcome, Failure> {
+    let mut display = terminal::RunDisplay::new(plan);
+    let outcome = run::run(plan, stop, &mut |progress| display.show(progress));
+    display.finish();
+    Ok(outcome?)
+}
+
+/// The same with something done to the server meanwhile. It has ended afterwards.
+fn disturbed(
+    plan: &run::Plan,
+    settings: &chaos::Settings,
+    stop: Arc<AtomicBool>,
+) -> Result<run::Outcome, Failure> {
+    let mut chaos = Chaos::start(settings)?;
+    let plan = run::Plan { followed_pid: chaos.server_pid(), ..plan.clone() };
+    let mut display = terminal::RunDisplay::new(&plan);
+    let mut failed = None;
+    let end = Arc::clone(&stop);
+    let outcome = run::run(&plan, stop, &mut |progress| {
+        display.show(progress);
+        if failed.is_none()
+            && let Err(error) = chaos.act(progress.elapsed)
+        {
+            end.store(true, Ordering::Relaxed);
+            failed = Some(error);
+        }
+    });
+    display.finish();
+    let mut outcome = outcome?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    outcome.record.marks = chaos.finish()?;
+    Ok(outcome)
+}
+
+/// Where a run is written down.
+struct Files {
+    json: Option<PathBuf>,
+    manifest: Option<PathBuf>,
+    record: Option<PathBuf>,
+    html: Option<PathBuf>,
+}
+
+impl Files {
+    fn write(&self, manifest: Option<&Manifest>, record: Option<&Record>) -> Result<(), Failure> {
+        if let Some((manifest, path)) = manifest.zip(self.manifest.as_deref()) {
+            manifest.write(path)?;
+        }
+        if let Some((record, path)) = record.zip(self.record.as_deref()) {
+            record.write(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Exit code 1 if no step was sustained.
+fn find_knee(ramp: &Ramp, stop: &Arc<AtomicBool>, files: &Files) -> Result<bool, Failure> {
+    let of_step = run::Plan { duration: Some(ramp.step), ..ramp.plan.clone() };
+    let (mut display, mut of_rate) = (terminal::RunDisplay::new(&of_step), ramp.from);
+    let found = ramp::ramp(
+        ramp,
+        stop,
+        &mut |rate, progress| {
+            if rate != of_rate {
+                of_rate = rate;
+                display = terminal::RunDisplay::new(&of_step);
+            }
+            display.show(progress);
+        },
+        &mut |step| {
+            let end = step.limit.map_or("sustained".to_owned(), |limit| limit.to_string());
+            let _ = writeln!(io::stderr(), "{:.0} records/s: {end}", step.rate);
+        },
+    )?;
+    display.finish();
+    files.write(found.manifest.as_ref(), found.record.as_ref())?;
+    if let Some(path) = &files.html {
+        draw::ramp(path, &ramp.plan.run_name, &found)?;
+    }
+    print(files.json.as_deref(), &found, &found.to_string())?;
+    Ok(found.knee.is_some())
+}
+
+fn tell_cost(args: &CalibrateArgs) -> Result<bool, Failure> {
+    let (plan, stop) = (args.plan(), Arc::new(AtomicBool::new(false)));
+    stop_on_signal(Arc::clone(&stop))?;
+    let mut display = terminal::RunDisplay::new(&plan);
+    let cost = calibrate::calibrate(&plan, stop, &mut |progress| display.show(progress));
+    display.finish();
+    let cost = cost?;
+    print(args.json.as_deref(), &cost, &cost.to_string())?;
+    Ok(true)
+}
+
+fn merge(args: &MergeArgs) -> Result<bool, Failure> {
+    if let Some(path) = &args.record {
+        let records = args.records.iter().map(|path| Record::read(path)).collect::<Result<Vec<_>, _>>()?;
+        let joined = join::records(records, Order::Together)?;
+        joined.write(path)?;
+        print(None, &joined.report, &joined.report.to_string())?;
+    }
+    if let Some(path) = &args.manifest {
+        let manifests =
+            args.manifests.iter().map(|path| Manifest::read(path)).collect::<Result<Vec<_>, _>>()?;
+        join::manifests(manifests)?.write(path)?;
+    }
+    Ok(true)
 }
 
 fn verify_lakes(args: VerifyArgs) -> Result<bool, Failure> {

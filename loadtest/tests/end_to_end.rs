@@ -41,6 +41,7 @@ fn plan(server: &Server) -> Plan {
         timeout: Duration::from_secs(20),
         server_pid: None,
         settle: Duration::ZERO,
+        ..Plan::default()
     }
 }
 

@@ -103,6 +103,7 @@ fn every_acked_record_is_in_every_lake_once_and_whole() {
             timeout: Duration::from_secs(20),
             server_pid: Some(server.child.id()),
             settle: Duration::ZERO,
+            ..Plan::default()
         };
         let outcome = run(&plan, Arc::new(AtomicBool::new(false)), &mut |_| {}).unwrap();
         assert!(outcome.is_success());

@@ -70,6 +70,7 @@ impl Load {
             timeout: Duration::from_secs(if self.is_repeated { 20 } else { 45 }),
             server_pid: None,
             settle: Duration::ZERO,
+            ..Plan::default()
         };
         let (stop, acked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (told, seen) = (Arc::clone(&stop), Arc::clone(&acked));

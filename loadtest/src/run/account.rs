@@ -1,13 +1,16 @@
 //! What became of requests and records, and how long it took.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
 use super::bodies::Body;
 use super::reply::Answer;
+use super::timeline::Timeline;
 use crate::manifest::Account;
+use crate::record::Interval;
+use crate::spread::Spread;
 
 /// Longest time that histograms tell apart, in microseconds: one hour. What took longer counts as this.
 const MICROS_MAX: u64 = 3_600_000_000;
@@ -26,7 +29,7 @@ pub(super) const NOT_SENT: &str = "not_sent";
 pub(super) struct Times(Histogram<u64>);
 
 impl Times {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         #[expect(clippy::expect_used, reason = "the bounds are constants, and a test makes one")]
         let histogram = Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("bounds of a histogram");
         Self(histogram)
@@ -36,13 +39,27 @@ impl Times {
         self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(MICROS_MAX));
     }
 
-    fn add(&mut self, other: &Times) {
+    pub(super) fn add(&mut self, other: &Times) {
         // Both have the same bounds, so that there is nothing that could not be added.
         let _ = self.0.add(&other.0);
     }
 
     pub(super) fn histogram(&self) -> &Histogram<u64> {
         &self.0
+    }
+
+    /// Microseconds and how often.
+    pub(super) fn spread(&self) -> Spread {
+        self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
+    }
+
+    /// From what [`Times::spread`] gave.
+    pub(super) fn of(spread: &Spread) -> Self {
+        let mut times = Self::new();
+        for (value, count) in spread.iter() {
+            times.0.saturating_record_n(value, count);
+        }
+        times
     }
 }
 
@@ -55,6 +72,8 @@ pub(super) struct Counts {
     pub(super) failed: u64,
     /// Further tries.
     pub(super) retries: u64,
+    /// Records that were sent, further tries not counted.
+    pub(super) sent: u64,
     /// Requests that found no body ready when they were due: the load generator was too slow.
     pub(super) starved: u64,
     /// Records that the server has.
@@ -76,6 +95,7 @@ impl Counts {
         self.requests += other.requests;
         self.failed += other.failed;
         self.retries += other.retries;
+        self.sent += other.sent;
         self.starved += other.starved;
         self.acked += other.acked;
         self.refused += other.refused;
@@ -84,6 +104,33 @@ impl Counts {
         self.payload_bytes += other.payload_bytes;
         self.body_bytes += other.body_bytes;
     }
+
+    /// What has happened since `before`, as the interval that begins at second `at`.
+    pub(super) fn interval(&self, before: &Counts, at: u64, latency_us: Spread) -> Interval {
+        Interval {
+            at,
+            sent: self.sent - before.sent,
+            acked: self.acked - before.acked,
+            refused: self.refused - before.refused,
+            unknown: self.unknown - before.unknown,
+            requests: self.requests - before.requests,
+            failed: self.failed - before.failed,
+            retries: self.retries - before.retries,
+            payload_bytes: self.payload_bytes - before.payload_bytes,
+            body_bytes: self.body_bytes - before.body_bytes,
+            latency_ms: None,
+            latency_us,
+        }
+    }
+}
+
+/// What was seen of a part of the load.
+#[derive(Debug, Clone)]
+pub(super) struct ClassTally {
+    pub(super) requests: u64,
+    pub(super) failed: u64,
+    pub(super) acked: u64,
+    pub(super) latency: Times,
 }
 
 /// What the connections of one thread have seen.
@@ -100,18 +147,39 @@ pub(super) struct Tally {
     pub(super) errors: BTreeMap<(u16, String), u64>,
     /// What the server says that an ack means.
     pub(super) durability: Option<String>,
+    /// The same by parts of the load, where there are several.
+    pub(super) classes: Vec<ClassTally>,
+    /// The same by seconds.
+    pub(super) timeline: Timeline,
+    /// Intervals of the threads that were merged into this one.
+    pub(super) merged: Vec<(u64, Vec<Interval>)>,
 }
 
 impl Tally {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(start: Instant, classes: usize) -> Self {
+        let class = || ClassTally { requests: 0, failed: 0, acked: 0, latency: Times::new() };
         Self {
+            classes: (0..if classes > 1 { classes } else { 0 }).map(|_| class()).collect(),
             counts: Counts::default(),
             service: Times::new(),
             latency: Times::new(),
             pacing: Times::new(),
             errors: BTreeMap::new(),
             durability: None,
+            timeline: Timeline::new(start),
+            merged: Vec::new(),
         }
+    }
+
+    /// To be called before something is counted at `now`.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.timeline.tick(now, &self.counts);
+    }
+
+    /// Counts the latency of a request that has ended.
+    pub(super) fn latency(&mut self, time: Duration) {
+        self.latency.record(time);
+        self.timeline.latency(u64::try_from(time.as_micros()).unwrap_or(MICROS_MAX));
     }
 
     /// Counts an error; status 0 stands for none.
@@ -120,16 +188,24 @@ impl Tally {
         *self.errors.entry((status, code.to_owned())).or_default() += 1;
     }
 
-    pub(super) fn merge(&mut self, other: &Tally) {
+    pub(super) fn merge(&mut self, other: Tally) {
+        self.merged.push(other.timeline.finish(&other.counts));
+        self.merged.extend(other.merged);
         self.counts.add(&other.counts);
         self.service.add(&other.service);
         self.latency.add(&other.latency);
         self.pacing.add(&other.pacing);
+        for (class, other) in self.classes.iter_mut().zip(&other.classes) {
+            class.requests += other.requests;
+            class.failed += other.failed;
+            class.acked += other.acked;
+            class.latency.add(&other.latency);
+        }
         for ((status, code), count) in &other.errors {
             *self.errors.entry((*status, code.clone())).or_default() += count;
         }
         if self.durability.is_none() {
-            self.durability.clone_from(&other.durability);
+            self.durability = other.durability;
         }
     }
 }
@@ -237,7 +313,8 @@ mod tests {
         let (mut account, mut counts) = (Account::default(), Counts::default());
         for (index, fate) in fates.iter().enumerate() {
             let first = index as u64 * 10;
-            let body = Body { bytes: Bytes::new(), payload_bytes: 1_000, producer: 0, first, records: 10 };
+            let bytes = Bytes::new();
+            let body = Body { bytes, body_bytes: 0, payload_bytes: 1_000, producer: 0, first, records: 10 };
             settle(&mut account, &mut counts, &body, fate, doubt);
         }
         (account, counts)
@@ -304,7 +381,7 @@ mod tests {
         let refused = |code: usize| Fate::Answered(Answer::Refused { code: code.to_string(), retry: None });
         let (account, _) = settled(&(0..1_000).map(refused).collect::<Vec<_>>());
         assert_eq!(account.refused.len(), CODES_MAX + 1);
-        let mut tally = Tally::new();
+        let mut tally = Tally::new(forebay::runtime::clock::monotonic(), 1);
         (0..1_000).for_each(|code: u16| tally.error(400, &code.to_string()));
         assert_eq!(tally.errors.len(), CODES_MAX + 1);
         assert_eq!(tally.errors.values().sum::<u64>(), 1_000);
@@ -312,11 +389,11 @@ mod tests {
 
     #[test]
     fn tallies_add_up() {
-        let mut tally = Tally::new();
+        let mut tally = Tally::new(forebay::runtime::clock::monotonic(), 1);
         tally.service.record(Duration::from_millis(5));
         tally.counts.acked = 3;
         let mut sum = tally.clone();
-        sum.merge(&tally);
+        sum.merge(tally);
         assert_eq!((sum.counts.acked, sum.service.histogram().len()), (6, 2));
     }
 }

@@ -9,14 +9,18 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::DateTime;
 use flate2::write::GzEncoder;
 use forebay::runtime::clock::{self, UnixMicros};
 use forebay::testkit::generators::{Generator, envelope};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
+use super::aws::{Caller, Credentials};
+use super::link::{IDEMPOTENCY_KEY, RequestHead};
 use super::plan::Compression;
 use super::replay::ReplayFile;
+use super::workload::{Protocol, Span};
 
 /// Bytes of all bodies that wait to be sent, about; each connection has at least one all the same.
 const AHEAD_BYTES: usize = 128 << 20;
@@ -27,10 +31,13 @@ const AHEAD_MAX: usize = 16;
 /// How long a feeder sleeps if nobody wakes it.
 const PARK: Duration = Duration::from_millis(50);
 
-/// A request body: records of one producer, in order.
+/// A request: records of one producer, in order.
 #[derive(Debug)]
 pub(super) struct Body {
+    /// What the connection's protocol sends: for HTTP/1.1 all of the request, its head included.
     pub(super) bytes: Bytes,
+    /// Bytes of the body alone.
+    pub(super) body_bytes: u64,
     /// Bytes before compression, line feeds included.
     pub(super) payload_bytes: u64,
     /// Place of the producer among those of its connection.
@@ -75,27 +82,48 @@ impl Records {
     }
 }
 
-/// Makes the bodies of one connection: its producers take turns.
+/// Names a request. A producer counts its records and is of one run alone, so no other request has the name.
+pub(super) fn key(producer: &str, first: u64) -> String {
+    format!("{producer}/{first}")
+}
+
+/// How the requests of a connection are made.
+pub(super) struct Recipe {
+    pub(super) head: Arc<RequestHead>,
+    pub(super) stream: String,
+    /// Of the server's URL.
+    pub(super) prefix: String,
+    pub(super) authority: String,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) batch: Span,
+    pub(super) compression: Compression,
+    pub(super) idempotent: bool,
+    /// Of the batches.
+    pub(super) seed: u64,
+}
+
+/// Makes the requests of one connection: its producers take turns.
 pub(super) struct BodyMaker {
     /// With the records that each may still send.
     producers: Vec<(Records, u64)>,
     turn: usize,
-    batch: u32,
+    recipe: Recipe,
+    caller: Caller,
     encoder: Encoder,
     text: Vec<u8>,
+    /// Where each record in `text` ends.
+    ends: Vec<usize>,
 }
 
 impl BodyMaker {
-    pub(super) fn new(
-        producers: Vec<(Records, u64)>,
-        batch: u32,
-        compression: Compression,
-    ) -> io::Result<Self> {
-        let encoder = Encoder::new(compression)?;
-        Ok(Self { producers, turn: 0, batch, encoder, text: Vec::new() })
+    pub(super) fn new(producers: Vec<(Records, u64)>, recipe: Recipe) -> io::Result<Self> {
+        let encoder = Encoder::new(recipe.compression)?;
+        let credentials = recipe.credentials.clone();
+        let caller = Caller::new(recipe.head.protocol, recipe.authority.clone(), credentials);
+        Ok(Self { producers, turn: 0, recipe, caller, encoder, text: Vec::new(), ends: Vec::new() })
     }
 
-    /// The next body; nothing once every producer has sent what it may.
+    /// The next request; nothing once every producer has sent what it may.
     pub(super) fn next(&mut self) -> io::Result<Option<Body>> {
         let count = self.producers.len();
         let Some(producer) =
@@ -105,20 +133,81 @@ impl BodyMaker {
         };
         self.turn = producer + 1;
         let (records, left) = &mut self.producers[producer];
-        let batch = u64::from(self.batch).min(*left);
-        *left -= batch;
         let first = records.next_sequence();
+        let batch = self.recipe.batch.draw(self.recipe.seed ^ first.rotate_left(20) ^ producer as u64);
+        let batch = u64::from(batch).min(*left);
+        *left -= batch;
         let at = clock::wall();
+        let protocol = self.recipe.head.protocol;
+        let is_framed = matches!(protocol, Protocol::Native | Protocol::Http2) && self.recipe.batch.high > 1;
         self.text.clear();
+        self.ends.clear();
         for _ in 0..batch {
             records.append(at, &mut self.text);
-            if self.batch > 1 {
+            if is_framed {
                 self.text.push(b'\n');
+            } else {
+                self.ends.push(self.text.len());
             }
         }
-        let bytes = self.encoder.encode(&self.text)?;
-        Ok(Some(Body { bytes, payload_bytes: self.text.len() as u64, producer, first, records: batch }))
+        let (bytes, body_bytes) = self.dress(producer, first)?;
+        let payload_bytes = self.text.len() as u64;
+        Ok(Some(Body { bytes, body_bytes, payload_bytes, producer, first, records: batch }))
     }
+
+    /// What the connection sends, and how many bytes of it are body.
+    fn dress(&mut self, producer: usize, first: u64) -> io::Result<(Bytes, u64)> {
+        let Recipe { head, stream, prefix, idempotent, .. } = &self.recipe;
+        let name = self.producers[producer].0.producer();
+        let (text, mut start) = (&self.text, 0);
+        let each = self.ends.iter().map(|&end| &text[std::mem::replace(&mut start, end)..end]);
+        match head.protocol {
+            Protocol::Native => {
+                let key = match *idempotent {
+                    true => format!("{IDEMPOTENCY_KEY}: {}\r\n", key(name, first)),
+                    false => String::new(),
+                };
+                Ok(match self.encoder.encode(text)? {
+                    Some(body) => request(&head.lines, &key, &body),
+                    None => request(&head.lines, &key, text),
+                })
+            }
+            Protocol::Http2 => {
+                let body =
+                    self.encoder.encode(text)?.map_or_else(|| Bytes::copy_from_slice(text), Bytes::from);
+                let length = body.len() as u64;
+                Ok((body, length))
+            }
+            Protocol::WebSocket => {
+                let mut array = Vec::with_capacity(text.len() + self.ends.len() + 1);
+                for record in each {
+                    array.push(if array.is_empty() { b'[' } else { b',' });
+                    array.extend_from_slice(record);
+                }
+                array.push(b']');
+                let length = array.len() as u64;
+                Ok((array.into(), length))
+            }
+            Protocol::Kinesis | Protocol::Firehose => {
+                self.caller.body(stream, name, each);
+                let now = DateTime::from_timestamp_micros(clock::wall().0).unwrap_or_default();
+                let lines = self.caller.headers(&format!("{prefix}/"), now);
+                Ok(request(&head.lines, &lines, self.caller.made()))
+            }
+        }
+    }
+}
+
+/// A request of HTTP/1.1, whole.
+fn request(lines: &str, more: &str, body: &[u8]) -> (Bytes, u64) {
+    let mut bytes = Vec::with_capacity(lines.len() + more.len() + body.len() + 40);
+    bytes.extend_from_slice(lines.as_bytes());
+    bytes.extend_from_slice(more.as_bytes());
+    bytes.extend_from_slice(b"content-length: ");
+    // Writing to memory cannot fail.
+    let _ = write!(bytes, "{}\r\n\r\n", body.len());
+    bytes.extend_from_slice(body);
+    (bytes.into(), body.len() as u64)
 }
 
 enum Encoder {
@@ -136,22 +225,23 @@ impl Encoder {
         })
     }
 
-    fn encode(&mut self, text: &[u8]) -> io::Result<Bytes> {
+    /// Nothing if `text` stays as it is.
+    fn encode(&mut self, text: &[u8]) -> io::Result<Option<Vec<u8>>> {
         Ok(match self {
-            Encoder::None => Bytes::copy_from_slice(text),
+            Encoder::None => None,
             Encoder::Gzip => {
                 let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::new(1));
                 encoder.write_all(text)?;
-                encoder.finish()?.into()
+                Some(encoder.finish()?)
             }
-            Encoder::Zstd(compressor) => compressor.compress(text)?.into(),
+            Encoder::Zstd(compressor) => Some(compressor.compress(text)?),
         })
     }
 }
 
 /// How many bodies may wait for a connection.
-pub(super) fn ahead(connections: u32, batch: u32, record_bytes: usize) -> usize {
-    let body_bytes = batch as usize * record_bytes.max(700);
+pub(super) fn ahead(connections: u32, batch: u32, record_bytes: u32) -> usize {
+    let body_bytes = batch as usize * record_bytes.max(700) as usize;
     (AHEAD_BYTES / body_bytes / connections as usize).clamp(1, AHEAD_MAX)
 }
 

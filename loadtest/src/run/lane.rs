@@ -10,10 +10,12 @@ use forebay::testkit::generators::mix;
 use tokio::sync::Notify;
 
 use super::account::{Doubt, Fate, NOT_SENT, Tally, settle};
-use super::bodies::{Body, Queue};
-use super::client::{Attempt, Link};
+use super::bodies::{self, Body, Queue};
+use super::consume::Stamps;
+use super::link::{Attempt, Link};
 use super::reply::{self, Answer, Retry};
 use super::schedule::Schedule;
+use super::workload::Protocol;
 use crate::manifest::{Account, RANGES_MAX};
 
 /// First pause before another try where the server names none; it doubles with each further one.
@@ -35,11 +37,12 @@ const STOP_CHECK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) start: Instant,
-    /// `None` in a closed loop.
-    pub(super) schedule: Option<Schedule>,
     pub(super) duration: Option<Duration>,
     pub(super) retry: Option<Duration>,
     pub(super) idempotent: bool,
+    pub(super) connections: usize,
+    /// Where the times of records are kept for readers.
+    pub(super) stamps: Option<Arc<Stamps>>,
     pub(super) live: Live,
 }
 
@@ -68,6 +71,12 @@ impl Live {
 
 pub(super) struct Lane {
     pub(super) index: u32,
+    /// Which part of the load it is of.
+    pub(super) class: usize,
+    /// Its number among the connections of that part.
+    pub(super) place: u32,
+    /// When requests of that part are due; `None` in a closed loop.
+    pub(super) schedule: Option<Schedule>,
     pub(super) queue: Queue,
     pub(super) link: Link,
     /// Notified when a request is due.
@@ -109,13 +118,13 @@ impl Lane {
         turn: u64,
         is_starved: bool,
     ) -> Option<Instant> {
-        let Some(schedule) = &shared.schedule else {
+        let Some(schedule) = self.schedule else {
             tally.borrow_mut().counts.starved += u64::from(is_starved);
             let now = clock::monotonic();
             let is_over = shared.duration.is_some_and(|duration| now >= shared.start + duration);
             return (!is_over).then_some(now);
         };
-        let due = schedule.due(self.index, turn);
+        let due = schedule.due(self.place, turn);
         if shared.duration.is_some_and(|duration| due >= duration) {
             return None;
         }
@@ -140,15 +149,23 @@ impl Lane {
     async fn request(&mut self, shared: &Shared, tally: &RefCell<Tally>, body: &Body, intended: Instant) {
         let live = &shared.live;
         let (fate, doubt) = self.deliver(shared, tally, body).await;
-        let latency = clock::monotonic().saturating_duration_since(intended);
+        let now = clock::monotonic();
         let mut tally = tally.borrow_mut();
-        tally.latency.record(latency);
+        tally.tick(now);
+        tally.latency(now.saturating_duration_since(intended));
         let account = &mut self.accounts[body.producer];
         let (acked, payload, ranges) = (tally.counts.acked, tally.counts.payload_bytes, account.fragments());
         settle(account, &mut tally.counts, body, &fate, doubt);
         tally.counts.requests += 1;
+        let acked_now = tally.counts.acked - acked;
+        if let Some(class) = tally.classes.get_mut(self.class) {
+            class.requests += 1;
+            class.failed += u64::from(!fate.is_success());
+            class.acked += acked_now;
+            class.latency.record(now.saturating_duration_since(intended));
+        }
         live.requests.fetch_add(1, Ordering::Relaxed);
-        live.records.fetch_add(tally.counts.acked - acked, Ordering::Relaxed);
+        live.records.fetch_add(acked_now, Ordering::Relaxed);
         live.payload_bytes.fetch_add(tally.counts.payload_bytes - payload, Ordering::Relaxed);
         let more_ranges = account.fragments().saturating_sub(ranges);
         if more_ranges > 0 {
@@ -167,15 +184,27 @@ impl Lane {
 
     /// Sends a body until it has a final fate.
     async fn deliver(&mut self, shared: &Shared, tally: &RefCell<Tally>, body: &Body) -> (Fate, Doubt) {
-        let give_up = shared.retry.map(|retry| clock::monotonic() + retry);
-        // A producer counts its records and is of this run alone, so the key is of this body alone.
+        let sent = clock::monotonic();
+        let give_up = shared.retry.map(|retry| sent + retry);
+        {
+            let mut tally = tally.borrow_mut();
+            tally.tick(sent);
+            tally.counts.sent += body.records;
+        }
+        if let Some(stamps) = &shared.stamps {
+            let producer = self.index as usize + body.producer * shared.connections;
+            stamps.stamp(producer, body.first, body.records, sent);
+        }
+        let protocol = self.link.head.protocol;
+        let has_key = shared.idempotent && !protocol.is_aws();
         let name = &self.accounts[body.producer].producer;
-        let key = shared.idempotent.then(|| format!("{name}/{}", body.first));
+        // In HTTP/1.1 it is part of the bytes.
+        let key = (has_key && protocol != Protocol::Native).then(|| bodies::key(name, body.first));
         let mut doubt = Doubt::default();
         let mut tries = 0;
         loop {
             let fate = self.attempt(tally, body, key.as_deref()).await;
-            doubt.is_repeated |= doubt.is_open && key.is_none() && fate != Fate::NotSent;
+            doubt.is_repeated |= doubt.is_open && !has_key && fate != Fate::NotSent;
             doubt.is_open |= fate.is_open();
             let now = clock::monotonic();
             let pause = pause(&fate, tries, body.first).filter(|_| !shared.live.is_stopped());
@@ -187,26 +216,31 @@ impl Lane {
             };
             rest(pause, shared).await;
             tries += 1;
-            tally.borrow_mut().counts.retries += 1;
+            let mut tally = tally.borrow_mut();
+            tally.tick(clock::monotonic());
+            tally.counts.retries += 1;
             shared.live.retries.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     async fn attempt(&mut self, tally: &RefCell<Tally>, body: &Body, key: Option<&str>) -> Fate {
         let sent = clock::monotonic();
-        let attempt = self.link.post(body.bytes.clone(), key).await;
+        let attempt = self.link.post(&body.bytes, key).await;
+        let now = clock::monotonic();
         let mut tally = tally.borrow_mut();
+        tally.tick(now);
         match attempt {
-            Attempt::Answered { status, headers, body: reply } => {
-                tally.service.record(clock::monotonic() - sent);
-                tally.counts.body_bytes += body.bytes.len() as u64;
-                let answer = reply::read(status, &headers, &reply, body.records);
+            Attempt::Answered { status, retry_after, body: reply } => {
+                tally.service.record(now - sent);
+                tally.counts.body_bytes += body.body_bytes;
+                let protocol = self.link.head.protocol;
+                let answer = reply::read(protocol, status, retry_after, &reply, body.records);
                 match &answer {
                     Answer::Taken { refused, .. } => {
-                        refused.iter().for_each(|(_, code)| tally.error(status.as_u16(), code));
+                        refused.iter().for_each(|(_, code)| tally.error(status, code));
                     }
                     Answer::Refused { code, .. } | Answer::Unknown { code, .. } => {
-                        tally.error(status.as_u16(), code);
+                        tally.error(status, code);
                     }
                 }
                 Fate::Answered(answer)
@@ -216,7 +250,7 @@ impl Lane {
                 Fate::NotSent
             }
             Attempt::Lost(code) => {
-                tally.counts.body_bytes += body.bytes.len() as u64;
+                tally.counts.body_bytes += body.body_bytes;
                 tally.error(0, code);
                 Fate::Lost
             }

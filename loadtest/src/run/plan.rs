@@ -1,6 +1,8 @@
 //! What a run is asked to do, and what about that makes no sense.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use forebay::config::limits::REQUEST_RECORDS_MAX;
@@ -8,6 +10,11 @@ use forebay::testkit::generators::Profile;
 use http::uri::Scheme;
 use http::{HeaderValue, Uri};
 use thiserror::Error;
+
+use super::aws::Credentials;
+use super::consume::{TAPS_MAX, TapKind};
+use super::link::connect::Trust;
+use super::workload::{Class, Protocol, Span};
 
 /// Connections of a run. Each costs a socket, a few KiB, and the bodies that are made ahead for it.
 pub const CONNECTIONS_MAX: u32 = 20_000;
@@ -63,8 +70,66 @@ pub struct Plan {
     pub timeout: Duration,
     /// The process whose CPU time and memory are read.
     pub server_pid: Option<u32>,
+    /// The same for a process that is started again under another number.
+    pub followed_pid: Option<Arc<AtomicU32>>,
     /// How long to go on reading them after the last reply, for the work that the server still does.
     pub settle: Duration,
+    /// Where the server tells its metrics, path included; asked once a second.
+    pub metrics: Option<Target>,
+    /// Parts of the load; empty for one part of all, over the native route.
+    pub mix: Vec<Class>,
+    /// Readers of the stream, in the same process.
+    pub taps: u32,
+    /// How they come in.
+    pub tap_kind: TapKind,
+    /// Whom to trust where the URL begins with `https`.
+    pub trust: Trust,
+    /// Who signs requests of the APIs of AWS; they are not signed without.
+    pub credentials: Option<Credentials>,
+}
+
+impl Default for Plan {
+    /// What the command line does where it is told nothing; without an end and a name of its own.
+    fn default() -> Self {
+        Self {
+            target: Target {
+                authority: "127.0.0.1:8080".into(),
+                host: "127.0.0.1".into(),
+                port: 8_080,
+                prefix: String::new(),
+                is_tls: false,
+            },
+            authorization: None,
+            stream: Profile::Clickstream.name().into(),
+            source: Source::Profile(Profile::Clickstream),
+            mode: Mode::Closed,
+            connections: 8,
+            threads: 1,
+            feeders: 1,
+            producers: 8,
+            duration: None,
+            records: None,
+            batch: 100,
+            record_bytes: 0,
+            keys: 10_000,
+            zipf: 1.0,
+            compression: Compression::None,
+            seed: 1,
+            run_name: "run".into(),
+            retry: None,
+            idempotent: false,
+            timeout: Duration::from_secs(30),
+            server_pid: None,
+            followed_pid: None,
+            settle: Duration::ZERO,
+            metrics: None,
+            mix: Vec::new(),
+            taps: 0,
+            tap_kind: TapKind::Events,
+            trust: Trust::System,
+            credentials: None,
+        }
+    }
 }
 
 /// Where records come from.
@@ -131,15 +196,18 @@ pub struct Target {
     pub port: u16,
     /// Path in front of `/v1/…`; no slash at its end.
     pub prefix: String,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
 }
 
 impl Target {
-    /// Reads `http://host[:port][/prefix]`.
+    /// Reads `http[s]://host[:port][/prefix]`.
     pub fn parse(url: &str) -> Result<Self, PlanError> {
         let bad = |reason| PlanError::Url { url: url.to_owned(), reason };
         let uri: Uri = url.parse().map_err(|_| bad("is no URL"))?;
-        if uri.scheme() != Some(&Scheme::HTTP) {
-            return Err(bad("does not begin with http:// (load is sent without TLS)"));
+        let is_tls = uri.scheme() == Some(&Scheme::HTTPS);
+        if !is_tls && uri.scheme() != Some(&Scheme::HTTP) {
+            return Err(bad("does not begin with http:// or https://"));
         }
         let authority = uri.authority().ok_or_else(|| bad("names no host"))?;
         if authority.as_str().contains('@') {
@@ -151,8 +219,9 @@ impl Target {
         Ok(Self {
             authority: authority.to_string(),
             host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(80),
+            port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
             prefix: uri.path().trim_end_matches('/').to_owned(),
+            is_tls,
         })
     }
 }
@@ -161,10 +230,18 @@ impl Target {
 #[derive(Debug, Error, PartialEq)]
 pub enum PlanError {
     /// Not a URL that load can be sent to.
-    #[error("{url:?} {reason}: give http://HOST:PORT")]
+    #[error("{url:?} {reason}: give http://HOST:PORT or https://HOST:PORT")]
     Url {
         /// What was given.
         url: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Not a mix.
+    #[error("--mix: {text:?} {reason}: give NAME:WEIGHT[:batch=N[..M]][:size=N[..M]], parted by commas")]
+    Mix {
+        /// What was given.
+        text: String,
         /// What is wrong.
         reason: &'static str,
     },
@@ -190,12 +267,41 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// All of the load as one part.
+    pub fn whole(&self) -> Class {
+        let record_bytes = Span::one(self.record_bytes as u32);
+        Class { protocol: Protocol::Native, weight: 1.0, batch: Span::one(self.batch), record_bytes }
+    }
+
+    /// The parts of the load.
+    pub fn classes(&self) -> Vec<Class> {
+        if self.mix.is_empty() { vec![self.whole()] } else { self.mix.clone() }
+    }
+
+    fn check_classes(&self) -> Result<(), PlanError> {
+        let classes = self.classes();
+        within("connections", self.connections.into(), classes.len() as u64, CONNECTIONS_MAX.into())?;
+        for class in &classes {
+            let bad = |reason| PlanError::Mix { text: class.protocol.name().to_owned(), reason };
+            class.check().map_err(bad)?;
+            within("batch", class.batch.low.into(), 1, REQUEST_RECORDS_MAX as u64)?;
+            within("batch", class.batch.high.into(), 1, REQUEST_RECORDS_MAX as u64)?;
+            let is_plain = matches!(class.protocol, Protocol::Native | Protocol::Http2);
+            if !is_plain && self.compression != Compression::None {
+                return Err(bad("has no content encodings: leave --compression out"));
+            }
+        }
+        Ok(())
+    }
+
     /// Says what makes no sense.
     pub fn check(&self) -> Result<(), PlanError> {
         within("connections", self.connections.into(), 1, CONNECTIONS_MAX.into())?;
         within("threads", self.threads.into(), 1, 256)?;
         within("feeders", self.feeders.into(), 1, 256)?;
         within("batch", self.batch.into(), 1, REQUEST_RECORDS_MAX as u64)?;
+        self.check_classes()?;
+        within("tap", self.taps.into(), 0, TAPS_MAX.into())?;
         // A producer's records are in order only if one connection sends them all.
         within("producers", self.producers.into(), self.connections.into(), PRODUCERS_MAX.into())?;
         if let Mode::Open { rate } = self.mode
@@ -245,11 +351,13 @@ mod tests {
         let target = Target::parse("http://[::1]/ingest/").unwrap();
         assert_eq!((target.host.as_str(), target.port, target.prefix.as_str()), ("::1", 80, "/ingest"));
         assert_eq!(target.authority, "[::1]");
+        let target = Target::parse("https://h/").unwrap();
+        assert!(target.is_tls && target.port == 443);
     }
 
     #[test]
     fn what_load_cannot_be_sent_to_is_refused() {
-        for url in ["", "127.0.0.1:8080", "https://h", "http://", "http://u:p@h/", "http://h/?a=b"] {
+        for url in ["", "127.0.0.1:8080", "ftp://h", "http://", "http://u:p@h/", "http://h/?a=b"] {
             assert!(matches!(Target::parse(url), Err(PlanError::Url { .. })), "{url}");
         }
     }

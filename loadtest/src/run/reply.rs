@@ -1,10 +1,13 @@
 //! What a server's reply says about the records of a request.
 
+mod aws;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
+
+use super::workload::Protocol;
 
 /// Longest pause that a server may ask for; more is taken as this much.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
@@ -57,24 +60,30 @@ struct Problem<'a> {
 }
 
 /// Reads the reply to a request of `records` records.
-pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], records: u64) -> Answer {
-    if status.is_success() {
-        return read_success(body, records)
-            .unwrap_or(Answer::Unknown { code: "bad_reply".into(), retry: None });
+pub(super) fn read(
+    protocol: Protocol,
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &[u8],
+    records: u64,
+) -> Answer {
+    if protocol.is_aws() {
+        return aws::read(status, retry_after, body, records);
+    }
+    if (200..300).contains(&status) {
+        return read_success(body, records).unwrap_or_else(bad_reply);
     }
     let code = match serde_json::from_slice::<Problem<'_>>(body) {
         Ok(problem) => problem.code.into_owned(),
-        Err(_) => format!("http_{}", status.as_u16()),
+        Err(_) => format!("http_{status}"),
     };
-    let retry = Some(Retry { after: retry_after(headers) });
+    let retry = Some(Retry { after: retry_after });
     let is_open = OPEN.contains(&&*code);
     match status {
-        StatusCode::SERVICE_UNAVAILABLE if is_open => Answer::Unknown { code, retry },
-        StatusCode::PAYLOAD_TOO_LARGE if is_open => Answer::Unknown { code, retry: None },
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::INSUFFICIENT_STORAGE => Answer::Refused { code, retry },
-        status if status.is_server_error() => Answer::Unknown { code, retry: None },
+        503 if is_open => Answer::Unknown { code, retry },
+        413 if is_open => Answer::Unknown { code, retry: None },
+        429 | 503 | 507 => Answer::Refused { code, retry },
+        500.. => Answer::Unknown { code, retry: None },
         _ => Answer::Refused { code, retry: None },
     }
 }
@@ -96,9 +105,14 @@ fn read_success(body: &[u8], records: u64) -> Option<Answer> {
     (adds_up && !has_twice).then_some(Answer::Taken { refused, unlisted, durability })
 }
 
-/// `Retry-After` in seconds. A date, which HTTP allows too, counts as not given.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+/// A success that proves nothing.
+fn bad_reply() -> Answer {
+    Answer::Unknown { code: "bad_reply".into(), retry: None }
+}
+
+/// The value of `Retry-After` in seconds. A date, which HTTP allows too, counts as not given.
+pub(super) fn retry_after(value: &str) -> Option<Duration> {
+    let seconds = value.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
@@ -107,11 +121,8 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
-        let mut headers = HeaderMap::new();
-        if let Some(seconds) = retry_after {
-            headers.insert(header::RETRY_AFTER, seconds.parse().unwrap());
-        }
-        read(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes(), 10)
+        let after = retry_after.and_then(super::retry_after);
+        read(Protocol::Native, status, after, body.as_bytes(), 10)
     }
 
     fn unknown(code: &str) -> Answer {

@@ -4,14 +4,16 @@ use std::fmt;
 use std::fs;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::account::{Tally, Times};
+use super::account::{ClassTally, Tally, Times};
 use super::plan::{Compression, Mode, Plan};
 use super::server_usage::ServerUsage;
+use super::workload::Class;
+use crate::spread::Spread;
 
 /// What a run measured. Sizes are in bytes, a megabyte is 10⁶ of them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// What was asked for.
     pub settings: Settings,
@@ -39,6 +41,12 @@ pub struct Report {
     /// From when a request was due to when it was sent, for those whose connection was idle: what of the latency
     /// comes from the load generator itself. Open loop only.
     pub pacing_ms: Percentiles,
+    /// Parts of the load, where there are several.
+    #[serde(default)]
+    pub classes: Vec<ClassReport>,
+    /// What readers of the stream have seen, if there were any.
+    #[serde(default)]
+    pub taps: Option<TapReport>,
     /// Tries that failed and records that were refused, by status and code.
     pub errors: Vec<ErrorCount>,
     /// What the server used, if its process was named.
@@ -46,12 +54,12 @@ pub struct Report {
 }
 
 /// What was asked for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the options of the same names say it")]
 pub struct Settings {
     pub stream: String,
-    pub source: &'static str,
-    pub mode: &'static str,
+    pub source: String,
+    pub mode: String,
     pub rate: Option<f64>,
     pub connections: u32,
     pub producers: u32,
@@ -59,11 +67,17 @@ pub struct Settings {
     pub record_size: usize,
     pub keys: u32,
     pub zipf: f64,
-    pub compression: &'static str,
+    pub compression: String,
     pub seed: u64,
     pub run_name: String,
     pub retry_seconds: Option<f64>,
     pub idempotent: bool,
+    /// Protocol, records of a request and bytes of a record of each part of the load.
+    #[serde(default)]
+    pub parts: Vec<String>,
+    /// Readers of the stream.
+    #[serde(default)]
+    pub taps: u32,
 }
 
 impl Settings {
@@ -74,8 +88,8 @@ impl Settings {
         };
         Self {
             stream: plan.stream.clone(),
-            source: plan.source.name(),
-            mode,
+            source: plan.source.name().to_owned(),
+            mode: mode.to_owned(),
             rate,
             connections: plan.connections,
             producers: plan.producers,
@@ -83,17 +97,19 @@ impl Settings {
             record_size: plan.record_bytes,
             keys: plan.keys,
             zipf: plan.zipf,
-            compression: Compression::content_encoding(plan.compression).unwrap_or("none"),
+            compression: Compression::content_encoding(plan.compression).unwrap_or("none").to_owned(),
             seed: plan.seed,
             run_name: plan.run_name.clone(),
             retry_seconds: plan.retry.map(|retry| retry.as_secs_f64()),
             idempotent: plan.idempotent,
+            parts: plan.classes().iter().map(class_name).collect(),
+            taps: plan.taps,
         }
     }
 }
 
 /// Where it was measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// CPUs that this process may use.
     pub cpus: usize,
@@ -116,7 +132,7 @@ impl Machine {
 }
 
 /// Requests of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Requests {
     /// With a final fate.
     pub total: u64,
@@ -131,7 +147,7 @@ pub struct Requests {
 }
 
 /// Records of a run. `acked` + `refused` + `unknown` are all that were sent.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Records {
     /// The server has them.
     pub acked: u64,
@@ -147,7 +163,7 @@ pub struct Records {
 }
 
 /// Milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Requests that were measured.
     pub count: u64,
@@ -167,7 +183,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    fn of(times: &Times) -> Self {
+    pub(super) fn of(times: &Times) -> Self {
         let histogram: &Histogram<u64> = times.histogram();
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
         Self {
@@ -182,8 +198,105 @@ impl Percentiles {
     }
 }
 
+/// What readers of the stream have seen, all together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TapReport {
+    /// How they came in.
+    pub kind: String,
+    /// How many.
+    pub readers: u64,
+    /// Records of the run that they were sent.
+    pub records: u64,
+    /// Of them, those that a reader had before.
+    pub duplicated: u64,
+    /// Of them, those behind a later one of the same producer and shard.
+    pub reordered: u64,
+    /// Acked records that a reader has not got, added up over readers.
+    pub missing: u64,
+    /// Records that the server said to have skipped because retention had taken them.
+    pub skipped: u64,
+    /// Records of others.
+    pub foreign: u64,
+    /// How often a reader came again.
+    pub reconnects: u64,
+    /// From when a record was sent to when a reader had it.
+    pub latency_ms: Percentiles,
+    /// The same as `[microseconds, count]`.
+    pub latency_us: Spread,
+}
+
+impl TapReport {
+    /// Whether every reader got every acked record once and in order.
+    pub fn is_right(&self) -> bool {
+        self.duplicated == 0 && self.reordered == 0 && self.missing == 0
+    }
+
+    /// Adds what other readers have seen.
+    pub(crate) fn merge(&mut self, other: &TapReport) {
+        self.readers += other.readers;
+        self.records += other.records;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.missing += other.missing;
+        self.skipped += other.skipped;
+        self.foreign += other.foreign;
+        self.reconnects += other.reconnects;
+        self.latency_us.merge(&other.latency_us);
+        self.latency_ms = Percentiles::of(&Times::of(&self.latency_us));
+    }
+}
+
+impl fmt::Display for TapReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Percentiles { p50, p90, p99, p999, max, .. } = self.latency_ms;
+        writeln!(f, "taps     {p50:10.3} {p90:10.3} {p99:10.3} {p999:10.3} {max:10.3}")?;
+        writeln!(
+            f,
+            "taps      {} readers ({}), {} records: {} duplicated, {} reordered, {} missing, {} skipped, {} of others, \
+             {} reconnects",
+            self.readers,
+            self.kind,
+            self.records,
+            self.duplicated,
+            self.reordered,
+            self.missing,
+            self.skipped,
+            self.foreign,
+            self.reconnects
+        )
+    }
+}
+
+/// A part of the load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassReport {
+    /// What was asked for: protocol, records of a request, bytes of a record.
+    pub name: String,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of them, those without a success.
+    pub failed: u64,
+    /// Records that the server has.
+    pub acked: u64,
+    /// As that of the whole.
+    pub latency_ms: Percentiles,
+    /// The same as `[microseconds, count]`.
+    pub latency_us: Spread,
+}
+
+impl ClassReport {
+    /// Adds what was seen elsewhere.
+    pub(crate) fn merge(&mut self, other: &ClassReport) {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.acked += other.acked;
+        self.latency_us.merge(&other.latency_us);
+        self.latency_ms = Percentiles::of(&Times::of(&self.latency_us));
+    }
+}
+
 /// How often an error was seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorCount {
     /// Status of the reply; missing if there was none.
     pub status: Option<u16>,
@@ -227,8 +340,46 @@ impl Report {
             service_ms: Percentiles::of(&tally.service),
             latency_ms: Percentiles::of(&tally.latency),
             pacing_ms: Percentiles::of(&tally.pacing),
+            classes: classes(plan, tally),
+            taps: None,
             errors: tally.errors.iter().map(error).collect(),
             server,
+        }
+    }
+}
+
+fn class_name(class: &Class) -> String {
+    format!("{}, batch {}, size {}", class.protocol.name(), class.batch, class.record_bytes)
+}
+
+fn classes(plan: &Plan, tally: &Tally) -> Vec<ClassReport> {
+    let of = |(class, seen): (&Class, &ClassTally)| ClassReport {
+        name: class_name(class),
+        requests: seen.requests,
+        failed: seen.failed,
+        acked: seen.acked,
+        latency_ms: Percentiles::of(&seen.latency),
+        latency_us: seen.latency.spread(),
+    };
+    plan.classes().iter().zip(&tally.classes).map(of).collect()
+}
+
+impl Report {
+    /// Computes what follows from the counts anew, with times as they are now: latency, service, pacing.
+    pub(crate) fn recount(&mut self, times: [&Spread; 3]) {
+        let seconds = self.seconds;
+        let rate = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        self.requests.per_second = rate(self.requests.total);
+        self.records.acked_per_second = rate(self.records.acked);
+        self.payload_bytes_per_second = rate(self.payload_bytes);
+        let [latency, service, pacing] = times.map(|spread| Percentiles::of(&Times::of(spread)));
+        (self.latency_ms, self.service_ms, self.pacing_ms) = (latency, service, pacing);
+        let (payload_bytes, acked) = (self.payload_bytes, self.records.acked);
+        if let Some(server) = &mut self.server {
+            let cpu_seconds = server.cpu_seconds;
+            let per = |amount: u64, unit: f64| (amount > 0).then(|| cpu_seconds / (amount as f64 / unit));
+            server.cpu_seconds_per_gb = per(payload_bytes, 1e9);
+            server.cpu_seconds_per_million_records = per(acked, 1e6);
         }
     }
 }
@@ -263,6 +414,15 @@ impl fmt::Display for Report {
                 writeln!(f, "{name:9}{p50:10.3} {p90:10.3} {p99:10.3} {p999:10.3} {max:10.3}")?;
             }
         }
+        self.taps.iter().try_for_each(|taps| write!(f, "{taps}"))?;
+        for class in &self.classes {
+            let Percentiles { p50, p99, .. } = class.latency_ms;
+            let ClassReport { name, requests, failed, acked, .. } = class;
+            writeln!(
+                f,
+                "part      {name}: {acked} acked, {requests} requests, {failed} failed, p50 {p50:.3} p99 {p99:.3} ms"
+            )?;
+        }
         for error in &self.errors {
             let status = error.status.map_or("no reply".to_owned(), |status| status.to_string());
             writeln!(f, "error     {status} {}: {}", error.code, error.count)?;
@@ -284,4 +444,23 @@ fn write_server(f: &mut fmt::Formatter<'_>, server: &ServerUsage) -> fmt::Result
         writeln!(f, "server    the process was gone before the end")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use forebay::runtime::clock;
+
+    use super::*;
+
+    /// Of a run that sent nothing.
+    pub(crate) fn report() -> Report {
+        Report::new(&Plan::default(), &Tally::new(clock::monotonic(), 1), 20.0, None)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let text = serde_json::to_string(&report()).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report());
+        assert!(report().to_string().contains("0 acked (durability unknown)"));
+    }
 }

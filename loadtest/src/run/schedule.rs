@@ -24,8 +24,9 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(records_per_second: f64, batch: u32, connections: u32) -> Self {
-        let interval_nanos = f64::from(batch) * 1e9 / records_per_second;
+    /// `batch` is the mean of records of a request.
+    pub(super) fn new(records_per_second: f64, batch: f64, connections: u32) -> Self {
+        let interval_nanos = batch * 1e9 / records_per_second;
         Self { interval_nanos, connections: connections.into() }
     }
 
@@ -83,7 +84,7 @@ mod tests {
     #[test]
     fn requests_are_evenly_spaced_over_all_connections() {
         // 1,000 records a second in requests of 10: one each 10 ms.
-        let schedule = Schedule::new(1_000.0, 10, 4);
+        let schedule = Schedule::new(1_000.0, 10.0, 4);
         let mut due: Vec<_> =
             (0..4).flat_map(|lane| (0..25).map(move |turn| schedule.due(lane, turn))).collect();
         due.sort_unstable();
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn an_odd_rate_does_not_drift() {
-        let schedule = Schedule::new(3.0, 1, 1);
+        let schedule = Schedule::new(3.0, 1.0, 1);
         assert_eq!(schedule.due(0, 3_000_000), Duration::from_secs(1_000_000));
     }
 }

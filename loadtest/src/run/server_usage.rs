@@ -3,11 +3,15 @@
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use forebay::runtime::clock;
+use serde::{Deserialize, Serialize};
+
+use super::timeline::INTERVALS_MAX;
+use crate::record::ServerSample;
 
 /// Ticks a second in `/proc/PID/stat`: `USER_HZ`, which Linux fixes at 100 for programs, whatever the kernel's own.
 const USER_HZ: f64 = 100.0;
@@ -26,7 +30,7 @@ struct Usage {
 }
 
 /// What the process used during a run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ServerUsage {
     /// CPU seconds, user and system.
     pub cpu_seconds: f64,
@@ -67,52 +71,98 @@ fn parse(stat: &str, status: &str) -> Option<Usage> {
     Some(Usage { user_seconds, system_seconds, rss_bytes: rss << 10, peak_rss_bytes: peak << 10 })
 }
 
+/// What the watching thread has seen.
+#[derive(Debug)]
+struct Watched {
+    last: Usage,
+    rss_bytes_max: u64,
+    is_alive: bool,
+    samples: Vec<(Instant, Usage)>,
+}
+
 /// Watches a process from a thread of its own.
 #[derive(Debug)]
 pub(super) struct Watch {
     before: Usage,
-    thread: JoinHandle<(Usage, u64, bool)>,
+    thread: JoinHandle<Watched>,
     ended: Arc<AtomicBool>,
 }
 
 impl Watch {
     /// Fails if there is no such process, or it cannot be looked at.
     pub(super) fn start(pid: u32) -> io::Result<Self> {
+        Self::follow(pid, None)
+    }
+
+    /// Watches a process that may be gone and come back under another number, which `followed` tells.
+    pub(super) fn follow(mut pid: u32, followed: Option<Arc<AtomicU32>>) -> io::Result<Self> {
         let before = read(pid)?;
         let ended = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ended);
         let thread = thread::spawn(move || {
             let (mut last, mut rss_max, mut peak) = (before, before.rss_bytes, before.peak_rss_bytes);
+            let (mut samples, mut interval) = (Vec::new(), SAMPLE_INTERVAL);
+            // What processes have used that are gone.
+            let (mut gone_user, mut gone_system) = (0.0, 0.0);
             loop {
                 let is_last = seen.load(Ordering::Acquire);
+                let now_pid = followed.as_ref().map_or(pid, |followed| followed.load(Ordering::Acquire));
+                if now_pid != pid {
+                    pid = now_pid;
+                    (gone_user, gone_system) = (last.user_seconds, last.system_seconds);
+                }
                 let is_alive = match read(pid) {
                     Ok(usage) if usage.peak_rss_bytes > 0 => {
-                        last = usage;
+                        let user_seconds = usage.user_seconds + gone_user;
+                        let system_seconds = usage.system_seconds + gone_system;
+                        last = Usage { user_seconds, system_seconds, ..usage };
+                        samples.push((clock::monotonic(), last));
                         true
                     }
                     _ => false,
                 };
                 rss_max = rss_max.max(last.rss_bytes);
                 peak = peak.max(last.peak_rss_bytes);
-                if is_last || !is_alive {
-                    return (Usage { peak_rss_bytes: peak, ..last }, rss_max, is_alive);
+                if is_last || (!is_alive && followed.is_none()) {
+                    let last = Usage { peak_rss_bytes: peak, ..last };
+                    return Watched { last, rss_bytes_max: rss_max, is_alive, samples };
                 }
-                thread::park_timeout(SAMPLE_INTERVAL);
+                if samples.len() >= INTERVALS_MAX {
+                    let mut is_kept = false;
+                    samples.retain(|_| {
+                        is_kept = !is_kept;
+                        is_kept
+                    });
+                    interval *= 2;
+                }
+                thread::park_timeout(interval);
             }
         });
         Ok(Self { before, thread, ended })
     }
 
-    /// Looks a last time. `None` if the watching thread is gone.
-    pub(super) fn finish(self, payload_bytes: u64, records: u64) -> Option<ServerUsage> {
+    /// Looks a last time. Times of samples are told from `start` on. `None` if the watching thread is gone.
+    pub(super) fn finish(
+        self,
+        payload_bytes: u64,
+        records: u64,
+        start: Instant,
+    ) -> Option<(ServerUsage, Vec<ServerSample>)> {
         self.ended.store(true, Ordering::Release);
         self.thread.thread().unpark();
-        let (after, run_rss_bytes_max, alive_at_end) = self.thread.join().ok()?;
+        let Watched { last: after, rss_bytes_max: run_rss_bytes_max, is_alive: alive_at_end, samples } =
+            self.thread.join().ok()?;
         let cpu_user_seconds = after.user_seconds - self.before.user_seconds;
         let cpu_system_seconds = after.system_seconds - self.before.system_seconds;
         let cpu_seconds = cpu_user_seconds + cpu_system_seconds;
         let per = |amount: u64, unit: f64| (amount > 0).then(|| cpu_seconds / (amount as f64 / unit));
-        Some(ServerUsage {
+        let sample = |(at, usage): (Instant, Usage)| ServerSample {
+            at: (at.saturating_duration_since(start).as_secs_f64() * 1e3).round() / 1e3,
+            cpu_seconds: usage.user_seconds + usage.system_seconds,
+            rss_bytes: usage.rss_bytes,
+        };
+        let samples = samples.into_iter().map(sample).collect();
+        let usage = ServerUsage {
             cpu_seconds,
             cpu_user_seconds,
             cpu_system_seconds,
@@ -121,7 +171,8 @@ impl Watch {
             peak_rss_bytes: after.peak_rss_bytes,
             run_rss_bytes_max,
             alive_at_end,
-        })
+        };
+        Some((usage, samples))
     }
 }
 
@@ -141,11 +192,25 @@ mod tests {
     #[test]
     fn this_process_can_be_watched() {
         let watch = Watch::start(std::process::id()).unwrap();
-        let usage = watch.finish(500_000_000, 0).unwrap();
+        let (usage, samples) = watch.finish(500_000_000, 0, clock::monotonic()).unwrap();
+        assert!(!samples.is_empty() && samples.iter().all(|sample| sample.rss_bytes > 0));
         assert!(usage.alive_at_end && usage.peak_rss_bytes >= usage.run_rss_bytes_max);
         assert!(usage.run_rss_bytes_max > 0 && usage.cpu_seconds >= 0.0);
         assert_eq!(usage.cpu_seconds_per_gb, Some(usage.cpu_seconds * 2.0));
         assert_eq!(usage.cpu_seconds_per_million_records, None);
+    }
+
+    #[test]
+    fn a_process_that_comes_back_under_another_number_is_followed() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Arc::new(AtomicU32::new(child.id()));
+        let watch = Watch::follow(child.id(), Some(Arc::clone(&pid))).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        pid.store(std::process::id(), Ordering::Release);
+        let (usage, samples) = watch.finish(0, 0, clock::monotonic()).unwrap();
+        assert!(usage.alive_at_end && usage.cpu_seconds >= 0.0);
+        assert!(samples.windows(2).all(|pair| pair[0].cpu_seconds <= pair[1].cpu_seconds));
     }
 
     #[test]

@@ -7,26 +7,26 @@ const PAGE_BITS: u64 = 1 << 16;
 const PAGE_WORDS: usize = (PAGE_BITS / 64) as usize;
 
 /// Bytes of a page, for whoever bounds them.
-pub(super) const PAGE_BYTES: u64 = PAGE_BITS / 8;
+pub(crate) const PAGE_BYTES: u64 = PAGE_BITS / 8;
 
 /// A set of sequences that needs memory only around those that are in it: one that was damaged into a huge number
 /// costs a page, not all the pages before it.
 #[derive(Debug, Default)]
-pub(super) struct Bitmap {
+pub(crate) struct Bitmap {
     pages: HashMap<u64, Box<[u64; PAGE_WORDS]>>,
 }
 
 /// What [`Bitmap::insert`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Inserted {
+pub(crate) struct Inserted {
     /// It was not in the set.
-    pub(super) is_new: bool,
+    pub(crate) is_new: bool,
     /// A page was made for it.
-    pub(super) has_grown: bool,
+    pub(crate) has_grown: bool,
 }
 
 impl Bitmap {
-    pub(super) fn insert(&mut self, sequence: u64) -> Inserted {
+    pub(crate) fn insert(&mut self, sequence: u64) -> Inserted {
         let mut has_grown = false;
         let page = self.pages.entry(sequence / PAGE_BITS).or_insert_with(|| {
             has_grown = true;
@@ -38,13 +38,13 @@ impl Bitmap {
         Inserted { is_new, has_grown }
     }
 
-    pub(super) fn contains(&self, sequence: u64) -> bool {
+    pub(crate) fn contains(&self, sequence: u64) -> bool {
         let (word, bit) = place(sequence);
         self.pages.get(&(sequence / PAGE_BITS)).is_some_and(|page| page[word] & bit != 0)
     }
 
     /// How many of `first` to `last`, both included, are in the set.
-    pub(super) fn count(&self, first: u64, last: u64) -> u64 {
+    pub(crate) fn count(&self, first: u64, last: u64) -> u64 {
         let mut count = 0;
         let mut from = first;
         while from <= last {

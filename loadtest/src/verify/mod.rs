@@ -3,7 +3,7 @@
 //! Objects are listed → read by several threads, each object by one of them, from its start to its end → what was
 //! seen goes through a bounded channel to one judge. Memory depends on the number of records only by one bit each.
 
-mod bitmap;
+pub(crate) mod bitmap;
 mod columns;
 mod judge;
 mod key;

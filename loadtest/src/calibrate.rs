@@ -1,0 +1,187 @@
+//! `forebay-load calibrate`: how much CPU time the load generator itself takes for a request.
+//!
+//! The load goes to a responder of a few lines in the same process, which reads a request, looks at nothing but its
+//! length, and says that it was taken. The CPU time of the responder's thread is taken off that of the process: what
+//! is left is what making, sending, reading, counting and writing down cost, with the kernel's share.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::{self, JoinHandle};
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use serde::Serialize;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use crate::run::{self, Plan, Progress, RunError, Target};
+
+/// Bytes that the responder reads at a time.
+const READ_BYTES: usize = 64 << 10;
+
+/// What a request costs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Cost {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// For each second, with the responder beside the generator.
+    pub requests_per_second: f64,
+    /// CPU time of the generator for each request, in microseconds.
+    pub cpu_micros_per_request: f64,
+    /// Requests a second that one core of the generator could send if nothing else were on it.
+    pub requests_per_second_and_core: f64,
+    /// Of the responder, for comparison.
+    pub responder_cpu_micros_per_request: f64,
+}
+
+/// Why the cost is not known.
+#[derive(Debug, Error)]
+pub enum CalibrateError {
+    /// The responder cannot be started.
+    #[error("the responder of the load generator: {0}")]
+    Responder(#[from] io::Error),
+    /// The load cannot be sent.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Requests failed.
+    #[error("{0} requests to the load generator's own responder failed")]
+    Failed(u64),
+}
+
+/// Sends the load of `plan`, whose target does not count, to the responder.
+pub fn calibrate(
+    plan: &Plan,
+    stop: Arc<AtomicBool>,
+    observer: &mut dyn FnMut(Progress),
+) -> Result<Cost, CalibrateError> {
+    let responder = Responder::start(plan.batch)?;
+    let url = format!("http://{}", responder.address);
+    let target = Target::parse(&url).map_err(RunError::from)?;
+    let before = seconds(clock_gettime(ClockId::ProcessCPUTime));
+    let outcome = run::run(&Plan { target, ..plan.clone() }, stop, observer)?;
+    let of_process = seconds(clock_gettime(ClockId::ProcessCPUTime)) - before;
+    let of_responder = responder.finish()?;
+    let report = outcome.report;
+    if report.requests.failed > 0 {
+        return Err(CalibrateError::Failed(report.requests.failed));
+    }
+    let each = |seconds: f64| seconds * 1e6 / (report.requests.total as f64).max(1.0);
+    let cpu_micros_per_request = each((of_process - of_responder).max(0.0));
+    Ok(Cost {
+        requests: report.requests.total,
+        requests_per_second: report.requests.per_second,
+        cpu_micros_per_request,
+        requests_per_second_and_core: 1e6 / cpu_micros_per_request.max(1e-3),
+        responder_cpu_micros_per_request: each(of_responder),
+    })
+}
+
+impl std::fmt::Display for Cost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "requests  {}, {:.0} a second", self.requests, self.requests_per_second)?;
+        writeln!(
+            f,
+            "generator {:.2} us of CPU time a request: {:.0} requests a second and core",
+            self.cpu_micros_per_request, self.requests_per_second_and_core
+        )?;
+        writeln!(f, "responder {:.2} us", self.responder_cpu_micros_per_request)
+    }
+}
+
+fn seconds(time: Timespec) -> f64 {
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Takes everything.
+struct Responder {
+    address: SocketAddr,
+    stop: Arc<Notify>,
+    thread: JoinHandle<io::Result<f64>>,
+}
+
+impl Responder {
+    /// Says that `records` of each request were taken.
+    fn start(records: u32) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let body =
+            format!("{{\"accepted\":{records},\"rejected\":0,\"durability\":\"memory\",\"shards\":[]}}");
+        let reply = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let stop = Arc::new(Notify::new());
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener)?;
+                let reply: Arc<[u8]> = reply.into_bytes().into();
+                loop {
+                    let (stream, _) = tokio::select! {
+                        () = stopped.notified() => break,
+                        accepted = listener.accept() => accepted?,
+                    };
+                    tokio::spawn(answer(stream, Arc::clone(&reply)));
+                }
+                io::Result::Ok(())
+            })?;
+            Ok(seconds(clock_gettime(ClockId::ThreadCPUTime)))
+        });
+        Ok(Self { address, stop, thread })
+    }
+
+    /// CPU seconds of its thread.
+    fn finish(self) -> io::Result<f64> {
+        self.stop.notify_one();
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
+    }
+}
+
+async fn answer(mut stream: TcpStream, reply: Arc<[u8]>) {
+    let _ = stream.set_nodelay(true);
+    let mut buffer = Vec::with_capacity(READ_BYTES);
+    loop {
+        while let Some(length) = whole(&buffer) {
+            buffer.drain(..length);
+            if stream.write_all(&reply).await.is_err() {
+                return;
+            }
+        }
+        buffer.reserve(READ_BYTES);
+        if !matches!(stream.read_buf(&mut buffer).await, Ok(count) if count > 0) {
+            return;
+        }
+    }
+}
+
+/// Length of the request at the start, if all of it is there.
+fn whole(buffer: &[u8]) -> Option<usize> {
+    let end = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
+    let head = std::str::from_utf8(&buffer[..end]).ok()?;
+    let (_, length) = head.split_once("content-length: ")?;
+    let length: usize = length.split("\r\n").next()?.parse().ok()?;
+    (buffer.len() >= end + length).then_some(end + length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_is_answered_and_its_cost_is_told() {
+        let plan = Plan { batch: 1, records: Some(2_000), ..Plan::default() };
+        let cost = calibrate(&plan, Arc::default(), &mut |_| {}).unwrap();
+        assert_eq!(cost.requests, 2_000);
+        assert!(cost.cpu_micros_per_request > 0.0 && cost.responder_cpu_micros_per_request > 0.0);
+        assert!(cost.to_string().contains("requests a second and core"));
+    }
+
+    #[test]
+    fn a_request_is_whole_when_its_last_byte_is_there() {
+        let request = b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabcGET";
+        assert_eq!(whole(request), Some(request.len() - 3));
+        assert!((0..request.len() - 3).all(|length| whole(&request[..length]).is_none()));
+    }
+}

@@ -1,0 +1,180 @@
+//! One connection with one request at a time, opened when it is needed.
+
+pub(super) mod connect;
+mod http1;
+mod http2;
+mod websocket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Uri};
+use tokio::time::timeout;
+
+use self::connect::{Dialer, TlsError};
+use self::http1::Http1;
+use self::http2::Http2;
+use self::websocket::WebSocket;
+use super::plan::{Plan, PlanError};
+use super::workload::{Class, Protocol};
+
+/// Bytes of a reply's body. A request of 100,000 records that are all refused by name needs about 8 MB.
+const REPLY_BYTES_MAX: usize = 16 << 20;
+
+/// Tells tries of the same request from requests with the same body
+/// (`draft-ietf-httpapi-idempotency-key-header`).
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What all requests of a class share.
+pub(super) struct RequestHead {
+    dialer: Dialer,
+    pub(super) protocol: Protocol,
+    uri: Uri,
+    headers: HeaderMap,
+    /// The same as text, up to what is different in each request.
+    pub(super) lines: String,
+    timeout: Duration,
+}
+
+impl RequestHead {
+    pub(super) fn new(plan: &Plan, class: &Class) -> Result<Self, HeadError> {
+        let bad = |reason| PlanError::Url { url: plan.target.authority.clone(), reason };
+        let protocol = class.protocol;
+        let records = format!("{}/v1/streams/{}/records", plan.target.prefix, plan.stream);
+        let path = if protocol.is_aws() { format!("{}/", plan.target.prefix) } else { records };
+        let scheme = match (protocol, plan.target.is_tls) {
+            (Protocol::WebSocket, false) => "ws",
+            (Protocol::WebSocket, true) => "wss",
+            (_, false) => "http",
+            (_, true) => "https",
+        };
+        let query = if protocol == Protocol::WebSocket { "?from=none" } else { "" };
+        let uri = format!("{scheme}://{}{path}{query}", plan.target.authority);
+        let uri: Uri = uri.parse().map_err(|_| bad("makes no path"))?;
+        let mut headers = HeaderMap::new();
+        if !matches!(protocol, Protocol::WebSocket | Protocol::Kinesis | Protocol::Firehose) {
+            let is_single = class.batch.high == 1;
+            let content_type = if is_single { "application/json" } else { "application/x-ndjson" };
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            if let Some(encoding) = plan.compression.content_encoding() {
+                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+            }
+        }
+        if !protocol.is_aws() {
+            headers.extend(plan.authorization.clone().map(|shown| (header::AUTHORIZATION, shown)));
+        }
+        let mut lines = format!("POST {path} HTTP/1.1\r\nhost: {}\r\n", plan.target.authority);
+        for (name, value) in &headers {
+            let value = value.to_str().map_err(|_| bad("goes with a key that no header can hold"))?;
+            lines.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let alpn: &[u8] = if protocol == Protocol::Http2 { b"h2" } else { b"http/1.1" };
+        let dialer = Dialer::new(&plan.target, &plan.trust, alpn)?;
+        Ok(Self { dialer, protocol, uri, headers, lines, timeout: plan.timeout })
+    }
+}
+
+/// Why no request can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// The plan makes no sense.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// What became of one try to send a request.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// There is a reply.
+    Answered { status: u16, retry_after: Option<Duration>, body: Bytes },
+    /// Nothing of it reached the server.
+    NotSent,
+    /// It was sent, in part or whole, and there is no reply.
+    Lost(&'static str),
+}
+
+/// A connection.
+pub(super) struct Link {
+    pub(super) head: Arc<RequestHead>,
+    open: Option<Open>,
+}
+
+enum Open {
+    Http1(Box<Http1>),
+    Http2(Http2),
+    WebSocket(Box<WebSocket>),
+}
+
+impl Link {
+    pub(super) fn new(head: Arc<RequestHead>) -> Self {
+        Self { head, open: None }
+    }
+
+    /// Opens the connection before there is something to send. A failure shows when there is.
+    pub(super) async fn open_ahead(&mut self) {
+        self.open = timeout(self.head.timeout, connect(&self.head)).await.ok().flatten();
+    }
+
+    /// Sends `bytes`, which are what a body maker of this protocol makes, and waits for the reply, for as long as the
+    /// plan allows.
+    pub(super) async fn post(&mut self, bytes: &Bytes, key: Option<&str>) -> Attempt {
+        let head = Arc::clone(&self.head);
+        // A server may close an idle connection at any time: that is no failure, so there is a second way in.
+        if let Some(open) = self.open.take().filter(|open| !open.has_ended()) {
+            match self.exchange(open, bytes, key).await {
+                Attempt::NotSent => {}
+                attempt => return attempt,
+            }
+        }
+        match timeout(head.timeout, connect(&head)).await {
+            Ok(Some(open)) => self.exchange(open, bytes, key).await,
+            Ok(None) | Err(_) => Attempt::NotSent,
+        }
+    }
+
+    async fn exchange(&mut self, mut open: Open, bytes: &Bytes, key: Option<&str>) -> Attempt {
+        let head = Arc::clone(&self.head);
+        let exchange = async {
+            match &mut open {
+                Open::Http1(link) => link.exchange(bytes).await,
+                Open::Http2(link) => link.exchange(&head.uri, &head.headers, bytes.clone(), key).await,
+                Open::WebSocket(link) => link.exchange(bytes, key).await,
+            }
+        };
+        let (attempt, stays) =
+            timeout(head.timeout, exchange).await.unwrap_or((Attempt::Lost("timeout"), false));
+        if stays {
+            self.open = Some(open);
+        }
+        attempt
+    }
+}
+
+impl Open {
+    fn has_ended(&self) -> bool {
+        match self {
+            Open::Http1(link) => link.has_ended(),
+            // They learn it by themselves, or when something is sent.
+            Open::Http2(_) | Open::WebSocket(_) => false,
+        }
+    }
+}
+
+async fn connect(head: &RequestHead) -> Option<Open> {
+    let stream = head.dialer.dial().await.ok()?;
+    Some(match head.protocol {
+        Protocol::Native | Protocol::Kinesis | Protocol::Firehose => {
+            Open::Http1(Box::new(Http1::new(stream)))
+        }
+        Protocol::Http2 => Open::Http2(Http2::new(stream).await.ok()?),
+        Protocol::WebSocket => {
+            let link = WebSocket::new(stream, &head.uri.to_string(), &head.headers).await.ok()?;
+            Open::WebSocket(Box::new(link))
+        }
+    })
+}
