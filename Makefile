@@ -13,8 +13,8 @@ check: ## formatting and lints, warnings as errors
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-bench: ## measure: one benchmark a stage, with the limits of this machine beside it
-	cargo bench --workspace --locked
+bench: ## measure the stages beside the limits of this machine: one table, and what earlier runs have shown of each figure
+	@tests/infra/s3.sh cargo bench --locked --bench limits
 
 crash: ## the crash matrix in its long form: hundreds of kills, full disks, ill stores; target/crash-matrix.md has its table
 	@tests/infra/crash.sh
