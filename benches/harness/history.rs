@@ -171,9 +171,14 @@ fn compared(figure: &Figure) -> f64 {
 }
 
 fn table(figures: &[Figure], before: &Before) -> String {
-    let mut text = format!("{:<8} {:<44} {:>14} {:<11} {:<36} earlier\n", "part", "figure", "value", "", "share of");
+    let mut text =
+        format!("{:<8} {:<44} {:>14} {:<11} {:<36} earlier\n", "part", "figure", "value", "", "share of");
     for figure in figures {
-        let value = if figure.value < 100.0 { format!("{:.2}", figure.value) } else { format!("{:.0}", figure.value) };
+        let value = if figure.value < 100.0 {
+            format!("{:.2}", figure.value)
+        } else {
+            format!("{:.0}", figure.value)
+        };
         let share = figure.share.as_ref().map(|(limit, share)| format!("{share:>5.2} x {limit}"));
         let change = before.change(figure).map(|change| {
             let mark = if change < MARKED { "  WORSE" } else { "" };

@@ -106,7 +106,10 @@ fn produce(broker: &Broker, topic: &str, duration: Duration, sent: &AtomicU64) {
 
 fn consume(broker: &Broker, topic: &str, is_over: &AtomicBool, sent: &AtomicU64) {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", broker.servers()).set("group.id", "unused").set("enable.auto.commit", "false");
+    config
+        .set("bootstrap.servers", broker.servers())
+        .set("group.id", "unused")
+        .set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create().unwrap();
     let mut partitions = TopicPartitionList::new();
     for partition in 0..PARTITIONS {

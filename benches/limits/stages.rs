@@ -293,8 +293,10 @@ fn dictionaries(input: &Input) -> Case<'_> {
         batch.iter().for_each(|event| rows.push(event).unwrap());
         rows.take_batch().unwrap()
     });
-    let texts: Vec<_> =
-        batches.flat_map(|batch| batch.columns().to_vec()).filter(|column| is_text(column.data_type())).collect();
+    let texts: Vec<_> = batches
+        .flat_map(|batch| batch.columns().to_vec())
+        .filter(|column| is_text(column.data_type()))
+        .collect();
     assert!(!texts.is_empty(), "web events have texts");
     let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     Case::new("arrow, dictionaries of all texts", "", move || {

@@ -22,7 +22,8 @@ const KEY: &str = "bench/limits.bin";
 
 /// Both take turns.
 pub fn run(call: &Call, figures: &mut Figures) {
-    let (Some(endpoint), Some(bucket)) = (variable("FOREBAY_S3_ENDPOINT"), variable("FOREBAY_S3_BUCKET")) else {
+    let (Some(endpoint), Some(bucket)) = (variable("FOREBAY_S3_ENDPOINT"), variable("FOREBAY_S3_BUCKET"))
+    else {
         println!("\nupload: not measured, since FOREBAY_S3_ENDPOINT and FOREBAY_S3_BUCKET name no server");
         return;
     };
@@ -55,7 +56,11 @@ pub fn run(call: &Call, figures: &mut Figures) {
 }
 
 fn print(bare: &[Upload], ours: &[Upload], figures: &mut Figures) {
-    println!("\nupload: objects of {} MiB; medians of {} rounds, taking turns", OBJECT_BYTES >> 20, bare.len());
+    println!(
+        "\nupload: objects of {} MiB; medians of {} rounds, taking turns",
+        OBJECT_BYTES >> 20,
+        bare.len()
+    );
     println!("  {:<26} {:>9} {:>12}", "", "MB/s", "CPU s/GB");
     let cpu = |uploads: &[Upload]| median(uploads.iter().map(Upload::cpu_seconds_per_gb));
     for (name, uploads) in [("bare PUT", bare), ("our sink", ours)] {
