@@ -11,10 +11,10 @@ test: ## install what the tests need and run all of them (plain `cargo test` run
 
 check: ## formatting and lints, warnings as errors
 	cargo fmt --all -- --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 
-bench: ## measure: one benchmark a stage, with the limits of this machine beside it
-	cargo bench --workspace --locked
+bench: ## measure the stages beside the limits of this machine: one table, and what earlier runs have shown of each figure
+	@tests/infra/s3.sh cargo bench --locked --bench limits
 
 crash: ## the crash matrix in its long form: hundreds of kills, full disks, ill stores; target/crash-matrix.md has its table
 	@tests/infra/crash.sh

@@ -1,17 +1,21 @@
-//! What a delivery into Kafka costs beside a bare producer of the same library that sends the same messages to the same
+//! What a delivery into Kafka, and a log in Kafka, cost beside the library alone.
+//!
+//! Cases `plain`, `headers` and `headers_lz4`: what a delivery into Kafka costs beside a bare producer of the same library that sends the same messages to the same
 //! broker: CPU time of this process for each. The broker is another process (`FOREBAY_KAFKA`), whose time does not count.
 //!
 //! ```text
-//! tests/infra/kafka.sh cargo bench --bench kafka
+//! tests/infra/kafka.sh cargo bench --bench kafka             # or behind it: -- headers, -- log
 //! ```
 //!
 //! Rounds of both alternate, so that what else runs on the machine hits both; the ratio is that of the medians. It should
-//! be below 1.5.
+//! be below 1.5. Case `log`: see [`log`].
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on has no result")]
 #![expect(clippy::print_stdout, reason = "its result")]
 
 mod harness;
+#[path = "kafka/log.rs"]
+mod log;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -78,6 +82,9 @@ fn main() {
             each(ours),
             ours.as_secs_f64() / bare.as_secs_f64()
         );
+    }
+    if call.wants("log") {
+        log::run(&call, &broker);
     }
 }
 

@@ -13,6 +13,8 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    // It goes on without: nothing but speed depends on it.
+    let _ = forebay::runtime::pages::keep_small();
     let cli = Cli::parse();
     // Not locked: other threads log to standard error as well.
     let mut out = io::stdout();

@@ -11,6 +11,7 @@ pub mod cores;
 pub mod disk;
 pub mod door;
 pub mod forebay;
+pub mod history;
 pub mod put_records;
 
 use std::path::PathBuf;

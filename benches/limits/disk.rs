@@ -1,6 +1,7 @@
 //! What the disk does: blocks written one after the other to a file of zeros, each durable before the next.
 
 use crate::harness::disk::{Method, Written, ZeroedFile};
+use crate::harness::history::{Better, Figures};
 use crate::harness::{Call, disk_folder, median, quantile_us};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ const ROUNDS: usize = 9;
 const ROUND_DURATION: Duration = Duration::from_millis(500);
 
 /// Both methods take turns with each block.
-pub fn run(call: &Call) {
+pub fn run(call: &Call, figures: &mut Figures) {
     println!(
         "\ndisk: a file of zeros in {}, written block by block; medians of {} rounds of {:?}, taking turns",
         disk_folder().display(),
@@ -40,6 +41,28 @@ pub fn run(call: &Call) {
         for ((block, _), rounds) in BLOCKS.iter().zip(rounds) {
             print(method.name(), block, rounds);
         }
+    }
+    for (number, (block, _)) in BLOCKS.into_iter().enumerate() {
+        keep(block, files.iter().map(|(method, _, rounds)| (*method, &rounds[number][..])), figures);
+    }
+}
+
+/// Our writer beside the plain way to write a block durably.
+fn keep<'a>(
+    block: &str,
+    mut seen: impl Iterator<Item = (Method, &'a [Written])> + Clone,
+    figures: &mut Figures,
+) {
+    let of = |wanted: Method| move |&(method, _): &(Method, &[Written])| method == wanted;
+    let rates = |rounds: &[Written]| rounds.iter().map(Written::rate).collect::<Vec<_>>();
+    let Some((plain, limit)) = seen.clone().find(of(Method::WriteAndSync)) else { return };
+    let (limit_name, limit) = (format!("{}, {block}", plain.name()), rates(limit));
+    figures.add("disk", &limit_name, (median(limit.iter().copied()), "MB/s"), Better::Higher);
+    if let Some((ring, ours)) = seen.find(of(Method::Ring)) {
+        let ours = rates(ours);
+        let share = median(ours.iter().zip(&limit).map(|(ours, limit)| ours / limit));
+        let (name, figure) = (format!("{}, {block}", ring.name()), (median(ours), "MB/s"));
+        figures.add_beside("disk", &name, figure, Better::Higher, (&limit_name, share));
     }
 }
 

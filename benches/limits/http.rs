@@ -10,6 +10,7 @@ use crate::bare_server::BareServer;
 use crate::harness::client::{Connection, Seen, closed_loop, post};
 use crate::harness::cores::Cores;
 use crate::harness::forebay::{Judging, Server, StreamSpec};
+use crate::harness::history::{Better, Figures};
 use crate::harness::{Call, median};
 
 const CONNECTIONS: usize = 32;
@@ -41,7 +42,7 @@ impl Contestant {
 }
 
 /// Runs both sizes of body.
-pub fn run(call: &Call, cores: &Cores) {
+pub fn run(call: &Call, cores: &Cores, figures: &mut Figures) {
     println!(
         "\nHTTP: POST over {CONNECTIONS} keep-alive connections, closed loop; {}; medians of {} rounds, taking turns",
         cores.describe(),
@@ -52,8 +53,10 @@ pub fn run(call: &Call, cores: &Cores) {
     );
     let single = web_events::typical_event();
     let batch = web_events::lines(0..BATCH_EVENTS);
-    compare(call, cores, &Body { text: &single, content_type: "application/json", events: 1 });
-    compare(call, cores, &Body { text: &batch, content_type: "application/x-ndjson", events: BATCH_EVENTS });
+    let body = Body { text: &single, content_type: "application/json", events: 1 };
+    compare(call, cores, &body, figures);
+    let body = Body { text: &batch, content_type: "application/x-ndjson", events: BATCH_EVENTS };
+    compare(call, cores, &body, figures);
 }
 
 struct Body<'a> {
@@ -62,7 +65,7 @@ struct Body<'a> {
     events: u64,
 }
 
-fn compare(call: &Call, cores: &Cores, body: &Body<'_>) {
+fn compare(call: &Call, cores: &Cores, body: &Body<'_>, figures: &mut Figures) {
     // Two servers, so that what one stream holds in memory is not the other's burden.
     let serve = |name, judging| cores.on_server(|| Server::start(&[StreamSpec::new(name, 1, judging)]));
     let (syntax, schema) = (serve("syntax", Judging::Syntax), serve("schema", Judging::SchemaAndKey));
@@ -89,6 +92,18 @@ fn compare(call: &Call, cores: &Cores, body: &Body<'_>) {
         }
     }
     print(body, &contestants);
+    keep(body, &contestants, figures);
+}
+
+fn keep(body: &Body<'_>, contestants: &[Contestant], figures: &mut Figures) {
+    let [bare, ours @ ..] = contestants else { return };
+    let name = |contestant: &Contestant| format!("{}, {} a request", contestant.name, body.events);
+    let rate = |contestant: &Contestant| (contestant.median(Seen::rate), "requests/s");
+    figures.add("http", &name(bare), rate(bare), Better::Higher);
+    for contestant in ours {
+        let limit = ("bare hyper", contestant.ratio(bare, Seen::rate));
+        figures.add_beside("http", &name(contestant), rate(contestant), Better::Higher, limit);
+    }
 }
 
 fn print(body: &Body<'_>, contestants: &[Contestant]) {

@@ -1,8 +1,13 @@
 //! Each stage on one thread, in CPU time, beside the best that something simpler does with the same bytes.
 
 use std::hint::black_box;
+use std::io::Write;
 use std::sync::Arc;
 
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use forebay::config::checked::{Format, JsonCompression, ParquetCompression, ParquetFormat};
 use forebay::delivery::encode::columns::RecordColumns;
 use forebay::delivery::encode::{self, Row};
@@ -17,6 +22,7 @@ use serde::de::IgnoredAny;
 
 use crate::harness::door::Door;
 use crate::harness::forebay::Judging;
+use crate::harness::history::{Better, Figures};
 use crate::harness::{Call, clocks, median};
 
 /// 33 MB: more than any cache holds.
@@ -28,6 +34,7 @@ const BLOCK_BYTES: usize = 256 << 10;
 const COLUMNS_EVENTS: usize = 3_000;
 const KEY_BYTES: usize = 32;
 const ROUNDS: usize = 9;
+const DEFLATE_1: &str = "libdeflate, gzip level 1";
 /// A log of 128 MiB takes four times the input.
 const WARM_UPS: usize = 4;
 
@@ -74,10 +81,17 @@ impl<'a> Case<'a> {
     fn new(name: &'static str, beside: &'static str, run: impl FnMut() + 'a) -> Self {
         Self { name, beside, run: Box::new(run), rounds: Vec::new() }
     }
+
+    /// How fast it is, and beside what.
+    fn share(&self, cases: &[Case<'_>]) -> Option<(&'static str, f64)> {
+        let other = cases.iter().find(|other| other.name == self.beside)?;
+        let ratios = self.rounds.iter().zip(&other.rounds).map(|(own, other)| other / own);
+        Some((other.name, median(ratios)))
+    }
 }
 
 /// Measures and prints all of them.
-pub fn run(call: &Call) {
+pub fn run(call: &Call, figures: &mut Figures) {
     let input = Input::new();
     let mut cases = limits_of_reading(&input);
     cases.append(&mut our_reading(&input));
@@ -95,6 +109,18 @@ pub fn run(call: &Call) {
         }
     }
     print(call, &input, &cases);
+    keep(&input, &cases, figures);
+}
+
+fn keep(input: &Input, cases: &[Case<'_>], figures: &mut Figures) {
+    for case in cases {
+        let rate = input.bytes() as f64 / 1e6 / median(case.rounds.iter().copied());
+        let (part, figure) = ("stages", (rate, "MB/s"));
+        match case.share(cases) {
+            Some(limit) => figures.add_beside(part, case.name, figure, Better::Higher, limit),
+            None => figures.add(part, case.name, figure, Better::Higher),
+        }
+    }
 }
 
 fn print(call: &Call, input: &Input, cases: &[Case<'_>]) {
@@ -112,10 +138,7 @@ fn print(call: &Call, input: &Input, cases: &[Case<'_>]) {
             true => "-".to_owned(),
             false => format!("{:.0}", input.bytes() as f64 / 1e6 / seconds),
         };
-        let beside = cases.iter().find(|other| other.name == case.beside).map(|other| {
-            let ratios = case.rounds.iter().zip(&other.rounds).map(|(own, other)| other / own);
-            format!("{:.2} x {}", median(ratios), other.name)
-        });
+        let beside = case.share(cases).map(|(other, share)| format!("{share:.2} x {other}"));
         println!("  {:<40} {rate:>8} {ns:>9.1}   {}", case.name, beside.unwrap_or_default());
     }
 }
@@ -144,6 +167,29 @@ fn limits_of_reading(input: &Input) -> Vec<Case<'_>> {
             for body in bodies {
                 let values = serde_json::Deserializer::from_str(body).into_iter::<IgnoredAny>();
                 assert_eq!(values.filter(Result::is_ok).count(), BODY_EVENTS);
+            }
+        }),
+        Case::new("simd-json, tape", "", move || {
+            let (mut copy, mut buffers) = (Vec::new(), simd_json::Buffers::new(web_events::EVENT_BYTES));
+            for event in &input.events {
+                copy.clear();
+                copy.extend_from_slice(event.as_bytes());
+                black_box(simd_json::to_tape_with_buffers(&mut copy, &mut buffers).unwrap());
+            }
+        }),
+        Case::new("XXH3, of frames of the log", "", move || {
+            for body in bodies {
+                black_box(xxhash_rust::xxh3::xxh3_64(black_box(body.as_bytes())));
+            }
+        }),
+        Case::new("CRC-32, of gzip", "", move || {
+            for body in bodies {
+                black_box(crc32fast::hash(black_box(body.as_bytes())));
+            }
+        }),
+        Case::new("SHA-256, of signed uploads", "", move || {
+            for body in bodies {
+                black_box(ring::digest::digest(&ring::digest::SHA256, black_box(body.as_bytes())));
             }
         }),
         Case::new("MD5 of a 32-byte key", "", move || {
@@ -204,22 +250,64 @@ fn fitting(plan: &Plan, body: &str, scratch: &mut Scratch) -> usize {
 
 fn limits_of_writing(input: &Input) -> Vec<Case<'_>> {
     let blocks = &input.blocks;
-    let mut deflate = Compressor::new(CompressionLvl::new(1).unwrap());
-    let mut deflated = vec![0; deflate.gzip_compress_bound(BLOCK_BYTES)];
-    let mut snappy = snap::raw::Encoder::new();
-    let mut snapped = vec![0; snap::raw::max_compress_len(BLOCK_BYTES)];
-    vec![
-        Case::new("libdeflate, gzip level 1", "", move || {
+    let libdeflate = |name, level| {
+        let mut deflate = Compressor::new(CompressionLvl::new(level).unwrap());
+        let mut deflated = vec![0; deflate.gzip_compress_bound(BLOCK_BYTES)];
+        Case::new(name, "", move || {
             for block in blocks {
                 black_box(deflate.gzip_compress(block, &mut deflated).unwrap());
             }
-        }),
+        })
+    };
+    let zlib = |name, level| {
+        Case::new(name, "", move || {
+            for block in blocks {
+                let mut encoder = GzEncoder::new(Vec::with_capacity(BLOCK_BYTES), Compression::new(level));
+                encoder.write_all(block).unwrap();
+                black_box(encoder.finish().unwrap());
+            }
+        })
+    };
+    let mut snappy = snap::raw::Encoder::new();
+    let mut snapped = vec![0; snap::raw::max_compress_len(BLOCK_BYTES)];
+    vec![
+        libdeflate(DEFLATE_1, 1),
+        libdeflate("libdeflate, gzip level 3", 3),
+        libdeflate("libdeflate, gzip level 6", 6),
+        libdeflate("libdeflate, gzip level 9", 9),
+        zlib("zlib-rs, gzip level 1", 1),
+        zlib("zlib-rs, gzip level 6", 6),
+        dictionaries(input),
         Case::new("snappy", "", move || {
             for block in blocks {
                 black_box(snappy.compress(block, &mut snapped).unwrap());
             }
         }),
     ]
+}
+
+/// What an encoder of columns has to do with texts at least: to find out which were there before.
+fn dictionaries(input: &Input) -> Case<'_> {
+    let mut rows = RecordColumns::new(&input.columns);
+    let batches = input.events.chunks(COLUMNS_EVENTS).map(|batch| {
+        batch.iter().for_each(|event| rows.push(event).unwrap());
+        rows.take_batch().unwrap()
+    });
+    let texts: Vec<_> = batches
+        .flat_map(|batch| batch.columns().to_vec())
+        .filter(|column| is_text(column.data_type()))
+        .collect();
+    assert!(!texts.is_empty(), "web events have texts");
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    Case::new("arrow, dictionaries of all texts", "", move || {
+        for column in &texts {
+            black_box(cast(column, &dictionary).unwrap());
+        }
+    })
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
 fn our_writing(input: &Input) -> Vec<Case<'_>> {
@@ -235,7 +323,7 @@ fn our_writing(input: &Input) -> Vec<Case<'_>> {
     let parquet = Format::Parquet(ParquetFormat::new(ParquetCompression::Snappy, Arc::clone(&input.columns)));
     let mut rows = RecordColumns::new(&input.columns);
     vec![
-        Case::new("our JSON lines, gzip level 1", "libdeflate, gzip level 1", move || file(&json)),
+        Case::new("our JSON lines, gzip level 1", DEFLATE_1, move || file(&json)),
         Case::new("our columns", "our scanner", move || {
             for batch in events.chunks(COLUMNS_EVENTS) {
                 for event in batch {

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use crate::harness::client::{Connection, get, post};
 use crate::harness::cores::Cores;
 use crate::harness::forebay::{Judging, Server, StreamSpec};
+use crate::harness::history::{Better, Figures};
 use crate::harness::{Call, clocks, load_average, median};
 
 const STREAM: &str = "tap";
@@ -48,7 +49,7 @@ struct Seen {
 }
 
 /// With one reader and with several.
-pub fn run(call: &Call, cores: &Cores) {
+pub fn run(call: &Call, cores: &Cores, figures: &mut Figures) {
     println!(
         "\ntap: open loop, {REQUESTS_PER_SECOND} requests/s of {BATCH_EVENTS} events, {SHARDS} shards; {}; medians of {} rounds",
         cores.describe(),
@@ -66,6 +67,12 @@ pub fn run(call: &Call, cores: &Cores) {
         print("limit: a sleeping thread's waking", &rounds, |seen| &seen.woken);
         print(&format!("append to {readers} waiting"), &rounds, |seen| &seen.appended);
         print(&format!("intended send to {readers} waiting"), &rounds, |seen| &seen.intended);
+        let p99 = |of: fn(&Seen) -> &Histogram<u64>| {
+            median(rounds.iter().map(|seen| of(seen).value_at_quantile(0.99) as f64))
+        };
+        let (woken, appended) = (p99(|seen| &seen.woken), p99(|seen| &seen.appended));
+        let (name, limit) = (format!("append to {readers} waiting, p99"), "a sleeping thread's waking");
+        figures.add_beside("tap", &name, (appended, "us"), Better::Lower, (limit, appended / woken));
     }
     println!("  (load average {})", load_average());
 }

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod clock;
 pub mod crash_point;
 pub mod disk;
+pub mod pages;
 pub mod paid_text;
 pub mod park;
 pub mod phases;

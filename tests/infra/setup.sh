@@ -34,12 +34,16 @@ need() {
 }
 
 # need_to_build: Rust, and what librdkafka, which is in the binary, is compiled with: make, compilers of C and C++, and
-# OpenSSL's headers, which pkg-config finds (or OPENSSL_DIR tells).
+# OpenSSL's headers, which pkg-config finds (or OPENSSL_DIR tells); and what the feature `isal` is compiled with.
 need_to_build() {
   has cargo || die "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$REPO/Cargo.toml") or newer (https://rustup.rs)"
   need cc gcc libc6-dev
   need c++ g++
   need make make
+  need nasm nasm
+  need autoconf autoconf
+  need automake automake
+  need libtoolize libtool
   [ -z "${OPENSSL_DIR:-}" ] || return 0
   need pkg-config pkg-config
   pkg-config --exists openssl && return 0

@@ -3,6 +3,7 @@
 
 mod blocks;
 mod envelope;
+mod gzip;
 
 use bytes::Bytes;
 

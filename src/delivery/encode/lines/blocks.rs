@@ -12,10 +12,10 @@ use std::cell::RefCell;
 use std::io::Write;
 
 use bytes::Bytes;
-use libdeflater::{CompressionLvl, Compressor};
 
 use super::super::EncodeError;
 use super::super::pieces::Pieces;
+use super::gzip::Gzip;
 use crate::config::checked::JsonCompression;
 
 /// Input of one block: what an open file holds uncompressed at most, besides the record that fills it up. As gzip
@@ -24,9 +24,6 @@ pub(super) const BLOCK_BYTES: usize = 256 << 10;
 
 /// The same for zstd, which finds repetitions farther away: 10 to 15 % smaller than with blocks of 256 KiB.
 const ZSTD_BLOCK_BYTES: usize = 1 << 20;
-
-/// The highest of libdeflate's levels.
-const LEVEL_MAX: usize = 12;
 
 /// What a file in Snappy's framing begins with.
 const SNAPPY_IDENTIFIER: &[u8] = b"\xff\x06\x00\x00sNaPpY";
@@ -64,7 +61,7 @@ pub(super) fn compress(
 /// size of a block, 2 MiB at the low levels and 40 MiB at the highest; for Snappy 100 KiB.
 #[derive(Default)]
 struct Workspace {
-    gzip_by_level: [Option<Compressor>; LEVEL_MAX + 1],
+    gzip: Gzip,
     zstd: Option<zstd::bulk::Compressor<'static>>,
     hadoop_snappy: Option<snap::raw::Encoder>,
     /// Input that comes in pieces.
@@ -97,19 +94,7 @@ impl Workspace {
     }
 
     fn gzip(&mut self, input: &[u8], level: u8) -> Result<&[u8], EncodeError> {
-        const BAD_LEVEL: EncodeError = EncodeError::Compress("a gzip level is 1 to 12");
-        let slot = self.gzip_by_level.get_mut(usize::from(level)).ok_or(BAD_LEVEL)?;
-        let compressor = match slot {
-            Some(compressor) => compressor,
-            None => {
-                let level = CompressionLvl::new(i32::from(level)).map_err(|_| BAD_LEVEL)?;
-                slot.insert(Compressor::new(level))
-            }
-        };
-        self.output.resize(compressor.gzip_compress_bound(input.len()), 0);
-        let length = compressor
-            .gzip_compress(input, &mut self.output)
-            .map_err(|_| EncodeError::Compress("gzip output is larger than its bound"))?;
+        let length = self.gzip.member(input, level, &mut self.output)?;
         Ok(&self.output[..length])
     }
 
