@@ -72,6 +72,5 @@ fn main() {
     if call.wants("upload") {
         upload::run(&call, &mut figures);
     }
-    figures.finish(&call, "limits");
-    println!("load average {}", harness::load_average());
+    println!("\n{}\nload average {}", figures.finish(&call, "limits"), harness::load_average());
 }

@@ -95,14 +95,14 @@ impl Figures {
         self.0.push(Figure { part, name, value, unit, better, share });
     }
 
-    /// Prints the table, and keeps the run if it was a full one.
-    pub fn finish(self, call: &Call, bench: &str) {
+    /// The table, to be printed. Keeps the run if it was a full one.
+    #[must_use]
+    pub fn finish(self, call: &Call, bench: &str) -> String {
         let path = folder().join(format!("{bench}.jsonl"));
         let before = Before::of(&read(&path), &machine());
-        println!("\n{}", table(&self.0, &before));
+        let table = table(&self.0, &before);
         if !call.full {
-            println!("(a short run: not kept)");
-            return;
+            return format!("{table}(a short run: not kept)");
         }
         let run = Run {
             time: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -112,7 +112,7 @@ impl Figures {
             figures: self.0,
         };
         append(&path, &run);
-        println!("kept in {}", path.display());
+        format!("{table}kept in {}", path.display())
     }
 }
 

@@ -10,7 +10,7 @@ use forebay::config::checked;
 use forebay::delivery::sink::{NoNotes, Object, ObjectSink};
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStoreExt, PutPayload};
 
 use crate::harness::history::{Better, Figures};
 use crate::harness::{Call, clocks, median};
