@@ -1,7 +1,8 @@
 //! What a delivery into Kafka, and a log in Kafka, cost beside the library alone.
 //!
-//! Cases `plain`, `headers` and `headers_lz4`: what a delivery into Kafka costs beside a bare producer of the same library that sends the same messages to the same
-//! broker: CPU time of this process for each. The broker is another process (`FOREBAY_KAFKA`), whose time does not count.
+//! Cases `plain`, `headers` and `headers_lz4`: what a delivery into Kafka costs beside a bare producer of the same library
+//! that sends the same messages to the same broker: CPU time of this process for each. The broker is another process
+//! (`FOREBAY_KAFKA`), whose time does not count.
 //!
 //! ```text
 //! tests/infra/kafka.sh cargo bench --bench kafka             # or behind it: -- headers, -- log
