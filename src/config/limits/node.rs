@@ -1,7 +1,5 @@
 //! The node as a whole.
 
-use std::time::Duration;
-
 /// The byte budget of the process, where `memory_budget` is not given.
 pub const MEMORY_BUDGET_DEFAULT: u64 = 256 << 20;
 
