@@ -11,7 +11,7 @@ test: ## install what the tests need and run all of them (plain `cargo test` run
 
 check: ## formatting and lints, warnings as errors
 	cargo fmt --all -- --check
-	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	cargo clippy --workspace --all-targets --features forebay/isal --locked -- -D warnings
 
 bench: ## measure the stages beside the limits of this machine: one table, and what earlier runs have shown of each figure
 	@tests/infra/s3.sh cargo bench --locked --bench limits

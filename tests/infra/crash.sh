@@ -28,7 +28,7 @@ say "FOREBAY_CRASH_KILLS=$FOREBAY_CRASH_KILLS FOREBAY_CRASH_SEED=$FOREBAY_CRASH_
 
 verdict=0
 if tools="$("$REPO/tests/infra/cargo-tool.sh" nextest)"; then
-  PATH="$PATH${tools:+:$tools}" "${beside[@]}" cargo nextest run -p forebay --all-features --test crash --profile crash --locked || verdict=1
+  PATH="$PATH${tools:+:$tools}" "${beside[@]}" cargo nextest run -p forebay --features isal --test crash --profile crash --locked || verdict=1
 else
   say "cargo nextest is not to be had here: using cargo test"
   "${beside[@]}" cargo test -p forebay --test crash --locked -- --test-threads 2 || verdict=1

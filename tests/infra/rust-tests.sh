@@ -4,8 +4,8 @@
 cd "$REPO"
 
 if tools="$("$REPO/tests/infra/cargo-tool.sh" nextest)"; then
-  PATH="$PATH${tools:+:$tools}" cargo nextest run --workspace --all-features --locked
+  PATH="$PATH${tools:+:$tools}" cargo nextest run --workspace --features forebay/isal --locked
 else
   say "cargo nextest is not to be had here: using cargo test"
-  cargo test --workspace --all-features --locked --lib --bins --tests
+  cargo test --workspace --features forebay/isal --locked --lib --bins --tests
 fi

@@ -43,7 +43,7 @@ export FOREBAY_SKIPPED_FILE="$LOG/skipped"
 
 if [ -x tests/schema-suite/fetch ]; then step "fetch the JSON Schema test suite" tests/schema-suite/fetch; fi
 STEP_LOG="$LOG/rust-tests.log" step "tests" "$HERE/s3.sh" "$HERE/kafka.sh" "$HERE/rust-tests.sh"
-STEP_LOG="$LOG/doc-tests.log" step "documentation tests" cargo test --workspace --all-features --doc --locked
+STEP_LOG="$LOG/doc-tests.log" step "documentation tests" cargo test --workspace --features forebay/isal --doc --locked
 step "scripts and deploy/" "$HERE/lint-deploy.sh"
 
 if [ -s "$LOG/skipped" ]; then
