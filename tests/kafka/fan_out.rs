@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay::testkit::broker::{Broker, fresh_name};
 use forebay::testkit::faulty_broker::{Api, Fault, FaultyBroker, Rule};
 use serde_json::Value;
 
-use crate::server::{Server, Setup, durable_stream};
+use crate::server::{PATIENCE, Server, Setup, durable_stream};
 use crate::topic_reader::{Isolation, Message, TopicReader};
 
 /// Keys of the records.
@@ -329,6 +329,12 @@ async fn lost_answers_and_errors_of_the_broker_neither_lose_nor_double() {
     put(&server, sent..sent + 60).await;
     sent += 60;
     assert!(proxy.struck() >= count as u64);
+    // A transaction that nobody ends any more keeps readers of positions waiting until the broker gives it up.
+    let (began, all) = (Instant::now(), 3 * PATIENCE);
+    while server.metric("forebay_delivery_pending_records", "delivery=\"bus\"").await > 0.0 {
+        assert!(began.elapsed() < all, "not delivered within {all:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     delivered(&server, sent as f64).await;
     server.stop().assert_drained();
     scene.assert_once_and_in_order(0..sent);
