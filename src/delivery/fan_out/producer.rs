@@ -289,9 +289,15 @@ impl Producer {
     /// Gives up what was sent since the last commit.
     ///
     /// # Errors
-    /// What has happened.
+    /// What has happened. It is no use to try again with a client that has not managed it in time: some of what it has sent may
+    /// never be told of. A new one takes the id, which ends the transaction as well.
     pub async fn abort(&self, patience: Duration) -> Result<(), Failed> {
-        self.blocking("abort a transaction", move |client| client.abort_transaction(patience)).await
+        let aborted =
+            self.blocking("abort a transaction", move |client| client.abort_transaction(patience)).await;
+        aborted.map_err(|failed| match failed.remedy {
+            Remedy::Again => Failed { remedy: Remedy::Reconnect, ..failed },
+            _ => failed,
+        })
     }
 
     async fn blocking(
