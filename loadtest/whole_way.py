@@ -22,7 +22,7 @@ import tempfile
 import time
 import uuid
 
-RELEASE = pathlib.Path(os.environ.get("B") or pathlib.Path(__file__).resolve().parent.parent / "target" / "release")
+RELEASE = pathlib.Path(__file__).resolve().parent.parent / "target" / "release"
 START_SECONDS = 60
 TEXT = {"type": ["string", "null"], "maxLength": 2048}
 SCHEMA = {
