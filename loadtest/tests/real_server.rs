@@ -1,29 +1,19 @@
 //! The load generator against the real binary, and the real lake judged.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is a failed test")]
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+#[allow(dead_code, reason = "it has a pipeline of its own")]
+mod node;
+
+use std::path::Path;
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use forebay::cli::node_key;
 use forebay::testkit::generators::Profile;
-use forebay::testkit::skip::skipped;
 use forebay_load::run::{Compression, Mode, Plan, Source, Target, run};
 use forebay_load::verify::{self, KeyRule};
-
-/// The server's binary: built beside this test by `cargo test --workspace`, but not by `cargo test -p forebay-load`.
-fn binary() -> Option<PathBuf> {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("forebay");
-    if path.exists() {
-        return Some(path);
-    }
-    skipped("the forebay binary is not built: run the tests of the whole workspace");
-    None
-}
 
 /// What lets the load in.
 const KEY: &str = "a-key-of-the-load-0001";
@@ -50,26 +40,13 @@ fn start(binary: &Path, folder: &Path) -> Server {
         ),
     )
     .unwrap();
-    let mut child = Command::new(binary)
-        .args(["serve".as_ref(), repository.join("pipelines").as_os_str()])
-        .current_dir(folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut banner = String::new();
-    stdout.read_line(&mut banner).unwrap();
-    let (_, rest) = banner.split_once("listens on ").expect(&banner);
-    let url = rest.split(',').next().unwrap().to_owned();
-    // The rest of the output must not fill the pipe.
-    std::thread::spawn(move || stdout.read_to_string(&mut String::new()));
+    let (child, url) = node::launch(binary, folder, &repository.join("pipelines"));
     Server { child, url }
 }
 
 #[test]
 fn every_acked_record_is_in_every_lake_once_and_whole() {
-    let Some(binary) = binary() else { return };
+    let Some(binary) = node::binary() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut server = start(&binary, folder.path());
     let mut manifests = Vec::new();

@@ -42,6 +42,7 @@ mod shutdown;
 mod store;
 mod strict;
 mod tail;
+mod tail_command;
 mod tail_cursor;
 mod tap;
 mod transport;

@@ -1,59 +1,17 @@
 //! `forebay tail --cursor`: commands that share a stream.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::server::{PATIENCE, Server, Setup, durable_stream};
+use crate::tail_command::Tail;
 
-/// A command that runs, and the numbers that it prints.
-struct Tail {
-    child: Child,
-    numbers: Receiver<u64>,
-}
-
-impl Tail {
-    fn start(server: &Server, words: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_forebay"))
-            .args(["tail", "s", "--json", "--cursor", "c", "--url", &format!("http://{}", server.address)])
-            .args(words)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let (sender, numbers) = channel();
-        std::thread::spawn(move || {
-            for line in out.lines() {
-                let record: Value = serde_json::from_str(&line.unwrap()).unwrap();
-                if sender.send(record["data"]["n"].as_u64().unwrap()).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, numbers }
-    }
-
-    fn signal(&mut self, signal: Signal) -> ExitStatus {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-        self.child.wait().unwrap()
-    }
-
-    /// What it has printed that is not taken yet, until it has ended.
-    fn rest(self) -> Vec<u64> {
-        self.numbers.iter().collect()
-    }
-}
-
-impl Drop for Tail {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// One that has the cursor `c`.
+fn start(server: &Server, words: &[&str]) -> Tail {
+    Tail::start(server, &[&["--cursor", "c"], words].concat())
 }
 
 fn lines(numbers: std::ops::Range<u64>) -> String {
@@ -86,9 +44,9 @@ async fn until(server: &Server, workers: usize, is_done: bool) {
 #[tokio::test]
 async fn two_share_a_stream_and_when_one_is_stopped_nothing_is_printed_twice() {
     let server = Setup::pipeline(config()).start();
-    let mut one = Tail::start(&server, &[]);
+    let mut one = start(&server, &[]);
     until(&server, 1, false).await;
-    let mut other = Tail::start(&server, &["--worker", "w2"]);
+    let mut other = start(&server, &["--worker", "w2"]);
     until(&server, 2, false).await;
     server.accept("s", lines(0..400)).await;
     let mut printed: Vec<u64> = one.numbers.iter().take(20).collect();
@@ -113,9 +71,9 @@ async fn when_one_is_killed_the_other_takes_its_shards_after_the_lease_and_nothi
     let url = format!("http://{}/v1/streams/s/cursors/c", server.address);
     let made = reqwest::Client::new().put(url).body(r#"{"from":"earliest","lease":"1s"}"#).send().await;
     assert!(made.unwrap().status().is_success());
-    let mut one = Tail::start(&server, &[]);
+    let mut one = start(&server, &[]);
     until(&server, 1, false).await;
-    let mut other = Tail::start(&server, &[]);
+    let mut other = start(&server, &[]);
     until(&server, 2, false).await;
     server.accept("s", lines(0..300)).await;
     let mut seen: BTreeSet<u64> = one.numbers.iter().take(5).collect();
@@ -134,14 +92,14 @@ async fn it_goes_on_behind_what_was_printed_also_after_a_restart_of_the_node() {
     let server = Setup::pipeline(config.clone()).start();
     server.accept("s", lines(0..10)).await;
     let ends = |server: &Server, wanted: std::ops::Range<u64>| {
-        let mut tail = Tail::start(server, &["--from", "earliest", "--limit", "4"]);
+        let mut tail = start(server, &["--from", "earliest", "--limit", "4"]);
         assert_eq!(tail.child.wait().unwrap().code(), Some(0));
         assert_eq!(tail.rest(), wanted.collect::<Vec<_>>());
     };
     ends(&server, 0..4);
     ends(&server, 4..8);
     let server = Setup::pipeline(config.clone()).in_folder(server.kill()).start();
-    let mut tail = Tail::start(&server, &[]);
+    let mut tail = start(&server, &[]);
     let take = |tail: &Tail, count| tail.numbers.iter().take(count).collect::<Vec<_>>();
     assert_eq!(take(&tail, 2), [8, 9]);
     until(&server, 1, true).await;

@@ -1,15 +1,14 @@
 //! Named cursors of a stream that is in a topic: of a node that is alone, and of nodes that share them.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use forebay::testkit::broker::Broker;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::readers::{Events, lines, numbers, pipeline, sorted};
 use crate::server::{PATIENCE, Server, Setup};
+use crate::tail_command::Tail;
 
 /// The named cursor `c` of the stream.
 pub struct Cursor<'a> {
@@ -47,51 +46,15 @@ impl Cursor<'_> {
     }
 }
 
-/// `forebay tail`, and the numbers that it prints.
-pub struct Tail {
-    child: Child,
-    pub numbers: Receiver<u64>,
+/// The next numbers that it prints.
+fn take(tail: &Tail, count: usize) -> Vec<u64> {
+    (0..count).map(|_| tail.numbers.recv_timeout(PATIENCE).expect("a number in time")).collect()
 }
 
-impl Tail {
-    pub fn start(server: &Server, words: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_forebay"))
-            .args(["tail", "s", "--json", "--url", &format!("http://{}", server.address)])
-            .args(words)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let (sender, numbers) = channel();
-        std::thread::spawn(move || {
-            for line in out.lines() {
-                let record: Value = serde_json::from_str(&line.unwrap()).unwrap();
-                if sender.send(record["data"]["n"].as_u64().unwrap()).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, numbers }
-    }
-
-    pub fn take(&self, count: usize) -> Vec<u64> {
-        (0..count).map(|_| self.numbers.recv_timeout(PATIENCE).expect("a number in time")).collect()
-    }
-
-    /// Has it end as by Ctrl-C, and takes what it has still printed.
-    pub fn interrupt(mut self) -> Vec<u64> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-        self.numbers.iter().collect()
-    }
-}
-
-impl Drop for Tail {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Has it end as by Ctrl-C, and takes what it has still printed.
+fn interrupt(mut tail: Tail) -> Vec<u64> {
+    assert_eq!(tail.signal(Signal::INT).code(), Some(0));
+    tail.rest()
 }
 
 /// Stops the broker and the node, and starts the node first.
@@ -251,14 +214,14 @@ async fn forebay_tail_prints_it_alone_and_with_others_by_a_cursor() {
     let [a, b] = nodes(&broker, &topic, shared.path());
     a.accept("s", lines(0..30)).await;
     let alone = Tail::start(&b, &["--from", "earliest"]);
-    assert_eq!(sorted(alone.take(30)), (0..30).collect::<Vec<_>>());
+    assert_eq!(sorted(take(&alone, 30)), (0..30).collect::<Vec<_>>());
     b.accept("s", lines(30..40)).await;
-    assert_eq!(sorted(alone.take(10)), (30..40).collect::<Vec<_>>());
+    assert_eq!(sorted(take(&alone, 10)), (30..40).collect::<Vec<_>>());
     drop(alone);
     let cursor = Cursor { server: &a };
     cursor.make("earliest", "30s").await;
     let one = Tail::start(&a, &["--cursor", "c"]);
-    let mut printed = one.take(40);
+    let mut printed = take(&one, 40);
     let other = Tail::start(&b, &["--cursor", "c"]);
     let began = Instant::now();
     loop {
@@ -272,15 +235,15 @@ async fn forebay_tail_prints_it_alone_and_with_others_by_a_cursor() {
     }
     a.accept("s", lines(40..300)).await;
     // Whoever is stopped leaves nothing that the other one would have to print again.
-    printed.extend(one.take(10));
-    printed.extend(one.interrupt());
+    printed.extend(take(&one, 10));
+    printed.extend(interrupt(one));
     a.accept("s", lines(300..400)).await;
     let began = Instant::now();
     while cursor.view().await["lag"] != 0 {
         assert!(began.elapsed() < PATIENCE, "{}", cursor.view().await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    printed.extend(other.interrupt());
+    printed.extend(interrupt(other));
     assert_eq!(sorted(printed), (0..400).collect::<Vec<_>>());
     assert_eq!(cursor.view().await["workers"], json!([]), "both have left");
 }

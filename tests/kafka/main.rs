@@ -23,6 +23,8 @@ mod readers;
 mod server;
 mod shared_fan_out;
 mod source;
+#[path = "../e2e/tail_command.rs"]
+mod tail_command;
 mod topic_reader;
 mod troubled_topic;
 mod verify;

@@ -45,20 +45,7 @@ impl Node {
         let binary = binary()?;
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path(), "127.0.0.1:0", settings);
-        let mut child = Command::new(binary)
-            .args(["serve", "pipelines"])
-            .current_dir(folder.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut banner = String::new();
-        stdout.read_line(&mut banner).unwrap();
-        let (_, rest) = banner.split_once("listens on ").expect(&banner);
-        let url = rest.split([',', '\n']).next().unwrap().to_owned();
-        // The rest of the output must not fill the pipe.
-        std::thread::spawn(move || stdout.read_to_string(&mut String::new()));
+        let (child, url) = launch(&binary, folder.path(), Path::new("pipelines"));
         Some(Self { url, child, folder })
     }
 
@@ -69,6 +56,25 @@ impl Node {
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         judge(self.folder.path(), manifests)
     }
+}
+
+/// Starts the binary in `folder`, and waits until it tells its URL.
+pub fn launch(binary: &Path, folder: &Path, pipelines: &Path) -> (Child, String) {
+    let mut child = Command::new(binary)
+        .args([Path::new("serve"), pipelines])
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut banner = String::new();
+    stdout.read_line(&mut banner).unwrap();
+    let (_, rest) = banner.split_once("listens on ").expect(&banner);
+    let url = rest.split([',', '\n']).next().unwrap().to_owned();
+    // The rest of the output must not fill the pipe.
+    std::thread::spawn(move || stdout.read_to_string(&mut String::new()));
+    (child, url)
 }
 
 /// Writes the files that a server needs.
