@@ -17,7 +17,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use crate::harness::client::{closed_loop, post};
 use crate::harness::clocks::process_cpu;
@@ -29,6 +29,9 @@ const ROUNDS: usize = 5;
 const ROUND_DURATION: Duration = Duration::from_secs(5);
 /// Of each edge.
 const CONNECTIONS: usize = 16;
+/// The most that a client takes of one answer. Some brokers give all that a partition has behind an offset, whatever they
+/// were asked for.
+const ANSWER_BYTES_MAX: u32 = 2_000_000_000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One round of either: records a second until the last one is where it belongs, and CPU time of this process.
@@ -109,6 +112,7 @@ fn consume(broker: &Broker, topic: &str, is_over: &AtomicBool, sent: &AtomicU64)
     config
         .set("bootstrap.servers", broker.servers())
         .set("group.id", "unused")
+        .set("receive.message.max.bytes", ANSWER_BYTES_MAX.to_string())
         .set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create().unwrap();
     let mut partitions = TopicPartitionList::new();
@@ -116,13 +120,15 @@ fn consume(broker: &Broker, topic: &str, is_over: &AtomicBool, sent: &AtomicU64)
         partitions.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&partitions).unwrap();
-    let (mut count, began) = (0, Instant::now());
-    while !is_over.load(Ordering::Acquire) || count < sent.load(Ordering::Relaxed) {
-        if let Some(message) = consumer.poll(Duration::from_millis(10)) {
-            message.unwrap();
-            count += 1;
+    let mut next = [0; PARTITIONS as usize];
+    let began = Instant::now();
+    while !is_over.load(Ordering::Acquire) || next.iter().sum::<i64>() < sent.load(Ordering::Relaxed) as i64 {
+        match consumer.poll(Duration::from_millis(10)) {
+            None => {}
+            Some(Ok(message)) => next[message.partition() as usize] = message.offset() + 1,
+            Some(Err(error)) => panic!("the consumer stands at {next:?}: {error}"),
         }
-        assert!(began.elapsed() < PATIENCE, "the consumer has {count} messages and gets no more");
+        assert!(began.elapsed() < PATIENCE, "the consumer has {next:?} and gets no more");
     }
 }
 
@@ -133,7 +139,8 @@ fn fleet(broker: &Broker, duration: Duration) -> Round {
     let node = |name: &str, role: &str| {
         let folder = shared.path().display();
         let text = format!(
-            "node = \"{name}\"\n[[kafka]]\nname = \"main\"\nbrokers = [\"{}\"]\n[cluster]\n\
+            "node = \"{name}\"\n[[kafka]]\nname = \"main\"\nbrokers = [\"{}\"]\n\
+             client = {{ \"receive.message.max.bytes\" = \"{ANSWER_BYTES_MAX}\" }}\n[cluster]\n\
              ledger = \"file://{folder}/ledgers/\"\nroles = [\"{role}\"]\ngroup = \"{group}\"\n",
             broker.servers()
         );
