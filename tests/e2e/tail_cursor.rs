@@ -1,6 +1,7 @@
 //! `forebay tail --cursor`: commands that share a stream.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::Instant;
 
 use rustix::process::Signal;
@@ -93,7 +94,7 @@ async fn it_goes_on_behind_what_was_printed_also_after_a_restart_of_the_node() {
     server.accept("s", lines(0..10)).await;
     let ends = |server: &Server, wanted: std::ops::Range<u64>| {
         let mut tail = start(server, &["--from", "earliest", "--limit", "4"]);
-        assert_eq!(tail.child.wait().unwrap().code(), Some(0));
+        assert_eq!(tail.wait().code(), Some(0));
         assert_eq!(tail.rest(), wanted.collect::<Vec<_>>());
     };
     ends(&server, 0..4);
@@ -115,7 +116,7 @@ async fn it_goes_on_behind_what_was_printed_also_after_a_restart_of_the_node() {
     assert_eq!(take(&tail, 13), (0..13).collect::<Vec<_>>());
     // A cursor that is gone is not made again.
     assert!(reqwest::Client::new().delete(&url).send().await.unwrap().status().is_success());
-    assert_eq!(tail.child.wait().unwrap().code(), Some(1));
+    assert_eq!(tail.wait().code(), Some(1));
     let output =
         Command::new(env!("CARGO_BIN_EXE_forebay")).args(["tail", "s", "--worker", "w"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
