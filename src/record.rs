@@ -1,6 +1,7 @@
 //! Records and the bytes that they live in.
 
 pub mod aggregate;
+mod prefetch;
 mod puts;
 
 pub use puts::{Aggregate, Put, Puts};
@@ -189,6 +190,15 @@ impl Batch {
         let source = Source { body: Bytes::new(), content, side: Bytes::new(), arrival, permit };
         let (records, captures, aggregates) = Default::default();
         Self { source: Arc::new(source), records, captures, aggregates }
+    }
+
+    /// Has the processor fetch the payload at `index`, if there is one, while others are worked on. Who reads records long
+    /// after the edge has written them waits for memory otherwise.
+    #[inline]
+    pub fn prefetch(&self, index: usize) {
+        if let Some(record) = self.records.get(index) {
+            prefetch::prefetch(self.source.bytes(record.payload));
+        }
     }
 
     /// Payload bytes as the log keeps them: of all records, but of aggregates as they came.

@@ -30,6 +30,9 @@ use crate::stream::Slice;
 /// not show, and few enough that what was read is still in the innermost cache (at some 20 lines of 64 bytes a file).
 const AHEAD_RECORDS: usize = 32;
 
+/// How many records ahead payloads are fetched from memory.
+const PREFETCH_RECORDS: usize = 4;
+
 /// The part of a delivery that looks at records, under one configuration.
 pub struct Intake {
     class: Classifier,
@@ -178,6 +181,7 @@ impl Intake {
 
     /// Finds out where a record belongs, as far as that does not depend on columns.
     fn find_home<'a>(&mut self, index: usize, at: Record<'a>) -> Home<'a> {
+        at.batch.prefetch(at.index + PREFETCH_RECORDS);
         let content = self.class.partition(at, &mut self.key);
         let begin = self.keys.len();
         self.keys.extend_from_slice(&self.key);

@@ -63,15 +63,13 @@ pub fn split(
         whole.puts(0).for_each(|put| note(layout.index(only.facts.id).unwrap_or_default(), Ok(put.count)));
         return Routed::whole(only.facts.id, whole, hash_keys);
     }
+    let mut hashes = HashKey::of_all(keys_of(&whole)).into_iter();
     let mut explicit = hash_keys.iter().copied().peekable();
     // The place in the layout, and the hash that the record came with.
     let mut place_of = |put: &Put| {
         let explicit = explicit.next_if(|(of, _)| *of == put.first).map(|(_, hash)| hash);
-        let hash = match explicit {
-            Some(hash) => hash,
-            None if put.key.is_present() => HashKey::of(whole.source.bytes(put.key)),
-            None => HashKey(fastrand::u128(..)),
-        };
+        let hash_of_key = if put.key.is_present() { hashes.next() } else { None };
+        let hash = explicit.or(hash_of_key).unwrap_or_else(|| HashKey(fastrand::u128(..)));
         (layout.open_index_of(hash), explicit)
     };
     let first = whole.puts(0).next().filter(|put| put.count == whole.records.len());
@@ -113,6 +111,11 @@ pub fn split(
         routed.batches.push((layout.shards()[place].facts.id, part.into_batch(&whole.source)));
     }
     routed
+}
+
+/// The keys of those puts that have one.
+fn keys_of(whole: &Batch) -> impl Iterator<Item = &[u8]> {
+    whole.puts(0).filter(|put| put.key.is_present()).map(|put| whole.source.bytes(put.key))
 }
 
 /// The records of one shard.

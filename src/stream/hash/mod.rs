@@ -1,6 +1,11 @@
 //! Which shard a partition key belongs to: MD5 of the key as a 128-bit number, as in Kinesis.
 
+mod lanes;
+
 use md5::{Digest, Md5};
+
+/// As few keys cost less alone: measured, eight lanes take the time of about two keys.
+const TOGETHER_MIN: usize = 3;
 
 /// A place in the hash space of partition keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,6 +15,32 @@ impl HashKey {
     /// The hash of a partition key: its MD5, most significant byte first.
     pub fn of(partition_key: &[u8]) -> Self {
         Self(u128::from_be_bytes(Md5::digest(partition_key).into()))
+    }
+
+    /// The hashes of many keys, in their order. Faster than one by one where keys are short, as nearly all are.
+    pub fn of_all<'a>(partition_keys: impl IntoIterator<Item = &'a [u8]>) -> Vec<Self> {
+        let mut keys = partition_keys.into_iter();
+        let mut hashes = Vec::with_capacity(keys.size_hint().0);
+        let mut together: [&[u8]; lanes::LANES] = [&[]; lanes::LANES];
+        loop {
+            let mut count = 0;
+            let mut is_long = false;
+            for key in keys.by_ref().take(lanes::LANES) {
+                together[count] = key;
+                count += 1;
+                is_long |= key.len() > lanes::KEY_BYTES_MAX;
+            }
+            let together = &together[..count];
+            if is_long || count < TOGETHER_MIN {
+                hashes.extend(together.iter().map(|key| Self::of(key)));
+            } else {
+                let digests = lanes::md5(together).into_iter().take(count);
+                hashes.extend(digests.map(|digest| Self(u128::from_be_bytes(digest))));
+            }
+            if count < lanes::LANES {
+                return hashes;
+            }
+        }
     }
 }
 
@@ -44,7 +75,29 @@ impl HashRange {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn many_keys_hash_as_each_of_them(
+            keys in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..70), 0..40),
+        ) {
+            let alone: Vec<_> = keys.iter().map(|key| HashKey::of(key)).collect();
+            prop_assert_eq!(HashKey::of_all(keys.iter().map(Vec::as_slice)), alone);
+        }
+    }
+
+    #[test]
+    fn keys_of_every_length_that_fits_a_block_hash_together() {
+        let text = [b'k'; 80];
+        for first in 0..=48 {
+            let keys = (first..first + 8).map(|length| &text[..length]);
+            let alone: Vec<_> = keys.clone().map(HashKey::of).collect();
+            assert_eq!(HashKey::of_all(keys), alone, "{first} and seven more");
+        }
+    }
 
     #[test]
     fn even_ranges_cover_the_hash_space_without_gap_or_overlap() {
