@@ -155,11 +155,22 @@ class Capacity(unittest.TestCase):
         _, ledgers = capacity.puts_s(many, 1.0)
         self.assertEqual(ledgers, FLEET.shards * 1e3 / inputs.value("store_ms"))
 
-    def test_lone_requests_pay_for_a_linger_each_and_many_share_it(self):
-        single = replace(FLEET, batch=1)
-        few, many, more = (costs.lingers(single, 1, gb_s) for gb_s in (1e-6, 0.01, 0.02))
-        self.assertLess(few, many)
+    def test_lone_requests_go_to_brokers_alone_and_many_share_a_linger(self):
+        single = replace(FLEET, batch=1, shards=4)
+        few, many, more = (costs.sets(single, Fleet(1), gb_s) for gb_s in (1e-5, 0.1, 0.2))
+        self.assertAlmostEqual(few, 1e-5 * 1e9 / single.event)
+        self.assertEqual(many, single.shards / fit.linger_s())
         self.assertEqual(many, more)
+
+    def test_brokers_never_get_more_requests_than_they_answer(self):
+        brokers = 3
+        sent = costs.sets(FLEET, Fleet(1_000, brokers=brokers), 100.0)
+        self.assertAlmostEqual(sent, brokers * inputs.value("broker_requests"))
+        self.assertTrue(costs.waits_for_brokers(FLEET, Fleet(1_000, brokers=brokers), 100.0))
+
+    def test_a_request_with_many_records_goes_to_many_partitions(self):
+        self.assertEqual(fit.sets(10, 100, 4, 500), 40)
+        self.assertEqual(fit.sets(10, 3, 4, 500), 30)
 
 
 class Acks(unittest.TestCase):

@@ -42,12 +42,20 @@ def cpu_costs() -> list[list[str]]:
     return rows
 
 
-def lingers() -> list[list[str]]:
-    rows = [["client", "µs a linger", "cores, if something comes in each"]]
-    every = limit("KAFKA_LINGER_MS") / 1e3
-    for stage in ("kafka", "fetch"):
-        cost = costs.units()[stage, "linger"]
-        rows.append([f"`{stage}`, a stream on a node", significant(cost * 1e6), significant(cost / every)])
+def producing() -> list[list[str]]:
+    """What requests to the brokers are, and what they add to a GB, at 10 MB/s a node."""
+    head = ["nodes", "shards", "events of a request", "requests/s of a node to brokers", "CPU-seconds a GB"]
+    rows = [[*head, "time between two to a partition"]]
+    for nodes, shards in ((3, 4), (3, 96), (100, 96), (1_000, 96)):
+        for batch in (1, 100):
+            workload, fleet = replace(FLEET, batch=batch, shards=shards), Fleet(nodes)
+            gb_s = 0.01 * nodes
+            sent = costs.sets(workload, fleet, gb_s)
+            cost = costs.producing(workload, fleet, gb_s) / gb_s
+            waits = costs.waits_for_brokers(workload, fleet, gb_s)
+            every = seconds(costs.gather_s(workload, fleet)) if waits else "alone"
+            figures = [f"{shards}", f"{batch}", f"{sent / nodes:,.0f}", significant(cost), every]
+            rows.append([f"{nodes:,}", *figures])
     return rows
 
 
@@ -180,7 +188,7 @@ STREAMS = (1, 10, 100, 1_000)
 
 def by_streams() -> list[list[str]]:
     head = ["streams", "memory of a node for them", "series of a node", "of the fleet", "sockets of a broker"]
-    rows = [[*head, "polls of a broker, 1/s", "replicas of a broker", "does not fit"]]
+    rows = [[*head, "requests of a broker for them, 1/s", "replicas of a broker", "does not fit"]]
     for streams in STREAMS:
         workload = replace(FLEET, streams=streams, shards=12)
         fleet = Fleet(100, 10_000)
@@ -189,7 +197,7 @@ def by_streams() -> list[list[str]]:
         idle = capacity.node_memory(workload, fleet) - capacity.node_memory(replace(workload, streams=0), fleet)
         of_node, brokers = capacity.series(workload), capacity.broker_load(workload, fleet)
         figures = [space(idle / GB), f"{of_node:,.0f}", f"{fleet.nodes * of_node:,.0f}"]
-        figures += [f"{brokers.sockets:,.0f}", f"{brokers.polls:,.0f}", f"{brokers.replicas:,.0f}"]
+        figures += [f"{brokers.sockets:,.0f}", f"{brokers.requests:,.0f}", f"{brokers.replicas:,.0f}"]
         rows.append([f"{streams:,}", *figures, missing or "–"])
     return rows
 

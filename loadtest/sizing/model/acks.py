@@ -2,17 +2,17 @@
 
 Requests come at random times (Poisson) to threads of the edge, each of which serves its own connections in turn. Then
 they wait for the log: on the node for a commit, which takes along all that waits and is followed by the next one (group
-commit); in Kafka for the end of the client's linger and for the brokers. The way to the client is added. What else
+commit); in Kafka for what is sent together and for the brokers. The way to the client is added. What else
 delays threads on a shared machine is not in it, so that the tail is a lower bound.
 """
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from model import capacity, costs
+from model.fit import linger_s
 from model.inputs import value
-from model.limits import limit
 from model.workload import GB, Fleet, Workload
 
 REQUESTS = 6_000
@@ -40,6 +40,8 @@ class Log:
     syncs: tuple[tuple[int, float], ...]
     broker: float
     spread: float
+    # What is gathered before it is sent to a broker.
+    gather: float = field(default_factory=linger_s)
 
     def sync(self, size: float) -> float:
         """Median of one write of `size` bytes, between those that were measured; beyond them by the bytes."""
@@ -91,9 +93,8 @@ def committed(done: list[tuple[float, float]], size: int, log: Log, chance: rand
 def produced(
     done: list[tuple[float, float]], shards: int, records: int, log: Log, chance: random.Random
 ) -> list[float]:
-    """Seconds from a request to the last ack of the brokers. What comes to a partition within the linger of the first
-    record goes with it; a request has records of as many partitions as it has records, or of all."""
-    linger = limit("KAFKA_LINGER_MS") / 1e3
+    """Seconds from a request to the last ack of the brokers. What comes to a partition while the first record
+    is held back goes with it; a request has records of as many partitions as it has records, or of all."""
     seen = min(shards, PARTITIONS_SEEN)
     touched = min(seen, records)
     sent, acked = [-1.0] * seen, [0.0] * seen
@@ -102,7 +103,7 @@ def produced(
         last = 0.0
         for partition in range(seen) if touched == seen else chance.sample(range(seen), touched):
             if appended > sent[partition]:
-                sent[partition] = appended + linger
+                sent[partition] = appended + log.gather
                 acked[partition] = sent[partition] + log.broker * noise(log, chance)
             last = max(last, acked[partition])
         times.append(last - came)
@@ -134,6 +135,9 @@ def of_fleet(workload: Workload, fleet: Fleet, gb_s: float) -> Acks:
     beside = capacity.cores_of(workload, fleet, gb_s) - gb_s * costs.ingest(workload)
     taken = min(0.9, beside / fleet.nodes / threads)
     service = costs.ingest(workload) * workload.request / GB / (1.0 - taken)
-    found = simulate(workload, Load(rate, threads, service), usual_log(workload.log))
+    log = usual_log(workload.log)
+    if workload.log == "kafka" and costs.waits_for_brokers(workload, fleet, gb_s):
+        log = replace(log, gather=costs.gather_s(workload, fleet))
+    found = simulate(workload, Load(rate, threads, service), log)
     way = value("client_ms") / 1e3
     return Acks(found.p50 + way, found.p99 + way)

@@ -40,8 +40,8 @@ def fixed_cores(workload: Workload, fleet: Fleet) -> float:
 
 def cores_of(workload: Workload, fleet: Fleet, gb_s: float) -> float:
     """Busy ones of all nodes."""
-    clients = costs.lingers(workload, fleet.nodes, gb_s)
-    return gb_s * costs.whole(workload) + clients + fixed_cores(workload, fleet)
+    producing = costs.producing(workload, fleet, gb_s)
+    return gb_s * costs.whole(workload) + producing + fixed_cores(workload, fleet)
 
 
 def series(workload: Workload) -> float:
@@ -190,7 +190,7 @@ class BrokerLoad:
     """Of one broker, whatever the throughput: sockets, requests a second, replicas."""
 
     sockets: float
-    polls: float
+    requests: float
     replicas: float
 
 
@@ -199,8 +199,8 @@ def broker_load(workload: Workload, fleet: Fleet) -> BrokerLoad:
     sockets = fleet.nodes * workload.streams * (2 + workload.deliveries)
     # Each tail asks each broker once a second where partitions end; members say that they live.
     beats = workload.deliveries / limit("OWNERSHIP_HEARTBEAT") / fleet.brokers
-    polls = fleet.nodes * workload.streams * (1.0 + beats)
-    return BrokerLoad(sockets, polls, workload.streams * workload.shards * value("replicas") / fleet.brokers)
+    requests = fleet.nodes * workload.streams * (1.0 + beats)
+    return BrokerLoad(sockets, requests, workload.streams * workload.shards * value("replicas") / fleet.brokers)
 
 
 def broker_bounds(workload: Workload, fleet: Fleet) -> list[Bound]:
@@ -226,8 +226,8 @@ def broker_bounds(workload: Workload, fleet: Fleet) -> list[Bound]:
             "fewer streams a node: groups of nodes for groups of streams",
         ),
         Bound(
-            "polls of the brokers",
-            FITS if load.polls <= value("broker_polls") else DOES_NOT_FIT,
+            "requests of the brokers",
+            FITS if load.requests <= value("broker_requests") else DOES_NOT_FIT,
             "fewer streams a node: groups of nodes for groups of streams",
         ),
     ]

@@ -5,7 +5,7 @@ import math
 
 from model import fit
 from model.inputs import value
-from model.workload import GB, Workload
+from model.workload import GB, Fleet, Workload
 
 # Shards that all get records of each request, and what the edge then takes as a multiple of one shard.
 SPREAD = {1: "spread_1", 100: "spread_100", 4_000: "spread_4000"}
@@ -20,19 +20,38 @@ def units() -> dict[tuple[str, str], float]:
 
 
 def stage(name: str, workload: Workload) -> float:
-    """Of one stage, without what shards and partitions add, and without `lingers`."""
-    amounts = {"request": GB / workload.request, "record": GB / workload.event, "byte": GB, "linger": 0.0}
-    return sum(units().get((name, unit), 0.0) * amounts[unit] for unit in fit.COSTS[name])
+    """Of one stage, without what shards and partitions add, and without `producing`."""
+    amounts = {"request": GB / workload.request, "record": GB / workload.event, "byte": GB}
+    return sum(units().get((name, unit), 0.0) * amounts.get(unit, 0.0) for unit in fit.COSTS[name])
 
 
-def lingers(workload: Workload, nodes: int, gb_s: float) -> float:
-    """Cores that clients of Kafka take because something comes, not by how much: of all nodes and streams."""
+def gather_s(workload: Workload, fleet: Fleet) -> float:
+    """Seconds between what one node brings to one partition, where there is always something: the client's linger, or
+    what the brokers answer in that time. A client has a few requests under way to each broker, so that slower brokers get
+    fewer and larger ones instead of more."""
+    by_brokers = fleet.nodes * workload.streams * workload.shards / (fleet.brokers * value("broker_requests"))
+    by_answers = workload.shards * value("broker_ms") / 1e3 / (value("in_flight") * fleet.brokers)
+    return max(fit.linger_s(), by_brokers, by_answers)
+
+
+def sets(workload: Workload, fleet: Fleet, gb_s: float) -> float:
+    """Requests a second with which all nodes bring records to Kafka."""
     if workload.log != "kafka":
         return 0.0
-    clients = nodes * workload.streams
+    clients = fleet.nodes * workload.streams
+    requests = gb_s * GB / workload.request / clients
+    return clients * fit.sets(requests, workload.batch, workload.shards, 1.0 / gather_s(workload, fleet))
+
+
+def waits_for_brokers(workload: Workload, fleet: Fleet, gb_s: float) -> bool:
+    """Whether so much comes that requests to brokers have to be gathered for longer than the linger."""
     requests = gb_s * GB / workload.request
-    cost = units()["kafka", "linger"] + (units()["fetch", "linger"] if workload.deliveries else 0.0)
-    return clients * fit.lingers(requests / clients, 1.0) * cost
+    return requests * min(workload.batch, workload.shards) > 1.01 * sets(workload, fleet, gb_s)
+
+
+def producing(workload: Workload, fleet: Fleet, gb_s: float) -> float:
+    """Cores that these take, of all nodes: beside what records and bytes cost."""
+    return sets(workload, fleet, gb_s) * units().get(("kafka", "set"), 0.0)
 
 
 def spread(workload: Workload) -> float:

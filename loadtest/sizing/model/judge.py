@@ -93,6 +93,6 @@ def ack_verdicts() -> list[AckVerdict]:
 
 def cpu_of_request(log: str, batch: int) -> float:
     """CPU-seconds."""
-    amounts = {"request": 1, "record": batch, "byte": batch * EVENT, "linger": 0}
+    amounts = {"request": 1, "record": batch, "byte": batch * EVENT, "set": 0}
     stages = ["edge"] + [log] * (log != "memory")
     return sum(costs.units()[stage, unit] * amounts[unit] for stage in stages for unit in fit.COSTS[stage])

@@ -10,7 +10,7 @@ cores.
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model import capacity, costs
 from model.inputs import value
@@ -90,7 +90,7 @@ def of_fleet(workload: Workload, fleet: Fleet, gb_s: float, lost: int) -> Storm:
     chance = random.Random(SEED)
     left = fleet.nodes - lost
     own = fleet.cores or value("cores")
-    beside = costs.lingers(workload, left, gb_s) / left + capacity.fixed_cores(workload, fleet) / fleet.nodes
+    beside = costs.producing(workload, replace(fleet, nodes=left), gb_s) / left + capacity.fixed_cores(workload, fleet) / fleet.nodes
     ingest = gb_s * costs.ingest(workload) / left + beside
     deliver = gb_s * workload.deliveries * costs.delivery(workload) / left
     # All cores of what is left, not only the part that one wants to be busy. Deliveries wait; requests do not.
