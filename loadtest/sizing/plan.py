@@ -1,4 +1,4 @@
-"""What a load takes: the smallest box or fleet that holds it, what of it is full first, and how much goes to the store."""
+"""What a load takes: the smallest box or fleet that holds it, what of it is full first, and what is stored."""
 
 import argparse
 import dataclasses

@@ -132,6 +132,9 @@ class Capacity(unittest.TestCase):
             few = {bound.part: bound.gb_s for bound in capacity.bounds(FLEET, Fleet(10, 50_000))}
             many = {bound.part: bound.gb_s for bound in capacity.bounds(FLEET, replace(Fleet(10, 50_000), **more))}
             for part, gb_s in few.items():
+                if "brokers" in more and part == "CPU of the nodes":
+                    # More brokers answer more and smaller requests, which cost the nodes more.
+                    continue
                 self.assertGreaterEqual(many[part], gb_s * 0.999, (more, part))
 
     def test_at_the_bound_of_the_cpu_the_cores_are_as_busy_as_they_may_be(self):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from drawn.text import significant, space
 from model import costs
 from model.inputs import value
-from model.workload import GB, Workload
+from model.workload import GB, Fleet, Workload
 
 RATES = {"10 MB/s": 0.01, "100 MB/s": 0.1, "1 GB/s": 1.0, "10 GB/s": 10.0}
 # How many pods of deploy/kubernetes are the fewest of edges and of deliveries.
@@ -21,6 +21,11 @@ SHARD_MEMORY_MIB = 4 * 16 + 4 * 8
 BATCHES = Workload(event=400, batch=100, log="fsync", format="parquet", shards=4)
 SINGLE = replace(BATCHES, batch=1)
 KAFKA = replace(BATCHES, log="kafka")
+
+
+def set_us() -> float:
+    """CPU µs of one request to the brokers."""
+    return costs.units()["kafka", "set"] * 1e6
 
 
 def cost_table() -> list[list[str]]:
@@ -44,7 +49,11 @@ def cost_table() -> list[list[str]]:
         ],
         ["`store_gzip`", "the same as GZIP JSON", figure(costs.stage("gzip", BATCHES))],
         ["`tap`", "live reader (server-sent events), by what it is sent", figure(value("tap_s_per_gb"))],
-        ["`produce`", "edge: to the log in Kafka instead of `log`, in batches", figure(costs.stage("kafka", KAFKA))],
+        [
+            "`produce`",
+            f"edge: to the log in Kafka instead of `log`, beside {set_us():.0f} µs a request to the brokers",
+            figure(costs.stage("kafka", KAFKA)),
+        ],
         ["`fetch`", "delivery: from the log in Kafka", figure(costs.stage("fetch", KAFKA))],
         [
             "`fan_out`",
@@ -86,11 +95,19 @@ def one_box() -> list[list[str]]:
     return rows
 
 
+def producing(gb: float) -> float:
+    """CPU-seconds a GB of requests to the brokers, of as many edges as take the rest, and brokers for its copies."""
+    edges = max(EDGES_MIN, math.ceil(busy(gb, costs.ingest(KAFKA)) / value("cores")))
+    needed = gb * GB * value("replicas") / value("broker_network") / value("network_busy")
+    asked = Fleet(edges, brokers=max(round(value("replicas")), math.ceil(needed)))
+    return costs.producing(replace(KAFKA, shards=shards(gb)), asked, gb) / gb
+
+
 def fleet() -> list[list[str]]:
     of = f"pods of {value('cores'):.0f}"
     rows = [["payload", "cores of edges", of, "cores of deliveries", of, "shards", "memory of deliveries"]]
     for name, gb in RATES.items():
-        take, deliver = costs.ingest(KAFKA), costs.delivery(KAFKA)
+        take, deliver = costs.ingest(KAFKA) + producing(gb), costs.delivery(KAFKA)
         memory = 2 * shards(gb) * SHARD_MEMORY_MIB / 1024
         edges = [cores(gb, take), pods(gb, EDGES_MIN, take)]
         deliveries = [cores(gb, deliver), pods(gb, DELIVERIES_MIN, deliver)]

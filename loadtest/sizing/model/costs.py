@@ -27,8 +27,8 @@ def stage(name: str, workload: Workload) -> float:
 
 def gather_s(workload: Workload, fleet: Fleet) -> float:
     """Seconds between what one node brings to one partition, where there is always something: the client's linger, or
-    what the brokers answer in that time. A client has a few requests under way to each broker, so that slower brokers get
-    fewer and larger ones instead of more."""
+    what the brokers answer in that time. A client has a few requests under way to each broker, so that slower brokers
+    get fewer and larger ones instead of more."""
     by_brokers = fleet.nodes * workload.streams * workload.shards / (fleet.brokers * value("broker_requests"))
     by_answers = workload.shards * value("broker_ms") / 1e3 / (value("in_flight") * fleet.brokers)
     return max(fit.linger_s(), by_brokers, by_answers)

@@ -20,8 +20,8 @@ COSTS = {
     "fsync": ("request", "byte"),
     # A *set* is what goes to one partition at a time: one request to a broker.
     "kafka": ("set", "request", "record", "byte"),
-    # The broker of the runs answers every fetch at once, also one that finds nothing, so that clients ask all the time. A
-    # broker of Kafka waits. What that costs a second is told apart, and belongs to nothing else.
+    # The broker of the runs answers every fetch at once, also one that finds nothing, so that clients ask all the time.
+    # A broker of Kafka waits. What that costs a second is told apart, and belongs to nothing else.
     "fetch": ("second", "record", "byte"),
     "gzip": ("record", "byte"),
     "parquet": ("record", "byte"),
@@ -82,8 +82,8 @@ def linger_s() -> float:
 
 
 def sets(requests: float, batch: int, partitions: int, lingers: float) -> float:
-    """How many there are of `requests` in so many lingers of the client: one of each partition that a request has records
-    of, or fewer where what comes within a linger goes together."""
+    """How many there are of `requests` in so many lingers of the client: one of each partition that a request has
+    records of, or fewer where what comes within a linger goes together."""
     return min(requests * min(batch, partitions), partitions * lingers)
 
 

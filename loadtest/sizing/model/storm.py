@@ -90,7 +90,8 @@ def of_fleet(workload: Workload, fleet: Fleet, gb_s: float, lost: int) -> Storm:
     chance = random.Random(SEED)
     left = fleet.nodes - lost
     own = fleet.cores or value("cores")
-    beside = costs.producing(workload, replace(fleet, nodes=left), gb_s) / left + capacity.fixed_cores(workload, fleet) / fleet.nodes
+    producing = costs.producing(workload, replace(fleet, nodes=left), gb_s) / left
+    beside = producing + capacity.fixed_cores(workload, fleet) / fleet.nodes
     ingest = gb_s * costs.ingest(workload) / left + beside
     deliver = gb_s * workload.deliveries * costs.delivery(workload) / left
     # All cores of what is left, not only the part that one wants to be busy. Deliveries wait; requests do not.
