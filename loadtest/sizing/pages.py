@@ -21,7 +21,7 @@ TABLES: dict[str, dict[str, tuple[Callable[[], list[list[str]]], int]]] = {
         "example": (scaling_tables.example, 1),
         "cpu": (scaling_tables.cpu_costs, 1),
         "producing": (scaling_tables.producing, 1),
-        "whole way": (scaling_tables.whole_way, 1),
+        "others": (scaling_tables.others, 2),
         "by size": (scaling_tables.by_size, 1),
         "by axis": (scaling_tables.by_axis, 1),
         "single events": (scaling_tables.sweep_singles, 1),

@@ -59,15 +59,6 @@ def producing() -> list[list[str]]:
     return rows
 
 
-def whole_way() -> list[list[str]]:
-    """As loadtest/whole_way.py has it: web events with the load's envelope, batches of 100, four shards."""
-    rows = [["route", "CPU-seconds a GB"]]
-    asked = replace(BOX, event=judge.EVENT, batch=100)
-    for name, route in (("parquet", "HTTP → Snappy Parquet on S3"), ("gzip", "HTTP → GZIP JSON on S3")):
-        rows.append([route, significant(costs.whole(replace(asked, format=name)))])
-    return rows
-
-
 def percent(part: float) -> str:
     return f"{part:+.0%}".replace("-", "−")
 
@@ -80,6 +71,16 @@ def held_out() -> list[list[str]]:
             figures = [f"{verdict.batch:,}", f"{verdict.event:,.0f}", f"{verdict.runs}"]
             figures += [significant(verdict.measured, 3), significant(verdict.predicted, 3), percent(verdict.error)]
             rows.append([verdict.log, name, *figures])
+    return rows
+
+
+def others() -> list[list[str]]:
+    """Figures that were measured in other ways than those that the model is made of."""
+    rows = [["what", "measured with", "measured", "model", "error"]]
+    for name, predicted in judge.others().items():
+        each = inputs()[name]
+        error = percent(predicted / each.value - 1.0)
+        rows.append([each.of, each.source, significant(each.value, 3), significant(predicted, 3), error])
     return rows
 
 

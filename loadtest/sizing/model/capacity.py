@@ -53,7 +53,9 @@ def series(workload: Workload) -> float:
 def node_memory(workload: Workload, fleet: Fleet) -> float:
     """Bytes of one node, its part of the connections among them."""
     each = fleet.connections / fleet.nodes * value("connection_tls")
-    streams = workload.streams * workload.shards / 4 * value("stream_delivered_bytes")
+    # By the tasks of deliveries; shards beside that take a few KB, which cannot be told apart.
+    tasks = max(1.0, workload.workers / fleet.nodes)
+    streams = workload.streams * tasks * value("stream_delivered_bytes")
     return value("budget") + value("process_bytes") + each + streams
 
 

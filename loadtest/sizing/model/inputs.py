@@ -6,12 +6,13 @@ import tomllib
 from dataclasses import dataclass
 
 FILE = pathlib.Path(__file__).resolve().parents[1] / "inputs.toml"
-KINDS = ("measured", "published", "assumed")
+KINDS = ("measured", "published", "assumed", "judging")
 
 
 @dataclass(frozen=True)
 class Input:
-    """One figure. `source` is the command that measures it, who publishes it, or why it is assumed."""
+    """One figure. `source` is the command that measures it, who publishes it, or why it is assumed. Those that are
+    `judging` are no part of the model."""
 
     kind: str
     name: str

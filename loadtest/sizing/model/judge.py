@@ -4,12 +4,12 @@ import csv
 import itertools
 import pathlib
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from model import acks, costs, fit
+from model import acks, capacity, costs, fit
 from model.acks import Acks
 from model.inputs import value
-from model.workload import GB, Workload
+from model.workload import GB, Fleet, Workload
 
 ACKS = pathlib.Path(__file__).resolve().parents[1] / "acks.csv"
 # Bytes of an event of the runs, with the load's envelope, and the stream's shards.
@@ -96,3 +96,20 @@ def cpu_of_request(log: str, batch: int) -> float:
     amounts = {"request": 1, "record": batch, "byte": batch * EVENT, "set": 0}
     stages = ["edge"] + [log] * (log != "memory")
     return sum(costs.units()[stage, unit] * amounts[unit] for stage in stages for unit in fit.COSTS[stage])
+
+
+def others() -> dict[str, float]:
+    """What the model says of figures that were measured in other ways, by their names among the inputs."""
+    asked = Workload(event=EVENT, batch=100, log="fsync", shards=SHARDS)
+    parquet, gzip = (costs.whole(replace(asked, format=name)) for name in ("parquet", "gzip"))
+    idle = capacity.node_memory(replace(asked, streams=0), Fleet(connections=0))
+    connected = capacity.node_memory(replace(asked, streams=0), Fleet(connections=9_000))
+    streams = capacity.node_memory(replace(asked, streams=299, shards=8), Fleet(connections=0))
+    return {
+        "whole_way_parquet": parquet,
+        "whole_way_gzip": gzip,
+        "whole_way_parquet_elsewhere": parquet,
+        "whole_way_gzip_elsewhere": gzip,
+        "connections_mb": (connected - idle) / 1e6,
+        "streams_mb": (streams - idle) / 1e6,
+    }
