@@ -215,7 +215,7 @@ def broker_bounds(workload: Workload, fleet: Fleet) -> list[Bound]:
         Bound(
             "network of the brokers",
             network / max(copies, copies - 1 + workload.deliveries),
-            "more brokers; `compression.type`; several clusters",
+            "more brokers; `compression.type` of the topic; several clusters",
         ),
         Bound(
             "partitions of the brokers",
