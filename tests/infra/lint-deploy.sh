@@ -92,7 +92,8 @@ else
 fi
 
 check "docs/operations.md against alerts, metrics and time-outs" python3 tests/infra/check_operations.py
-check "tables of docs/sizing.md against its costs" python3 tests/infra/sizing.py
+check "tables and plots of docs/sizing.md, docs/scaling.md against what was measured" python3 loadtest/sizing
+check "tests of loadtest/sizing" python3 -m unittest discover --start-directory loadtest/sizing
 check "docs/security.md against tests" python3 tests/infra/check_security.py
 
 [ "${#failed[@]}" = 0 ] || die "failed: ${failed[*]}"

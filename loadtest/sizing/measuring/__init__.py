@@ -1,0 +1,1 @@
+"""Figures that the model is made of, from a release build."""
