@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""What a delivery does to acks: their latency at half load while files are encoded and uploaded, beside the same load
+on the same stream without a delivery, whose encoder is idle.
+
+    cargo build --release --workspace
+    taskset -c 1 tests/infra/s3.sh loadtest/ack_latency.py EVENTS.ndjson.gz [--paths parquet,gzip] \
+        [--durabilities fsync,memory] [--rounds 7] [--seconds 6]
+
+The server has core 0, the load and the store have core 1, of which the load has the first turn where it may (chrt).
+Full load is measured first: a closed loop's bytes over the CPU seconds of everything until the last file is stored,
+which is what the core takes of the whole way when it does nothing else. Half of that comes in an open loop, batches of
+100 over 32 connections: latency counts from when a request was due, whether or not a connection was free to send it.
+The contestants take turns in each round; the ratio is that of the p99 of the same round. Printed are median, least and
+most. `late` is the load's own delay at p99, `busy` the share of its core that the server has used.
+"""
+
+import pathlib
+import tempfile
+
+from pinned_server import FORMATS, Delivery, Server, arguments, folder_of, load, new_prefix, spread
+
+BATCH, CONNECTIONS = 100, 32
+IDLE = "idle encoder"
+# Files are closed and uploaded several times in a round.
+FILE_SIZE = "8MiB"
+
+
+def deliveries_of(path):
+    return [] if path == IDLE else [Delivery(path, new_prefix("ack-latency"), FILE_SIZE)]
+
+
+def full_load(options, durability, path):
+    """Records a second that keep the server's core busy with all of their way."""
+    with tempfile.TemporaryDirectory() as root:
+        server = Server(options, folder_of(root, options, durability, deliveries_of(path)))
+        report = load(
+            options, server, "--batch", BATCH, "--connections", 8, "--producers", 8, "--retry", "--duration", f"{options.seconds}s",
+        )
+        usage = server.drained()
+    return report["records"]["acked"] / (usage.ru_utime + usage.ru_stime)
+
+
+def measure(options, durability, path, rate):
+    """p50, p99 and p99.9 of acks and p99 of the load's own delay in milliseconds, and the share of the core."""
+    with tempfile.TemporaryDirectory() as root:
+        server = Server(options, folder_of(root, options, durability, deliveries_of(path)))
+        report = load(
+            options, server, "--batch", BATCH, "--connections", CONNECTIONS, "--producers", CONNECTIONS, "--rate",
+            rate, "--duration", f"{options.seconds}s", "--server-pid", server.pid, first=True,
+        )
+        server.killed()
+    latency = report["latency_ms"]
+    busy = report["server"]["cpu_seconds"] / report["seconds"]
+    return latency["p50"], latency["p99"], latency["p99.9"], report["pacing_ms"]["p99"], busy
+
+
+def compare(options, durability, paths):
+    rates = {path: full_load(options, durability, path) / 2 for path in paths}
+    contestants = {path: (rate, {IDLE: [], path: []}) for path, rate in rates.items()}
+    for _ in range(options.rounds):
+        for rate, rounds in contestants.values():
+            for path, seen in rounds.items():
+                seen.append(measure(options, durability, path, rate))
+    for path, (rate, rounds) in contestants.items():
+        print(f"\n{durability}, {path}: half load is {rate:.0f} records/s")
+        print(f"{'encoder':<14} {'p50 ms':>22} {'p99 ms':>24} {'p99.9 ms':>24} {'late ms':>8} {'busy':>5}")
+        for name, seen in rounds.items():
+            p50, p99, tail, late, busy = (list(column) for column in zip(*seen))
+            shown = f"{spread(p50):>22} {spread(p99):>24} {spread(tail):>24}"
+            print(f"{name:<14} {shown} {max(late):>8.2f} {sum(busy) / len(busy):>5.2f}")
+        ratios = [encoding[1] / idle[1] for idle, encoding in zip(rounds[IDLE], rounds[path])]
+        print(f"p99 against the idle encoder's: {spread(ratios)}", flush=True)
+
+
+def main():
+    parser = arguments(__doc__, 18_720)
+    parser.add_argument("events", type=pathlib.Path, help="NDJSON, also in gzip")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=int, default=6)
+    parser.add_argument("--paths", default=",".join(FORMATS))
+    parser.add_argument("--durabilities", default="fsync,memory")
+    options = parser.parse_args()
+    options.events = options.events.resolve()
+    for durability in options.durabilities.split(","):
+        compare(options, durability, options.paths.split(","))
+
+
+if __name__ == "__main__":
+    main()
