@@ -6,7 +6,7 @@ on the same stream without a delivery, whose encoder is idle.
     taskset -c 1 tests/infra/s3.sh loadtest/ack_latency.py EVENTS.ndjson.gz [--paths parquet,gzip] \
         [--durabilities fsync,memory] [--rounds 7] [--seconds 6]
 
-The server has core 0, the load and the store have core 1, of which the load has the first turn where it may (chrt).
+The server has core 0, the load and the store have core 1, of which the load has the first turn where it may (as root).
 Full load is measured first: a closed loop's bytes over the CPU seconds of everything until the last file is stored,
 which is what the core takes of the whole way when it does nothing else. Half of that comes in an open loop, batches of
 100 over 32 connections: latency counts from when a request was due, whether or not a connection was free to send it.
@@ -14,12 +14,16 @@ The contestants take turns in each round; the ratio is that of the p99 of the sa
 most. `late` is the load's own delay at p99, `busy` the share of its core that the server has used.
 """
 
+import collections
+import itertools
+import json
 import pathlib
 import tempfile
 
 from pinned_server import FORMATS, Delivery, Server, arguments, folder_of, load, new_prefix, spread
 
 BATCH, CONNECTIONS = 100, 32
+WARM_UP_SECONDS = 2
 IDLE = "idle encoder"
 # Files are closed and uploaded several times in a round.
 FILE_SIZE = "8MiB"
@@ -34,24 +38,38 @@ def full_load(options, durability, path):
     with tempfile.TemporaryDirectory() as root:
         server = Server(options, folder_of(root, options, durability, deliveries_of(path)))
         report = load(
-            options, server, "--batch", BATCH, "--connections", 8, "--producers", 8, "--retry", "--duration", f"{options.seconds}s",
+            options, server, "--batch", BATCH, "--connections", 8, "--producers", 8, "--retry",
+            "--duration", f"{options.seconds}s",
         )
         usage = server.drained()
     return report["records"]["acked"] / (usage.ru_utime + usage.ru_stime)
+
+
+def percentiles(record, shares):
+    """Of the latencies in milliseconds, without the first seconds."""
+    counts = collections.Counter()
+    for second in record["intervals"][WARM_UP_SECONDS:]:
+        counts.update(dict(second["latency_us"]))
+    total, found = counts.total(), []
+    for share in shares:
+        passed = itertools.accumulate(count for _, count in sorted(counts.items()))
+        found.append(next(value for value, sum in zip(sorted(counts), passed) if sum >= share * total) / 1e3)
+    return found
 
 
 def measure(options, durability, path, rate):
     """p50, p99 and p99.9 of acks and p99 of the load's own delay in milliseconds, and the share of the core."""
     with tempfile.TemporaryDirectory() as root:
         server = Server(options, folder_of(root, options, durability, deliveries_of(path)))
+        record = pathlib.Path(root) / "record"
         report = load(
-            options, server, "--batch", BATCH, "--connections", CONNECTIONS, "--producers", CONNECTIONS, "--rate",
-            rate, "--duration", f"{options.seconds}s", "--server-pid", server.pid, first=True,
+            options, server, "--batch", BATCH, "--connections", CONNECTIONS, "--producers", CONNECTIONS, "--rate", rate,
+            "--duration", f"{WARM_UP_SECONDS + options.seconds}s", "--server-pid", server.pid, "--record", record,
+            first=True,
         )
         server.killed()
-    latency = report["latency_ms"]
-    busy = report["server"]["cpu_seconds"] / report["seconds"]
-    return latency["p50"], latency["p99"], latency["p99.9"], report["pacing_ms"]["p99"], busy
+        latencies = percentiles(json.loads(record.read_text()), [0.5, 0.99, 0.999])
+    return *latencies, report["pacing_ms"]["p99"], report["server"]["cpu_seconds"] / report["seconds"]
 
 
 def compare(options, durability, paths):

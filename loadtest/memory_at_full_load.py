@@ -6,8 +6,7 @@
         [--durability fsync] [--budget 256MiB] [--seconds 24] [--connections 16]
 
 The server has core 0, the load and the store have core 1. A closed loop of batches of 100. `stalls`: after a quarter of
-the time nothing goes to the store and nothing comes back any more, with uploads under way, until the end of the load;
-then it goes on, and the server drains. `both` are two deliveries of one stream. Printed: the most that was resident
+the time nothing goes to the store and nothing comes back any more, with uploads under way, until the load ends. `both` are two deliveries of one stream. Printed: the most that was resident
 (VmHWM), what was after half of the load and at its end, as megabytes, and what was taken.
 """
 
