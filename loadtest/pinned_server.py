@@ -67,16 +67,20 @@ def lake_url(prefix):
 
 @dataclasses.dataclass
 class Delivery:
-    """A delivery of the stream into its own prefix of the bucket."""
+    """A delivery of the stream into its own prefix of the bucket, unless `url` is elsewhere."""
 
     path: str
     prefix: str
     size: str = "64MiB"
     endpoint: str = ""
+    url: str = ""
 
     def text(self):
-        endpoint = self.endpoint or variable("FOREBAY_S3_ENDPOINT")
-        sink = f'{{ url = "{lake_url(self.prefix)}", endpoint = "{endpoint}", allow_http = true }}'
+        if self.url:
+            sink = f'{{ url = "{self.url}" }}'
+        else:
+            endpoint = self.endpoint or variable("FOREBAY_S3_ENDPOINT")
+            sink = f'{{ url = "{lake_url(self.prefix)}", endpoint = "{endpoint}", allow_http = true }}'
         buffer = f'{{ size = "{self.size}", interval = "60s" }}'
         return f'[[delivery]]\nname = "{self.path}"\nsink = {sink}\nprefix = ""\n{FORMATS[self.path]}\nbuffer = {buffer}\n'
 

@@ -12,6 +12,7 @@ pub mod pages;
 pub mod paid_text;
 pub mod park;
 pub mod phases;
+pub mod placement;
 pub mod progress;
 pub mod scratch_disk;
 pub mod signal;
