@@ -15,6 +15,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn main() -> ExitCode {
     // It goes on without: nothing but speed depends on it.
     let _ = forebay::runtime::pages::keep_small();
+    let _ = forebay::runtime::turns::keep_short();
     let cli = Cli::parse();
     // Not locked: other threads log to standard error as well.
     let mut out = io::stdout();

@@ -45,6 +45,7 @@ use crate::edge::{Edge, Intake};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
+use crate::runtime::placement::Placement;
 use crate::telemetry::metrics::{MemoryMetrics, Registry};
 use crate::telemetry::observer::Observer;
 
@@ -83,7 +84,7 @@ pub struct Pipelines {
     doors: Vec<Arc<Door>>,
     /// Those of the admin port, once they are known.
     admin_doors: OnceLock<Vec<Arc<Door>>>,
-    threads: usize,
+    placement: Placement,
     drain_timeout: Duration,
     /// `None` once it is being ended.
     running: Mutex<Option<Running>>,
@@ -109,7 +110,7 @@ impl Pipelines {
     /// Whatever follows, [`Pipelines::drain`] ends it.
     pub fn listen(config: &Config) -> Result<Self, StartError> {
         let Config { node, pipelines } = config;
-        let threads = node.server.threads.or(thread::available_parallelism().ok()).map_or(1, usize::from);
+        let placement = Placement::here(node.server.threads);
         let registry = Registry::new()?;
         let phases = Phases::new();
         // Half for what has come in, half for what goes out: see `runtime::budget`.
@@ -117,7 +118,7 @@ impl Pipelines {
         let deliveries_count =
             pipelines.iter().map(|pipeline| pipeline.deliveries.len() + pipeline.fan_outs.len()).sum();
         let memory = Memory::new(node.memory_budget_bytes / 2, deliveries_count);
-        let listeners = Listeners::bind(&node.server.listeners, threads)?;
+        let listeners = Listeners::bind(&node.server.listeners, placement.edge_threads)?;
         let (addresses, places, doors) = (listeners.addresses(), listeners.places(), listeners.doors());
         let observer = Arc::new(Observer::open(node, &registry)?);
         let screen = Arc::new(Screen::new(config, &registry)?);
@@ -141,7 +142,7 @@ impl Pipelines {
             places,
             doors,
             admin_doors: OnceLock::new(),
-            threads,
+            placement,
             drain_timeout: node.server.drain_timeout,
             running: Mutex::new(Some(Running { edge_threads, deliveries: None })),
             memory_metrics,
@@ -162,7 +163,7 @@ impl Pipelines {
         let recovery = Recovery { accept_damage, phases: &self.phases, registry: &self.registry };
         let mut logs = Logs::open(&config, &recovery)?;
         let deliveries = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(self.threads)
+            .worker_threads(self.placement.delivery_workers)
             .thread_name("delivery")
             .enable_all()
             .build()?;

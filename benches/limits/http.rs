@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use forebay::config::checked::Durability;
 use forebay::testkit::web_events;
 
 use crate::bare_server::BareServer;
@@ -14,6 +15,8 @@ use crate::harness::history::{Better, Figures};
 use crate::harness::{Call, median};
 
 const CONNECTIONS: usize = 32;
+/// Enough that one commit is written while the requests of the next one come in.
+const CONNECTIONS_MANY: usize = 256;
 const BATCH_EVENTS: u64 = 100;
 const ROUNDS: usize = 9;
 const ROUND_DURATION: Duration = Duration::from_secs(1);
@@ -41,10 +44,10 @@ impl Contestant {
     }
 }
 
-/// Runs both sizes of body.
+/// Runs both sizes of body, single events also over many connections.
 pub fn run(call: &Call, cores: &Cores, figures: &mut Figures) {
     println!(
-        "\nHTTP: POST over {CONNECTIONS} keep-alive connections, closed loop; {}; medians of {} rounds, taking turns",
+        "\nHTTP: POST over keep-alive connections, closed loop; {}; medians of {} rounds, taking turns",
         cores.describe(),
         call.rounds(ROUNDS)
     );
@@ -54,9 +57,10 @@ pub fn run(call: &Call, cores: &Cores, figures: &mut Figures) {
     let single = web_events::typical_event();
     let batch = web_events::lines(0..BATCH_EVENTS);
     let body = Body { text: &single, content_type: "application/json", events: 1 };
-    compare(call, cores, &body, figures);
+    compare(call, cores, &body, CONNECTIONS, figures);
+    compare(call, cores, &body, CONNECTIONS_MANY, figures);
     let body = Body { text: &batch, content_type: "application/x-ndjson", events: BATCH_EVENTS };
-    compare(call, cores, &body, figures);
+    compare(call, cores, &body, CONNECTIONS, figures);
 }
 
 struct Body<'a> {
@@ -65,10 +69,15 @@ struct Body<'a> {
     events: u64,
 }
 
-fn compare(call: &Call, cores: &Cores, body: &Body<'_>, figures: &mut Figures) {
-    // Two servers, so that what one stream holds in memory is not the other's burden.
-    let serve = |name, judging| cores.on_server(|| Server::start(&[StreamSpec::new(name, 1, judging)]));
-    let (syntax, schema) = (serve("syntax", Judging::Syntax), serve("schema", Judging::SchemaAndKey));
+fn compare(call: &Call, cores: &Cores, body: &Body<'_>, connections: usize, figures: &mut Figures) {
+    // A server each, so that what one stream holds in memory is not the other's burden.
+    let serve = |name, judging, durability| {
+        let stream = StreamSpec { durability, ..StreamSpec::new(name, 1, judging) };
+        cores.on_server(|| Server::start(&[stream]))
+    };
+    let syntax = serve("syntax", Judging::Syntax, Durability::Memory);
+    let durable = serve("syntax", Judging::Syntax, Durability::Fsync);
+    let schema = serve("schema", Judging::SchemaAndKey, Durability::Memory);
     let syntax_request = post("syntax", body.content_type, body.text);
     let schema_request = post("schema", body.content_type, body.text);
     let mut connection = Connection::open(syntax.address()).unwrap();
@@ -78,6 +87,7 @@ fn compare(call: &Call, cores: &Cores, body: &Body<'_>, figures: &mut Figures) {
     let mut contestants = [
         Contestant::new("bare hyper", bare.address, &syntax_request),
         Contestant::new("forebay", syntax.address(), &syntax_request),
+        Contestant::new("forebay, fsync", durable.address(), &syntax_request),
         Contestant::new("forebay, schema and key", schema.address(), &schema_request),
     ];
     for _ in 0..call.rounds(ROUNDS) {
@@ -86,18 +96,20 @@ fn compare(call: &Call, cores: &Cores, body: &Body<'_>, figures: &mut Figures) {
             contestant.rounds.push(closed_loop(
                 contestant.address,
                 &contestant.request,
-                CONNECTIONS,
+                connections,
                 duration,
             ));
         }
     }
-    print(body, &contestants);
-    keep(body, &contestants, figures);
+    print(body, connections, &contestants);
+    keep(body, connections, &contestants, figures);
 }
 
-fn keep(body: &Body<'_>, contestants: &[Contestant], figures: &mut Figures) {
+fn keep(body: &Body<'_>, connections: usize, contestants: &[Contestant], figures: &mut Figures) {
     let [bare, ours @ ..] = contestants else { return };
-    let name = |contestant: &Contestant| format!("{}, {} a request", contestant.name, body.events);
+    let over =
+        if connections == CONNECTIONS { String::new() } else { format!(", {connections} connections") };
+    let name = |contestant: &Contestant| format!("{}, {} a request{over}", contestant.name, body.events);
     let rate = |contestant: &Contestant| (contestant.median(Seen::rate), "requests/s");
     figures.add("http", &name(bare), rate(bare), Better::Higher);
     for contestant in ours {
@@ -106,9 +118,9 @@ fn keep(body: &Body<'_>, contestants: &[Contestant], figures: &mut Figures) {
     }
 }
 
-fn print(body: &Body<'_>, contestants: &[Contestant]) {
+fn print(body: &Body<'_>, connections: usize, contestants: &[Contestant]) {
     println!(
-        "\n  bodies of {} event{}, {} bytes",
+        "\n  bodies of {} event{}, {} bytes, {connections} connections",
         body.events,
         if body.events == 1 { "" } else { "s" },
         body.text.len()

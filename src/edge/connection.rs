@@ -323,7 +323,9 @@ pub async fn serve<D: Desk>(edge: Arc<Edge>, arrival: Arrival, desk: D, mut stop
         }
         let (edge, answering) = (Arc::clone(&edge), Answering::new(&progress, request.version()));
         let (takeovers, peer, desk) = (Arc::clone(&takeovers), Arc::clone(&peer), desk.clone());
-        async move {
+        // hyper keeps room for what answers a request as long as the connection is open. In a box of its own it is there
+        // for as long as the answer takes: 8 KiB less for each connection that is silent.
+        Box::pin(async move {
             let upgrade = Upgrade::default();
             let is_http1 = request.version() < Version::HTTP_2;
             let mut response = desk.answer(&edge, &peer, request, &upgrade).await;
@@ -340,7 +342,7 @@ pub async fn serve<D: Desk>(edge: Arc<Edge>, arrival: Arrival, desk: D, mut stop
                 None => drop(answering),
             }
             Ok::<_, std::convert::Infallible>(response)
-        }
+        })
     });
     let builder = http(&edge.server);
     let connection = builder.serve_connection_with_upgrades(io, service);

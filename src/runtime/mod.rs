@@ -1,6 +1,6 @@
 //! What every stage stands on: the byte budget, buckets of tokens, the clock, the disk, what a thread puts off until it
 //! sleeps, the phases, the progress of a start, pauses between tries, signals to those who wait, and the tasks that must
-//! be joined.
+//! be joined, and whose turn it is on a core.
 
 pub mod backoff;
 pub mod bucket;
@@ -12,7 +12,9 @@ pub mod pages;
 pub mod paid_text;
 pub mod park;
 pub mod phases;
+pub mod placement;
 pub mod progress;
 pub mod scratch_disk;
 pub mod signal;
 pub mod tasks;
+pub mod turns;
