@@ -1,6 +1,7 @@
 """What the whole way costs at other sizes of events and requests than those of loadtest/whole_way.py."""
 
 import csv
+import json
 import pathlib
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from dataclasses import astuple, dataclass, fields
 from measuring import events, node
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-import whole_way  # noqa: E402
+import pinned_server  # noqa: E402
 
 # Bodies that are larger than this come over fewer connections, so that they are not all of the memory budget.
 LARGE_BODY = 1_000_000
@@ -69,8 +70,8 @@ def config(folder: pathlib.Path, port: int, point: Point, prefix: str) -> None:
         endpoint = node.variable("FOREBAY_S3_ENDPOINT")
         stream += f'[[delivery]]\nname = "{name}"\n'
         stream += f'sink = {{ url = "{sink}", endpoint = "{endpoint}", allow_http = true }}\n'
-        stream += f'prefix = ""\n{whole_way.FORMATS[name]}\nbuffer = {{ size = "64MiB", interval = "60s" }}\n'
-    schema = whole_way.json.dumps(whole_way.SCHEMA)
+        stream += f'prefix = ""\n{pinned_server.FORMATS[name]}\nbuffer = {{ size = "64MiB", interval = "60s" }}\n'
+    schema = json.dumps(pinned_server.SCHEMA)
     node.write_config(folder, port, f"{kafka}[server]\n", {"web.toml": stream, "schema.json": schema})
 
 
