@@ -103,12 +103,39 @@ impl Seen {
 
 /// Sends one request over and over on each of `connections`, from the calling thread.
 pub fn closed_loop(address: SocketAddr, request: &Bytes, connections: usize, duration: Duration) -> Seen {
+    in_loops((address, request), connections, duration, false)
+}
+
+/// The same without ever going to sleep. It takes a core of its own. A server that is slower than this client pays for
+/// waking it otherwise, and a faster one does not, which is no difference of the servers.
+pub fn closed_loop_awake(
+    address: SocketAddr,
+    request: &Bytes,
+    connections: usize,
+    duration: Duration,
+) -> Seen {
+    in_loops((address, request), connections, duration, true)
+}
+
+fn in_loops(
+    (address, request): (SocketAddr, &Bytes),
+    connections: usize,
+    duration: Duration,
+    is_awake: bool,
+) -> Seen {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let answered = Arc::new(AtomicU64::new(0));
         let mut loops = tokio::task::JoinSet::new();
         for _ in 0..connections {
             loops.spawn(repeat(address, request.clone(), Arc::clone(&answered)));
+        }
+        if is_awake {
+            loops.spawn(async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
         }
         let look = || (answered.load(Ordering::Relaxed), Instant::now(), clocks::others_cpu());
         let measured = async {

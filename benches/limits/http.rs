@@ -8,7 +8,7 @@ use forebay::config::checked::Durability;
 use forebay::testkit::web_events;
 
 use crate::bare_server::BareServer;
-use crate::harness::client::{Connection, Seen, closed_loop, post};
+use crate::harness::client::{Connection, Seen, closed_loop_awake, post};
 use crate::harness::cores::Cores;
 use crate::harness::forebay::{Judging, Server, StreamSpec};
 use crate::harness::history::{Better, Figures};
@@ -93,7 +93,7 @@ fn compare(call: &Call, cores: &Cores, body: &Body<'_>, connections: usize, figu
     for _ in 0..call.rounds(ROUNDS) {
         for contestant in &mut contestants {
             let duration = call.duration(ROUND_DURATION);
-            contestant.rounds.push(closed_loop(
+            contestant.rounds.push(closed_loop_awake(
                 contestant.address,
                 &contestant.request,
                 connections,

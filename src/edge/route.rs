@@ -1,5 +1,7 @@
 //! Method and path → handler, with what every answer gets: its id, metrics, CORS, a place on record.
 
+mod dispatch;
+
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderValue, Method, Request, Response, header, request};
@@ -14,14 +16,13 @@ use super::gate::facts::Facts;
 use super::gate::throttle::charge::Charge;
 use super::gate::throttle::measure::{Cost, Flow};
 use super::identity::policy::Action;
-use super::ingest::{Admitted, Told};
+use super::ingest::Told;
 use super::listen::socket::Peer;
-use super::mapping::Sender;
 use super::problem::Problem;
 use super::reply::Body;
 use super::upgrade::{Leaving, Upgrade};
 use super::visit::Visit;
-use super::{Edge, Intake, body, clicks, cors, cursors, dead_letters, ingest, reshard, streams, strict};
+use super::{Edge, Intake, body, clicks, cors, strict};
 use crate::config::checked::CachedRoute;
 use crate::config::limits::HEADERS_MAX;
 use crate::runtime::clock;
@@ -368,7 +369,7 @@ async fn pass(
         Err(problem) => Err(problem),
     };
     match passed {
-        Ok(passed) => dispatch(edge, route, passed, facts.head, rest).await,
+        Ok(passed) => dispatch::dispatch(edge, route, passed, facts.head, rest).await,
         Err(problem) => {
             let bytes_max = edge.server.body_bytes_max;
             body::discard_refused(&facts.head.headers, &mut rest.body, bytes_max).await;
@@ -413,84 +414,6 @@ impl Passed {
         let stream = intake.as_ref().ok().and_then(|intake| intake.account.as_ref());
         let charge = entry.charge(stream, flow, cost)?;
         Ok(Self { entry, charge, intake })
-    }
-}
-
-async fn dispatch(
-    edge: &Arc<Edge>,
-    route: Route<'_>,
-    passed: Passed,
-    head: &request::Parts,
-    rest: Rest<'_>,
-) -> Result<Response<Body>, Problem> {
-    let Passed { mut entry, mut charge, intake } = passed;
-    let Rest { body, leaving, visit } = rest;
-    let is_preflight = head.method == Method::OPTIONS && route != Route::Unknown;
-    if !is_preflight && !route.reads_body(&head.method) {
-        entry.prove_without_body(body.is_end_stream(), (&mut charge, visit))?;
-    }
-    let sender = Sender {
-        head,
-        client: visit.client,
-        principal: entry.principal.as_ref().map(|principal| &*principal.name),
-        attributes: entry.principal.as_ref().and_then(|principal| principal.attributes.as_ref()),
-        request_id: Some(visit.id.as_str()),
-        trace: visit.trace(),
-    };
-    let admitted = |charge| Admitted { entry: &entry, charge, sender, visit };
-    if is_preflight {
-        return Ok(cors::preflight(edge.server.cors.as_ref(), route.allow()));
-    }
-    if let Some(cache) = &edge.answer_cache
-        && let Some(route) = route.cached(head)
-        && let Some(asked) = cache.asked(route, &intake, (&entry, head))
-    {
-        // Most requests do not come here: what it takes stays out of theirs.
-        return Box::pin(asked.answer(edge, &mut charge)).await;
-    }
-    // hyper leaves the body away where a client asks for the head alone.
-    let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
-    match (route, method) {
-        (Route::Records(_), &Method::POST) => {
-            ingest::take(edge, intake, (None, Told::Records), admitted(charge), body).await
-        }
-        (Route::Click(kind, _), method) if kind.takes(method) => {
-            ingest::take(edge, intake, (None, Told::Click(kind)), admitted(charge), body).await
-        }
-        (Route::Staged(stage, _, told), method) if told.takes(method) => {
-            ingest::take(edge, intake, (Some(stage), told), admitted(charge), body).await
-        }
-        (Route::Records(_), _) if tap::websocket::is_wanted(head) => {
-            tap::websocket::get(edge, &*intake?, admitted(charge), leaving).await
-        }
-        (Route::Records(_), &Method::GET) if tap::events::are_wanted(&head.headers) => {
-            tap::events::get(edge, &*intake?, (head, &entry), charge).await
-        }
-        (Route::Records(_), &Method::GET) => tap::page::get(edge, &*intake?, head, &mut charge).await,
-        (Route::Stream(_), &Method::GET) => Ok(streams::describe(&*intake?, &head.headers)),
-        (Route::Shards(_), &Method::GET) => Ok(streams::shards(&*intake?, &head.headers)),
-        (Route::Shards(_), &Method::POST) => {
-            reshard::post(edge, &*intake?, (&entry, &mut charge, visit), body).await
-        }
-        (Route::Cursors(_), &Method::GET) => cursors::list(edge, &*intake?).await,
-        (Route::Cursor(_, cursor), &Method::GET) => cursors::describe(edge, &*intake?, cursor).await,
-        (Route::Cursor(_, cursor), &Method::PUT) => {
-            cursors::put(edge, &*intake?, ((&entry, &mut charge), cursor), visit, body).await
-        }
-        (Route::Cursor(_, cursor), &Method::DELETE) => {
-            cursors::delete(edge, &*intake?, cursor, (head, visit)).await
-        }
-        (Route::DeadLetters(view, _), &Method::GET) => {
-            let query = head.uri.query().unwrap_or_default();
-            dead_letters::get(edge, &*intake?, (view, query), &mut charge).await
-        }
-        (Route::Streams, &Method::GET) => streams::list(edge, &entry, &head.headers),
-        (Route::Aws(target), &Method::POST) => {
-            let asked = aws::Asked { target, entry: &entry, head, visit };
-            Ok(aws::post(edge, asked, charge, body).await)
-        }
-        (Route::Unknown, _) => Err(Problem::NotFound),
-        _ => Err(Problem::MethodNotAllowed { allow: route.allow() }),
     }
 }
 
