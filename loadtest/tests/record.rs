@@ -192,7 +192,9 @@ fn two_runs_are_compared_and_what_is_worse_is_told() {
     let told = String::from_utf8(worse.stdout).unwrap();
     assert_eq!(worse.status.code(), Some(1), "{told}");
     let row = told.lines().find(|line| line.starts_with("records/s acked")).unwrap();
-    assert!(row.ends_with("WORSE") && row.contains("0.250"), "{row}");
+    // A quarter, about: a busy machine is late with some of it.
+    let ratio: f64 = row.split_whitespace().nth(4).unwrap().parse().unwrap();
+    assert!(row.ends_with("WORSE") && (0.2..0.3).contains(&ratio), "{row}");
     assert!(told.contains("not the same: rate: 2000.0 and 500.0"), "{told}");
     let page = std::fs::read_to_string(&html).unwrap();
     assert!(page.contains("A: acked") && page.contains("B: p99") && png.exists());
@@ -203,6 +205,16 @@ fn two_runs_are_compared_and_what_is_worse_is_told() {
 
 #[test]
 fn a_ramp_finds_the_rate_that_the_server_can_keep_up_with() {
+    ramp_of("1");
+}
+
+/// All processes make the same steps at the same time, and one knee is found.
+#[test]
+fn a_ramp_of_several_processes_finds_the_same_knee() {
+    ramp_of("2");
+}
+
+fn ramp_of(processes: &str) {
     let folder = tempfile::tempdir().unwrap();
     // Each request takes 20 ms and waits for the one before: 50 requests of 10 records a second.
     let lake = folder.path().join("lake");
@@ -231,6 +243,8 @@ fn a_ramp_finds_the_rate_that_the_server_can_keep_up_with() {
         text(&json),
         "--ramp-html",
         text(&html),
+        "--processes",
+        processes,
         "--record",
         text(&record),
         "--manifest",
@@ -242,6 +256,11 @@ fn a_ramp_finds_the_rate_that_the_server_can_keep_up_with() {
     let knee = found["knee"].as_f64().unwrap();
     assert!((100.0..500.0).contains(&knee), "{knee}");
     assert_eq!(found["is_saturated"], true);
+    // Each step is one run, at the rate and over the connections of all processes.
+    for step in found["steps"].as_array().unwrap() {
+        assert_eq!(step["report"]["settings"]["rate"], step["rate"]);
+        assert_eq!(step["report"]["settings"]["connections"], 8);
+    }
     let acked: u64 = Record::read(&record).unwrap().intervals.iter().map(|at| at.acked).sum();
     let steps = found["steps"].as_array().unwrap();
     let of_steps: u64 = steps.iter().map(|step| step["report"]["records"]["acked"].as_u64().unwrap()).sum();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use forebay::cli::node_key;
 use forebay::runtime::clock::UnixMicros;
 use forebay_load::{generate, run};
 
@@ -18,6 +19,9 @@ pub struct CalibrateArgs {
     /// Connections, each with one request at a time
     #[arg(long, default_value_t = 32)]
     connections: u32,
+    /// Requests under way on each connection
+    #[arg(long, default_value_t = 1)]
+    pipeline: u32,
     /// Threads of the connections
     #[arg(long, default_value_t = 1)]
     threads: u32,
@@ -27,6 +31,15 @@ pub struct CalibrateArgs {
     /// Bytes of a record, about; 0 for the natural size
     #[arg(long, default_value_t = 0)]
     record_size: usize,
+    /// Send the same to this server as well, and compare what it takes with what the generator does
+    #[arg(long, value_name = "URL", requires = "server_pid")]
+    url: Option<String>,
+    /// Which of its streams takes the records [default: clickstream]
+    #[arg(long, requires = "url")]
+    stream: Option<String>,
+    /// The server's process
+    #[arg(long, value_name = "PID", requires = "url")]
+    server_pid: Option<u32>,
     /// Write the cost as JSON to this file; - for standard output, in the place of the text
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -37,12 +50,27 @@ impl CalibrateArgs {
         run::Plan {
             duration: Some(self.duration),
             connections: self.connections,
-            producers: self.connections,
+            producers: self.connections.saturating_mul(self.pipeline),
+            pipeline: self.pipeline,
             threads: self.threads,
             batch: self.batch,
             record_bytes: self.record_size,
             ..run::Plan::default()
         }
+    }
+
+    /// The same to the server that was named, if one was.
+    pub fn against(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<run::Plan>, String> {
+        let Some(url) = &self.url else { return Ok(None) };
+        let plan = self.plan();
+        Ok(Some(run::Plan {
+            target: run::Target::parse(url).map_err(|error| error.to_string())?,
+            authorization: node_key::authorization(env).map_err(|error| error.to_string())?,
+            stream: self.stream.clone().unwrap_or_else(|| plan.stream.clone()),
+            server_pid: self.server_pid,
+            run_name: Utc::now().format("calibrate-%Y%m%dT%H%M%S%3f").to_string(),
+            ..plan
+        }))
     }
 }
 

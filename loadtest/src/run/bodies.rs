@@ -188,7 +188,7 @@ impl BodyMaker {
                 let length = array.len() as u64;
                 Ok((array.into(), length))
             }
-            Protocol::Kinesis | Protocol::Firehose => {
+            Protocol::Kinesis | Protocol::KinesisCbor | Protocol::Firehose => {
                 self.caller.body(stream, name, each);
                 let now = DateTime::from_timestamp_micros(clock::wall().0).unwrap_or_default();
                 let lines = self.caller.headers(&format!("{prefix}/"), now);

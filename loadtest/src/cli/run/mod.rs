@@ -5,6 +5,7 @@ mod plan;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use forebay_load::run::consume::TapKind;
 use forebay_load::run::workload::Protocol;
@@ -47,15 +48,21 @@ pub struct RunArgs {
     /// Records a second over all connections (open loop)
     #[arg(long)]
     rate: Option<f64>,
-    /// Connections, each with one request at a time
+    /// Connections, each with --pipeline requests at a time
     #[arg(long, default_value_t = 8)]
     connections: u32,
+    /// Requests under way on each connection, of different producers; for requests of HTTP/1.1
+    #[arg(long, default_value_t = 1)]
+    pipeline: u32,
     /// Threads of the connections
     #[arg(long, default_value_t = 1)]
     threads: u32,
     /// Threads that make request bodies ahead
     #[arg(long, default_value_t = 1)]
     feeders: u32,
+    /// Begin at this time, RFC 3339, so that several machines begin together [default: now]
+    #[arg(long, value_name = "TIME")]
+    start_at: Option<DateTime<Utc>>,
     /// End after so long: 500ms, 30s, 2m [default: 10s without --records and --file]
     #[arg(long, value_parser = duration)]
     duration: Option<Duration>,
@@ -77,7 +84,7 @@ pub struct RunArgs {
     /// Content-Encoding of the bodies
     #[arg(long, value_enum, default_value = "none")]
     compression: Compression,
-    /// How records are sent: native, http2, websocket, kinesis (PutRecords), firehose (PutRecordBatch)
+    /// How records are sent: native, http2, websocket, kinesis and kinesis-cbor (PutRecords), firehose (PutRecordBatch)
     #[arg(long, default_value = "native", value_parser = protocol, conflicts_with = "mix")]
     protocol: Protocol,
     /// Several at once: native:80,kinesis:15:batch=1..500,firehose:5:size=200..4000; weights are shares of the records
@@ -92,7 +99,7 @@ pub struct RunArgs {
     /// Seed of the records
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Producers, at least one for each connection [default: as many as connections]
+    /// Producers, at least one for each request that may be under way [default: as many]
     #[arg(long)]
     producers: Option<u32>,
     /// Part of the producers' names that keeps runs apart [default: the time of day]
@@ -183,7 +190,8 @@ pub struct RunArgs {
 }
 
 fn protocol(name: &str) -> Result<Protocol, String> {
-    Protocol::parse(name).ok_or_else(|| "give native, http2, websocket, kinesis or firehose".to_owned())
+    Protocol::parse(name)
+        .ok_or_else(|| "give native, http2, websocket, kinesis, kinesis-cbor or firehose".to_owned())
 }
 
 fn tap_kind(name: &str) -> Result<TapKind, String> {

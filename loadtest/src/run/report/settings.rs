@@ -17,6 +17,9 @@ pub struct Settings {
     pub rate: Option<f64>,
     pub connections: u32,
     pub producers: u32,
+    /// Requests that may be under way on a connection; 0 in records of before there were several.
+    #[serde(default)]
+    pub pipeline: u32,
     pub batch: u32,
     pub record_size: usize,
     pub keys: u32,
@@ -47,6 +50,7 @@ impl Settings {
             rate,
             connections: plan.connections,
             producers: plan.producers,
+            pipeline: plan.pipeline,
             batch: plan.batch,
             record_size: plan.record_bytes,
             keys: plan.keys,
