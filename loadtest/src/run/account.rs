@@ -257,6 +257,13 @@ pub(super) fn settle(account: &mut Account, counts: &mut Counts, body: &Body, fa
     };
     match fate {
         Fate::Answered(Answer::Taken { refused, unlisted, .. }) => {
+            // Nearly always.
+            if refused.is_empty() && *unlisted == 0 {
+                account.acked.insert(body.first, last);
+                counts.acked += body.records;
+                counts.payload_bytes += body.payload_bytes;
+                return;
+            }
             let mut next = body.first;
             let mut others = Vec::with_capacity(1);
             for (index, code) in refused {
