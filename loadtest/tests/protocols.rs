@@ -272,5 +272,5 @@ fn chaos_that_makes_no_sense_is_refused_before_anything_is_sent() {
         .unwrap();
     let told = String::from_utf8(done.stderr).unwrap();
     assert_eq!(done.status.code(), Some(2));
-    assert!(told.contains("'--chaos <CHAOS>' cannot be used with '--ramp <RATE>'"), "{told}");
+    assert!(told.contains("--chaos") && told.contains("--ramp") && told.contains("cannot be used"), "{told}");
 }
