@@ -3,6 +3,9 @@
 //! The load goes to a responder of a few lines in the same process, which reads a request, looks at nothing but its
 //! length, and says that it was taken. The CPU time of the responder's thread is taken off that of the process: what
 //! is left is what making, sending, reading, counting and writing down cost, with the kernel's share.
+//!
+//! With a server beside it, the same load goes there as well, and both say what CPU time they took for it: what the
+//! server takes for a request has to be several times what the generator does, or it is the generator that is measured.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,6 +38,23 @@ pub struct Cost {
     pub requests_per_second_and_core: f64,
     /// Of the responder, for comparison.
     pub responder_cpu_micros_per_request: f64,
+    /// Of a real server, if one was named.
+    pub server: Option<ServerCost>,
+}
+
+/// What a request costs a real server, and the generator that sends it there.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ServerCost {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// For each second.
+    pub requests_per_second: f64,
+    /// CPU time of the server for each request, in microseconds.
+    pub cpu_micros_per_request: f64,
+    /// The same of the generator in the same run.
+    pub generator_cpu_micros_per_request: f64,
+    /// How many times as long the server takes as the generator.
+    pub ratio: f64,
 }
 
 /// Why the cost is not known.
@@ -47,8 +67,11 @@ pub enum CalibrateError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// Requests failed.
-    #[error("{0} requests to the load generator's own responder failed")]
+    #[error("{0} requests failed: what is left says nothing about the cost")]
     Failed(u64),
+    /// The server's process is gone, or its number was not given.
+    #[error("the CPU time of the server is not known: give its process id with --server-pid")]
+    Server,
 }
 
 /// Sends the load of `plan`, whose target does not count, to the responder.
@@ -76,6 +99,31 @@ pub fn calibrate(
         cpu_micros_per_request,
         requests_per_second_and_core: 1e6 / cpu_micros_per_request.max(1e-3),
         responder_cpu_micros_per_request: each(of_responder),
+        server: None,
+    })
+}
+
+/// Sends the load of `plan` to its target, whose process it has to name.
+pub fn against(
+    plan: &Plan,
+    stop: Arc<AtomicBool>,
+    observer: &mut dyn FnMut(Progress),
+) -> Result<ServerCost, CalibrateError> {
+    let before = seconds(clock_gettime(ClockId::ProcessCPUTime));
+    let report = run::run(plan, stop, observer)?.report;
+    let of_process = seconds(clock_gettime(ClockId::ProcessCPUTime)) - before;
+    if report.requests.failed > 0 {
+        return Err(CalibrateError::Failed(report.requests.failed));
+    }
+    let server = report.server.filter(|server| server.alive_at_end).ok_or(CalibrateError::Server)?;
+    let each = |seconds: f64| seconds * 1e6 / (report.requests.total as f64).max(1.0);
+    let (of_server, of_generator) = (each(server.cpu_seconds), each(of_process));
+    Ok(ServerCost {
+        requests: report.requests.total,
+        requests_per_second: report.requests.per_second,
+        cpu_micros_per_request: of_server,
+        generator_cpu_micros_per_request: of_generator,
+        ratio: of_server / of_generator.max(1e-3),
     })
 }
 
@@ -87,7 +135,16 @@ impl std::fmt::Display for Cost {
             "generator {:.2} us of CPU time a request: {:.0} requests a second and core",
             self.cpu_micros_per_request, self.requests_per_second_and_core
         )?;
-        writeln!(f, "responder {:.2} us", self.responder_cpu_micros_per_request)
+        writeln!(f, "responder {:.2} us", self.responder_cpu_micros_per_request)?;
+        let Some(server) = &self.server else { return Ok(()) };
+        writeln!(
+            f,
+            "server    {:.2} us at {:.0} requests a second, beside {:.2} us of the generator: {:.2} times as much",
+            server.cpu_micros_per_request,
+            server.requests_per_second,
+            server.generator_cpu_micros_per_request,
+            server.ratio
+        )
     }
 }
 
@@ -176,6 +233,28 @@ mod tests {
         assert_eq!(cost.requests, 2_000);
         assert!(cost.cpu_micros_per_request > 0.0 && cost.responder_cpu_micros_per_request > 0.0);
         assert!(cost.to_string().contains("requests a second and core"));
+    }
+
+    #[test]
+    fn a_server_is_compared_with_the_generator_in_the_same_run() {
+        // A responder in this process, so that what the server takes is at least what the generator does.
+        let responder = Responder::start(1).unwrap();
+        let target = Target::parse(&format!("http://{}", responder.address)).unwrap();
+        let plan = Plan {
+            target,
+            batch: 1,
+            records: Some(20_000),
+            pipeline: 4,
+            producers: 32,
+            server_pid: Some(std::process::id()),
+            ..Plan::default()
+        };
+        let cost = against(&plan, Arc::default(), &mut |_| {}).unwrap();
+        assert_eq!(cost.requests, 20_000);
+        assert!(cost.ratio > 0.0 && cost.generator_cpu_micros_per_request > 0.0, "{cost:?}");
+        let nobody = Plan { server_pid: None, records: Some(10), run_name: "b".into(), ..plan };
+        assert!(matches!(against(&nobody, Arc::default(), &mut |_| {}), Err(CalibrateError::Server)));
+        responder.finish().unwrap();
     }
 
     #[test]

@@ -10,7 +10,7 @@ use chrono::DateTime;
 use thiserror::Error;
 
 use crate::manifest::{Manifest, ManifestError};
-use crate::record::{self, Metrics, Record};
+use crate::record::{self, Metrics, Record, TapTimes};
 use crate::run::report::{ErrorCount, Report};
 use crate::run::timeline;
 
@@ -52,7 +52,7 @@ pub fn records(records: Vec<Record>, order: Order) -> Result<Record, JoinError> 
     }
     let Some(first) = starts.iter().copied().min() else { return Err(JoinError::Nothing) };
     let longest = records.iter().map(|record| record.interval_seconds).max().unwrap_or(1);
-    let mut parts = Vec::new();
+    let (mut parts, mut of_taps) = (Vec::new(), Vec::new());
     let mut joined: Option<Record> = None;
     for (mut record, start) in records.into_iter().zip(starts) {
         let late = (start - first) as f64 / 1e3;
@@ -60,6 +60,7 @@ pub fn records(records: Vec<Record>, order: Order) -> Result<Record, JoinError> 
         let intervals = std::mem::take(&mut record.intervals).into_iter();
         let moved = intervals.map(|at| record::Interval { at: at.at + offset, ..at }).collect();
         parts.push((record.interval_seconds, moved));
+        of_taps.push(std::mem::take(&mut record.taps).moved(late));
         record.server.iter_mut().for_each(|sample| sample.at += late);
         record.marks.iter_mut().for_each(|mark| mark.at += late);
         record.metrics.at.iter_mut().for_each(|at| *at += late);
@@ -71,6 +72,7 @@ pub fn records(records: Vec<Record>, order: Order) -> Result<Record, JoinError> 
     }
     let Some(mut joined) = joined else { return Err(JoinError::Nothing) };
     (joined.interval_seconds, joined.intervals) = timeline::merge(parts);
+    joined.taps = TapTimes::of(of_taps);
     joined.percentiles = record::curve(&joined.latency_us);
     let Record { report, latency_us, service_us, pacing_us, .. } = &mut joined;
     report.recount([latency_us, service_us, pacing_us]);
@@ -193,7 +195,7 @@ pub fn manifests(manifests: Vec<Manifest>) -> Result<Manifest, JoinError> {
 mod tests {
     use super::*;
     use crate::manifest::Account;
-    use crate::record::{Interval, RECORD_FORMAT, RECORD_VERSION, ServerSample};
+    use crate::record::{Interval, RECORD_FORMAT, RECORD_VERSION, ServerSample, TapInterval};
     use crate::spread::Spread;
 
     fn record(started_at: &str, micros: u64, acked: &[u64]) -> Record {
@@ -221,6 +223,14 @@ mod tests {
             percentiles: vec![],
             service_us: latency_us.clone(),
             pacing_us: Spread::default(),
+            taps: TapTimes {
+                interval_seconds: 1,
+                intervals: vec![TapInterval {
+                    records: 2,
+                    latency_us: latency_us.clone(),
+                    ..TapInterval::default()
+                }],
+            },
             latency_us,
             server: vec![ServerSample { at: 0.5, cpu_seconds: 1.0, rss_bytes: 1 }],
             metrics: Metrics { at: vec![0.0], series: [("a".to_owned(), vec![Some(1.0)])].into() },
@@ -241,6 +251,10 @@ mod tests {
         assert!((report.seconds - 4.1).abs() < 1e-9);
         assert!((report.records.acked_per_second - 36.0 / 4.1).abs() < 1e-9);
         assert_eq!((joined.metrics.at.len(), joined.server.len()), (1, 3));
+        let read: Vec<_> = joined.taps.intervals.iter().map(|at| (at.at, at.records)).collect();
+        assert_eq!(read, [(0, 4), (1, 0), (2, 2)]);
+        assert_eq!(joined.taps.intervals[0].latency_us.count(), 4);
+        assert!(joined.taps.intervals[2].latency_ms.is_some_and(|times| times.p50 >= 1.0));
     }
 
     #[test]

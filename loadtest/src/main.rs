@@ -18,11 +18,13 @@ use clap::Parser;
 use forebay_load::chaos::{self, Chaos};
 use forebay_load::join::{self, Order};
 use forebay_load::manifest::Manifest;
-use forebay_load::ramp::Ramp;
+use forebay_load::ramp::{Ramp, Runner};
 use forebay_load::record::Record;
 use forebay_load::{calibrate, generate, ramp, run, verify};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
+
+use processes::{ProcessError, Processes};
 
 use cli::{CalibrateArgs, Cli, Command, GenerateArgs, MergeArgs, RunArgs, VerifyArgs};
 
@@ -61,29 +63,20 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
         html: args.ramp_html.clone(),
     };
     let (chaos, lakes, count) = (args.chaos(), args.lakes(), args.processes);
-    if count > 1 && (chaos.is_some() || args.ramp.is_some()) {
-        return Err(
-            "--processes cannot be used together with --ramp, --chaos, --server-command or --stall-proxy"
-                .into(),
-        );
-    }
     let plan = args.ramp(&|name| std::env::var(name).ok())?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(Arc::clone(&stop))?;
+    let mut worker = match count {
+        1 => Worker::This,
+        count => Worker::Several(Processes::new(std::env::args_os().skip(1), count)),
+    };
     let plan = match plan {
-        Ok(ramp) => return find_knee(&ramp, &stop, &files),
+        Ok(ramp) => return find_knee(&ramp, &mut worker, &stop, &files),
         Err(plan) => plan,
     };
-    if count > 1 {
-        let given: Vec<_> = std::env::args_os().skip(1).collect();
-        let (is_right, record, manifest) = processes::run(&given, &plan, count, &stop)?;
-        files.write(Some(&manifest), Some(&record))?;
-        print(files.json.as_deref(), &record.report, &record.report.to_string())?;
-        return Ok(is_right);
-    }
     let outcome = match &chaos {
-        None => calm(&plan, stop)?,
-        Some(settings) => disturbed(&plan, settings, stop)?,
+        None => calm(&plan, &mut worker, stop)?,
+        Some(settings) => disturbed(&plan, &mut worker, settings, stop)?,
     };
     files.write(Some(&outcome.manifest), Some(&outcome.record))?;
     print(files.json.as_deref(), &outcome.report, &outcome.report.to_string())?;
@@ -98,26 +91,59 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
     Ok(is_right)
 }
 
-fn calm(plan: &run::Plan, stop: Arc<AtomicBool>) -> Result<run::Outcome, Failure> {
-    let mut display = terminal::RunDisplay::new(plan);
-    let outcome = run::run(plan, stop, &mut |progress| display.show(progress));
-    display.finish();
+/// Who sends the load.
+enum Worker {
+    /// This process.
+    This,
+    /// Several others.
+    Several(Processes),
+}
+
+impl Runner for Worker {
+    type Error = ProcessError;
+
+    fn run(
+        &mut self,
+        plan: &run::Plan,
+        stop: Arc<AtomicBool>,
+        observer: &mut dyn FnMut(run::Progress),
+    ) -> Result<run::Outcome, ProcessError> {
+        match self {
+            Worker::This => Ok(run::run(plan, stop, observer)?),
+            Worker::Several(processes) => processes.run(plan, stop, observer),
+        }
+    }
+}
+
+impl Worker {
+    /// What several processes have done is known when they have ended: there is nothing to show before.
+    fn display(&self, plan: &run::Plan) -> Option<terminal::RunDisplay> {
+        matches!(self, Worker::This).then(|| terminal::RunDisplay::new(plan))
+    }
+}
+
+fn calm(plan: &run::Plan, worker: &mut Worker, stop: Arc<AtomicBool>) -> Result<run::Outcome, Failure> {
+    let mut display = worker.display(plan);
+    let outcome =
+        worker.run(plan, stop, &mut |progress| display.iter_mut().for_each(|display| display.show(progress)));
+    display.iter_mut().for_each(|display| display.finish());
     Ok(outcome?)
 }
 
 /// The same with something done to the server meanwhile. It has ended afterwards.
 fn disturbed(
     plan: &run::Plan,
+    worker: &mut Worker,
     settings: &chaos::Settings,
     stop: Arc<AtomicBool>,
 ) -> Result<run::Outcome, Failure> {
     let mut chaos = Chaos::start(settings)?;
     let plan = run::Plan { followed_pid: chaos.server_pid(), ..plan.clone() };
-    let mut display = terminal::RunDisplay::new(&plan);
+    let mut display = worker.display(&plan);
     let mut failed = None;
     let end = Arc::clone(&stop);
-    let outcome = run::run(&plan, stop, &mut |progress| {
-        display.show(progress);
+    let outcome = worker.run(&plan, stop, &mut |progress| {
+        display.iter_mut().for_each(|display| display.show(progress));
         if failed.is_none()
             && let Err(error) = chaos.act(progress.elapsed)
         {
@@ -125,7 +151,7 @@ fn disturbed(
             failed = Some(error);
         }
     });
-    display.finish();
+    display.iter_mut().for_each(|display| display.finish());
     let mut outcome = outcome?;
     if let Some(error) = failed {
         return Err(error.into());
@@ -155,16 +181,23 @@ impl Files {
 }
 
 /// Exit code 1 if no step was sustained.
-fn find_knee(ramp: &Ramp, stop: &Arc<AtomicBool>, files: &Files) -> Result<bool, Failure> {
+fn find_knee(
+    ramp: &Ramp,
+    worker: &mut Worker,
+    stop: &Arc<AtomicBool>,
+    files: &Files,
+) -> Result<bool, Failure> {
     let of_step = run::Plan { duration: Some(ramp.step), ..ramp.plan.clone() };
-    let (mut display, mut of_rate) = (terminal::RunDisplay::new(&of_step), ramp.from);
+    let (mut display, mut of_rate) = (worker.display(&of_step), ramp.from);
     let found = ramp::ramp(
         ramp,
+        worker,
         stop,
         &mut |rate, progress| {
+            let Some(display) = &mut display else { return };
             if rate != of_rate {
                 of_rate = rate;
-                display = terminal::RunDisplay::new(&of_step);
+                *display = terminal::RunDisplay::new(&of_step);
             }
             display.show(progress);
         },
@@ -173,7 +206,7 @@ fn find_knee(ramp: &Ramp, stop: &Arc<AtomicBool>, files: &Files) -> Result<bool,
             let _ = writeln!(io::stderr(), "{:.0} records/s: {end}", step.rate);
         },
     )?;
-    display.finish();
+    display.iter_mut().for_each(|display| display.finish());
     files.write(found.manifest.as_ref(), found.record.as_ref())?;
     if let Some(path) = &files.html {
         draw::ramp(path, &ramp.plan.run_name, &found)?;
@@ -183,12 +216,19 @@ fn find_knee(ramp: &Ramp, stop: &Arc<AtomicBool>, files: &Files) -> Result<bool,
 }
 
 fn tell_cost(args: &CalibrateArgs) -> Result<bool, Failure> {
-    let (plan, stop) = (args.plan(), Arc::new(AtomicBool::new(false)));
+    let (plan, against) = (args.plan(), args.against(&|name| std::env::var(name).ok())?);
+    let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(Arc::clone(&stop))?;
     let mut display = terminal::RunDisplay::new(&plan);
-    let cost = calibrate::calibrate(&plan, stop, &mut |progress| display.show(progress));
+    let cost = calibrate::calibrate(&plan, Arc::clone(&stop), &mut |progress| display.show(progress));
     display.finish();
-    let cost = cost?;
+    let mut cost = cost?;
+    if let Some(plan) = against {
+        let mut display = terminal::RunDisplay::new(&plan);
+        let server = calibrate::against(&plan, stop, &mut |progress| display.show(progress));
+        display.finish();
+        cost.server = Some(server?);
+    }
     print(args.json.as_deref(), &cost, &cost.to_string())?;
     Ok(true)
 }

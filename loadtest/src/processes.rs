@@ -1,27 +1,82 @@
 //! `run --processes N`: the load of one command by several processes, and what they saw as if it were one.
 //!
+//! All of them begin at one time. What surrounds the load – the steps of a ramp, chaos, the server's process, the
+//! verification – is the business of the first process alone, which starts the others anew for each step.
+//!
 //! One process shares its allocator, its pacers' cores and its file descriptors among all connections; several do not.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use forebay_load::join::{self, Order};
-use forebay_load::manifest::Manifest;
-use forebay_load::record::Record;
-use forebay_load::run::{Mode, Plan};
+use chrono::{DateTime, SecondsFormat, Utc};
+use forebay::runtime::clock;
+use forebay_load::join::{self, JoinError, Order};
+use forebay_load::manifest::{Manifest, ManifestError};
+use forebay_load::ramp::Runner;
+use forebay_load::record::{Record, RecordError};
+use forebay_load::run::report::Report;
+use forebay_load::run::{self, Mode, Outcome, Plan, Progress, RunError};
 use rustix::process::{Pid, Signal, kill_process};
-
-use crate::Failure;
+use thiserror::Error;
 
 /// Processes of a run.
 pub const PROCESSES_MAX: u32 = 64;
 
 /// How often it is looked whether they have ended.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// From when processes are started to when all of them begin to send: they have to make their keys and first bodies.
+const AHEAD: Duration = Duration::from_millis(700);
+
+/// Options, each with a value, of what surrounds the load.
+const AROUND: [&str; 14] = [
+    "--ramp",
+    "--ramp-factor",
+    "--ramp-step",
+    "--ramp-latency",
+    "--ramp-refine",
+    "--ramp-max",
+    "--ramp-html",
+    "--chaos",
+    "--server-command",
+    "--server-log",
+    "--stall-proxy",
+    "--freeze-pid",
+    "--verify",
+    "--endpoint",
+];
+
+/// Why several processes have no report.
+#[derive(Debug, Error)]
+pub enum ProcessError {
+    /// There is no room for what they write.
+    #[error("{0}: {1}")]
+    Folder(PathBuf, io::Error),
+    /// They cannot be started, or not be waited for.
+    #[error("processes of the load generator: {0}")]
+    Start(io::Error),
+    /// One did not come to its end.
+    #[error("a process of the load generator ended with {0:?}; the others were ended")]
+    Ended(Option<i32>),
+    /// The server cannot be reached or watched.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// What one has left behind cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The same of a manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// What they have left behind is not of one run.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+}
 
 /// A folder that goes when it is not needed any more.
 struct Folder(PathBuf);
@@ -44,75 +99,142 @@ impl Drop for Children {
     }
 }
 
-/// What all processes together have seen. True if each ended well.
-pub fn run(
-    args: &[OsString],
-    plan: &Plan,
+/// The load of a command by several processes.
+pub struct Processes {
+    /// The command's options, without those of what surrounds the load.
+    args: Vec<OsString>,
     count: u32,
-    stop: &AtomicBool,
-) -> Result<(bool, Record, Manifest), Failure> {
-    let name = format!("forebay-load-{}-{}", plan.run_name, std::process::id());
-    let folder = Folder(std::env::temp_dir().join(name));
-    std::fs::create_dir(&folder.0).map_err(|error| format!("{}: {error}", folder.0.display()))?;
-    let program = std::env::current_exe()?;
-    let mut children = Children(Vec::new());
-    for index in 0..count {
-        // Progress of several processes on one terminal cannot be read.
-        let child = Command::new(&program)
-            .args(args)
-            .args(share(plan, index, count))
-            .arg("--record")
-            .arg(folder.0.join(format!("{index}.record")))
-            .arg("--manifest")
-            .arg(folder.0.join(format!("{index}.manifest")))
-            .args(["--json", "/dev/null", "--processes", "1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(if index == 0 { Stdio::inherit() } else { Stdio::null() })
-            .spawn()?;
-        children.0.push(child);
+}
+
+impl Processes {
+    /// `args` are the options of the whole command.
+    pub fn new(args: impl IntoIterator<Item = OsString>, count: u32) -> Self {
+        Self { args: of_load(args), count }
     }
-    let is_success = wait(&mut children, stop)?;
-    let path = |index: u32, kind: &str| folder.0.join(format!("{index}.{kind}"));
-    let records = (0..count).map(|index| Record::read(&path(index, "record"))).collect::<Result<_, _>>()?;
-    let manifests = (0..count).map(|index| Manifest::read(&path(index, "manifest")));
-    let manifest = join::manifests(manifests.collect::<Result<_, _>>()?)?;
-    let mut record = join::records(records, Order::Together)?;
-    record.report.settings.run_name.clone_from(&plan.run_name);
-    Ok((is_success, record, Manifest { run: plan.run_name.clone(), ..manifest }))
+
+    fn start(&self, plan: &Plan, folder: &Path) -> Result<Children, ProcessError> {
+        let program = std::env::current_exe().map_err(ProcessError::Start)?;
+        let mut children = Children(Vec::new());
+        for index in 0..self.count {
+            // Progress of several processes on one terminal cannot be read.
+            let child = Command::new(&program)
+                .args(&self.args)
+                .args(share(plan, index, self.count))
+                .arg("--record")
+                .arg(folder.join(format!("{index}.record")))
+                .arg("--manifest")
+                .arg(folder.join(format!("{index}.manifest")))
+                .args(["--json", "/dev/null", "--processes", "1"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(if index == 0 { Stdio::inherit() } else { Stdio::null() })
+                .spawn();
+            children.0.push(child.map_err(ProcessError::Start)?);
+        }
+        Ok(children)
+    }
+}
+
+impl Runner for Processes {
+    type Error = ProcessError;
+
+    /// What all processes together have seen. They begin at the same time.
+    fn run(
+        &mut self,
+        plan: &Plan,
+        stop: Arc<AtomicBool>,
+        observer: &mut dyn FnMut(Progress),
+    ) -> Result<Outcome, ProcessError> {
+        let name = format!("forebay-load-{}-{}", plan.run_name, std::process::id());
+        let folder = Folder(std::env::temp_dir().join(name));
+        std::fs::create_dir(&folder.0).map_err(|source| ProcessError::Folder(folder.0.clone(), source))?;
+        // A server that this command has started may not listen yet.
+        run::reach(plan, &stop)?;
+        // Of one that comes and goes only this process knows the number; the others watch one that stays.
+        let watch = if plan.followed_pid.is_some() { run::watch(plan)? } else { None };
+        let plan = &Plan { start_at: Some(Utc::now() + AHEAD), ..plan.clone() };
+        let start = clock::monotonic() + AHEAD;
+        let mut children = self.start(plan, &folder.0)?;
+        wait(&mut children, &stop, start, observer)?;
+        let path = |index: u32, kind: &str| folder.0.join(format!("{index}.{kind}"));
+        let records = (0..self.count).map(|index| Record::read(&path(index, "record")));
+        let manifests = (0..self.count).map(|index| Manifest::read(&path(index, "manifest")));
+        let mut manifest = join::manifests(manifests.collect::<Result<_, _>>()?)?;
+        manifest.run.clone_from(&plan.run_name);
+        let mut record = join::records(records.collect::<Result<_, _>>()?, Order::Together)?;
+        record.report.settings.run_name.clone_from(&plan.run_name);
+        let Report { payload_bytes, records, .. } = record.report;
+        if let Some((usage, samples)) =
+            watch.and_then(|watch| watch.finish(payload_bytes, records.acked, start))
+        {
+            record.report.server = Some(usage);
+            record.server = samples;
+        }
+        Ok(Outcome { report: record.report.clone(), manifest, record })
+    }
+}
+
+/// Takes off what only the first process does: steps of a ramp, chaos, verification.
+fn of_load(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args = args.into_iter();
+    let mut kept = Vec::new();
+    while let Some(arg) = args.next() {
+        let text = arg.to_string_lossy();
+        let name = text.split('=').next().unwrap_or_default();
+        if !AROUND.contains(&name) {
+            kept.push(arg);
+        } else if name == text {
+            // Each of them has a value, which is the next one.
+            args.next();
+        }
+    }
+    kept
 }
 
 /// The options of one of `count` processes; what is given twice counts as given last.
 fn share(plan: &Plan, index: u32, count: u32) -> Vec<String> {
     let part = |total: u64| total / u64::from(count) + u64::from(u64::from(index) < total % u64::from(count));
+    let connections = part(plan.connections.into());
+    // Each has one producer for each request that may be under way, and its share of those beyond.
+    let producers =
+        connections * u64::from(plan.pipeline) + part(u64::from(plan.producers) - plan.lanes() as u64);
     let mut options = vec![
         ("--run-name", format!("{}.{index}", plan.run_name)),
-        ("--connections", part(plan.connections.into()).to_string()),
-        ("--producers", part(plan.producers.into()).to_string()),
+        ("--connections", connections.to_string()),
+        ("--producers", producers.to_string()),
         ("--seed", plan.seed.wrapping_add(u64::from(index)).to_string()),
     ];
     if let Mode::Open { rate } = plan.mode {
         options.push(("--rate", (rate / f64::from(count)).to_string()));
     }
+    let millis = |duration: Duration| format!("{}ms", duration.as_secs_f64() * 1e3);
+    options.extend(plan.duration.map(|duration| ("--duration", millis(duration))));
+    let at = |start: DateTime<Utc>| start.to_rfc3339_opts(SecondsFormat::Micros, true);
+    options.extend(plan.start_at.map(|start| ("--start-at", at(start))));
     options.extend(plan.records.map(|records| ("--records", part(records).to_string())));
     options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }
 
-fn wait(children: &mut Children, stop: &AtomicBool) -> Result<bool, Failure> {
+/// Waits until all have ended, and tells the observer how long the load has lasted.
+fn wait(
+    children: &mut Children,
+    stop: &AtomicBool,
+    start: Instant,
+    observer: &mut dyn FnMut(Progress),
+) -> Result<(), ProcessError> {
     let mut is_told = false;
     let mut codes = vec![None; children.0.len()];
     while codes.iter().any(Option::is_none) {
         for (child, code) in children.0.iter_mut().zip(&mut codes) {
             if code.is_none() {
-                *code = child.try_wait()?.map(|status| status.code());
+                *code = child.try_wait().map_err(ProcessError::Start)?.map(|status| status.code());
             }
         }
         if let Some(code) = codes.iter().flatten().find(|code| !matches!(code, Some(0 | 1))) {
-            return Err(format!(
-                "a process of the load generator ended with {code:?}; the others were ended"
-            )
-            .into());
+            return Err(ProcessError::Ended(*code));
         }
+        let elapsed = clock::monotonic().saturating_duration_since(start);
+        observer(Progress { elapsed, ..Progress::default() });
         if stop.load(Ordering::Relaxed) && !std::mem::replace(&mut is_told, true) {
             for child in &children.0 {
                 // One that has ended needs not be told.
@@ -121,7 +243,7 @@ fn wait(children: &mut Children, stop: &AtomicBool) -> Result<bool, Failure> {
         }
         thread::sleep(LOOK);
     }
-    Ok(codes.iter().all(|code| *code == Some(Some(0))))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -144,5 +266,24 @@ mod tests {
         assert_eq!((sum("--connections"), sum("--records"), sum("--producers")), (10.0, 1_001.0, 10.0));
         assert!((sum("--rate") - 1_000.0).abs() < 1e-9);
         assert_eq!(shares[2][1], "run.2");
+    }
+
+    #[test]
+    fn each_process_has_a_producer_for_each_request_that_may_be_under_way() {
+        let plan = Plan { connections: 10, pipeline: 8, producers: 85, ..Plan::default() };
+        let shares: Vec<_> = (0..3).map(|index| share(&plan, index, 3)).collect();
+        let of = |share: &Vec<String>, name: &str| -> u64 {
+            share[share.iter().position(|option| option == name).unwrap() + 1].parse().unwrap()
+        };
+        assert!(shares.iter().all(|share| of(share, "--producers") >= 8 * of(share, "--connections")));
+        assert_eq!(shares.iter().map(|share| of(share, "--producers")).sum::<u64>(), 85);
+    }
+
+    #[test]
+    fn what_surrounds_the_load_is_taken_off_with_its_values() {
+        let given =
+            ["run", "--ramp", "10", "--ramp-step=2s", "--url", "u", "--verify", "a", "--verify=b", "--retry"];
+        let kept = of_load(given.map(OsString::from));
+        assert_eq!(kept, ["run", "--url", "u", "--retry"]);
     }
 }

@@ -9,11 +9,14 @@
 //! | `interval_seconds`, `intervals` | what was sent and answered in each interval, and the latencies of it |
 //! | `latency_us`, `service_us`, `pacing_us` | `[microseconds, count]` of the whole run, to three digits |
 //! | `percentiles` | the curve of the latency: `[share, milliseconds]` |
+//! | `taps` | what readers of the stream saw in each interval: records, and from being sent to being read |
 //! | `server` | CPU time and memory of the server's process, sample by sample |
 //! | `metrics` | counters and gauges that the server told of itself |
 //! | `marks` | what was done to the server, and when |
 //!
 //! All times of the record are seconds since the start of the load.
+
+mod taps;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,6 +27,7 @@ use thiserror::Error;
 
 use crate::run::report::Report;
 use crate::spread::Spread;
+pub use taps::{TapInterval, TapTimes};
 
 /// The `format` of a record.
 pub const RECORD_FORMAT: &str = "forebay-load-record";
@@ -54,6 +58,9 @@ pub struct Record {
     pub pacing_us: Spread,
     /// The curve of the latency: share of requests, milliseconds.
     pub percentiles: Vec<(f64, f64)>,
+    /// What readers of the stream saw; empty if there were none.
+    #[serde(default)]
+    pub taps: TapTimes,
     /// The server's process; empty if it was not named.
     #[serde(default)]
     pub server: Vec<ServerSample>,

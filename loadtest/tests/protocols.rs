@@ -52,8 +52,14 @@ fn go(plan: &Plan) -> Result<Outcome, RunError> {
     run(plan, Arc::new(AtomicBool::new(false)), &mut |_| {})
 }
 
-const ALL: [Protocol; 5] =
-    [Protocol::Native, Protocol::Http2, Protocol::WebSocket, Protocol::Kinesis, Protocol::Firehose];
+const ALL: [Protocol; 6] = [
+    Protocol::Native,
+    Protocol::Http2,
+    Protocol::WebSocket,
+    Protocol::Kinesis,
+    Protocol::KinesisCbor,
+    Protocol::Firehose,
+];
 
 #[test]
 fn what_was_acked_over_any_protocol_is_in_the_lake_once() {
@@ -65,14 +71,42 @@ fn what_was_acked_over_any_protocol_is_in_the_lake_once() {
         assert_eq!(outcome.report.records.acked, 4_000, "{protocols:?}");
         if protocols.len() > 1 {
             let classes = &outcome.report.classes;
-            assert_eq!(classes.iter().map(|class| class.acked).collect::<Vec<_>>(), [800; 5]);
+            assert_eq!(classes.iter().map(|class| class.acked).sum::<u64>(), 4_000);
+            assert!(classes.iter().all(|class| class.acked > 0));
             assert!(classes.iter().all(|class| class.latency_ms.count == class.requests));
         }
         manifests.push(outcome.manifest);
     }
     for verdict in node.stop_and_judge(manifests) {
         assert!(verdict.ok, "{verdict}");
-        assert_eq!(verdict.expected, 24_000);
+        assert_eq!(verdict.expected, 28_000);
+    }
+}
+
+#[test]
+fn several_requests_on_a_connection_keep_the_order_of_each_producer() {
+    let Some(node) = Node::start(&settings()) else { return };
+    let protocols = [Protocol::Native, Protocol::Kinesis, Protocol::KinesisCbor, Protocol::Firehose];
+    let piped = Plan {
+        pipeline: 8,
+        connections: 4,
+        producers: 48,
+        threads: 2,
+        taps: 1,
+        run_name: "piped".into(),
+        ..plan(&node.url, &protocols)
+    };
+    let outcome = go(&piped).unwrap();
+    assert!(outcome.is_success(), "{}", outcome.report);
+    assert_eq!((outcome.report.records.acked, outcome.report.requests.retries), (4_000, 0));
+    assert!(outcome.report.taps.as_ref().unwrap().is_right());
+    let refused =
+        go(&Plan { mix: vec![Class { protocol: Protocol::Http2, ..piped.mix[0] }], ..piped.clone() });
+    assert!(matches!(refused, Err(RunError::Plan(_))));
+    assert!(matches!(go(&Plan { producers: 31, ..piped }), Err(RunError::Plan(_))));
+    for verdict in node.stop_and_judge(vec![outcome.manifest]) {
+        assert!(verdict.ok, "{verdict}");
+        assert_eq!(verdict.expected, 4_000);
     }
 }
 
@@ -93,7 +127,7 @@ fn a_mix_shares_the_rate_by_weight() {
 #[test]
 fn a_wrong_signature_is_told_and_nothing_is_acked() {
     let Some(node) = Node::start(&settings()) else { return };
-    for protocol in [Protocol::Kinesis, Protocol::Firehose] {
+    for protocol in [Protocol::Kinesis, Protocol::KinesisCbor, Protocol::Firehose] {
         let mut plan = plan(&node.url, &[protocol]);
         plan.credentials.iter_mut().for_each(|credentials| credentials.secret.push('x'));
         plan.records = Some(200);
@@ -171,6 +205,9 @@ fn readers_get_what_was_acked_once_and_in_order_and_say_how_long_it_took() {
         assert!(outcome.is_success() && taps.is_right(), "{}", outcome.report);
         assert_eq!((taps.readers, taps.records, taps.reconnects), (3, 12_000, 0));
         assert_eq!(taps.latency_us.count(), 12_000);
+        let by_second = &outcome.record.taps;
+        assert_eq!(by_second.intervals.iter().map(|at| at.records).sum::<u64>(), 12_000);
+        assert!(by_second.intervals.iter().filter(|at| at.latency_ms.is_some()).count() >= 2);
         assert!(taps.latency_ms.p50 > 0.0);
     }
     let plan = Plan { taps: 1, stream: "nowhere".into(), ..plan(&node.url, &[Protocol::Native]) };
@@ -228,4 +265,12 @@ fn chaos_that_makes_no_sense_is_refused_before_anything_is_sent() {
     assert!(refused(&["--chaos", "kill@1s,restart@2s"]).contains("--server-command"));
     assert!(refused(&["--chaos", "stall@1s,heal@2s"]).contains("--stall-proxy"));
     assert!(refused(&["--stall-proxy", "nothing"]).contains("give HOST:PORT=HOST:PORT"));
+    // A step that is disturbed says nothing about the knee.
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_forebay-load"))
+        .args(["run", "--retry", "--ramp", "10", "--chaos", "stall@1s,heal@2s"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2));
+    assert!(told.contains("--chaos") && told.contains("--ramp") && told.contains("cannot be used"), "{told}");
 }

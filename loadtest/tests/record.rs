@@ -126,10 +126,6 @@ fn a_record_tells_each_second_and_adds_up_to_the_report() {
 
 /// A run of two seconds with an error in it.
 fn recorded(folder: &Path, name: &str, args: &[&str]) -> std::path::PathBuf {
-    recorded_for(folder, name, args, &["--duration", "1300ms"])
-}
-
-fn recorded_for(folder: &Path, name: &str, args: &[&str], length: &[&str]) -> std::path::PathBuf {
     let server = Server::start(folder, |request| if request == 7 { Act::Fail } else { Act::Keep });
     let path = folder.join(format!("{name}.record"));
     let pid = std::process::id().to_string();
@@ -148,7 +144,7 @@ fn recorded_for(folder: &Path, name: &str, args: &[&str], length: &[&str]) -> st
         "--record",
         text(&path),
     ];
-    load(&[&fixed, args, length].concat());
+    load(&[&fixed, args, &["--duration", "1300ms"]].concat());
     path
 }
 
@@ -175,15 +171,34 @@ fn a_page_needs_nothing_else_and_a_picture_has_the_same_plots() {
     assert!(!load(&["report", text(&html), "--html", text(&png)]).status.success());
 }
 
+/// The record of a run of 12 s that acked `rate` records a second, give or take a few.
+fn steady(folder: &Path, name: &str, rate: u64) -> std::path::PathBuf {
+    let path = recorded(folder, name, &["--rate", &rate.to_string()]);
+    let mut record = Record::read(&path).unwrap();
+    let second = |at: u64| {
+        let acked = rate + at * 7 % 5;
+        let mut interval = forebay_load::record::Interval {
+            at,
+            sent: acked,
+            acked,
+            requests: acked / 20,
+            payload_bytes: acked * 700,
+            latency_us: [(900 + at % 3, acked / 20)].into_iter().collect(),
+            ..Default::default()
+        };
+        interval.summarise();
+        interval
+    };
+    record.intervals = (0..12).map(second).collect();
+    record.report.seconds = 12.0;
+    record.write(&path).unwrap();
+    path
+}
+
 #[test]
 fn two_runs_are_compared_and_what_is_worse_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let long = ["--duration", "9s"];
-    let (fast, slow) = std::thread::scope(|threads| {
-        let fast = threads.spawn(|| recorded_for(folder.path(), "fast", &["--rate", "2000"], &long));
-        let slow = threads.spawn(|| recorded_for(folder.path(), "slow", &["--rate", "500"], &long));
-        (fast.join().unwrap(), slow.join().unwrap())
-    });
+    let (fast, slow) = (steady(folder.path(), "fast", 2_000), steady(folder.path(), "slow", 500));
     let (html, png) = (folder.path().join("out.html"), folder.path().join("out.png"));
     let files = ["--html", text(&html), "--png", text(&png)];
     let compare =
@@ -192,7 +207,7 @@ fn two_runs_are_compared_and_what_is_worse_is_told() {
     let told = String::from_utf8(worse.stdout).unwrap();
     assert_eq!(worse.status.code(), Some(1), "{told}");
     let row = told.lines().find(|line| line.starts_with("records/s acked")).unwrap();
-    assert!(row.ends_with("WORSE") && row.contains("0.250"), "{row}");
+    assert!(row.ends_with("WORSE") && row.contains("0.25"), "{row}");
     assert!(told.contains("not the same: rate: 2000.0 and 500.0"), "{told}");
     let page = std::fs::read_to_string(&html).unwrap();
     assert!(page.contains("A: acked") && page.contains("B: p99") && png.exists());
@@ -203,6 +218,16 @@ fn two_runs_are_compared_and_what_is_worse_is_told() {
 
 #[test]
 fn a_ramp_finds_the_rate_that_the_server_can_keep_up_with() {
+    ramp_of("1");
+}
+
+/// All processes make the same steps at the same time, and one knee is found.
+#[test]
+fn a_ramp_of_several_processes_finds_the_same_knee() {
+    ramp_of("2");
+}
+
+fn ramp_of(processes: &str) {
     let folder = tempfile::tempdir().unwrap();
     // Each request takes 20 ms and waits for the one before: 50 requests of 10 records a second.
     let lake = folder.path().join("lake");
@@ -231,6 +256,8 @@ fn a_ramp_finds_the_rate_that_the_server_can_keep_up_with() {
         text(&json),
         "--ramp-html",
         text(&html),
+        "--processes",
+        processes,
         "--record",
         text(&record),
         "--manifest",
@@ -242,6 +269,11 @@ fn a_ramp_finds_the_rate_that_the_server_can_keep_up_with() {
     let knee = found["knee"].as_f64().unwrap();
     assert!((100.0..500.0).contains(&knee), "{knee}");
     assert_eq!(found["is_saturated"], true);
+    // Each step is one run, at the rate and over the connections of all processes.
+    for step in found["steps"].as_array().unwrap() {
+        assert_eq!(step["report"]["settings"]["rate"], step["rate"]);
+        assert_eq!(step["report"]["settings"]["connections"], 8);
+    }
     let acked: u64 = Record::read(&record).unwrap().intervals.iter().map(|at| at.acked).sum();
     let steps = found["steps"].as_array().unwrap();
     let of_steps: u64 = steps.iter().map(|step| step["report"]["records"]["acked"].as_u64().unwrap()).sum();

@@ -3,6 +3,9 @@
 use super::scale::{Scale, short};
 use super::{Anchor, Canvas, Color, Label};
 
+/// Width of a letter of a label, about.
+const LETTER_WIDTH: f64 = 6.5;
+
 /// Room for the numbers at the left.
 const LEFT: f64 = 64.0;
 /// Room at the right.
@@ -167,12 +170,16 @@ pub fn draw(plot: &Plot, canvas: &mut dyn Canvas, at: (f64, f64), size: (f64, f6
     if let XAxis::Amount(name) = plot.x {
         canvas.text(&label((right, frame.bottom + 32.0), Anchor::End, name, PALE));
     }
+    let mut rows = Vec::new();
     for (at, text) in &plot.marks {
         let x = frame.x_at(*at);
         canvas.line(&[(x, frame.top), (x, frame.bottom)], 1.0, MARK, true);
         let anchor = if x > (left + right) / 2.0 { Anchor::End } else { Anchor::Start };
         let beside = if anchor == Anchor::End { x - 3.0 } else { x + 3.0 };
-        canvas.text(&label((beside, frame.top + 11.0), anchor, text, MARK));
+        let width = LETTER_WIDTH * text.chars().count() as f64;
+        let begin = if anchor == Anchor::End { beside - width } else { beside };
+        let row = free_row(&mut rows, begin, begin + width) as f64;
+        canvas.text(&label((beside, frame.top + 11.0 + 12.0 * row), anchor, text, MARK));
     }
     for (index, series) in plot.series.iter().enumerate() {
         // What happened at the same time stands beside each other.
@@ -219,5 +226,29 @@ fn draw_series(plot: &Plot, series: &Series, canvas: &mut dyn Canvas, frame: &Fr
             [(x, y)] => canvas.fill((x - 2.0, y - 2.0), (x + 2.0, y + 2.0), series.color),
             line => canvas.line(line, 1.8, series.color, series.stroke == Stroke::Dashed),
         }
+    }
+}
+
+/// The first row where a text from `begin` to `end` covers no other; `rows` are the texts of each row.
+fn free_row(rows: &mut Vec<Vec<(f64, f64)>>, begin: f64, end: f64) -> usize {
+    let is_free = |row: &Vec<(f64, f64)>| row.iter().all(|(from, to)| end < *from || *to < begin);
+    let row = rows.iter().position(is_free).unwrap_or(rows.len());
+    if row == rows.len() {
+        rows.push(Vec::new());
+    }
+    rows[row].push((begin, end));
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_would_cover_each_other_stand_below_each_other() {
+        let mut rows = Vec::new();
+        let placed = [(0.0, 30.0), (10.0, 40.0), (20.0, 50.0), (41.0, 60.0), (100.0, 120.0)];
+        let placed = placed.map(|(begin, end)| free_row(&mut rows, begin, end));
+        assert_eq!(placed, [0, 1, 2, 0, 0]);
     }
 }

@@ -24,7 +24,7 @@ use crate::join::{self, JoinError, Order};
 use crate::manifest::Manifest;
 use crate::record::{Mark, Record};
 use crate::run::report::Report;
-use crate::run::{self, Mode, Plan, Progress, RunError};
+use crate::run::{Mode, Outcome, Plan, Progress};
 
 /// Share of the rate that has to be acked. The last reply comes a little after the last request.
 pub const ACKED_SHARE: f64 = 0.97;
@@ -98,22 +98,37 @@ pub struct Found {
 
 /// Why a ramp has no end.
 #[derive(Debug, Error)]
-pub enum RampError {
+pub enum RampError<E: std::error::Error> {
     /// A step could not be made.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Step(E),
     /// What the steps have left behind cannot be put together.
     #[error(transparent)]
     Join(#[from] JoinError),
 }
 
+/// What makes a step: [`crate::run::run`], or several processes that do.
+pub trait Runner {
+    /// Why it cannot.
+    type Error: std::error::Error;
+
+    /// Does what `plan` says, until `stop` is set; calls the observer several times a second.
+    fn run(
+        &mut self,
+        plan: &Plan,
+        stop: Arc<AtomicBool>,
+        observer: &mut dyn FnMut(Progress),
+    ) -> Result<Outcome, Self::Error>;
+}
+
 /// Raises the rate until the server cannot keep up, or `stop` is set.
-pub fn ramp(
+pub fn ramp<R: Runner>(
     ramp: &Ramp,
+    runner: &mut R,
     stop: &Arc<AtomicBool>,
     observer: &mut dyn FnMut(f64, Progress),
     told: &mut dyn FnMut(&Step),
-) -> Result<Found, RampError> {
+) -> Result<Found, RampError<R::Error>> {
     let mut found =
         Found { steps: Vec::new(), knee: None, is_saturated: false, manifest: None, record: None };
     let (mut manifests, mut records) = (Vec::new(), Vec::new());
@@ -122,7 +137,7 @@ pub fn ramp(
         if stop.load(Ordering::Relaxed) || found.steps.len() == STEPS_MAX {
             break;
         }
-        let outcome = step(ramp, found.steps.len(), rate, stop, observer)?;
+        let outcome = step(ramp, runner, found.steps.len(), rate, stop, observer).map_err(RampError::Step)?;
         let limit = limit(&outcome.report, rate, ramp.latency_max);
         let step = Step { rate, limit, report: outcome.report };
         told(&step);
@@ -145,13 +160,14 @@ pub fn ramp(
     Ok(found)
 }
 
-fn step(
+fn step<R: Runner>(
     ramp: &Ramp,
+    runner: &mut R,
     index: usize,
     rate: f64,
     stop: &Arc<AtomicBool>,
     observer: &mut dyn FnMut(f64, Progress),
-) -> Result<run::Outcome, RunError> {
+) -> Result<Outcome, R::Error> {
     let plan = Plan {
         mode: Mode::Open { rate },
         duration: Some(ramp.step),
@@ -161,7 +177,7 @@ fn step(
     };
     let end = Arc::new(AtomicBool::new(false));
     let (user, of_step) = (Arc::clone(stop), Arc::clone(&end));
-    run::run(&plan, end, &mut |progress| {
+    runner.run(&plan, end, &mut |progress| {
         let is_far_behind = progress.elapsed > ramp.step.mul_f64(OVERTIME);
         of_step.fetch_or(is_far_behind || user.load(Ordering::Relaxed), Ordering::Relaxed);
         observer(rate, progress);

@@ -1,7 +1,7 @@
 //! A record → plots. Several records are drawn over each other, each in its colour.
 
 use crate::plot::{Color, Plot, SERIES, Series, Stroke, XAxis};
-use crate::record::{self, Interval, Record};
+use crate::record::{self, Interval, Record, TapInterval};
 
 /// Records and what to call them.
 pub type Named<'a> = [(String, &'a Record)];
@@ -18,8 +18,13 @@ struct Line<'a> {
 /// The plots of records, without those that would be empty.
 pub fn plots(records: &Named<'_>) -> Vec<Plot> {
     let alone = records.len() == 1;
-    let mut plots =
-        vec![throughput(records, alone), payload(records), latency(records, alone), curve(records)];
+    let mut plots = vec![
+        throughput(records, alone),
+        payload(records),
+        latency(records, alone),
+        read(records, alone),
+        curve(records),
+    ];
     plots.push(plot(records, "CPU of the server", "cores", vec![line("CPU", cores)]));
     plots.push(plot(records, "Memory of the server", "MB", vec![line("resident", memory)]));
     plots.push(plot(
@@ -71,7 +76,39 @@ fn throughput(records: &Named<'_>, alone: bool) -> Plot {
     if records.iter().any(|(_, record)| record.intervals.iter().any(|at| at.unknown > 0)) {
         lines.push(rate("unknown", Stroke::Line, |at| at.unknown));
     }
+    // One line for all readers: each of them gets every record.
+    lines.push(Line { name: "read, by a tap", stroke: Stroke::Dashed, points: Box::new(read_per_second) });
     plot(records, "Throughput", "records/s", lines)
+}
+
+fn read_per_second(record: &Record) -> Points {
+    let readers = record.report.taps.as_ref().map_or(1, |taps| taps.readers.max(1)) as f64;
+    let length = record.taps.interval_seconds as f64;
+    let point = |at: &TapInterval| {
+        let begin = at.at as f64;
+        // The interval in which the load ended is shorter: what came behind it is of its end.
+        let seconds = length.min(record.report.seconds - begin);
+        (begin + length / 2.0, (seconds > 0.2 * length).then(|| at.records as f64 / readers / seconds))
+    };
+    record.taps.intervals.iter().map(point).collect()
+}
+
+/// How long records took from being sent to being read.
+fn read(records: &Named<'_>, alone: bool) -> Plot {
+    let of = |name, stroke, pick: fn(&record::Quantiles) -> f64| Line {
+        name,
+        stroke,
+        points: Box::new(move |record: &Record| {
+            let middle = record.taps.interval_seconds as f64 / 2.0;
+            let point = |at: &TapInterval| (at.at as f64 + middle, at.latency_ms.as_ref().map(pick));
+            record.taps.intervals.iter().map(point).collect()
+        }),
+    };
+    let mut lines = vec![of("p50", Stroke::Line, |at| at.p50), of("p99", Stroke::Dashed, |at| at.p99)];
+    if alone {
+        lines.push(of("max", Stroke::Dashed, |at| at.max));
+    }
+    Plot { is_log: true, ..plot(records, "Sent to read, over time", "ms", lines) }
 }
 
 fn payload(records: &Named<'_>) -> Plot {

@@ -1,4 +1,4 @@
-//! Requests as clients of AWS make them: PutRecords and PutRecordBatch in JSON 1.1, signed by Signature Version 4
+//! Requests as clients of AWS make them: PutRecords in JSON 1.1 and CBOR 1.1, PutRecordBatch in JSON 1.1, signed by Signature Version 4
 //! (the steps are those of *AWS Signature Version 4 for API requests*).
 
 use std::fmt::Write;
@@ -6,13 +6,17 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use minicbor::Encoder;
 use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, sign};
 
 use super::workload::Protocol;
 
-/// The media type of both APIs.
+/// What both APIs take.
 const JSON: &str = "application/x-amz-json-1.1";
+
+/// What Kinesis takes besides, and the SDKs for Java send.
+const CBOR: &str = "application/x-amz-cbor-1.1";
 
 /// Who signs.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,12 +48,12 @@ pub(super) struct Caller {
     credentials: Option<Credentials>,
     /// The key of a day.
     signing: Option<(String, Key)>,
-    body: String,
+    body: Vec<u8>,
 }
 
 impl Caller {
     pub(super) fn new(protocol: Protocol, host: String, credentials: Option<Credentials>) -> Self {
-        Self { protocol, host, credentials, signing: None, body: String::new() }
+        Self { protocol, host, credentials, signing: None, body: Vec::new() }
     }
 
     fn target(&self) -> &'static str {
@@ -68,39 +72,47 @@ impl Caller {
 
     /// The body of a request with these records.
     pub(super) fn body<'a>(&mut self, stream: &str, key: &str, records: impl Iterator<Item = &'a [u8]>) {
-        let name = if self.protocol == Protocol::Firehose { "DeliveryStreamName" } else { "StreamName" };
         self.body.clear();
-        // Names of streams and producers need no escapes. Writing to a string cannot fail.
-        let _ = write!(self.body, "{{\"{name}\":\"{stream}\",\"Records\":[");
-        for (index, record) in records.enumerate() {
-            self.body.push_str(if index == 0 { "{\"Data\":\"" } else { ",{\"Data\":\"" });
-            STANDARD.encode_string(record, &mut self.body);
-            self.body.push('"');
-            if self.protocol == Protocol::Kinesis {
-                let _ = write!(self.body, ",\"PartitionKey\":\"{key}\"");
-            }
-            self.body.push('}');
+        if self.protocol == Protocol::KinesisCbor {
+            write_cbor(&mut self.body, stream, key, records);
+            return;
         }
-        self.body.push_str("]}");
+        let name = if self.protocol == Protocol::Firehose { "DeliveryStreamName" } else { "StreamName" };
+        // It is empty, and keeps its room.
+        let mut body = String::from_utf8(std::mem::take(&mut self.body)).unwrap_or_default();
+        // Names of streams and producers need no escapes. Writing to a string cannot fail.
+        let _ = write!(body, "{{\"{name}\":\"{stream}\",\"Records\":[");
+        for (index, record) in records.enumerate() {
+            body.push_str(if index == 0 { "{\"Data\":\"" } else { ",{\"Data\":\"" });
+            STANDARD.encode_string(record, &mut body);
+            body.push('"');
+            if self.protocol == Protocol::Kinesis {
+                let _ = write!(body, ",\"PartitionKey\":\"{key}\"");
+            }
+            body.push('}');
+        }
+        body.push_str("]}");
+        self.body = body.into_bytes();
     }
 
     /// The body that was made last.
     pub(super) fn made(&self) -> &[u8] {
-        self.body.as_bytes()
+        &self.body
     }
 
     /// The lines of a request of `path` with the body that was made last, besides the first, `Host` and
     /// `Content-Length`.
     pub(super) fn headers(&mut self, path: &str, now: DateTime<Utc>) -> String {
         let (target, service) = (self.target(), self.service());
-        let mut lines = format!("content-type: {JSON}\r\nx-amz-target: {target}\r\n");
+        let media_type = if self.protocol == Protocol::KinesisCbor { CBOR } else { JSON };
+        let mut lines = format!("content-type: {media_type}\r\nx-amz-target: {target}\r\n");
         let Some(credentials) = &self.credentials else { return lines };
         let time = now.format("%Y%m%dT%H%M%SZ").to_string();
         let day = &time[..8];
         let scope = format!("{day}/{}/{service}/aws4_request", credentials.region);
         let token = credentials.session_token.as_deref();
         let mut canonical =
-            format!("POST\n{path}\n\ncontent-type:{JSON}\nhost:{}\nx-amz-date:{time}\n", self.host);
+            format!("POST\n{path}\n\ncontent-type:{media_type}\nhost:{}\nx-amz-date:{time}\n", self.host);
         let mut names = "content-type;host;x-amz-date".to_owned();
         if let Some(token) = token {
             let _ = writeln!(canonical, "x-amz-security-token:{token}");
@@ -108,7 +120,7 @@ impl Caller {
             let _ = write!(lines, "x-amz-security-token: {token}\r\n");
         }
         names.push_str(";x-amz-target");
-        let hash = hex(digest(&SHA256, self.body.as_bytes()).as_ref());
+        let hash = hex(digest(&SHA256, &self.body).as_ref());
         let _ = write!(canonical, "x-amz-target:{target}\n\n{names}\n{hash}");
         let hash = hex(digest(&SHA256, canonical.as_bytes()).as_ref());
         if self.signing.as_ref().is_none_or(|(of, _)| of != day) {
@@ -130,6 +142,21 @@ impl Caller {
         }
         lines
     }
+}
+
+/// PutRecords. Arrays and maps have no lengths in front, as streaming encoders write them.
+fn write_cbor<'a>(body: &mut Vec<u8>, stream: &str, key: &str, records: impl Iterator<Item = &'a [u8]>) {
+    let mut encoder = Encoder::new(body);
+    let write = || -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
+        encoder.begin_map()?.str("StreamName")?.str(stream)?.str("Records")?.begin_array()?;
+        for record in records {
+            encoder.begin_map()?.str("Data")?.bytes(record)?.str("PartitionKey")?.str(key)?.end()?;
+        }
+        encoder.end()?.end()?;
+        Ok(())
+    };
+    // Writing to memory cannot fail.
+    let _ = write();
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -164,7 +191,7 @@ mod tests {
         firehose.body("s", "", records.into_iter());
         assert_eq!(
             firehose.body,
-            "{\"DeliveryStreamName\":\"s\",\"Records\":[{\"Data\":\"eyJuIjoxfQ==\"},{\"Data\":\"e30=\"}]}"
+            b"{\"DeliveryStreamName\":\"s\",\"Records\":[{\"Data\":\"eyJuIjoxfQ==\"},{\"Data\":\"e30=\"}]}"
         );
         assert!(!firehose.headers("/", Utc::now()).contains("authorization"));
     }

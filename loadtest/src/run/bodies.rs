@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
 use flate2::write::GzEncoder;
 use forebay::runtime::clock::{self, UnixMicros};
@@ -27,6 +27,12 @@ const AHEAD_BYTES: usize = 128 << 20;
 
 /// Bodies that wait for one connection.
 const AHEAD_MAX: usize = 16;
+
+/// Bytes of the line that tells a body's length, and of the empty one behind it.
+const LENGTH_LINE_BYTES: usize = 40;
+
+/// Bytes that are reserved for several short requests together.
+const ROOM_BYTES_MAX: usize = 32 << 10;
 
 /// How long a feeder sleeps if nobody wakes it.
 const PARK: Duration = Duration::from_millis(50);
@@ -111,6 +117,8 @@ pub(super) struct BodyMaker {
     caller: Caller,
     encoder: Encoder,
     text: Vec<u8>,
+    /// Room for several requests, so that not each is an allocation that another thread gives back.
+    room: BytesMut,
     /// Where each record in `text` ends.
     ends: Vec<usize>,
 }
@@ -120,7 +128,16 @@ impl BodyMaker {
         let encoder = Encoder::new(recipe.compression)?;
         let credentials = recipe.credentials.clone();
         let caller = Caller::new(recipe.head.protocol, recipe.authority.clone(), credentials);
-        Ok(Self { producers, turn: 0, recipe, caller, encoder, text: Vec::new(), ends: Vec::new() })
+        Ok(Self {
+            producers,
+            turn: 0,
+            recipe,
+            caller,
+            encoder,
+            text: Vec::new(),
+            room: BytesMut::new(),
+            ends: Vec::new(),
+        })
     }
 
     /// The next request; nothing once every producer has sent what it may.
@@ -168,8 +185,8 @@ impl BodyMaker {
                     false => String::new(),
                 };
                 Ok(match self.encoder.encode(text)? {
-                    Some(body) => request(&head.lines, &key, &body),
-                    None => request(&head.lines, &key, text),
+                    Some(body) => request(&mut self.room, &head.lines, &key, &body),
+                    None => request(&mut self.room, &head.lines, &key, text),
                 })
             }
             Protocol::Http2 => {
@@ -188,26 +205,30 @@ impl BodyMaker {
                 let length = array.len() as u64;
                 Ok((array.into(), length))
             }
-            Protocol::Kinesis | Protocol::Firehose => {
+            Protocol::Kinesis | Protocol::KinesisCbor | Protocol::Firehose => {
                 self.caller.body(stream, name, each);
                 let now = DateTime::from_timestamp_micros(clock::wall().0).unwrap_or_default();
                 let lines = self.caller.headers(&format!("{prefix}/"), now);
-                Ok(request(&head.lines, &lines, self.caller.made()))
+                Ok(request(&mut self.room, &head.lines, &lines, self.caller.made()))
             }
         }
     }
 }
 
 /// A request of HTTP/1.1, whole.
-fn request(lines: &str, more: &str, body: &[u8]) -> (Bytes, u64) {
-    let mut bytes = Vec::with_capacity(lines.len() + more.len() + body.len() + 40);
-    bytes.extend_from_slice(lines.as_bytes());
-    bytes.extend_from_slice(more.as_bytes());
-    bytes.extend_from_slice(b"content-length: ");
-    // Writing to memory cannot fail.
-    let _ = write!(bytes, "{}\r\n\r\n", body.len());
-    bytes.extend_from_slice(body);
-    (bytes.into(), body.len() as u64)
+fn request(room: &mut BytesMut, lines: &str, more: &str, body: &[u8]) -> (Bytes, u64) {
+    let length = lines.len() + more.len() + body.len() + LENGTH_LINE_BYTES;
+    if room.capacity() < length {
+        // Kept until the last of its requests has gone, so that a lane has little more than its bodies ahead.
+        *room = BytesMut::with_capacity(length.max((8 * length).min(ROOM_BYTES_MAX)));
+    }
+    room.extend_from_slice(lines.as_bytes());
+    room.extend_from_slice(more.as_bytes());
+    room.extend_from_slice(b"content-length: ");
+    room.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
+    room.extend_from_slice(b"\r\n\r\n");
+    room.extend_from_slice(body);
+    (room.split().freeze(), body.len() as u64)
 }
 
 enum Encoder {

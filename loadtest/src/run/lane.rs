@@ -1,4 +1,4 @@
-//! A connection's work: take a body, wait until it is due, send it, and try again where that is asked for.
+//! A lane's work: take a body, wait until it is due, send it, and try again where that is asked for.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::account::{Doubt, Fate, NOT_SENT, Tally, settle};
 use super::bodies::{self, Body, Queue};
 use super::consume::Stamps;
-use super::link::{Attempt, Link};
+use super::link::{Attempt, Link, RequestHead};
 use super::reply::{self, Answer, Retry};
 use super::schedule::Schedule;
 use super::workload::Protocol;
@@ -40,7 +40,8 @@ pub(super) struct Shared {
     pub(super) duration: Option<Duration>,
     pub(super) retry: Option<Duration>,
     pub(super) idempotent: bool,
-    pub(super) connections: usize,
+    /// Lanes of all connections: producers are dealt to them in turn.
+    pub(super) lanes: usize,
     /// Where the times of records are kept for readers.
     pub(super) stamps: Option<Arc<Stamps>>,
     pub(super) live: Live,
@@ -69,6 +70,14 @@ impl Live {
     }
 }
 
+/// When a request was due, and the time by then.
+#[derive(Clone, Copy)]
+struct When {
+    intended: Instant,
+    now: Instant,
+}
+
+/// One request at a time, over a connection of its own or as one of several over one.
 pub(super) struct Lane {
     pub(super) index: u32,
     /// Which part of the load it is of.
@@ -78,7 +87,7 @@ pub(super) struct Lane {
     /// When requests of that part are due; `None` in a closed loop.
     pub(super) schedule: Option<Schedule>,
     pub(super) queue: Queue,
-    pub(super) link: Link,
+    pub(super) head: Arc<RequestHead>,
     /// Notified when a request is due.
     pub(super) due: Arc<Notify>,
     /// Of the producers whose records this connection sends.
@@ -87,8 +96,13 @@ pub(super) struct Lane {
 
 impl Lane {
     /// Works until there is nothing more to send. Returns what became of the records.
-    pub(super) async fn work(mut self, shared: &Shared, tally: &RefCell<Tally>) -> Vec<Account> {
-        self.link.open_ahead().await;
+    pub(super) async fn work(
+        mut self,
+        shared: &Shared,
+        tally: &RefCell<Tally>,
+        mut link: Link,
+    ) -> Vec<Account> {
+        link.open_ahead().await;
         let early = shared.start.saturating_duration_since(clock::monotonic());
         tokio::time::sleep(early).await;
         let mut turn = 0;
@@ -100,56 +114,65 @@ impl Lane {
                     None => break,
                 },
             };
-            let Some(intended) = self.wait(shared, tally, turn, is_starved).await else { break };
+            let Some(when) = self.wait(shared, tally, turn, is_starved).await else { break };
             turn += 1;
-            self.request(shared, tally, &body, intended).await;
+            self.request(shared, tally, &mut link, &body, when).await;
             if shared.live.has_too_many_ranges() {
                 break;
             }
         }
+        link.leave();
         self.accounts
     }
 
-    /// Waits until the next request is due. Returns when it was due; nothing if the run is over by then.
+    /// Waits until the next request is due. Nothing if the run is over by then.
     async fn wait(
         &mut self,
         shared: &Shared,
         tally: &RefCell<Tally>,
         turn: u64,
         is_starved: bool,
-    ) -> Option<Instant> {
+    ) -> Option<When> {
         let Some(schedule) = self.schedule else {
             tally.borrow_mut().counts.starved += u64::from(is_starved);
             let now = clock::monotonic();
             let is_over = shared.duration.is_some_and(|duration| now >= shared.start + duration);
-            return (!is_over).then_some(now);
+            return (!is_over).then_some(When { intended: now, now });
         };
         let due = schedule.due(self.place, turn);
         if shared.duration.is_some_and(|duration| due >= duration) {
             return None;
         }
         let intended = shared.start + due;
-        let was_idle = clock::monotonic() < intended;
-        while clock::monotonic() < intended {
+        let mut now = clock::monotonic();
+        let was_idle = now < intended;
+        while now < intended {
             if shared.live.is_stopped() {
                 return None;
             }
             // The bound is for a run that was stopped; otherwise the pacer comes first.
             let _ = tokio::time::timeout(STOP_CHECK, self.due.notified()).await;
+            now = clock::monotonic();
         }
         let mut tally = tally.borrow_mut();
         if was_idle {
-            tally.pacing.record(clock::monotonic() - intended);
+            tally.pacing.record(now - intended);
         } else {
             tally.counts.starved += u64::from(is_starved);
         }
-        Some(intended)
+        Some(When { intended, now })
     }
 
-    async fn request(&mut self, shared: &Shared, tally: &RefCell<Tally>, body: &Body, intended: Instant) {
+    async fn request(
+        &mut self,
+        shared: &Shared,
+        tally: &RefCell<Tally>,
+        link: &mut Link,
+        body: &Body,
+        When { intended, now }: When,
+    ) {
         let live = &shared.live;
-        let (fate, doubt) = self.deliver(shared, tally, body).await;
-        let now = clock::monotonic();
+        let (fate, doubt, now) = self.deliver(shared, tally, link, body, now).await;
         let mut tally = tally.borrow_mut();
         tally.tick(now);
         tally.latency(now.saturating_duration_since(intended));
@@ -182,9 +205,15 @@ impl Lane {
         }
     }
 
-    /// Sends a body until it has a final fate.
-    async fn deliver(&mut self, shared: &Shared, tally: &RefCell<Tally>, body: &Body) -> (Fate, Doubt) {
-        let sent = clock::monotonic();
+    /// Sends a body until it has a final fate, and says when that was.
+    async fn deliver(
+        &self,
+        shared: &Shared,
+        tally: &RefCell<Tally>,
+        link: &mut Link,
+        body: &Body,
+        mut sent: Instant,
+    ) -> (Fate, Doubt, Instant) {
         let give_up = shared.retry.map(|retry| sent + retry);
         {
             let mut tally = tally.borrow_mut();
@@ -192,10 +221,10 @@ impl Lane {
             tally.counts.sent += body.records;
         }
         if let Some(stamps) = &shared.stamps {
-            let producer = self.index as usize + body.producer * shared.connections;
+            let producer = self.index as usize + body.producer * shared.lanes;
             stamps.stamp(producer, body.first, body.records, sent);
         }
-        let protocol = self.link.head.protocol;
+        let protocol = self.head.protocol;
         let has_key = shared.idempotent && !protocol.is_aws();
         let name = &self.accounts[body.producer].producer;
         // In HTTP/1.1 it is part of the bytes.
@@ -203,59 +232,66 @@ impl Lane {
         let mut doubt = Doubt::default();
         let mut tries = 0;
         loop {
-            let fate = self.attempt(tally, body, key.as_deref()).await;
+            let (fate, now) = attempt(tally, link, body, key.as_deref(), sent).await;
             doubt.is_repeated |= doubt.is_open && !has_key && fate != Fate::NotSent;
             doubt.is_open |= fate.is_open();
-            let now = clock::monotonic();
             let pause = pause(&fate, tries, body.first).filter(|_| !shared.live.is_stopped());
             let Some(pause) = pause.filter(|&pause| give_up.is_some_and(|end| now + pause <= end)) else {
                 if fate == Fate::NotSent && give_up.is_none() {
                     rest(UNREACHABLE_PAUSE, shared).await;
                 }
-                return (fate, doubt);
+                return (fate, doubt, now);
             };
             rest(pause, shared).await;
             tries += 1;
+            sent = clock::monotonic();
             let mut tally = tally.borrow_mut();
-            tally.tick(clock::monotonic());
+            tally.tick(sent);
             tally.counts.retries += 1;
             shared.live.retries.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
 
-    async fn attempt(&mut self, tally: &RefCell<Tally>, body: &Body, key: Option<&str>) -> Fate {
-        let sent = clock::monotonic();
-        let attempt = self.link.post(&body.bytes, key).await;
-        let now = clock::monotonic();
-        let mut tally = tally.borrow_mut();
-        tally.tick(now);
-        match attempt {
-            Attempt::Answered { status, retry_after, body: reply } => {
-                tally.service.record(now - sent);
-                tally.counts.body_bytes += body.body_bytes;
-                let protocol = self.link.head.protocol;
-                let answer = reply::read(protocol, status, retry_after, &reply, body.records);
-                match &answer {
-                    Answer::Taken { refused, .. } => {
-                        refused.iter().for_each(|(_, code)| tally.error(status, code));
-                    }
-                    Answer::Refused { code, .. } | Answer::Unknown { code, .. } => {
-                        tally.error(status, code);
-                    }
+/// One try, and when it ended.
+async fn attempt(
+    tally: &RefCell<Tally>,
+    link: &mut Link,
+    body: &Body,
+    key: Option<&str>,
+    sent: Instant,
+) -> (Fate, Instant) {
+    let attempt = link.post(&body.bytes, key, sent).await;
+    let now = clock::monotonic();
+    let mut tally = tally.borrow_mut();
+    tally.tick(now);
+    let fate = match attempt {
+        Attempt::Answered { status, retry_after, body: reply } => {
+            tally.service.record(now - sent);
+            tally.counts.body_bytes += body.body_bytes;
+            let protocol = link.head.protocol;
+            let answer = reply::read(protocol, status, retry_after, &reply, body.records);
+            match &answer {
+                Answer::Taken { refused, .. } => {
+                    refused.iter().for_each(|(_, code)| tally.error(status, code));
                 }
-                Fate::Answered(answer)
+                Answer::Refused { code, .. } | Answer::Unknown { code, .. } => {
+                    tally.error(status, code);
+                }
             }
-            Attempt::NotSent => {
-                tally.error(0, NOT_SENT);
-                Fate::NotSent
-            }
-            Attempt::Lost(code) => {
-                tally.counts.body_bytes += body.body_bytes;
-                tally.error(0, code);
-                Fate::Lost
-            }
+            Fate::Answered(answer)
         }
-    }
+        Attempt::NotSent => {
+            tally.error(0, NOT_SENT);
+            Fate::NotSent
+        }
+        Attempt::Lost(code) => {
+            tally.counts.body_bytes += body.body_bytes;
+            tally.error(0, code);
+            Fate::Lost
+        }
+    };
+    (fate, now)
 }
 
 /// How long to wait before another try; nothing if trying again cannot help.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use forebay::config::limits::REQUEST_RECORDS_MAX;
 use forebay::testkit::generators::Profile;
 use http::uri::Scheme;
@@ -18,6 +19,12 @@ use super::workload::{Class, Protocol, Span};
 
 /// Connections of a run. Each costs a socket, a few KiB, and the bodies that are made ahead for it.
 pub const CONNECTIONS_MAX: u32 = 20_000;
+
+/// Requests under way on a connection.
+pub const PIPELINE_MAX: u32 = 1_000;
+
+/// Requests under way on all connections. Each costs the bodies that are made ahead for it, and about 2 KiB.
+pub const UNDER_WAY_MAX: u64 = 100_000;
 
 /// Producers of a run. Each costs about 200 bytes.
 pub const PRODUCERS_MAX: u32 = 1_000_000;
@@ -37,12 +44,14 @@ pub struct Plan {
     pub mode: Mode,
     /// Connections, each with one request at a time.
     pub connections: u32,
+    /// Requests that may be under way on each connection (HTTP/1.1). Those of one producer are never so together.
+    pub pipeline: u32,
     /// Threads that the connections are spread over.
     pub threads: u32,
     /// Threads that make bodies ahead of the connections.
     pub feeders: u32,
-    /// Producers, spread over the connections; a producer's records are sent in order over one connection, so
-    /// there are at least as many as connections.
+    /// Producers, spread over the connections; a producer has one request at a time under way, so that there are at
+    /// least as many as requests that may be.
     pub producers: u32,
     /// When it ends: after so long, …
     pub duration: Option<Duration>,
@@ -58,6 +67,8 @@ pub struct Plan {
     pub zipf: f64,
     /// `Content-Encoding` of the bodies.
     pub compression: Compression,
+    /// When the load begins, so that several processes and machines begin together; nothing means at once.
+    pub start_at: Option<DateTime<Utc>>,
     /// Seed of the records.
     pub seed: u64,
     /// What the producers' names hold, so that two runs into one stream can be told apart.
@@ -104,6 +115,7 @@ impl Default for Plan {
             source: Source::Profile(Profile::Clickstream),
             mode: Mode::Closed,
             connections: 8,
+            pipeline: 1,
             threads: 1,
             feeders: 1,
             producers: 8,
@@ -114,6 +126,7 @@ impl Default for Plan {
             keys: 10_000,
             zipf: 1.0,
             compression: Compression::None,
+            start_at: None,
             seed: 1,
             run_name: "run".into(),
             retry: None,
@@ -273,6 +286,11 @@ impl Plan {
         Class { protocol: Protocol::Native, weight: 1.0, batch: Span::one(self.batch), record_bytes }
     }
 
+    /// Requests that may be under way at the same time.
+    pub fn lanes(&self) -> usize {
+        self.connections as usize * self.pipeline as usize
+    }
+
     /// The parts of the load.
     pub fn classes(&self) -> Vec<Class> {
         if self.mix.is_empty() { vec![self.whole()] } else { self.mix.clone() }
@@ -286,6 +304,9 @@ impl Plan {
             class.check().map_err(bad)?;
             within("batch", class.batch.low.into(), 1, REQUEST_RECORDS_MAX as u64)?;
             within("batch", class.batch.high.into(), 1, REQUEST_RECORDS_MAX as u64)?;
+            if !class.protocol.is_http1() && self.pipeline > 1 {
+                return Err(bad("cannot be used with --pipeline: it is for requests of HTTP/1.1"));
+            }
             let is_plain = matches!(class.protocol, Protocol::Native | Protocol::Http2);
             if !is_plain && self.compression != Compression::None {
                 return Err(bad("has no content encodings: leave --compression out"));
@@ -297,13 +318,15 @@ impl Plan {
     /// Says what makes no sense.
     pub fn check(&self) -> Result<(), PlanError> {
         within("connections", self.connections.into(), 1, CONNECTIONS_MAX.into())?;
+        within("pipeline", self.pipeline.into(), 1, PIPELINE_MAX.into())?;
+        within("connections times --pipeline", self.lanes() as u64, 1, UNDER_WAY_MAX)?;
         within("threads", self.threads.into(), 1, 256)?;
         within("feeders", self.feeders.into(), 1, 256)?;
         within("batch", self.batch.into(), 1, REQUEST_RECORDS_MAX as u64)?;
         self.check_classes()?;
         within("tap", self.taps.into(), 0, TAPS_MAX.into())?;
-        // A producer's records are in order only if one connection sends them all.
-        within("producers", self.producers.into(), self.connections.into(), PRODUCERS_MAX.into())?;
+        // A producer's records are in order only if the next request waits for the one before.
+        within("producers", self.producers.into(), self.lanes() as u64, PRODUCERS_MAX.into())?;
         if let Mode::Open { rate } = self.mode
             && !(rate > 0.0 && rate <= 1e9)
         {
@@ -329,7 +352,7 @@ fn within(option: &'static str, value: u64, least: u64, most: u64) -> Result<(),
         return Ok(());
     }
     let allowed = match option {
-        "producers" => format!("{least} (one for each connection) to {most}"),
+        "producers" => format!("{least} (one for each connection, times --pipeline) to {most}"),
         _ => format!("{least} to {most}"),
     };
     Err(PlanError::Range { option, value: value.to_string(), allowed })

@@ -68,7 +68,7 @@ pub(super) fn read(
     records: u64,
 ) -> Answer {
     if protocol.is_aws() {
-        return aws::read(status, retry_after, body, records);
+        return aws::read(protocol, status, retry_after, body, records);
     }
     if (200..300).contains(&status) {
         return read_success(body, records).unwrap_or_else(bad_reply);

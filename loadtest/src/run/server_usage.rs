@@ -82,7 +82,7 @@ struct Watched {
 
 /// Watches a process from a thread of its own.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub struct Watch {
     before: Usage,
     thread: JoinHandle<Watched>,
     ended: Arc<AtomicBool>,
@@ -90,12 +90,12 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Fails if there is no such process, or it cannot be looked at.
-    pub(super) fn start(pid: u32) -> io::Result<Self> {
+    pub fn start(pid: u32) -> io::Result<Self> {
         Self::follow(pid, None)
     }
 
     /// Watches a process that may be gone and come back under another number, which `followed` tells.
-    pub(super) fn follow(mut pid: u32, followed: Option<Arc<AtomicU32>>) -> io::Result<Self> {
+    pub fn follow(mut pid: u32, followed: Option<Arc<AtomicU32>>) -> io::Result<Self> {
         let before = read(pid)?;
         let ended = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ended);
@@ -142,7 +142,7 @@ impl Watch {
     }
 
     /// Looks a last time. Times of samples are told from `start` on. `None` if the watching thread is gone.
-    pub(super) fn finish(
+    pub fn finish(
         self,
         payload_bytes: u64,
         records: u64,

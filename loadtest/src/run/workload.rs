@@ -24,12 +24,15 @@ pub enum Protocol {
     WebSocket,
     /// PutRecords of Kinesis Data Streams, JSON 1.1. The partition key is the producer.
     Kinesis,
+    /// PutRecords, CBOR 1.1: records go as they are, without Base64.
+    KinesisCbor,
     /// PutRecordBatch of Amazon Data Firehose, JSON 1.1.
     Firehose,
 }
 
 impl Protocol {
-    const ALL: [Protocol; 5] = [Self::Native, Self::Http2, Self::WebSocket, Self::Kinesis, Self::Firehose];
+    const ALL: [Protocol; 6] =
+        [Self::Native, Self::Http2, Self::WebSocket, Self::Kinesis, Self::KinesisCbor, Self::Firehose];
 
     /// The word on command lines.
     pub fn name(self) -> &'static str {
@@ -38,6 +41,7 @@ impl Protocol {
             Self::Http2 => "http2",
             Self::WebSocket => "websocket",
             Self::Kinesis => "kinesis",
+            Self::KinesisCbor => "kinesis-cbor",
             Self::Firehose => "firehose",
         }
     }
@@ -49,7 +53,12 @@ impl Protocol {
 
     /// Whether it is an API of AWS, which knows no idempotency keys and no content encodings.
     pub fn is_aws(self) -> bool {
-        matches!(self, Self::Kinesis | Self::Firehose)
+        matches!(self, Self::Kinesis | Self::KinesisCbor | Self::Firehose)
+    }
+
+    /// Whether its requests are those of HTTP/1.1, several of which may be under way on a connection.
+    pub fn is_http1(self) -> bool {
+        self == Self::Native || self.is_aws()
     }
 }
 
@@ -118,7 +127,7 @@ impl Class {
         let bad = |reason| PlanError::Mix { text: text.to_owned(), reason };
         let mut parts = text.split(':');
         let name = parts.next().unwrap_or_default();
-        let names = "does not begin with native, http2, websocket, kinesis or firehose";
+        let names = "does not begin with native, http2, websocket, kinesis, kinesis-cbor or firehose";
         let protocol = Protocol::parse(name).ok_or_else(|| bad(names))?;
         let weight = parts.next().and_then(|weight| weight.parse().ok());
         let weight: f64 =

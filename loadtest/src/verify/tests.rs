@@ -1,5 +1,7 @@
 //! Lakes made by hand, each with one thing wrong.
 
+mod columns;
+mod manifest;
 mod orc;
 
 use std::fs;
@@ -21,6 +23,7 @@ use parquet::basic::Compression as ParquetCompression;
 use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
+use self::manifest::manifest;
 use super::*;
 use crate::manifest::{Account, MANIFEST_VERSION};
 use crate::ranges::RangeSet;
@@ -217,43 +220,6 @@ fn lines_of_every_codec_are_read_alone_and_in_envelopes() {
 }
 
 #[test]
-fn hashes_are_computed_again_from_typed_columns() {
-    for profile in Profile::ALL {
-        let (lake, made) = (lake(), records(profile));
-        put(&lake, "1.parquet", &parquet(columns(profile), &made[..2_000]));
-        put(&lake, "2.parquet", &parquet(columns(profile), &made[2_000..]));
-        let verdict = judge(&lake);
-        assert!(verdict.ok, "{verdict}");
-        assert_eq!((verdict.records, verdict.hash_unchecked, verdict.order_unchecked), (3_000, 0, 0));
-    }
-}
-
-#[test]
-fn a_changed_value_in_a_column_is_damage() {
-    let changes = [
-        (Profile::Clickstream, "/cart", "/cARt"),
-        (Profile::Clickstream, "\"width\":", "\"width\":1"),
-        (Profile::Iot, "\"status\":\"warn\"", "\"status\":\"ok\""),
-        (Profile::Telemetry, "\"env\":\"prod\"", "\"env\":\"test\""),
-    ];
-    for (profile, from, to) in changes {
-        let mut changed = first_records(profile, 900);
-        let at = changed.iter().position(|record| record.contains(from)).unwrap();
-        changed[at] = changed[at].replacen(from, to, 1);
-        for (name, content) in
-            [("1.parquet", parquet(columns(profile), &changed)), ("1.json.gz", gzip(&[&changed]))]
-        {
-            let lake = lake();
-            put(&lake, name, &content);
-            let verdict = judge(&lake);
-            assert_eq!(counts(&verdict), [1, 0, 0, 1], "{verdict}");
-            assert_eq!(verdict.findings.iter().find_map(|finding| finding.row), Some(at as u64 + 1));
-            assert!(!verdict.ok);
-        }
-    }
-}
-
-#[test]
 fn a_record_that_is_not_there_is_missing() {
     for profile in Profile::ALL {
         let mut made = first_records(profile, 900);
@@ -361,42 +327,6 @@ fn dead_letters_count_as_there_and_those_of_others_as_foreign() {
 }
 
 #[test]
-fn a_file_without_all_columns_says_that_hashes_were_not_checked() {
-    let (lake, made) = (lake(), records(Profile::Clickstream));
-    let some = columns(Profile::Clickstream).into_iter().filter(|column| column.name() != "price").collect();
-    put(&lake, "1.parquet", &parquet(some, &made));
-    let verdict = judge(&lake);
-    assert!(verdict.ok && verdict.hash_unchecked == 3_000, "{verdict}");
-    let none = vec![column("session_id", DataType::Utf8)];
-    put(&lake, "1.parquet", &parquet(none, &made));
-    let verdict = judge(&lake);
-    assert_eq!((verdict.ok, verdict.foreign, verdict.records), (false, 3_000, 0));
-}
-
-#[test]
-fn nested_members_may_be_kept_as_json_text() {
-    let (lake, made) = (lake(), records(Profile::Telemetry));
-    let as_text = |record: &String| {
-        let mut value: serde_json::Value = serde_json::from_str(record).unwrap();
-        for name in ["labels", "http", "timestamp"] {
-            if !value[name].is_string() {
-                value[name] = value[name].to_string().into();
-            }
-        }
-        value.to_string()
-    };
-    let mut texts = columns(Profile::Telemetry);
-    for column in &mut texts {
-        if ["labels", "http", "timestamp"].contains(&column.name().as_str()) {
-            *column = column.clone().with_data_type(DataType::Utf8);
-        }
-    }
-    put(&lake, "1.parquet", &parquet(texts, &made.iter().map(as_text).collect::<Vec<_>>()));
-    let verdict = judge(&lake);
-    assert!(verdict.ok && verdict.hash_unchecked == 0, "{verdict}");
-}
-
-#[test]
 fn replayed_objects_are_checked_byte_by_byte_where_bytes_are_kept() {
     let wrap = |sequence: u64, members: &str| {
         let mut out = Vec::new();
@@ -426,66 +356,6 @@ fn replayed_objects_are_checked_byte_by_byte_where_bytes_are_kept() {
     put(&typed, "1.parquet", &parquet(kept, &made));
     let verdict = judge(&typed);
     assert!(verdict.ok && verdict.hash_unchecked == 10, "{verdict}");
-}
-
-fn manifest(acked: &[(u64, u64)], uncertain: &[(u64, u64)], refused: &[(u64, u64)]) -> Manifest {
-    let set = |ranges: &[(u64, u64)]| RangeSet::try_from(ranges.to_vec()).unwrap();
-    let account = Account {
-        producer: "iot/t/0".into(),
-        acked: set(acked),
-        unknown: RangeSet::default(),
-        uncertain: set(uncertain),
-        refused: [("throttled".to_owned(), set(refused))].into(),
-    };
-    Manifest { version: MANIFEST_VERSION, producers: vec![account], ..Manifest::default() }
-}
-
-#[test]
-fn a_manifest_says_what_has_to_be_there_and_what_may() {
-    let (lake, made) = (lake(), records(Profile::Iot));
-    let with = |manifest: Manifest| judge_with(lake.path(), vec![manifest], KeyRule::Profile);
-    put(&lake, "1.json.gz", &gzip(&[&made[..100], &made[90..95], &made[200..300]]));
-    // Without it: a gap, and duplicates.
-    assert_eq!(counts(&judge(&lake)), [100, 5, 0, 0]);
-    // Refused records are not missed, and uncertain ones may be there twice, once, or not at all.
-    let verdict = with(manifest(&[(0, 99), (200, 289)], &[(80, 99), (290, 310)], &[(100, 199)]));
-    assert!(verdict.ok, "{verdict}");
-    assert_eq!((verdict.uncertain_duplicated, verdict.unknown_present, verdict.expected), (5, 10, 190));
-    // An acked record is not there; one that was refused is.
-    let verdict = with(manifest(&[(0, 99), (200, 300)], &[(90, 94)], &[]));
-    assert_eq!(counts(&verdict), [1, 0, 0, 0], "{verdict}");
-    let verdict = with(manifest(&[(0, 99), (200, 298)], &[(90, 94)], &[(299, 299)]));
-    assert_eq!((counts(&verdict), verdict.unacked, verdict.ok), ([0; 4], 1, false));
-    // A producer of another run: only its gaps are left alone.
-    let mut other = manifest(&[(0, 99)], &[], &[]);
-    other.producers[0].producer = "iot/other/0".into();
-    let verdict = with(other);
-    assert_eq!((counts(&verdict), verdict.producers_without_manifest), ([100, 5, 0, 0], 1));
-}
-
-#[test]
-fn an_unknown_record_is_there_once_or_not_at_all() {
-    let (lake, made) = (lake(), records(Profile::Iot));
-    let with = |unknown: (u64, u64)| {
-        let mut manifest = manifest(&[(0, 99)], &[], &[]);
-        manifest.producers[0].unknown.insert(unknown.0, unknown.1);
-        judge_with(lake.path(), vec![manifest], KeyRule::Profile)
-    };
-    put(&lake, "1.json.gz", &gzip(&[&made[..120]]));
-    let verdict = with((100, 200));
-    assert!(verdict.ok && verdict.unknown_present == 20, "{verdict}");
-    assert_eq!((with((110, 200)).unacked, with((110, 200)).unknown_present), (10, 10));
-    put(&lake, "2.json.gz", &gzip(&[&made[115..120]]));
-    assert_eq!(counts(&with((100, 200))), [0, 5, 0, 0]);
-}
-
-#[test]
-fn an_uncertain_record_may_be_out_of_order() {
-    let (lake, made) = (lake(), records(Profile::Iot));
-    put(&lake, "1.json.gz", &gzip(&[&made[..50], &made[60..100], &made[50..60], &made[100..]]));
-    assert_eq!(counts(&judge(&lake)), [0, 0, 10, 0]);
-    let verdict = judge_with(lake.path(), vec![manifest(&[(0, 2_999)], &[(50, 59)], &[])], KeyRule::Profile);
-    assert!(verdict.ok, "{verdict}");
 }
 
 #[test]

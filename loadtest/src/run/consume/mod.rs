@@ -7,21 +7,25 @@
 mod reader;
 mod stamps;
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay::runtime::clock;
 use thiserror::Error;
 
 use super::HeadError;
-use super::account::Times;
+use super::account::{Counts, Times};
 use super::link::connect::Dialer;
 use super::plan::Plan;
 use super::report::{Percentiles, TapReport};
+use super::timeline::Timeline;
 use crate::manifest::Account;
+use crate::record::TapTimes;
 use reader::{Reader, Seen, Source};
 pub(super) use stamps::Stamps;
 
@@ -56,7 +60,7 @@ pub enum TapError {
 
 /// Readers under way.
 pub(super) struct Consumers {
-    thread: JoinHandle<io::Result<Vec<Seen>>>,
+    thread: JoinHandle<io::Result<(Vec<Seen>, Seconds)>>,
     state: Arc<State>,
     kind: TapKind,
 }
@@ -69,6 +73,32 @@ struct State {
     /// Distinct records that all readers together have seen.
     distinct: AtomicU64,
     refused: std::sync::Mutex<Option<String>>,
+    /// When the load began.
+    start: OnceLock<Instant>,
+}
+
+/// What all readers together see second by second.
+#[derive(Debug, Default)]
+struct Seconds {
+    timeline: Option<Timeline>,
+    /// Each record is a request of it.
+    counts: Counts,
+}
+
+impl Seconds {
+    /// Counts a record that was read at `now`, `age` after it was sent.
+    fn count(&mut self, start: Instant, now: Instant, age: Option<Duration>) {
+        let timeline = self.timeline.get_or_insert_with(|| Timeline::new(start));
+        timeline.tick(now, &self.counts);
+        self.counts.requests += 1;
+        if let Some(age) = age {
+            timeline.latency(u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn finish(self) -> TapTimes {
+        TapTimes::of(self.timeline.into_iter().map(|timeline| timeline.finish(&self.counts)).collect())
+    }
 }
 
 impl Consumers {
@@ -97,8 +127,10 @@ impl Consumers {
         let (count, told) = (plan.taps, Arc::clone(&state));
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let one = |_| Reader::new(Arc::clone(&source), Arc::clone(&told)).work();
-            Ok(runtime.block_on(futures_util::future::join_all((0..count).map(one))))
+            let seconds = Rc::<RefCell<Seconds>>::default();
+            let one = |_| Reader::new(Arc::clone(&source), Arc::clone(&told), Rc::clone(&seconds)).work();
+            let seen = runtime.block_on(futures_util::future::join_all((0..count).map(one)));
+            Ok((seen, seconds.take()))
         });
         let consumers = Self { thread, state, kind: plan.tap_kind };
         let give_up = clock::monotonic() + OPEN_MAX;
@@ -115,8 +147,14 @@ impl Consumers {
         Ok(consumers)
     }
 
+    /// Says when the load begins; before, nothing of it can be read.
+    pub(super) fn begin(&self, start: Instant) {
+        // Nobody else sets it.
+        let _ = self.state.start.set(start);
+    }
+
     /// Waits until the readers have what was acked, or get nothing more, and says what they have seen.
-    pub(super) fn finish(self, accounts: &[Account]) -> Result<TapReport, TapError> {
+    pub(super) fn finish(self, accounts: &[Account]) -> Result<(TapReport, TapTimes), TapError> {
         let acked: u64 = accounts.iter().map(|account| account.acked.count()).sum();
         let readers = self.state.open.load(Ordering::Acquire);
         let (mut before, mut since) = (0, clock::monotonic());
@@ -135,8 +173,8 @@ impl Consumers {
         }
         self.state.ended.store(true, Ordering::Release);
         let panicked = |_| Err(io::Error::other("the thread of the taps panicked"));
-        let seen = self.thread.join().unwrap_or_else(panicked)?;
-        Ok(report(self.kind, seen, accounts))
+        let (seen, seconds) = self.thread.join().unwrap_or_else(panicked)?;
+        Ok((report(self.kind, seen, accounts), seconds.finish()))
     }
 }
 

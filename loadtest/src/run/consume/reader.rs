@@ -1,7 +1,9 @@
 //! One reader: comes in at the end of the stream, comes again where it was when the connection breaks.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::super::account::Times;
 use super::super::link::connect::Dialer;
-use super::{Stamps, State, TapKind};
+use super::{Seconds, Stamps, State, TapKind};
 use crate::verify::bitmap::Bitmap;
 
 /// How often a reader that gets nothing looks whether it is to end.
@@ -103,6 +105,7 @@ fn refusal(status: StatusCode) -> End {
 pub(super) struct Reader {
     source: Arc<Source>,
     state: Arc<State>,
+    seconds: Rc<RefCell<Seconds>>,
     seen: Seen,
     /// The last sequence of each shard and producer.
     last: HashMap<(String, usize), u64>,
@@ -111,7 +114,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(source: Arc<Source>, state: Arc<State>) -> Self {
+    pub(super) fn new(source: Arc<Source>, state: Arc<State>, seconds: Rc<RefCell<Seconds>>) -> Self {
         let seen = Seen {
             times: Times::new(),
             records: 0,
@@ -122,7 +125,7 @@ impl Reader {
             reconnects: 0,
             bitmaps: source.producers.iter().map(|_| Bitmap::default()).collect(),
         };
-        Self { source, state, seen, last: HashMap::new(), cursor: None, is_open: false }
+        Self { source, state, seconds, seen, last: HashMap::new(), cursor: None, is_open: false }
     }
 
     /// Reads until it is told to end.
@@ -288,8 +291,10 @@ impl Reader {
             return;
         }
         self.state.distinct.fetch_add(1, Ordering::AcqRel);
-        if let Some(age) = self.source.stamps.age(producer, sequence, now) {
-            self.seen.times.record(age);
+        let age = self.source.stamps.age(producer, sequence, now);
+        age.into_iter().for_each(|age| self.seen.times.record(age));
+        if let Some(start) = self.state.start.get() {
+            self.seconds.borrow_mut().count(*start, now, age);
         }
         // A shard that was split goes on under other names: within each, order is all that is promised.
         match self.last.get_mut(&(shown.shard.as_ref().to_owned(), producer)) {

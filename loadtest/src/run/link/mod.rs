@@ -1,21 +1,29 @@
 //! One connection with one request at a time, opened when it is needed.
 
+mod answer;
 pub(super) mod connect;
 mod http1;
 mod http2;
+mod pipe;
 mod websocket;
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use forebay::runtime::clock;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 use self::connect::{Dialer, TlsError};
 use self::http1::Http1;
 use self::http2::Http2;
+pub(super) use self::pipe::Pipe;
 use self::websocket::WebSocket;
 use super::plan::{Plan, PlanError};
 use super::workload::{Class, Protocol};
@@ -54,7 +62,7 @@ impl RequestHead {
         let uri = format!("{scheme}://{}{path}{query}", plan.target.authority);
         let uri: Uri = uri.parse().map_err(|_| bad("makes no path"))?;
         let mut headers = HeaderMap::new();
-        if !matches!(protocol, Protocol::WebSocket | Protocol::Kinesis | Protocol::Firehose) {
+        if !matches!(protocol, Protocol::WebSocket) && !protocol.is_aws() {
             let is_single = class.batch.high == 1;
             let content_type = if is_single { "application/json" } else { "application/x-ndjson" };
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -102,6 +110,10 @@ pub(super) enum Attempt {
 pub(super) struct Link {
     pub(super) head: Arc<RequestHead>,
     open: Option<Open>,
+    /// The connection that it shares with others, and its place there.
+    pipe: Option<(Rc<Pipe>, usize)>,
+    /// Goes off when a reply may be overdue.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 enum Open {
@@ -112,32 +124,49 @@ enum Open {
 
 impl Link {
     pub(super) fn new(head: Arc<RequestHead>) -> Self {
-        Self { head, open: None }
+        Self { head, open: None, pipe: None, timer: None }
+    }
+
+    /// One of several senders over a connection.
+    pub(super) fn shared(head: Arc<RequestHead>, pipe: Rc<Pipe>, place: usize) -> Self {
+        Self { pipe: Some((pipe, place)), ..Self::new(head) }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(super) fn leave(&mut self) {
+        if let Some((pipe, _)) = self.pipe.take() {
+            pipe.leave();
+        }
     }
 
     /// Opens the connection before there is something to send. A failure shows when there is.
     pub(super) async fn open_ahead(&mut self) {
-        self.open = timeout(self.head.timeout, connect(&self.head)).await.ok().flatten();
+        if self.pipe.is_none() {
+            self.open = timeout(self.head.timeout, connect(&self.head)).await.ok().flatten();
+        }
     }
 
     /// Sends `bytes`, which are what a body maker of this protocol makes, and waits for the reply, for as long as the
     /// plan allows.
-    pub(super) async fn post(&mut self, bytes: &Bytes, key: Option<&str>) -> Attempt {
+    pub(super) async fn post(&mut self, bytes: &Bytes, key: Option<&str>, now: Instant) -> Attempt {
+        if let Some((pipe, place)) = &self.pipe {
+            return pipe.post(*place, bytes, now).await;
+        }
         let head = Arc::clone(&self.head);
         // A server may close an idle connection at any time: that is no failure, so there is a second way in.
         if let Some(open) = self.open.take().filter(|open| !open.has_ended()) {
-            match self.exchange(open, bytes, key).await {
+            match self.exchange(open, bytes, key, now).await {
                 Attempt::NotSent => {}
                 attempt => return attempt,
             }
         }
         match timeout(head.timeout, connect(&head)).await {
-            Ok(Some(open)) => self.exchange(open, bytes, key).await,
+            Ok(Some(open)) => self.exchange(open, bytes, key, clock::monotonic()).await,
             Ok(None) | Err(_) => Attempt::NotSent,
         }
     }
 
-    async fn exchange(&mut self, mut open: Open, bytes: &Bytes, key: Option<&str>) -> Attempt {
+    async fn exchange(&mut self, mut open: Open, bytes: &Bytes, key: Option<&str>, now: Instant) -> Attempt {
         let head = Arc::clone(&self.head);
         let exchange = async {
             match &mut open {
@@ -146,8 +175,9 @@ impl Link {
                 Open::WebSocket(link) => link.exchange(bytes, key).await,
             }
         };
-        let (attempt, stays) =
-            timeout(head.timeout, exchange).await.unwrap_or((Attempt::Lost("timeout"), false));
+        let (attempt, stays) = within(&mut self.timer, now, head.timeout, exchange)
+            .await
+            .unwrap_or((Attempt::Lost("timeout"), false));
         if stays {
             self.open = Some(open);
         }
@@ -168,13 +198,36 @@ impl Open {
 async fn connect(head: &RequestHead) -> Option<Open> {
     let stream = head.dialer.dial().await.ok()?;
     Some(match head.protocol {
-        Protocol::Native | Protocol::Kinesis | Protocol::Firehose => {
-            Open::Http1(Box::new(Http1::new(stream)))
-        }
+        protocol if protocol.is_http1() => Open::Http1(Box::new(Http1::new(stream))),
         Protocol::Http2 => Open::Http2(Http2::new(stream).await.ok()?),
-        Protocol::WebSocket => {
+        _ => {
             let link = WebSocket::new(stream, &head.uri.to_string(), &head.headers).await.ok()?;
             Open::WebSocket(Box::new(link))
         }
     })
+}
+
+/// What `work` gives, unless it takes longer than `limit` from `since` on. The timer is not set anew for each request:
+/// when it goes off, it is seen how long is left.
+async fn within<T>(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    since: Instant,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    let timer = timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+    poll_fn(|context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            if since + limit <= clock::monotonic() {
+                return Poll::Ready(None);
+            }
+            timer.as_mut().reset((since + limit).into());
+        }
+        Poll::Pending
+    })
+    .await
 }
