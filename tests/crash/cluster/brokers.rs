@@ -30,6 +30,8 @@ fn nothing_is_lost_or_doubled_while_the_broker_is_away() {
     for (number, outage) in outages.iter().enumerate() {
         scene.progress(100);
         proxy.link(Link::Cut).unwrap();
+        // It writes what it has acknowledged to its disk a little later, and not when it is stopped.
+        rest(MOMENT);
         broker.stop().unwrap();
         // In every second outage an edge dies as well.
         if number % 2 == 1 {
