@@ -63,7 +63,7 @@ pub fn split(
         whole.puts(0).for_each(|put| note(layout.index(only.facts.id).unwrap_or_default(), Ok(put.count)));
         return Routed::whole(only.facts.id, whole, hash_keys);
     }
-    let mut hashes = HashKey::of_all(keys_of(&whole)).into_iter();
+    let mut hashes = HashKey::of_all(keys_of(&whole), whole.records.len()).into_iter();
     let mut explicit = hash_keys.iter().copied().peekable();
     // The place in the layout, and the hash that the record came with.
     let mut place_of = |put: &Put| {

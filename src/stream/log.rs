@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -77,6 +78,13 @@ impl Slice {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Payload bytes of some of its records. Those of an aggregate count without what is around them.
+    pub fn payload_bytes(&self, records: Range<usize>) -> u64 {
+        let records = self.skip + records.start..self.skip + records.end;
+        let records = self.batch.records.get(records).unwrap_or_default();
+        records.iter().map(|record| record.payload.len() as u64).sum()
     }
 
     /// What readers of Kinesis get of it: records as they were put, aggregates unchanged under the number of their first

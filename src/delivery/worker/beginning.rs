@@ -18,6 +18,7 @@ use crate::delivery::ledger::{Entry, Ledger, LedgerError, State};
 use crate::delivery::settled::Settled;
 use crate::delivery::{Begin, LedgerParts, OpenError, Parts, SharedLedger};
 use crate::record::{SequenceNumber, ShardId};
+use crate::runtime::turns::Turn;
 use crate::stream::{ReadError, Shard};
 
 /// Where each shard is read on: at its `cursor`, or, if there is none, where the delivery begins.
@@ -214,6 +215,7 @@ impl Worker {
             budget: Arc::clone(budget),
             places,
             turn: 0,
+            core_turn: Turn::default(),
             stages: stages.into(),
             files: Files::default(),
             settled: None,

@@ -40,6 +40,7 @@ use crate::config::limits::{DELIVERY_LINGER_MS, DELIVERY_PRESSURE_PERCENT};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::{self, UnixMicros};
 use crate::runtime::phases::{Phase, Phases};
+use crate::runtime::turns::Turn;
 use crate::stream::{Layout, ReaderId, Signal, Stream, Waiter};
 
 /// How long a delivery that may not encode (no memory, or all uploads busy) waits until it looks again.
@@ -59,6 +60,8 @@ pub struct Worker {
     places: Vec<Place>,
     /// The place to begin the next round with.
     turn: usize,
+    /// On the core that it shares with others.
+    core_turn: Turn,
     /// The configurations that there are records of, the current one first. Never empty.
     stages: VecDeque<Stage>,
     files: Files,

@@ -10,7 +10,6 @@ use super::trouble::Trouble;
 use crate::config::limits::{DELIVERY_READ_BYTES, DELIVERY_TURN_BYTES};
 use crate::delivery::ledger::Gap;
 use crate::record::{SequenceNumber, ShardId};
-use crate::runtime::turns;
 use crate::stream::{Numbering, Payer, Read, Slice};
 
 /// Records that are encoded between two looks at what may be encoded. Each can close one file, and begin a range in
@@ -146,7 +145,6 @@ impl Worker {
     /// Puts what was read into files, but nothing from `end` on. Returns payload bytes, and where to read on.
     fn take(&mut self, shard: ShardId, read: &Read, end: SequenceNumber) -> (u64, SequenceNumber) {
         let (mut bytes, mut moves) = (0, false);
-        let mut turn_ends = DELIVERY_TURN_BYTES;
         for slice in &read.slices {
             let mine = usize::try_from(end.0.saturating_sub(slice.first.0)).unwrap_or(usize::MAX);
             let mine = mine.min(slice.len());
@@ -154,10 +152,6 @@ impl Worker {
             moves |= taken > 0;
             self.status.metrics.read.increment(taken as u64);
             bytes += slice.batch.payload_bytes();
-            if bytes >= turn_ends {
-                turns::offer();
-                turn_ends = bytes + DELIVERY_TURN_BYTES;
-            }
             if taken < slice.len() {
                 return (bytes, SequenceNumber(slice.first.0 + taken as u64));
             }
@@ -174,6 +168,7 @@ impl Worker {
             let part = taken..count.min(taken + RECORDS_PER_LOOK);
             let come =
                 stage.intake.take(shard, slice, part.clone(), (&mut self.files, self.settled.as_ref()));
+            self.core_turn.worked(slice.payload_bytes(part.clone()), DELIVERY_TURN_BYTES);
             self.status.known(come.known);
             let stopped_at = come.stopped_at;
             self.close(come.sealed);

@@ -75,6 +75,17 @@ mod tests {
         }
     }
 
+    /// Its stored blocks are as long as they can be, so that each library needs all the room that it says it needs.
+    #[test]
+    fn a_member_of_noise_as_large_as_members_are_fits() {
+        let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(300_000).collect();
+        for level in [1, 6, 12] {
+            let (mut gzip, mut output) = (Gzip::default(), Vec::new());
+            let length = gzip.member(&noise, level, &mut output).unwrap();
+            assert!(unpacked(&output[..length]) == noise, "level {level}");
+        }
+    }
+
     #[test]
     fn a_level_that_there_is_not_is_refused() {
         let mut output = Vec::new();
