@@ -108,8 +108,6 @@ def others() -> dict[str, float]:
     return {
         "whole_way_parquet": parquet,
         "whole_way_gzip": gzip,
-        "whole_way_parquet_elsewhere": parquet,
-        "whole_way_gzip_elsewhere": gzip,
         "connections_mb": (connected - idle) / 1e6,
         "streams_mb": (streams - idle) / 1e6,
     }
