@@ -14,6 +14,9 @@ use crate::kafka::{Connection, Fault, PlainContext};
 /// How long a broker may take to answer a question.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a reader is listened to that should have nothing more to say.
+const FORGET_TIMEOUT: Duration = Duration::from_millis(20);
+
 /// A consumer that is told where to read.
 pub type Reader = BaseConsumer<PlainContext>;
 
@@ -110,6 +113,14 @@ pub fn leave(
 ) -> Result<(), Fault> {
     let list = places(connection, topic, partitions.map(|partition| (partition, Offset::Invalid)))?;
     reader.incremental_unassign(&list).map_err(|error| read_fault(connection, topic, &error))
+}
+
+/// Takes the errors out of the queue of `reader` that it has gathered of connections. It tries its brokers again by itself,
+/// several times a second, and tells of each attempt: read one by one, with a pause behind each, these would go on being
+/// told for minutes after the broker is back. What it is told of a partition it tells again when that is assigned anew.
+pub fn forget_errors(reader: &Reader) {
+    // Without any time it says nothing behind an event that the client keeps to itself, such as a line for its log.
+    while let Some(Err(_)) = reader.poll(FORGET_TIMEOUT) {}
 }
 
 /// An end of a partition.

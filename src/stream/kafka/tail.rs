@@ -126,6 +126,8 @@ impl<'a> Tail<'a> {
 
     fn look_at_all(&mut self) -> Result<(), Fault> {
         let looked = self.look(QUESTION_TIMEOUT);
+        // It is asked for nothing else, so that they would wait for ever.
+        client::forget_errors(&self.reader);
         self.is_blind = looked.is_err();
         looked
     }
@@ -228,6 +230,7 @@ impl<'a> Tail<'a> {
         self.topic.has_followed(0);
         // A consumer that has gone wrong reads nothing at all, or is assigned anew.
         let _ = self.reader.unassign();
+        client::forget_errors(&self.reader);
         result
     }
 

@@ -1,6 +1,7 @@
 mod ends;
 mod follow;
 mod growth;
+mod outage;
 mod window;
 
 use std::sync::Arc;
