@@ -73,6 +73,8 @@ def main():
             "enable.partition.eof": True,
             "isolation.level": isolation,
             "reconnect.backoff.max.ms": 200,
+            # The broker of the tests gives all that it has at once, however little is asked for.
+            "receive.message.max.bytes": 2_000_000_000,
         }
     )
     try:
