@@ -68,7 +68,7 @@ impl<D: Desk> Requests<D> {
 }
 
 /// What answers a request, in a box of its own: hyper keeps room for it as long as the connection is open, and in a box
-/// it is there for as long as the answer takes, 8 KiB less for each connection that is silent. It is made in its place,
+/// it is there for as long as the answer takes, 7 KB less for each connection that is silent. It is made in its place,
 /// because `Box::pin` would make it elsewhere and copy all of it.
 pub fn in_box<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
     Box::into_pin(Box::write(Box::new_uninit(), make()))
