@@ -6,8 +6,7 @@
 
 use std::time::Duration;
 
-/// What an HTTP/2 client sends before its first frame (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use super::connection::protocol::PREFACE;
 
 const HEADER_BYTES: usize = 9;
 
@@ -19,9 +18,10 @@ const RST_STREAM: u8 = 3;
 const END_STREAM: u8 = 1;
 
 /// See the module. Times are in microseconds since the connection was opened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Answers {
-    version: Version,
+    /// Bytes that the client has not sent of what stands before its first frame.
+    preface_left: usize,
     received: Frames,
     sent: Frames,
     /// Streams whose answers have begun and not ended, with when anything of them was taken last. There are no more than
@@ -38,20 +38,6 @@ pub enum Step {
     Write,
     /// A flush.
     Flush,
-}
-
-#[derive(Debug)]
-enum Version {
-    /// So many bytes of the preface have come.
-    Unknown(usize),
-    Http2,
-    Other,
-}
-
-impl Default for Version {
-    fn default() -> Self {
-        Version::Unknown(0)
-    }
 }
 
 /// Where in its frames one direction is.
@@ -102,39 +88,30 @@ impl Frames {
     }
 }
 
-impl Answers {
-    /// Whether the connection is one of HTTP/2, and its answers are looked after here.
-    pub fn is_http2(&self) -> bool {
-        matches!(self.version, Version::Http2)
+impl Default for Answers {
+    /// Those of a connection that nothing has come over.
+    fn default() -> Self {
+        let (received, sent) = <(Frames, Frames)>::default();
+        Self { preface_left: PREFACE.len(), received, sent, open: Vec::new(), blocked: [None; 2] }
     }
+}
 
+impl Answers {
     /// Bytes have come from the client.
-    pub fn received(&mut self, mut bytes: &[u8]) {
-        if let Version::Unknown(known) = self.version {
-            let expected = PREFACE.get(known..).unwrap_or_default();
-            let (now, rest) = bytes.split_at(expected.len().min(bytes.len()));
-            self.version = match expected.starts_with(now) {
-                false => Version::Other,
-                true if now.len() == expected.len() => Version::Http2,
-                true => Version::Unknown(known + now.len()),
-            };
-            bytes = rest;
-        }
-        if self.is_http2() {
-            let open = &mut self.open;
-            self.received.pass(bytes, |frame| {
-                if frame.kind == RST_STREAM {
-                    open.retain(|(stream, _)| *stream != frame.stream);
-                }
-            });
-        }
+    pub fn received(&mut self, bytes: &[u8]) {
+        // A preface that is none ends the connection before its first frame.
+        let (preface, frames) = bytes.split_at(self.preface_left.min(bytes.len()));
+        self.preface_left -= preface.len();
+        let open = &mut self.open;
+        self.received.pass(frames, |frame| {
+            if frame.kind == RST_STREAM {
+                open.retain(|(stream, _)| *stream != frame.stream);
+            }
+        });
     }
 
     /// The socket has taken bytes for the client.
     pub fn sent(&mut self, bytes: &[u8], now: u64) {
-        if !self.is_http2() {
-            return;
-        }
         let open = &mut self.open;
         self.sent.pass(bytes, |Frame { kind, flags, stream }| match kind {
             HEADERS | DATA if flags & END_STREAM == 0 => {
@@ -165,9 +142,6 @@ impl Answers {
 
     /// How long the client may still take nothing; `None` if it has taken nothing of an answer for `limit`.
     pub fn remaining(&self, limit: Duration, now: u64) -> Option<Duration> {
-        if !self.is_http2() {
-            return Some(limit);
-        }
         let since = self.open.iter().map(|known| known.1).chain(self.blocked.into_iter().flatten()).min();
         let waited = Duration::from_micros(since.map_or(0, |since| now.saturating_sub(since)));
         limit.checked_sub(waited).filter(|rest| !rest.is_zero())
@@ -269,16 +243,5 @@ mod tests {
         assert_eq!(rest(&answers, 80), Some(80));
         answers.moved(Step::Flush, true, 90);
         assert_eq!(rest(&answers, 1_000), Some(100));
-    }
-
-    #[test]
-    fn a_connection_of_http_1_is_left_alone() {
-        for beginning in ["GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nXX", "P", ""] {
-            let mut answers = Answers::default();
-            beginning.as_bytes().chunks(3).for_each(|part| answers.received(part));
-            answers.sent(&frame(HEADERS, 4, 1, 10), 0);
-            answers.moved(Step::Write, false, 0);
-            assert_eq!((answers.open.len(), rest(&answers, 1_000)), (0, Some(100)), "{beginning:?}");
-        }
     }
 }

@@ -68,7 +68,8 @@ impl Operators {
             }
             match place.listener.accept().await {
                 Ok((socket, address)) => {
-                    let arrival = Arrival { socket, address, door: Arc::clone(&place.door), member: None };
+                    let door = Arc::clone(&place.door);
+                    let arrival = Arrival { socket, address, door, member: None, place: None };
                     let edge = Arc::clone(self.pipelines.edge());
                     connections.spawn(connection::serve(edge, arrival, self.clone(), stop.subscribe()));
                 }

@@ -52,6 +52,16 @@ impl Authority {
         format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\"{more} }}\n")
     }
 
+    /// The client's side of TLS, which offers these protocols.
+    pub fn client(&self, protocols: &[&str]) -> rustls::ClientConnection {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate(&self.path("ca.pem"))).unwrap();
+        let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let name = rustls_pki_types::ServerName::try_from("127.0.0.1").unwrap();
+        rustls::ClientConnection::new(config.into(), name).unwrap()
+    }
+
     /// Calls curl: the status, and the body where it is JSON.
     pub fn call(&self, url: &str, words: &[&str]) -> (u16, serde_json::Value) {
         let answer = curl(self, &[words, &[url]].concat()).unwrap();
@@ -286,12 +296,7 @@ fn through_proxy(authority: &Authority, url: &str, client: [u8; 4]) -> String {
     header.extend(client);
     header.extend([127, 0, 0, 1, 0x12, 0x34, 0x01, 0xbb]);
     socket.write_all(&header).unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(certificate(&authority.path("ca.pem"))).unwrap();
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let name = rustls_pki_types::ServerName::try_from("127.0.0.1").unwrap();
-    let mut tls = rustls::ClientConnection::new(config.into(), name).unwrap();
-    let mut socket = rustls::Stream::new(&mut tls, &mut socket);
+    let mut socket = rustls::StreamOwned::new(authority.client(&[]), socket);
     socket.write_all(b"GET /v1/streams HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();

@@ -30,6 +30,7 @@ mod node_folder;
 mod on_record;
 mod partitions;
 mod people;
+mod protocol;
 mod real_data;
 mod reload;
 mod reshard;

@@ -24,9 +24,9 @@ pub const HEADER_BYTES_DEFAULT: usize = 16 << 10;
 /// Headers of a request.
 pub const HEADERS_MAX: usize = 100;
 
-/// Open connections. Measured: 4 KiB for one that has sent nothing, 25 KiB once it has sent a request (hyper's
-/// buffers), and up to [`READ_BUFFER_BYTES_MAX`] more after a large body. 20,000 producers that keep theirs open
-/// between single events are 500 MiB beside the byte budget.
+/// Open connections. Measured: 4 KiB for one that has sent nothing, 13 KiB once it has sent a request (hyper's
+/// buffers; 21 KiB over TLS, 24 KiB over HTTP/2), and up to [`READ_BUFFER_BYTES_MAX`] more after a large body. 20,000
+/// producers that keep theirs open between single events are 260 MiB beside the byte budget.
 pub const CONNECTIONS_DEFAULT: usize = 20_000;
 
 /// Requests after which a connection may be closed: more is the same as no bound.

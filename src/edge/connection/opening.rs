@@ -38,7 +38,7 @@ fn broken(what: &'static str, why: &dyn std::fmt::Display) -> Unopened {
 
 /// Takes what stands before the first request off a connection.
 pub async fn open(edge: &Edge, arrival: Arrival) -> Result<Opened, Unopened> {
-    let Arrival { mut socket, mut address, door, mut member } = arrival;
+    let Arrival { mut socket, mut address, door, mut member, .. } = arrival;
     if door.is_behind_proxy {
         let told = proxy_protocol::read(&mut socket).await.map_err(|error| broken("proxy", &error))?;
         address = told.or(address);

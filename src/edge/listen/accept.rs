@@ -1,5 +1,6 @@
 //! The loop that takes connections, and their places under the cap.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub struct Arrival {
     pub door: Arc<Door>,
     /// Its place among those of its address, where that is known.
     pub member: Option<Member>,
+    /// Its place among all connections, where they are counted.
+    pub place: Option<Place>,
 }
 
 /// Takes connections for as long as it is polled.
@@ -76,12 +79,14 @@ pub async fn accept(
         match listener.accept().await {
             Ok((socket, address)) => {
                 if let Some((place, member)) = Place::take(edge, (&socket, address), door) {
-                    let arrival = Arrival { socket, address, door: Arc::clone(door), member };
-                    let serving = connection::serve(Arc::clone(edge), arrival, Clients, stop.subscribe());
-                    connections.spawn(async move {
-                        serving.await;
-                        drop(place);
-                    });
+                    let place = Some(place);
+                    let arrival = Arrival { socket, address, door: Arc::clone(door), member, place };
+                    connections.spawn(connection::serve(
+                        Arc::clone(edge),
+                        arrival,
+                        Clients,
+                        stop.subscribe(),
+                    ));
                 }
             }
             Err(error) if is_about_one_connection(&error) => {}
@@ -101,7 +106,13 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 }
 
 /// A connection's place under the cap, given back when it is dropped.
-struct Place(Arc<Edge>);
+pub struct Place(Arc<Edge>);
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").finish_non_exhaustive()
+    }
+}
 
 impl Place {
     /// Takes one, or refuses the connection.

@@ -12,9 +12,6 @@ use memchr::memchr;
 /// Bytes of a line that are kept: `transfer-encoding:` has 18, and a length at most 20 digits behind white space.
 const LINE_BYTES_KEPT: usize = 64;
 
-/// How an HTTP/2 connection begins.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0";
-
 /// Why a request is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
@@ -182,9 +179,6 @@ impl Wire {
         match self.place {
             // Empty lines in front of a request are passed over.
             Place::RequestLine if line.is_empty() => {}
-            Place::RequestLine if self.heads == 0 && line.starts_with(PREFACE) => {
-                self.place = Place::Elsewhere
-            }
             Place::RequestLine => self.place = Place::Header,
             Place::Header if line.is_empty() => self.head_ended(),
             Place::Header => self.header(line),

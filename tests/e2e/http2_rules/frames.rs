@@ -95,17 +95,27 @@ impl Frame {
     }
 }
 
+/// What a client sends first: settings, and that it has those of the server.
+pub fn beginning() -> Vec<u8> {
+    [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(SETTINGS, ACK, 0, &[])].concat()
+}
+
 /// A connection whose settings have been exchanged.
-pub struct Connection(TcpStream);
+pub struct Connection<S = TcpStream>(S);
 
 impl Connection {
     pub fn open(server: &Server) -> Self {
         let mut socket = TcpStream::connect(server.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
-        socket
-            .write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(SETTINGS, ACK, 0, &[])].concat())
-            .unwrap();
+        socket.write_all(&beginning()).unwrap();
+        Self(socket)
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// The same over a socket that [`beginning`] was sent over.
+    pub fn over(socket: S) -> Self {
         Self(socket)
     }
 

@@ -1,6 +1,6 @@
 //! What a server owes a client over HTTP/2 that breaks its rules: the sections of RFC 9113 that a server is attacked by.
 
-mod frames;
+pub mod frames;
 
 use frames::*;
 

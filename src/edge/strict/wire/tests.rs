@@ -99,12 +99,6 @@ fn a_length_that_is_none_ends_what_is_believed() {
     assert_eq!(found(&chunks), Some((1, Flaw::Unframed)));
 }
 
-#[test]
-fn http_2_is_not_looked_at() {
-    assert_eq!(found("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\n\n#\n"), None);
-    assert!(found(&format!("{GET}PRI * HTTP/2.0\r\n\r\nSM\n\n")).is_some());
-}
-
 #[derive(Debug, Clone)]
 enum Framing {
     None,
