@@ -225,7 +225,7 @@ fn tell_cost(args: &CalibrateArgs) -> Result<bool, Failure> {
     let mut cost = cost?;
     if let Some(plan) = against {
         let mut display = terminal::RunDisplay::new(&plan);
-        let server = calibrate::against(&plan, stop, &mut |progress| display.show(progress));
+        let server = calibrate::against(&plan, &cost, stop, &mut |progress| display.show(progress));
         display.finish();
         cost.server = Some(server?);
     }
