@@ -110,6 +110,7 @@ fn add_report(joined: &mut Report, other: Report, order: Order) {
         Order::InTurn => settings.rate = settings.rate.filter(|rate| Some(*rate) == other.settings.rate),
     }
     joined.seconds = joined.seconds.max(other.seconds);
+    joined.late_seconds = joined.late_seconds.max(other.late_seconds);
     joined.requests.total += other.requests.total;
     joined.requests.failed += other.requests.failed;
     joined.requests.retries += other.requests.retries;
