@@ -63,6 +63,7 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
         html: args.ramp_html.clone(),
     };
     let (chaos, lakes, count) = (args.chaos(), args.lakes(), args.processes);
+    args.parent.map_or(Ok(()), processes::end_with)?;
     let plan = args.ramp(&|name| std::env::var(name).ok())?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(Arc::clone(&stop))?;
