@@ -63,8 +63,8 @@ def percentiles(record, shares):
 
 
 def measure(options, durability, path, rate):
-    """p50, p99 and p99.9 of acks, p99 since they were sent and of the load's own delay, all in milliseconds; the share of
-    the core."""
+    """p50, p99 and p99.9 of acks, p99 since they were sent and of the load's own delay, all in milliseconds; the share
+    of the core."""
     with tempfile.TemporaryDirectory() as root:
         server = Server(options, folder_of(root, options, durability, deliveries_of(options, path, root)))
         record = pathlib.Path(root) / "record"
@@ -75,7 +75,8 @@ def measure(options, durability, path, rate):
         )
         server.killed()
         latencies = percentiles(json.loads(record.read_text()), [0.5, 0.99, 0.999])
-    return *latencies, report["service_ms"]["p99"], report["pacing_ms"]["p99"], report["server"]["cpu_seconds"] / report["seconds"]
+    busy = report["server"]["cpu_seconds"] / report["seconds"]
+    return *latencies, report["service_ms"]["p99"], report["pacing_ms"]["p99"], busy
 
 
 def compare(options, durability, paths):
@@ -87,7 +88,8 @@ def compare(options, durability, paths):
                 seen.append(measure(options, durability, path, rate))
     for path, (rate, rounds) in contestants.items():
         print(f"\n{durability}, {path}: half load is {rate:.0f} records/s")
-        print(f"{'encoder':<14} {'p50 ms':>22} {'p99 ms':>24} {'p99.9 ms':>24} {'sent p99':>24} {'late':>5} {'busy':>5}")
+        wide = " ".join(f"{name:>24}" for name in ("p99 ms", "p99.9 ms", "sent p99"))
+        print(f"{'encoder':<14} {'p50 ms':>22} {wide} {'late':>5} {'busy':>5}")
         for name, seen in rounds.items():
             p50, p99, tail, sent, late, busy = (list(column) for column in zip(*seen))
             shown = f"{spread(p50):>22} {spread(p99):>24} {spread(tail):>24} {spread(sent):>24}"

@@ -24,7 +24,10 @@ import time
 
 RELEASE = pathlib.Path(__file__).resolve().parent.parent / "target" / "release"
 EVENT = b'{"client_ip":"203.0.113.7","path":"/","status":200}'
-POST = b"POST /v1/streams/web/records HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+POST = (
+    b"POST /v1/streams/web/records HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%s"
+)
 UPGRADE = (
     b"GET /v1/streams/web/records?from=latest HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -99,7 +102,8 @@ class Node:
         tls = ""
         if kind == "tls":
             make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-            make += ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem", "-days", "2", "-subj", "/CN=bench"]
+            make += ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem"]
+            make += ["-days", "2", "-subj", "/CN=bench"]
             subprocess.run(make, check=True, capture_output=True)
             tls = 'tls = { certificate = "certificate.pem", key = "key.pem" }\n'
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -6,8 +6,9 @@
         [--durability fsync] [--budget 256MiB] [--seconds 24] [--connections 16]
 
 The server has core 0, the load and the store have core 1. A closed loop of batches of 100. `stalls`: after a quarter of
-the time nothing goes to the store and nothing comes back any more, with uploads under way, until the load ends. `both` are two deliveries of one stream. Printed: the most that was resident
-(VmHWM), what was after half of the load and at its end, as megabytes, and what was taken.
+the time nothing goes to the store and nothing comes back any more, with uploads under way, until the load ends. `both`
+are two deliveries of one stream. Printed: the most that was resident (VmHWM), what was after half of the load and at
+its end, as megabytes, and what was taken: events that were accepted, each once.
 """
 
 import json
@@ -56,7 +57,7 @@ def measure(options, path, stalls):
             most = max(most, server.drained().ru_maxrss * 1024)
         seconds = time.monotonic() - began
         told = json.loads(report.read_text())
-    rate = told["body_bytes"] / told["seconds"]
+    rate = told["payload_bytes"] / told["seconds"]
     return most / 1e6, half / 1e6, end / 1e6, rate / 1e6, told["requests"]["retries"], seconds
 
 

@@ -82,7 +82,8 @@ class Delivery:
             endpoint = self.endpoint or variable("FOREBAY_S3_ENDPOINT")
             sink = f'{{ url = "{lake_url(self.prefix)}", endpoint = "{endpoint}", allow_http = true }}'
         buffer = f'{{ size = "{self.size}", interval = "60s" }}'
-        return f'[[delivery]]\nname = "{self.path}"\nsink = {sink}\nprefix = ""\n{FORMATS[self.path]}\nbuffer = {buffer}\n'
+        text = f'[[delivery]]\nname = "{self.path}"\nsink = {sink}\nprefix = ""\n'
+        return f"{text}{FORMATS[self.path]}\nbuffer = {buffer}\n"
 
 
 def folder_of(root, options, durability, deliveries, server=""):

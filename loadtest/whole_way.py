@@ -2,10 +2,12 @@
 """What the whole way costs: real events over HTTP, durable before the answer, to files in an S3-compatible store.
 
     cargo build --release --workspace
-    taskset -c 1 tests/infra/s3.sh loadtest/whole_way.py EVENTS.ndjson.gz [--rounds 5] [--seconds 8] [--paths parquet,gzip]
+    taskset -c 1 tests/infra/s3.sh loadtest/whole_way.py EVENTS.ndjson.gz [--rounds 5] [--seconds 8] \
+        [--paths parquet,gzip]
 
-The server has core 0, the load and the store have core 1. Batches of 100, a schema of twelve fields, three of them the load's own, and a partition key,
-four shards, `fsync`. CPU time and memory of the server are those of its whole life: start, load, drain and the last
+The server has core 0, the load and the store have core 1. Batches of 100, a schema of twelve fields, three of them the
+load's own, and a partition key, four shards, `fsync`. A GB is one of events that were accepted; what was sent again
+counts once. CPU time and memory of the server are those of its whole life: start, load, drain and the last
 upload. Paths take turns in each round; printed are median, least and most. Each lake is verified: a record that is
 missing, doubled or damaged ends the run with an error.
 """
@@ -19,7 +21,7 @@ from pinned_server import FORMATS, Delivery, Server, arguments, folder_of, lake_
 
 
 def measure(path, options):
-    """CPU seconds a GB of bodies, resident memory in MB, and MB/s."""
+    """CPU seconds a GB of events, resident memory in MB, and MB/s."""
     prefix = new_prefix("whole-way")
     with tempfile.TemporaryDirectory() as root:
         folder = folder_of(root, options, "fsync", [Delivery(path, prefix)])
@@ -35,9 +37,9 @@ def measure(path, options):
         verified = subprocess.run(verify, capture_output=True)
         if verified.returncode != 0:
             sys.exit(f"{verified.stdout.decode()}{verified.stderr.decode()}")
-    gigabytes = report["body_bytes"] / 1e9
+    gigabytes = report["payload_bytes"] / 1e9
     cpu = (usage.ru_utime + usage.ru_stime) / gigabytes
-    return cpu, usage.ru_maxrss / 1e3, report["body_bytes"] / 1e6 / report["seconds"]
+    return cpu, usage.ru_maxrss / 1e3, report["payload_bytes"] / 1e6 / report["seconds"]
 
 
 def main():

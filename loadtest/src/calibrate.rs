@@ -5,7 +5,9 @@
 //! is left is what making, sending, reading, counting and writing down cost, with the kernel's share.
 //!
 //! With a server beside it, the same load goes there as well, and both say what CPU time they took for it: what the
-//! server takes for a request has to be several times what the generator does, or it is the generator that is measured.
+//! server takes for a request has to be several times what the generator does at full speed, or it is the generator
+//! that is measured. What the generator takes beside the server is told as well; it is more, because a generator that
+//! waits on an idle core is woken for each answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -53,8 +55,12 @@ pub struct ServerCost {
     pub cpu_micros_per_request: f64,
     /// The same of the generator in the same run.
     pub generator_cpu_micros_per_request: f64,
-    /// How many times as long the server takes as the generator.
+    /// How many times as long the server takes as the generator in that run, in which it mostly waits for the server
+    /// and is woken for each answer.
     pub ratio: f64,
+    /// How many times as long the server takes as the generator without a server, at full speed: how much more the
+    /// generator could send than the server takes.
+    pub headroom: f64,
 }
 
 /// Why the cost is not known.
@@ -103,9 +109,11 @@ pub fn calibrate(
     })
 }
 
-/// Sends the load of `plan` to its target, whose process it has to name.
+/// Sends the load of `plan` to its target, whose process it has to name. `alone` is what [`calibrate`] has told of the
+/// same load.
 pub fn against(
     plan: &Plan,
+    alone: &Cost,
     stop: Arc<AtomicBool>,
     observer: &mut dyn FnMut(Progress),
 ) -> Result<ServerCost, CalibrateError> {
@@ -124,6 +132,7 @@ pub fn against(
         cpu_micros_per_request: of_server,
         generator_cpu_micros_per_request: of_generator,
         ratio: of_server / of_generator.max(1e-3),
+        headroom: of_server / alone.cpu_micros_per_request.max(1e-3),
     })
 }
 
@@ -139,11 +148,16 @@ impl std::fmt::Display for Cost {
         let Some(server) = &self.server else { return Ok(()) };
         writeln!(
             f,
-            "server    {:.2} us at {:.0} requests a second, beside {:.2} us of the generator: {:.2} times as much",
+            "server    {:.2} us at {:.0} requests a second: {:.2} times the generator's {:.2} us at full speed",
             server.cpu_micros_per_request,
             server.requests_per_second,
-            server.generator_cpu_micros_per_request,
-            server.ratio
+            server.headroom,
+            self.cpu_micros_per_request
+        )?;
+        writeln!(
+            f,
+            "beside it the generator took {:.2} us, waiting for the server and woken by it: {:.2} times as much",
+            server.generator_cpu_micros_per_request, server.ratio
         )
     }
 }
@@ -152,11 +166,19 @@ fn seconds(time: Timespec) -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Takes everything.
+/// Takes everything, until it is dropped.
 struct Responder {
     address: SocketAddr,
     stop: Arc<Notify>,
-    thread: JoinHandle<io::Result<f64>>,
+    /// Nothing once it was joined.
+    thread: Option<JoinHandle<io::Result<f64>>>,
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        // Who wants to know how it ended has asked before.
+        let _ = self.end();
+    }
 }
 
 impl Responder {
@@ -186,13 +208,18 @@ impl Responder {
             })?;
             Ok(seconds(clock_gettime(ClockId::ThreadCPUTime)))
         });
-        Ok(Self { address, stop, thread })
+        Ok(Self { address, stop, thread: Some(thread) })
     }
 
     /// CPU seconds of its thread.
-    fn finish(self) -> io::Result<f64> {
+    fn finish(mut self) -> io::Result<f64> {
+        self.end()
+    }
+
+    fn end(&mut self) -> io::Result<f64> {
+        let Some(thread) = self.thread.take() else { return Ok(0.0) };
         self.stop.notify_one();
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
     }
 }
 
@@ -237,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_server_is_compared_with_the_generator_in_the_same_run() {
-        // A responder in this process, so that what the server takes is at least what the generator does.
+        // A responder in this process: server and generator are one, and use the same CPU time.
         let responder = Responder::start(1).unwrap();
         let target = Target::parse(&format!("http://{}", responder.address)).unwrap();
         let plan = Plan {
@@ -249,11 +276,33 @@ mod tests {
             server_pid: Some(std::process::id()),
             ..Plan::default()
         };
-        let cost = against(&plan, Arc::default(), &mut |_| {}).unwrap();
+        let mut alone = Cost {
+            requests: 1,
+            requests_per_second: 1.0,
+            cpu_micros_per_request: 0.5,
+            requests_per_second_and_core: 2e6,
+            responder_cpu_micros_per_request: 0.5,
+            server: None,
+        };
+        let cost = against(&plan, &alone, Arc::default(), &mut |_| {}).unwrap();
         assert_eq!(cost.requests, 20_000);
-        assert!(cost.ratio > 0.0 && cost.generator_cpu_micros_per_request > 0.0, "{cost:?}");
+        // The server is watched for a part of that time, by a clock of the kernel's that has ticks of 10 ms: user and
+        // system time may each be told one too many.
+        let tick = 2.0 * 10e3 / cost.requests as f64;
+        let (of_server, of_both) = (cost.cpu_micros_per_request, cost.generator_cpu_micros_per_request);
+        assert!(of_server > 0.0 && of_server <= of_both + tick, "{cost:?}");
+        assert!(
+            (cost.ratio * of_both - of_server).abs() < 1e-6 && cost.headroom == of_server / 0.5,
+            "{cost:?}"
+        );
+        alone.server = Some(cost);
+        let told = alone.to_string();
+        assert!(
+            told.contains("the generator's 0.50 us at full speed\nbeside it the generator took"),
+            "{told}"
+        );
         let nobody = Plan { server_pid: None, records: Some(10), run_name: "b".into(), ..plan };
-        assert!(matches!(against(&nobody, Arc::default(), &mut |_| {}), Err(CalibrateError::Server)));
+        assert!(matches!(against(&nobody, &alone, Arc::default(), &mut |_| {}), Err(CalibrateError::Server)));
         responder.finish().unwrap();
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use chrono::DateTime;
 use thiserror::Error;
 
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{self, Manifest, ManifestError};
 use crate::record::{self, Metrics, Record, TapTimes};
 use crate::run::report::{ErrorCount, Report};
 use crate::run::timeline;
@@ -110,6 +110,7 @@ fn add_report(joined: &mut Report, other: Report, order: Order) {
         Order::InTurn => settings.rate = settings.rate.filter(|rate| Some(*rate) == other.settings.rate),
     }
     joined.seconds = joined.seconds.max(other.seconds);
+    joined.late_seconds = joined.late_seconds.max(other.late_seconds);
     joined.requests.total += other.requests.total;
     joined.requests.failed += other.requests.failed;
     joined.requests.retries += other.requests.retries;
@@ -183,10 +184,8 @@ pub fn manifests(manifests: Vec<Manifest>) -> Result<Manifest, JoinError> {
         joined.producers.extend(manifest.producers);
     }
     let joined = joined.ok_or(JoinError::Nothing)?;
-    let mut names: Vec<_> = joined.producers.iter().map(|account| account.producer.as_str()).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(JoinError::Producer(pair[0].to_owned())),
+    match manifest::known_twice(joined.producers.iter()) {
+        Some(name) => Err(JoinError::Producer(name.to_owned())),
         None => Ok(joined),
     }
 }

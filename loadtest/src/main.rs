@@ -11,11 +11,11 @@ mod terminal;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use clap::Parser;
-use forebay_load::chaos::{self, Chaos};
+use forebay_load::chaos::{self, Chaos, Fault};
 use forebay_load::join::{self, Order};
 use forebay_load::manifest::Manifest;
 use forebay_load::ramp::{Ramp, Runner};
@@ -63,9 +63,10 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
         html: args.ramp_html.clone(),
     };
     let (chaos, lakes, count) = (args.chaos(), args.lakes(), args.processes);
+    args.parent.map_or(Ok(()), processes::end_with)?;
     let plan = args.ramp(&|name| std::env::var(name).ok())?;
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(Arc::clone(&stop))?;
+    let server = stop_on_signal(Arc::clone(&stop))?;
     let mut worker = match count {
         1 => Worker::This,
         count => Worker::Several(Processes::new(std::env::args_os().skip(1), count)),
@@ -74,13 +75,16 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
         Ok(ramp) => return find_knee(&ramp, &mut worker, &stop, &files),
         Err(plan) => plan,
     };
-    let outcome = match &chaos {
-        None => calm(&plan, &mut worker, stop)?,
-        Some(settings) => disturbed(&plan, &mut worker, settings, stop)?,
+    let (outcome, faults) = match &chaos {
+        None => (calm(&plan, &mut worker, stop)?, Vec::new()),
+        Some(settings) => disturbed(&plan, &mut worker, settings, (stop, &server))?,
     };
     files.write(Some(&outcome.manifest), Some(&outcome.record))?;
     print(files.json.as_deref(), &outcome.report, &outcome.report.to_string())?;
-    let mut is_right = outcome.is_success();
+    let mut is_right = outcome.is_success() && faults.is_empty();
+    for fault in faults {
+        writeln!(io::stderr(), "chaos: {fault}")?;
+    }
     if let Some(lakes) = lakes {
         let plan = lakes.plan(store_environment(), vec![outcome.manifest])?;
         for verdict in verify::verify(&plan, &mut |_| {})? {
@@ -135,14 +139,17 @@ fn disturbed(
     plan: &run::Plan,
     worker: &mut Worker,
     settings: &chaos::Settings,
-    stop: Arc<AtomicBool>,
-) -> Result<run::Outcome, Failure> {
-    let mut chaos = Chaos::start(settings)?;
+    (stop, server): (Arc<AtomicBool>, &OnceLock<Arc<AtomicU32>>),
+) -> Result<(run::Outcome, Vec<Fault>), Failure> {
+    plan.check()?;
+    let mut chaos = Chaos::start(settings, plan.duration)?;
+    // Nobody else sets it.
+    chaos.server_pid().map(|pid| server.set(pid));
     let plan = run::Plan { followed_pid: chaos.server_pid(), ..plan.clone() };
     let mut display = worker.display(&plan);
     let mut failed = None;
     let end = Arc::clone(&stop);
-    let outcome = worker.run(&plan, stop, &mut |progress| {
+    let outcome = worker.run(&plan, Arc::clone(&stop), &mut |progress| {
         display.iter_mut().for_each(|display| display.show(progress));
         if failed.is_none()
             && let Err(error) = chaos.act(progress.elapsed)
@@ -156,8 +163,10 @@ fn disturbed(
     if let Some(error) = failed {
         return Err(error.into());
     }
-    outcome.record.marks = chaos.finish()?;
-    Ok(outcome)
+    // Who ends the load early knows that the rest of the script was not for it.
+    let (marks, faults) = chaos.finish(stop.load(Ordering::Relaxed))?;
+    outcome.record.marks = marks;
+    Ok((outcome, faults))
 }
 
 /// Where a run is written down.
@@ -225,7 +234,7 @@ fn tell_cost(args: &CalibrateArgs) -> Result<bool, Failure> {
     let mut cost = cost?;
     if let Some(plan) = against {
         let mut display = terminal::RunDisplay::new(&plan);
-        let server = calibrate::against(&plan, stop, &mut |progress| display.show(progress));
+        let server = calibrate::against(&plan, &cost, stop, &mut |progress| display.show(progress));
         display.finish();
         cost.server = Some(server?);
     }
@@ -279,8 +288,11 @@ fn store_environment() -> Vec<(String, String)> {
     texts.filter(|(name, _)| is_of_store(name)).map(|(name, value)| (name.to_lowercase(), value)).collect()
 }
 
-/// The first SIGINT or SIGTERM ends the run in good order, manifest and all; the second ends the program.
-fn stop_on_signal(stop: Arc<AtomicBool>) -> io::Result<()> {
+/// The first SIGINT or SIGTERM ends the run in good order, manifest and all; the second ends the program, and kills the
+/// server whose process the result is told of, which does not hear the terminal's signals itself.
+fn stop_on_signal(stop: Arc<AtomicBool>) -> io::Result<Arc<OnceLock<Arc<AtomicU32>>>> {
+    let server = Arc::<OnceLock<Arc<AtomicU32>>>::default();
+    let known = Arc::clone(&server);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {
         let _inside = runtime.enter();
@@ -295,13 +307,16 @@ fn stop_on_signal(stop: Arc<AtomicBool>) -> io::Result<()> {
                     _ = terminate.recv() => 143,
                 };
                 if is_last {
+                    if let Some(pid) = known.get() {
+                        chaos::server::kill(pid.load(Ordering::Acquire));
+                    }
                     std::process::exit(code);
                 }
                 stop.store(true, Ordering::Relaxed);
             }
         });
     });
-    Ok(())
+    Ok(server)
 }
 
 /// JSON goes to its file, or takes the place of the text.

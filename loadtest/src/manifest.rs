@@ -73,6 +73,13 @@ impl Account {
     }
 }
 
+/// The first producer, by its name, that `accounts` speak of more than once: two runs of one name, or one run twice.
+pub(crate) fn known_twice<'a>(accounts: impl Iterator<Item = &'a Account>) -> Option<&'a str> {
+    let mut names: Vec<_> = accounts.map(|account| account.producer.as_str()).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
 /// Why a manifest cannot be read or written.
 #[derive(Debug, Error)]
 pub enum ManifestError {

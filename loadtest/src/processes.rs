@@ -6,9 +6,11 @@
 //! One process shares its allocator, its pacers' cores and its file descriptors among all connections; several do not.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -21,8 +23,8 @@ use forebay_load::manifest::{Manifest, ManifestError};
 use forebay_load::ramp::Runner;
 use forebay_load::record::{Record, RecordError};
 use forebay_load::run::report::Report;
-use forebay_load::run::{self, Mode, Outcome, Plan, Progress, RunError};
-use rustix::process::{Pid, Signal, kill_process};
+use forebay_load::run::{self, Mode, Outcome, Plan, Progress, RunError, Source};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use thiserror::Error;
 
 /// Processes of a run.
@@ -35,7 +37,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const AHEAD: Duration = Duration::from_millis(700);
 
 /// Options, each with a value, of what surrounds the load.
-const AROUND: [&str; 14] = [
+const AROUND: [&str; 15] = [
     "--ramp",
     "--ramp-factor",
     "--ramp-step",
@@ -50,6 +52,7 @@ const AROUND: [&str; 14] = [
     "--freeze-pid",
     "--verify",
     "--endpoint",
+    "--key",
 ];
 
 /// Why several processes have no report.
@@ -62,8 +65,13 @@ pub enum ProcessError {
     #[error("processes of the load generator: {0}")]
     Start(io::Error),
     /// One did not come to its end.
-    #[error("a process of the load generator ended with {0:?}; the others were ended")]
-    Ended(Option<i32>),
+    #[error("a process of the load generator ended with {status}, and the others were ended: {told}")]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// The last that it said.
+        told: String,
+    },
     /// The server cannot be reached or watched.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -112,11 +120,15 @@ impl Processes {
         Self { args: of_load(args), count }
     }
 
+    /// In groups of their own: a terminal's Ctrl-C is for the first process alone, which tells them once. They end when
+    /// it does, whatever ends it.
     fn start(&self, plan: &Plan, folder: &Path) -> Result<Children, ProcessError> {
         let program = std::env::current_exe().map_err(ProcessError::Start)?;
         let mut children = Children(Vec::new());
         for index in 0..self.count {
             // Progress of several processes on one terminal cannot be read.
+            let said = File::create(told_in(folder, index));
+            let said = said.map_err(|source| ProcessError::Folder(told_in(folder, index), source))?;
             let child = Command::new(&program)
                 .args(&self.args)
                 .args(share(plan, index, self.count))
@@ -125,9 +137,11 @@ impl Processes {
                 .arg("--manifest")
                 .arg(folder.join(format!("{index}.manifest")))
                 .args(["--json", "/dev/null", "--processes", "1"])
+                .args(["--parent", &std::process::id().to_string()])
+                .process_group(0)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
-                .stderr(if index == 0 { Stdio::inherit() } else { Stdio::null() })
+                .stderr(said)
                 .spawn();
             children.0.push(child.map_err(ProcessError::Start)?);
         }
@@ -145,6 +159,7 @@ impl Runner for Processes {
         stop: Arc<AtomicBool>,
         observer: &mut dyn FnMut(Progress),
     ) -> Result<Outcome, ProcessError> {
+        plan.check_shared(self.count).map_err(RunError::from)?;
         let name = format!("forebay-load-{}-{}", plan.run_name, std::process::id());
         let folder = Folder(std::env::temp_dir().join(name));
         std::fs::create_dir(&folder.0).map_err(|source| ProcessError::Folder(folder.0.clone(), source))?;
@@ -152,10 +167,13 @@ impl Runner for Processes {
         run::reach(plan, &stop)?;
         // Of one that comes and goes only this process knows the number; the others watch one that stays.
         let watch = if plan.followed_pid.is_some() { run::watch(plan)? } else { None };
-        let plan = &Plan { start_at: Some(Utc::now() + AHEAD), ..plan.clone() };
-        let start = clock::monotonic() + AHEAD;
+        let now = Utc::now();
+        let asked = plan.start_at.and_then(|at| (at - now).to_std().ok()).unwrap_or_default();
+        let ahead = asked.max(AHEAD);
+        let plan = &Plan { start_at: Some(now + ahead), ..plan.clone() };
+        let start = clock::monotonic() + ahead;
         let mut children = self.start(plan, &folder.0)?;
-        wait(&mut children, &stop, start, observer)?;
+        wait(&mut children, &folder.0, &stop, start, observer)?;
         let path = |index: u32, kind: &str| folder.0.join(format!("{index}.{kind}"));
         let records = (0..self.count).map(|index| Record::read(&path(index, "record")));
         let manifests = (0..self.count).map(|index| Manifest::read(&path(index, "manifest")));
@@ -171,6 +189,16 @@ impl Runner for Processes {
             record.server = samples;
         }
         Ok(Outcome { report: record.report.clone(), manifest, record })
+    }
+}
+
+/// Has this process be told to end when `parent`, which began it, is no more.
+pub fn end_with(parent: u32) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::TERM))?;
+    // It may have gone before that.
+    match getppid().is_some_and(|pid| pid.as_raw_pid().unsigned_abs() == parent) {
+        true => Ok(()),
+        false => Err(io::Error::other("the process that began this one is gone")),
     }
 }
 
@@ -191,7 +219,12 @@ fn of_load(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     kept
 }
 
-/// The options of one of `count` processes; what is given twice counts as given last.
+/// Where a process says what went wrong.
+fn told_in(folder: &Path, index: u32) -> PathBuf {
+    folder.join(format!("{index}.told"))
+}
+
+/// The options of one of `count` processes; what is given twice counts as given last. The plan was checked.
 fn share(plan: &Plan, index: u32, count: u32) -> Vec<String> {
     let part = |total: u64| total / u64::from(count) + u64::from(u64::from(index) < total % u64::from(count));
     let connections = part(plan.connections.into());
@@ -212,30 +245,38 @@ fn share(plan: &Plan, index: u32, count: u32) -> Vec<String> {
     let at = |start: DateTime<Utc>| start.to_rfc3339_opts(SecondsFormat::Micros, true);
     options.extend(plan.start_at.map(|start| ("--start-at", at(start))));
     options.extend(plan.records.map(|records| ("--records", part(records).to_string())));
+    if let Source::File(_) = plan.source {
+        options.push(("--file-part", plan.file_part.share(index, count).to_string()));
+    }
     options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }
 
 /// Waits until all have ended, and tells the observer how long the load has lasted.
 fn wait(
     children: &mut Children,
+    folder: &Path,
     stop: &AtomicBool,
     start: Instant,
     observer: &mut dyn FnMut(Progress),
 ) -> Result<(), ProcessError> {
     let mut is_told = false;
-    let mut codes = vec![None; children.0.len()];
-    while codes.iter().any(Option::is_none) {
-        for (child, code) in children.0.iter_mut().zip(&mut codes) {
-            if code.is_none() {
-                *code = child.try_wait().map_err(ProcessError::Start)?.map(|status| status.code());
+    let mut ended = vec![None; children.0.len()];
+    while ended.iter().any(Option::is_none) {
+        for (index, (child, ended)) in children.0.iter_mut().zip(&mut ended).enumerate() {
+            if ended.is_none() {
+                *ended = child.try_wait().map_err(ProcessError::Start)?;
             }
-        }
-        if let Some(code) = codes.iter().flatten().find(|code| !matches!(code, Some(0 | 1))) {
-            return Err(ProcessError::Ended(*code));
+            if let Some(status) = ended.filter(|status| !matches!(status.code(), Some(0 | 1))) {
+                let text = std::fs::read_to_string(told_in(folder, index as u32)).unwrap_or_default();
+                let told = text.lines().next_back().unwrap_or("it said nothing").to_owned();
+                return Err(ProcessError::Ended { status, told });
+            }
         }
         let elapsed = clock::monotonic().saturating_duration_since(start);
         observer(Progress { elapsed, ..Progress::default() });
-        if stop.load(Ordering::Relaxed) && !std::mem::replace(&mut is_told, true) {
+        // Not before the load begins: who has just been started does not hear yet.
+        let is_begun = clock::monotonic() >= start;
+        if is_begun && stop.load(Ordering::Relaxed) && !std::mem::replace(&mut is_told, true) {
             for child in &children.0 {
                 // One that has ended needs not be told.
                 let _ = kill_process(Pid::from_child(child), Signal::TERM);
@@ -249,6 +290,8 @@ fn wait(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic in a test is a failed test")]
+
+    use forebay_load::run::FilePart;
 
     use super::*;
 
@@ -266,6 +309,14 @@ mod tests {
         assert_eq!((sum("--connections"), sum("--records"), sum("--producers")), (10.0, 1_001.0, 10.0));
         assert!((sum("--rate") - 1_000.0).abs() < 1e-9);
         assert_eq!(shares[2][1], "run.2");
+    }
+
+    #[test]
+    fn each_process_has_a_part_of_the_file() {
+        let (source, file_part) = (Source::File("a".into()), FilePart { index: 1, count: 2 });
+        let plan = Plan { source, file_part, ..Plan::default() };
+        let parts = (0..3).map(|index| share(&plan, index, 3).pop().unwrap()).collect::<Vec<_>>();
+        assert_eq!(parts, ["4/6", "5/6", "6/6"]);
     }
 
     #[test]

@@ -219,7 +219,7 @@ fn a_server_that_is_killed_frozen_and_started_again_loses_nothing() {
     let Some(binary) = node::binary() else { return };
     let folder = tempfile::tempdir().unwrap();
     let port = forebay::testkit::port::Port::take().unwrap();
-    node::prepare(folder.path(), &port.address().to_string(), "");
+    node::prepare(folder.path(), [&port.address().to_string(), "127.0.0.1:0"], "");
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let command = format!("env -C {} {} serve pipelines", folder.path().display(), binary.display());
     let done = std::process::Command::new(env!("CARGO_BIN_EXE_forebay-load"))

@@ -217,21 +217,22 @@ fn two_runs_are_compared_and_what_is_worse_is_told() {
 }
 
 #[test]
-fn a_ramp_finds_the_rate_that_the_server_can_keep_up_with() {
+fn a_ramp_is_made_of_runs_and_its_knee_is_the_highest_that_was_sustained() {
     ramp_of("1");
 }
 
 /// All processes make the same steps at the same time, and one knee is found.
 #[test]
-fn a_ramp_of_several_processes_finds_the_same_knee() {
+fn a_ramp_of_several_processes_is_as_one_of_one() {
     ramp_of("2");
 }
 
+/// Where the knee is depends on the clock, and that is for the tests of the module; here it is where the steps say.
 fn ramp_of(processes: &str) {
     let folder = tempfile::tempdir().unwrap();
-    // Each request takes 20 ms and waits for the one before: 50 requests of 10 records a second.
     let lake = folder.path().join("lake");
-    let server = Server::start(&lake, |_| Act::Stall(Duration::from_millis(20)));
+    // The first step has ten requests, the second has twenty: not all of the third can be answered, however fast.
+    let server = Server::start(&lake, |request| if request < 40 { Act::Keep } else { Act::Fail });
     let (json, html) = (folder.path().join("ramp.json"), folder.path().join("ramp.html"));
     let (record, manifest) = (folder.path().join("ramp.record"), folder.path().join("ramp.manifest"));
     let done = load(&[
@@ -249,7 +250,7 @@ fn ramp_of(processes: &str) {
         "--ramp-step",
         "1s",
         "--ramp-latency",
-        "200ms",
+        "60s",
         "--ramp-refine",
         "1",
         "--json",
@@ -264,11 +265,15 @@ fn ramp_of(processes: &str) {
         text(&manifest),
     ]);
     let told = String::from_utf8(done.stdout).unwrap();
-    assert!(done.status.success() && told.contains("knee"), "{told}");
     let found: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    let knee = found["knee"].as_f64().unwrap();
-    assert!((100.0..500.0).contains(&knee), "{knee}");
-    assert_eq!(found["is_saturated"], true);
+    let sustained = found["steps"].as_array().unwrap().iter().filter(|step| step["limit"].is_null());
+    let highest = sustained.map(|step| step["rate"].as_f64().unwrap()).reduce(f64::max);
+    assert_eq!((found["knee"].as_f64(), found["is_saturated"].as_bool()), (highest, Some(true)), "{told}");
+    assert_eq!(
+        (done.status.success(), told.contains("knee ")),
+        (highest.is_some(), highest.is_some()),
+        "{told}"
+    );
     // Each step is one run, at the rate and over the connections of all processes.
     for step in found["steps"].as_array().unwrap() {
         assert_eq!(step["report"]["settings"]["rate"], step["rate"]);

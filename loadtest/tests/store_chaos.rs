@@ -26,9 +26,10 @@ fn disturbed(name: &str, chaos: &str, more: &[&str]) -> Option<(String, Record)>
     let (endpoint, bucket) = store()?;
     let binary = node::binary()?;
     let folder = tempfile::tempdir().unwrap();
-    let (port, proxy) = (Port::take().unwrap(), Port::take().unwrap());
+    let (port, admin, proxy) = (Port::take().unwrap(), Port::take().unwrap(), Port::take().unwrap());
     // Keys come from the environment. Uploads that get no answer are tried again soon.
-    node::prepare(folder.path(), &port.address().to_string(), "");
+    let addresses = [port.address().to_string(), admin.address().to_string()];
+    node::prepare(folder.path(), [&addresses[0], &addresses[1]], "");
     let lake = format!("s3://{bucket}/chaos-{name}-{}/", std::process::id());
     let pipeline = format!(
         "[stream]\nname = \"clickstream\"\nshards = 4\ndurability = \"fsync\"\n\
@@ -47,6 +48,7 @@ fn disturbed(name: &str, chaos: &str, more: &[&str]) -> Option<(String, Record)>
         .args(["--stall-proxy", &format!("{}={upstream}", proxy.address())])
         .args(["--server-command", &format!("env -C {} {} serve pipelines", path(""), binary.display())])
         .args(["--server-log", &path("server.log"), "--record", &path("run.record")])
+        .args(["--metrics", &format!("http://{}", admin.address())])
         .args(["--verify", &lake, "--endpoint", &endpoint])
         .args(more)
         .output()
@@ -68,7 +70,10 @@ fn a_store_that_stalls_and_is_cut_off_gets_every_record_once() {
     let Some((told, record)) = disturbed("stall", chaos, &[]) else { return };
     assert!(told.contains("expected 8000: missing 0, duplicated 0, reordered 0"), "{told}");
     assert_eq!(marks(&record), ["stall", "heal", "cut", "heal"]);
-    // The log takes what the store cannot: nobody who sends sees any of it.
+    // The store was away for those who upload, …
+    let errors = &record.metrics.series["forebay_delivery_upload_errors_total"];
+    assert!(errors.iter().flatten().any(|count| *count > 0.0), "{errors:?}");
+    // … but the log takes what the store cannot: nobody who sends sees any of it.
     assert_eq!((record.report.records.acked, record.report.requests.failed), (8_000, 0));
 }
 

@@ -290,6 +290,6 @@ def runs() -> list[list[str]]:
             groups.setdefault((run.log, run.format), []).append(run)
     for (log, name), alike in sorted(groups.items()):
         judges = sum(run.is_held_out for run in alike)
-        records, size = sum(run.records for run in alike), sum(run.body_bytes for run in alike) / GB
+        records, size = sum(run.records for run in alike), sum(run.payload_bytes for run in alike) / GB
         rows.append([log, name, f"{len(alike)}", f"{judges}", f"{records:,}", f"{size:.2f}"])
     return rows

@@ -38,7 +38,7 @@ class Row:
     event: int
     records: int
     requests: int
-    body_bytes: int
+    payload_bytes: int
     seconds: float
     cpu: float
     resident_mb: float
@@ -90,12 +90,12 @@ def measure(point: Point, source: pathlib.Path, seconds: float, rate: int, port:
         if point.log == "kafka":
             # Streams in Kafka refuse keys of idempotency: nothing is tried again there.
             options.append("--idempotent=false")
-        ran = {"body_bytes": 0, "seconds": 0.0, "records": {"acked": 0}, "requests": {"total": 0}}
+        ran = {"payload_bytes": 0, "seconds": 0.0, "records": {"acked": 0}, "requests": {"total": 0}}
         with node.running(folder) as server:
             if seconds:
                 ran = node.load(port, *options)
             cpu, resident = node.stop(server, folder)
-    amounts = (ran["records"]["acked"], ran["requests"]["total"], ran["body_bytes"], ran["seconds"])
+    amounts = (ran["records"]["acked"], ran["requests"]["total"], ran["payload_bytes"], ran["seconds"])
     return Row(*astuple(point), *amounts, cpu, resident)
 
 

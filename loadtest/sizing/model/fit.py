@@ -43,7 +43,7 @@ class Run:
     event: int
     records: int
     requests: int
-    body_bytes: int
+    payload_bytes: int
     seconds: float
     cpu: float
 
@@ -67,7 +67,7 @@ class Run:
             "set": sets(self.requests, self.batch, PARTITIONS, self.seconds / linger_s()),
             "request": self.requests,
             "record": self.records,
-            "byte": self.body_bytes,
+            "byte": self.payload_bytes,
         }
         found: dict[tuple[str, str], float] = {}
         for stage in ["start", *self.stages()]:
@@ -92,7 +92,7 @@ def runs() -> list[Run]:
         return [
             Run(
                 row["log"], row["format"], int(row["batch"]), int(row["event"]), int(row["records"]),
-                int(row["requests"]), int(row["body_bytes"]), float(row["seconds"]), float(row["cpu"]),
+                int(row["requests"]), int(row["payload_bytes"]), float(row["seconds"]), float(row["cpu"]),
             )
             for row in csv.DictReader(rows)
         ]

@@ -47,10 +47,10 @@ def verdicts() -> list[Verdict]:
         alike = list(group)
         # Without a start and an end, which a node in production has once.
         start = costs.units()["start", "process"]
-        measured = statistics.median((run.cpu - start) / run.body_bytes * GB for run in alike)
+        measured = statistics.median((run.cpu - start) / run.payload_bytes * GB for run in alike)
         said = [fit.predicted(costs.units(), run) - start for run in alike]
-        predicted = statistics.median(cpu / run.body_bytes * GB for cpu, run in zip(said, alike, strict=True))
-        event = sum(run.body_bytes for run in alike) / sum(run.records for run in alike)
+        predicted = statistics.median(cpu / run.payload_bytes * GB for cpu, run in zip(said, alike, strict=True))
+        event = sum(run.payload_bytes for run in alike) / sum(run.records for run in alike)
         found.append(Verdict(log, name, batch, event, len(alike), measured, predicted, alike[0].is_held_out))
     return found
 

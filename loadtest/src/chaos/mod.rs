@@ -9,6 +9,7 @@ pub mod script;
 pub mod server;
 
 use std::io;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -53,6 +54,37 @@ pub enum ChaosError {
     },
 }
 
+/// What makes a run with chaos wrong that nobody else would tell.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// The server has crashed, or could not be started.
+    #[error(
+        "the server ended by itself after {seconds:.1} s of the load, with {status}: see its --server-log"
+    )]
+    OwnEnd {
+        /// Since the load began; of a server that ended behind it, when the load ended.
+        seconds: f64,
+        /// How.
+        status: ExitStatus,
+    },
+    /// The server does not say that all is well.
+    #[error("the server was told to end and did so with {status}: see its --server-log")]
+    BadEnd {
+        /// How.
+        status: ExitStatus,
+    },
+    /// The load was over too soon.
+    #[error("{act} at {at:?} came behind the load, which lasted {lasted:?}: nobody saw it; send for longer")]
+    Unseen {
+        /// What.
+        act: Act,
+        /// When it was due.
+        at: Duration,
+        /// How long the load lasted.
+        lasted: Duration,
+    },
+}
+
 /// What can be done something to.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -76,12 +108,16 @@ pub struct Chaos {
     proxy: Option<Proxy>,
     freeze_pid: Option<u32>,
     marks: Vec<Mark>,
+    faults: Vec<Fault>,
+    /// How long the load has lasted.
+    elapsed: Duration,
 }
 
 impl Chaos {
-    /// Checks the script, and starts proxy and server.
-    pub fn start(settings: &Settings) -> Result<Self, ChaosError> {
+    /// Checks the script for a load that ends after `end`, if that is known, and starts proxy and server.
+    pub fn start(settings: &Settings, end: Option<Duration>) -> Result<Self, ChaosError> {
         let events = script::parse(&settings.script)?;
+        end.map_or(Ok(()), |end| script::check_end(&events, end))?;
         for Event { act, .. } in &events {
             let missing = match act {
                 Act::Kill | Act::Terminate | Act::Restart => {
@@ -104,7 +140,8 @@ impl Chaos {
         let server = settings.server_command.clone().map(|command| Server::start(command, log));
         let server = server.transpose().map_err(ChaosError::Server)?;
         let freeze_pid = settings.freeze_pid;
-        Ok(Self { events: events.into_iter(), server, proxy, freeze_pid, marks: Vec::new() })
+        let (marks, faults, elapsed) = (Vec::new(), Vec::new(), Duration::ZERO);
+        Ok(Self { events: events.into_iter(), server, proxy, freeze_pid, marks, faults, elapsed })
     }
 
     /// The process id of the server, which changes when it is started again.
@@ -114,12 +151,31 @@ impl Chaos {
 
     /// Does what is due.
     pub fn act(&mut self, elapsed: Duration) -> Result<(), ChaosError> {
+        self.elapsed = elapsed;
+        self.look_at_server()?;
         while let Some(event) = self.events.as_slice().first().copied().filter(|event| event.at <= elapsed) {
             self.events.next();
             self.apply(event.act)?;
             let at = (elapsed.as_secs_f64() * 1e3).round() / 1e3;
             self.marks.push(Mark { at, text: event.act.to_string() });
         }
+        Ok(())
+    }
+
+    fn look_at_server(&mut self) -> Result<(), ChaosError> {
+        let Some(server) = &mut self.server else { return Ok(()) };
+        let seconds = self.elapsed.as_secs_f64();
+        let ended = server.own_end().map_err(ChaosError::Server)?;
+        self.faults.extend(ended.map(|status| Fault::OwnEnd { seconds, status }));
+        Ok(())
+    }
+
+    /// Tells the server to end.
+    fn end_server(&mut self, is_last: bool) -> Result<(), ChaosError> {
+        let Some(server) = &mut self.server else { return Ok(()) };
+        let ended = server.end(Signal::TERM).map_err(ChaosError::Server)?;
+        let bad = ended.filter(|status| !server::is_good(*status, is_last));
+        self.faults.extend(bad.map(|status| Fault::BadEnd { status }));
         Ok(())
     }
 
@@ -134,19 +190,21 @@ impl Chaos {
         }
         if let Some(server) = &mut self.server {
             let done = match act {
-                Act::Kill => server.signal(Signal::KILL).and_then(|()| server.wait()),
-                Act::Terminate => server.signal(Signal::TERM).and_then(|()| server.wait()),
+                Act::Kill => server.end(Signal::KILL).map(|_| ()),
                 Act::Restart => server.restart(),
                 _ => Ok(()),
             };
             done.map_err(ChaosError::Server)?;
+        }
+        if act == Act::Terminate {
+            self.end_server(false)?;
         }
         let signal = match act {
             Act::Freeze => Signal::STOP,
             Act::Thaw => Signal::CONT,
             _ => return Ok(()),
         };
-        match (self.freeze_pid, &self.server) {
+        match (self.freeze_pid, &mut self.server) {
             (Some(pid), _) => {
                 let of = i32::try_from(pid).ok().and_then(Pid::from_raw);
                 let sent = of.ok_or(rustix::io::Errno::SRCH).and_then(|of| kill_process(of, signal));
@@ -157,14 +215,19 @@ impl Chaos {
         }
     }
 
-    /// Does all that is left, so that everything is whole again, and ends the server in good order.
-    pub fn finish(mut self) -> Result<Vec<Mark>, ChaosError> {
-        self.act(Duration::MAX)?;
-        if let Some(server) = &mut self.server {
-            server.signal(Signal::TERM).and_then(|()| server.wait()).map_err(ChaosError::Server)?;
+    /// Does all that is left, so that everything is whole again, and ends the server in good order. Says what was done
+    /// during the load, and what was wrong. `is_stopped`: somebody ended the load before its time.
+    pub fn finish(mut self, is_stopped: bool) -> Result<(Vec<Mark>, Vec<Fault>), ChaosError> {
+        self.look_at_server()?;
+        for Event { act, at } in std::mem::take(&mut self.events) {
+            // What was done behind the load has no place in its time.
+            self.apply(act)?;
+            if act.undone_by().is_some() && !is_stopped {
+                self.faults.push(Fault::Unseen { act, at, lasted: self.elapsed });
+            }
         }
-        // What was done behind the load has no place in its time.
-        self.marks.retain(|mark| mark.at < 1e9);
-        Ok(self.marks)
+        self.look_at_server()?;
+        self.end_server(true)?;
+        Ok((self.marks, self.faults))
     }
 }

@@ -42,7 +42,7 @@ impl Act {
     ];
 
     /// What has to come later.
-    fn undone_by(self) -> Option<Act> {
+    pub(super) fn undone_by(self) -> Option<Act> {
         match self {
             Act::Kill | Act::Terminate => Some(Act::Restart),
             Act::Freeze => Some(Act::Thaw),
@@ -83,6 +83,18 @@ pub enum ScriptError {
     /// Something is undone that was not done.
     #[error("--chaos: {0} with nothing to undo")]
     NothingToUndo(Act),
+    /// Nobody would notice it.
+    #[error(
+        "--chaos: {act} at {at:?} is behind the load, which ends after {end:?}: do it earlier, or send for longer"
+    )]
+    Behind {
+        /// What.
+        act: Act,
+        /// When.
+        at: Duration,
+        /// When the load ends.
+        end: Duration,
+    },
     /// Too much.
     #[error("--chaos: more than {EVENTS_MAX} events")]
     TooMany,
@@ -124,6 +136,15 @@ pub fn parse(text: &str) -> Result<Vec<Event>, ScriptError> {
     }
 }
 
+/// Says what of `events` a load that ends then would not see. Something may be undone at its very end.
+pub fn check_end(events: &[Event], end: Duration) -> Result<(), ScriptError> {
+    let is_behind = |event: &&Event| event.at > end || event.at == end && event.act.undone_by().is_some();
+    match events.iter().find(is_behind) {
+        Some(Event { act, at }) => Err(ScriptError::Behind { act: *act, at: *at, end }),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +156,21 @@ mod tests {
         let expected = [(500, "stall"), (1_500, "heal"), (10_000, "kill"), (12_000, "restart")];
         assert_eq!(told, expected.map(|(at, act)| (at, act.to_owned())));
         assert!(parse("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_behind_the_load_is_refused() {
+        let check = |text: &str| check_end(&parse(text).unwrap(), Duration::from_secs(3));
+        assert_eq!(check("stall@1s,heal@3s"), Ok(()));
+        for (text, act) in [
+            ("kill@10s,restart@12s", Act::Kill),
+            ("kill@2s,restart@3001ms", Act::Restart),
+            ("stall@3s,heal@3s", Act::Stall),
+        ] {
+            assert!(matches!(check(text), Err(ScriptError::Behind { act: of, .. }) if of == act), "{text}");
+        }
+        let text = check("kill@10s,restart@12s").unwrap_err().to_string();
+        assert!(text.starts_with("--chaos: kill at 10s is behind the load, which ends after 3s"), "{text}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct CalibrateArgs {
     /// How long to send
     #[arg(long, value_parser = duration, default_value = "5s")]
     duration: Duration,
-    /// Connections, each with one request at a time
+    /// Connections, each with --pipeline requests at a time
     #[arg(long, default_value_t = 32)]
     connections: u32,
     /// Requests under way on each connection

@@ -3,9 +3,6 @@
 use super::scale::{Scale, short};
 use super::{Anchor, Canvas, Color, Label};
 
-/// Width of a letter of a label, about.
-const LETTER_WIDTH: f64 = 6.5;
-
 /// Room for the numbers at the left.
 const LEFT: f64 = 64.0;
 /// Room at the right.
@@ -14,8 +11,8 @@ const RIGHT: f64 = 28.0;
 const TOP: f64 = 44.0;
 /// Room for the numbers below.
 const BOTTOM: f64 = 40.0;
-/// Width of a letter of a label, about.
-const LETTER: f64 = 7.0;
+/// Width of a letter of a label, at most; about, because fonts differ.
+const LETTER_WIDTH: f64 = 7.0;
 
 const INK: Color = Color(40, 40, 40);
 const PALE: Color = Color(110, 110, 110);
@@ -203,7 +200,7 @@ fn draw_legend(plot: &Plot, canvas: &mut dyn Canvas, at: (f64, f64)) {
             is_title: false,
         };
         canvas.text(&text);
-        x += 36.0 + LETTER * series.name.chars().count() as f64;
+        x += 36.0 + LETTER_WIDTH * series.name.chars().count() as f64;
     }
 }
 

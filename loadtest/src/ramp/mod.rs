@@ -247,6 +247,9 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Account;
+    use crate::record::{Metrics, RECORD_FORMAT, RECORD_VERSION, TapTimes};
+    use crate::spread::Spread;
 
     fn search(from: f64, rate_max: f64, refine: u32, server: f64) -> (Search, Vec<f64>) {
         let plan = Plan::default();
@@ -275,6 +278,72 @@ mod tests {
         assert_eq!(tried, [100.0, 200.0, 400.0, 800.0, 1_000.0]);
         assert_eq!((found.sustained, found.failed), (Some(1_000.0), None));
         assert_eq!(search(100.0, 1e9, 3, 50.0).1, [100.0]);
+    }
+
+    /// Acks at most so many records a second, and says so without a clock.
+    struct Limited(f64);
+
+    impl Runner for Limited {
+        type Error = std::convert::Infallible;
+
+        fn run(
+            &mut self,
+            plan: &Plan,
+            _: Arc<AtomicBool>,
+            _: &mut dyn FnMut(Progress),
+        ) -> Result<Outcome, Self::Error> {
+            let Mode::Open { rate } = plan.mode else { panic!("a step has a rate") };
+            let mut report = crate::run::report::tests::report();
+            report.seconds = 1.0;
+            report.records.acked = rate.min(self.0) as u64;
+            report.records.acked_per_second = rate.min(self.0);
+            let account = Account { producer: plan.run_name.clone(), ..Account::default() };
+            let manifest = Manifest { producers: vec![account], ..Manifest::default() };
+            let record = Record {
+                format: RECORD_FORMAT.into(),
+                version: RECORD_VERSION,
+                started_at: "2026-01-01T00:00:00Z".into(),
+                report: report.clone(),
+                interval_seconds: 1,
+                intervals: vec![],
+                percentiles: vec![],
+                latency_us: Spread::default(),
+                service_us: Spread::default(),
+                pacing_us: Spread::default(),
+                taps: TapTimes::default(),
+                server: vec![],
+                metrics: Metrics::default(),
+                marks: vec![],
+            };
+            Ok(Outcome { report, manifest, record })
+        }
+    }
+
+    #[test]
+    fn the_knee_of_a_server_is_found_with_all_that_its_steps_have_left_behind() {
+        let settings = |from| Ramp {
+            plan: Plan::default(),
+            from,
+            factor: 2.0,
+            step: Duration::from_secs(1),
+            latency_max: Duration::from_millis(100),
+            refine: 1,
+            rate_max: 1e9,
+        };
+        let mut told = 0;
+        let mut find = |from: f64| {
+            ramp(&settings(from), &mut Limited(500.0), &Arc::default(), &mut |_, _| {}, &mut |_| told += 1)
+                .unwrap()
+        };
+        let found = find(100.0);
+        let steps: Vec<_> = found.steps.iter().map(|step| (step.rate.round(), step.limit)).collect();
+        let slow = Some(Limit::Throughput);
+        assert_eq!(steps, [(100.0, None), (200.0, None), (400.0, None), (800.0, slow), (566.0, slow)]);
+        assert_eq!((found.knee, found.is_saturated), (Some(400.0), true));
+        assert_eq!(found.manifest.unwrap().producers.len(), 5);
+        assert_eq!(found.record.unwrap().report.records.acked, 100 + 200 + 400 + 500 + 500);
+        assert_eq!(find(600.0).knee, None);
+        assert_eq!(told, 6);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Requests as clients of AWS make them: PutRecords in JSON 1.1 and CBOR 1.1, PutRecordBatch in JSON 1.1, signed by Signature Version 4
-//! (the steps are those of *AWS Signature Version 4 for API requests*).
+//! Requests as clients of AWS make them: PutRecords in JSON 1.1 and CBOR 1.1, PutRecordBatch in JSON 1.1, signed by
+//! Signature Version 4 (the steps are those of *AWS Signature Version 4 for API requests*).
 
 use std::fmt::Write;
 

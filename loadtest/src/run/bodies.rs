@@ -296,9 +296,17 @@ impl Queue {
     }
 }
 
-/// A thread that makes bodies for some connections.
+/// A thread that makes bodies for some connections. The queues must be gone before this is.
 pub(super) struct Feeder {
-    thread: JoinHandle<io::Result<()>>,
+    /// Nothing once it was joined.
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Drop for Feeder {
+    fn drop(&mut self) {
+        // A failure has a cause elsewhere that is told.
+        let _ = self.end();
+    }
 }
 
 impl Feeder {
@@ -311,13 +319,18 @@ impl Feeder {
         let feeder = thread.thread().clone();
         let low = ahead / 2;
         let queue = |bodies| Queue { bodies, feeder: feeder.clone(), low };
-        (Self { thread }, receivers.into_iter().map(queue).collect())
+        (Self { thread: Some(thread) }, receivers.into_iter().map(queue).collect())
     }
 
     /// Waits for its end. The queues must be gone by then.
-    pub(super) fn join(self) -> io::Result<()> {
-        self.thread.thread().unpark();
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("a feeder thread panicked")))
+    pub(super) fn join(mut self) -> io::Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        thread.thread().unpark();
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("a feeder thread panicked")))
     }
 }
 

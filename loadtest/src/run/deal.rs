@@ -65,7 +65,7 @@ pub(super) fn producers(plan: &Plan, parts: &Parts) -> Result<Vec<(Records, u64)
             (0..plan.producers).map(one).collect()
         }
         Source::File(path) => {
-            let file = Arc::new(ReplayFile::read(path)?);
+            let file = Arc::new(ReplayFile::read(path, plan.file_part)?);
             let total = plan.records.or(plan.duration.is_none().then_some(file.len()));
             let one = |index: u32| {
                 let records = Records::Replayed {

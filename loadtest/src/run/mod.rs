@@ -1,7 +1,7 @@
 //! `forebay-load run`: feeders make bodies → connections send them when they are due → replies are written down.
 //!
-//! A producer belongs to one connection, and a connection has one request at a time, so the server gets each
-//! producer's records in order. Everything that waits is bounded: bodies by the feeders' queues, replies by the
+//! A producer belongs to one connection and has one request at a time under way, so the server gets each producer's
+//! records in order. Everything that waits is bounded: bodies by the feeders' queues, replies by the
 //! client, ranges by the manifest.
 
 mod account;
@@ -9,6 +9,7 @@ mod aws;
 mod bodies;
 pub mod consume;
 mod deal;
+mod file_part;
 mod lane;
 mod link;
 mod plan;
@@ -37,6 +38,7 @@ use thiserror::Error;
 pub use aws::Credentials;
 use consume::{Consumers, Stamps, TapError};
 use deal::{Parts, feed, lanes, manifest, producers};
+pub use file_part::FilePart;
 use lane::{Live, Shared};
 pub use link::HeadError;
 pub use link::connect::{TlsError, Trust};
@@ -156,7 +158,7 @@ pub fn run(
     let consumers =
         stamps.as_ref().map(|stamps| Consumers::start(plan, &manifest.producers, stamps)).transpose()?;
     let (feeders, queues) = feed(plan, &parts, producers)?;
-    let (start, started_at) = beginning(plan);
+    let Beginning { start, started_at, late } = beginning(plan);
     consumers.iter().for_each(|consumers| consumers.begin(start));
     let shared = Arc::new(Shared {
         start,
@@ -172,10 +174,9 @@ pub fn run(
     let threads = start_threads(plan.threads, plan.pipeline as usize, classes, lanes, &shared);
     watch_over(&threads, &shared, observer);
 
+    // Whoever has a thread joins it when it is dropped: an error leaves none behind.
     let (mut tally, accounts, end) = join_threads(threads, start, classes)?;
-    for pacer in pacers {
-        pacer.join();
-    }
+    drop(pacers);
     for feeder in feeders {
         feeder.join()?;
     }
@@ -191,7 +192,8 @@ pub fn run(
     let (usage, samples) = usage.unzip();
     let metrics = scraper.map(|scraper| scraper.finish(start)).unwrap_or_default();
     let seconds = end.saturating_duration_since(start).as_secs_f64();
-    let report = Report { taps, ..Report::new(plan, &tally, seconds, usage) };
+    let late_seconds = late.as_secs_f64();
+    let report = Report { taps, late_seconds, ..Report::new(plan, &tally, seconds, usage) };
     let (interval_seconds, intervals) = timeline::merge(std::mem::take(&mut tally.merged));
     let latency_us = tally.latency.spread();
     let record = Record {
@@ -227,12 +229,20 @@ pub fn watch(plan: &Plan) -> Result<Option<Watch>, RunError> {
     watch.transpose()
 }
 
-/// When the load begins: when the plan says, or as soon as the first bodies may be there.
-fn beginning(plan: &Plan) -> (Instant, DateTime<Utc>) {
+/// When the load begins.
+struct Beginning {
+    start: Instant,
+    started_at: DateTime<Utc>,
+    /// How much later than the plan says.
+    late: Duration,
+}
+
+/// When the plan says, or as soon as the first bodies may be there.
+fn beginning(plan: &Plan) -> Beginning {
     let (now, at) = (clock::monotonic(), Utc::now());
-    let asked = plan.start_at.and_then(|start| (start - at).to_std().ok()).unwrap_or_default();
-    let early = asked.max(WARM_UP);
-    (now + early, at + early)
+    let started_at = plan.start_at.unwrap_or(at).max(at + WARM_UP);
+    let late = plan.start_at.and_then(|asked| (started_at - asked).to_std().ok()).unwrap_or_default();
+    Beginning { start: now + (started_at - at).to_std().unwrap_or(WARM_UP), started_at, late }
 }
 
 /// Says in one message that nobody listens; at once, unless the plan is to try again.
@@ -245,5 +255,26 @@ pub fn reach(plan: &Plan, stop: &AtomicBool) -> Result<(), RunError> {
             return Err(RunError::Connect { authority: target.authority.clone(), source });
         }
         thread::sleep(REACH_INTERVAL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_begins_later_than_asked_says_so() {
+        let at = |start_at| beginning(&Plan { start_at, ..Plan::default() });
+        assert_eq!(at(None).late, Duration::ZERO);
+        let soon = Utc::now() + Duration::from_secs(3_600);
+        let beginning = at(Some(soon));
+        assert_eq!((beginning.started_at, beginning.late), (soon, Duration::ZERO));
+        let asked = Utc::now() - Duration::from_secs(5);
+        let late = at(Some(asked));
+        assert!(late.late >= Duration::from_secs(5) && late.started_at - asked == chrono_of(late.late));
+    }
+
+    fn chrono_of(duration: Duration) -> chrono::TimeDelta {
+        chrono::TimeDelta::from_std(duration).unwrap()
     }
 }

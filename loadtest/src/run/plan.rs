@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::aws::Credentials;
 use super::consume::{TAPS_MAX, TapKind};
+use super::file_part::FilePart;
 use super::link::connect::Trust;
 use super::workload::{Class, Protocol, Span};
 
@@ -40,9 +41,11 @@ pub struct Plan {
     pub stream: String,
     /// Where the records come from.
     pub source: Source,
+    /// Which lines of a file are replayed. Not for records that are made.
+    pub file_part: FilePart,
     /// When a request starts.
     pub mode: Mode,
-    /// Connections, each with one request at a time.
+    /// Connections, each with `pipeline` requests at a time.
     pub connections: u32,
     /// Requests that may be under way on each connection (HTTP/1.1). Those of one producer are never so together.
     pub pipeline: u32,
@@ -113,6 +116,7 @@ impl Default for Plan {
             authorization: None,
             stream: Profile::Clickstream.name().into(),
             source: Source::Profile(Profile::Clickstream),
+            file_part: FilePart::WHOLE,
             mode: Mode::Closed,
             connections: 8,
             pipeline: 1,
@@ -296,6 +300,21 @@ impl Plan {
         if self.mix.is_empty() { vec![self.whole()] } else { self.mix.clone() }
     }
 
+    /// Says what makes no sense, also about being shared by `processes`: each of them has to have something to do.
+    pub fn check_shared(&self, processes: u32) -> Result<(), PlanError> {
+        self.check()?;
+        let too_few = |option, value: u64, least: u64, each: &str| {
+            let allowed = format!("at least {least} ({each} for each of {processes} --processes)");
+            (value < least).then(|| PlanError::Range { option, value: value.to_string(), allowed })
+        };
+        let count = u64::from(processes);
+        let parts = self.classes().len() as u64;
+        let each = if parts == 1 { "one" } else { "one for each part of the mix, and that" };
+        let connections = too_few("connections", self.connections.into(), parts * count, each);
+        let records = self.records.and_then(|records| too_few("records", records, count, "one"));
+        connections.or(records).map_or(Ok(()), Err)
+    }
+
     fn check_classes(&self) -> Result<(), PlanError> {
         let classes = self.classes();
         within("connections", self.connections.into(), classes.len() as u64, CONNECTIONS_MAX.into())?;
@@ -364,24 +383,4 @@ fn is_word(text: &str, bytes_max: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_becomes_what_to_connect_to() {
-        let target = Target::parse("http://127.0.0.1:8080").unwrap();
-        assert_eq!((target.host.as_str(), target.port, target.prefix.as_str()), ("127.0.0.1", 8080, ""));
-        let target = Target::parse("http://[::1]/ingest/").unwrap();
-        assert_eq!((target.host.as_str(), target.port, target.prefix.as_str()), ("::1", 80, "/ingest"));
-        assert_eq!(target.authority, "[::1]");
-        let target = Target::parse("https://h/").unwrap();
-        assert!(target.is_tls && target.port == 443);
-    }
-
-    #[test]
-    fn what_load_cannot_be_sent_to_is_refused() {
-        for url in ["", "127.0.0.1:8080", "ftp://h", "http://", "http://u:p@h/", "http://h/?a=b"] {
-            assert!(matches!(Target::parse(url), Err(PlanError::Url { .. })), "{url}");
-        }
-    }
-}
+mod tests;

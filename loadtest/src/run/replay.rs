@@ -11,6 +11,8 @@ use forebay::testkit::generators::envelope;
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
+use super::file_part::FilePart;
+
 /// Bytes of text that a replay keeps in memory.
 pub const REPLAY_BYTES_MAX: u64 = 1 << 30;
 
@@ -39,6 +41,16 @@ pub enum ReplayError {
     /// It has no objects.
     #[error("{0} holds no records: give NDJSON with one object a line")]
     Empty(PathBuf),
+    /// A part of it has no objects.
+    #[error("part {part} of {path} holds no records, because the file has only {records}: give fewer parts")]
+    EmptyPart {
+        /// The file.
+        path: PathBuf,
+        /// Which part.
+        part: FilePart,
+        /// Of the whole file.
+        records: u64,
+    },
     /// A line is no JSON object.
     #[error("{path}, line {line}: {source}: give NDJSON with one object a line")]
     Line {
@@ -62,9 +74,9 @@ pub enum ReplayError {
 }
 
 impl ReplayFile {
-    /// Reads and checks all of the file. Envelopes of an earlier run are taken off.
-    pub(super) fn read(path: &Path) -> Result<Self, ReplayError> {
-        let text = read_text(path)?;
+    /// Reads and checks all of the file, and keeps `part`. Envelopes of an earlier run are taken off.
+    pub(super) fn read(path: &Path, part: FilePart) -> Result<Self, ReplayError> {
+        let mut text = read_text(path)?;
         let mut members = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let object = line.trim_ascii();
@@ -77,6 +89,20 @@ impl ReplayFile {
         if members.is_empty() {
             return Err(ReplayError::Empty(path.into()));
         }
+        let records = members.len() as u64;
+        let (first, end) = part.range(records);
+        if first == end {
+            return Err(ReplayError::EmptyPart { path: path.into(), part, records });
+        }
+        members.truncate(end as usize);
+        members.drain(..first as usize);
+        // What other parts replay needs no memory here.
+        let start = members.first().map_or(0, |(start, _)| *start);
+        let end = members.last().map_or(0, |(start, length)| start + length);
+        text.truncate(end as usize);
+        text.drain(..start as usize);
+        text.shrink_to_fit();
+        members.iter_mut().for_each(|(at, _)| *at -= start);
         Ok(Self { text, members })
     }
 
@@ -133,7 +159,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
-        ReplayFile::read(&path)
+        ReplayFile::read(&path, FilePart::WHOLE)
+    }
+
+    #[test]
+    fn each_part_has_its_own_objects_and_only_those() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ndjson");
+        let lines: Vec<_> = (0..5).map(|number| format!("{{ \"n\" : {number} }}\n\n")).collect();
+        std::fs::write(&path, lines.concat()).unwrap();
+        let part = |index, count| ReplayFile::read(&path, FilePart { index, count });
+        let all: Vec<_> = (0..3).map(|index| part(index, 3).unwrap()).collect();
+        assert_eq!(all.iter().map(ReplayFile::len).collect::<Vec<_>>(), [1, 2, 2]);
+        // Round and round among its own.
+        let seen: Vec<_> = (0..4).map(|index| all[1].members(index)).collect();
+        assert_eq!(seen, ["\"n\" : 1", "\"n\" : 2", "\"n\" : 1", "\"n\" : 2"]);
+        assert!(all[2].text.len() < lines.concat().len() / 2);
+        assert!(matches!(part(0, 6), Err(ReplayError::EmptyPart { records: 5, .. })));
     }
 
     #[test]

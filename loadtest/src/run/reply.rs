@@ -12,8 +12,8 @@ use super::workload::Protocol;
 /// Longest pause that a server may ask for; more is taken as this much.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
-/// Codes of requests of which records may be there, or come to be: they were appended and have not become durable, nobody
-/// knows, or a topic has refused some of them.
+/// Codes of requests of which records may be there, or come to be: they were appended and have not become durable,
+/// nobody knows, or a topic has refused some of them.
 const OPEN: [&str; 3] = ["log_failed", "outcome_unknown", "refused_by_log"];
 
 /// What became of a request that was answered.

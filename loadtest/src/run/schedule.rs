@@ -47,12 +47,22 @@ impl Schedule {
 /// sleeping thread is woken within tens of microseconds.
 #[derive(Debug)]
 pub(super) struct Pacer {
-    thread: JoinHandle<()>,
+    /// Nothing once it was joined.
+    thread: Option<JoinHandle<()>>,
     ended: Arc<AtomicBool>,
 }
 
+impl Drop for Pacer {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 impl Pacer {
-    /// Starts to wake `connections` until [`Pacer::join`].
+    /// Starts to wake `connections` until it is dropped.
     pub(super) fn start(schedule: Schedule, start: Instant, connections: Vec<Arc<Notify>>) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ended);
@@ -67,13 +77,7 @@ impl Pacer {
                 thread::sleep(schedule.due_at(request).saturating_sub(elapsed).clamp(TICK_MIN, TICK_MAX));
             }
         });
-        Self { thread, ended }
-    }
-
-    /// Ends it. True if it ran to its end.
-    pub(super) fn join(self) -> bool {
-        self.ended.store(true, Ordering::Relaxed);
-        self.thread.join().is_ok()
+        Self { thread: Some(thread), ended }
     }
 }
 

@@ -43,11 +43,18 @@ const REPLY_BYTES_MAX: u64 = 32 << 20;
 
 type Look = (Instant, Option<BTreeMap<&'static str, f64>>);
 
-/// Asks until it is told to end.
+/// Asks until it is told to end, or dropped.
 #[derive(Debug)]
 pub(super) struct Scraper {
-    thread: JoinHandle<Vec<Look>>,
+    /// Nothing once it was joined.
+    thread: Option<JoinHandle<Vec<Look>>>,
     ended: Arc<AtomicBool>,
+}
+
+impl Drop for Scraper {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 impl Scraper {
@@ -76,14 +83,20 @@ impl Scraper {
                 thread::park_timeout(interval.saturating_sub(at.elapsed()));
             }
         });
-        Self { thread, ended }
+        Self { thread: Some(thread), ended }
+    }
+
+    /// Waits for its last look, and gives all of them.
+    fn end(&mut self) -> Vec<Look> {
+        self.ended.store(true, Ordering::Release);
+        let Some(thread) = self.thread.take() else { return Vec::new() };
+        thread.thread().unpark();
+        thread.join().unwrap_or_default()
     }
 
     /// Asks a last time. Times are told from `start` on.
-    pub(super) fn finish(self, start: Instant) -> Metrics {
-        self.ended.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        let looks = self.thread.join().unwrap_or_default();
+    pub(super) fn finish(mut self, start: Instant) -> Metrics {
+        let looks = self.end();
         let mut metrics = Metrics::default();
         for (at, values) in &looks {
             let seconds = at.saturating_duration_since(start).as_secs_f64();

@@ -80,12 +80,19 @@ struct Watched {
     samples: Vec<(Instant, Usage)>,
 }
 
-/// Watches a process from a thread of its own.
+/// Watches a process from a thread of its own, until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
     before: Usage,
-    thread: JoinHandle<Watched>,
+    /// Nothing once it was joined.
+    thread: Option<JoinHandle<Watched>>,
     ended: Arc<AtomicBool>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 impl Watch {
@@ -138,20 +145,26 @@ impl Watch {
                 thread::park_timeout(interval);
             }
         });
-        Ok(Self { before, thread, ended })
+        Ok(Self { before, thread: Some(thread), ended })
+    }
+
+    /// Waits for its last look, and gives what it has seen.
+    fn end(&mut self) -> Option<Watched> {
+        self.ended.store(true, Ordering::Release);
+        let thread = self.thread.take()?;
+        thread.thread().unpark();
+        thread.join().ok()
     }
 
     /// Looks a last time. Times of samples are told from `start` on. `None` if the watching thread is gone.
     pub fn finish(
-        self,
+        mut self,
         payload_bytes: u64,
         records: u64,
         start: Instant,
     ) -> Option<(ServerUsage, Vec<ServerSample>)> {
-        self.ended.store(true, Ordering::Release);
-        self.thread.thread().unpark();
         let Watched { last: after, rss_bytes_max: run_rss_bytes_max, is_alive: alive_at_end, samples } =
-            self.thread.join().ok()?;
+            self.end()?;
         let cpu_user_seconds = after.user_seconds - self.before.user_seconds;
         let cpu_system_seconds = after.system_seconds - self.before.system_seconds;
         let cpu_seconds = cpu_user_seconds + cpu_system_seconds;

@@ -118,9 +118,11 @@ pub(super) fn join_threads(
     let mut tally = Tally::new(start, classes);
     let mut of_lane = Vec::new();
     let mut end = start;
-    for thread in threads {
-        let panicked = |_| Err(io::Error::other("a client thread panicked"));
-        let seen = thread.join().unwrap_or_else(panicked)?;
+    let panicked = |_| Err(io::Error::other("a client thread panicked"));
+    // All of them, before it is said what was wrong with one.
+    let joined: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect();
+    for seen in joined {
+        let seen = seen?;
         tally.merge(seen.tally);
         of_lane.extend(seen.accounts);
         end = end.max(seen.end);

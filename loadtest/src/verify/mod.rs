@@ -35,7 +35,7 @@ use object::ObjectFile;
 use sighting::{Message, Reporter};
 pub use verdict::{EXAMPLES_MAX, Finding, FindingKind, Verdict};
 
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 
 /// Messages that wait for the judge, for each reader: 4 × 4,096 sightings × 40 bytes = 640 KiB.
 const MESSAGES_PER_JOB: usize = 4;
@@ -51,7 +51,7 @@ pub struct Plan {
     /// The store's own settings by the names that `object_store` knows them, such as `aws_endpoint`. May hold
     /// secrets: never printed.
     pub options: Vec<(String, String)>,
-    /// What has to be there, from all runs into the stream.
+    /// What has to be there, from all runs into the stream. No two of them may know the same producer.
     pub manifests: Vec<Manifest>,
     /// Where partition keys are.
     pub key: KeyRule,
@@ -85,6 +85,12 @@ pub enum VerifyError {
     /// It is larger than memory is planned for.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// Two manifests speak of the same producer, so that neither says what has to be there.
+    #[error(
+        "two manifests know producer {0:?}: name each manifest once, and give each run into a stream a --run-name of \
+         its own"
+    )]
+    Producer(String),
     /// The threads could not be started, or one of them ended early.
     #[error("verifier: {0}")]
     Io(#[from] io::Error),
@@ -92,6 +98,10 @@ pub enum VerifyError {
 
 /// Judges each lake of `plan`. `observer` is called several times a second.
 pub fn verify(plan: &Plan, observer: &mut dyn FnMut(Progress)) -> Result<Vec<Verdict>, VerifyError> {
+    let accounts = plan.manifests.iter().flat_map(|manifest| &manifest.producers);
+    if let Some(name) = manifest::known_twice(accounts) {
+        return Err(VerifyError::Producer(name.to_owned()));
+    }
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(plan.jobs.max(1) * 2 + 8)

@@ -44,7 +44,7 @@ impl Node {
     pub fn start(settings: &str) -> Option<Self> {
         let binary = binary()?;
         let folder = tempfile::tempdir().unwrap();
-        prepare(folder.path(), "127.0.0.1:0", settings);
+        prepare(folder.path(), ["127.0.0.1:0"; 2], settings);
         let (child, url) = launch(&binary, folder.path(), Path::new("pipelines"));
         Some(Self { url, child, folder })
     }
@@ -77,9 +77,9 @@ pub fn launch(binary: &Path, folder: &Path, pipelines: &Path) -> (Child, String)
     (child, url)
 }
 
-/// Writes the files that a server needs.
-pub fn prepare(folder: &Path, listen: &str, settings: &str) {
-    let server = format!("[server]\nlisten = \"{listen}\"\nadmin = \"127.0.0.1:0\"\n");
+/// Writes the files that a server needs, which listens at the first address and is watched at the second.
+pub fn prepare(folder: &Path, [listen, admin]: [&str; 2], settings: &str) {
+    let server = format!("[server]\nlisten = \"{listen}\"\nadmin = \"{admin}\"\n");
     std::fs::write(folder.join("forebay.toml"), server + settings).unwrap();
     std::fs::create_dir(folder.join("pipelines")).unwrap();
     std::fs::write(folder.join("pipelines/clickstream.toml"), PIPELINE).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
+use forebay_load::run::FilePart;
 use forebay_load::run::consume::TapKind;
 use forebay_load::run::workload::Protocol;
 
@@ -42,6 +43,9 @@ pub struct RunArgs {
     /// Replay NDJSON, plain or .gz, instead of making records; once, unless --duration or --records say more
     #[arg(long, requires = "stream")]
     file: Option<PathBuf>,
+    /// Replay only this one of several parts of the file, so that machines can share it: 1/3, 2/3, 3/3
+    #[arg(long, value_name = "PART/PARTS", requires = "file", value_parser = file_part)]
+    file_part: Option<FilePart>,
     /// When a request starts [default: open if --rate is given, else closed]
     #[arg(long, value_enum)]
     mode: Option<Mode>,
@@ -135,7 +139,7 @@ pub struct RunArgs {
     /// Write the run second by second to this file, for `report` and `compare`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// Share connections, rate and records among so many processes, and report them as one
+    /// Share connections, rate, records and the lines of --file among so many processes, and report them as one
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PROCESSES_MAX)))]
     pub processes: u32,
     /// What is done meanwhile, and verified at the end: kill@10s,restart@12s; also terminate, freeze and thaw, stall,
@@ -154,12 +158,18 @@ pub struct RunArgs {
     /// The process of freeze and thaw, such as the store's [default: the server]
     #[arg(long, value_name = "PID")]
     freeze_pid: Option<u32>,
+    /// The process that began this one, which ends with it: several processes make one run
+    #[arg(long, hide = true)]
+    pub parent: Option<u32>,
     /// Verify this lake by what was acked, once the server has ended
     #[arg(long, value_name = "LAKE-URL", requires = "server_command")]
     verify: Vec<String>,
     /// URL of the S3-compatible store of --verify
     #[arg(long, value_name = "URL", requires = "verify")]
     endpoint: Option<String>,
+    /// JSON pointer to the partition key for --verify, or none [default: where the profile has it; none with --file]
+    #[arg(long, requires = "verify")]
+    key: Option<String>,
     /// Raise the rate step by step from this one until the server cannot keep up, and find the knee
     #[arg(long, value_name = "RATE", conflicts_with_all = ["rate", "mode", "duration", "records"])]
     pub ramp: Option<f64>,
@@ -192,6 +202,10 @@ pub struct RunArgs {
 fn protocol(name: &str) -> Result<Protocol, String> {
     Protocol::parse(name)
         .ok_or_else(|| "give native, http2, websocket, kinesis, kinesis-cbor or firehose".to_owned())
+}
+
+fn file_part(text: &str) -> Result<FilePart, String> {
+    FilePart::parse(text).ok_or_else(|| "give PART/PARTS, such as 1/3 for the first of three".to_owned())
 }
 
 fn tap_kind(name: &str) -> Result<TapKind, String> {

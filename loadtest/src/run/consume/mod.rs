@@ -10,13 +10,14 @@ mod stamps;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use forebay::runtime::clock;
 use thiserror::Error;
+use tokio::sync::watch;
 
 use super::HeadError;
 use super::account::{Counts, Times};
@@ -38,6 +39,9 @@ const OPEN_MAX: Duration = Duration::from_secs(10);
 /// Readers that get nothing for so long after the load get nothing more.
 const QUIET: Duration = Duration::from_secs(3);
 
+/// Readers that have every acked record go on for so long, to see what comes again behind the last of them.
+const BEHIND: Duration = Duration::from_millis(100);
+
 /// How readers come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TapKind {
@@ -58,17 +62,32 @@ pub enum TapError {
     Io(#[from] io::Error),
 }
 
-/// Readers under way.
+/// What the readers' thread has to say: what each has seen, and all of them second by second.
+type Read = io::Result<(Vec<Seen>, Seconds)>;
+
+/// Readers under way. They are told to end, and waited for, when this is dropped.
 pub(super) struct Consumers {
-    thread: JoinHandle<io::Result<(Vec<Seen>, Seconds)>>,
+    /// Nothing once it was joined.
+    thread: Option<JoinHandle<Read>>,
     state: Arc<State>,
     kind: TapKind,
+    behind: Duration,
+}
+
+impl Drop for Consumers {
+    fn drop(&mut self) {
+        self.state.ended.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// What readers and the run tell each other.
 #[derive(Debug, Default)]
 struct State {
-    ended: AtomicBool,
+    /// Whether readers are to end.
+    ended: watch::Sender<bool>,
     open: AtomicU64,
     /// Distinct records that all readers together have seen.
     distinct: AtomicU64,
@@ -132,13 +151,12 @@ impl Consumers {
             let seen = runtime.block_on(futures_util::future::join_all((0..count).map(one)));
             Ok((seen, seconds.take()))
         });
-        let consumers = Self { thread, state, kind: plan.tap_kind };
+        let consumers = Self { thread: Some(thread), state, kind: plan.tap_kind, behind: BEHIND };
         let give_up = clock::monotonic() + OPEN_MAX;
         while consumers.state.open.load(Ordering::Acquire) < u64::from(count) {
             let refused =
                 consumers.state.refused.lock().map(|mut refused| refused.take()).unwrap_or_default();
             if refused.is_some() || clock::monotonic() > give_up {
-                consumers.state.ended.store(true, Ordering::Release);
                 let reason = refused.unwrap_or_else(|| "no answer in 10 s".to_owned());
                 return Err(TapError::Open(reason).into());
             }
@@ -154,7 +172,7 @@ impl Consumers {
     }
 
     /// Waits until the readers have what was acked, or get nothing more, and says what they have seen.
-    pub(super) fn finish(self, accounts: &[Account]) -> Result<(TapReport, TapTimes), TapError> {
+    pub(super) fn finish(mut self, accounts: &[Account]) -> Result<(TapReport, TapTimes), TapError> {
         let acked: u64 = accounts.iter().map(|account| account.acked.count()).sum();
         let readers = self.state.open.load(Ordering::Acquire);
         let (mut before, mut since) = (0, clock::monotonic());
@@ -166,14 +184,16 @@ impl Consumers {
             if distinct != before {
                 (before, since) = (distinct, clock::monotonic());
             }
-            if (is_exact && distinct >= acked * readers) || since.elapsed() > QUIET {
+            let is_complete = is_exact && distinct >= acked * readers;
+            if since.elapsed() > if is_complete { self.behind } else { QUIET } {
                 break;
             }
             thread::sleep(Duration::from_millis(10));
         }
-        self.state.ended.store(true, Ordering::Release);
-        let panicked = |_| Err(io::Error::other("the thread of the taps panicked"));
-        let (seen, seconds) = self.thread.join().unwrap_or_else(panicked)?;
+        self.state.ended.send_replace(true);
+        let panicked = || Err(io::Error::other("the thread of the taps panicked"));
+        let joined = self.thread.take().and_then(|thread| thread.join().ok());
+        let (seen, seconds) = joined.unwrap_or_else(panicked)?;
         Ok((report(self.kind, seen, accounts), seconds.finish()))
     }
 }
@@ -202,3 +222,6 @@ fn report(kind: TapKind, seen: Vec<Seen>, accounts: &[Account]) -> TapReport {
     report.latency_us = times.spread();
     report
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,9 +25,6 @@ use super::super::link::connect::Dialer;
 use super::{Seconds, Stamps, State, TapKind};
 use crate::verify::bitmap::Bitmap;
 
-/// How often a reader that gets nothing looks whether it is to end.
-const LOOK: Duration = Duration::from_millis(50);
-
 /// Pause before a reader comes again.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -85,8 +82,6 @@ struct Gap {
 
 /// Why a connection is no more.
 enum End {
-    /// The reader was told to end.
-    Told,
     /// It broke; another may be better.
     Broken,
     /// The server does not want it.
@@ -128,28 +123,37 @@ impl Reader {
         Self { source, state, seconds, seen, last: HashMap::new(), cursor: None, is_open: false }
     }
 
-    /// Reads until it is told to end.
+    /// Reads until it is told to end, whatever it waits for: a connection, an answer, the next record. A reader that
+    /// always finds something to read is no exception, because tokio has each task look up after so many reads.
     pub(super) async fn work(mut self) -> Seen {
+        let mut told = self.state.ended.subscribe();
+        tokio::select! {
+            biased;
+            // Who tells is gone only after the readers.
+            _ = told.wait_for(|is_ended| *is_ended) => {}
+            () = self.read() => {}
+        }
+        self.seen
+    }
+
+    /// Reads for as long as the server wants it.
+    async fn read(&mut self) {
         loop {
             let end = match self.source.kind {
                 TapKind::Events => self.events().await,
                 TapKind::WebSocket => self.pages().await,
             };
             match end {
-                End::Told => return self.seen,
                 // Before the load has begun it is the plan that is wrong; later the server may only be away.
                 End::Refused(reason) if !self.is_open => {
                     if let Ok(mut refused) = self.state.refused.lock() {
                         *refused = Some(reason);
                     }
-                    return self.seen;
+                    return;
                 }
                 End::Broken | End::Refused(_) => self.seen.reconnects += u64::from(self.is_open),
             }
             tokio::time::sleep(AGAIN).await;
-            if self.state.ended.load(Ordering::Acquire) {
-                return self.seen;
-            }
         }
     }
 
@@ -201,12 +205,7 @@ impl Reader {
     async fn read_events(&mut self, mut body: hyper::body::Incoming) -> End {
         let mut text: Vec<u8> = Vec::new();
         loop {
-            let frame = match tokio::time::timeout(LOOK, body.frame()).await {
-                Err(_) if self.state.ended.load(Ordering::Acquire) => return End::Told,
-                Err(_) => continue,
-                Ok(Some(Ok(frame))) => frame,
-                Ok(_) => return End::Broken,
-            };
+            let Some(Ok(frame)) = body.frame().await else { return End::Broken };
             let Ok(data) = frame.into_data() else { continue };
             text.extend_from_slice(&data);
             let mut done = 0;
@@ -260,18 +259,16 @@ impl Reader {
         };
         self.opened();
         loop {
-            match tokio::time::timeout(LOOK, socket.next()).await {
-                Err(_) if self.state.ended.load(Ordering::Acquire) => return End::Told,
-                Err(_) => {}
-                Ok(Some(Ok(Message::Text(text)))) => {
+            match socket.next().await {
+                Some(Ok(Message::Text(text))) => {
                     if let Ok(page) = serde_json::from_str::<Page<'_>>(text.as_str()) {
                         page.records.iter().for_each(|shown| self.record(shown));
                         self.seen.skipped += page.skipped;
                         self.cursor = page.next.or(self.cursor.take());
                     }
                 }
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                Ok(_) => return End::Broken,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                _ => return End::Broken,
             }
         }
     }

@@ -1,4 +1,5 @@
-//! One connection with one request at a time, opened when it is needed.
+//! How a lane reaches the server: a connection of its own with one request at a time, or its share of one that is
+//! pipelined ([`Pipe`]). Opened when it is needed.
 
 mod answer;
 pub(super) mod connect;

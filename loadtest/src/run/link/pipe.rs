@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use forebay::runtime::clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -56,8 +56,8 @@ struct Sender {
 }
 
 /// An open connection.
-struct Wire {
-    stream: Stream,
+struct Wire<S = Stream> {
+    stream: S,
     /// What was read and not handed out is at `start..end`; the rest is room.
     buffer: Vec<u8>,
     start: usize,
@@ -65,6 +65,8 @@ struct Wire {
     /// Wakes when the oldest request may have waited for too long.
     timer: Pin<Box<Sleep>>,
     has_written: bool,
+    /// The stream may hold bytes that it took and has not passed on, as TLS does.
+    is_unflushed: bool,
     /// Nothing more can be written, but replies may come.
     is_deaf: bool,
 }
@@ -157,9 +159,7 @@ impl Pipe {
 
     async fn connect(&self) -> Option<Wire> {
         let stream = timeout(self.head.timeout, self.head.dialer.dial()).await.ok()?.ok()?;
-        let timer = Box::pin(sleep(self.head.timeout));
-        let buffer = vec![0; READ_BYTES];
-        Some(Wire { stream, buffer, start: 0, end: 0, timer, has_written: false, is_deaf: false })
+        Some(Wire::new(stream, self.head.timeout))
     }
 
     /// True when there is something to send, false when there will be nothing.
@@ -176,7 +176,10 @@ impl Pipe {
         .await
     }
 
-    fn work(&self, wire: &mut Wire, context: &mut Context<'_>) -> Poll<End> {
+    fn work<S>(&self, wire: &mut Wire<S>, context: &mut Context<'_>) -> Poll<End>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let mut state = self.state.borrow_mut();
         remember(&mut state.driver, context);
         if state.waiting.is_empty() && state.left == 0 {
@@ -204,7 +207,7 @@ impl Pipe {
     }
 
     /// The timer is not set anew for each request: when it goes off, the oldest one says how long is left.
-    fn look_at_time(&self, state: &State, wire: &mut Wire, context: &mut Context<'_>) -> Poll<End> {
+    fn look_at_time<S>(&self, state: &State, wire: &mut Wire<S>, context: &mut Context<'_>) -> Poll<End> {
         while wire.timer.as_mut().poll(context).is_ready() {
             let now = clock::monotonic();
             let due = state.waiting.front().map_or(now, |oldest| oldest.since) + self.head.timeout;
@@ -217,7 +220,20 @@ impl Pipe {
     }
 }
 
-impl Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    fn new(stream: S, timeout: Duration) -> Self {
+        Self {
+            stream,
+            buffer: vec![0; READ_BYTES],
+            start: 0,
+            end: 0,
+            timer: Box::pin(sleep(timeout)),
+            has_written: false,
+            is_unflushed: false,
+            is_deaf: false,
+        }
+    }
+
     /// Reads what is there; 0 bytes at the end of the connection.
     fn fill(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         if self.end == self.buffer.len() {
@@ -242,19 +258,25 @@ impl State {
         }
     }
 
-    fn write(&mut self, wire: &mut Wire, context: &mut Context<'_>) {
+    fn write<S: AsyncWrite + Unpin>(&mut self, wire: &mut Wire<S>, context: &mut Context<'_>) {
         while self.sent < self.out.len() && !wire.is_deaf {
             match Pin::new(&mut wire.stream).poll_write(context, &self.out[self.sent..]) {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.sent += count;
-                    wire.has_written = true;
+                    (wire.has_written, wire.is_unflushed) = (true, true);
                 }
                 Poll::Ready(_) => wire.is_deaf = true,
-                Poll::Pending => return,
+                Poll::Pending => break,
             }
         }
-        if self.sent > 0 && self.sent == self.out.len() {
-            wire.is_deaf |= matches!(Pin::new(&mut wire.stream).poll_flush(context), Poll::Ready(Err(_)));
+        // Until it is done, or the end of a request may never leave: nobody else asks for it.
+        if wire.is_unflushed
+            && !wire.is_deaf
+            && let Poll::Ready(flushed) = Pin::new(&mut wire.stream).poll_flush(context)
+        {
+            (wire.is_unflushed, wire.is_deaf) = (false, flushed.is_err());
+        }
+        if self.sent == self.out.len() {
             self.base += self.sent as u64;
             self.sent = 0;
             self.out.clear();
@@ -262,7 +284,7 @@ impl State {
     }
 
     /// Gives replies to those who wait for them. True if the connection cannot be used again.
-    fn hand_out(&mut self, wire: &mut Wire, is_end: bool) -> bool {
+    fn hand_out<S>(&mut self, wire: &mut Wire<S>, is_end: bool) -> bool {
         let mut is_left = false;
         while !is_left && wire.start < wire.end {
             // A reply to nothing.

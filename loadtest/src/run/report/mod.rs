@@ -25,6 +25,9 @@ pub struct Report {
     pub machine: Machine,
     /// From the start to the last reply.
     pub seconds: f64,
+    /// How much later than `--start-at` the load began; of several processes, the latest.
+    #[serde(default)]
+    pub late_seconds: f64,
     /// Requests.
     pub requests: Requests,
     /// Records.
@@ -112,6 +115,7 @@ impl Report {
             settings: Settings::of(plan),
             machine: Machine::this(),
             seconds,
+            late_seconds: 0.0,
             requests: Requests {
                 total: counts.requests,
                 per_second: rate(counts.requests),
@@ -177,5 +181,8 @@ pub(crate) mod tests {
         let text = serde_json::to_string(&report()).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report());
         assert!(report().to_string().contains("0 acked (durability unknown)"));
+        assert!(!report().to_string().contains("later"));
+        let late = Report { late_seconds: 1.234, ..report() };
+        assert!(late.to_string().contains("warning   began 1.23 s later"));
     }
 }

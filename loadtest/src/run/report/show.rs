@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::{ClassReport, Percentiles, Report, ServerUsage, TapReport};
 
+/// What is too little to be told.
+const LATE_SECONDS_MIN: f64 = 0.01;
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { requests, records, .. } = self;
@@ -41,6 +44,14 @@ impl fmt::Display for Report {
             writeln!(
                 f,
                 "part      {name}: {acked} acked, {requests} requests, {failed} failed, p50 {p50:.3} p99 {p99:.3} ms"
+            )?;
+        }
+        if self.late_seconds >= LATE_SECONDS_MIN {
+            let late = self.late_seconds;
+            writeln!(
+                f,
+                "warning   began {late:.2} s later than it was to: those that share the load were not together until \
+                 then"
             )?;
         }
         for error in &self.errors {

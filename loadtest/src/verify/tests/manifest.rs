@@ -61,3 +61,25 @@ fn an_uncertain_record_may_be_out_of_order() {
     let verdict = judge_with(lake.path(), vec![manifest(&[(0, 2_999)], &[(50, 59)], &[])], KeyRule::Profile);
     assert!(verdict.ok, "{verdict}");
 }
+
+/// The second would hide what the first has acked.
+#[test]
+fn two_manifests_of_one_producer_are_refused() {
+    let (lake, made) = (lake(), records(Profile::Iot));
+    put(&lake, "1.json.gz", &gzip(&[&made[..5]]));
+    let of = |manifests: Vec<Manifest>| Plan {
+        lakes: vec![lake.path().to_str().unwrap().to_owned()],
+        options: vec![],
+        manifests,
+        key: KeyRule::Profile,
+        errors_folder: "errors".into(),
+        jobs: 1,
+    };
+    let (more, less) = (manifest(&[(0, 9)], &[], &[]), manifest(&[(0, 4)], &[], &[]));
+    let missing = |manifest: &Manifest| verify(&of(vec![manifest.clone()]), &mut |_| {}).unwrap()[0].missing;
+    assert_eq!((missing(&more), missing(&less)), (5, 0));
+    for manifests in [vec![more.clone(), less.clone()], vec![less, more.clone()], vec![more.clone(), more]] {
+        let refused = verify(&of(manifests), &mut |_| {});
+        assert!(matches!(&refused, Err(VerifyError::Producer(name)) if name == "iot/t/0"), "{refused:?}");
+    }
+}

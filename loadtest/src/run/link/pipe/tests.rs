@@ -1,3 +1,4 @@
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -153,4 +154,69 @@ async fn a_reply_that_does_not_come_is_lost_after_the_timeout_and_nobody_there_i
     let (stream, told) = tokio::join!(server, sent(&pipe, vec![vec!["aaaa", "bbbb"]]));
     assert_eq!(told, [["lost: timeout", "not sent"]]);
     drop(stream);
+}
+
+/// A stream that takes all bytes at once and passes on three with each flush, as TLS does over a narrow connection. It
+/// answers each request of four bytes with these.
+#[derive(Default)]
+struct Narrow {
+    held: Vec<u8>,
+    passed: Vec<u8>,
+    answered: usize,
+    reader: Option<Waker>,
+}
+
+impl AsyncRead for Narrow {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let Some(request) = this.passed.get(this.answered..this.answered + 4) else {
+            this.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        buf.put_slice(&reply(std::str::from_utf8(request).unwrap()));
+        this.answered += 4;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Narrow {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().held.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let count = this.held.len().min(3);
+        this.passed.extend(this.held.drain(..count));
+        this.reader.take().into_iter().for_each(Waker::wake);
+        if this.held.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn what_a_stream_holds_back_is_flushed_until_all_of_it_has_left() {
+    let listener = listen().await;
+    let pipe = pipe(&listener, 2, Duration::from_secs(30));
+    let mut wire = Wire::new(Narrow::default(), Duration::from_secs(30));
+    let one = async |sender: usize, request: &[u8]| {
+        let told = match pipe.post(sender, request, clock::monotonic()).await {
+            Attempt::Answered { body, .. } => String::from_utf8(body.to_vec()).unwrap(),
+            attempt => panic!("{attempt:?}"),
+        };
+        pipe.leave();
+        told
+    };
+    let work = poll_fn(|context| pipe.work(&mut wire, context));
+    let (end, first, second) = tokio::join!(work, one(0, b"aaaa"), one(1, b"bbbb"));
+    assert!(matches!(end, End::Done));
+    assert_eq!((first.as_str(), second.as_str()), ("aaaa", "bbbb"));
 }

@@ -1,0 +1,152 @@
+//! `run --processes`: what several processes share, and what is told when one of them cannot.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic in a test is a failed test")]
+
+#[allow(dead_code, reason = "other tests need the rest of it")]
+mod server;
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::MultiGzDecoder;
+use forebay_load::manifest::Manifest;
+use forebay_load::record::Record;
+use rustix::process::{Pid, Signal, kill_process_group};
+use server::{Act, Server};
+
+fn command(url: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_forebay-load"));
+    command.args(["run", "--stream", "events", "--url", url]).args(args);
+    command
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn told(done: &Output) -> String {
+    String::from_utf8(done.stderr.clone()).unwrap()
+}
+
+/// Ctrl-C reaches every process of the terminal's group.
+#[test]
+fn a_signal_to_the_whole_group_ends_the_run_with_its_manifest_and_record() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let folder = tempfile::tempdir().unwrap();
+        let (lake, path) = (folder.path().join("lake"), |name: &str| folder.path().join(name));
+        let server = Server::start(&lake, |_| Act::Keep);
+        let (manifest, record) = (path("manifest"), path("record"));
+        let args = ["--processes", "2", "--connections", "4", "--rate", "2000", "--batch", "50"];
+        let mut child = command(&server.url, &args)
+            .args(["--duration", "1h", "--manifest", text(&manifest), "--record", text(&record)])
+            .process_group(0)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while server.requests() < 10 {
+            assert!(child.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        kill_process_group(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let manifest_read = Manifest::read(&manifest).unwrap();
+        let acked: u64 = manifest_read.producers.iter().map(|account| account.acked.count()).sum();
+        assert_eq!(
+            (acked, Record::read(&record).unwrap().report.records.acked),
+            (50 * server.requests(), acked)
+        );
+        let verified = Command::new(env!("CARGO_BIN_EXE_forebay-load"))
+            .args(["verify", text(&lake), "--manifest", text(&manifest)])
+            .output()
+            .unwrap();
+        assert!(verified.status.success(), "{verified:?}");
+    }
+}
+
+/// Numbers that the objects of a lake of the server hold as `n`.
+fn numbers(lake: &Path) -> Vec<u64> {
+    let read = |name: &str| {
+        let mut text = String::new();
+        let file = std::fs::File::open(lake.join(name)).unwrap();
+        MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
+        text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let raw = |letter: serde_json::Value| -> serde_json::Value {
+        serde_json::from_slice(&STANDARD.decode(letter["raw"].as_str().unwrap()).unwrap()).unwrap()
+    };
+    let letters = read("errors/reason=schema/1.json.gz").into_iter().map(raw);
+    let mut numbers: Vec<_> = read("part-1.json.gz")
+        .into_iter()
+        .chain(letters)
+        .map(|record| record["n"].as_u64().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn the_lines_of_a_file_are_shared_and_each_is_sent_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, lake) = (folder.path().join("events.ndjson"), folder.path().join("lake"));
+    let lines: Vec<_> = (0..203).map(|number| format!("{{\"n\":{number}}}")).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let server = Server::start(&lake, |_| Act::Keep);
+    let args = ["--file", text(&file), "--processes", "3", "--connections", "3", "--batch", "10"];
+    let done = command(&server.url, &args).output().unwrap();
+    assert!(done.status.success(), "{}", told(&done));
+    assert_eq!(numbers(&lake), (0..203).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_parts_of_a_file_are_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, lake) = (folder.path().join("events.ndjson"), folder.path().join("lake"));
+    let lines: Vec<_> = (0..101).map(|number| format!("{{\"n\":{number}}}")).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let server = Server::start(&lake, |_| Act::Keep);
+    for (part, processes) in [("1/2", "2"), ("2/2", "1")] {
+        let args = ["--file", text(&file), "--file-part", part, "--processes", processes, "--batch", "10"];
+        let done = command(&server.url, &args).output().unwrap();
+        assert!(done.status.success(), "{}", told(&done));
+    }
+    assert_eq!(numbers(&lake), (0..101).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_cannot_be_shared_is_refused_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), |_| Act::Keep);
+    for (args, reason) in [
+        (&["--connections", "8", "--producers", "4", "--processes", "2"][..], "--producers 4 cannot be used"),
+        (&["--connections", "2", "--processes", "4"], "--connections 2 cannot be used: give at least 4"),
+        (&["--records", "1", "--processes", "2"], "--records 1 cannot be used: give at least 2"),
+        (
+            &["--mix", "native:1,kinesis:1", "--connections", "3", "--processes", "2"],
+            "--connections 3 cannot be used: give at least 4",
+        ),
+    ] {
+        let done = command(&server.url, args).output().unwrap();
+        assert_eq!(done.status.code(), Some(2));
+        assert!(told(&done).contains(reason), "{}", told(&done));
+    }
+    assert_eq!(server.requests(), 0);
+}
+
+#[test]
+fn what_a_process_says_before_it_gives_up_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("lake"), |_| Act::Keep);
+    let file = folder.path().join("events.ndjson");
+    std::fs::write(&file, "{}\n{}\n[]\n{}\n").unwrap();
+    let args = ["--file", text(&file), "--processes", "2", "--batch", "10"];
+    let done = command(&server.url, &args).output().unwrap();
+    assert_eq!(done.status.code(), Some(2));
+    let told = told(&done);
+    assert!(told.contains("exit status: 2") && told.contains("events.ndjson, line 3"), "{told}");
+    assert!(!told.contains("Some("), "{told}");
+}
