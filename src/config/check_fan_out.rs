@@ -7,11 +7,10 @@ use serde::Deserialize;
 
 use super::check_delivery::Surroundings;
 use super::check_kafka::check_kafka;
+use super::check_kafka_compression::check_compression;
 use super::checked::{Add, Fact, Ingest};
 use super::checker::Checker;
-use super::fan_out::{
-    FanOut, Guarantee, KafkaCompression, KafkaSink, MessageHeader, MessageKey, Partitioner,
-};
+use super::fan_out::{FanOut, Guarantee, KafkaSink, MessageHeader, MessageKey, Partitioner};
 use super::limits;
 use super::raw::{DeliveryTable, SinkTable};
 use crate::delivery::fan_out::topic::{TopicTemplate, check_topic_name};
@@ -198,12 +197,7 @@ fn check_sink(
     let key = check_key(raw.key.as_deref(), &format!("{path}.key"), checker);
     let partitioner = check_partitioner(raw.partitioner.as_deref(), &format!("{path}.partitioner"), checker);
     let headers = check_headers(raw.headers, &format!("{path}.headers"), ingest, checker);
-    let words = KafkaCompression::ALL.map(|word| (word.as_str(), word));
-    let compression_path = format!("{path}.compression");
-    let compression =
-        checker.word(&compression_path, raw.compression.as_deref(), KafkaCompression::None, &words);
-    let level =
-        check_level(raw.compression_level, compression, &format!("{path}.compression_level"), checker);
+    let compression = check_compression((raw.compression.as_deref(), raw.compression_level), path, checker);
     let words = [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce].map(|word| (word.as_str(), word));
     let guarantee_path = format!("{path}.guarantee");
     let guarantee = checker.word(&guarantee_path, raw.guarantee.as_deref(), Guarantee::ExactlyOnce, &words);
@@ -215,6 +209,7 @@ fn check_sink(
         around.memory_budget,
         checker,
     );
+    let (compression, compression_level) = compression?;
     Some(KafkaSink {
         cluster: cluster?,
         topic: topic?,
@@ -222,8 +217,8 @@ fn check_sink(
         key: key?,
         partitioner: partitioner?,
         headers: headers?,
-        compression: compression?,
-        compression_level: level?,
+        compression,
+        compression_level,
         guarantee: guarantee?,
         progress_topic: progress_topic?,
         transaction_interval: interval?,
@@ -284,28 +279,6 @@ fn check_partitioner(text: Option<&str>, path: &str, checker: &mut Checker<'_>) 
     let words: Vec<_> = words.iter().map(|(text, word)| (text.as_str(), word.clone())).collect();
     let Some(text) = text else { return Some(Partitioner::Murmur2) };
     word_or_pointer(text, path, (&words, Partitioner::Field), checker)
-}
-
-fn check_level(
-    level: Option<i64>,
-    compression: Option<KafkaCompression>,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<Option<i32>> {
-    let Some(level) = level else { return Some(None) };
-    let compression = compression?;
-    let Some(most) = compression.level_max() else {
-        let message = format!("compression = {:?} has no levels", compression.as_str());
-        checker.problem(path, message);
-        return None;
-    };
-    if !(1..=most).contains(&level) {
-        let word = compression.as_str();
-        checker
-            .problem(path, format!("compression_level must be from 1 to {most} for {word}, found {level}"));
-        return None;
-    }
-    i32::try_from(level).ok().map(Some)
 }
 
 fn check_headers(

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::check_kafka::{KafkaCluster, check_kafka};
+use super::check_kafka_compression::check_compression;
 use super::checker::Checker;
+use super::fan_out::KafkaCompression;
 use super::raw::{PipelineFile, StreamTable};
 
 /// Characters of a topic's name, by the rules of Kafka.
@@ -20,6 +22,12 @@ pub struct TopicTable {
     /// The topic. It must be there: each of its partitions is a shard.
     #[schemars(required, example = &"events")]
     pub topic: Option<String>,
+    /// Of `log`: how messages are compressed: `none`, `gzip`, `snappy`, `lz4` or `zstd`. Default: `none`.
+    #[schemars(extend("enum" = ["none", "gzip", "snappy", "lz4", "zstd"]), example = &"zstd")]
+    pub compression: Option<String>,
+    /// Level of the codec: gzip 1 to 9, lz4 and zstd 1 to 12. Default: the codec's own.
+    #[schemars(range(min = 1, max = 12), example = 3)]
+    pub compression_level: Option<i64>,
 }
 
 /// Where the records of a stream are.
@@ -43,6 +51,10 @@ pub struct KafkaLog {
     pub is_source: bool,
     /// How many partitions it must have, if the pipeline says so.
     pub partitions: Option<u32>,
+    /// How messages that are appended are compressed.
+    pub compression: KafkaCompression,
+    /// The level of that, if it is given.
+    pub compression_level: Option<i32>,
 }
 
 impl LogPlace {
@@ -79,6 +91,10 @@ pub(super) fn check_log_place(
     let before = checker.problems.len();
     refuse_local_settings(raw, key, checker);
     let path = format!("stream.{key}");
+    let compression = match is_source {
+        true => refuse_compression(table, &path, checker).then_some((KafkaCompression::None, None)),
+        false => check_compression((table.compression.as_deref(), table.compression_level), &path, checker),
+    };
     let help = format!("write {key} = {{ kafka = \"main\", topic = \"events\" }}");
     let cluster = checker.required(&format!("{path}.kafka"), table.kafka.clone(), &help);
     let topic = checker.required(&format!("{path}.topic"), table.topic.clone(), &help);
@@ -86,8 +102,27 @@ pub(super) fn check_log_place(
     let cluster = cluster.and_then(|text| check_kafka(&text, &format!("{path}.kafka"), clusters?, checker));
     let partitions = raw.shards.and_then(|shards| u32::try_from(shards).ok());
     let (cluster, topic) = (cluster?, topic?);
-    let log = KafkaLog { cluster, topic, is_source, partitions };
+    let (compression, compression_level) = compression?;
+    let log = KafkaLog { cluster, topic, is_source, partitions, compression, compression_level };
     (checker.problems.len() == before).then(|| LogPlace::Kafka(Box::new(log)))
+}
+
+/// What is only about messages that are appended, of a topic that others fill. Returns whether there is none of it.
+fn refuse_compression(table: &TopicTable, path: &str, checker: &mut Checker<'_>) -> bool {
+    let keys = [
+        ("compression", table.compression.is_some()),
+        ("compression_level", table.compression_level.is_some()),
+    ];
+    let mut is_refused = false;
+    for (key, _) in keys.into_iter().filter(|(_, is_given)| *is_given) {
+        checker.problem_with_help(
+            &format!("{path}.{key}"),
+            format!("{key} has no meaning with source = {{ kafka = … }}: nothing is put into the stream"),
+            "leave it out: whatever compression others have chosen is read",
+        );
+        is_refused = true;
+    }
+    !is_refused
 }
 
 /// Whether a topic may be called so.

@@ -146,7 +146,8 @@ impl KafkaCompression {
             KafkaCompression::None | KafkaCompression::Snappy => None,
             KafkaCompression::Gzip => Some(9),
             KafkaCompression::Lz4 => Some(12),
-            KafkaCompression::Zstd => Some(22),
+            // The codec has more. The client takes no higher number, whatever the codec.
+            KafkaCompression::Zstd => Some(12),
         }
     }
 }

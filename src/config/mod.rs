@@ -34,6 +34,7 @@ mod check_ingest;
 mod check_jwt;
 mod check_jwt_keys;
 mod check_kafka;
+mod check_kafka_compression;
 mod check_limit;
 mod check_listener;
 mod check_log;

@@ -279,8 +279,8 @@ pub struct SinkTable {
     /// How messages are compressed: `none`, `gzip`, `snappy`, `lz4` or `zstd`. Default: `none`.
     #[schemars(extend("enum" = ["none", "gzip", "snappy", "lz4", "zstd"]), example = &"zstd")]
     pub compression: Option<String>,
-    /// Level of the codec: gzip 1 to 9, lz4 1 to 12, zstd 1 to 22. Default: the codec's own.
-    #[schemars(range(min = 1, max = 22), example = 3)]
+    /// Level of the codec: gzip 1 to 9, lz4 and zstd 1 to 12. Default: the codec's own.
+    #[schemars(range(min = 1, max = 12), example = 3)]
     pub compression_level: Option<i64>,
     /// `exactly_once` by transactions, for readers of committed messages; or `at_least_once` without. Default:
     /// `exactly_once`.

@@ -7,6 +7,7 @@
 mod broker;
 mod check_online;
 mod cluster;
+mod compression;
 mod cursors;
 mod doors;
 mod fan_out;

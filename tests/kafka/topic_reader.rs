@@ -49,6 +49,17 @@ impl Message {
     }
 }
 
+/// Messages as a broker holds them together.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct HeldBatch {
+    /// How many there are.
+    pub records: usize,
+    /// What it takes, with its header.
+    pub bytes: u64,
+    /// How they are compressed, by the word of the configuration.
+    pub codec: String,
+}
+
 #[derive(Deserialize)]
 struct Line {
     partition: i32,
@@ -93,6 +104,17 @@ impl TopicReader {
             Command::new(&self.python).arg(script).args([servers, topic, isolation]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().lines().map(message).collect()
+    }
+
+    /// The batches of a partition as the one broker that there is holds them, in the order of their offsets.
+    pub fn batches(&self, server: &str, topic: &str, partition: i32) -> Vec<HeldBatch> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/kafka_batches.py");
+        let partition = partition.to_string();
+        let output =
+            Command::new(&self.python).arg(script).args([server, topic, &partition]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The contents of a topic's committed messages, which must be text, by partition and offset.

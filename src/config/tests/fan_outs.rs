@@ -85,6 +85,7 @@ fn what_is_wrong_is_said_with_what_to_write() {
     assert!(topic(", headers = [\"principal\"]").contains("who has sent a record is not kept with it"));
     assert!(topic(", compression = \"snappy\", compression_level = 1").contains("has no levels"));
     assert!(topic(", compression = \"gzip\", compression_level = 10").contains("from 1 to 9 for gzip"));
+    assert!(topic(", compression = \"zstd\", compression_level = 13").contains("from 1 to 12 for zstd"));
     assert!(topic(", transaction = { interval = \"1m\" }").contains("interval must be at most 20s"));
     assert!(topic(", transaction = { size = \"1GiB\" }").contains("size must be from"));
     assert!(topic(", progress_topic = \"t\"").contains("progress_topic is the same topic as topic"));

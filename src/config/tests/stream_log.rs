@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::checked::{Durability, LogPlace};
+use crate::config::checked::{Durability, KafkaCompression, LogPlace};
 
 fn text(stream: &str) -> String {
     format!("[stream]\nname = \"s\"\n{stream}\n")
@@ -17,6 +17,33 @@ fn a_topic_is_the_log_or_the_source_of_a_stream() {
         assert_eq!(log.cluster.brokers, ["b1:9092", "b2:9092"]);
     }
     assert_eq!(pipeline(&text("")).stream.log, LogPlace::Local);
+}
+
+#[test]
+fn what_is_appended_to_a_topic_may_be_compressed() {
+    let log = |more: &str| {
+        let topic = format!("log = {{ kafka = \"b:9092\", topic = \"events\"{more} }}");
+        let LogPlace::Kafka(log) = pipeline(&text(&topic)).stream.log else { panic!("{more}") };
+        (log.compression, log.compression_level)
+    };
+    assert_eq!(log(""), (KafkaCompression::None, None));
+    assert_eq!(log(", compression = \"lz4\""), (KafkaCompression::Lz4, None));
+    assert_eq!(log(", compression = \"zstd\", compression_level = 12"), (KafkaCompression::Zstd, Some(12)));
+    let told = |key: &str, more: &str| {
+        complaints(&text(&format!("{key} = {{ kafka = \"b:9092\", topic = \"events\", {more} }}")))
+    };
+    let cases = [
+        ("log", "compression = \"zstdd\"", "did you mean \"zstd\"?"),
+        ("log", "compression = \"snappy\", compression_level = 1", "compression = \"snappy\" has no levels"),
+        ("log", "compression_level = 1", "compression = \"none\" has no levels"),
+        ("log", "compression = \"zstd\", compression_level = 13", "must be from 1 to 12 for zstd, found 13"),
+        ("source", "compression = \"zstd\"", "compression has no meaning with source"),
+        ("source", "compression_level = 3", "compression_level has no meaning with source"),
+    ];
+    for (key, more, expected) in cases {
+        let told = told(key, more);
+        assert!(told.contains(expected), "{key} {more}: {told}");
+    }
 }
 
 #[test]

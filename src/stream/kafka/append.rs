@@ -242,9 +242,13 @@ impl Appender {
             .set("enable.idempotence", "true")
             // One that a broker makes because it is asked for is not the one that was deleted.
             .set("allow.auto.create.topics", "false")
+            .set("compression.codec", log.log().compression.as_str())
             .set("message.timeout.ms", KAFKA_PRODUCE_TIMEOUT.as_millis().to_string())
             .set("queue.buffering.max.messages", (2 * KAFKA_QUEUE_MESSAGES_MAX).to_string())
             .set("queue.buffering.max.kbytes", kib(2 * queue_bytes.max(request_bytes)).to_string());
+        if let Some(level) = log.log().compression_level {
+            config.set("compression.level", level.to_string());
+        }
         let (acks, not_the_same) = (Arc::clone(connection), Arc::clone(log.not_the_same()));
         let context = Acks { connection: acks, queue: Arc::clone(&queue), ends, not_the_same };
         let producer = config

@@ -16,7 +16,7 @@ use super::growth::Agreement;
 use super::growth::objects::Objects;
 use super::growth::switch::Times;
 use super::{Judge, Source as TopicSource};
-use crate::config::checked::{self, Content, KafkaCluster, KafkaLog};
+use crate::config::checked::{self, Content, KafkaCluster, KafkaCompression, KafkaLog};
 use crate::record::{Batch, RecordSpans, SequenceNumber, ShardId, Source, Span};
 use crate::runtime::budget::Budget;
 use crate::runtime::clock::{self, UnixMicros};
@@ -39,7 +39,8 @@ fn mock(partitions: i32) -> Mock {
 fn kafka_log(brokers: &str, is_source: bool) -> KafkaLog {
     let brokers = brokers.split(',').map(str::to_owned).collect();
     let cluster = KafkaCluster { name: None, brokers, tls: None, sasl: None, client: Default::default() };
-    KafkaLog { cluster, topic: TOPIC.to_owned(), is_source, partitions: None }
+    let (topic, compression) = (TOPIC.to_owned(), KafkaCompression::None);
+    KafkaLog { cluster, topic, is_source, partitions: None, compression, compression_level: None }
 }
 
 /// A stream on the topic, as one node has it.
