@@ -71,6 +71,11 @@ pub const KAFKA_CATCH_UP_READERS_MAX: usize = 4;
 /// What each of them fetches ahead.
 pub const KAFKA_CATCH_UP_BYTES: u64 = 4 << 20;
 
+/// How long a broker has to go on showing an end before one that was known to lie behind it, until that is taken for a hole
+/// that no message marks. A replica that lags behind its leader learns of a later end with its next fetch: 500 ms
+/// (`replica.fetch.wait.max.ms`).
+pub const KAFKA_END_SHOWN_FOR: Duration = Duration::from_secs(3);
+
 /// How long a shutdown waits for the last acks of a topic: the edge has waited for its clients before.
 pub const KAFKA_FLUSH_WAIT: Duration = Duration::from_secs(5);
 

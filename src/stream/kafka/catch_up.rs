@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::{self, QUESTION_TIMEOUT, Reader};
 use super::draft::Draft;
 use super::topic::TopicLog;
-use crate::config::limits::{KAFKA_CATCH_UP_BYTES, KAFKA_CATCH_UP_READERS_MAX};
+use crate::config::limits::{KAFKA_CATCH_UP_BYTES, KAFKA_CATCH_UP_READERS_MAX, KAFKA_END_SHOWN_FOR};
 use crate::kafka::Fault;
 use crate::record::SequenceNumber;
 use crate::runtime::budget::Permit;
@@ -28,6 +28,8 @@ use crate::stream::log::{Numbering, Payer, Read, ReadError, ReadLimit, Slice, St
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one waits for more, once it has some.
 const MORE_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long one waits before it looks again what is behind an end.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// After this time a consumer that nobody reads on with is ended.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
@@ -154,7 +156,7 @@ impl StoredRange {
 
     /// Reads on with a consumer that stands at `from`. Returns the messages, and where to read on.
     fn fetch(&self, positioned: &mut Positioned) -> Result<(Draft, u64), Failed> {
-        let (mut draft, begun) = (Draft::default(), clock::monotonic());
+        let (mut draft, begun, mut shown) = (Draft::default(), clock::monotonic(), None);
         loop {
             let next = draft.next().unwrap_or(self.from);
             if next >= self.end || self.is_full(&draft) {
@@ -178,9 +180,20 @@ impl StoredRange {
                     draft.take(&message, self.topic.judge());
                     positioned.next = draft.next();
                 }
-                // The topic went on up to `end` when this was begun, so the rest is no record.
                 Some(Err(KafkaError::PartitionEOF(_))) if positioned.is_fresh => {
-                    return Ok((draft, self.end));
+                    if self.has_passed(positioned)? {
+                        return Ok((draft, self.end));
+                    }
+                    // It does not say again where it ends before that is another place.
+                    positioned.next = None;
+                    if draft.next().is_some() {
+                        return Ok((draft, next));
+                    }
+                    if self.is_hole(positioned, &mut shown)? {
+                        return Ok((draft, self.end));
+                    }
+                    std::thread::sleep(LOOK_AGAIN);
+                    positioned.send(&self.topic, self.partition, next).map_err(Failed::Fault)?;
                 }
                 // It may have been the end when somebody read here before.
                 Some(Err(KafkaError::PartitionEOF(_))) => {
@@ -198,10 +211,31 @@ impl StoredRange {
             }
         }
     }
+
+    /// Whether the consumer has come to `end`, over markers of transactions that it tells nobody of.
+    fn has_passed(&self, positioned: &Positioned) -> Result<bool, Failed> {
+        let client = (&positioned.reader, &**self.topic.connection());
+        let position = client::position(client, self.topic.name(), self.partition).map_err(Failed::Fault)?;
+        Ok(position.is_some_and(|position| position >= self.end))
+    }
+
+    /// Whether nothing is there up to `end`, though the consumer was told that the partition ends before. That may come of a
+    /// replica that does not know yet all that is confirmed: one that follows its leader. It may not for long, since `shown`.
+    fn is_hole(&self, positioned: &Positioned, shown: &mut Option<Instant>) -> Result<bool, Failed> {
+        let client = (&positioned.reader, &**self.topic.connection());
+        let told = client::watermarks(client, self.topic.name(), self.partition);
+        let (_, high) = told.map_err(Failed::Fault)?;
+        if high < self.end {
+            return Err(Failed::Short { high });
+        }
+        Ok(shown.get_or_insert_with(clock::monotonic).elapsed() >= KAFKA_END_SHOWN_FOR)
+    }
 }
 
 /// Why nothing was fetched.
 enum Failed {
+    /// The partition ends there at the moment, before what was known of it.
+    Short { high: u64 },
     /// The broker does not answer.
     Silent,
     /// It has nothing there any more.
@@ -230,6 +264,10 @@ impl StoredRead for StoredRange {
             Err(failed) => {
                 return Err(match failed {
                     Failed::Fault(fault) => remote(&fault),
+                    Failed::Short { high } => ReadError::Remote(self.topic.says(&format!(
+                        "partition {} ends at {high} at the moment, and had ended at {}",
+                        self.partition, self.end
+                    ))),
                     Failed::Silent => {
                         let seconds = READ_TIMEOUT.as_secs();
                         ReadError::Remote(self.topic.says(&format!("no answer within {seconds} s")))

@@ -153,6 +153,24 @@ pub fn ends(
     found.elements().iter().map(told).collect()
 }
 
+/// How far `reader` has come in a partition: behind the last message that it was told of, or the last marker of a transaction
+/// that it has passed. `None` if there was neither yet.
+///
+/// # Errors
+/// If the client does not tell.
+pub fn position(
+    (reader, connection): (&Reader, &Connection),
+    topic: &str,
+    partition: i32,
+) -> Result<Option<u64>, Fault> {
+    let places = reader.position().map_err(|error| read_fault(connection, topic, &error))?;
+    let place = places.find_partition(topic, partition);
+    Ok(place.and_then(|place| match place.offset() {
+        Offset::Offset(offset) => u64::try_from(offset).ok(),
+        _ => None,
+    }))
+}
+
 /// The oldest offset of a partition, and the one behind its last committed record. Blocks the thread.
 ///
 /// # Errors

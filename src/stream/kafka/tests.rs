@@ -1,3 +1,4 @@
+mod ends;
 mod follow;
 mod growth;
 mod window;
