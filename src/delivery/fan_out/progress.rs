@@ -5,28 +5,22 @@
 //! the last message stays. Which of several is the last is told by their numbers, and not by where they stand, so that
 //! the topic may be given more partitions.
 
+mod reading;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use rdkafka::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 use serde::{Deserialize, Serialize};
 
 use crate::config::limits::FAN_OUT_PATIENCE;
 use crate::kafka::{Connection, Fault, FaultClass, PlainContext, topic};
 use crate::record::{SequenceNumber, ShardId};
-use crate::runtime::clock;
 
-/// How long transactions of others may keep the end of the topic from being read: a broker gives one up after 60 s, by
-/// the client's default.
-const OTHERS_PATIENCE: Duration = Duration::from_secs(90);
-/// How long nothing may come of a topic that has not been read to its end.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+pub use reading::{read, read_if_there};
+
 /// The format of messages.
 const FORMAT: u32 = 1;
 
@@ -149,132 +143,6 @@ async fn make(connection: &Arc<Connection>, new: NewTopic<'_>) -> Option<String>
         // Not all that speaks the protocol makes topics. Whether anybody is there shows next.
         Err(error) => Some(error.to_string()),
     }
-}
-
-/// The last message of `key` that was committed, as [`read`] tells; `None` also where there is no such topic.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_if_there(connection: &Arc<Connection>, name: &str, key: &str) -> Result<Option<Progress>, Fault> {
-    Ok(look(connection, name, key)?.flatten())
-}
-
-/// Reads the last message of `key` that was committed. Blocks the thread: until everything that was in the topic at the
-/// call is decided, and read.
-///
-/// # Errors
-/// If the topic cannot be read to its end, or what stands there cannot be understood.
-pub fn read(connection: &Arc<Connection>, name: &str, key: &str) -> Result<Option<Progress>, Fault> {
-    look(connection, name, key)?.ok_or_else(|| Fault {
-        class: FaultClass::Missing,
-        cluster: connection.cluster().label(),
-        action: format!("read positions from topic '{name}'"),
-        message: "it is not there any more".to_owned(),
-    })
-}
-
-/// `None` if there is no such topic; otherwise as [`read`].
-fn look(connection: &Arc<Connection>, name: &str, key: &str) -> Result<Option<Option<Progress>>, Fault> {
-    let action = || format!("read positions from topic '{name}'");
-    let fault = |error: &KafkaError| connection.fault(action(), error);
-    let wrong = |message: String, class| {
-        let (cluster, action) = (connection.cluster().label(), action());
-        Fault { class, cluster, action, message }
-    };
-    let consumer = |isolation: &str| -> Result<BaseConsumer<PlainContext>, Fault> {
-        let mut config = connection.client_config();
-        // Nobody joins it; the client wants one all the same.
-        config.set("group.id", "forebay.progress").set("enable.auto.commit", "false");
-        config.set("isolation.level", isolation).set("enable.partition.eof", "true");
-        config.set("auto.offset.reset", "earliest").set("queued.max.messages.kbytes", "8192");
-        config.create_with_context(PlainContext(Arc::clone(connection))).map_err(|error| fault(&error))
-    };
-    let (all, committed) = (consumer("read_uncommitted")?, consumer("read_committed")?);
-    let found = topic::partitions(all.client(), connection, name, FAN_OUT_PATIENCE)?;
-    let Some((partitions, _)) = found else { return Ok(None) };
-    let mut unread = TopicPartitionList::new();
-    for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
-        let bounds = |consumer: &BaseConsumer<PlainContext>| {
-            consumer.fetch_watermarks(name, partition, FAN_OUT_PATIENCE).map_err(|error| fault(&error))
-        };
-        let (low, high) = bounds(&all)?;
-        if low >= high {
-            continue;
-        }
-        // Our own last transaction is decided by now; those of others that have begun before it hide it while they last.
-        let deadline = clock::monotonic() + OTHERS_PATIENCE;
-        while bounds(&committed)?.1 < high {
-            if clock::monotonic() > deadline {
-                let message = "a transaction of somebody else does not end".to_owned();
-                return Err(wrong(message, FaultClass::Transient));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        unread.add_partition_offset(name, partition, Offset::Beginning).map_err(|error| fault(&error))?;
-    }
-    if unread.count() == 0 {
-        return Ok(Some(None));
-    }
-    committed.assign(&unread).map_err(|error| fault(&error))?;
-    let last = read_to_end(&committed, key, unread.count()).map_err(|error| match error {
-        Unread::Kafka(error) => fault(&error),
-        Unread::Silence => wrong("nothing comes".to_owned(), FaultClass::Transient),
-    })?;
-    let parse = |value: Vec<u8>| {
-        Progress::parse(&value).map_err(|why| {
-            wrong(format!("what is kept under '{key}' cannot be understood: {why}"), FaultClass::Missing)
-        })
-    };
-    let mut newest: Option<Progress> = None;
-    for value in last.into_values() {
-        let progress = parse(value)?;
-        if newest.as_ref().is_none_or(|newest| newest.number < progress.number) {
-            newest = Some(progress);
-        }
-    }
-    Ok(Some(newest))
-}
-
-enum Unread {
-    Kafka(KafkaError),
-    Silence,
-}
-
-/// The last value of `key` in each partition.
-fn read_to_end(
-    consumer: &BaseConsumer<PlainContext>,
-    key: &str,
-    partitions: usize,
-) -> Result<BTreeMap<i32, Vec<u8>>, Unread> {
-    let (mut last, mut left) = (BTreeMap::new(), partitions);
-    let mut heard = Instant::now();
-    while left > 0 {
-        match consumer.poll(Duration::from_millis(200)) {
-            None if heard.elapsed() > SILENCE_MAX => return Err(Unread::Silence),
-            None => continue,
-            Some(Ok(message)) => {
-                if message.key() == Some(key.as_bytes()) {
-                    match message.payload() {
-                        Some(value) => last.insert(message.partition(), value.to_vec()),
-                        None => last.remove(&message.partition()),
-                    };
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => left -= 1,
-            Some(Err(error)) => {
-                let class = error.rdkafka_error_code().map(FaultClass::of_code);
-                let is_of_group =
-                    error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed);
-                match class {
-                    _ if is_of_group => {}
-                    Some(FaultClass::Transient) if heard.elapsed() <= SILENCE_MAX => continue,
-                    _ => return Err(Unread::Kafka(error)),
-                }
-            }
-        }
-        heard = Instant::now();
-    }
-    Ok(last)
 }
 
 #[cfg(test)]
