@@ -15,7 +15,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer,
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::REFUSAL_HEADER;
-use super::ends::Ends;
+use super::ends::{Ends, NotTheSame, is_not_the_same, made_again};
 use super::request::{Origin, Request};
 use super::topic::TopicLog;
 use crate::config::limits::{
@@ -73,9 +73,6 @@ struct Queue {
     is_broken: AtomicBool,
 }
 
-/// Why nothing more of a topic is appended or read, once that is so: it is not the one that it was.
-pub type NotTheSame = Arc<OnceLock<String>>;
-
 /// Hands acks to their requests.
 struct Acks {
     connection: Arc<Connection>,
@@ -98,32 +95,6 @@ impl Acks {
         is_not_the_same(&self.not_the_same, topic, &fault);
         Err(fault)
     }
-}
-
-/// From now on the topic is not the one that it was, because of `fault`.
-pub fn is_not_the_same(not_the_same: &NotTheSame, topic: &str, fault: &Fault) {
-    let why = format!(
-        "{fault}. Nothing of it is appended or read any more until this node is restarted. Give the stream another topic, \
-         or its deliveries other names, before that, and have readers begin anew: they are beyond these numbers"
-    );
-    if not_the_same.set(why.clone()).is_ok() {
-        tracing::error!(topic, why, "the topic is not the one that it was: records are refused");
-    }
-}
-
-/// What it means that a partition has ended at `ended`, and now goes on, or ends, with the smaller number `offset`.
-pub fn made_again(
-    connection: &Connection,
-    topic: &str,
-    (partition, offset): (i32, u64),
-    ended: u64,
-) -> Fault {
-    let error = KafkaError::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange);
-    let action = format!(
-        "go on in partition {partition} of topic '{topic}', which is at {offset} and had ended at {ended}: it was made \
-         again, or has lost its end"
-    );
-    Fault { class: FaultClass::Broken, ..connection.fault(action, &error) }
 }
 
 /// Records of a request that go to one shard.

@@ -4,6 +4,12 @@
 //! has lost its end. What is appended there nobody would deliver: deliveries are beyond that number.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::kafka::{Connection, Fault, FaultClass};
 
 /// See the module. One for each producer, whose acks come in the order of numbers, partition by partition.
 #[derive(Debug)]
@@ -38,6 +44,35 @@ impl Ends {
         next.store(offset.saturating_add(1), Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Why nothing more of a topic is appended or read, once that is so: it is not the one that it was.
+pub type NotTheSame = Arc<OnceLock<String>>;
+
+/// From now on the topic is not the one that it was, because of `fault`.
+pub fn is_not_the_same(not_the_same: &NotTheSame, topic: &str, fault: &Fault) {
+    let why = format!(
+        "{fault}. Nothing of it is appended or read any more until this node is restarted. Give the stream another topic, \
+         or its deliveries other names, before that, and have readers begin anew: they are beyond these numbers"
+    );
+    if not_the_same.set(why.clone()).is_ok() {
+        tracing::error!(topic, why, "the topic is not the one that it was: records are refused");
+    }
+}
+
+/// What it means that a partition has ended at `ended`, and now goes on, or ends, with the smaller number `offset`.
+pub fn made_again(
+    connection: &Connection,
+    topic: &str,
+    (partition, offset): (i32, u64),
+    ended: u64,
+) -> Fault {
+    let error = KafkaError::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange);
+    let action = format!(
+        "go on in partition {partition} of topic '{topic}', which is at {offset} and had ended at {ended}: it was made \
+         again, or has lost its end"
+    );
+    Fault { class: FaultClass::Broken, ..connection.fault(action, &error) }
 }
 
 #[cfg(test)]
