@@ -33,7 +33,7 @@ fn what_is_appended_to_a_topic_may_be_compressed() {
         complaints(&text(&format!("{key} = {{ kafka = \"b:9092\", topic = \"events\", {more} }}")))
     };
     let cases = [
-        ("log", "compression = \"zstandard\"", "did you mean \"zstd\"?"),
+        ("log", "compression = \"zstdd\"", "did you mean \"zstd\"?"),
         ("log", "compression = \"snappy\", compression_level = 1", "compression = \"snappy\" has no levels"),
         ("log", "compression_level = 1", "compression = \"none\" has no levels"),
         ("log", "compression = \"zstd\", compression_level = 13", "must be from 1 to 12 for zstd, found 13"),

@@ -95,6 +95,15 @@ impl Acks {
         is_not_the_same(&self.not_the_same, topic, &fault);
         Err(fault)
     }
+
+    /// Why a record is not in the topic, as far as that is known.
+    fn not_appended(&self, topic: &str, error: &KafkaError) -> Fault {
+        let mut fault = self.connection.fault(format!("append to topic '{topic}'"), error);
+        if fault.class == FaultClass::Missing {
+            fault.action.push_str(", of which this shard's partition is not there: was it deleted?");
+        }
+        fault
+    }
 }
 
 /// Records of a request that go to one shard.
@@ -138,11 +147,7 @@ impl ProducerContext<NoCustomPartitioner> for Acks {
                 (partition, self.number(message.topic(), partition, message.offset()))
             }
             Err((error, message)) => {
-                let action = format!("append to topic '{}'", message.topic());
-                let mut fault = self.connection.fault(action, error);
-                if fault.class == FaultClass::Missing {
-                    fault.action.push_str(", of which this shard's partition is not there: was it deleted?");
-                }
+                let fault = self.not_appended(message.topic(), error);
                 self.connection.tell(&fault);
                 (message.partition(), Err(fault))
             }
@@ -335,8 +340,7 @@ impl Appender {
                 message = message.headers(OwnedHeaders::new_with_capacity(1).insert(header));
             }
             if let Err((error, message)) = self.producer.send(message) {
-                let action = format!("append to topic '{}'", self.topic);
-                let fault = self.producer.context().connection.fault(action, &error);
+                let fault = self.producer.context().not_appended(&self.topic, &error);
                 // Those that were sent before it are told of by the client.
                 if message.delivery_opaque.told(partition, Err(fault)) {
                     self.queue.give_back(request.bytes, request.size.records);

@@ -6,6 +6,7 @@
 
 mod beginning;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,7 @@ const LOOK_AROUND_EVERY: Duration = Duration::from_secs(10);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the tail waits for a message before it looks around.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// After so many looks in a row that find a partition shorter than it was, it is another one: a broker that has just become
+/// After so many looks in a row that find a partition shorter than it was, the topic is another one: a broker that has just become
 /// its leader may need a moment.
 const SHORTER_MAX: u32 = 3;
 /// Readers are told of so many bytes at the latest.
@@ -69,8 +70,8 @@ struct Tail<'a> {
     looked_around: Instant,
     /// Whether it was not told where the others end when it last asked.
     is_blind: bool,
-    /// How often in a row a partition ended before where it had ended.
-    shorter: u32,
+    /// Of each partition that ended before where it had ended: how often in a row.
+    shorter: BTreeMap<i32, u32>,
 }
 
 impl<'a> Tail<'a> {
@@ -83,7 +84,7 @@ impl<'a> Tail<'a> {
             looked: now,
             looked_around: now,
             is_blind: false,
-            shorter: 0,
+            shorter: BTreeMap::new(),
         }
     }
 
@@ -92,7 +93,7 @@ impl<'a> Tail<'a> {
     }
 
     fn is_well(&self) {
-        if !self.is_blind && self.topic.is_well() {
+        if !self.is_blind && self.shorter.is_empty() && self.topic.is_well() {
             tracing::info!(stream = %self.topic.stream(), topic = self.topic.name(), "the topic answers again");
         }
     }
@@ -139,7 +140,8 @@ impl<'a> Tail<'a> {
             return;
         }
         let looked = self.look(LOOK_TIMEOUT);
-        self.is_blind = looked.is_err();
+        // What it was told may be wrong, but it was told.
+        self.is_blind = looked.is_err() && self.shorter.is_empty();
         if let Err(fault) = looked {
             self.has_failed(&fault);
         }
@@ -160,33 +162,35 @@ impl<'a> Tail<'a> {
         for (partition, high) in ends {
             let Some(log) = topic.partition(partition) else { continue };
             let ended = known.get(usize::try_from(partition).unwrap_or(usize::MAX)).copied();
-            if let Some(ended) = ended.filter(|&ended| high < ended) {
-                lost = Some(((partition, high), ended));
-            }
+            lost = self.has_ended((partition, high), ended.unwrap_or_default()).err().or(lost);
             is_news |= log.learn(high, |numbers| topic.notices().accept(numbers));
         }
         if is_news {
             topic.notices().notify_all();
         }
         self.look_around(timeout)?;
-        match lost {
-            Some((at, ended)) => Err(self.has_shrunk(at, ended)),
-            None => {
-                self.shorter = 0;
-                Ok(())
-            }
-        }
+        lost.map_or(Ok(()), Err)
     }
 
-    /// A partition ends at `at`, before where it had ended, which is no fault of a broker that keeps what it has
-    /// acknowledged.
-    fn has_shrunk(&mut self, at: (i32, u64), ended: u64) -> Fault {
+    /// A partition ends at `at`, and had ended at `ended` when that was asked for.
+    ///
+    /// # Errors
+    /// If that is before, which is no fault of a broker that keeps what it has acknowledged.
+    fn has_ended(&mut self, at: (i32, u64), ended: u64) -> Result<(), Fault> {
+        let (partition, high) = at;
+        if high >= ended {
+            if self.shorter.remove(&partition).is_some() && self.shorter.is_empty() {
+                self.topic.has_its_ends();
+            }
+            return Ok(());
+        }
         let fault = self.topic.has_lost_end(at, ended);
-        self.shorter += 1;
-        if self.shorter >= SHORTER_MAX {
+        let times = self.shorter.entry(partition).or_default();
+        *times += 1;
+        if *times >= SHORTER_MAX {
             self.topic.is_another(&fault);
         }
-        fault
+        Err(fault)
     }
 
     /// Looks now and then where partitions begin, and how many there are.
@@ -210,14 +214,11 @@ impl<'a> Tail<'a> {
         for (partition, low) in self.ends(all(), End::Low, timeout)? {
             topic.partition(partition).into_iter().for_each(|log| log.learn_low(low));
         }
-        // Who waits at the end of a topic that was made again might not be told.
-        let followed =
-            all().filter(|&partition| topic.partition(partition).is_some_and(|log| self.follows(&log)));
-        for (partition, high) in self.ends(followed, End::High, timeout)? {
-            let ended = topic.partition(partition).map(|log| log.next()).filter(|&ended| high < ended);
-            if let Some(ended) = ended {
-                return Err(self.has_shrunk((partition, high), ended));
-            }
+        // Who waits at the end of a topic that was made again might not be told. Deliveries may learn of a later end meanwhile.
+        let followed: BTreeMap<i32, u64> =
+            logs.iter().filter(|log| self.follows(log)).map(|log| (log.partition(), log.next())).collect();
+        for at in self.ends(followed.keys().copied(), End::High, timeout)? {
+            self.has_ended(at, followed.get(&at.0).copied().unwrap_or_default())?;
         }
         Ok(())
     }
@@ -312,12 +313,12 @@ impl<'a> Tail<'a> {
     /// Retention has taken what was to be read next: it goes on with the oldest that is there.
     fn begin_anew(&mut self) -> Result<(), Fault> {
         self.publish()?;
-        for log in self.topic.partitions().iter().filter(|log| self.follows(log)) {
+        let logs = self.topic.partitions();
+        let followed: Vec<_> = logs.iter().filter(|log| self.follows(log)).collect();
+        for log in followed {
             let ended = log.next();
             let (low, high) = client::watermarks(self.client(), self.topic.name(), log.partition())?;
-            if high < ended {
-                return Err(self.has_shrunk((log.partition(), high), ended));
-            }
+            self.has_ended((log.partition(), high), ended)?;
             self.wait_until_shown()?;
             if low > log.next() {
                 log.learn(low, |numbers| self.topic.notices().accept(numbers));
@@ -347,7 +348,7 @@ impl<'a> Tail<'a> {
         self.wait_until_shown()?;
         let topic = self.topic;
         let captures = topic.captures();
-        let mut is_news = false;
+        let (mut is_news, mut reached) = (false, Vec::new());
         for (log, draft) in topic.partitions().iter().zip(&mut self.drafts) {
             let Some(draft) = draft else { continue };
             let Some(next) = draft.next() else { continue };
@@ -361,7 +362,11 @@ impl<'a> Tail<'a> {
             let placed = draft.into_batches(topic.judge(), &captures, permit);
             log.push(placed, next, topic.ring_bytes_max(), |numbers| topic.notices().accept(numbers));
             is_news = true;
+            if self.shorter.contains_key(&log.partition()) {
+                reached.push((log.partition(), next));
+            }
         }
+        reached.into_iter().try_for_each(|at| self.has_ended(at, at.1))?;
         if is_news {
             topic.notices().notify_all();
         }

@@ -266,6 +266,11 @@ impl TopicLog {
         fault
     }
 
+    /// No partition ends before where it had ended any more.
+    pub(super) fn has_its_ends(&self) {
+        lock(&self.lost_end).take();
+    }
+
     /// The same for a fault. It is no news that what helps against the last one does not help yet: while brokers are away,
     /// the client says one time that one is, and another that all are.
     pub(super) fn has_fault(&self, fault: &Fault) -> bool {
@@ -276,7 +281,6 @@ impl TopicLog {
 
     pub(super) fn is_well(&self) -> bool {
         self.connection.is_well();
-        lock(&self.lost_end).take();
         lock(&self.trouble).take().is_some()
     }
 

@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::Parts;
 use super::held::{Held, Stage};
 use super::message::Writer;
-use super::producer::{Failed, Pace, Producer, Remedy};
+use super::producer::{Failed, Pace, Producer};
 use super::topics::Topics;
 use super::transaction::Transaction;
-use super::{Parts, WhenFenced};
 use crate::config::limits::{FAN_OUT_BATCH_BYTES, FAN_OUT_LETTER_BYTES, FAN_OUT_LINGER};
 use crate::delivery::Stop;
 use crate::delivery::pause::Pause;
 use crate::delivery::worker::{Positions, Trouble};
-use crate::kafka::{Connection, Fault, FaultClass};
+use crate::kafka::{Connection, Fault};
 use crate::record::{SequenceNumber, ShardId};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock;

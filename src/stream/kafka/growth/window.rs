@@ -168,6 +168,15 @@ impl ShardLog for Window {
         arrival.filter(|_| from < self.until())
     }
 
+    fn skip_to(&self, next: SequenceNumber) {
+        // Of a shard that is closed it is known that the partition goes on at least to its end.
+        self.log.skip_to(next.min(SequenceNumber(self.until())));
+    }
+
+    fn hears_late(&self) -> bool {
+        self.log.hears_late()
+    }
+
     /// The broker decides what is kept.
     fn release(&self, _: ReaderId, _: SequenceNumber) {}
 

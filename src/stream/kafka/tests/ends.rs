@@ -30,3 +30,36 @@ async fn kafka_what_a_broker_does_not_show_yet_is_not_passed_over() {
     assert_eq!(places(&load(&node, 2, 4).unwrap()), (2, 4));
     drop(node);
 }
+
+/// Whether that many records of a partition are known to `node`, or it has given the topic up, which ends the waiting.
+fn has_come(node: &Stream, count: u64) -> bool {
+    let topic = node.topic().unwrap();
+    topic.another().is_some() || topic.partition(0).unwrap().next() >= count
+}
+
+#[tokio::test]
+async fn kafka_nothing_is_appended_while_one_partition_has_lost_its_end_however_well_others_are() {
+    let mock = mock(2);
+    let (node, edge) = (node(&mock), node(&mock));
+    let topic = Arc::clone(node.topic().unwrap());
+    put(&edge, 0, &["[0]"]).await.unwrap();
+    read(&node, 0, 0, 1).await;
+    assert!(topic.may_append().is_ok());
+    // Others have seen more of it than there is.
+    node.layout().get(ShardId(1)).unwrap().log().skip_to(SequenceNumber(100));
+    while topic.may_append().is_ok() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for count in 2..6 {
+        put(&edge, 0, &["[1]"]).await.unwrap();
+        while !has_come(&node, count) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(matches!(topic.may_append(), Err(AppendError::Unavailable(_))));
+    }
+    // Where the end comes back, it goes on; but for a topic that is given up by then.
+    put(&edge, 1, &vec!["[]"; 100]).await.unwrap();
+    while topic.may_append().is_err() && topic.another().is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
