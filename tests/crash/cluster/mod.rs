@@ -31,6 +31,10 @@ const PARTITIONS: i32 = 4;
 /// What of a delivery is to be seen.
 const OWNED: &str = "forebay_delivery_owned_shards";
 
+/// How long the last record may take into the lake. The real broker knows no sessions: members that come back after an
+/// outage wait until a rebalance times out that counts on who is gone, 55 s each.
+const ARRIVAL_PATIENCE: Duration = Duration::from_secs(240);
+
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
 /// A mock cluster with the topic `events`.
@@ -214,7 +218,7 @@ impl Scene {
             self.fetch_objects();
             self.arrived.look(&self.lake());
             let missing: u64 = self.manifests.iter().map(|manifest| self.arrived.misses(manifest)).sum();
-            if missing == 0 || began.elapsed() > PATIENCE {
+            if missing == 0 || began.elapsed() > ARRIVAL_PATIENCE {
                 return missing == 0;
             }
             std::thread::sleep(10 * LOOK);

@@ -128,14 +128,24 @@ fn nothing_is_doubled_by_two_clusters_that_both_believe_that_they_own_everything
     scene.end();
 }
 
-/// One after the other, as the real broker asks for: it knows no sessions, so when a leader of the group is told to stop
-/// while the others find together, they wait for its word for ever.
 #[test]
 fn nothing_is_lost_or_doubled_while_deliveries_come_and_go() {
+    let mock = mock(1);
+    let rounds = if chance::is_long() { 20 } else { 2 };
+    come_and_go("deliveries come and go, one after the other", Cluster::mocked(&mock), rounds);
+}
+
+/// Few, as the real broker asks for: it knows no sessions, so when a leader of the group is told to stop while the others
+/// find together, they wait for its word for ever.
+#[test]
+fn nothing_is_lost_or_doubled_while_deliveries_come_and_go_beside_a_real_broker() {
     let Some(broker) = Broker::shared() else { return };
     let cluster = Cluster::real(&broker, broker.servers());
-    let mut scene = Scene::begin("deliveries come and go, one after the other", cluster, 1, 1);
-    let rounds = if chance::is_long() { 20 } else { 2 };
+    come_and_go("deliveries come and go, one after the other, real broker", cluster, 2);
+}
+
+fn come_and_go(name: &str, cluster: Cluster, rounds: u32) {
+    let mut scene = Scene::begin(name, cluster, 1, 1);
     for round in 0..rounds {
         let mut guest = scene.cluster.node(&format!("guest-{round}"), "delivery");
         guest.launch(None);
