@@ -7,7 +7,7 @@ use std::io;
 ///
 /// Blocks of some megabytes come and go all the time here, with bodies, batches and files. Where transparent huge pages
 /// are on, or the allocator asks for them, each of these is cleared in steps of 2 MiB and given back soon after; that
-/// took up to a quarter of all CPU time (`docs/performance.md`), and a quarter more memory was resident.
+/// took a sixth of all CPU time (`docs/performance.md`), and a quarter more memory was resident.
 ///
 /// # Errors
 /// Where the kernel has no such switch: it is as fast as it was.
