@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use forebay::testkit::broker::Broker;
-use forebay::testkit::faulty_broker::{FaultyBroker, Link};
+use forebay::testkit::faulty_broker::Link;
 
 use super::{Cluster, PARTITIONS, Scene, mock, rest};
 use crate::chance::{self, Chance};
@@ -12,13 +11,12 @@ use crate::chance::{self, Chance};
 const MINUTE: Duration = Duration::from_secs(65);
 const MOMENT: Duration = Duration::from_secs(4);
 
+/// Its address refuses all connections.
 #[test]
 fn nothing_is_lost_or_doubled_while_the_broker_is_away() {
-    let Some(mut broker) = Broker::own().unwrap() else { return };
-    // What this broker answers while it ends is lost, so it ends when nobody hears it any more.
-    let proxy = FaultyBroker::before(broker.servers()).unwrap();
+    let mock = mock(1);
+    let (proxy, cluster) = Cluster::behind_proxy(&mock);
     let mut chance = Chance::of("cluster outage");
-    let cluster = Cluster::real(&broker, proxy.servers());
     let mut scene = Scene::begin("broker down for a minute", cluster, 2, 2);
     let long = if chance::is_long() { MINUTE } else { MOMENT };
     let mut outages = vec![long, chance.pause(Duration::from_millis(100), MOMENT)];
@@ -30,15 +28,11 @@ fn nothing_is_lost_or_doubled_while_the_broker_is_away() {
     for (number, outage) in outages.iter().enumerate() {
         scene.progress(100);
         proxy.link(Link::Cut).unwrap();
-        // It writes what it has acknowledged to its disk a little later, and not when it is stopped.
-        rest(MOMENT);
-        broker.stop().unwrap();
         // In every second outage an edge dies as well.
         if number % 2 == 1 {
             scene.kill_edge(number / 2 % 2);
         }
         rest(*outage);
-        broker.start().unwrap();
         proxy.link(Link::Open).unwrap();
     }
     scene.progress(200);
@@ -80,9 +74,8 @@ fn nothing_is_lost_or_doubled_while_leaders_move() {
 
 #[test]
 fn nothing_is_lost_or_doubled_by_a_slow_broker() {
-    let Some(broker) = Broker::shared() else { return };
-    let proxy = FaultyBroker::before(broker.servers()).unwrap();
-    let cluster = Cluster::real(&broker, proxy.servers());
+    let mock = mock(1);
+    let (proxy, cluster) = Cluster::behind_proxy(&mock);
     let mut scene = Scene::begin("slow broker", cluster, 2, 2);
     let time = if chance::is_long() { MINUTE } else { MOMENT };
     let slow = Link::Slow { latency: Duration::from_millis(250), bytes_per_second: 200_000 };

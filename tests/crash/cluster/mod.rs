@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use forebay::testkit::broker::{Broker, fresh_name};
+use forebay::testkit::faulty_broker::FaultyBroker;
 use forebay::testkit::faulty_store::FaultyStore;
 use forebay::testkit::generators::Profile;
 use forebay_load::manifest::Manifest;
@@ -30,10 +31,6 @@ const STREAM: &str = "sensors";
 const PARTITIONS: i32 = 4;
 /// What of a delivery is to be seen.
 const OWNED: &str = "forebay_delivery_owned_shards";
-
-/// How long the last record may take into the lake. The real broker knows no sessions: members that come back after an
-/// outage wait until a rebalance times out that counts on who is gone, 55 s each.
-const ARRIVAL_PATIENCE: Duration = Duration::from_secs(240);
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
@@ -84,6 +81,15 @@ impl Cluster {
 
     fn mocked(mock: &Mock) -> Self {
         Self { session: 3_000, ..Self::at(&mock.bootstrap_servers(), "events") }
+    }
+
+    /// The same behind a proxy. The real broker of other rows loses now and then what it had acknowledged before it was
+    /// stopped and started again; and when all members of a group come back at the same time, they may wait for ever for one
+    /// that was there before.
+    fn behind_proxy(mock: &Mock) -> (FaultyBroker, Self) {
+        let proxy = FaultyBroker::before(&mock.bootstrap_servers()).unwrap();
+        let cluster = Self { servers: proxy.servers().to_owned(), ..Self::mocked(mock) };
+        (proxy, cluster)
     }
 
     /// A node that is to be started. `role` is `edge` or `delivery`.
@@ -218,7 +224,7 @@ impl Scene {
             self.fetch_objects();
             self.arrived.look(&self.lake());
             let missing: u64 = self.manifests.iter().map(|manifest| self.arrived.misses(manifest)).sum();
-            if missing == 0 || began.elapsed() > ARRIVAL_PATIENCE {
+            if missing == 0 || began.elapsed() > PATIENCE {
                 return missing == 0;
             }
             std::thread::sleep(10 * LOOK);

@@ -112,8 +112,7 @@ fn a_topic_that_is_deleted_is_told_and_costs_nothing_that_was_acked() {
 fn lost_rights_are_told_and_all_goes_on_when_they_come_back() {
     // Members of the group cannot ask about the topic either: the real broker would never miss those that begin anew.
     let mock = mock(1);
-    let proxy = FaultyBroker::before(&mock.bootstrap_servers()).unwrap();
-    let cluster = Cluster { servers: proxy.servers().to_owned(), ..Cluster::mocked(&mock) };
+    let (proxy, cluster) = Cluster::behind_proxy(&mock);
     let topic = cluster.topic.clone();
     let mut scene = Scene::begin("rights on the topic lost", cluster, 2, 2);
     let time = Duration::from_secs(if chance::is_long() { 30 } else { 2 });
@@ -159,8 +158,7 @@ fn lost_rights_are_told_and_all_goes_on_when_they_come_back() {
 #[test]
 fn lost_rights_on_the_group_end_when_they_come_back() {
     let mock = mock(1);
-    let proxy = FaultyBroker::before(&mock.bootstrap_servers()).unwrap();
-    let cluster = Cluster { servers: proxy.servers().to_owned(), ..Cluster::mocked(&mock) };
+    let (proxy, cluster) = Cluster::behind_proxy(&mock);
     let mut scene = Scene::begin("rights on the group lost", cluster, 1, 2);
     let time = Duration::from_secs(if chance::is_long() { 30 } else { 2 });
     let rounds = if chance::is_long() { 3 } else { 1 };
