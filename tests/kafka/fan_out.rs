@@ -273,6 +273,30 @@ async fn a_message_that_is_too_large_is_a_dead_letter_in_parts_and_takes_no_othe
 }
 
 #[tokio::test]
+async fn what_is_as_large_as_a_message_that_was_refused_ends_no_transaction() {
+    const LARGE: u64 = 12;
+    let Some(scene) = Scene::shared("larger") else { return };
+    let proxy = FaultyBroker::before(&scene.servers).unwrap();
+    let too_large = Rule::new(Api::Produce, Fault::Error(10)).of_topic(&scene.topic).larger_than(400_000);
+    proxy.rule(too_large.always());
+    let more = ", transaction = { interval = \"200ms\" }, headers = []";
+    let text = scene.pipeline(proxy.servers(), more).replace("[ingest]", "[ingest]\nmax_record = \"1MiB\"");
+    let server = Setup::pipeline(text).start();
+    for number in 0..LARGE {
+        // All of the same size.
+        let (number, pad) = (number + 10, "x".repeat(700_000));
+        let line = format!("{{\"k\":\"key-0\",\"n\":{number},\"x\":\"{pad}\"}}\n");
+        server.accept("clicks", line).await;
+    }
+    let letters = LARGE as f64;
+    server.until("forebay_kafka_dead_lettered_records_total", "", |count| count == letters).await;
+    let aborted = server.metric("forebay_kafka_transactions_total", "outcome=\"aborted\"").await;
+    // Of the batch, and of what it was about.
+    assert!((1.0..=2.0).contains(&aborted), "{aborted}");
+    server.stop().assert_drained();
+}
+
+#[tokio::test]
 async fn topics_are_named_after_fields_and_what_has_none_is_a_dead_letter() {
     let Some(scene) = Scene::shared("tenants") else { return };
     let base = fresh_name("tenants");

@@ -24,6 +24,8 @@ pub struct Topic {
     hashes: u128,
     /// Bytes of a batch that it takes, if it says so.
     pub bytes_max: Option<u64>,
+    /// Bytes of the smallest message that it has refused for its size, where it has told no bound.
+    refused: Option<u64>,
     asked: Instant,
 }
 
@@ -32,7 +34,19 @@ impl Topic {
         let count = u128::from(partitions.max(1));
         // As the ranges of shards: 2^128 / count, rounded down.
         let hashes = (u128::MAX / count).wrapping_add(u128::from(count.is_power_of_two()));
-        Self { name: name.into(), partitions: partitions.max(1), hashes, bytes_max, asked: now }
+        Self {
+            name: name.into(),
+            partitions: partitions.max(1),
+            hashes,
+            bytes_max,
+            refused: None,
+            asked: now,
+        }
+    }
+
+    /// The bytes that it has refused, if it would refuse a message of `bytes` as well.
+    pub fn refuses(&self, bytes: impl FnOnce() -> u64) -> Option<u64> {
+        self.refused.filter(|&refused| bytes() >= refused)
     }
 
     /// The partition whose range of hashes `hash` lies in: what `HashRange::even` says.
@@ -90,6 +104,14 @@ impl Topics {
     /// The topic of records with `key`, if it is known.
     pub fn get(&self, key: &[u8]) -> Option<&Topic> {
         self.known.get(key)
+    }
+
+    /// The topic of records with `key` has refused a message of `bytes` for its size. It need not be asked about larger ones
+    /// until it is asked for its facts again: each would end a transaction.
+    pub fn has_refused(&mut self, key: &[u8], bytes: u64) {
+        if let Some(topic) = self.known.get_mut(key) {
+            topic.refused = Some(topic.refused.map_or(bytes, |refused| refused.min(bytes)));
+        }
     }
 
     /// Whether there is room for one more.
@@ -197,6 +219,19 @@ mod tests {
             assert_eq!(dead.reason, "partition");
             assert!(dead.message.starts_with("/n: "), "{dead:?}");
         }
+    }
+
+    #[test]
+    fn what_is_as_large_as_something_that_was_refused_is_refused() {
+        let (mut topics, now) = (Topics::new(2), Instant::now());
+        topics.known.insert(b"a".as_slice().into(), Topic::new("t", 1, None, now));
+        let refuses = |topics: &Topics, bytes| topics.get(b"a").unwrap().refuses(|| bytes);
+        assert_eq!(refuses(&topics, u64::MAX), None);
+        for bytes in [500, 400, 600] {
+            topics.has_refused(b"a", bytes);
+        }
+        topics.has_refused(b"b", 1);
+        assert_eq!((refuses(&topics, 399), refuses(&topics, 400)), (None, Some(400)));
     }
 
     #[test]

@@ -83,9 +83,8 @@ impl Cluster {
         Self { session: 3_000, ..Self::at(&mock.bootstrap_servers(), "events") }
     }
 
-    /// The same behind a proxy. The real broker of other rows loses now and then what it had acknowledged before it was
-    /// stopped and started again; and when all members of a group come back at the same time, they may wait for ever for one
-    /// that was there before.
+    /// The same behind a proxy. The real broker of other rows knows no sessions: when all members of a group come back at the
+    /// same time, they may wait for ever for one that was there before.
     fn behind_proxy(mock: &Mock) -> (FaultyBroker, Self) {
         let proxy = FaultyBroker::before(&mock.bootstrap_servers()).unwrap();
         let cluster = Self { servers: proxy.servers().to_owned(), ..Self::mocked(mock) };

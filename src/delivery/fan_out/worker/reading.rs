@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{Headers, OwnedHeaders};
 
 use super::{Round, Worker};
 use crate::config::checked::KafkaCompression;
@@ -175,9 +176,10 @@ impl Worker {
         let parts = Arc::clone(&self.parts);
         let (sink, slots) = (&parts.config.sink, &parts.slots);
         let place = (at.position.shard, at.position.number);
-        if let Some(dead) = at.refusal().or_else(|| self.refusal_of(place)) {
+        if let Some(dead) = at.refusal() {
             return Err(Unsent::Dead(dead));
         }
+        let refusal = self.refusal_of(place);
         let pointer_values = |field: usize| slots.topic.get(field).and_then(|&slot| at.captured(slot));
         let facts = RecordFacts {
             stream: parts.stream.name(),
@@ -209,6 +211,20 @@ impl Worker {
         {
             return Err(too_large(limit).into());
         }
+        let headers = self.writer.headers(at, slots);
+        let bytes = || size + bytes_of(headers.as_ref());
+        // Compressed, it may be the smaller one that is too large.
+        let tells_size = sink.compression == KafkaCompression::None;
+        if let Some(dead) = refusal {
+            if dead.reason == TOO_LARGE && tells_size {
+                self.topics.has_refused(&self.scratch, bytes());
+            }
+            return Err(Unsent::Dead(dead));
+        }
+        if let Some(refused) = topic.refuses(bytes).filter(|_| tells_size) {
+            let message = format!("topic '{}' has refused a message of {refused} bytes", topic.name);
+            return Err(Dead { reason: TOO_LARGE, message }.into());
+        }
         let (Some(open), Some(producer)) = (&mut self.open, &self.producer) else { return Ok(()) };
         let message = Message {
             topic: &topic.name,
@@ -216,7 +232,7 @@ impl Worker {
             key: key.as_deref(),
             payload,
             millis: at.position.arrival.0.div_euclid(1_000),
-            headers: self.writer.headers(at, slots),
+            headers,
         };
         match producer.send(message, open.next_message()) {
             Ok(()) => {
@@ -323,4 +339,10 @@ impl From<Dead> for Unsent {
     fn from(dead: Dead) -> Self {
         Self::Dead(dead)
     }
+}
+
+/// Bytes of the names and values of headers.
+fn bytes_of(headers: Option<&OwnedHeaders>) -> u64 {
+    let headers = headers.into_iter().flat_map(|headers| headers.iter());
+    headers.map(|header| (header.key.len() + header.value.map_or(0, <[u8]>::len)) as u64).sum()
 }
