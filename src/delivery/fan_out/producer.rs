@@ -40,6 +40,8 @@ pub struct Found {
     pub refused: Vec<(usize, RDKafkaErrorCode)>,
     /// Why another one could not be sent.
     pub other: Option<RDKafkaErrorCode>,
+    /// What helps, if a transaction had them.
+    pub remedy: Option<Remedy>,
 }
 
 impl Reports {
@@ -50,6 +52,7 @@ impl Reports {
         }
         self.failures.fetch_add(1, Ordering::Release);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.remedy = found.remedy.max(Some(Remedy::of_lost(code)));
         match FaultClass::of_code(code) {
             FaultClass::Record if found.refused.len() < REFUSED_MAX => found.refused.push((number, code)),
             FaultClass::Record => {}
@@ -112,8 +115,8 @@ pub struct Pace {
     pub one_by_one: bool,
 }
 
-/// What helps against a failed call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What helps against a failed call, from the least on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Remedy {
     /// The same call again.
     Again,
@@ -121,6 +124,27 @@ pub enum Remedy {
     Abort,
     /// Another client, which finds out what has become of the transaction.
     Reconnect,
+}
+
+impl Remedy {
+    /// What helps where a transaction has to be given up because of `code`.
+    ///
+    /// Messages whose fate is not known may lie somewhere on the way, in a connection that was given up, and may come to
+    /// the broker at any time. Where the same client ends the transaction, they come behind its end, with the epoch that
+    /// still counts, and would be taken for messages of the next one: they would be there twice (KIP-890 has more of it).
+    /// Another client has the broker end it with a new epoch, and what comes later is refused.
+    pub fn of_lost(code: RDKafkaErrorCode) -> Self {
+        use RDKafkaErrorCode as Code;
+        match code {
+            Code::MessageTimedOut
+            | Code::OperationTimedOut
+            | Code::TimedOutQueue
+            | Code::RequestTimedOut
+            | Code::BrokerTransportFailure
+            | Code::NetworkException => Self::Reconnect,
+            _ => Self::Abort,
+        }
+    }
 }
 
 /// A call that has failed.
@@ -316,7 +340,7 @@ impl Producer {
         let remedy = match error {
             KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) => Remedy::Again,
             KafkaError::Transaction(error) if error.is_fatal() => Remedy::Reconnect,
-            KafkaError::Transaction(error) if error.txn_requires_abort() => Remedy::Abort,
+            KafkaError::Transaction(error) if error.txn_requires_abort() => Remedy::of_lost(error.code()),
             KafkaError::Transaction(error) if error.is_retriable() => Remedy::Again,
             KafkaError::Transaction(error) if error.code() == RDKafkaErrorCode::OperationTimedOut => {
                 Remedy::Again
@@ -367,6 +391,20 @@ mod tests {
         assert_eq!(found.refused, [(2, RDKafkaErrorCode::MessageSizeTooLarge)]);
         assert_eq!(found.other, Some(RDKafkaErrorCode::TopicAuthorizationFailed));
         assert!(!reports.has_any() && reports.take().refused.is_empty());
+    }
+
+    #[test]
+    fn another_client_ends_a_transaction_whose_messages_may_still_come_to_the_broker() {
+        let reports = Reports::default();
+        let remedy = |codes: &[RDKafkaErrorCode]| {
+            codes.iter().for_each(|&code| reports.failed(1, code));
+            reports.take().remedy
+        };
+        let (refused, lost) = (RDKafkaErrorCode::MessageSizeTooLarge, RDKafkaErrorCode::MessageTimedOut);
+        assert_eq!(remedy(&[]), None);
+        assert_eq!(remedy(&[refused, refused]), Some(Remedy::Abort));
+        assert_eq!(remedy(&[refused, lost, refused]), Some(Remedy::Reconnect));
+        assert_eq!(remedy(&[RDKafkaErrorCode::TopicAuthorizationFailed, lost]), Some(Remedy::Reconnect));
     }
 
     #[test]

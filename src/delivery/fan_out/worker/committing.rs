@@ -102,7 +102,7 @@ impl Worker {
             return Failed { fault, remedy: Remedy::Abort };
         }
         let is_broken = fault.class == FaultClass::Fenced || code == RDKafkaErrorCode::Fatal;
-        Failed { fault, remedy: if is_broken { Remedy::Reconnect } else { Remedy::Abort } }
+        Failed { fault, remedy: if is_broken { Remedy::Reconnect } else { Remedy::of_lost(code) } }
     }
 
     /// Whether everything that was sent is there.
@@ -110,7 +110,15 @@ impl Worker {
         let Some(producer) = self.producer.as_ref().filter(|producer| producer.reports().has_any()) else {
             return Ok(());
         };
-        let Found { refused, other } = producer.reports().take();
+        let found = producer.reports().take();
+        let remedy = found.remedy;
+        // Of several reasons the one counts that needs most.
+        self.judge(found)
+            .map_err(|failed| Failed { remedy: failed.remedy.max(remedy.unwrap_or(Remedy::Again)), ..failed })
+    }
+
+    fn judge(&mut self, found: Found) -> Result<(), Failed> {
+        let Found { refused, other, .. } = found;
         if let Some(code) = other {
             return Err(self.not_sent(code, self.parts.config.sink.topic.as_str()));
         }
