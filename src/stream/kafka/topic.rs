@@ -287,7 +287,9 @@ impl TopicLog {
     /// Why nothing can be appended or read at the moment, if that is so.
     pub fn trouble(&self) -> Option<String> {
         let trouble = || lock(&self.trouble).as_ref().map(|trouble| trouble.why.clone());
-        self.not_the_same.get().cloned().or_else(|| self.growth.trouble()).or_else(trouble)
+        // What refuses records comes before what else there is.
+        let lost_end = || lock(&self.lost_end).clone();
+        self.not_the_same.get().cloned().or_else(|| self.growth.trouble()).or_else(lost_end).or_else(trouble)
     }
 
     /// The topic is another one than it was: its numbers mean other records. Nothing of it is read or appended to any more.
