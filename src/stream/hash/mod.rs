@@ -4,7 +4,7 @@ mod lanes;
 
 use md5::{Digest, Md5};
 
-/// As few keys cost less alone: measured, eight lanes take the time of about two keys.
+/// As few keys cost less alone: eight lanes take the time of two and a half keys (`benches/limits/stages.rs`).
 const TOGETHER_MIN: usize = 3;
 
 /// A place in the hash space of partition keys.

@@ -1,6 +1,6 @@
 //! A block of lines → a member of a gzip file (RFC 1952 section 2.2).
 //!
-//! By libdeflate. With the feature `isal` level 1 is that of Intel's ISA-L, which takes less than half the time at nearly
+//! By libdeflate. With the feature `isal` level 1 is that of Intel's ISA-L, which takes half the time at nearly
 //! the same ratio and needs an assembler to be built (`docs/performance.md`).
 
 use libdeflater::{CompressionLvl, Compressor};
