@@ -3,9 +3,9 @@
 # while it takes, keeps, delivers and shows generated events, and the second one is laid out by these counts. It takes
 # the program itself, not the C libraries. Options go to cargo: --features isal,mimalloc-for-c
 #
-# Under tests/infra/s3.sh and tests/infra/kafka.sh deliveries to an object store and into Kafka are counted as well.
-# `make profiled` does that. The program is target/profiled/forebay. Needs what `cargo build --release` needs, rustup, and 8 GB of disk. RUSTFLAGS are
-# kept, so that RUSTFLAGS=-Ctarget-cpu=native is for this very machine.
+# Under tests/infra/s3.sh and tests/infra/kafka.sh deliveries to an object store and into Kafka are counted as well, as
+# `make profiled` does. The program is target/profiled/forebay. Needs what `cargo build --release` needs, rustup, and 8 GB
+# of disk. RUSTFLAGS are kept, so that RUSTFLAGS=-Ctarget-cpu=native is for this very machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -25,8 +25,8 @@ cannot() {
 
 bash_scripts() {
   printf '%s\n' .ci/run tests/infra/*.sh
-  # Scripts of other parts of the tests, wherever they are bash.
-  grep -rlE --exclude-dir=infra '^#!.*\bbash\b' tests || true
+  # Other scripts, wherever they are bash.
+  grep -rlE --exclude-dir=infra '^#!.*\bbash\b' tests deploy || true
 }
 
 unit_checks() {
