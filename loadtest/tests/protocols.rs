@@ -86,11 +86,12 @@ fn what_was_acked_over_any_protocol_is_in_the_lake_once() {
 #[test]
 fn several_requests_on_a_connection_keep_the_order_of_each_producer() {
     let Some(node) = Node::start(&settings()) else { return };
-    let protocols = [Protocol::Native, Protocol::Kinesis, Protocol::KinesisCbor, Protocol::Firehose];
+    let protocols =
+        [Protocol::Native, Protocol::Http2, Protocol::Kinesis, Protocol::KinesisCbor, Protocol::Firehose];
     let piped = Plan {
         pipeline: 8,
-        connections: 4,
-        producers: 48,
+        connections: 5,
+        producers: 60,
         threads: 2,
         taps: 1,
         run_name: "piped".into(),
@@ -101,9 +102,9 @@ fn several_requests_on_a_connection_keep_the_order_of_each_producer() {
     assert_eq!((outcome.report.records.acked, outcome.report.requests.retries), (4_000, 0));
     assert!(outcome.report.taps.as_ref().unwrap().is_right());
     let refused =
-        go(&Plan { mix: vec![Class { protocol: Protocol::Http2, ..piped.mix[0] }], ..piped.clone() });
+        go(&Plan { mix: vec![Class { protocol: Protocol::WebSocket, ..piped.mix[0] }], ..piped.clone() });
     assert!(matches!(refused, Err(RunError::Plan(_))));
-    assert!(matches!(go(&Plan { producers: 31, ..piped }), Err(RunError::Plan(_))));
+    assert!(matches!(go(&Plan { producers: 39, ..piped }), Err(RunError::Plan(_))));
     for verdict in node.stop_and_judge(vec![outcome.manifest]) {
         assert!(verdict.ok, "{verdict}");
         assert_eq!(verdict.expected, 4_000);

@@ -15,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::account::Tally;
 use super::lane::{Lane, Shared};
-use super::link::{Link, Pipe};
+use super::link::{Link, SharedLink};
 use super::{Progress, RunError};
 use crate::manifest::Account;
 
@@ -65,25 +65,25 @@ async fn work(
     tally: &RefCell<Tally>,
 ) -> Vec<(u32, Vec<Account>)> {
     let is_shared = pipeline > 1;
-    let pipe = |lanes: &[Lane]| {
+    let link = |lanes: &[Lane]| {
         let head = Arc::clone(&lanes.first()?.head);
-        is_shared.then(|| Rc::new(Pipe::new(head, lanes.len())))
+        is_shared.then(|| Rc::new(SharedLink::new(head, lanes.len())))
     };
-    let pipes: Vec<_> = lanes.chunks(pipeline).filter_map(pipe).collect();
+    let links: Vec<_> = lanes.chunks(pipeline).filter_map(link).collect();
     let one = async |(place, lane): (usize, Lane)| {
-        let link = match pipes.get(place / pipeline) {
-            Some(pipe) => Link::shared(Arc::clone(&lane.head), Rc::clone(pipe), place % pipeline),
+        let link = match links.get(place / pipeline) {
+            Some(link) => Link::shared(Arc::clone(&lane.head), Rc::clone(link), place % pipeline),
             None => Link::new(Arc::clone(&lane.head)),
         };
         Some((lane.index, lane.work(shared, tally, link).await))
     };
-    let drive = async |pipe: &Rc<Pipe>| {
-        pipe.drive().await;
+    let drive = async |link: &Rc<SharedLink>| {
+        link.drive().await;
         None
     };
     let lanes = lanes.into_iter().enumerate().map(|lane| Either::Left(one(lane)));
     let work: FuturesUnordered<_> =
-        pipes.iter().map(|pipe| Either::Right(drive(pipe))).chain(lanes).collect();
+        links.iter().map(|link| Either::Right(drive(link))).chain(lanes).collect();
     work.filter_map(async |done| done).collect().await
 }
 

@@ -55,11 +55,6 @@ impl Protocol {
     pub fn is_aws(self) -> bool {
         matches!(self, Self::Kinesis | Self::KinesisCbor | Self::Firehose)
     }
-
-    /// Whether its requests are those of HTTP/1.1, several of which may be under way on a connection.
-    pub fn is_http1(self) -> bool {
-        self == Self::Native || self.is_aws()
-    }
 }
 
 /// From the least to the greatest.
