@@ -83,7 +83,9 @@ async fn requests_of_all_senders_are_under_way_at_once_on_one_connection() {
             None,
             hold(move |_| {
                 let all = Arc::clone(&all);
-                async move { drop(all.wait().await) }
+                async move {
+                    all.wait().await;
+                }
             }),
         )
         .await;
