@@ -81,6 +81,8 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
     };
     if is_part {
         let mut teller = Teller::default();
+        // From here on a signal ends it in good order.
+        teller.tell(run::Progress::default());
         let outcome = worker.run(&plan, stop, &mut |progress| teller.tell(progress))?;
         files.write(Some(&outcome.manifest), Some(&outcome.record))?;
         return Ok(outcome.is_success());

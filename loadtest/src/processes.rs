@@ -281,7 +281,7 @@ fn wait(
     start: Instant,
     observer: &mut dyn FnMut(Progress),
 ) -> Result<(), ProcessError> {
-    let mut is_told = false;
+    let mut is_told = vec![false; children.0.len()];
     let mut ended = vec![None; children.0.len()];
     while ended.iter().any(Option::is_none) {
         for (index, (Part { child, .. }, ended)) in children.0.iter_mut().zip(&mut ended).enumerate() {
@@ -295,12 +295,13 @@ fn wait(
             }
         }
         observer(children.progress(start));
-        // Not before the load begins: who has just been started does not hear yet.
-        let is_begun = clock::monotonic() >= start;
-        if is_begun && stop.load(Ordering::Relaxed) && !std::mem::replace(&mut is_told, true) {
-            for Part { child, .. } in &children.0 {
-                // One that has ended needs not be told.
-                let _ = kill_process(Pid::from_child(child), Signal::TERM);
+        if stop.load(Ordering::Relaxed) {
+            for ((part, ended), is_told) in children.0.iter().zip(&ended).zip(&mut is_told) {
+                // Who has just been started does not hear yet, and a second signal ends one at once.
+                let hears = ended.is_none() && part.listener.has_heard();
+                if hears && !std::mem::replace(is_told, true) {
+                    let _ = kill_process(Pid::from_child(&part.child), Signal::TERM);
+                }
             }
         }
         thread::sleep(LOOK);

@@ -18,7 +18,7 @@ use flate2::read::MultiGzDecoder;
 use forebay::testkit::skip::skipped;
 use forebay_load::manifest::Manifest;
 use forebay_load::record::Record;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use server::{Act, Server};
 
 fn command(url: &str, args: &[&str]) -> Command {
@@ -158,6 +158,32 @@ fn a_signal_to_the_whole_group_ends_the_run_with_its_manifest_and_record() {
             .unwrap();
         assert!(verified.status.success(), "{verified:?}");
     }
+}
+
+#[test]
+fn a_run_that_is_ended_before_its_time_comes_sends_nothing_and_leaves_its_manifest() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("lake"), |_| Act::Keep);
+    let manifest = folder.path().join("manifest");
+    let start_at = (chrono::Utc::now() + chrono::TimeDelta::hours(1)).to_rfc3339();
+    for processes in ["1", "2"] {
+        let mut child = command(&server.url, &["--processes", processes, "--start-at", &start_at])
+            .args(["--connections", "4", "--manifest", text(&manifest)])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It hears signals by the time that it shows something.
+        let mut shown = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        shown.read_line(&mut line).unwrap();
+        assert_eq!(acked(&line), Some(0), "{line}");
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let accounts = Manifest::read(&manifest).unwrap().producers;
+        assert!(!accounts.is_empty() && accounts.iter().all(|account| account.acked.count() == 0));
+    }
+    assert_eq!(server.requests(), 0);
 }
 
 /// Numbers that the objects of a lake of the server hold as `n`.

@@ -26,12 +26,13 @@ struct Line {
 /// Tells the process that began this one.
 pub struct Teller<W = io::Stdout> {
     out: W,
-    last: Line,
+    /// Nothing before the first.
+    last: Option<Line>,
 }
 
 impl Default for Teller {
     fn default() -> Self {
-        Self { out: io::stdout(), last: Line::default() }
+        Self { out: io::stdout(), last: None }
     }
 }
 
@@ -40,10 +41,9 @@ impl<W: Write> Teller<W> {
     pub fn tell(&mut self, progress: Progress) {
         let Progress { elapsed: _, records, payload_bytes, requests, failed, retries } = progress;
         let line = Line { records, payload_bytes, requests, failed, retries };
-        if line == self.last {
+        if self.last.replace(line) == Some(line) {
             return;
         }
-        self.last = line;
         if let Ok(mut text) = serde_json::to_vec(&line) {
             text.push(b'\n');
             let _ = self.out.write_all(&text).and_then(|()| self.out.flush());
@@ -53,17 +53,22 @@ impl<W: Write> Teller<W> {
 
 /// Listens to one process. Its thread ends when the process does.
 pub struct Listener {
-    last: Arc<Mutex<Line>>,
+    last: Arc<Mutex<Option<Line>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Listener {
     /// `told` is the end of the pipe that can be read.
     pub fn start(told: impl Read + Send + 'static) -> Self {
-        let last = Arc::<Mutex<Line>>::default();
+        let last = Arc::<Mutex<Option<Line>>>::default();
         let heard = Arc::clone(&last);
         let thread = Some(thread::spawn(move || listen(told, &heard)));
         Self { last, thread }
+    }
+
+    /// Whether the process has told something, and so is far enough to hear signals.
+    pub fn has_heard(&self) -> bool {
+        lock(&self.last).is_some()
     }
 
     /// Waits until all is heard that was told. To be called when the process has ended.
@@ -82,7 +87,7 @@ impl Drop for Listener {
 /// What all have told, `elapsed` after the start.
 pub fn sum<'a>(listeners: impl Iterator<Item = &'a Listener>, elapsed: Duration) -> Progress {
     listeners.fold(Progress { elapsed, ..Progress::default() }, |sum, listener| {
-        let line = *lock(&listener.last);
+        let line = lock(&listener.last).unwrap_or_default();
         Progress {
             elapsed,
             records: sum.records + line.records,
@@ -95,7 +100,7 @@ pub fn sum<'a>(listeners: impl Iterator<Item = &'a Listener>, elapsed: Duration)
 }
 
 /// Until the other end is closed, or says what is no line.
-fn listen(told: impl Read, last: &Mutex<Line>) {
+fn listen(told: impl Read, last: &Mutex<Option<Line>>) {
     let mut told = BufReader::with_capacity(LINE_BYTES_MAX, told);
     let mut text = String::new();
     loop {
@@ -105,14 +110,14 @@ fn listen(told: impl Read, last: &Mutex<Line>) {
             _ => return,
         }
         match serde_json::from_str(&text) {
-            Ok(line) => *lock(last) = line,
+            Ok(line) => *lock(last) = Some(line),
             // Of a process that was killed, part of a line may be there.
             Err(_) => return,
         }
     }
 }
 
-fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
+fn lock(line: &Mutex<Option<Line>>) -> MutexGuard<'_, Option<Line>> {
     line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -131,13 +136,15 @@ mod tests {
     fn what_processes_tell_is_added_up() {
         let (first, second) = (io::pipe().unwrap(), io::pipe().unwrap());
         let mut listeners = [Listener::start(first.0), Listener::start(second.0)];
-        let mut tellers = [first.1, second.1].map(|out| Teller { out, last: Line::default() });
+        let mut tellers = [first.1, second.1].map(|out| Teller { out, last: None });
+        assert!(!listeners[1].has_heard());
         tellers[0].tell(progress(5, 0));
         tellers[0].tell(progress(7, 1));
         tellers[1].tell(progress(4, 2));
         drop(tellers);
         listeners.iter_mut().for_each(Listener::finish);
         let sum = sum(listeners.iter(), Duration::from_secs(3));
+        assert!(listeners.iter().all(Listener::has_heard));
         let elapsed = Duration::from_secs(3);
         let whole =
             Progress { elapsed, records: 11, payload_bytes: 110, requests: 11, failed: 3, retries: 2 };
@@ -146,7 +153,7 @@ mod tests {
 
     #[test]
     fn only_what_has_changed_is_told_and_every_line_is_short_enough() {
-        let mut teller = Teller { out: Vec::new(), last: Line::default() };
+        let mut teller = Teller { out: Vec::new(), last: None };
         let most = u64::MAX;
         let all = Progress {
             elapsed: Duration::ZERO,

@@ -12,9 +12,10 @@ use forebay::runtime::clock;
 use futures_util::StreamExt;
 use futures_util::future::Either;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::SetOnce;
 
 use super::account::Tally;
-use super::lane::{Lane, Shared};
+use super::lane::{Lane, Shared, rest};
 use super::link::{Link, SharedLink};
 use super::{Progress, RunError};
 use crate::manifest::Account;
@@ -70,12 +71,19 @@ async fn work(
         is_shared.then(|| Rc::new(SharedLink::new(head, lanes.len())))
     };
     let links: Vec<_> = lanes.chunks(pipeline).filter_map(link).collect();
+    let begun = SetOnce::new();
+    // One timer for all lanes, which are many.
+    let begin = async {
+        rest(shared.start.saturating_duration_since(clock::monotonic()), shared).await;
+        // Nobody else sets it.
+        let _ = begun.set(());
+    };
     let one = async |(place, lane): (usize, Lane)| {
         let link = match links.get(place / pipeline) {
             Some(link) => Link::shared(Arc::clone(&lane.head), Rc::clone(link), place % pipeline),
             None => Link::new(Arc::clone(&lane.head)),
         };
-        Some((lane.index, lane.work(shared, tally, link).await))
+        Some((lane.index, lane.work(shared, tally, link, &begun).await))
     };
     let drive = async |link: &Rc<SharedLink>| {
         link.drive().await;
@@ -84,7 +92,7 @@ async fn work(
     let lanes = lanes.into_iter().enumerate().map(|lane| Either::Left(one(lane)));
     let work: FuturesUnordered<_> =
         links.iter().map(|link| Either::Right(drive(link))).chain(lanes).collect();
-    work.filter_map(async |done| done).collect().await
+    tokio::join!(begin, work.filter_map(async |done| done).collect()).1
 }
 
 /// Tells the observer how far it is, until all threads have ended.
