@@ -81,8 +81,7 @@ impl RequestHead {
             let value = value.to_str().map_err(|_| bad("goes with a key that no header can hold"))?;
             lines.push_str(&format!("{name}: {value}\r\n"));
         }
-        let alpn: &[u8] = if protocol == Protocol::Http2 { b"h2" } else { b"http/1.1" };
-        let dialer = Dialer::new(&plan.target, &plan.trust, alpn)?;
+        let dialer = Dialer::new(&plan.target, &plan.trust, protocol.alpn())?;
         Ok(Self { dialer, protocol, uri, headers, lines, timeout: plan.timeout })
     }
 }
