@@ -215,10 +215,6 @@ fn a_server_that_ignores_keys_is_found_out() {
 #[test]
 fn a_run_goes_on_when_the_server_is_away_for_a_while() {
     goes_on_without_the_server(&|plan| plan);
-}
-
-#[test]
-fn a_run_with_several_requests_on_a_connection_goes_on_when_the_server_is_away_for_a_while() {
     for protocol in [Protocol::Native, Protocol::Http2] {
         goes_on_without_the_server(&|plan| piped(plan, protocol));
     }
