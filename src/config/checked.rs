@@ -12,7 +12,8 @@ use ipnet::IpNet;
 use url::Url;
 
 pub use super::check_access_key::{Access, AccessKey, SignatureRule};
-pub use super::check_auth::{ApiKey, Auth, Demand};
+pub use super::check_api_key::ApiKey;
+pub use super::check_auth::{Auth, Demand};
 pub use super::check_authorizer::{Authorizer, IdentitySource};
 pub use super::check_aws::Aws;
 pub use super::check_basic_user::{BasicUser, Password};

@@ -14,6 +14,7 @@ pub mod limits;
 
 mod check_access;
 mod check_access_key;
+mod check_api_key;
 mod check_auth;
 mod check_authorizer;
 mod check_aws;

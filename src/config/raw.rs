@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::check_access::AccessTable;
 use super::check_access_key::AccessKeyTable;
-use super::check_auth::{ApiKeyTable, AuthTable};
+use super::check_api_key::ApiKeyTable;
+use super::check_auth::AuthTable;
 use super::check_authorizer::AuthorizerTable;
 use super::check_aws::AwsTable;
 use super::check_backup::BackupTable;
