@@ -1,7 +1,7 @@
 # Everything is run from here: `make` alone lists it. The work is done by the scripts in tests/infra/.
 
 .DEFAULT_GOAL := help
-.PHONY: help test check bench crash deny deploy-lint clean-infra
+.PHONY: help test check bench crash profiled deny deploy-lint clean-infra
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ bench: ## measure the stages beside the limits of this machine: one table, and w
 
 crash: ## the crash matrix in its long form: hundreds of kills, full disks, ill stores; target/crash-matrix.md has its table
 	@tests/infra/crash.sh
+
+profiled: ## the fastest program: built by a profile of generated work; target/profiled/forebay, about 25 minutes on 2 cores
+	@tests/infra/s3.sh tests/infra/kafka.sh deploy/profiled-build.sh --features isal,mimalloc-for-c
 
 deny: ## licences, banned crates, sources and known vulnerabilities of the dependencies
 	@tests/infra/deny.sh

@@ -30,11 +30,10 @@ use std::time::Duration;
 
 use forebay::config::checked::Durability;
 use harness::cores::Cores;
-use harness::{Call, load_average, machine, quantile_us};
+use harness::{Call, load_average, machine, quantile_us, raise_file_limit};
 use kind::Kind;
 use mimalloc::MiMalloc;
 use round::{BATCH_EVENTS, Load, Seen, run};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// As in the binary.
 #[global_allocator]
@@ -62,9 +61,7 @@ const WORKERS_DURATION: Duration = Duration::from_secs(3);
 
 fn main() {
     let (call, cores) = (Call::read(), Cores::of_this_machine());
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // A reader is two descriptors in this process.
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    raise_file_limit();
     println!("{}; {}; requests of {BATCH_EVENTS} events of 350 bytes", machine(), cores.describe());
     if call.wants("latency") {
         latency(&call, &cores);

@@ -127,8 +127,9 @@ fn in_loops(
     runtime.block_on(async {
         let answered = Arc::new(AtomicU64::new(0));
         let mut loops = tokio::task::JoinSet::new();
+        let (has_begun, mut begun) = tokio::sync::mpsc::channel(connections.max(1));
         for _ in 0..connections {
-            loops.spawn(repeat(address, request.clone(), Arc::clone(&answered)));
+            loops.spawn(repeat(address, request.clone(), Arc::clone(&answered), has_begun.clone()));
         }
         if is_awake {
             loops.spawn(async {
@@ -139,6 +140,10 @@ fn in_loops(
         }
         let look = || (answered.load(Ordering::Relaxed), Instant::now(), clocks::others_cpu());
         let measured = async {
+            // A crowd takes its time: each has had an answer before the time counts.
+            for _ in 0..connections {
+                begun.recv().await;
+            }
             tokio::time::sleep(WARM_UP).await;
             let before = look();
             tokio::time::sleep(duration).await;
@@ -154,10 +159,16 @@ fn in_loops(
     })
 }
 
-async fn repeat(address: SocketAddr, request: Bytes, answered: Arc<AtomicU64>) -> io::Result<()> {
+async fn repeat(
+    address: SocketAddr,
+    request: Bytes,
+    answered: Arc<AtomicU64>,
+    has_begun: tokio::sync::mpsc::Sender<()>,
+) -> io::Result<()> {
     let mut socket = tokio::net::TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let mut answer = Vec::with_capacity(8 << 10);
+    let mut has_begun = Some(has_begun);
     loop {
         socket.write_all(&request).await?;
         answer.clear();
@@ -167,5 +178,9 @@ async fn repeat(address: SocketAddr, request: Bytes, answered: Arc<AtomicU64>) -
             }
         }
         answered.fetch_add(1, Ordering::Relaxed);
+        if let Some(has_begun) = has_begun.take() {
+            // Nobody asks any more once the round is over.
+            let _ = has_begun.send(()).await;
+        }
     }
 }

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 /// Names the folder in which benches put what they write to a disk; the target folder where it is not set.
@@ -61,6 +62,12 @@ impl Call {
     pub fn amount<T>(&self, full: T, quick: T) -> T {
         if self.full { full } else { quick }
     }
+}
+
+/// As many open files as may be: client and server are one process here, and each connection is two descriptors of it.
+pub fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
 /// Where files go that a disk is measured with.

@@ -323,7 +323,7 @@ impl Control {
     /// If there is no such stream.
     pub fn properties(&self, name: &str) -> Result<StreamProperties, ControlError> {
         let intake = self.intake(name)?;
-        if intake.stream.is_durable() {
+        if intake.stream.is_on_disk() {
             let logs = self.site.logs();
             let stream = logs.as_ref().and_then(|logs| logs.catalog.stream(name));
             let missing = || ControlError::NoStream { stream: name.to_owned() };
@@ -357,7 +357,7 @@ impl Control {
             }
             let stream = Arc::clone(&control.intake(&name)?.stream);
             let is_encrypted = properties.encryption_key.is_some();
-            if stream.is_durable() {
+            if stream.is_on_disk() {
                 control.note(&name, |catalog| {
                     catalog.stream_mut(&name)?.properties = properties;
                     Ok(())
@@ -381,7 +381,7 @@ impl Site {
         replacement: &Replacement,
     ) -> Result<Vec<Arc<DurableLog>>, NotNoted> {
         let mut logs = self.logs();
-        match logs.as_mut().filter(|_| stream.is_durable()) {
+        match logs.as_mut().filter(|_| stream.is_on_disk()) {
             None => Ok(Vec::new()),
             Some(logs) => logs.reshard(stream, replacement),
         }

@@ -160,7 +160,7 @@ impl Site {
         if gone.is_empty() {
             return;
         }
-        if let Some(logs) = self.logs().as_mut().filter(|_| stream.is_durable())
+        if let Some(logs) = self.logs().as_mut().filter(|_| stream.is_on_disk())
             && let Err(error) = logs.forget_shards(stream, &gone)
         {
             tracing::warn!(stream = %stream.name(), %error, "closed shards stay beyond their retention for now");

@@ -267,8 +267,13 @@ impl Stream {
         (0..layout.shards().len()).map(move |index| layout.shards()[index].facts.id)
     }
 
-    /// Whether what was accepted is still there after the process has ended.
+    /// Whether what was accepted is still there after the process has ended: in the node's folder, or in a topic.
     pub fn is_durable(&self) -> bool {
+        !matches!(self.store, Store::Memory)
+    }
+
+    /// Whether its records are in the node's folder.
+    pub fn is_on_disk(&self) -> bool {
         matches!(self.store, Store::Durable { .. })
     }
 

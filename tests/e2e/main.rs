@@ -17,6 +17,7 @@ mod dlq;
 mod edge;
 mod events;
 mod gate;
+mod half_closed;
 mod http2;
 mod http2_rules;
 mod idempotency;

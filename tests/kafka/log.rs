@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use forebay::stream::{HashKey, HashRange};
 use forebay::testkit::broker::Broker;
+use forebay::testkit::faulty_store::{Fault, FaultyStore, Operation, Rule};
 use serde_json::{Value, json};
 
 use crate::lake;
@@ -308,4 +309,28 @@ async fn boto3_puts_and_gets_over_it() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     edges.into_iter().for_each(|edge| edge.stop().assert_drained());
+}
+
+#[tokio::test]
+async fn what_a_drain_could_not_store_stays_in_the_topic_and_is_delivered_after_the_next_start() {
+    let Some(broker) = Broker::shared() else { return };
+    let topic = broker.topic("undrained", 1, &[]).unwrap();
+    let store = FaultyStore::start().unwrap();
+    store.rule(Rule::new(Operation::Put, Fault::SLOW_DOWN).always());
+    let sink = format!("[[delivery]]\nname = \"d\"\nformat = \"json\"\n{}\n", store.sink_line("lake/"));
+    let config = pipeline(&broker, &topic) + &sink;
+    let server = Setup::pipeline(config.as_str()).server("drain_timeout = \"1s\"").start();
+    let lines: String = (0..10).map(|n| format!("{{\"k\":\"a\",\"n\":{n}}}\n")).collect();
+    server.accept("s", lines).await;
+    server.until("forebay_delivery_pending_records", "", |count| count == 10.0).await;
+    let stopped = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
+    assert_eq!(stopped.status.code(), Some(0), "{}{}", stopped.stdout, stopped.stderr);
+    let kept = "10 records stay in the log and are delivered after the next start";
+    assert!(stopped.stdout.contains(kept), "{}", stopped.stdout);
+    assert!(store.objects().is_empty());
+
+    store.heal();
+    let server = Setup::pipeline(config).in_folder(stopped.folder).start();
+    server.until("forebay_delivery_delivered_records_total", "", |count| count == 10.0).await;
+    tokio::task::spawn_blocking(|| server.stop()).await.unwrap().assert_drained();
 }

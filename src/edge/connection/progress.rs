@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Context;
 use std::time::{Duration, Instant};
 
+use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use super::protocol::Protocol;
@@ -22,6 +24,10 @@ pub struct Progress {
     opened: Instant,
     /// Requests that are being answered.
     answering: AtomicUsize,
+    /// Whether the last of them is one that a client sends to change something.
+    is_changing: AtomicBool,
+    /// Who is to be told of its end, because he is to read that nothing more will come only then.
+    ended: AtomicWaker,
     /// Microseconds after `opened` at which the wait began.
     since: AtomicU64,
     /// While bytes of a request head have come in and the head is not complete.
@@ -47,9 +53,10 @@ struct Http2 {
 pub struct Answering(Arc<Progress>);
 
 impl Answering {
-    /// From now on.
-    pub fn new(progress: &Arc<Progress>) -> Self {
+    /// From now on, a request that changes something or not.
+    pub fn new(progress: &Arc<Progress>, is_changing: bool) -> Self {
         progress.answering.fetch_add(1, Ordering::Relaxed);
+        progress.is_changing.store(is_changing, Ordering::Relaxed);
         progress.head_begun.store(false, Ordering::Relaxed);
         Self(Arc::clone(progress))
     }
@@ -59,6 +66,7 @@ impl Drop for Answering {
     fn drop(&mut self) {
         // The wait for the next request begins with the answer's last byte: see `Progress::wait_begins`.
         self.0.answering.fetch_sub(1, Ordering::Relaxed);
+        self.0.ended.wake();
     }
 }
 
@@ -79,6 +87,8 @@ impl Progress {
         Self {
             opened: clock::monotonic(),
             answering: AtomicUsize::new(0),
+            is_changing: AtomicBool::new(false),
+            ended: AtomicWaker::new(),
             since: AtomicU64::new(0),
             head_begun: AtomicBool::new(true),
             requests: AtomicU64::new(0),
@@ -144,6 +154,18 @@ impl Progress {
             self.head_begun.store(true, Ordering::Relaxed);
             self.since.store(NOT_NOTED, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the end of what the client sends, behind whole requests over HTTP/1, is to be read only once the answer to
+    /// the one under way is there: hyper would drop that one, and a client that ends its side first would not know what
+    /// became of records that are kept. One that only waits for something is dropped: nobody may be there any more. Whoever
+    /// asks is woken then.
+    pub fn defers_end(&self, cx: &Context<'_>) -> bool {
+        let defers = self.answering.load(Ordering::Relaxed) > 0 && self.is_changing.load(Ordering::Relaxed);
+        if defers {
+            self.ended.register(cx.waker());
+        }
+        defers
     }
 
     /// How long it may still wait, or what it is late with.

@@ -42,7 +42,8 @@ impl<D: Desk> Requests<D> {
         if let Some(flaw) = flaw {
             request.extensions_mut().insert(flaw);
         }
-        Begun { request, answering: Answering::new(&self.progress), is_last }
+        let answering = Answering::new(&self.progress, !request.method().is_safe());
+        Begun { request, answering, is_last }
     }
 
     /// Answers it.

@@ -55,11 +55,15 @@ impl AsyncRead for Watched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let before = buf.filled().len();
+        let (before, has_room) = (buf.filled().len(), buf.remaining() > 0);
         let poll = this.beginning.poll_read(Pin::new(&mut this.socket), cx, buf);
         if poll.is_ready() {
             let bytes = buf.filled().get(before..).unwrap_or_default();
             if let Some(wire) = &mut this.wire {
+                let is_end = matches!(poll, Poll::Ready(Ok(()))) && has_room && bytes.is_empty();
+                if is_end && wire.is_between_messages() && this.progress.defers_end(cx) {
+                    return Poll::Pending;
+                }
                 wire.follow(bytes);
                 if let Some(flawed) = wire.flawed() {
                     this.progress.flawed(flawed);

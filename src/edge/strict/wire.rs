@@ -110,6 +110,11 @@ impl Wire {
         self.flawed
     }
 
+    /// Whether every message that has begun is complete.
+    pub fn is_between_messages(&self) -> bool {
+        self.place == Place::RequestLine && self.line_bytes == 0
+    }
+
     fn skip<'a>(&mut self, bytes: &'a [u8], left: u64, more: impl Fn(u64) -> Place, end: Place) -> &'a [u8] {
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         let rest = left.saturating_sub(count as u64);

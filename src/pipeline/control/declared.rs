@@ -223,7 +223,7 @@ impl Control {
     /// If there is none, or it cannot be written down.
     pub fn keep_declared_for(&self, name: &str, age: Duration) -> Result<(), ControlError> {
         let stream = Arc::clone(&self.intake(name)?.stream);
-        if stream.is_durable() {
+        if stream.is_on_disk() {
             self.note(name, |catalog| {
                 catalog.stream_mut(name)?.retention = age;
                 Ok(())
@@ -240,7 +240,7 @@ impl Control {
     pub fn resize_as_declared(&self, name: &str, count: u32) -> Result<(), ControlError> {
         let stream = Arc::clone(&self.intake(name)?.stream);
         self.runtime.block_on(self.resize_now(&stream, count))?;
-        if !stream.is_durable() {
+        if !stream.is_on_disk() {
             return Ok(());
         }
         self.note(name, |catalog| {

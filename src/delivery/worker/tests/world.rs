@@ -188,7 +188,7 @@ impl World {
             let number = ShardNumber(100 + facts.id.0);
             Arc::new(DurableLog::new(number, facts.first, Vec::new(), retention, 1))
         };
-        let durable = replacement.children.iter().filter(|_| self.stream.is_durable()).map(log);
+        let durable = replacement.children.iter().filter(|_| self.stream.is_on_disk()).map(log);
         resharding.install(&replacement, durable.collect());
     }
 

@@ -26,6 +26,22 @@ fn found(text: &str) -> Option<(u64, Flaw)> {
 }
 
 #[test]
+fn a_message_is_over_with_its_last_byte_and_not_before() {
+    let chunks = post("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n");
+    for message in [GET.to_owned(), post("Content-Length: 5\r\n", "12345"), chunks] {
+        let mut wire = Wire::default();
+        assert!(wire.is_between_messages());
+        let (last, others) = message.as_bytes().split_last().unwrap();
+        for byte in others {
+            wire.follow(&[*byte]);
+            assert!(!wire.is_between_messages(), "{message:?}");
+        }
+        wire.follow(&[*last]);
+        assert!(wire.is_between_messages(), "{message:?}");
+    }
+}
+
+#[test]
 fn a_length_and_chunks_are_no_message() {
     for headers in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
