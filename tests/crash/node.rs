@@ -250,6 +250,9 @@ impl Node {
 
     /// SIGTERM; everything that was accepted must be delivered by the end.
     pub fn drain(&mut self) {
+        if let Some(status) = self.ends_within(Duration::ZERO) {
+            panic!("it had ended by itself: {status}\n{}", self.log());
+        }
         self.signal(Signal::TERM);
         let status = self.wait();
         assert_eq!(status.code(), Some(0), "the drain is not complete\n{}", self.log());
