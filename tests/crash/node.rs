@@ -336,7 +336,9 @@ fn ask((host, port): (&str, u16), method: &str, path: &str, body: &str) -> io::R
 /// An address of the loopback network that no other process and no other test of this process has.
 fn own_address() -> String {
     static NODES: AtomicU32 = AtomicU32::new(1);
-    let host = (std::process::id() << 5).wrapping_add(NODES.fetch_add(1, Ordering::Relaxed)) & 0x00ff_ffff;
+    let node = NODES.fetch_add(1, Ordering::Relaxed);
+    assert!(node <= 0xff, "more nodes in a test than it has addresses");
+    let host = (std::process::id() << 8 | node) & 0x00ff_ffff;
     let [_, high, middle, low] = host.to_be_bytes();
     format!("127.{high}.{middle}.{low}")
 }
