@@ -7,7 +7,9 @@
 
 pub mod agreement;
 mod build;
+mod certificates;
 pub mod control;
+mod drain;
 mod error;
 mod exports;
 mod fan_outs;
@@ -17,6 +19,7 @@ mod late;
 mod learned;
 pub mod logs;
 pub mod reload;
+mod reports;
 pub mod running;
 mod shared;
 mod site;
@@ -30,18 +33,16 @@ use http::request::Parts;
 use tokio::runtime::Runtime;
 
 use crate::config::checked::Config;
-use crate::delivery::sharing::SharingReport;
-use crate::delivery::{Memory, StatusReport};
+use crate::delivery::Memory;
+use crate::edge::Edge;
 use crate::edge::aws::firehose::registry::DeliveryStreams;
 use crate::edge::gate::facts::Facts;
 use crate::edge::gate::screen::Screen;
 use crate::edge::identity::policy::Action;
 use crate::edge::listen::socket::Peer;
-use crate::edge::listen::tls::{Shown, Terminator, TlsError};
 use crate::edge::listen::{Door, Listeners};
 use crate::edge::problem::Problem;
 use crate::edge::visit::Visit;
-use crate::edge::{Edge, Intake};
 use crate::runtime::budget::Share;
 use crate::runtime::clock;
 use crate::runtime::phases::{Phase, Phases};
@@ -57,9 +58,6 @@ use control::Control;
 use exports::Exports;
 use logs::{Logs, Recovery};
 use site::Site;
-
-/// How long blocking calls of the deliveries (file-system writes) may take once their tasks are gone.
-const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Accounts of the ingest share beside those of the pipelines: one for all streams that clients make, one for bodies
 /// whose stream is not known yet, and one for taps.
@@ -229,72 +227,9 @@ impl Pipelines {
         &self.site.edge
     }
 
-    /// Knows the doors of the admin port, so that their certificates are read again with the others.
-    pub fn watch_admin(&self, doors: Vec<Arc<Door>>) {
-        self.admin_doors.get_or_init(|| doors);
-    }
-
     /// Opens the files of logs again, because somebody has moved them.
     pub fn reopen_logs(&self) {
         self.site.edge.observer.reopen();
-    }
-
-    /// Reads the certificates of all listeners again. Where that fails the old ones stay.
-    pub fn reload_certificates(&self) {
-        self.take_certificates(|terminator| Some(terminator.reload()));
-    }
-
-    /// The same of those whose files have changed since they were read. To be called every few seconds, and by no task.
-    pub fn look_at_certificates(&self) {
-        self.take_certificates(Terminator::look);
-    }
-
-    fn take_certificates(&self, take: impl Fn(&Terminator) -> Option<Result<Shown, TlsError>>) {
-        for door in self.doors.iter().chain(self.admin_doors.get().into_iter().flatten()) {
-            match door.tls.as_ref().and_then(&take) {
-                Some(Ok(certificate)) => {
-                    tracing::info!(
-                        listen = %door.at, %certificate,
-                        "new connections get the certificates as they are now"
-                    );
-                }
-                Some(Err(error)) => {
-                    tracing::error!(listen = %door.at, %error, "the certificates cannot be used: the old ones stay");
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// The balance of each delivery; of none before they are built.
-    pub fn reports(&self) -> Vec<StatusReport> {
-        let own = self.site.statuses();
-        let shared = self.site.shared().clone();
-        own.iter().map(|status| status.report()).chain(shared.iter().map(|shared| shared.report())).collect()
-    }
-
-    /// Deliveries that other nodes have shards of as well, and what this node has of each.
-    pub fn shared_reports(&self) -> Vec<SharingReport> {
-        self.site.shared_reports()
-    }
-
-    /// Why the process should get no traffic at the moment; empty if it should.
-    pub fn unready(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if self.phases.current() != Phase::Serving {
-            reasons.push(format!("phase: {}", self.phases.describe()));
-        }
-        let paused = self.reports().into_iter().filter_map(|report| {
-            let why = report.paused?;
-            Some(format!("delivery '{}' of stream '{}' is paused: {why}", report.delivery, report.stream))
-        });
-        reasons.extend(paused);
-        let troubled = |intake: &Arc<Intake>| {
-            let why = intake.stream.topic()?.trouble()?;
-            Some(format!("stream '{}': {why}", intake.stream.name()))
-        };
-        reasons.extend(self.site.edge.intakes().iter().filter_map(troubled));
-        reasons
     }
 
     /// Lets streams forget what has outlived its retention, takes away what is deleted, and moves samples into
@@ -347,96 +282,6 @@ impl Pipelines {
     /// A request that has come over the admin port.
     pub fn visit(&self, head: &Parts, peer: &Peer) -> Visit {
         Visit::begin(&self.site.edge, peer, head, clock::monotonic())
-    }
-
-    /// Brings gauges up to date and renders all metrics.
-    pub fn render_metrics(&self) -> String {
-        for status in self.site.statuses() {
-            status.refresh_gauges();
-        }
-        let shared = self.site.shared().clone();
-        shared.iter().for_each(|sharing| sharing.refresh_gauges());
-        self.site.refresh_function_gauges();
-        self.site.edge.refresh_gauges();
-        for intake in self.site.edge.intakes() {
-            if let Some(topic) = intake.stream.topic() {
-                let metrics = self.registry.topic(intake.stream.name());
-                metrics.up.set(if topic.trouble().is_none() { 1.0 } else { 0.0 });
-                metrics.partitions.set(f64::from(topic.partitions_told()));
-                metrics.queued_bytes.set(topic.queued_bytes() as f64);
-            }
-            let (records, bytes) = intake.stream.retained();
-            intake.stream.metrics.retained_records.set(records as f64);
-            intake.stream.metrics.retained_bytes.set(bytes as f64);
-        }
-        if let Some(logs) = self.site.logs().as_ref() {
-            logs.refresh_gauges(&self.registry);
-        }
-        let gauges = &self.memory_metrics;
-        let (ingest, delivery) = (&self.site.edge.budget, &self.site.memory.share);
-        gauges.ingest_used.set(ingest.used() as f64);
-        gauges.ingest_capacity.set(ingest.capacity() as f64);
-        gauges.delivery_used.set(delivery.used() as f64);
-        gauges.delivery_capacity.set(delivery.capacity() as f64);
-        let mut text = self.registry.render();
-        let intakes = self.site.edge.intakes();
-        let cursors: Vec<_> = intakes.iter().flat_map(|intake| intake.cursors.gauges()).collect();
-        crate::telemetry::metrics::render_cursors(&mut text, &cursors);
-        crate::telemetry::process::render(&mut text);
-        text
-    }
-
-    /// Ends the stages in flow order: the edge first, then the deliveries, which close their files and upload them
-    /// until `[server] drain_timeout` has passed, then the logs. What was not built yet is not there to be ended.
-    /// Returns the final balance. Blocks the thread.
-    pub fn drain(&self) -> Vec<StatusReport> {
-        let started = clock::monotonic();
-        let running = self.lock_running().take();
-        let Some(Running { edge_threads, deliveries }) = running else { return self.reports() };
-        self.phases.advance(Phase::StoppingEdge);
-        for thread in edge_threads {
-            if !matches!(thread.join(), Ok(Ok(()))) {
-                tracing::error!("an edge thread ended with an error");
-            }
-        }
-        self.phases.advance(Phase::Draining);
-        if let Some(deliveries) = deliveries {
-            let have_ended =
-                self.drain_deliveries(deliveries, self.drain_timeout.saturating_sub(started.elapsed()));
-            self.site.keep_usage(true);
-            self.site.edge.intakes().iter().for_each(|intake| intake.stream.end_log());
-            if let Some(logs) = self.site.logs().take() {
-                logs.journals().stop();
-                if !have_ended {
-                    tracing::warn!(
-                        "the disk is still at work: the node's folder stays locked until the process ends"
-                    );
-                    // A write that hangs in the disk can go on at any time, and name a file that the next process has
-                    // already begun another one over. Only the end of this process is known to end it.
-                    std::mem::forget(logs);
-                }
-            }
-        }
-        self.site.edge.observer.end();
-        self.phases.advance(Phase::Stopped);
-        self.reports()
-    }
-
-    /// Returns whether nothing of the deliveries runs any more.
-    fn drain_deliveries(&self, deliveries: Runtime, timeout: Duration) -> bool {
-        let workers = self.site.workers.clone();
-        let drained =
-            deliveries.block_on(async move { tokio::time::timeout(timeout, workers.joined()).await });
-        if drained.is_err() {
-            tracing::error!(
-                drain_timeout_seconds = self.drain_timeout.as_secs(),
-                "the drain deadline has passed"
-            );
-        }
-        let stopping = clock::monotonic();
-        deliveries.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
-        // It does not tell; but it returns early only if there is nothing left to wait for.
-        stopping.elapsed() < RUNTIME_STOP_TIMEOUT
     }
 }
 

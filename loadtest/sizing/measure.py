@@ -6,8 +6,7 @@ import pathlib
 
 from measuring import acks, connections, disk, points, readers, streams
 from measuring.points import Point
-
-POINTS = pathlib.Path(__file__).with_name("whole_way.csv")
+from model.fit import RUNS
 
 
 def whole_way(options: argparse.Namespace) -> None:
@@ -16,9 +15,9 @@ def whole_way(options: argparse.Namespace) -> None:
     for _ in range(options.rounds):
         for name, batch, size in itertools.product(*axes):
             point = Point(options.log, name, int(batch), int(size))
-            row = points.measure(point, options.events.resolve(), options.seconds, options.rate, options.port)
-            points.append([row], POINTS)
-            print(row, flush=True)
+            run = points.measure(point, options.events.resolve(), options.seconds, options.rate, options.port)
+            points.append([run], RUNS)
+            print(run, flush=True)
 
 
 def acks_of_rates(options: argparse.Namespace) -> None:

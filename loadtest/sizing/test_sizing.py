@@ -92,7 +92,7 @@ class Fit(unittest.TestCase):
             for log, name in (("memory", "none"), ("fsync", "none"), ("fsync", "gzip")):
                 requests = 30_000 // batch + 500
                 amounts = (requests * batch, requests, requests * batch * event)
-                run = fit.Run(log, name, batch, event, *amounts, 3.0, 0.0)
+                run = fit.Run(log, name, batch, event, *amounts, 3.0, 0.0, 0.0)
                 runs.append(replace(run, cpu=fit.predicted(true, run)))
         for name, cost in fit.fitted(runs).items():
             self.assertAlmostEqual(cost, true[name], delta=max(true[name] * 0.01, 1e-11), msg=str(name))
@@ -104,7 +104,7 @@ class Fit(unittest.TestCase):
         self.assertEqual(fit.fitted(spoiled), fit.fitted(measured))
 
     def test_two_deliveries_are_paid_twice(self):
-        run = fit.Run("fsync", "gzip+parquet", 10, 0, 100, 10, 40_000, 1.0, 1.0)
+        run = fit.Run("fsync", "gzip+parquet", 10, 0, 100, 10, 40_000, 1.0, 1.0, 0.0)
         self.assertEqual(run.stages(), ["edge", "fsync", "gzip", "parquet"])
 
 

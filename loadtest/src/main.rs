@@ -8,6 +8,7 @@ mod draw;
 mod processes;
 mod terminal;
 
+use std::cell::RefCell;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +25,10 @@ use forebay_load::{calibrate, generate, ramp, run, verify};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use processes::progress::Teller;
 use processes::{ProcessError, Processes};
+
+use terminal::{RunDisplay, VerifyDisplay};
 
 use cli::{CalibrateArgs, Cli, Command, GenerateArgs, MergeArgs, RunArgs, VerifyArgs};
 
@@ -62,7 +66,7 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
         record: args.record.clone(),
         html: args.ramp_html.clone(),
     };
-    let (chaos, lakes, count) = (args.chaos(), args.lakes(), args.processes);
+    let (chaos, lakes, count, is_part) = (args.chaos(), args.lakes(), args.processes, args.parent.is_some());
     args.parent.map_or(Ok(()), processes::end_with)?;
     let plan = args.ramp(&|name| std::env::var(name).ok())?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -75,6 +79,14 @@ fn run_load(args: RunArgs) -> Result<bool, Failure> {
         Ok(ramp) => return find_knee(&ramp, &mut worker, &stop, &files),
         Err(plan) => plan,
     };
+    if is_part {
+        let mut teller = Teller::default();
+        // From here on a signal ends it in good order.
+        teller.tell(run::Progress::default());
+        let outcome = worker.run(&plan, stop, &mut |progress| teller.tell(progress))?;
+        files.write(Some(&outcome.manifest), Some(&outcome.record))?;
+        return Ok(outcome.is_success());
+    }
     let (outcome, faults) = match &chaos {
         None => (calm(&plan, &mut worker, stop)?, Vec::new()),
         Some(settings) => disturbed(&plan, &mut worker, settings, (stop, &server))?,
@@ -119,18 +131,10 @@ impl Runner for Worker {
     }
 }
 
-impl Worker {
-    /// What several processes have done is known when they have ended: there is nothing to show before.
-    fn display(&self, plan: &run::Plan) -> Option<terminal::RunDisplay> {
-        matches!(self, Worker::This).then(|| terminal::RunDisplay::new(plan))
-    }
-}
-
 fn calm(plan: &run::Plan, worker: &mut Worker, stop: Arc<AtomicBool>) -> Result<run::Outcome, Failure> {
-    let mut display = worker.display(plan);
-    let outcome =
-        worker.run(plan, stop, &mut |progress| display.iter_mut().for_each(|display| display.show(progress)));
-    display.iter_mut().for_each(|display| display.finish());
+    let mut display = RunDisplay::new(plan);
+    let outcome = worker.run(plan, stop, &mut |progress| display.show(progress));
+    display.finish();
     Ok(outcome?)
 }
 
@@ -146,11 +150,11 @@ fn disturbed(
     // Nobody else sets it.
     chaos.server_pid().map(|pid| server.set(pid));
     let plan = run::Plan { followed_pid: chaos.server_pid(), ..plan.clone() };
-    let mut display = worker.display(&plan);
+    let mut display = RunDisplay::new(&plan);
     let mut failed = None;
     let end = Arc::clone(&stop);
     let outcome = worker.run(&plan, Arc::clone(&stop), &mut |progress| {
-        display.iter_mut().for_each(|display| display.show(progress));
+        display.show(progress);
         if failed.is_none()
             && let Err(error) = chaos.act(progress.elapsed)
         {
@@ -158,7 +162,7 @@ fn disturbed(
             failed = Some(error);
         }
     });
-    display.iter_mut().for_each(|display| display.finish());
+    display.finish();
     let mut outcome = outcome?;
     if let Some(error) = failed {
         return Err(error.into());
@@ -197,25 +201,26 @@ fn find_knee(
     files: &Files,
 ) -> Result<bool, Failure> {
     let of_step = run::Plan { duration: Some(ramp.step), ..ramp.plan.clone() };
-    let (mut display, mut of_rate) = (worker.display(&of_step), ramp.from);
+    let display = RefCell::new((ramp.from, RunDisplay::new(&of_step)));
     let found = ramp::ramp(
         ramp,
         worker,
         stop,
         &mut |rate, progress| {
-            let Some(display) = &mut display else { return };
-            if rate != of_rate {
-                of_rate = rate;
-                *display = terminal::RunDisplay::new(&of_step);
+            let (of_rate, display) = &mut *display.borrow_mut();
+            if rate != *of_rate {
+                display.finish();
+                (*of_rate, *display) = (rate, RunDisplay::new(&of_step));
             }
             display.show(progress);
         },
         &mut |step| {
             let end = step.limit.map_or("sustained".to_owned(), |limit| limit.to_string());
-            let _ = writeln!(io::stderr(), "{:.0} records/s: {end}", step.rate);
+            display.borrow().1.say(&format!("{:.0} records/s: {end}", step.rate));
         },
-    )?;
-    display.iter_mut().for_each(|display| display.finish());
+    );
+    display.borrow().1.finish();
+    let found = found?;
     files.write(found.manifest.as_ref(), found.record.as_ref())?;
     if let Some(path) = &files.html {
         draw::ramp(path, &ramp.plan.run_name, &found)?;
@@ -228,12 +233,12 @@ fn tell_cost(args: &CalibrateArgs) -> Result<bool, Failure> {
     let (plan, against) = (args.plan(), args.against(&|name| std::env::var(name).ok())?);
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(Arc::clone(&stop))?;
-    let mut display = terminal::RunDisplay::new(&plan);
+    let mut display = RunDisplay::new(&plan);
     let cost = calibrate::calibrate(&plan, Arc::clone(&stop), &mut |progress| display.show(progress));
     display.finish();
     let mut cost = cost?;
     if let Some(plan) = against {
-        let mut display = terminal::RunDisplay::new(&plan);
+        let mut display = RunDisplay::new(&plan);
         let server = calibrate::against(&plan, &cost, stop, &mut |progress| display.show(progress));
         display.finish();
         cost.server = Some(server?);
@@ -261,7 +266,7 @@ fn verify_lakes(args: VerifyArgs) -> Result<bool, Failure> {
     let json = args.json.clone();
     let manifests = args.manifest.iter().map(|path| Manifest::read(path)).collect::<Result<_, _>>()?;
     let plan = args.plan(store_environment(), manifests)?;
-    let mut display = terminal::VerifyDisplay::new(plan.lakes.len());
+    let mut display = VerifyDisplay::new(plan.lakes.len());
     let verdicts = verify::verify(&plan, &mut |progress| display.show(progress));
     display.finish();
     let verdicts = verdicts?;

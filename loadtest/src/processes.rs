@@ -3,7 +3,11 @@
 //! All of them begin at one time. What surrounds the load – the steps of a ramp, chaos, the server's process, the
 //! verification – is the business of the first process alone, which starts the others anew for each step.
 //!
+//! Each tells how far it is ([`progress`]), and the first process shows the sum.
+//!
 //! One process shares its allocator, its pacers' cores and its file descriptors among all connections; several do not.
+
+pub mod progress;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -26,6 +30,8 @@ use forebay_load::run::report::Report;
 use forebay_load::run::{self, Mode, Outcome, Plan, Progress, RunError, Source};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use thiserror::Error;
+
+use self::progress::Listener;
 
 /// Processes of a run.
 pub const PROCESSES_MAX: u32 = 64;
@@ -95,15 +101,29 @@ impl Drop for Folder {
     }
 }
 
+/// A process under way, and what it says.
+struct Part {
+    child: Child,
+    listener: Listener,
+}
+
 /// Processes under way; they are killed if they are not waited for.
-struct Children(Vec<Child>);
+struct Children(Vec<Part>);
 
 impl Drop for Children {
     fn drop(&mut self) {
-        for child in &mut self.0 {
+        for Part { child, .. } in &mut self.0 {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+impl Children {
+    /// What all have told so far of a load that began, or begins, at `start`.
+    fn progress(&self, start: Instant) -> Progress {
+        let elapsed = clock::monotonic().saturating_duration_since(start);
+        progress::sum(self.0.iter().map(|part| &part.listener), elapsed)
     }
 }
 
@@ -126,9 +146,10 @@ impl Processes {
         let program = std::env::current_exe().map_err(ProcessError::Start)?;
         let mut children = Children(Vec::new());
         for index in 0..self.count {
-            // Progress of several processes on one terminal cannot be read.
+            // What goes wrong with several at once cannot be read on one terminal.
             let said = File::create(told_in(folder, index));
             let said = said.map_err(|source| ProcessError::Folder(told_in(folder, index), source))?;
+            let (heard, told) = io::pipe().map_err(ProcessError::Start)?;
             let child = Command::new(&program)
                 .args(&self.args)
                 .args(share(plan, index, self.count))
@@ -140,10 +161,11 @@ impl Processes {
                 .args(["--parent", &std::process::id().to_string()])
                 .process_group(0)
                 .stdin(Stdio::null())
-                .stdout(Stdio::null())
+                .stdout(told)
                 .stderr(said)
                 .spawn();
-            children.0.push(child.map_err(ProcessError::Start)?);
+            let child = child.map_err(ProcessError::Start)?;
+            children.0.push(Part { child, listener: Listener::start(heard) });
         }
         Ok(children)
     }
@@ -251,7 +273,7 @@ fn share(plan: &Plan, index: u32, count: u32) -> Vec<String> {
     options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }
 
-/// Waits until all have ended, and tells the observer how long the load has lasted.
+/// Waits until all have ended, and tells the observer how far they are together.
 fn wait(
     children: &mut Children,
     folder: &Path,
@@ -259,10 +281,10 @@ fn wait(
     start: Instant,
     observer: &mut dyn FnMut(Progress),
 ) -> Result<(), ProcessError> {
-    let mut is_told = false;
+    let mut is_told = vec![false; children.0.len()];
     let mut ended = vec![None; children.0.len()];
     while ended.iter().any(Option::is_none) {
-        for (index, (child, ended)) in children.0.iter_mut().zip(&mut ended).enumerate() {
+        for (index, (Part { child, .. }, ended)) in children.0.iter_mut().zip(&mut ended).enumerate() {
             if ended.is_none() {
                 *ended = child.try_wait().map_err(ProcessError::Start)?;
             }
@@ -272,18 +294,20 @@ fn wait(
                 return Err(ProcessError::Ended { status, told });
             }
         }
-        let elapsed = clock::monotonic().saturating_duration_since(start);
-        observer(Progress { elapsed, ..Progress::default() });
-        // Not before the load begins: who has just been started does not hear yet.
-        let is_begun = clock::monotonic() >= start;
-        if is_begun && stop.load(Ordering::Relaxed) && !std::mem::replace(&mut is_told, true) {
-            for child in &children.0 {
-                // One that has ended needs not be told.
-                let _ = kill_process(Pid::from_child(child), Signal::TERM);
+        observer(children.progress(start));
+        if stop.load(Ordering::Relaxed) {
+            for ((part, ended), is_told) in children.0.iter().zip(&ended).zip(&mut is_told) {
+                // Who has just been started does not hear yet, and a second signal ends one at once.
+                let hears = ended.is_none() && part.listener.has_heard();
+                if hears && !std::mem::replace(is_told, true) {
+                    let _ = kill_process(Pid::from_child(&part.child), Signal::TERM);
+                }
             }
         }
         thread::sleep(LOOK);
     }
+    children.0.iter_mut().for_each(|part| part.listener.finish());
+    observer(children.progress(start));
     Ok(())
 }
 

@@ -42,6 +42,15 @@ impl Display {
         }
     }
 
+    /// A line that stays, above the bar.
+    fn say(&self, line: &str) {
+        let say = || drop(writeln!(io::stderr(), "{line}"));
+        match self {
+            Display::Bar(bar) => bar.suspend(say),
+            Display::Lines { .. } => say(),
+        }
+    }
+
     fn finish(&self) {
         if let Display::Bar(bar) = self {
             bar.finish_and_clear();
@@ -85,6 +94,10 @@ impl RunDisplay {
             }
             line
         });
+    }
+
+    pub fn say(&self, line: &str) {
+        self.display.say(line);
     }
 
     pub fn finish(&self) {

@@ -11,7 +11,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use forebay::testkit::generators::Profile;
-use forebay_load::manifest::Manifest;
+use forebay_load::manifest::{Account, Manifest};
+use forebay_load::ranges::RangeSet;
+use forebay_load::run::workload::{Class, Protocol};
 use forebay_load::run::{Compression, Mode, Outcome, Plan, RunError, Source, Target, run};
 use forebay_load::verify::{self, KeyRule, Verdict};
 use server::{Act, Server};
@@ -212,10 +214,24 @@ fn a_server_that_ignores_keys_is_found_out() {
 
 #[test]
 fn a_run_goes_on_when_the_server_is_away_for_a_while() {
+    goes_on_without_the_server(&|plan| plan);
+    for protocol in [Protocol::Native, Protocol::Http2] {
+        goes_on_without_the_server(&|plan| piped(plan, protocol));
+    }
+}
+
+/// The same with eight requests under way on each of two connections.
+fn piped(plan: Plan, protocol: Protocol) -> Plan {
+    let mix = vec![Class { protocol, ..plan.whole() }];
+    Plan { mix, connections: 2, pipeline: 8, producers: 20, ..plan }
+}
+
+/// Nothing is lost, doubled or out of order when all connections break in the middle.
+fn goes_on_without_the_server(change: &dyn Fn(Plan) -> Plan) {
     let lake = tempfile::tempdir().unwrap();
     let server = Server::start(lake.path(), |_| Act::Keep);
     let mode = Mode::Open { rate: 4_000.0 };
-    let plan = Plan { mode, retry: RETRY, idempotent: true, ..plan(&server) };
+    let plan = change(Plan { mode, retry: RETRY, idempotent: true, ..plan(&server) });
     let running = std::thread::spawn(move || go(&plan));
     while server.requests() < 10 {
         std::thread::sleep(Duration::from_millis(5));
@@ -228,6 +244,28 @@ fn a_run_goes_on_when_the_server_is_away_for_a_while() {
     assert!(outcome.report.errors.iter().all(|error| error.code != "timeout"), "{}", outcome.report);
     assert_eq!(outcome.report.records.acked, 2_000);
     assert!(judge(lake.path(), Some(&outcome.manifest)).ok);
+}
+
+/// Without `--retry` what had no answer stays unknown, and what was sent is acked, refused or unknown: nothing is lost
+/// from the manifest.
+#[test]
+fn what_is_under_way_when_a_stream_breaks_is_unknown_and_all_is_written_down() {
+    for protocol in [Protocol::Native, Protocol::Http2] {
+        let lake = tempfile::tempdir().unwrap();
+        let server =
+            Server::start(lake.path(), |request| if request % 9 == 5 { Act::HangUp } else { Act::Keep });
+        let plan = piped(plan(&server), protocol);
+        let outcome = go(&plan);
+        let records = &outcome.report.records;
+        assert!(records.unknown > 0 && records.acked > 0, "{}", outcome.report);
+        assert_eq!(records.acked + records.refused + records.unknown, 2_000);
+        let written = |account: &Account| {
+            let refused: u64 = account.refused.values().map(RangeSet::count).sum();
+            account.acked.count() + account.unknown.count() + refused
+        };
+        assert_eq!(outcome.manifest.producers.iter().map(written).sum::<u64>(), 2_000);
+        assert!(judge(lake.path(), Some(&outcome.manifest)).ok);
+    }
 }
 
 #[test]

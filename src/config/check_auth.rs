@@ -1,24 +1,17 @@
-//! `[auth]` and `[[api_key]]` of `forebay.toml`: raw → checked.
-
-use std::collections::HashMap;
-use std::fmt;
+//! `[auth]` of `forebay.toml`, and who may be let in by it: raw → checked.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::check_access_key::check_patterns;
+use super::check_api_key::{ApiKey, ApiKeyTable, check_api_keys};
 use super::check_authorizer::{Authorizer, AuthorizerTable, check_authorizer};
 use super::check_basic_user::{BasicUser, BasicUserTable, check_basic_users};
 use super::check_client_certificate::{CertificateHolder, ClientCertificateTable, check_client_certificates};
 use super::check_jwt::{JwtIssuer, JwtIssuerTable, check_jwt_issuers};
-use super::check_limit::{Allowance, LimitTable, QuotaTable, check_allowance};
 use super::check_listener::ListenAt;
 use super::check_webhook::{Webhook, WebhookTable, check_webhooks};
 use super::checker::Checker;
-use super::limits::{API_KEY_BYTES_MAX, API_KEY_BYTES_MIN, API_KEYS_MAX, WEIGHT_MAX};
-use super::secret::Secret;
-use crate::edge::identity::credentials::{Digest, sha256};
-use crate::edge::identity::policy::{Action, Grant, Policy};
+use crate::edge::identity::policy::{Action, Grant};
 use crate::edge::identity::principal::IdentityKind;
 
 /// `[auth]`.
@@ -42,33 +35,6 @@ pub struct AuthTable {
     /// Proxies in front may log them. Default: false.
     #[schemars(example = false)]
     pub credentials_in_query: Option<bool>,
-}
-
-/// One of `[[api_key]]`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ApiKeyTable {
-    /// The name in logs and metrics. Same alphabet as a stream's name. Unique.
-    #[schemars(required, example = &"mobile")]
-    pub name: Option<String>,
-    /// The secret, which clients send as `X-Api-Key` or as `Authorization: Bearer`: 16 to 256 printable ASCII
-    /// characters.
-    #[schemars(example = &"${MOBILE_KEY}")]
-    pub key: Option<Secret>,
-    /// In its place its SHA-256, as 64 hexadecimal digits, so that the file holds no secret.
-    #[schemars(example = &"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")]
-    pub key_sha256: Option<String>,
-    /// What clients may do, as `ACTION:STREAM`: `ingest`, `tap`, `admin` or `dead_letters`, or `*` for all of them, and
-    /// the name of a stream, with `*` for any characters.
-    #[schemars(required, extend("examples" = [["ingest:web", "tap:web-*"]]))]
-    pub allow: Option<Vec<String>>,
-    /// How much it may send and, by `tap`, read at a time. Default: any amount.
-    pub limit: Option<LimitTable>,
-    /// How much is kept of it in a day or a month. Default: any amount.
-    pub quota: Option<QuotaTable>,
-    /// How much of a busy server is its part, in proportion to those of others, which have 1. Default: 1.
-    #[schemars(range(min = 1, max = WEIGHT_MAX), example = 2)]
-    pub weight: Option<i64>,
 }
 
 /// `[auth]` and those whom it knows.
@@ -101,28 +67,6 @@ pub enum Demand {
     Closed,
     /// A proof of one of these kinds, looked for in this order.
     AnyOf(Vec<IdentityKind>),
-}
-
-/// One of `[[api_key]]`.
-#[derive(Clone, PartialEq)]
-pub struct ApiKey {
-    /// The name.
-    pub name: String,
-    /// SHA-256 of the secret.
-    pub digest: Digest,
-    /// What it may do.
-    pub policy: Policy,
-    /// How much of it.
-    pub allowance: Allowance,
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiKey")
-            .field("name", &self.name)
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Default for Auth {
@@ -207,9 +151,8 @@ impl Principals {
     }
 }
 
+/// For the name of any principal.
 pub(super) const NAME_HELP: &str = "write name = \"mobile\" or another name";
-const KEY_HELP: &str = "write key = \"${NAME}\" and put it into the environment, or key_sha256 = \"…\"";
-const ALLOW_HELP: &str = "write allow = [\"ingest:web\"], or what the key is for";
 const NONE: &str = "none";
 
 /// `[auth]` with its principals. `exposed` is a listener that others than this machine reach; `None` where a problem was
@@ -330,102 +273,6 @@ fn check_demand(
         }
     }
     (kinds.len() == words.len()).then_some(Demand::AnyOf(kinds))
-}
-
-fn check_api_keys(tables: Vec<ApiKeyTable>, checker: &mut Checker<'_>) -> Option<Vec<ApiKey>> {
-    if tables.len() > API_KEYS_MAX {
-        let found = tables.len();
-        checker.problem(
-            &format!("api_key[{API_KEYS_MAX}]"),
-            format!("{found} API keys are too many: there may be {API_KEYS_MAX}"),
-        );
-        return None;
-    }
-    let mut seen = Seen::default();
-    let keys: Vec<_> = tables
-        .into_iter()
-        .enumerate()
-        .map(|(index, table)| check_api_key(table, index, &mut seen, checker))
-        .collect();
-    keys.into_iter().collect()
-}
-
-/// Where names and secrets stood first.
-#[derive(Default)]
-struct Seen {
-    names: HashMap<String, usize>,
-    digests: HashMap<Digest, usize>,
-}
-
-fn check_api_key(
-    table: ApiKeyTable,
-    index: usize,
-    seen: &mut Seen,
-    checker: &mut Checker<'_>,
-) -> Option<ApiKey> {
-    let path = format!("api_key[{index}]");
-    let names = (&mut seen.names, index);
-    let name = checker.unique_name(&format!("{path}.name"), table.name, NAME_HELP, names);
-    let digest = check_key(table.key, table.key_sha256, &path, checker);
-    if let Some(digest) = digest {
-        let first = *seen.digests.entry(digest).or_insert(index);
-        if first != index {
-            let message = format!("its secret is also that of api_key {}: each needs its own", first + 1);
-            checker.problem(&path, message);
-            return None;
-        }
-    }
-    let allow_path = format!("{path}.allow");
-    let allow = checker.required(&allow_path, table.allow, ALLOW_HELP);
-    let grants = allow.and_then(|texts| check_patterns(&texts, &allow_path, check_grant, checker));
-    let allowance = check_allowance((table.limit, table.quota, table.weight), &path, checker);
-    Some(ApiKey { name: name?, digest: digest?, policy: Policy::new(grants?), allowance: allowance? })
-}
-
-/// The digest of the secret, however it is given.
-fn check_key(
-    key: Option<Secret>,
-    key_sha256: Option<String>,
-    path: &str,
-    checker: &mut Checker<'_>,
-) -> Option<Digest> {
-    let digest_path = format!("{path}.key_sha256");
-    if let (Some(_), Some(_)) = (&key, &key_sha256) {
-        checker.problem(&digest_path, "key_sha256 stands in the place of key: write one of them");
-        return None;
-    }
-    if let Some(text) = key_sha256 {
-        let digest = unhex(&text);
-        if digest.is_none() {
-            let help = "printf %s \"$KEY\" | sha256sum prints it";
-            checker.problem_with_help(&digest_path, "key_sha256 has 64 hexadecimal digits", help);
-        }
-        return digest;
-    }
-    let key_path = format!("{path}.key");
-    let key = checker.required(&key_path, key, KEY_HELP)?;
-    let text = key.reveal().as_bytes();
-    if text.iter().all(u8::is_ascii_graphic) && (API_KEY_BYTES_MIN..=API_KEY_BYTES_MAX).contains(&text.len())
-    {
-        return Some(sha256(text));
-    }
-    checker.problem_with_help(
-        &key_path,
-        format!("key has {API_KEY_BYTES_MIN} to {API_KEY_BYTES_MAX} printable ASCII characters, and no white space"),
-        "openssl rand -hex 24 makes one that nobody guesses",
-    );
-    None
-}
-
-fn unhex(text: &str) -> Option<Digest> {
-    let mut digest = Digest::default();
-    if text.len() != 2 * digest.len() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (index, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
-    }
-    Some(digest)
 }
 
 /// One of `allow`; `None` where a problem was added.

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use super::check_delivery::Surroundings;
 use super::check_kafka::check_kafka;
 use super::check_kafka_compression::check_compression;
-use super::checked::{Add, Fact, Ingest};
+use super::checked::{
+    Add, Fact, FanOut, Guarantee, Ingest, KafkaSink, MessageHeader, MessageKey, Partitioner,
+};
 use super::checker::Checker;
-use super::fan_out::{FanOut, Guarantee, KafkaSink, MessageHeader, MessageKey, Partitioner};
 use super::limits;
 use super::raw::{DeliveryTable, SinkTable};
 use crate::delivery::fan_out::topic::{TopicTemplate, check_topic_name};

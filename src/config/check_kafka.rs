@@ -177,6 +177,7 @@ const OWN_PROPERTIES: &[(&str, &str)] = &[
     ("queue.buffering.max.kbytes", "memory_budget bounds it"),
     ("queued.max.messages.kbytes", "memory_budget bounds it"),
     ("group.id", "write group in [cluster]"),
+    ("group.instance.id", "the group names its members: the client can die of two that have one name"),
     ("group.protocol", "the classic one is used"),
     ("enable.auto.commit", "positions are kept with the data"),
     ("enable.auto.offset.store", "positions are kept with the data"),

@@ -1,7 +1,7 @@
 //! `compression` and `compression_level` of whatever is sent to Kafka: a sink, or the log of a stream. Raw → checked.
 
+use super::checked::KafkaCompression;
 use super::checker::Checker;
-use super::fan_out::KafkaCompression;
 
 /// How messages are compressed, and the level of that, if it is given. `keys_path` is the table that the keys are in; `None`
 /// where a problem was added.

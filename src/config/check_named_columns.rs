@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::check_delivery::PipelineColumns;
+use super::checked::SortColumn;
 use super::checker::Checker;
-use super::format::SortColumn;
 use super::raw::DeliveryTable;
 use super::suggest::nearest;
 use crate::schema::columns::{ColumnType, Columns};

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::check_kafka::{KafkaCluster, check_kafka};
 use super::check_kafka_compression::check_compression;
+use super::checked::KafkaCompression;
 use super::checker::Checker;
-use super::fan_out::KafkaCompression;
 use super::raw::{PipelineFile, StreamTable};
 
 /// Characters of a topic's name, by the rules of Kafka.

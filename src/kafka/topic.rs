@@ -103,6 +103,8 @@ pub async fn facts(
         config.create_with_context(PlainContext(Arc::clone(connection))).map_err(|error| fault(&error))?;
     let options = AdminOptions::new().request_timeout(Some(Timeout::After(timeout)));
     let told = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
+    // It joins a thread.
+    let _ = tokio::task::spawn_blocking(move || drop(admin)).await;
     let resource = told.ok().and_then(|mut resources| resources.pop()?.ok());
     let settings = resource.map(|resource| settings_of(&resource.entries)).unwrap_or_default();
     Ok(Some(TopicFacts { partitions, replicas, settings }))

@@ -21,6 +21,9 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// How often a wait looks.
 pub const LOOK: Duration = Duration::from_millis(10);
 
+/// So many lines of a node's log stand at the end of what a test prints that has failed.
+const LAST_LINES: usize = 6;
+
 /// Where the edge and the admin port of every node listen: below the ports that the kernel gives to outgoing
 /// connections, which could take them while the server is away.
 const PORTS: (u16, u16) = (18_080, 18_090);
@@ -32,6 +35,8 @@ pub struct Node {
     env: Vec<(String, String)>,
     address: String,
     running: Option<Running>,
+    /// How it ended last.
+    ended: Option<ExitStatus>,
 }
 
 struct Running {
@@ -56,7 +61,7 @@ impl Node {
              max_body = \"1MiB\"\ndrain_timeout = \"80s\"\n"
         );
         fs::write(folder.path().join("forebay.toml"), text).unwrap();
-        Self { folder: Some(folder), env: Vec::new(), address, running: None }
+        Self { folder: Some(folder), env: Vec::new(), address, running: None, ended: None }
     }
 
     /// The working folder.
@@ -228,6 +233,7 @@ impl Node {
         loop {
             if let Some(status) = self.running.as_mut().unwrap().child.try_wait().unwrap() {
                 self.running = None;
+                self.ended = Some(status);
                 return Some(status);
             }
             if began.elapsed() >= patience {
@@ -244,6 +250,9 @@ impl Node {
 
     /// SIGTERM; everything that was accepted must be delivered by the end.
     pub fn drain(&mut self) {
+        if let Some(status) = self.ends_within(Duration::ZERO) {
+            panic!("it had ended by itself: {status}\n{}", self.log());
+        }
         self.signal(Signal::TERM);
         let status = self.wait();
         assert_eq!(status.code(), Some(0), "the drain is not complete\n{}", self.log());
@@ -273,7 +282,12 @@ impl Drop for Node {
         if std::thread::panicking()
             && let Some(folder) = self.folder.take()
         {
-            eprintln!("the node's folder is kept: {}", folder.keep().display());
+            // Behind everything else, where reports that show an end only have it too.
+            let log = fs::read_to_string(folder.path().join("server.log")).unwrap_or_default();
+            let said: Vec<_> = log.lines().rev().take(LAST_LINES).collect();
+            said.iter().rev().for_each(|line| eprintln!("{line}"));
+            let ended = self.ended.map_or("not at all by itself".to_owned(), |status| status.to_string());
+            eprintln!("that node's folder is kept: {}; it ended: {ended}", folder.keep().display());
         }
     }
 }
@@ -322,7 +336,9 @@ fn ask((host, port): (&str, u16), method: &str, path: &str, body: &str) -> io::R
 /// An address of the loopback network that no other process and no other test of this process has.
 fn own_address() -> String {
     static NODES: AtomicU32 = AtomicU32::new(1);
-    let host = (std::process::id() << 5).wrapping_add(NODES.fetch_add(1, Ordering::Relaxed)) & 0x00ff_ffff;
+    let node = NODES.fetch_add(1, Ordering::Relaxed);
+    assert!(node <= 0xff, "more nodes in a test than it has addresses");
+    let host = (std::process::id() << 8 | node) & 0x00ff_ffff;
     let [_, high, middle, low] = host.to_be_bytes();
     format!("127.{high}.{middle}.{low}")
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use forebay::testkit::broker::{Broker, fresh_name};
+use forebay::testkit::faulty_broker::FaultyBroker;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use serde_json::Value;
@@ -27,7 +28,7 @@ const OWNED: &str = "forebay_delivery_owned_shards";
 pub struct Cluster {
     pub servers: String,
     pub topic: String,
-    _mock: Option<MockCluster<'static, DefaultProducerContext>>,
+    _mock: Option<(MockCluster<'static, DefaultProducerContext>, FaultyBroker)>,
     pub group: String,
     pub shared: TempDir,
     /// The delivery in the place of that into the lake, and what `forebay.toml` says for it.
@@ -46,9 +47,11 @@ impl Cluster {
     pub fn mocked() -> Self {
         let mock = MockCluster::new(1).unwrap();
         mock.create_topic("events", PARTITIONS, 1).unwrap();
+        // For the names of the group's members.
+        let proxy = FaultyBroker::before_mock(&mock.bootstrap_servers()).unwrap();
         let (servers, topic, shared) =
-            (mock.bootstrap_servers(), "events".to_owned(), tempfile::tempdir().unwrap());
-        Self { servers, topic, _mock: Some(mock), group: fresh_name("nodes"), shared, other: None }
+            (proxy.servers().to_owned(), "events".to_owned(), tempfile::tempdir().unwrap());
+        Self { servers, topic, _mock: Some((mock, proxy)), group: fresh_name("nodes"), shared, other: None }
     }
 
     /// A delivery into the lake.

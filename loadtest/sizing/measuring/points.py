@@ -10,6 +10,7 @@ import uuid
 from dataclasses import astuple, dataclass, fields
 
 from measuring import events, node
+from model.fit import Run
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import pinned_server  # noqa: E402
@@ -26,22 +27,6 @@ class Point:
     format: str
     batch: int
     event: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """One run; with no seconds a start and an end. CPU-seconds are of the server's whole life."""
-
-    log: str
-    format: str
-    batch: int
-    event: int
-    records: int
-    requests: int
-    payload_bytes: int
-    seconds: float
-    cpu: float
-    resident_mb: float
 
 
 def make_topic(name: str) -> None:
@@ -75,7 +60,7 @@ def config(folder: pathlib.Path, port: int, point: Point, prefix: str) -> None:
     node.write_config(folder, port, f"{kafka}[server]\n", {"web.toml": stream, "schema.json": schema})
 
 
-def measure(point: Point, source: pathlib.Path, seconds: float, rate: int, port: int) -> Row:
+def measure(point: Point, source: pathlib.Path, seconds: float, rate: int, port: int) -> Run:
     """One run at `rate` records a second, or as fast as they are answered if that is 0; with no seconds the server is
     started and ended and nothing else."""
     with tempfile.TemporaryDirectory() as root:
@@ -96,14 +81,14 @@ def measure(point: Point, source: pathlib.Path, seconds: float, rate: int, port:
                 ran = node.load(port, *options)
             cpu, resident = node.stop(server, folder)
     amounts = (ran["records"]["acked"], ran["requests"]["total"], ran["payload_bytes"], ran["seconds"])
-    return Row(*astuple(point), *amounts, cpu, resident)
+    return Run(*astuple(point), *amounts, cpu, resident)
 
 
-def append(rows: list[Row], target: pathlib.Path) -> None:
+def append(rows: list[Run], target: pathlib.Path) -> None:
     is_new = not target.exists()
     with target.open("a", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         if is_new:
-            writer.writerow(field.name for field in fields(Row))
+            writer.writerow(field.name for field in fields(Run))
         for row in rows:
             writer.writerow(f"{value:.4g}" if isinstance(value, float) else value for value in astuple(row))

@@ -35,7 +35,7 @@ SWEEPS = 20_000
 
 @dataclass(frozen=True)
 class Run:
-    """One row of RUNS."""
+    """One row of RUNS; with no seconds a start and an end. CPU-seconds and memory are of the server's whole life."""
 
     log: str
     format: str
@@ -46,6 +46,7 @@ class Run:
     payload_bytes: int
     seconds: float
     cpu: float
+    resident_mb: float
 
     @property
     def is_held_out(self) -> bool:
@@ -93,6 +94,7 @@ def runs() -> list[Run]:
             Run(
                 row["log"], row["format"], int(row["batch"]), int(row["event"]), int(row["records"]),
                 int(row["requests"]), int(row["payload_bytes"]), float(row["seconds"]), float(row["cpu"]),
+                float(row["resident_mb"]),
             )
             for row in csv.DictReader(rows)
         ]

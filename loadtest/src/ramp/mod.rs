@@ -66,6 +66,8 @@ pub enum Limit {
     Failures,
     /// The load generator could not keep up.
     Generator,
+    /// The run was ended while it lasted, so that nothing can be said about it.
+    Ended,
 }
 
 /// A step.
@@ -80,7 +82,7 @@ pub struct Step {
 }
 
 /// What a ramp found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Found {
     /// In the order in which they were made.
     pub steps: Vec<Step>,
@@ -88,6 +90,8 @@ pub struct Found {
     pub knee: Option<f64>,
     /// Whether a higher rate was tried and not sustained.
     pub is_saturated: bool,
+    /// Whether it was ended before all was tried.
+    pub is_ended: bool,
     /// Records of all steps; none if there was no step.
     #[serde(skip)]
     pub manifest: Option<Manifest>,
@@ -129,16 +133,20 @@ pub fn ramp<R: Runner>(
     observer: &mut dyn FnMut(f64, Progress),
     told: &mut dyn FnMut(&Step),
 ) -> Result<Found, RampError<R::Error>> {
-    let mut found =
-        Found { steps: Vec::new(), knee: None, is_saturated: false, manifest: None, record: None };
+    let mut found = Found::default();
     let (mut manifests, mut records) = (Vec::new(), Vec::new());
     let mut search = Search::new(ramp);
     while let Some(rate) = search.next() {
-        if stop.load(Ordering::Relaxed) || found.steps.len() == STEPS_MAX {
+        found.is_ended = stop.load(Ordering::Relaxed);
+        if found.is_ended || found.steps.len() == STEPS_MAX {
             break;
         }
         let outcome = step(ramp, runner, found.steps.len(), rate, stop, observer).map_err(RampError::Step)?;
-        let limit = limit(&outcome.report, rate, ramp.latency_max);
+        found.is_ended = stop.load(Ordering::Relaxed);
+        let limit = match found.is_ended {
+            true => Some(Limit::Ended),
+            false => limit(&outcome.report, rate, ramp.latency_max),
+        };
         let step = Step { rate, limit, report: outcome.report };
         told(&step);
         found.steps.push(step);
@@ -146,7 +154,7 @@ pub fn ramp<R: Runner>(
         let mut record = outcome.record;
         record.marks.push(Mark { at: 0.0, text: format!("{rate:.0}/s") });
         records.push(record);
-        if stop.load(Ordering::Relaxed) {
+        if found.is_ended {
             break;
         }
         search.tell(rate, limit.is_none());
@@ -252,9 +260,7 @@ mod tests {
     use crate::spread::Spread;
 
     fn search(from: f64, rate_max: f64, refine: u32, server: f64) -> (Search, Vec<f64>) {
-        let plan = Plan::default();
-        let (step, latency_max) = (Duration::from_secs(1), Duration::from_millis(100));
-        let mut search = Search::new(&Ramp { plan, from, factor: 2.0, step, latency_max, refine, rate_max });
+        let mut search = Search::new(&Ramp { refine, rate_max, ..settings(from) });
         let mut tried = Vec::new();
         while let Some(rate) = search.next() {
             tried.push(rate);
@@ -290,8 +296,9 @@ mod tests {
             &mut self,
             plan: &Plan,
             _: Arc<AtomicBool>,
-            _: &mut dyn FnMut(Progress),
+            observer: &mut dyn FnMut(Progress),
         ) -> Result<Outcome, Self::Error> {
+            observer(Progress::default());
             let Mode::Open { rate } = plan.mode else { panic!("a step has a rate") };
             let mut report = crate::run::report::tests::report();
             report.seconds = 1.0;
@@ -319,9 +326,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_knee_of_a_server_is_found_with_all_that_its_steps_have_left_behind() {
-        let settings = |from| Ramp {
+    fn settings(from: f64) -> Ramp {
+        Ramp {
             plan: Plan::default(),
             from,
             factor: 2.0,
@@ -329,7 +335,11 @@ mod tests {
             latency_max: Duration::from_millis(100),
             refine: 1,
             rate_max: 1e9,
-        };
+        }
+    }
+
+    #[test]
+    fn the_knee_of_a_server_is_found_with_all_that_its_steps_have_left_behind() {
         let mut told = 0;
         let mut find = |from: f64| {
             ramp(&settings(from), &mut Limited(500.0), &Arc::default(), &mut |_, _| {}, &mut |_| told += 1)
@@ -344,6 +354,25 @@ mod tests {
         assert_eq!(found.record.unwrap().report.records.acked, 100 + 200 + 400 + 500 + 500);
         assert_eq!(find(600.0).knee, None);
         assert_eq!(told, 6);
+    }
+
+    #[test]
+    fn a_step_that_was_ended_says_nothing_about_the_knee_and_keeps_what_it_has_sent() {
+        for (steps, knee, told) in
+            [(1, None, "before a step was sustained"), (3, Some(200.0), "200 records/s or")]
+        {
+            let (stop, mut rest) = (Arc::<AtomicBool>::default(), steps);
+            let mut observed = |_: f64, _: Progress| {
+                rest -= 1;
+                stop.store(rest == 0, Ordering::Relaxed);
+            };
+            let found =
+                ramp(&settings(100.0), &mut Limited(500.0), &stop, &mut observed, &mut |_| {}).unwrap();
+            assert_eq!((found.knee, found.is_saturated, found.is_ended), (knee, false, true));
+            assert_eq!(found.steps.last().unwrap().limit, Some(Limit::Ended));
+            assert_eq!(found.manifest.as_ref().unwrap().producers.len(), steps);
+            assert!(found.sentence().contains(told), "{}", found.sentence());
+        }
     }
 
     #[test]

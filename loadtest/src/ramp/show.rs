@@ -12,6 +12,7 @@ impl fmt::Display for Limit {
             Limit::Latency => "too slow",
             Limit::Failures => "requests failed",
             Limit::Generator => "load generator too slow",
+            Limit::Ended => "ended early",
         })
     }
 }
@@ -49,6 +50,8 @@ impl Found {
     pub fn sentence(&self) -> String {
         let by_generator = self.steps.iter().any(|step| step.limit == Some(Limit::Generator));
         match self.knee {
+            None if self.is_ended => "ended before a step was sustained".to_owned(),
+            Some(knee) if self.is_ended => format!("knee {knee:.0} records/s or above: ended early"),
             None => "no step was sustained: begin at a lower rate".to_owned(),
             Some(knee) if !self.is_saturated => {
                 format!("knee above {knee:.0} records/s: no step was too fast, raise --ramp-max")

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use forebay::runtime::clock;
 use forebay::testkit::generators::mix;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 
 use super::account::{Doubt, Fate, NOT_SENT, Tally, settle};
 use super::bodies::{self, Body, Queue};
@@ -95,16 +95,17 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Works until there is nothing more to send. Returns what became of the records.
+    /// Works until there is nothing more to send, from when the load has `begun` or was stopped before that. Returns
+    /// what became of the records.
     pub(super) async fn work(
         mut self,
         shared: &Shared,
         tally: &RefCell<Tally>,
         mut link: Link,
+        begun: &SetOnce<()>,
     ) -> Vec<Account> {
         link.open_ahead().await;
-        let early = shared.start.saturating_duration_since(clock::monotonic());
-        tokio::time::sleep(early).await;
+        begun.wait().await;
         let mut turn = 0;
         while !shared.live.is_stopped() {
             let (body, is_starved) = match self.queue.try_next() {
@@ -314,7 +315,7 @@ fn backoff(tries: u32) -> Duration {
 }
 
 /// Sleeps, or until the run is stopped.
-async fn rest(pause: Duration, shared: &Shared) {
+pub(super) async fn rest(pause: Duration, shared: &Shared) {
     let end = clock::monotonic() + pause;
     while !shared.live.is_stopped() {
         let left = end.saturating_duration_since(clock::monotonic());

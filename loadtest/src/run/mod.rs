@@ -87,6 +87,14 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// Somebody listens, but it is nobody to send the load to.
+    #[error("cannot speak TLS with {authority}: {source}: look at --url, or say whom to trust with --ca")]
+    Handshake {
+        /// Host and port.
+        authority: String,
+        /// Why.
+        source: io::Error,
+    },
     /// The process to watch is not there.
     #[error("cannot read /proc/{pid}: {source}: give the process id of the server")]
     ServerPid {
@@ -245,14 +253,25 @@ fn beginning(plan: &Plan) -> Beginning {
     Beginning { start: now + (started_at - at).to_std().unwrap_or(WARM_UP), started_at, late }
 }
 
-/// Says in one message that nobody listens; at once, unless the plan is to try again.
+/// Says in one message that nobody listens, or nobody who is trusted; at once, unless the plan is to try again.
 pub fn reach(plan: &Plan, stop: &AtomicBool) -> Result<(), RunError> {
     let Plan { target, retry, .. } = plan;
     let give_up = clock::monotonic() + retry.unwrap_or_default();
+    let authority = || target.authority.clone();
     loop {
-        let Err(source) = TcpStream::connect((target.host.as_str(), target.port)) else { return Ok(()) };
+        let error = match TcpStream::connect((target.host.as_str(), target.port)) {
+            Err(source) => RunError::Connect { authority: authority(), source },
+            Ok(_) => match link::connect::shake_hands(plan)? {
+                Ok(()) => return Ok(()),
+                // A certificate does not get better.
+                Err(source) if source.kind() == io::ErrorKind::InvalidData => {
+                    return Err(RunError::Handshake { authority: authority(), source });
+                }
+                Err(source) => RunError::Handshake { authority: authority(), source },
+            },
+        };
         if stop.load(Ordering::Relaxed) || clock::monotonic() + REACH_INTERVAL > give_up {
-            return Err(RunError::Connect { authority: target.authority.clone(), source });
+            return Err(error);
         }
         thread::sleep(REACH_INTERVAL);
     }

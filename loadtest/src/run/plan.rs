@@ -47,7 +47,8 @@ pub struct Plan {
     pub mode: Mode,
     /// Connections, each with `pipeline` requests at a time.
     pub connections: u32,
-    /// Requests that may be under way on each connection (HTTP/1.1). Those of one producer are never so together.
+    /// Requests that may be under way on each connection (HTTP/1.1 and HTTP/2). Those of one producer are never so
+    /// together.
     pub pipeline: u32,
     /// Threads that the connections are spread over.
     pub threads: u32,
@@ -262,6 +263,14 @@ pub enum PlanError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// Not for this protocol.
+    #[error("{name} {reason}")]
+    Protocol {
+        /// The protocol's name.
+        name: &'static str,
+        /// What does not go together.
+        reason: &'static str,
+    },
     /// A number out of its range.
     #[error("--{option} {value} cannot be used: give {allowed}")]
     Range {
@@ -319,12 +328,12 @@ impl Plan {
         let classes = self.classes();
         within("connections", self.connections.into(), classes.len() as u64, CONNECTIONS_MAX.into())?;
         for class in &classes {
-            let bad = |reason| PlanError::Mix { text: class.protocol.name().to_owned(), reason };
+            let bad = |reason| PlanError::Protocol { name: class.protocol.name(), reason };
             class.check().map_err(bad)?;
             within("batch", class.batch.low.into(), 1, REQUEST_RECORDS_MAX as u64)?;
             within("batch", class.batch.high.into(), 1, REQUEST_RECORDS_MAX as u64)?;
-            if !class.protocol.is_http1() && self.pipeline > 1 {
-                return Err(bad("cannot be used with --pipeline: it is for requests of HTTP/1.1"));
+            if class.protocol == Protocol::WebSocket && self.pipeline > 1 {
+                return Err(bad("has one message under way on a connection: leave --pipeline out"));
             }
             let is_plain = matches!(class.protocol, Protocol::Native | Protocol::Http2);
             if !is_plain && self.compression != Compression::None {

@@ -12,10 +12,11 @@ use forebay::runtime::clock;
 use futures_util::StreamExt;
 use futures_util::future::Either;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::SetOnce;
 
 use super::account::Tally;
-use super::lane::{Lane, Shared};
-use super::link::{Link, Pipe};
+use super::lane::{Lane, Shared, rest};
+use super::link::{Link, SharedLink};
 use super::{Progress, RunError};
 use crate::manifest::Account;
 
@@ -65,26 +66,33 @@ async fn work(
     tally: &RefCell<Tally>,
 ) -> Vec<(u32, Vec<Account>)> {
     let is_shared = pipeline > 1;
-    let pipe = |lanes: &[Lane]| {
+    let link = |lanes: &[Lane]| {
         let head = Arc::clone(&lanes.first()?.head);
-        is_shared.then(|| Rc::new(Pipe::new(head, lanes.len())))
+        is_shared.then(|| Rc::new(SharedLink::new(head, lanes.len())))
     };
-    let pipes: Vec<_> = lanes.chunks(pipeline).filter_map(pipe).collect();
+    let links: Vec<_> = lanes.chunks(pipeline).filter_map(link).collect();
+    let begun = SetOnce::new();
+    // One timer for all lanes, which are many.
+    let begin = async {
+        rest(shared.start.saturating_duration_since(clock::monotonic()), shared).await;
+        // Nobody else sets it.
+        let _ = begun.set(());
+    };
     let one = async |(place, lane): (usize, Lane)| {
-        let link = match pipes.get(place / pipeline) {
-            Some(pipe) => Link::shared(Arc::clone(&lane.head), Rc::clone(pipe), place % pipeline),
+        let link = match links.get(place / pipeline) {
+            Some(link) => Link::shared(Arc::clone(&lane.head), Rc::clone(link), place % pipeline),
             None => Link::new(Arc::clone(&lane.head)),
         };
-        Some((lane.index, lane.work(shared, tally, link).await))
+        Some((lane.index, lane.work(shared, tally, link, &begun).await))
     };
-    let drive = async |pipe: &Rc<Pipe>| {
-        pipe.drive().await;
+    let drive = async |link: &Rc<SharedLink>| {
+        link.drive().await;
         None
     };
     let lanes = lanes.into_iter().enumerate().map(|lane| Either::Left(one(lane)));
     let work: FuturesUnordered<_> =
-        pipes.iter().map(|pipe| Either::Right(drive(pipe))).chain(lanes).collect();
-    work.filter_map(async |done| done).collect().await
+        links.iter().map(|link| Either::Right(drive(link))).chain(lanes).collect();
+    tokio::join!(begin, work.filter_map(async |done| done).collect()).1
 }
 
 /// Tells the observer how far it is, until all threads have ended.

@@ -51,14 +51,14 @@ impl Protocol {
         Self::ALL.into_iter().find(|protocol| protocol.name() == name)
     }
 
+    /// What is asked for when TLS begins (RFC 7301).
+    pub(super) fn alpn(self) -> &'static [u8] {
+        if self == Self::Http2 { b"h2" } else { b"http/1.1" }
+    }
+
     /// Whether it is an API of AWS, which knows no idempotency keys and no content encodings.
     pub fn is_aws(self) -> bool {
         matches!(self, Self::Kinesis | Self::KinesisCbor | Self::Firehose)
-    }
-
-    /// Whether its requests are those of HTTP/1.1, several of which may be under way on a connection.
-    pub fn is_http1(self) -> bool {
-        self == Self::Native || self.is_aws()
     }
 }
 

@@ -17,10 +17,10 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -161,8 +161,10 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
         let state = Arc::clone(&state);
         tokio::spawn(async move {
             let service = service_fn(|request| answer(Arc::clone(&state), request));
-            // A service that fails makes hyper hang up.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            // A service that fails makes hyper hang up, or reset the stream of HTTP/2.
+            let _ = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }

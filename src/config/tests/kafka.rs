@@ -66,6 +66,10 @@ fn every_wrong_cluster_is_refused() {
             "4:10: \"acks\" is not to be set here\n  help: every replica that is in sync confirms what is sent",
         ),
         (
+            cluster("client = { \"group.instance.id\" = \"a\" }"),
+            "4:10: \"group.instance.id\" is not to be set here\n  help: the group names its members: the client can die of two that have one name",
+        ),
+        (
             cluster("client = { \"sasl.password\" = \"p\" }"),
             "4:10: \"sasl.password\" is not to be set here\n  help: write tls and sasl",
         ),

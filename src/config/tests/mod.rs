@@ -5,6 +5,7 @@ mod aws;
 mod cache;
 mod cluster;
 mod dead_letters;
+mod delivery;
 mod editor;
 mod fan_outs;
 mod files;

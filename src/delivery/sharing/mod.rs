@@ -33,6 +33,7 @@ mod report;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -61,7 +62,13 @@ pub struct Sharing {
     /// What was done with shards that other workers go on with.
     settled: Mutex<Settled>,
     standing: OnceLock<Standing>,
+    /// Whether it has ended before it was told to.
+    is_broken: AtomicBool,
 }
+
+/// What is told of a delivery that has ended before it was told to.
+const BROKEN: &str = "this node is no member of the consumer group of the delivery any more, and delivers nothing of it: \
+                      restart it";
 
 /// A partition that the group has given to this node.
 #[derive(Debug)]
@@ -91,7 +98,8 @@ impl Sharing {
         };
         metrics.owned.set(0.0);
         let (shards, settled, standing) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        Arc::new(Self { template, metrics, shards, finished: Mutex::default(), settled, standing })
+        let (finished, is_broken) = (Mutex::default(), AtomicBool::new(false));
+        Arc::new(Self { template, metrics, shards, finished, settled, standing, is_broken })
     }
 
     /// Name of the stream.
@@ -156,11 +164,8 @@ impl Sharing {
         // Only a panic or the end of the runtime ends it without a result.
         let _ = tokio::task::spawn_blocking(move || ownership.ended()).await;
         if !leaves {
-            tracing::error!(
-                stream = %self.stream_name(), delivery = self.name(),
-                "this node is no member of the consumer group of the delivery any more, and delivers nothing of it: \
-                 restart it"
-            );
+            self.is_broken.store(true, Ordering::Relaxed);
+            tracing::error!(stream = %self.stream_name(), delivery = self.name(), "{BROKEN}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! What is to be seen of a delivery that is shared.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use super::{Sharing, State, lock};
+use super::{BROKEN, Sharing, State, lock};
 use crate::delivery::status::{Status, StatusReport};
 use crate::record::ShardId;
 use crate::runtime::clock;
@@ -161,8 +162,11 @@ impl Sharing {
         sum
     }
 
-    /// Why a shard cannot begin, if one cannot.
+    /// Why a shard cannot begin, if one cannot, or none can.
     fn waiting(&self) -> Option<String> {
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Some(BROKEN.to_owned());
+        }
         self.shards().iter().find_map(|(partition, owned)| match &owned.state {
             State::Waiting { why } => Some(format!("partition {}: {why}", partition.0)),
             State::Opening | State::Working { .. } => None,
@@ -172,12 +176,13 @@ impl Sharing {
     /// Brings the gauges up to date. Called before metrics are rendered.
     pub fn refresh_gauges(&self) {
         self.working().iter().for_each(|status| status.refresh_gauges());
+        let is_waiting = self.waiting().is_some();
         let shards = self.shards();
         let gauges = shards.values().filter_map(|owned| match &owned.state {
             State::Working { gauges, .. } => Some(&**gauges),
             State::Opening | State::Waiting { .. } => None,
         });
-        self.metrics.show(gauges);
+        self.metrics.show(gauges, is_waiting);
     }
 }
 

@@ -12,6 +12,7 @@
 
 pub mod addresses;
 pub mod body_proof;
+mod entry;
 pub mod facts;
 pub mod networks;
 pub mod renewal;
@@ -20,7 +21,6 @@ pub mod screen;
 pub mod throttle;
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,28 +29,25 @@ use http::HeaderValue;
 use self::body_proof::BodyProof;
 use self::facts::Facts;
 use self::screen::Screen;
-use self::throttle::account::Account;
-use self::throttle::charge::Charge;
-use self::throttle::fair::Competitor;
-use self::throttle::measure::{Cost, Flow};
-use self::throttle::{Asks, Levels, Throttle};
+use self::throttle::{Levels, Throttle};
 use super::identity::api_key::ApiKeys;
 use super::identity::authorizer::Authorizer;
 use super::identity::basic::BasicUsers;
 use super::identity::body_claim::BodyClaim;
 use super::identity::certificate::Certificates;
-use super::identity::credentials::{Credentials, is_secret_parameter};
+use super::identity::credentials::Credentials;
 use super::identity::jwt::Jwt;
 use super::identity::policy::Action;
 use super::identity::principal::{Attempt, IdentityKind, Principal};
 use super::identity::signature_v4::Identities;
 use super::identity::webhook::Webhooks;
 use super::problem::Problem;
-use super::visit::Visit;
 use crate::config::checked::{self, Demand};
 use crate::runtime::clock;
 use crate::telemetry::audit::Who;
 use crate::telemetry::metrics::AuthorizerMetrics;
+
+pub use self::entry::Entry;
 
 /// Who may come in. Made of the configuration, and replaced as a whole.
 #[derive(Debug)]
@@ -75,20 +72,6 @@ pub struct Gate {
 }
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
-
-/// A request that was let in.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    gate: Arc<Gate>,
-    /// Who has sent it, where anybody was asked; what [`Entry::proof`] is besides, if there is anything, is still to be
-    /// looked at.
-    pub principal: Option<Arc<Principal>>,
-    proof: Option<Arc<BodyProof>>,
-    /// Address of the client; none over a Unix socket.
-    pub client: Option<IpAddr>,
-    /// The label of its route.
-    route: &'static str,
-}
 
 impl Gate {
     /// As `[auth]` and the principals of the configuration say; `signatures` are those of access keys. Tokens are checked
@@ -304,118 +287,6 @@ fn challenge(kinds: &[IdentityKind]) -> Option<HeaderValue> {
         }
     }
     HeaderValue::from_str(&schemes.join(", ")).ok()
-}
-
-impl Entry {
-    /// What the body still has to prove: it has to be asked before anything is done for the sender.
-    pub fn proof(&self) -> Option<&BodyProof> {
-        self.proof.as_deref()
-    }
-
-    /// The number of the gate that has let it in: no other one has it.
-    pub fn gate_number(&self) -> u64 {
-        self.gate.number
-    }
-
-    /// Whether it may do `action` besides: a connection that stays open may turn to something else.
-    ///
-    /// # Errors
-    /// [`Problem::AddressNotAllowed`] and [`Problem::Forbidden`].
-    pub fn permit(&self, action: Action, stream: Option<&str>) -> Result<(), Problem> {
-        self.reach(stream)?;
-        if self.may(action, stream) {
-            return Ok(());
-        }
-        let who = self.principal.as_ref().map_or("nobody", |principal| &principal.name);
-        let what = stream.map_or_else(|| "any stream".to_owned(), |stream| format!("'{stream}'"));
-        Err(Problem::Forbidden(format!("'{who}' may not {} {what}", action.verb())))
-    }
-
-    /// Who may come in, as it was when this was let in.
-    pub fn gate(&self) -> &Arc<Gate> {
-        &self.gate
-    }
-
-    /// Takes what a request, or a message of a connection that stays open, tells of its cost before it is read. `stream` is
-    /// the stream's account, if it has one.
-    ///
-    /// # Errors
-    /// [`Problem::Limited`] if that is too much.
-    pub fn charge(&self, stream: Option<&Arc<Account>>, flow: Flow, cost: Cost) -> Result<Charge, Problem> {
-        // Before its body is there nobody may make others pay: see `Entry::pay`.
-        let principal = self.proven().and_then(|principal| principal.standing.account.as_ref());
-        let asks = Asks { principal, stream, client: self.client, route: self.route, flow };
-        Ok(self.gate.levels.enter(&asks, cost)?)
-    }
-
-    /// Has a sender pay as well whom only the body has proved.
-    ///
-    /// # Errors
-    /// [`Problem::Limited`] if that is too much for them. Then everything is given back.
-    pub fn pay(&self, charge: &mut Charge) -> Result<(), Problem> {
-        let late = self.principal.as_ref().filter(|_| self.proof.is_some());
-        Ok(charge.join(late.and_then(|principal| principal.standing.account.clone()))?)
-    }
-
-    /// Has a sender prove itself, and pay, of whose request nobody reads the body: it has to be empty. From then on it is
-    /// as if the head alone had proved it.
-    ///
-    /// # Errors
-    /// [`Problem::Unauthenticated`], and [`Problem::Limited`] if that is too much for them.
-    pub fn prove_without_body(
-        &mut self,
-        is_empty: bool,
-        (charge, visit): (&mut Charge, &Visit),
-    ) -> Result<(), Problem> {
-        if let Some(proof) = &self.proof {
-            proof.check_unread(is_empty, visit)?;
-            self.pay(charge)?;
-            self.proof = None;
-        }
-        Ok(())
-    }
-
-    /// Who has sent it, if that needs no look at a body any more.
-    fn proven(&self) -> Option<&Arc<Principal>> {
-        self.principal.as_ref().filter(|_| self.proof.is_none())
-    }
-
-    /// Who competes for memory with others.
-    pub fn competitor(&self) -> Competitor {
-        match (self.proven(), self.client) {
-            (Some(principal), _) => principal.competitor(),
-            (None, Some(client)) => Competitor::Client(client.into(), 1),
-            (None, None) => Competitor::Nobody,
-        }
-    }
-
-    /// Whether a parameter of the query proves, or may prove, who has sent it: it belongs in no record.
-    pub fn is_credential(&self, name: &str) -> bool {
-        let authorizer = self.gate.authorizer.as_ref();
-        is_secret_parameter(name) || authorizer.is_some_and(|authorizer| authorizer.is_told_parameter(name))
-    }
-
-    /// Whether it may come to a stream from where it is, whoever has sent it.
-    ///
-    /// # Errors
-    /// [`Problem::AddressNotAllowed`].
-    pub fn reach(&self, stream: Option<&str>) -> Result<(), Problem> {
-        self.gate.screen.reach(self.client, stream)
-    }
-
-    /// [`Entry::permit`] as a question.
-    pub fn may(&self, action: Action, stream: Option<&str>) -> bool {
-        if self.reach(stream).is_err() {
-            return false;
-        }
-        match (&self.gate.demands[action as usize], &self.principal) {
-            (Demand::Open, _) => true,
-            (Demand::AnyOf(kinds), Some(principal)) => {
-                kinds.contains(&principal.kind) && principal.policy.permits(action, stream)
-            }
-            (Demand::Closed, _) | (Demand::AnyOf(_), None) => false,
-        }
-    }
 }
 
 #[cfg(test)]

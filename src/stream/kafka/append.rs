@@ -37,11 +37,14 @@ use crate::config::limits::{
 use crate::kafka::{Connection, Fault, FaultClass, topic as facts};
 use crate::record::{Batch, ShardId};
 use crate::runtime::budget::Budget;
+use crate::runtime::clock;
 use crate::stream::notices::{Notices, Size};
 use crate::stream::receipt::{AppendError, Receipt};
 
 /// How long the polling thread waits for an ack before it looks whether it is to end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// How often an end looks whether all that was sent is told of.
+const END_LOOK: Duration = Duration::from_millis(5);
 /// How long a broker may take to tell how many partitions there are.
 const LEARN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -352,10 +355,21 @@ impl Appender {
     /// Waits until all that was sent is told of, at most for `time`, and ends. What is not told of by then fails. Blocks
     /// the thread.
     pub fn end(&self, time: Duration) {
-        let flushed = self.producer.flush(time);
-        if let Err(error) = flushed {
+        let began = clock::monotonic();
+        // No `flush`: it reads what is told, as the thread does, and where partitions end is noted in the order in which one
+        // thread reads of it.
+        while self.producer.in_flight_count() > 0 && began.elapsed() < time {
+            std::thread::sleep(END_LOOK);
+        }
+        let unconfirmed = self.producer.in_flight_count();
+        if unconfirmed > 0 {
             let topic = self.topic.as_str();
-            tracing::warn!(topic, %error, "records are given up that no broker has confirmed: their clients are told so");
+            tracing::warn!(
+                topic,
+                unconfirmed,
+                "records are given up that no broker has confirmed: nobody knows whether they are in the topic, and whoever \
+                 still waits for them is told so"
+            );
         }
         self.is_over.store(true, Ordering::Relaxed);
         let thread = self.lock_thread().take();

@@ -9,35 +9,33 @@
 //! | a torn tail: an interrupted write, never acknowledged | cut |
 //! | damage: what was acknowledged is not there any more | the start stops with position and size, unless it is told to go on |
 //! | an I/O error | the start stops |
-//!
 //! | a full disk | index files that find no room are written later |
 //!
 //! A segment that was recovered is never written to again. What was passed over once, because that was accepted, is not
 //! complained about again: the index file of the segment does not have it.
 
 mod content;
+mod error;
 mod losses;
+mod verify;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use thiserror::Error;
+pub use self::error::RecoveryError;
 
-use self::content::Content;
+use super::JournalClass;
 use super::frame::{self, Reply, ShardNumber};
-use super::index::{IndexBuilder, IndexError, IndexReader, IndexReaders, IndexedSegment};
-use super::journal::{Full, Resume};
-use super::segment::{
-    self, FileName, Mode, ScanEnd, ScannedCommit, Segment, SegmentError, SegmentHeader, Start, Verdict,
-};
+use super::index::{IndexError, IndexReader, IndexReaders};
+use super::journal::Resume;
+use super::segment::{FileName, Segment, SegmentError};
 use super::shard::Part;
 use super::stored::StoredSegment;
-use super::{JournalClass, is_full};
 use crate::config::limits::INDEX_ENTRIES_MAX;
 use crate::runtime::clock::UnixMicros;
 use crate::runtime::disk::Disk;
@@ -97,57 +95,6 @@ impl KeptReply {
         let Reply { stream, arrival, key, fingerprint, reply } = *reply;
         Self { stream, arrival, key: key.to_vec(), fingerprint, reply: reply.to_vec() }
     }
-}
-
-/// Why a journal cannot be recovered. Nothing that was acknowledged has been changed.
-#[derive(Debug, Error)]
-pub enum RecoveryError {
-    /// The disk does not answer.
-    #[error("cannot read or repair {path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A segment cannot be used.
-    #[error(transparent)]
-    Segment(#[from] SegmentError),
-    /// An index file cannot be used, and neither can it be made anew.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// A segment of another node.
-    #[error(
-        "{path} was written by node {found}, this is node {expected}: each node needs a data folder of its own"
-    )]
-    OtherNode {
-        /// The segment.
-        path: PathBuf,
-        /// Whose it is.
-        found: String,
-        /// Whose folder it is in.
-        expected: String,
-    },
-    /// Nobody waits for it any more.
-    #[error("stopped while recovering")]
-    Stopped,
-    /// What was acknowledged is damaged.
-    #[error(
-        "{path} is damaged from byte {at} to byte {until} ({what}): {bytes} bytes of acknowledged records are lost; \
-         restore the file from a copy, or start with --accept-damage to go on without them"
-    )]
-    Damaged {
-        /// The segment.
-        path: PathBuf,
-        /// Where damage begins.
-        at: u64,
-        /// Where it ends.
-        until: u64,
-        /// Bytes between the two.
-        bytes: u64,
-        /// What does not fit.
-        what: String,
-    },
 }
 
 /// A segment on its way to being recovered.
@@ -359,98 +306,5 @@ impl Recovery<'_> {
             });
         }
         stored
-    }
-
-    /// Bytes of acknowledged records are not there any more: an error, unless that is accepted.
-    fn damaged(
-        &mut self,
-        segment: &Segment,
-        (at, bytes): (u64, u64),
-        what: &str,
-    ) -> Result<(), RecoveryError> {
-        let (path, what) = (segment.path.clone(), what.to_owned());
-        // What the system had and had not written may be lost with the machine, in any order: class `os` says so.
-        if !self.source.accept_damage && self.source.class == JournalClass::Fsync {
-            return Err(RecoveryError::Damaged { path, at, until: at + bytes, bytes, what });
-        }
-        tracing::error!(path = %path.display(), at, bytes, what, "damaged records are passed over: they are lost");
-        self.recovered.damaged_bytes += bytes;
-        Ok(())
-    }
-
-    /// Reads a segment whole, cuts its torn tail, and writes its index file. `end` is where it ends if that is known.
-    /// Returns where it ends now, and the number of the commit that follows.
-    fn verify(
-        &mut self,
-        segment: &Segment,
-        end: Option<u64>,
-    ) -> Result<(Arc<StoredSegment>, u64, u64), RecoveryError> {
-        let io = |source| RecoveryError::Io { path: segment.path.clone(), source };
-        let (disk, number) = (Arc::clone(self.source.disk), segment.header.number);
-        let stored = Arc::new(StoredSegment::growing(disk, self.source.folder, number, self.index_readers()));
-        let is_soft = self.source.class == JournalClass::Os;
-        let mode = if self.source.accept_damage || is_soft { Mode::GoOn } else { Mode::Stop };
-        let mut content = Content::default();
-        let since = self.source.replies_since;
-        let scanned = segment::scan(segment, Start::of(segment), mode, &mut |commit: &ScannedCommit<'_>| {
-            // Behind the end that the next segment names there is what has failed, and was told so.
-            if end.is_none_or(|end| commit.offset < end) {
-                content.take(commit, since, &stored);
-            }
-        })
-        .map_err(io)?;
-        let ScanEnd { valid_end, next_commit, verdict, skipped_bytes } = scanned;
-        self.recovered.scanned_bytes += valid_end;
-        if let Verdict::Damaged { at, why, later_commit_at } = verdict {
-            self.damaged(segment, (at, later_commit_at - at), &why.to_string())?;
-        }
-        if skipped_bytes > 0 {
-            self.recovered.damaged_bytes += skipped_bytes;
-            tracing::error!(path = %segment.path.display(), bytes = skipped_bytes, "damaged records are passed over");
-        }
-        if let Verdict::Torn { at, why } = verdict {
-            tracing::info!(path = %segment.path.display(), at, %why, "cut the torn tail of a segment");
-        }
-        if let Some(end) = end.filter(|&end| end > valid_end) {
-            self.damaged(segment, (valid_end, end - valid_end), "the next segment says that it goes on")?;
-        }
-        let valid_end = end.map_or(valid_end, |end| end.min(valid_end));
-        content.settle(segment, valid_end).map_err(io)?;
-        self.index(segment, (valid_end, next_commit), &stored)?;
-        for (shard, part) in content.parts {
-            stored.hold();
-            self.recovered.parts.entry(shard).or_default().push(part);
-        }
-        self.recovered.replies.extend(content.kept);
-        Ok((stored, valid_end, next_commit))
-    }
-
-    /// Writes the index file of a segment. On a full disk that is done later, like that of a segment which has just
-    /// been written: the start must not need room, since only what runs can make some.
-    fn index(
-        &mut self,
-        segment: &Segment,
-        (valid_end, next_commit): (u64, u64),
-        stored: &Arc<StoredSegment>,
-    ) -> Result<(), RecoveryError> {
-        let path = stored.index_path();
-        let SegmentHeader { number, salt, .. } = segment.header;
-        stored.seal();
-        let mut index = IndexBuilder::new();
-        // No segment of ours has more frames than an index takes.
-        let written = stored.fill(&mut index).map_err(io::Error::other).and_then(|()| {
-            let segment = IndexedSegment { number, salt, valid_end, next_commit };
-            index.write(&**self.source.disk, path, segment)
-        });
-        match written {
-            Ok(()) => stored.close(),
-            Err(error) if is_full(&error) => {
-                tracing::warn!(path = %path.display(), "the disk is full: the index of a segment is written later");
-                let (stored, header) = (Arc::clone(stored), segment.header);
-                self.recovered.resume.unindexed.push(Full { stored, header, end: valid_end, next_commit });
-            }
-            Err(source) => return Err(RecoveryError::Io { path: path.clone(), source }),
-        }
-        Ok(())
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::answers::{self, Place, Refusal};
 use super::login::Talk;
+use super::members;
 use super::refusals;
 use super::rule::{Api, Fault};
 use super::state::{Link, State};
@@ -49,6 +50,8 @@ pub(super) struct Proxy {
     pub(super) place: Place,
     pub(super) state: Arc<Mutex<State>>,
     pub(super) link: watch::Receiver<Link>,
+    /// Whether the broker is a mock: see [`super::members`].
+    pub(super) is_mock: bool,
 }
 
 impl Proxy {
@@ -125,7 +128,8 @@ impl Proxy {
             if refusals::is_answered(head, fields).ok_or_else(unreadable)? {
                 let _ = expect.send(Expected::Broker { head, change }).await;
             }
-            write_frame(&mut broker, &frame).await?;
+            let named = if self.is_mock { members::named(head, fields, &frame) } else { None };
+            write_frame(&mut broker, named.as_ref().unwrap_or(&frame)).await?;
         }
         OVER
     }

@@ -18,6 +18,7 @@
 mod answers;
 mod connection;
 mod login;
+mod members;
 mod refusals;
 mod rule;
 mod state;
@@ -72,15 +73,24 @@ impl FaultyBroker {
         Self::with(servers, Door::default(), 0)
     }
 
+    /// The same in front of librdkafka's mock cluster of one broker. Members of groups are told apart there.
+    pub fn before_mock(servers: &str) -> io::Result<Self> {
+        Self::begin(servers, Door::default(), 0, true)
+    }
+
     /// Starts one whose clients get in by this door, and whose random rules begin with this seed.
     pub fn with(servers: &str, door: Door, seed: u64) -> io::Result<Self> {
+        Self::begin(servers, door, seed, false)
+    }
+
+    fn begin(servers: &str, door: Door, seed: u64, is_mock: bool) -> io::Result<Self> {
         let port = Port::take()?;
         let address = port.address();
         let place = Place { host: address.ip().to_string(), port: port.number() };
         let state = Arc::new(Mutex::new(State::new(seed)));
         let (switch, switches) = mpsc::channel(1);
         let (links, link) = watch::channel(Link::Open);
-        let proxy = Proxy { place, state: Arc::clone(&state), link };
+        let proxy = Proxy { place, state: Arc::clone(&state), link, is_mock };
         let server = Server { port, broker: servers.to_owned(), door, proxy, links, switches };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // Listens before anybody is told of it.

@@ -10,6 +10,7 @@ mod nodes;
 mod topics;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forebay::testkit::broker::{Broker, fresh_name};
@@ -62,6 +63,8 @@ struct Cluster {
     /// A line of the delivery.
     sink: String,
     shared: TempDir,
+    /// What names the members of groups of a mock cluster, for as long as the cluster is there.
+    proxy: Option<Arc<FaultyBroker>>,
 }
 
 impl Cluster {
@@ -71,7 +74,7 @@ impl Cluster {
         let (servers, topic, delivery) = (servers.to_owned(), topic.to_owned(), "lake".to_owned());
         let group = fresh_name("nodes");
         // The shortest that brokers allow.
-        Self { servers, topic, group, delivery, session: 6_000, sink, shared }
+        Self { servers, topic, group, delivery, session: 6_000, sink, shared, proxy: None }
     }
 
     /// On a topic of its own of a real broker, which nodes reach at `servers`.
@@ -79,16 +82,21 @@ impl Cluster {
         Self::at(servers, &broker.topic("crash-cluster", PARTITIONS, &[]).unwrap())
     }
 
+    /// On a mock cluster. Of one broker, it is behind a proxy that has nothing else to do than to name members of groups.
+    /// One of several brokers is without: rows on it lose no sessions.
     fn mocked(mock: &Mock) -> Self {
-        Self { session: 3_000, ..Self::at(&mock.bootstrap_servers(), "events") }
+        match mock.bootstrap_servers() {
+            servers if servers.contains(',') => Self { session: 3_000, ..Self::at(&servers, "events") },
+            _ => Self::behind_proxy(mock).1,
+        }
     }
 
-    /// The same behind a proxy. The real broker of other rows knows no sessions: when all members of a group come back at the
-    /// same time, they may wait for ever for one that was there before.
-    fn behind_proxy(mock: &Mock) -> (FaultyBroker, Self) {
-        let proxy = FaultyBroker::before(&mock.bootstrap_servers()).unwrap();
-        let cluster = Self { servers: proxy.servers().to_owned(), ..Self::mocked(mock) };
-        (proxy, cluster)
+    /// The same, with the proxy for more. The real broker of other rows knows no sessions: when all members of a group come
+    /// back at the same time, they may wait for ever for one that was there before.
+    fn behind_proxy(mock: &Mock) -> (Arc<FaultyBroker>, Self) {
+        let proxy = Arc::new(FaultyBroker::before_mock(&mock.bootstrap_servers()).unwrap());
+        let (session, kept) = (3_000, Some(Arc::clone(&proxy)));
+        (proxy.clone(), Self { session, proxy: kept, ..Self::at(proxy.servers(), "events") })
     }
 
     /// A node that is to be started. `role` is `edge` or `delivery`.
@@ -262,6 +270,8 @@ impl Scene {
         assert_eq!(counts, (0, 0, 0), "{verdict}\n{}", self.log());
         let others = verdict.hash_unchecked + verdict.order_unchecked + verdict.dead_lettered;
         assert!(verdict.ok && others == 0, "{verdict}\n{}", self.log());
+        let problems = self.cluster.proxy.as_ref().map(|proxy| proxy.problems()).unwrap_or_default();
+        assert_eq!(problems, [""; 0]);
         self.own_verdict();
     }
 

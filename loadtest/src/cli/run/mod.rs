@@ -55,7 +55,7 @@ pub struct RunArgs {
     /// Connections, each with --pipeline requests at a time
     #[arg(long, default_value_t = 8)]
     connections: u32,
-    /// Requests under way on each connection, of different producers; for requests of HTTP/1.1
+    /// Requests under way on each connection, of different producers; not for websocket
     #[arg(long, default_value_t = 1)]
     pipeline: u32,
     /// Threads of the connections

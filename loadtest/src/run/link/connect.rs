@@ -17,7 +17,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::super::plan::Target;
+use super::super::RunError;
+use super::super::plan::{Plan, Target};
+use super::HeadError;
 
 /// Where systems keep the certificates that they trust.
 const SYSTEM_CA: [&str; 3] =
@@ -102,6 +104,19 @@ impl Dialer {
             Some((connector, name)) => Stream::Tls(Box::new(connector.connect(name.clone(), stream).await?)),
         })
     }
+}
+
+/// Opens a connection over TLS, if that is what the plan wants, and closes it: what is wrong with the other side is known
+/// before the load begins, by its name. The outer error is the plan's own.
+pub(in crate::run) fn shake_hands(plan: &Plan) -> Result<io::Result<()>, RunError> {
+    if !plan.target.is_tls {
+        return Ok(Ok(()));
+    }
+    let alpn = plan.classes().first().map_or(&b"http/1.1"[..], |class| class.protocol.alpn());
+    let dialer = Dialer::new(&plan.target, &plan.trust, alpn).map_err(HeadError::from)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let dialed = runtime.block_on(async { tokio::time::timeout(plan.timeout, dialer.dial()).await });
+    Ok(dialed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(drop))
 }
 
 fn roots(path: &PathBuf) -> Result<RootCertStore, TlsError> {

@@ -1,4 +1,4 @@
-//! HTTP/2, with TLS or by prior knowledge: a connection with one request at a time.
+//! HTTP/2, with TLS or by prior knowledge: a connection, and a request on a stream of it.
 
 use bytes::Bytes;
 use http::header::HeaderValue;
@@ -9,8 +9,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinHandle;
 
 use super::super::reply;
-use super::connect::Stream;
-use super::{Attempt, IDEMPOTENCY_KEY, REPLY_BYTES_MAX};
+use super::{Attempt, IDEMPOTENCY_KEY, REPLY_BYTES_MAX, RequestHead};
+
+/// Streams that are opened before the server has said how many it takes: more than that could be refused.
+const STREAMS_BEFORE_SETTINGS: usize = 1;
 
 /// An open connection.
 pub(super) struct Http2 {
@@ -25,25 +27,36 @@ impl Drop for Http2 {
 }
 
 impl Http2 {
-    pub(super) async fn new(stream: Stream) -> hyper::Result<Self> {
+    /// Connects; nothing if that fails.
+    pub(super) async fn open(head: &RequestHead) -> Option<Self> {
+        let stream = head.dialer.dial().await.ok()?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_max_send_streams(STREAMS_BEFORE_SETTINGS)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20)
             .handshake(TokioIo::new(stream))
-            .await?;
+            .await
+            .ok()?;
         let connection = tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender, connection })
+        Some(Self { sender, connection })
     }
 
-    /// Sends a request and reads the reply. True if the connection can be used again.
+    /// Whether nothing more can be sent over it, as far as is known.
+    pub(super) fn has_ended(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Sends a request, as soon as the server takes one more at a time, and reads the reply. True if the connection can
+    /// be used again.
     pub(super) async fn exchange(
-        &mut self,
+        &self,
         uri: &Uri,
         headers: &HeaderMap,
         body: Bytes,
         key: Option<&str>,
     ) -> (Attempt, bool) {
-        if self.sender.ready().await.is_err() {
+        let mut sender = self.sender.clone();
+        if sender.ready().await.is_err() {
             return (Attempt::NotSent, false);
         }
         let mut request = Request::new(Full::new(body));
@@ -54,7 +67,7 @@ impl Http2 {
         if let Some(key) = key.and_then(|key| HeaderValue::from_str(key).ok()) {
             request.headers_mut().insert(IDEMPOTENCY_KEY, key);
         }
-        let response = match self.sender.try_send_request(request).await {
+        let response = match sender.try_send_request(request).await {
             Ok(response) => response,
             Err(mut error) => {
                 let is_back = error.take_message().is_some();

@@ -1,11 +1,12 @@
-//! How a lane reaches the server: a connection of its own with one request at a time, or its share of one that is
-//! pipelined ([`Pipe`]). Opened when it is needed.
+//! How a lane reaches the server: a connection of its own with one request at a time, or its share of one with
+//! several ([`SharedLink`]). Opened when it is needed.
 
 mod answer;
 pub(super) mod connect;
 mod http1;
 mod http2;
 mod pipe;
+mod streams;
 mod websocket;
 
 use std::future::poll_fn;
@@ -24,7 +25,8 @@ use tokio::time::{Sleep, sleep, timeout};
 use self::connect::{Dialer, TlsError};
 use self::http1::Http1;
 use self::http2::Http2;
-pub(super) use self::pipe::Pipe;
+use self::pipe::Pipe;
+use self::streams::Streams;
 use self::websocket::WebSocket;
 use super::plan::{Plan, PlanError};
 use super::workload::{Class, Protocol};
@@ -79,8 +81,7 @@ impl RequestHead {
             let value = value.to_str().map_err(|_| bad("goes with a key that no header can hold"))?;
             lines.push_str(&format!("{name}: {value}\r\n"));
         }
-        let alpn: &[u8] = if protocol == Protocol::Http2 { b"h2" } else { b"http/1.1" };
-        let dialer = Dialer::new(&plan.target, &plan.trust, alpn)?;
+        let dialer = Dialer::new(&plan.target, &plan.trust, protocol.alpn())?;
         Ok(Self { dialer, protocol, uri, headers, lines, timeout: plan.timeout })
     }
 }
@@ -107,12 +108,39 @@ pub(super) enum Attempt {
     Lost(&'static str),
 }
 
+/// A connection that several lanes share.
+pub(super) enum SharedLink {
+    /// Requests of HTTP/1.1, which are answered in order.
+    Pipe(Pipe),
+    /// Requests of HTTP/2.
+    Streams(Streams),
+}
+
+impl SharedLink {
+    /// For `lanes` lanes, each with one request at a time.
+    pub(super) fn new(head: Arc<RequestHead>, lanes: usize) -> Self {
+        match head.protocol {
+            Protocol::Http2 => Self::Streams(Streams::new(head)),
+            _ => Self::Pipe(Pipe::new(head, lanes)),
+        }
+    }
+
+    /// Does what nobody does who only waits for a reply.
+    pub(super) async fn drive(&self) {
+        match self {
+            Self::Pipe(pipe) => pipe.drive().await,
+            // Its connection has a task of its own.
+            Self::Streams(_) => {}
+        }
+    }
+}
+
 /// A connection.
 pub(super) struct Link {
     pub(super) head: Arc<RequestHead>,
     open: Option<Open>,
     /// The connection that it shares with others, and its place there.
-    pipe: Option<(Rc<Pipe>, usize)>,
+    shared: Option<(Rc<SharedLink>, usize)>,
     /// Goes off when a reply may be overdue.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -125,33 +153,41 @@ enum Open {
 
 impl Link {
     pub(super) fn new(head: Arc<RequestHead>) -> Self {
-        Self { head, open: None, pipe: None, timer: None }
+        Self { head, open: None, shared: None, timer: None }
     }
 
     /// One of several senders over a connection.
-    pub(super) fn shared(head: Arc<RequestHead>, pipe: Rc<Pipe>, place: usize) -> Self {
-        Self { pipe: Some((pipe, place)), ..Self::new(head) }
+    pub(super) fn shared(head: Arc<RequestHead>, shared: Rc<SharedLink>, place: usize) -> Self {
+        Self { shared: Some((shared, place)), ..Self::new(head) }
     }
 
     /// Says that nothing more will be sent.
     pub(super) fn leave(&mut self) {
-        if let Some((pipe, _)) = self.pipe.take() {
+        if let Some((shared, _)) = self.shared.take()
+            && let SharedLink::Pipe(pipe) = &*shared
+        {
             pipe.leave();
         }
     }
 
     /// Opens the connection before there is something to send. A failure shows when there is.
     pub(super) async fn open_ahead(&mut self) {
-        if self.pipe.is_none() {
-            self.open = timeout(self.head.timeout, connect(&self.head)).await.ok().flatten();
+        match self.shared.as_ref().map(|(shared, _)| &**shared) {
+            None => self.open = timeout(self.head.timeout, connect(&self.head)).await.ok().flatten(),
+            Some(SharedLink::Streams(streams)) => streams.open_ahead().await,
+            // Who drives it opens it.
+            Some(SharedLink::Pipe(_)) => {}
         }
     }
 
     /// Sends `bytes`, which are what a body maker of this protocol makes, and waits for the reply, for as long as the
     /// plan allows.
     pub(super) async fn post(&mut self, bytes: &Bytes, key: Option<&str>, now: Instant) -> Attempt {
-        if let Some((pipe, place)) = &self.pipe {
-            return pipe.post(*place, bytes, now).await;
+        if let Some((shared, place)) = &self.shared {
+            return match &**shared {
+                SharedLink::Pipe(pipe) => pipe.post(*place, bytes, now).await,
+                SharedLink::Streams(streams) => streams.post(bytes, key, &mut self.timer).await,
+            };
         }
         let head = Arc::clone(&self.head);
         // A server may close an idle connection at any time: that is no failure, so there is a second way in.
@@ -190,22 +226,23 @@ impl Open {
     fn has_ended(&self) -> bool {
         match self {
             Open::Http1(link) => link.has_ended(),
-            // They learn it by themselves, or when something is sent.
-            Open::Http2(_) | Open::WebSocket(_) => false,
+            Open::Http2(link) => link.has_ended(),
+            // It learns it when something is sent.
+            Open::WebSocket(_) => false,
         }
     }
 }
 
 async fn connect(head: &RequestHead) -> Option<Open> {
+    if head.protocol == Protocol::Http2 {
+        return Http2::open(head).await.map(Open::Http2);
+    }
     let stream = head.dialer.dial().await.ok()?;
-    Some(match head.protocol {
-        protocol if protocol.is_http1() => Open::Http1(Box::new(Http1::new(stream))),
-        Protocol::Http2 => Open::Http2(Http2::new(stream).await.ok()?),
-        _ => {
-            let link = WebSocket::new(stream, &head.uri.to_string(), &head.headers).await.ok()?;
-            Open::WebSocket(Box::new(link))
-        }
-    })
+    if head.protocol == Protocol::WebSocket {
+        let link = WebSocket::new(stream, &head.uri.to_string(), &head.headers).await.ok()?;
+        return Some(Open::WebSocket(Box::new(link)));
+    }
+    Some(Open::Http1(Box::new(Http1::new(stream))))
 }
 
 /// What `work` gives, unless it takes longer than `limit` from `since` on. The timer is not set anew for each request:

@@ -9,6 +9,9 @@ use crate::stream::wal::JournalClass;
 use crate::stream::wal::frame::{Entry, ShardNumber};
 use crate::stream::wal::samples::{FIRST_COMMIT, SALT, commit, entry, plain, reply, segment};
 
+mod files;
+mod leftovers;
+
 const BYTES: u64 = 16 << 10;
 
 /// Commits as a visitor saw them.
@@ -60,94 +63,6 @@ fn four_commits(folder: &TempDir) -> (Segment, Vec<Range<u64>>) {
 
 fn content(segment: &Segment) -> Vec<u8> {
     std::fs::read(&segment.path).unwrap()
-}
-
-#[test]
-fn a_segment_says_what_it_was_put_into_use_as() {
-    let folder = tempfile::tempdir().unwrap();
-    let made = segment(&RealDisk, folder.path(), BYTES);
-    assert_eq!(made.path, folder.path().join("0000000000000003.segment"));
-    let found = Segment::open(&RealDisk, &made.path).unwrap();
-    assert_eq!((found.header, found.space), (made.header, Space { bytes: BYTES, leftovers: false }));
-    assert_eq!(found.header.previous_end, Some(5_000));
-    assert_eq!(content(&made).len() as u64, BYTES);
-    assert_eq!(RealDisk.list(folder.path()).unwrap(), [made.path]);
-}
-
-#[test]
-fn a_segment_without_a_known_predecessor_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let header = SegmentHeader {
-        class: JournalClass::Os,
-        number: u64::MAX,
-        salt: SegmentHeader::new_salt(),
-        first_commit: 0,
-        previous_end: None,
-        node: [0; 8],
-    };
-    let prepared = PreparedSegment::create(&RealDisk, folder.path(), 4, BYTES).unwrap();
-    let made = prepared.activate(&RealDisk, header).unwrap();
-    assert_eq!(Segment::open(&RealDisk, &made.path).unwrap().header, header);
-}
-
-#[test]
-fn a_prepared_segment_replaces_what_a_former_process_left() {
-    let folder = tempfile::tempdir().unwrap();
-    let left = PreparedSegment::create(&RealDisk, folder.path(), 4, 3 * BYTES).unwrap();
-    let path = left.path.clone();
-    drop(left);
-    assert_eq!(FileName::of(&path), Some(FileName::Unnamed));
-    let prepared = PreparedSegment::create(&RealDisk, folder.path(), 4, BYTES).unwrap();
-    assert_eq!((prepared.bytes(), std::fs::metadata(&path).unwrap().len()), (BYTES, BYTES));
-    prepared.discard(&RealDisk).unwrap();
-    assert!(RealDisk.list(folder.path()).unwrap().is_empty());
-}
-
-#[test]
-fn sizes_that_are_no_blocks_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    for bytes in [0, 4_096, 8_193, 4 << 30] {
-        let error = PreparedSegment::create(&RealDisk, folder.path(), 0, bytes).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-    }
-}
-
-#[test]
-fn names_are_read_back() {
-    let folder = Path::new("log");
-    for number in [0, 0xab, u64::MAX] {
-        let name = FileName::segment(folder, number);
-        assert_eq!(FileName::of(&name), Some(FileName::Segment(number)));
-        assert_eq!(FileName::of(&FileName::index(folder, number)), Some(FileName::Index(number)));
-        assert_eq!(FileName::of(&FileName::unnamed(&name)), Some(FileName::Unnamed));
-    }
-    for other in ["1.segment", "+000000000000001.segment", "000000000000000A.segment", "x", "segment", ".new"]
-    {
-        assert_eq!(FileName::of(Path::new(other)), None, "{other}");
-    }
-}
-
-#[test]
-fn every_flipped_byte_of_a_header_is_found() {
-    let folder = tempfile::tempdir().unwrap();
-    let segment = segment(&RealDisk, folder.path(), BYTES);
-    for at in 0..SEGMENT_HEADER_BYTES {
-        let mut byte = [0];
-        segment.file.read_exact_at(&mut byte, at).unwrap();
-        segment.file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
-        let error = Segment::open(&RealDisk, &segment.path).unwrap_err();
-        assert!(matches!(error, SegmentError::Damaged { .. }), "{at}: {error}");
-        segment.file.write_all_at(&byte, at).unwrap();
-    }
-    segment.file.set_len(SEGMENT_HEADER_BYTES - 1).unwrap();
-    let error = Segment::open(&RealDisk, &segment.path).unwrap_err();
-    assert!(matches!(error, SegmentError::Damaged { .. }), "{error}");
-}
-
-#[test]
-fn a_file_that_is_not_there_is_an_error_of_the_disk() {
-    let error = Segment::open(&RealDisk, Path::new("nowhere/0000000000000003.segment")).unwrap_err();
-    assert!(matches!(error, SegmentError::Io { .. }), "{error}");
 }
 
 #[test]
@@ -345,108 +260,6 @@ fn commits_of_another_segment_are_no_commits_of_this_one() {
     let (seen, end) = walk(&segment, Mode::GoOn);
     assert_eq!(seen, Seen::default());
     assert_eq!(end.verdict, Verdict::Torn { at: SEGMENT_HEADER_BYTES, why: Fault::Header });
-}
-
-/// An empty segment in the file of an older one, in which commits stood everywhere.
-fn segment_over_leftovers(folder: &TempDir) -> Segment {
-    let old = segment(&RealDisk, folder.path(), BYTES);
-    let old_commit = commit(FIRST_COMMIT - 1, &[entry(1, 100, &plain(&["1", "2"], 10))]);
-    let mut content = old_commit.repeat(BYTES as usize / old_commit.len());
-    let salt = (SALT + 1).to_le_bytes();
-    content.chunks_mut(old_commit.len()).for_each(|commit| commit[8..16].copy_from_slice(&salt));
-    content.truncate((BYTES - SEGMENT_HEADER_BYTES) as usize - 5_000);
-    old.file.write_all_at(&content, SEGMENT_HEADER_BYTES).unwrap();
-    old.file.set_len(SEGMENT_HEADER_BYTES + content.len() as u64).unwrap();
-    let retired = RetiredSegment::retire(&RealDisk, &old.path, 7).unwrap();
-    assert!(!old.path.exists());
-    let filled = std::cell::Cell::new(0);
-    let prepared = PreparedSegment::reuse(&RealDisk, retired, BYTES, &|at| filled.set(at)).unwrap();
-    assert!(filled.get() > 8_000, "only the end is filled with zeros");
-    let made = prepared.activate(&RealDisk, old.header).unwrap();
-    let found = Segment::open(&RealDisk, &made.path).unwrap();
-    assert_eq!(found.space, Space { bytes: BYTES, leftovers: true });
-    assert_eq!(std::fs::metadata(&made.path).unwrap().len(), BYTES);
-    found
-}
-
-/// Writes `bytes` at `at` as a writer does: the rest of the last block is zeros.
-fn write_padded(segment: &Segment, bytes: &[u8], at: u64) {
-    let end = (at + bytes.len() as u64).next_multiple_of(SEGMENT_HEADER_BYTES);
-    let mut padded = bytes.to_vec();
-    padded.resize((end - at) as usize, 0);
-    segment.file.write_all_at(&padded, at).unwrap();
-}
-
-#[test]
-fn what_an_older_segment_has_left_in_the_file_is_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let segment = segment_over_leftovers(&folder);
-    let (seen, end) = walk(&segment, Mode::Stop);
-    assert_eq!((seen, end.verdict), (Seen::default(), Verdict::Clean));
-    let mut at = SEGMENT_HEADER_BYTES;
-    for number in 0..3 {
-        let whole = commit(FIRST_COMMIT + number, &[entry(1, 100, &plain(&["{}".repeat(300).as_str()], 10))]);
-        write_padded(&segment, &whole, at);
-        at += whole.len() as u64;
-        let (seen, end) = walk(&segment, Mode::Stop);
-        assert_eq!((seen.commits.len() as u64, end.verdict, end.valid_end), (number + 1, Verdict::Clean, at));
-    }
-}
-
-#[test]
-fn commits_over_leftovers_that_were_interrupted_or_damaged_are_told_from_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let segment = segment_over_leftovers(&folder);
-    let first = commit(FIRST_COMMIT, &[entry(1, 100, &plain(&["{}".repeat(300).as_str()], 10))]);
-    let last = commit(FIRST_COMMIT + 1, &[entry(1, 101, &plain(&["x".repeat(6_000).as_str()], 10))]);
-    let at = SEGMENT_HEADER_BYTES + first.len() as u64;
-    write_padded(&segment, &first, SEGMENT_HEADER_BYTES);
-    let before = content(&segment);
-    write_padded(&segment, &last, at);
-    let after = content(&segment);
-    let blocks = SEGMENT_HEADER_BYTES as usize..(at as usize + last.len()).next_multiple_of(BLOCK_BYTES);
-    // Each block on its own may have been written or not.
-    for written in 0..1_u32 << (blocks.len() / BLOCK_BYTES) {
-        for (number, from) in blocks.clone().step_by(BLOCK_BYTES).enumerate() {
-            let source = if written & (1 << number) == 0 { &before } else { &after };
-            segment.file.write_all_at(&source[from..from + BLOCK_BYTES], from as u64).unwrap();
-        }
-        let (seen, end) = walk(&segment, Mode::Stop);
-        let (commits, torn) = match written {
-            0b11 => (2, false),
-            0b01 => (1, true),
-            // Nothing tells the second block of a commit from what was there.
-            _ => (1, false),
-        };
-        assert_eq!(seen.commits.len(), commits, "{written:b}");
-        assert_eq!(matches!(end.verdict, Verdict::Torn { .. }), torn, "{written:b}: {end:?}");
-    }
-    segment.file.write_all_at(&after[..], 0).unwrap();
-    for hit in SEGMENT_HEADER_BYTES..at + last.len() as u64 {
-        segment.file.write_all_at(&[after[hit as usize] ^ 0x20], hit).unwrap();
-        match walk(&segment, Mode::Stop).1.verdict {
-            Verdict::Damaged { at, .. } => assert!(hit < at + first.len() as u64),
-            Verdict::Torn { at: torn, .. } => assert!(hit >= at && torn == at, "{hit}"),
-            Verdict::Clean => panic!("the byte at {hit} is not checked"),
-        }
-        segment.file.write_all_at(&after[hit as usize..=hit as usize], hit).unwrap();
-    }
-}
-
-/// The same where a commit ends with its block, so that nothing of the next one has to be zeros.
-#[test]
-fn a_commit_that_begins_a_block_over_leftovers_is_known_by_its_salt_or_its_number() {
-    let folder = tempfile::tempdir().unwrap();
-    let segment = segment_over_leftovers(&folder);
-    let whole = commit(FIRST_COMMIT, &[entry(1, 100, &plain(&["1"], 10))]);
-    write_padded(&segment, &whole, SEGMENT_HEADER_BYTES);
-    for hit in 0..whole.len() as u64 {
-        let at = SEGMENT_HEADER_BYTES + hit;
-        segment.file.write_all_at(&[whole[hit as usize] ^ 1], at).unwrap();
-        let verdict = walk(&segment, Mode::Stop).1.verdict;
-        assert!(matches!(verdict, Verdict::Torn { at: SEGMENT_HEADER_BYTES, .. }), "{hit}: {verdict:?}");
-        segment.file.write_all_at(&whole[hit as usize..=hit as usize], at).unwrap();
-    }
 }
 
 #[test]

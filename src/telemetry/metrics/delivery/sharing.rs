@@ -121,12 +121,12 @@ impl PartGauges {
 }
 
 impl SharingMetrics {
-    /// Shows the gauges of all parts as those of the delivery.
-    pub fn show<'a>(&self, parts: impl Iterator<Item = &'a PartGauges>) {
+    /// Shows the gauges of all parts as those of the delivery, which is paused if one of them is, or `is_waiting` to begin.
+    pub fn show<'a>(&self, parts: impl Iterator<Item = &'a PartGauges>, is_waiting: bool) {
         // `metrics` keeps a gauge as the bits of a number.
         let value = |gauge: &AtomicU64| f64::from_bits(gauge.load(Ordering::Relaxed));
         let (mut pending, mut backlog, mut open) = (0.0, 0.0, 0.0);
-        let (mut oldest, mut paused) = (0.0_f64, 0.0_f64);
+        let (mut oldest, mut paused) = (0.0_f64, f64::from(is_waiting));
         let (mut in_flight, mut topics) = (0.0, 0.0_f64);
         for part in parts {
             pending += value(&part.pending);
@@ -166,7 +166,7 @@ mod tests {
             metrics.read.increment(3);
         }
         parts[0].0.paused.set(1.0);
-        sharing.show(parts.iter().map(|(_, gauges)| gauges));
+        sharing.show(parts.iter().map(|(_, gauges)| gauges), false);
         let text = registry.render();
         for (name, value) in [
             ("pending_records", 10),
@@ -178,7 +178,10 @@ mod tests {
             let line = format!("forebay_delivery_{name}{{stream=\"s\",delivery=\"d\"}} {value}\n");
             assert!(text.contains(&line), "{line}{text}");
         }
-        sharing.show([].into_iter());
-        assert!(registry.render().contains("forebay_delivery_paused{stream=\"s\",delivery=\"d\"} 0\n"));
+        for (is_waiting, value) in [(false, 0), (true, 1)] {
+            sharing.show([].into_iter(), is_waiting);
+            let line = format!("forebay_delivery_paused{{stream=\"s\",delivery=\"d\"}} {value}\n");
+            assert!(registry.render().contains(&line), "{line}");
+        }
     }
 }

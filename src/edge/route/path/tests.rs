@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use http::Request;
+
 use super::*;
 
 #[test]

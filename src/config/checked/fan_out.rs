@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check_kafka::KafkaCluster;
+use crate::config::check_kafka::KafkaCluster;
 use crate::delivery::fan_out::topic::TopicTemplate;
 use crate::json::Pointer;
 
@@ -127,7 +127,8 @@ pub enum KafkaCompression {
 }
 
 impl KafkaCompression {
-    pub(super) const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+    pub(in crate::config) const ALL: [Self; 5] =
+        [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
 
     /// The word in the configuration, and that of the client.
     pub fn as_str(self) -> &'static str {
@@ -141,7 +142,7 @@ impl KafkaCompression {
     }
 
     /// Its highest level, if it has any.
-    pub(super) fn level_max(self) -> Option<i64> {
+    pub(in crate::config) fn level_max(self) -> Option<i64> {
         match self {
             KafkaCompression::None | KafkaCompression::Snappy => None,
             KafkaCompression::Gzip => Some(9),

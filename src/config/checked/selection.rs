@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::checked::Delivery;
+use super::delivery::Delivery;
 
 /// Which records a delivery takes, and what it does with the others.
 #[derive(Debug, Clone, PartialEq)]
