@@ -12,6 +12,11 @@ use super::{Edge, route};
 
 /// Answers all requests of a connection.
 pub trait Desk: Clone + Send + Sync + 'static {
+    /// Whether a client sends it to change something: it is to have the answer even where it has ended its side.
+    fn is_changing(&self, request: &Request<Incoming>) -> bool {
+        !request.method().is_safe()
+    }
+
     /// Answers one of them.
     fn answer(
         &self,
@@ -27,6 +32,10 @@ pub trait Desk: Clone + Send + Sync + 'static {
 pub struct Clients;
 
 impl Desk for Clients {
+    fn is_changing(&self, request: &Request<Incoming>) -> bool {
+        !request.method().is_safe() || route::is_click(request.uri().path())
+    }
+
     async fn answer(
         &self,
         edge: &Arc<Edge>,

@@ -30,6 +30,11 @@ pub use path::names;
 
 use path::Route;
 
+/// Whether records are told by the parameters of this path, which is asked for by GET.
+pub fn is_click(path: &str) -> bool {
+    matches!(Route::of_path(path).measured(), Route::Click(..))
+}
+
 /// Answers one request.
 pub async fn answer(
     edge: &Arc<Edge>,

@@ -2,8 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
-use crate::server::{PATIENCE, Server, Setup, durable_stream};
+use serde_json::{Value, json};
+
+use crate::aws::UNSIGNED;
+use crate::listen::{Authority, listener};
+use crate::server::{PATIENCE, Server, Setup, durable_stream, stream};
 
 const CONNECTIONS: usize = 50;
 
@@ -43,6 +48,91 @@ async fn what_was_sent_as_a_whole_is_answered_and_the_connection_ends() {
     assert_eq!(pipelined.matches("HTTP/1.1 200").count(), 5, "{pipelined}");
     let retained = server.metric("forebay_stream_retained_records", "stream=\"s\"").await;
     assert_eq!(retained, (CONNECTIONS + 5) as f64);
+    server.until("forebay_http_connections", "", |open| open == 0.0).await;
+    server.stop().assert_drained();
+}
+
+#[tokio::test]
+async fn records_that_are_told_by_parameters_are_answered_too() {
+    let server = Setup::pipeline(durable_stream("s", 1, "fsync") + "[ingest]\npixel = true\n").start();
+    for name in ["event", "pixel.gif"] {
+        let get = |number| format!("GET /v1/streams/s/{name}?number={number} HTTP/1.1\r\nhost: x\r\n\r\n");
+        let sockets: Vec<_> = (0..CONNECTIONS).map(|number| sent(&server, get(number).as_bytes())).collect();
+        for mut socket in sockets {
+            let mut status = [0; 10];
+            socket.read_exact(&mut status).unwrap();
+            assert_eq!(&status, b"HTTP/1.1 2", "{name}");
+        }
+    }
+    let retained = server.metric("forebay_stream_retained_records", "stream=\"s\"").await;
+    assert_eq!(retained, (2 * CONNECTIONS) as f64);
+    server.stop().assert_drained();
+}
+
+#[tokio::test]
+async fn an_end_over_tls_without_the_word_for_it_is_one_too() {
+    let authority = Authority::new();
+    authority.sign("server", "server", &["127.0.0.1"]);
+    let tls = listener(&format!("address = \"127.0.0.1:0\"\n{}", authority.tls("")));
+    let server = Setup::pipeline(durable_stream("s", 1, "fsync")).node(&tls).start();
+    for number in 0..CONNECTIONS {
+        let socket = TcpStream::connect(server.others[0].trim_start_matches("https://")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut socket = rustls::StreamOwned::new(authority.client(&[]), socket);
+        socket.write_all(post(number).as_bytes()).unwrap();
+        socket.flush().unwrap();
+        socket.sock.shutdown(Shutdown::Write).unwrap();
+        let mut status = [0; 12];
+        socket.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+    }
+    server.until("forebay_http_connections", "", |open| open == 0.0).await;
+    server.stop().assert_drained();
+}
+
+async fn call(server: &Server, operation: &str, members: Value) -> Value {
+    let request = reqwest::Client::new()
+        .post(format!("http://{}/", server.address))
+        .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
+        .header("content-type", "application/x-amz-json-1.1");
+    let reply = request.body(members.to_string()).send().await.unwrap().bytes().await.unwrap();
+    serde_json::from_slice(&reply).unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_that_is_taken_slowly_is_whole() {
+    let server = Setup::pipeline(stream("s", 1)).node(UNSIGNED).start();
+    for number in 0..8 {
+        server.accept("s", json!({ "number": number, "text": "x".repeat(500_000) }).to_string()).await;
+    }
+    let shard = json!({
+        "StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"
+    });
+    let members = call(&server, "GetShardIterator", shard).await;
+    let members = json!({ "ShardIterator": members["ShardIterator"] }).to_string();
+
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    // Little room in the kernel, so that most of the answer has to stay with the server.
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    socket.connect(&server.address.into()).unwrap();
+    let mut socket = TcpStream::from(socket);
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (target, kind) = ("Kinesis_20131202.GetRecords", "application/x-amz-json-1.1");
+    let length = members.len();
+    write!(
+        socket,
+        "POST / HTTP/1.1\r\nhost: x\r\nx-amz-target: {target}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{members}"
+    )
+    .unwrap();
+    socket.shutdown(Shutdown::Write).unwrap();
+    // The answer is there, and stuck, by then; if it is not, less is tested.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    let answer = answers(socket);
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let page: Value =
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{} bytes: {error}", body.len()));
+    assert_eq!(page["Records"].as_array().unwrap().len(), 8);
     server.until("forebay_http_connections", "", |open| open == 0.0).await;
     server.stop().assert_drained();
 }

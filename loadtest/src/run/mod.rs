@@ -261,7 +261,7 @@ pub fn reach(plan: &Plan, stop: &AtomicBool) -> Result<(), RunError> {
     loop {
         let error = match TcpStream::connect((target.host.as_str(), target.port)) {
             Err(source) => RunError::Connect { authority: authority(), source },
-            Ok(_) => match link::connect::shake_hands(plan)? {
+            Ok(_) => match link::connect::shake_hands(plan, stop)? {
                 Ok(()) => return Ok(()),
                 // A certificate does not get better.
                 Err(source) if source.kind() == io::ErrorKind::InvalidData => {

@@ -24,8 +24,10 @@ pub struct Progress {
     opened: Instant,
     /// Requests that are being answered.
     answering: AtomicUsize,
-    /// Whether the last of them is one that a client sends to change something.
+    /// Whether the last request is one that a client sends to change something.
     is_changing: AtomicBool,
+    /// Microseconds after `opened` at which the end of what the client sends was put off first; 0 while it was not.
+    end_put_off: AtomicU64,
     /// Who is to be told of its end, because he is to read that nothing more will come only then.
     ended: AtomicWaker,
     /// Microseconds after `opened` at which the wait began.
@@ -88,6 +90,7 @@ impl Progress {
             opened: clock::monotonic(),
             answering: AtomicUsize::new(0),
             is_changing: AtomicBool::new(false),
+            end_put_off: AtomicU64::new(0),
             ended: AtomicWaker::new(),
             since: AtomicU64::new(0),
             head_begun: AtomicBool::new(true),
@@ -157,15 +160,24 @@ impl Progress {
     }
 
     /// Whether the end of what the client sends, behind whole requests over HTTP/1, is to be read only once the answer to
-    /// the one under way is there: hyper would drop that one, and a client that ends its side first would not know what
-    /// became of records that are kept. One that only waits for something is dropped: nobody may be there any more. Whoever
-    /// asks is woken then.
-    pub fn defers_end(&self, cx: &Context<'_>) -> bool {
-        let defers = self.answering.load(Ordering::Relaxed) > 0 && self.is_changing.load(Ordering::Relaxed);
+    /// the one under way is there and, where it is `stuck` on its way out, has been taken: hyper would drop that one, and a
+    /// client that ends its side first would not know what became of records that are kept. One that only waits for
+    /// something is dropped: nobody may be there any more. Whoever asks is woken when the answer is there.
+    pub fn defers_end(&self, stuck: bool, cx: &Context<'_>) -> bool {
+        let is_answering = self.answering.load(Ordering::Relaxed) > 0;
+        let defers = (is_answering || stuck) && self.is_changing.load(Ordering::Relaxed);
         if defers {
             self.ended.register(cx.waker());
+            if self.end_put_off.load(Ordering::Relaxed) == 0 {
+                self.end_put_off.store(self.now().max(1), Ordering::Relaxed);
+            }
         }
         defers
+    }
+
+    /// Whether the end of what the client sends is still to be read.
+    pub fn has_put_off_end(&self) -> bool {
+        self.end_put_off.load(Ordering::Relaxed) > 0
     }
 
     /// How long it may still wait, or what it is late with.
@@ -177,10 +189,18 @@ impl Progress {
     }
 
     /// The same of requests. While one is being answered the handler's own time-outs count; the look is then repeated
-    /// after the shorter bound.
+    /// after the shorter bound. Only a client that has ended its side, and may be gone, does not keep its place for as long
+    /// as a disk hangs.
     fn remaining_of_requests(&self, server: &Server) -> Result<Duration, Late> {
         if self.answering.load(Ordering::Relaxed) > 0 {
-            return Ok(server.header_timeout.min(server.idle_timeout));
+            let look_again = server.header_timeout.min(server.idle_timeout);
+            return match self.end_put_off.load(Ordering::Relaxed) {
+                0 => Ok(look_again),
+                since => {
+                    let rest = self.rest_of(server.idle_timeout, since).ok_or(Late::NextRequest)?;
+                    Ok(rest.min(look_again))
+                }
+            };
         }
         let (limit, late) = if self.head_begun.load(Ordering::Relaxed) {
             (server.header_timeout, Late::Head)
@@ -190,11 +210,13 @@ impl Progress {
         if self.since.load(Ordering::Relaxed) == NOT_NOTED {
             self.wait_begins();
         }
-        let waited = Duration::from_micros(self.now().saturating_sub(self.since.load(Ordering::Relaxed)));
-        match limit.checked_sub(waited) {
-            Some(rest) if !rest.is_zero() => Ok(rest),
-            _ => Err(late),
-        }
+        self.rest_of(limit, self.since.load(Ordering::Relaxed)).ok_or(late)
+    }
+
+    /// What is left of `limit`, which counts from `since`.
+    fn rest_of(&self, limit: Duration, since: u64) -> Option<Duration> {
+        let waited = Duration::from_micros(self.now().saturating_sub(since));
+        limit.checked_sub(waited).filter(|rest| !rest.is_zero())
     }
 
     /// Returns when the connection is late. The timer is set again only when it fires, so that a busy connection

@@ -42,7 +42,7 @@ impl<D: Desk> Requests<D> {
         if let Some(flaw) = flaw {
             request.extensions_mut().insert(flaw);
         }
-        let answering = Answering::new(&self.progress, !request.method().is_safe());
+        let answering = Answering::new(&self.progress, self.desk.is_changing(&request));
         Begun { request, answering, is_last }
     }
 

@@ -20,6 +20,8 @@ pub struct Watched {
     beginning: Beginning,
     /// What has come in over HTTP/1.
     wire: Option<Wire>,
+    /// Part of an answer waits until the client takes it.
+    is_stuck: bool,
     progress: Arc<Progress>,
 }
 
@@ -31,7 +33,16 @@ impl Watched {
         progress: &Arc<Progress>,
     ) -> Self {
         let wire = (protocol == Protocol::Http1).then(Wire::default);
-        Self { socket, beginning, wire, progress: Arc::clone(progress) }
+        Self { socket, beginning, wire, is_stuck: false, progress: Arc::clone(progress) }
+    }
+
+    /// Notes whether a write, or what TLS does behind it, waits for the client. An end that was put off for that is read
+    /// when it goes on.
+    fn goes_on(&mut self, is_ready: bool, cx: &Context<'_>) {
+        let was_stuck = std::mem::replace(&mut self.is_stuck, !is_ready);
+        if was_stuck && is_ready && self.progress.has_put_off_end() {
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// A client that takes its answer slowly, but takes it, is not silent. `taken` is what it was given in a write, as far
@@ -60,8 +71,13 @@ impl AsyncRead for Watched {
         if poll.is_ready() {
             let bytes = buf.filled().get(before..).unwrap_or_default();
             if let Some(wire) = &mut this.wire {
-                let is_end = matches!(poll, Poll::Ready(Ok(()))) && has_room && bytes.is_empty();
-                if is_end && wire.is_between_messages() && this.progress.defers_end(cx) {
+                let is_end = match &poll {
+                    Poll::Ready(Ok(())) => has_room && bytes.is_empty(),
+                    // Over TLS, without the word that this is the end: what has come is whole.
+                    Poll::Ready(Err(error)) => error.kind() == io::ErrorKind::UnexpectedEof,
+                    Poll::Pending => false,
+                };
+                if is_end && wire.is_between_messages() && this.progress.defers_end(this.is_stuck, cx) {
                     return Poll::Pending;
                 }
                 wire.follow(bytes);
@@ -86,12 +102,14 @@ fn taken(poll: &Poll<io::Result<usize>>) -> usize {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.goes_on(poll.is_ready(), cx);
         self.moved(poll.is_ready(), buf.get(..taken(&poll)).into_iter());
         poll
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.socket).poll_flush(cx);
+        self.goes_on(poll.is_ready(), cx);
         if let Some(mut answers) = self.progress.answers() {
             answers.moved(Step::Flush, poll.is_ready(), self.progress.now());
         }
@@ -112,6 +130,7 @@ impl AsyncWrite for Watched {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.goes_on(poll.is_ready(), cx);
         let mut left = taken(&poll);
         let parts = bufs.iter().map(|buf| {
             let (now, _) = buf.split_at(left.min(buf.len()));

@@ -41,7 +41,8 @@ impl<'a> Route<'a> {
         }
     }
 
-    fn of_path(path: &'a str) -> Self {
+    /// By the path alone, where it is one that means what it says.
+    pub fn of_path(path: &'a str) -> Self {
         let Some(rest) = path.strip_prefix("/v1/streams") else { return Route::of_stage(path) };
         let mut segments = rest.strip_prefix('/').unwrap_or(rest).splitn(4, '/');
         match (segments.next().unwrap_or_default(), segments.next(), segments.next(), segments.next()) {

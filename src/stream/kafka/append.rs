@@ -357,7 +357,8 @@ impl Appender {
     pub fn end(&self, time: Duration) {
         let began = clock::monotonic();
         // No `flush`: it reads what is told, as the thread does, and where partitions end is noted in the order in which one
-        // thread reads of it.
+        // thread reads of it. It would also send without waiting for `linger.ms`: somebody who sets that to more than `time`
+        // gives up what he has not waited for.
         while self.producer.in_flight_count() > 0 && began.elapsed() < time {
             std::thread::sleep(END_LOOK);
         }

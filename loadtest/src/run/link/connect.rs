@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -24,6 +26,9 @@ use super::HeadError;
 /// Where systems keep the certificates that they trust.
 const SYSTEM_CA: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// How often a handshake before the load looks whether it is to stop.
+const STOP_LOOK: Duration = Duration::from_millis(50);
 
 /// Whom a client of TLS trusts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,16 +112,27 @@ impl Dialer {
 }
 
 /// Opens a connection over TLS, if that is what the plan wants, and closes it: what is wrong with the other side is known
-/// before the load begins, by its name. The outer error is the plan's own.
-pub(in crate::run) fn shake_hands(plan: &Plan) -> Result<io::Result<()>, RunError> {
+/// before the load begins, by its name. Gives up when it is to `stop`. The outer error is the plan's own.
+pub(in crate::run) fn shake_hands(plan: &Plan, stop: &AtomicBool) -> Result<io::Result<()>, RunError> {
     if !plan.target.is_tls {
         return Ok(Ok(()));
     }
     let alpn = plan.classes().first().map_or(&b"http/1.1"[..], |class| class.protocol.alpn());
     let dialer = Dialer::new(&plan.target, &plan.trust, alpn).map_err(HeadError::from)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let dialed = runtime.block_on(async { tokio::time::timeout(plan.timeout, dialer.dial()).await });
-    Ok(dialed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(drop))
+    let stopped = async {
+        while !stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(STOP_LOOK).await;
+        }
+    };
+    let dialed = runtime.block_on(async {
+        tokio::select! {
+            dialed = dialer.dial() => dialed,
+            () = tokio::time::sleep(plan.timeout) => Err(io::ErrorKind::TimedOut.into()),
+            () = stopped => Err(io::ErrorKind::Interrupted.into()),
+        }
+    });
+    Ok(dialed.map(drop))
 }
 
 fn roots(path: &PathBuf) -> Result<RootCertStore, TlsError> {
