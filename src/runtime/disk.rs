@@ -7,6 +7,8 @@
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io;
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,6 +68,15 @@ pub trait DiskFile: Send + Sync + Debug {
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// The file itself, for whoever has a faster way to write to it; `None` where there is none.
     fn file(&self) -> Option<&File>;
+
+    /// These bytes will be read soon: the system may begin to fetch them, all at once. Does not wait for that.
+    fn will_read(&self, offset: u64, bytes: u64) {
+        #[cfg(target_os = "linux")]
+        if let (Some(file), Some(bytes)) = (self.file(), NonZeroU64::new(bytes)) {
+            // Where it is not heard, reading takes longer.
+            let _ = rustix::fs::fadvise(file, offset, Some(bytes), rustix::fs::Advice::WillNeed);
+        }
+    }
 
     /// Fills `buffer`; an error of kind `UnexpectedEof` if the file ends before.
     fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {

@@ -43,6 +43,11 @@ pub const STORED_READ_GAP_BYTES: u64 = 16 << 10;
 /// does. A frame that is larger is read alone. A call costs about a hundredth of reading that much.
 pub const STORED_RUN_BYTES_MAX: u64 = 1 << 20;
 
+/// Where the frames that are read back are at least this part of the bytes that they stand among, all of these are fetched
+/// from the disk: they are of other shards, whose readers are often as far, and one large piece costs less than many
+/// small ones.
+pub const STORED_FETCH_PART: u64 = 16;
+
 /// Bytes of a segment of the write-ahead log where nothing else is said. Making one took 160 ms on a busy disk, and at
 /// 100 MB/s of records it is full after 640 ms, so that one made ahead of time is always there.
 pub const LOG_SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;

@@ -79,13 +79,14 @@ pub use readers::IndexReaders;
 
 /// Tells where a shard's frames are in a segment.
 pub trait Places: Debug + Send + Sync {
-    /// The frames of `shard` from the one that holds `from` on, at most `max`.
-    fn from(
+    /// Gives the frames of `shard` from the one that holds `from` on to `take`, one after the other, for as long as that
+    /// says that it takes more.
+    fn each_from(
         &self,
         shard: ShardNumber,
         from: SequenceNumber,
-        max: usize,
-    ) -> Result<Vec<IndexEntry>, IndexError>;
+        take: &mut dyn FnMut(IndexEntry) -> bool,
+    ) -> Result<(), IndexError>;
 
     /// The number of the first record of `shard` that arrived at `time` or later.
     fn since(&self, shard: ShardNumber, time: UnixMicros) -> Result<Option<SequenceNumber>, IndexError>;

@@ -16,8 +16,6 @@ use super::index::{
     ReplyEntry,
 };
 use super::segment::{FileName, Mode, ScannedCommit, Segment, SegmentError, Start, scan};
-use crate::config::limits::STORED_READ_ENTRIES_MAX;
-use crate::record::SequenceNumber;
 use crate::runtime::disk::Disk;
 use crate::stream::log::ReadError;
 
@@ -145,11 +143,6 @@ impl StoredSegment {
     /// Whether no shard needs it.
     pub fn is_free(&self) -> bool {
         self.holders.load(Ordering::Acquire) == 0
-    }
-
-    /// Entries of `shard` from the one that holds `from` on, at most [`STORED_READ_ENTRIES_MAX`].
-    fn find(&self, shard: ShardNumber, from: SequenceNumber) -> Result<Vec<IndexEntry>, ReadError> {
-        self.ask(|places| places.from(shard, from, STORED_READ_ENTRIES_MAX))
     }
 
     /// Whether an error means that it was removed because no shard needs it.

@@ -55,15 +55,16 @@ impl GrowingIndex {
 }
 
 impl Places for GrowingIndex {
-    fn from(
+    fn each_from(
         &self,
         shard: ShardNumber,
         from: SequenceNumber,
-        max: usize,
-    ) -> Result<Vec<IndexEntry>, IndexError> {
+        take: &mut dyn FnMut(IndexEntry) -> bool,
+    ) -> Result<(), IndexError> {
         let entries = self.of(shard);
         let start = entries.partition_point(|entry| entry.end() <= from);
-        Ok(entries[start..].iter().take(max).copied().collect())
+        let _ = entries[start..].iter().all(|entry| take(*entry));
+        Ok(())
     }
 
     fn since(&self, shard: ShardNumber, time: UnixMicros) -> Result<Option<SequenceNumber>, IndexError> {

@@ -72,20 +72,35 @@ impl IndexReader {
     }
 
     /// Position, among the entries of `shard`, of the one that holds `from`, or of the next one; `None` if there is
-    /// none. Reads one block for each halving of the shard's entries.
+    /// none. Reads one block for each halving of the blocks that have entries of the shard.
     pub fn find(&self, shard: ShardNumber, from: SequenceNumber) -> Result<Option<u32>, IndexError> {
         let Some(range) = self.shard(shard).filter(|range| from < range.end) else { return Ok(None) };
-        // The first entry that ends behind `from`.
-        let (mut low, mut high) = (0, range.entries);
+        let (first, end) = (range.first_entry, range.first_entry.saturating_add(range.entries));
+        // The first entry that ends behind `from` is one from `low` on, and `high` at the latest.
+        let (mut low, mut high) = (first, end);
         while low < high {
             let middle = low + (high - low) / 2;
-            let entry = self.entries(shard, middle, 1)?;
-            match entry.first() {
-                Some(entry) if entry.end() <= from => low = middle + 1,
-                _ => high = middle,
+            let block = middle / BLOCK_ROWS as u32;
+            let begin = low.max(block * BLOCK_ROWS as u32);
+            let rows: Vec<IndexEntry> =
+                self.rows(self.entry_table(), begin, self.behind(block).min(high) - begin)?;
+            let before = rows.partition_point(|entry| entry.end() <= from) as u32;
+            match before {
+                0 => high = begin,
+                _ if before as usize == rows.len() => low = begin + before,
+                _ => (low, high) = (begin + before, begin + before),
             }
         }
-        Ok((low < range.entries).then_some(low))
+        Ok((low < end).then(|| low - first))
+    }
+
+    fn entry_table(&self) -> Table {
+        Table { at: self.header.places().0, rows: self.header.entries }
+    }
+
+    /// The first row behind a block.
+    fn behind(&self, block: u32) -> u32 {
+        (block + 1).saturating_mul(BLOCK_ROWS as u32)
     }
 
     /// The entries of `shard` from `position` on, at most `max`; none behind the last.
@@ -98,8 +113,7 @@ impl IndexReader {
         let Some(range) = self.shard(shard) else { return Ok(Vec::new()) };
         let left = range.entries.saturating_sub(position);
         let count = u32::try_from(max).map_or(left, |max| max.min(left));
-        let table = Table { at: self.header.places().0, rows: self.header.entries };
-        self.rows(table, range.first_entry.saturating_add(position), count)
+        self.rows(self.entry_table(), range.first_entry.saturating_add(position), count)
     }
 
     /// Replies that it has.
@@ -146,16 +160,25 @@ impl IndexReader {
 }
 
 impl Places for IndexReader {
-    fn from(
+    fn each_from(
         &self,
         shard: ShardNumber,
         from: SequenceNumber,
-        max: usize,
-    ) -> Result<Vec<IndexEntry>, IndexError> {
-        match self.find(shard, from)? {
-            Some(position) => self.entries(shard, position, max),
-            None => Ok(Vec::new()),
+        take: &mut dyn FnMut(IndexEntry) -> bool,
+    ) -> Result<(), IndexError> {
+        let (Some(range), Some(mut position)) = (self.shard(shard), self.find(shard, from)?) else {
+            return Ok(());
+        };
+        while position < range.entries {
+            // To the end of its block.
+            let row = range.first_entry.saturating_add(position);
+            let count = self.behind(row / BLOCK_ROWS as u32) - row;
+            if !self.entries(shard, position, count as usize)?.into_iter().all(&mut *take) {
+                break;
+            }
+            position += count;
         }
+        Ok(())
     }
 
     fn since(&self, shard: ShardNumber, time: UnixMicros) -> Result<Option<SequenceNumber>, IndexError> {

@@ -79,8 +79,13 @@ mod tests {
     struct File;
 
     impl Places for File {
-        fn from(&self, _: ShardNumber, _: SequenceNumber, _: usize) -> Result<Vec<IndexEntry>, IndexError> {
-            Ok(Vec::new())
+        fn each_from(
+            &self,
+            _: ShardNumber,
+            _: SequenceNumber,
+            _: &mut dyn FnMut(IndexEntry) -> bool,
+        ) -> Result<(), IndexError> {
+            Ok(())
         }
 
         fn since(&self, _: ShardNumber, _: UnixMicros) -> Result<Option<SequenceNumber>, IndexError> {

@@ -231,8 +231,8 @@ proptest! {
     /// A reader finds what a map of the same entries holds.
     #[test]
     fn an_index_agrees_with_a_map(
-        counts in prop::collection::vec((0_u32..4, 1_u32..5, 0_u64..3), 0..400),
-        asked in prop::collection::vec((0_u32..5, 0_u64..1_000), 20),
+        counts in prop::collection::vec((0_u32..4, 0_u32..5, 0_u64..3), 0..1_500),
+        asked in prop::collection::vec((0_u32..5, 0_u64..1_500, 0_usize..300), 20),
     ) {
         let (_folder, path) = folder();
         let mut builder = IndexBuilder::new();
@@ -247,12 +247,20 @@ proptest! {
         builder.write(&RealDisk, &path, SEGMENT).unwrap();
         let index = IndexReader::open(&RealDisk, &path).unwrap();
         prop_assert_eq!(index.directory().len(), model.len());
-        for (shard, from) in asked {
+        for (shard, from, most) in asked {
             let empty = Vec::new();
             let entries = model.get(&shard).unwrap_or(&empty);
             let expected = entries.iter().position(|entry| entry.end().0 > from).map(|at| at as u32);
             prop_assert_eq!(index.find(ShardNumber(shard), SequenceNumber(from)).unwrap(), expected);
             prop_assert_eq!(&index.entries(ShardNumber(shard), 0, usize::MAX).unwrap(), entries);
+            let mut taken = Vec::new();
+            let mut take = |entry| {
+                taken.push(entry);
+                taken.len() < most
+            };
+            index.each_from(ShardNumber(shard), SequenceNumber(from), &mut take).unwrap();
+            let wanted = expected.map_or(&[][..], |at| &entries[at as usize..]);
+            prop_assert_eq!(taken, &wanted[..most.max(1).min(wanted.len())]);
         }
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::StoredSegment;
-use crate::config::limits::{STORED_READ_GAP_BYTES, STORED_RUN_BYTES_MAX};
+use crate::config::limits::{
+    STORED_FETCH_PART, STORED_READ_ENTRIES_MAX, STORED_READ_GAP_BYTES, STORED_RUN_BYTES_MAX,
+};
 use crate::record::{RecordSpans, SequenceNumber};
 use crate::runtime::budget::Permit;
 use crate::runtime::clock::UnixMicros;
@@ -71,7 +73,7 @@ impl StoredPosition for StoredTime {
 
 impl StoredRange {
     fn read(&self, payer: &Payer, captures: &CapturePlan) -> Result<Read, ReadError> {
-        let wanted = self.wanted(self.segment.find(self.shard, self.from)?);
+        let wanted = self.wanted()?;
         if !wanted.iter().any(|entry| entry.count > 0) {
             let path = self.segment.index_path.display().to_string();
             let what = format!("it has no place for the records from {} to {}", self.from, self.end);
@@ -80,6 +82,7 @@ impl StoredRange {
         let path = &self.segment.path;
         let io = |source| ReadError::Io { path: path.display().to_string(), source };
         let file = self.segment.disk.open(path).map_err(io)?;
+        self.fetch(&*file, &wanted);
         let mut read = Read { skipped: self.skipped, ..Read::nothing(self.from) };
         read.slices.reserve_exact(wanted.len());
         let mut rest = wanted.as_slice();
@@ -95,21 +98,38 @@ impl StoredRange {
         Ok(read)
     }
 
-    /// The entries that the limit asks for: at least one.
-    fn wanted(&self, mut entries: Vec<IndexEntry>) -> Vec<IndexEntry> {
-        let (mut bytes, mut records) = (0, 0);
-        let mut wanted = 0;
-        for entry in &entries {
-            let full = bytes >= self.limit.bytes || records >= self.limit.records;
-            if wanted > 0 && full || entry.first >= self.end {
-                break;
-            }
-            wanted += 1;
-            bytes += u64::from(entry.payload_bytes);
-            records += entry.count as usize;
+    /// The entries that the limit asks for, at most [`STORED_READ_ENTRIES_MAX`]: at least one, if there is any.
+    fn wanted(&self) -> Result<Vec<IndexEntry>, ReadError> {
+        self.segment.ask(|places| {
+            let (mut wanted, mut bytes, mut records) = (Vec::new(), 0, 0);
+            places.each_from(self.shard, self.from, &mut |entry| {
+                let full = bytes >= self.limit.bytes || records >= self.limit.records;
+                if !wanted.is_empty() && full || entry.first >= self.end {
+                    return false;
+                }
+                bytes += u64::from(entry.payload_bytes);
+                records += entry.count as usize;
+                wanted.push(entry);
+                wanted.len() < STORED_READ_ENTRIES_MAX
+            })?;
+            Ok(wanted)
+        })
+    }
+
+    /// Lets the system fetch what will be read, and as much again for the next read while this one goes on. Frames of
+    /// several shards stand between one another, and their readers are often about as far: where the wanted ones are a good
+    /// part of what there is, all of it is fetched in large pieces. Else each is, all at the same time.
+    fn fetch(&self, file: &dyn DiskFile, wanted: &[IndexEntry]) {
+        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return };
+        let start = u64::from(first.offset);
+        let all = end_of(last).saturating_sub(start);
+        if wanted.iter().map(|entry| u64::from(entry.bytes)).sum::<u64>() * STORED_FETCH_PART < all {
+            wanted.iter().for_each(|entry| file.will_read(entry.offset.into(), entry.bytes.into()));
+            return;
         }
-        entries.truncate(wanted);
-        entries
+        // Nobody reads what is about to be written.
+        let ahead = if self.segment.is_sealed() { all } else { 0 };
+        file.will_read(start, all + ahead);
     }
 
     /// Reads frames that stand close together with one call, and makes batches of them.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::Batch;
+use crate::record::{Batch, SequenceNumber};
 use crate::runtime::budget::Budget;
 use crate::stream::CapturePlan;
 use crate::stream::log::{Payer, Read, ReadLimit, StoredRead};
@@ -186,10 +186,22 @@ fn an_index_is_opened_once_for_many_reads_and_closed_with_its_segment() {
     assert!(readers.get(bench.segment.number()).is_none());
 }
 
+/// The frames of [`SHARD`].
+fn entries(bench: &Bench) -> Vec<IndexEntry> {
+    let all = |places: &dyn Places| {
+        let mut entries = Vec::new();
+        places.each_from(ShardNumber(SHARD), SequenceNumber(0), &mut |entry| {
+            entries.push(entry);
+            true
+        })?;
+        Ok(entries)
+    };
+    bench.segment.ask(all).unwrap()
+}
+
 /// Bytes of the frames of [`SHARD`], with the spans of their records.
 fn frames_and_spans(bench: &Bench) -> u64 {
-    let entries = bench.segment.find(ShardNumber(SHARD), SequenceNumber(0)).unwrap();
-    entries.iter().map(|entry| u64::from(entry.bytes) + 24).sum()
+    entries(bench).iter().map(|entry| u64::from(entry.bytes) + 24).sum()
 }
 
 #[test]
@@ -245,8 +257,7 @@ fn a_payer_that_is_short_gets_what_it_can_pay_for() {
 fn damage_ends_a_read_before_it_and_fails_the_next_one() {
     let payload = "x".repeat(200 << 10);
     let mut bench = Bench::new(20, &[&payload]);
-    let entries = bench.segment.find(ShardNumber(SHARD), SequenceNumber(0)).unwrap();
-    bench.disk.flip(bench.segment.path(), u64::from(entries[12].offset) + 100, 1).unwrap();
+    bench.disk.flip(bench.segment.path(), u64::from(entries(&bench)[12].offset) + 100, 1).unwrap();
     let read = bench.load_all().unwrap();
     assert_eq!(read.next.0, FIRST + 12);
     // Nothing but what is damaged is left.
