@@ -237,10 +237,11 @@ proptest! {
         let (_folder, path) = folder();
         let mut builder = IndexBuilder::new();
         let mut model: BTreeMap<u32, Vec<IndexEntry>> = BTreeMap::new();
-        for (shard, count, gap) in counts {
+        for (offset, (shard, count, gap)) in (1_u32..).zip(counts) {
             let entries = model.entry(shard).or_default();
             let first = entries.last().map_or(5, |last| last.end().0) + gap;
-            let entry = item(first, count, 0);
+            // No two frames stand at the same place.
+            let entry = IndexEntry { offset, ..item(first, count, 0) };
             entries.push(entry);
             builder.batch(ShardNumber(shard), entry).unwrap();
         }
